@@ -1,0 +1,1 @@
+"""What a study wrote, read back: leaderboard, report, best configuration, retraining."""

@@ -1,0 +1,1 @@
+"""Ray jobs, storage and placement; knows no models."""

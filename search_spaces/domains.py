@@ -1,0 +1,212 @@
+"""Domains: the set one hyperparameter is drawn from, as a study file writes it.
+
+::
+
+    lr0: {loguniform: [1.0e-5, 0.1]}
+    momentum: {uniform: [0.6, 0.98], when: {optimizer: [SGD, RMSProp]}}
+    translate: {quniform: [0.0, 0.2, 0.05]}     # low, high, step
+    warmup_epochs: {randint: [0, 5]}            # 0, 1, 2, 3, 4: the upper end is excluded
+    batch: {choice: [2, 4, 8]}
+    mosaic: {fixed: 1.0}
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from search_spaces.names import nearest_name
+
+Value = float | int | str | bool | None
+
+
+@dataclass(frozen=True)
+class FloatDomain:
+    """Real numbers from `low` to `high`, both included.
+
+    Attributes:
+        low: Smallest value.
+        high: Largest value.
+        log: Drawn uniformly in the logarithm.
+        step: Distance of the allowed values from `low` on, or None for all.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+    def __contains__(self, value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        if not self.low <= value <= self.high:
+            return False
+        steps = 0.0 if self.step is None else (value - self.low) / self.step
+        return abs(steps - round(steps)) < 1e-6
+
+    def __str__(self) -> str:
+        scale = ", log scale" if self.log else ""
+        step = f" in steps of {self.step:g}" if self.step is not None else ""
+        return f"{self.low:g} to {self.high:g}{step}{scale}"
+
+    def draw(self, random: Random) -> float:
+        """Draw one value."""
+        if self.log:
+            value = math.exp(random.uniform(math.log(self.low), math.log(self.high)))
+        elif self.step is None:
+            value = random.uniform(self.low, self.high)
+        else:
+            steps = math.floor((self.high - self.low) / self.step + 1e-9)
+            value = self.low + random.randint(0, steps) * self.step
+        return min(max(value, self.low), self.high)
+
+    def nearest(self, value: float) -> float:
+        """The allowed value closest to `value`."""
+        inside = min(max(float(value), self.low), self.high)
+        if self.step is None:
+            return inside
+        steps = math.floor((self.high - self.low) / self.step + 1e-9)
+        return self.low + min(round((inside - self.low) / self.step), steps) * self.step
+
+
+@dataclass(frozen=True)
+class IntDomain:
+    """Whole numbers from `low` to `high`, both included."""
+
+    low: int
+    high: int
+
+    def __contains__(self, value: object) -> bool:
+        whole = isinstance(value, int | float) and not isinstance(value, bool)
+        return whole and float(value).is_integer() and self.low <= value <= self.high  # type: ignore[arg-type, operator]
+
+    def __str__(self) -> str:
+        return f"whole numbers {self.low} to {self.high}"
+
+    def draw(self, random: Random) -> int:
+        """Draw one value."""
+        return random.randint(self.low, self.high)
+
+    def nearest(self, value: float) -> int:
+        """The allowed value closest to `value`."""
+        return min(max(round(value), self.low), self.high)
+
+
+@dataclass(frozen=True)
+class ChoiceDomain:
+    """One of several values; `fixed` is a choice of one."""
+
+    choices: tuple[Value, ...]
+
+    def __contains__(self, value: object) -> bool:
+        return any(_same(value, choice) for choice in self.choices)
+
+    def __str__(self) -> str:
+        return "one of " + ", ".join(str(choice) for choice in self.choices)
+
+    def draw(self, random: Random) -> Value:
+        """Draw one value."""
+        return random.choice(self.choices)
+
+    def nearest(self, value: Value) -> Value:
+        """The choice closest to `value` (by distance for numbers, else the first)."""
+        if value in self:
+            return value
+        numbers = [c for c in self.choices if isinstance(c, int | float)]
+        if numbers and isinstance(value, int | float):
+            return min(numbers, key=lambda choice: abs(choice - value))
+        return self.choices[0]
+
+
+Domain = FloatDomain | IntDomain | ChoiceDomain
+
+
+def _same(one: object, other: object) -> bool:
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
+def _numbers(kind: str, value: object, n: int) -> list[float]:
+    names = {2: "[low, high]", 3: "[low, high, step]"}[n]
+    numbers = value if isinstance(value, list | tuple) else []
+    good = len(numbers) == n and all(
+        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in numbers
+    )
+    if not good:
+        raise ValueError(f"expected {kind}: {names} with {n} numbers, got {value!r}")
+    if numbers[0] >= numbers[1]:
+        raise ValueError(f"expected {kind}: {names} with low < high, got {value!r}")
+    return [float(v) for v in numbers]
+
+
+def _uniform(value: object) -> Domain:
+    low, high = _numbers("uniform", value, 2)
+    return FloatDomain(low, high)
+
+
+def _loguniform(value: object) -> Domain:
+    low, high = _numbers("loguniform", value, 2)
+    if low <= 0:
+        raise ValueError(f"expected loguniform: [low, high] with low > 0, got {value!r}")
+    return FloatDomain(low, high, log=True)
+
+
+def _quniform(value: object) -> Domain:
+    low, high, step = _numbers("quniform", value, 3)
+    if not 0 < step <= high - low:
+        raise ValueError(
+            f"expected quniform: [low, high, step] with a step that fits, got {value!r}"
+        )
+    return FloatDomain(low, high, step=step)
+
+
+def _randint(value: object) -> Domain:
+    low, high = _numbers("randint", value, 2)
+    if not (low.is_integer() and high.is_integer()):
+        raise ValueError(f"expected randint: [low, high] with whole numbers, got {value!r}")
+    return IntDomain(int(low), int(high) - 1)
+
+
+def _choice(value: object) -> Domain:
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError(f"expected choice: a list of one value or more, got {value!r}")
+    wrong = [v for v in value if not isinstance(v, float | int | str | bool | None)]
+    if wrong:
+        raise ValueError(f"expected choice: numbers, texts, true, false or null, got {wrong[0]!r}")
+    if any(_same(a, b) for i, a in enumerate(value) for b in value[:i]):
+        raise ValueError(f"expected choice: every value once, got {value!r}")
+    return ChoiceDomain(tuple(value))
+
+
+def _fixed(value: object) -> Domain:
+    return _choice([value])
+
+
+KINDS: Mapping[str, Callable[[object], Domain]] = {
+    "uniform": _uniform,
+    "loguniform": _loguniform,
+    "quniform": _quniform,
+    "randint": _randint,
+    "choice": _choice,
+    "fixed": _fixed,
+}
+
+
+def parse_domain(written: Any) -> Domain:
+    """Read one domain, `{kind: arguments}` without its `when`.
+
+    Raises:
+        ValueError: Not exactly one known kind, or arguments that do not fit it.
+
+    >>> str(parse_domain({"randint": [0, 5]}))
+    'whole numbers 0 to 4'
+    """
+    if not isinstance(written, Mapping):
+        raise ValueError(f"expected a domain such as {{uniform: [0, 1]}}, got {written!r}")
+    kinds = list(written)
+    if len(kinds) != 1 or kinds[0] not in KINDS:
+        hint = nearest_name(str(kinds[0]), KINDS) if kinds else ""
+        raise ValueError(
+            f"expected one of {', '.join(KINDS)}, got {', '.join(map(str, kinds))}{hint}"
+        )
+    return KINDS[kinds[0]](written[kinds[0]])

@@ -1,0 +1,1 @@
+"""One preset file an engine."""

@@ -1,0 +1,46 @@
+"""Hyperparameters: the base of every engine's `Params`.
+
+A field says what is valid (pydantic bounds), its description what it means and in which unit.
+What is tried is a search space (`search_spaces.space`), usually a preset.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Hyperparameters(BaseModel):
+    """Base of an engine's hyperparameters: frozen, unknown keys refused.
+
+    Attributes:
+        conflicts: Checked by `problems`; engines override `problems` for rules over several keys.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    aliases: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def without_effect(cls, params: Mapping[str, Any]) -> dict[str, str]:
+        """Keys of `params` that the framework ignores, with the reason.
+
+        Such keys may be given; they are marked `no effect`, warned about and never sampled.
+
+        Args:
+            params: A configuration, or the fixed part of one; a searched key maps to its domain's
+                possible values as a tuple.
+        """
+        del params
+        return {}
+
+    @classmethod
+    def problems(cls, fixed: Mapping[str, Any], searched: frozenset[str]) -> list[tuple[str, str]]:
+        """Rules over several keys that a study breaks, as (key, message) pairs.
+
+        Args:
+            fixed: Keys with the one value they have.
+            searched: Keys that the search space varies.
+        """
+        del fixed, searched
+        return []

@@ -1,0 +1,185 @@
+"""A search space: named domains, some of them conditional on others."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from search_spaces.domains import ChoiceDomain, Domain, Value, parse_domain
+from search_spaces.names import nearest_name
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One searched hyperparameter.
+
+    Attributes:
+        domain: What it is drawn from.
+        when: It exists only where every key here has one of its values; empty means always.
+    """
+
+    domain: Domain
+    when: Mapping[str, tuple[Value, ...]]
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """What may vary in a study.
+
+    Attributes:
+        parameters: By name, each after the ones its condition names.
+        constants: Keys given as `fixed` or as a choice of one.
+    """
+
+    parameters: Mapping[str, Parameter]
+    constants: Mapping[str, Value]
+
+    def active(self, name: str, params: Mapping[str, Any]) -> bool:
+        """Whether `name` exists beside the values `params` of the keys before it."""
+        when = self.parameters[name].when
+        known = {**self.constants, **params}
+        return all(known.get(key) in values for key, values in when.items())
+
+    def draw(self, random: Random) -> dict[str, Value]:
+        """Draw one configuration, uniformly."""
+        params: dict[str, Value] = {}
+        for name, parameter in self.parameters.items():
+            if self.active(name, params):
+                params[name] = parameter.domain.draw(random)
+        return params
+
+    def point_problems(self, point: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """Why `point` cannot be a trial of this space, as (key, message); partial is allowed."""
+        problems = []
+        for key, value in point.items():
+            if key in self.constants:
+                if self.constants[key] != value:
+                    problems.append((key, f"is fixed to {self.constants[key]!r}, got {value!r}"))
+            elif key not in self.parameters:
+                hint = nearest_name(key, self.parameters)
+                problems.append((key, f"is not in the search space{hint}"))
+            elif value not in self.parameters[key].domain:
+                domain = self.parameters[key].domain
+                near = ""
+                if isinstance(value, int | float) and not isinstance(domain, ChoiceDomain):
+                    near = f"; the nearest is {domain.nearest(value):g}"
+                problems.append((key, f"expected {domain}, got {value!r}{near}"))
+            elif not self._may_be_active(key, point):
+                problems.append((key, f"exists only when {_condition(self.parameters[key])}"))
+        return problems
+
+    def _may_be_active(self, name: str, point: Mapping[str, Any]) -> bool:
+        known = {**self.constants, **point}
+        when = self.parameters[name].when
+        return all(key not in known or known[key] in values for key, values in when.items())
+
+    def grid(self) -> list[dict[str, Value]]:
+        """Every configuration of a finite space, in a stable order.
+
+        Raises:
+            ValueError: A domain is continuous.
+        """
+        points: list[dict[str, Value]] = [{}]
+        for name, parameter in self.parameters.items():
+            values = domain_values(parameter.domain)
+            if values is None:
+                raise ValueError(f"{name}: a grid needs finite domains, got {parameter.domain}")
+            points = [
+                {**point, **({name: value} if value is not _ABSENT else {})}
+                for point in points
+                for value in (values if self.active(name, point) else [_ABSENT])
+            ]
+        return points
+
+
+_ABSENT: Any = object()
+
+
+def domain_values(domain: Domain) -> list[Value] | None:
+    """The values of a finite domain in order, or None for a continuous one."""
+    if isinstance(domain, ChoiceDomain):
+        return list(domain.choices)
+    step = getattr(domain, "step", 1)
+    if step is None:
+        return None
+    n = int((domain.high - domain.low) / step + 1e-9) + 1
+    return [domain.low + i * step for i in range(n)]
+
+
+def _condition(parameter: Parameter) -> str:
+    return " and ".join(
+        f"{key} is {' or '.join(map(str, values))}" for key, values in parameter.when.items()
+    )
+
+
+def parse_space(written: Mapping[str, Any]) -> tuple[SearchSpace, list[tuple[str, str]]]:
+    """Read a search space as a study file writes it.
+
+    Returns:
+        The space, and what is wrong with it as (key, message) pairs; a key with a problem is left
+        out of the space.
+    """
+    problems: list[tuple[str, str]] = []
+    read: dict[str, Parameter] = {}
+    for name, domain in written.items():
+        try:
+            read[name] = _parse_parameter(domain)
+        except ValueError as error:
+            problems.append((name, str(error)))
+    problems += _condition_problems(read, set(written))
+    ordered = _parents_first(read, problems)
+    constants = {
+        name: parameter.domain.choices[0]
+        for name, parameter in ordered.items()
+        if isinstance(parameter.domain, ChoiceDomain)
+        and len(parameter.domain.choices) == 1
+        and not parameter.when
+    }
+    searched = {name: p for name, p in ordered.items() if name not in constants}
+    return SearchSpace(searched, constants), problems
+
+
+def _parse_parameter(written: Any) -> Parameter:
+    if not isinstance(written, Mapping):
+        return Parameter(parse_domain({"fixed": written}), {})
+    rest = {key: value for key, value in written.items() if key != "when"}
+    when = written.get("when", {})
+    if not isinstance(when, Mapping):
+        raise ValueError(f"expected when: {{key: value}}, got {when!r}")
+    conditions = {
+        str(key): tuple(value) if isinstance(value, list | tuple) else (value,)
+        for key, value in when.items()
+    }
+    return Parameter(parse_domain(rest), conditions)
+
+
+def _condition_problems(read: Mapping[str, Parameter], names: set[str]) -> list[tuple[str, str]]:
+    problems = []
+    for name, parameter in read.items():
+        for key, values in parameter.when.items():
+            if key not in names:
+                hint = nearest_name(key, names)
+                problems.append((f"{name}.when", f"{key} is not in the search space{hint}"))
+            elif key in read:
+                never = [v for v in values if v not in read[key].domain]
+                problems += [
+                    (f"{name}.when.{key}", f"expected {read[key].domain}, got {value!r}")
+                    for value in never
+                ]
+    return problems
+
+
+def _parents_first(
+    read: Mapping[str, Parameter], problems: list[tuple[str, str]]
+) -> dict[str, Parameter]:
+    ordered: dict[str, Parameter] = {}
+    waiting = dict(read)
+    while waiting:
+        ready = [n for n, p in waiting.items() if not (set(p.when) & set(waiting)) - {n}]
+        ready = [n for n in ready if n not in waiting[n].when]
+        if not ready:
+            problems.append((", ".join(waiting), "conditions form a circle"))
+            break
+        for name in ready:
+            ordered[name] = waiting.pop(name)
+    return ordered

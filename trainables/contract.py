@@ -1,0 +1,310 @@
+"""What an engine sees of the world, and what the world sees of an engine.
+
+An engine trains one configuration as its framework likes and calls `Trial.report` after each
+epoch. It never sees Ray, a tracker or a bucket, so the same engine runs under the tuner, in
+`segtune retrain`, in a test with an in-memory trial, and on a machine without Ray.
+
+Exceptions an engine may raise, and what the caller does about each::
+
+    TrainingError
+    |-- TrialStopped       the scheduler has decided; finish the artifacts, then let it pass
+    |-- InfeasibleParams   the configuration can never train: failed, not retried
+    |   `-- IneffectiveParam   what was sampled is not what would train, named by its key
+    |-- Diverged           a loss is no longer finite: failed with the reason `diverged`
+    `-- TransientError     retry from the last checkpoint
+Anything else is a bug of the engine: the trial fails with its traceback in `train.log`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from search_spaces.schema import Hyperparameters
+from trainables.datasets.prepared import PreparedDataset
+
+
+class TrainingError(Exception):
+    """Base of everything an engine raises on purpose."""
+
+
+class TrialStopped(TrainingError):
+    """Raised by `Trial.report` when the trial must not train another epoch."""
+
+
+class InfeasibleParams(TrainingError):
+    """The configuration can never train (contradictory values, a model that does not fit)."""
+
+
+class IneffectiveParam(InfeasibleParams):
+    """A sampled value is not the one the framework would train with."""
+
+
+class Diverged(TrainingError):
+    """A loss or a weight is no longer finite."""
+
+
+class TransientError(TrainingError):
+    """A failure that another attempt from the last checkpoint may not meet."""
+
+
+class ArtifactKind(StrEnum):
+    """What an artifact is; names the W&B artifact type."""
+
+    MODEL = "model"
+    CURVES = "curves"
+    TABLE = "table"
+    PICTURE = "picture"
+    CONFIG = "config"
+
+
+class ExportForm(StrEnum):
+    """A form in which a trained model can leave segtune."""
+
+    NATIVE = "native"
+    ONNX = "onnx"
+
+
+@dataclass(frozen=True)
+class Device:
+    """The accelerator a trial may use.
+
+    Attributes:
+        name: As torch names it: "cpu" or "cuda:0" (a trial sees only its own GPUs).
+        memory_fraction: Share in (0, 1] of the GPU's memory this trial may take.
+        cpus: CPU threads this trial may use, loader workers included.
+    """
+
+    name: str = "cpu"
+    memory_fraction: float = 1.0
+    cpus: int = 1
+
+
+@dataclass(frozen=True)
+class TrainMetrics:
+    """How the metrics of the training split are taken.
+
+    Attributes:
+        every: Every how many epochs, from epoch `every` on; 0 switches them off.
+        images: Size of the fixed training subset, or None for "sized by the engine so that it
+            stays within 15 % of an epoch".
+    """
+
+    every: int = 1
+    images: int | None = None
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """Measurements of one trial at one fidelity.
+
+    Attributes:
+        epoch: 1-based, the number of epochs trained so far.
+        values: Metric name to value, names as in `trainables.metrics`.
+    """
+
+    epoch: int
+    values: Mapping[str, float]
+
+
+class Trial(Protocol):
+    """One configuration being trained: what an engine may know and whom it reports to.
+
+    Attributes:
+        name: Study and trial, for logs: "powder-yolo/7".
+        params: Every hyperparameter of this trial, fixed and sampled ones, as the user named them.
+        sampled: The keys of `params` that were sampled (the others are fixed in the study file).
+        data: The prepared data set. An engine trains on `train` and validates on `val`;
+            it never opens `test`.
+        epochs: Length of a full training; schedules are laid out for it even if the trial is
+            stopped before.
+        seed: Seed of every random number this trial draws.
+        device: Accelerator, share of its memory, CPU threads.
+        directory: This attempt's own scratch folder, absolute, existing.
+        resume_from: Checkpoint folder of an interrupted run of this same trial, or None.
+        train_metrics: How often and on how many images the training split is measured.
+    """
+
+    name: str
+    params: Mapping[str, Any]
+    sampled: frozenset[str]
+    data: PreparedDataset
+    epochs: int
+    seed: int
+    device: Device
+    directory: Path
+    resume_from: Path | None
+    train_metrics: TrainMetrics
+
+    def report(self, metrics: EpochMetrics, checkpoint: Path | None) -> None:
+        """Report an epoch; returns when the trial may train the next one.
+
+        Args:
+            metrics: Of the epoch just trained. Epochs come in order, each once.
+            checkpoint: Folder from which `Engine.train` can go on after this epoch and which
+                `Engine.load` can read; it may be overwritten by the engine's next epoch. A model
+                to be kept is copied from it before this method returns.
+
+        Raises:
+            TrialStopped: The scheduler ends this trial here. The engine writes its artifacts
+                from what it already has, then lets the exception pass.
+        """
+        ...
+
+    def artifact(self, path: Path, kind: ArtifactKind) -> None:
+        """Keep a file of this trial (copied; the engine may delete its own afterwards)."""
+        ...
+
+    def note(self, message: str) -> None:
+        """Tell the user something once: a key without effect, a value the framework changed."""
+        ...
+
+
+@dataclass(frozen=True)
+class Instances:
+    """Instances in one image, best score first.
+
+    Attributes:
+        boxes: (N, 4) float32, x1 y1 x2 y2 in pixels of the original image.
+        scores: (N,) float32 in [0, 1], not increasing.
+        classes: (N,) int64, 0-based index into the model's class list.
+        masks: N COCO run-length encodings ({"size": [H, W], "counts": bytes}) at original image
+            size, or None for a box-only engine. Never a dense (N, H, W) array: 5,000 masks of a
+            4k image would be 80 GB.
+    """
+
+    boxes: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+    classes: npt.NDArray[np.int64]
+    masks: Sequence[Mapping[str, Any]] | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the parts belong together.
+
+        Raises:
+            ValueError: Lengths or shapes differ, or scores are not sorted.
+        """
+        n = len(self.scores)
+        if self.boxes.shape != (n, 4) or self.classes.shape != (n,):
+            raise ValueError(
+                f"expected boxes ({n}, 4) and classes ({n},) for {n} scores, "
+                f"got {self.boxes.shape} and {self.classes.shape}"
+            )
+        if self.masks is not None and len(self.masks) != n:
+            raise ValueError(f"expected {n} masks for {n} scores, got {len(self.masks)}")
+        if n and bool((np.diff(self.scores) > 0).any()):
+            raise ValueError("expected scores sorted best first")
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+class Predictor(Protocol):
+    """A trained model."""
+
+    classes: tuple[str, ...]
+
+    def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
+        """Find instances in (H, W, 3) RGB images; one result an image, in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What is known of an engine without importing its framework.
+
+    Attributes:
+        name: As in the study file's `trainable`.
+        params: Its hyperparameter schema.
+        metrics: Metric groups it fills, e.g. "seg_metrics" (see `trainables.metrics`).
+        objective: The metric tuned by default.
+        preset: The search-space preset used by default.
+        isolated: Whether a trial runs in a child process of its own (False only for simulated
+            engines, which need no framework).
+        extra: The pip extra that installs its framework.
+    """
+
+    name: str
+    params: type[Hyperparameters]
+    metrics: tuple[str, ...]
+    objective: str
+    preset: str
+    isolated: bool = True
+    extra: str = ""
+
+
+class Engine(Protocol):
+    """A model family. One folder in `trainables/` and one line in `trainables/registry.py`."""
+
+    name: ClassVar[str]
+
+    def train(self, trial: Trial) -> None:
+        """Train one configuration, reporting each epoch.
+
+        Raises:
+            TrialStopped: As raised by `Trial.report`, after the artifacts are written.
+            InfeasibleParams: The configuration cannot train.
+            IneffectiveParam: Before epoch 1, when a value read back from what the framework built
+                differs from the one in `trial.params`.
+            Diverged: A loss is no longer finite; no epoch is reported for it.
+        """
+        ...
+
+    def load(self, model: Path, device: Device) -> Predictor:
+        """Read a model written by `train` (a checkpoint folder or its model file)."""
+        ...
+
+    def export(self, model: Path, to: Path, form: ExportForm) -> Path:
+        """Write a trained model in another form below `to`; returns the file."""
+        ...
+
+
+@dataclass
+class MemoryTrial:
+    """A trial that lives in memory: for tests, and the base of every trial that runs locally.
+
+    Attributes:
+        reported: Values by epoch, in the order reported.
+        stop_after: Epoch after whose report the trial is stopped, or None.
+        kept: Artifacts, by kind.
+        notes: What the engine told the user.
+    """
+
+    params: Mapping[str, Any]
+    data: PreparedDataset
+    directory: Path
+    epochs: int = 2
+    seed: int = 0
+    name: str = "memory/0"
+    sampled: frozenset[str] = frozenset()
+    device: Device = field(default_factory=Device)
+    resume_from: Path | None = None
+    train_metrics: TrainMetrics = field(default_factory=TrainMetrics)
+    stop_after: int | None = None
+    reported: dict[int, dict[str, float]] = field(default_factory=dict)
+    kept: list[tuple[Path, ArtifactKind]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    checkpoint: Path | None = None
+
+    def report(self, metrics: EpochMetrics, checkpoint: Path | None) -> None:
+        """Keep the values; stop where told to.
+
+        Raises:
+            TrialStopped: After epoch `stop_after`.
+        """
+        self.reported[metrics.epoch] = dict(metrics.values)
+        self.checkpoint = checkpoint
+        if self.stop_after is not None and metrics.epoch >= self.stop_after:
+            raise TrialStopped(f"stopped after epoch {metrics.epoch}")
+
+    def artifact(self, path: Path, kind: ArtifactKind) -> None:
+        """Remember the file; it stays where the engine wrote it."""
+        self.kept.append((path, kind))
+
+    def note(self, message: str) -> None:
+        """Remember the message."""
+        self.notes.append(message)

@@ -1,0 +1,219 @@
+"""Outlines to run-length encoded masks.
+
+One convention for every format: coordinates are continuous, x to the right and y down, and the
+pixel in column i and row j covers [i, i + 1) x [j, j + 1). So the outline (0, 0) (4, 0) (4, 3)
+(0, 3) covers exactly 4 x 3 pixels, and nothing is ever shifted by half a pixel. (Outlines made of
+pixel indices, as OpenCV's contours are, therefore lose their last row and column.)
+
+An outline that crosses itself is filled by the even-odd rule; several parts are united.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco_mask
+
+Polygon = npt.NDArray[np.float64]
+"""(N, 2) float64, x y in pixels."""
+Rle = dict[str, Any]
+"""COCO run-length encoding: {"size": [height, width], "counts": bytes}."""
+
+MIN_POINTS: Final = 3
+_SEGMENT_PX: Final = 1.0
+
+
+def polygon(points: Sequence[Any]) -> Polygon:
+    """Points as an (N, 2) array, from pairs or from a flat list x0 y0 x1 y1 and so on.
+
+    Raises:
+        ValueError: The numbers do not pair up, or one is not finite.
+        TypeError: Something is no number.
+    """
+    array = np.asarray(points, dtype=np.float64)
+    if array.ndim == 1 and array.size % 2 == 0:
+        array = array.reshape(-1, 2)
+    if array.size == 0:
+        return np.zeros((0, 2))
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise ValueError(f"expected pairs x y, got numbers of shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError("expected finite coordinates, got NaN or infinity")
+    return array
+
+
+def rectangle(x0: float, y0: float, x1: float, y1: float) -> Polygon:
+    """The rectangle between two opposite corners."""
+    return polygon([x0, y0, x1, y0, x1, y1, x0, y1])
+
+
+def ellipse(
+    center: tuple[float, float], radii: tuple[float, float], degrees: float = 0.0
+) -> Polygon:
+    """An ellipse as a polygon whose sides are about a pixel long.
+
+    Args:
+        center: x, y in pixels.
+        radii: Half axes along x and y before turning, in pixels.
+        degrees: Turned by this angle, from x towards y (clockwise as seen on a screen).
+    """
+    n = int(np.clip(math.tau * max(map(abs, radii)) / _SEGMENT_PX, 32, 2000))
+    t = np.arange(n) * (math.tau / n)
+    # A polygon inscribed in an ellipse is smaller; this factor gives it the ellipse's area.
+    fair = math.sqrt(t[1] / math.sin(t[1]))
+    along = np.stack([radii[0] * np.cos(t), radii[1] * np.sin(t)], axis=1) * fair
+    angle = math.radians(degrees)
+    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    return polygon(along @ turn + np.asarray(center))
+
+
+def distinct_points(outline: Polygon) -> int:
+    """How many different points an outline has; a closing point counts once."""
+    return len(np.unique(outline, axis=0))
+
+
+def overshoot(outlines: Sequence[Polygon], width: int, height: int) -> float:
+    """How far the outlines reach beyond the picture, in pixels (0 when inside)."""
+    points = np.concatenate(outlines)
+    beyond = np.maximum(-points, points - np.array([width, height]))
+    return max(0.0, float(beyond.max()))
+
+
+def encode_polygons(
+    parts: Sequence[Polygon], holes: Sequence[Polygon], width: int, height: int
+) -> Rle:
+    """The union of `parts` without `holes`, cut at the picture's edges."""
+    union = _union(parts, width, height)
+    if not holes:
+        return union
+    solid = coco_mask.decode(union) & (1 - coco_mask.decode(_union(holes, width, height)))
+    return encode_mask(solid)
+
+
+def encode_mask(mask: npt.NDArray[Any]) -> Rle:
+    """Encode a (H, W) mask: 0 is background."""
+    rle: Rle = coco_mask.encode(np.asfortranarray(mask != 0, dtype=np.uint8))
+    return rle
+
+
+def encode_labels(labels: npt.NDArray[Any]) -> dict[int, Rle]:
+    """Encode every object of a label picture in one pass over its pixels.
+
+    Args:
+        labels: (H, W) integers: 0 is background, any other number an object, which may have holes
+            and several parts.
+
+    Returns:
+        Number to mask, in order of the numbers.
+    """
+    height, width = labels.shape
+    flat = labels.ravel(order="F")
+    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
+    ends = np.append(starts[1:], flat.size)
+    values = flat[starts]
+    order = np.argsort(values, kind="stable")
+    numbers, first = np.unique(values[order], return_index=True)
+    runs = np.split(order, first[1:])
+    return {
+        int(number): _encode_runs(starts[run], ends[run], height, width)
+        for number, run in zip(numbers, runs, strict=True)
+        if number != 0
+    }
+
+
+def compress(rle: Rle) -> Rle:
+    """A COCO encoding with counts as text, bytes or a list of numbers, as bytes.
+
+    Raises:
+        ValueError: The counts do not fill the picture.
+        TypeError: `rle` is no encoding.
+    """
+    height, width = (int(side) for side in rle["size"])
+    counts = rle["counts"]
+    if isinstance(counts, list):
+        if sum(counts) != height * width or min(counts, default=0) < 0:
+            raise ValueError(
+                f"expected run lengths that add up to {height} x {width} = {height * width}, "
+                f"got {sum(counts)}"
+            )
+        packed: Rle = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
+        return packed
+    data = counts.encode("ascii") if isinstance(counts, str) else bytes(counts)
+    if _filled(data) != height * width:
+        raise ValueError(f"expected run lengths that fill {height} x {width} pixels")
+    return {"size": [height, width], "counts": data}
+
+
+def merge(rles: Sequence[Rle]) -> Rle:
+    """The union of masks of one picture."""
+    if len(rles) == 1:
+        return rles[0]
+    merged: Rle = coco_mask.merge(list(rles))
+    return merged
+
+
+def area(rle: Rle) -> int:
+    """Pixels in a mask."""
+    return int(coco_mask.area(rle))
+
+
+def box(rle: Rle) -> tuple[float, float, float, float]:
+    """Tight box of a mask: x, y, width, height in pixels."""
+    x, y, width, height = (float(value) for value in coco_mask.toBbox(rle))
+    return x, y, width, height
+
+
+def crop(rle: Rle) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
+    """The part of a mask inside its box.
+
+    Returns:
+        (h, w) uint8 of 0 and 1, and x, y of its first pixel in the picture.
+    """
+    x, y, width, height = (int(value) for value in box(rle))
+    mask: npt.NDArray[np.uint8] = coco_mask.decode(rle)
+    return np.ascontiguousarray(mask[y : y + height, x : x + width]), (x, y)
+
+
+def _union(outlines: Sequence[Polygon], width: int, height: int) -> Rle:
+    flat = [outline.ravel().tolist() for outline in outlines]
+    return merge(coco_mask.frPyObjects(flat, height, width))
+
+
+def _encode_runs(
+    starts: npt.NDArray[np.intp], ends: npt.NDArray[np.intp], height: int, width: int
+) -> Rle:
+    """Encode pixels `starts[i]` up to, not including, `ends[i]` of the column-wise picture."""
+    edges = np.empty(2 * len(starts), dtype=np.int64)
+    edges[0::2], edges[1::2] = starts, ends
+    counts = np.diff(edges, prepend=0, append=height * width)
+    rle: Rle = coco_mask.frPyObjects(
+        {"size": [height, width], "counts": counts.tolist()}, height, width
+    )
+    return rle
+
+
+def _filled(counts: bytes) -> int:
+    """Pixels that compressed counts speak of: pycocotools itself does not check them.
+
+    The encoding is COCO's: 5 bits a character from 48 on, bit 5 says that more follow, bit 4 of
+    the last one is the sign, and from the third count on the difference to the last but one stands.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for byte in counts:
+        digit = byte - 48
+        if not 0 <= digit < 64:
+            raise ValueError(f"expected a compressed run-length encoding, got the byte {byte}")
+        value |= (digit & 31) << shift
+        shift += 5
+        if digit & 32:
+            continue
+        if digit & 16:
+            value |= -1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value = shift = 0
+        if runs[-1] < 0:
+            raise ValueError("expected run lengths of at least 0")
+    return sum(runs)

@@ -1,0 +1,306 @@
+"""The prepared data set: the one form of annotated pictures that every engine reads.
+
+Folder::
+
+    dataset.json       manifest, written last: what `PreparedDataset.load` reads
+    annotations.json   COCO; every segmentation a compressed RLE, so holes and parts are kept
+    images/*.png       8-bit grey or RGB
+    report.json, report.md, contact_<split>.png      for people; nothing here reads them
+
+Loading reads the manifest only and imports no image library, so a study that names a broken data
+set is refused in milliseconds.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Literal, Self, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+
+FORMAT_VERSION: Final = 1
+MANIFEST: Final = "dataset.json"
+ANNOTATIONS: Final = "annotations.json"
+IMAGES: Final = "images"
+
+Split = Literal["train", "val", "test"]
+SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")
+
+
+class DatasetError(Exception):
+    """A mistake in a data set or in how it was asked for; `str()` is the whole message."""
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """One picture of a prepared data set.
+
+    Attributes:
+        id: COCO image id, from 1.
+        path: Absolute path of the 8-bit PNG.
+        width: Columns, in pixels.
+        height: Rows, in pixels.
+        split: The part it belongs to.
+        group: Pictures of one group (tiles of one micrograph, near duplicates) share a part.
+    """
+
+    id: int
+    path: Path
+    width: int
+    height: int
+    split: Split
+    group: str
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One object in one picture.
+
+    Attributes:
+        category: 0-based index into the data set's classes.
+        rle: COCO run-length encoding, {"size": [height, width], "counts": bytes}; holes and
+            several parts are kept.
+        box: x1, y1, x2, y2 in pixels; the tight box of the mask, x2 and y2 exclusive.
+        area: Pixels in the mask.
+    """
+
+    category: int
+    rle: dict[str, Any]
+    box: tuple[float, float, float, float]
+    area: float
+
+
+@dataclass(frozen=True)
+class _Index:
+    """`annotations.json`, read once."""
+
+    images: dict[Split, tuple[ImageRecord, ...]]
+    annotations: dict[int, tuple[Annotation, ...]]
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """A data set as `segtune prepare` left it.
+
+    Instances are cheap to pickle: what was read of the annotations stays behind.
+
+    Attributes:
+        root: Absolute folder.
+        name: As given to `prepare`, by default the name of the raw folder.
+        classes: Class names; `Annotation.category` counts in them.
+        fingerprint: Hash over classes, pixels, annotations and splits: equal for equal content.
+        evaluation_only: "" or the reason why no model can be trained on this set.
+        manifest: All of `dataset.json`.
+    """
+
+    root: Path
+    name: str
+    classes: tuple[str, ...]
+    fingerprint: str
+    evaluation_only: str
+    manifest: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @classmethod
+    def load(cls, root: Path) -> Self:
+        """Read the manifest below `root`, and nothing else.
+
+        Raises:
+            DatasetError: `root` is missing, no prepared data set, broken, or of another version.
+        """
+        root = Path(root).absolute()
+        manifest = _read_manifest(root)
+        return cls(
+            root=root,
+            name=manifest["name"],
+            classes=tuple(manifest["classes"]),
+            fingerprint=manifest["fingerprint"],
+            evaluation_only=manifest["evaluation_only"],
+            manifest=manifest,
+        )
+
+    def counts(self) -> dict[Split, int]:
+        """Images in each split, from the manifest."""
+        return {split: int(self.manifest["counts"][split]["images"]) for split in SPLITS}
+
+    def objects(self) -> dict[Split, dict[str, int]]:
+        """Objects in each split by class name, from the manifest."""
+        return {split: dict(self.manifest["counts"][split]["objects"]) for split in SPLITS}
+
+    def images(self, split: Split) -> tuple[ImageRecord, ...]:
+        """Pictures of one part, in order of their ids.
+
+        Raises:
+            DatasetError: `annotations.json` is not the one that was prepared.
+        """
+        return self._index.images[split]
+
+    def annotations(self, image: ImageRecord) -> tuple[Annotation, ...]:
+        """Objects in a picture of this data set; none for a negative.
+
+        Raises:
+            DatasetError: `annotations.json` is not the one that was prepared.
+        """
+        return self._index.annotations.get(image.id, ())
+
+    def read(self, image: ImageRecord) -> npt.NDArray[np.uint8]:
+        """Pixels of a picture: (height, width, 3) uint8 RGB; grey is repeated thrice.
+
+        Raises:
+            DatasetError: The file is missing, broken, or of another size than was prepared.
+        """
+        import cv2  # not at the top: a study file is checked without it
+
+        pixels = cv2.imread(str(image.path), cv2.IMREAD_COLOR)
+        if pixels is None:
+            raise DatasetError(
+                f"{image.path}: expected a PNG picture, {_state(image.path)}. {_AGAIN}"
+            )
+        if pixels.shape[:2] != (image.height, image.width):
+            raise DatasetError(
+                f"{image.path}: expected {image.width} x {image.height} pixels, got "
+                f"{pixels.shape[1]} x {pixels.shape[0]}; it was changed since. {_AGAIN}"
+            )
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_index"}
+
+    @cached_property
+    def _index(self) -> _Index:
+        path = self.root / ANNOTATIONS
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DatasetError(f"{path}: cannot be read ({error.strerror}). {_AGAIN}") from error
+        if hashlib.sha256(content).hexdigest() != self.manifest["annotations_sha256"]:
+            raise DatasetError(f"{path}: it was changed after it was prepared. {_AGAIN}")
+        return _parse(self.root, json.loads(content))
+
+
+def check_trainable(data: PreparedDataset) -> None:
+    """Check, from the manifest alone, that a model can be trained and validated on `data`.
+
+    Raises:
+        DatasetError: The set is for evaluation only, or `train` or `val` has no object.
+    """
+    if data.evaluation_only:
+        raise DatasetError(f"{data.root}: prepared for evaluation only: {data.evaluation_only}")
+    empty = [split for split in ("train", "val") if not sum(data.objects()[split].values())]
+    if empty:
+        counts = ", ".join(
+            f"{split} {n} images with {sum(data.objects()[split].values())} objects"
+            for split, n in data.counts().items()
+        )
+        raise DatasetError(
+            f"{data.root}: expected objects in train and val, got none in {' and '.join(empty)} "
+            f"({counts}). Prepare it again with other fractions (--splits), another --seed, or a "
+            "splits.csv of your own in the raw folder."
+        )
+
+
+_AGAIN: Final = "Prepare the data set again: segtune prepare RAW --out FOLDER --force"
+_KEYS: Final[dict[str, type]] = {
+    "name": str,
+    "classes": list,
+    "fingerprint": str,
+    "evaluation_only": str,
+    "annotations_sha256": str,
+    "counts": dict,
+}
+
+
+def _read_manifest(root: Path) -> dict[str, Any]:
+    path = root / MANIFEST
+    if not path.is_file():
+        raise DatasetError(_why_no_manifest(root))
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}: cannot be read: {error}. {_AGAIN}") from error
+    _check_manifest(path, manifest)
+    missing = [name for name in (ANNOTATIONS, IMAGES) if not (root / name).exists()]
+    if missing:
+        raise DatasetError(f"{root}: {' and '.join(missing)} missing beside {MANIFEST}. {_AGAIN}")
+    return dict(manifest)
+
+
+def _why_no_manifest(root: Path) -> str:
+    if not root.exists():
+        near = f"; {root.parent} does not exist either" if not root.parent.exists() else ""
+        return f"{root}: expected a prepared data set, the folder does not exist{near}. {_FIRST}"
+    if not root.is_dir():
+        return f"{root}: expected the folder of a prepared data set, got a file. {_FIRST}"
+    inside = sorted(p.name for p in root.iterdir() if (p / MANIFEST).is_file())
+    if inside:
+        return f"{root}: no {MANIFEST} here; did you mean {root / inside[0]}?"
+    return f"{root}: not a prepared data set (no {MANIFEST}). {_FIRST}"
+
+
+_FIRST: Final = "Make one from raw annotations: segtune prepare RAW --out FOLDER"
+
+
+def _check_manifest(path: Path, manifest: Any) -> None:
+    """Refuse a manifest whose version or keys are not ours."""
+    version = manifest.get("format_version") if isinstance(manifest, dict) else None
+    if version != FORMAT_VERSION:
+        raise DatasetError(
+            f"{path}: expected format_version {FORMAT_VERSION}, got {version!r}; it was written by "
+            f"another version of segtune, or by hand. {_AGAIN}"
+        )
+    wrong = [
+        f"{key} ({kind.__name__})"
+        for key, kind in _KEYS.items()
+        if not isinstance(manifest.get(key), kind)
+    ]
+    if wrong or not _has_counts(manifest["counts"]):
+        raise DatasetError(f"{path}: missing or wrong: {', '.join(wrong) or 'counts'}. {_AGAIN}")
+
+
+def _has_counts(counts: Mapping[str, Any]) -> bool:
+    parts = [counts.get(split) for split in SPLITS]
+    return all(
+        isinstance(part, dict)
+        and isinstance(part.get("images"), int)
+        and isinstance(part.get("objects"), dict)
+        for part in parts
+    )
+
+
+def _is_split(value: str) -> TypeGuard[Split]:
+    return value in SPLITS
+
+
+def _state(path: Path) -> str:
+    return "got something else" if path.is_file() else "it is missing"
+
+
+def _parse(root: Path, coco: Mapping[str, Any]) -> _Index:
+    images: dict[Split, list[ImageRecord]] = {split: [] for split in SPLITS}
+    for entry in sorted(coco["images"], key=lambda image: int(image["id"])):
+        split = entry["split"]
+        if not _is_split(split):
+            raise DatasetError(f"{root / ANNOTATIONS}: unknown split {split!r}. {_AGAIN}")
+        path = root / entry["file_name"]
+        images[split].append(
+            ImageRecord(entry["id"], path, entry["width"], entry["height"], split, entry["group"])
+        )
+    annotations: dict[int, list[Annotation]] = {}
+    for entry in coco["annotations"]:
+        annotations.setdefault(entry["image_id"], []).append(_annotation(entry))
+    return _Index(
+        {split: tuple(records) for split, records in images.items()},
+        {image: tuple(objects) for image, objects in annotations.items()},
+    )
+
+
+def _annotation(entry: Mapping[str, Any]) -> Annotation:
+    x, y, width, height = (float(value) for value in entry["bbox"])
+    rle = {
+        "size": [int(side) for side in entry["segmentation"]["size"]],
+        "counts": entry["segmentation"]["counts"].encode("ascii"),
+    }
+    return Annotation(entry["category_id"] - 1, rle, (x, y, x + width, y + height), entry["area"])

@@ -1,0 +1,145 @@
+"""Keeping the model of a trial's best epoch, whatever interrupts it."""
+
+import json
+import math
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+MODEL_FILE = "model.pt"
+METRICS_FILE = "metrics.json"
+BEST_FOLDER = "best"
+
+
+@dataclass(frozen=True)
+class KeptEpoch:
+    """The epoch whose model is kept.
+
+    Attributes:
+        epoch: 1-based.
+        value: The objective there, as the metric is reported.
+        values: Every finite metric of that epoch.
+    """
+
+    epoch: int
+    value: float
+    values: Mapping[str, float]
+
+
+class BestKeeper:
+    """Keeps the model of the epoch with the best objective in `directory`/best.
+
+    The folder holds `model.pt` and `metrics.json`, always of the same epoch: a new pair is made
+    beside it and renamed into place. A keeper made on a folder that an earlier process used goes
+    on where that one was, also if it was killed between the two renames.
+
+    Attributes:
+        metric: The objective.
+        mode: Whether larger or smaller is better.
+        best: The epoch kept so far, or None.
+    """
+
+    def __init__(self, directory: Path, metric: str, mode: Literal["max", "min"] = "max") -> None:
+        self.metric = metric
+        self.mode = mode
+        self._folder = directory / BEST_FOLDER
+        finish_replacing(self._folder, METRICS_FILE)
+        self.best = read_kept(self._folder, metric)
+
+    def offer(self, epoch: int, values: Mapping[str, float], checkpoint: Path | None) -> bool:
+        """Keep the model of an epoch if it is the best so far.
+
+        A missing or non-finite objective never wins; of equal epochs the earlier one stays.
+
+        Args:
+            epoch: 1-based.
+            values: The metrics of that epoch.
+            checkpoint: Folder with `model.pt`; None if there is nothing to keep.
+
+        Returns:
+            Whether the model was kept.
+
+        Raises:
+            FileNotFoundError: The checkpoint holds no `model.pt`.
+        """
+        if checkpoint is None or not self.improves(values):
+            return False
+        model = checkpoint / MODEL_FILE
+        if not model.is_file():
+            raise FileNotFoundError(
+                f"expected the checkpoint of epoch {epoch} to hold {MODEL_FILE}, got none in "
+                f"{checkpoint}; an engine writes the model it can load under that name"
+            )
+        new = self._folder.with_name(BEST_FOLDER + ".new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        shutil.copyfile(model, new / MODEL_FILE)
+        kept = KeptEpoch(epoch, float(values[self.metric]), _finite(values))
+        _write_kept(new, kept, self.metric, self.mode)
+        replace_folder(new, self._folder)
+        self.best = kept
+        return True
+
+    def improves(self, values: Mapping[str, float]) -> bool:
+        """Whether these metrics are better than the epoch kept so far."""
+        value = values.get(self.metric)
+        if value is None or not math.isfinite(value):
+            return False
+        if self.best is None:
+            return True
+        return value > self.best.value if self.mode == "max" else value < self.best.value
+
+
+def read_kept(folder: Path, metric: str) -> KeptEpoch | None:
+    """The epoch whose model lies in `folder`; None if there is none with a value of `metric`."""
+    try:
+        content: dict[str, Any] = json.loads((folder / METRICS_FILE).read_text("utf-8"))
+        values = {str(key): float(value) for key, value in content["values"].items()}
+        return KeptEpoch(int(content["epoch"]), values[metric], values)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def replace_folder(new: Path, place: Path) -> None:
+    """Put a finished folder in place of another one; the old one stays until the new one is whole.
+
+    Args:
+        new: A sibling of `place`.
+        place: Where it goes; may not exist yet.
+    """
+    old = place.with_name(place.name + ".old")
+    if place.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        place.rename(old)
+    new.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def finish_replacing(place: Path, marker: str) -> None:
+    """Bring a `replace_folder` that was killed half-way to its end.
+
+    Args:
+        place: The folder that was being replaced, moved to `<place>.new` when finished.
+        marker: The file written last; a folder without it is unfinished.
+    """
+    new = place.with_name(place.name + ".new")
+    old = place.with_name(place.name + ".old")
+    if (new / marker).is_file():
+        replace_folder(new, place)
+    elif not place.exists() and (old / marker).is_file():
+        old.rename(place)
+    for rest in (new, old):
+        shutil.rmtree(rest, ignore_errors=True)
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    return {key: float(value) for key, value in values.items() if math.isfinite(value)}
+
+
+def _write_kept(folder: Path, kept: KeptEpoch, metric: str, mode: str) -> None:
+    content = {"epoch": kept.epoch, "metric": metric, "mode": mode, "values": dict(kept.values)}
+    partial = folder / (METRICS_FILE + ".part")
+    partial.write_text(json.dumps(content, indent=1), "utf-8")
+    partial.rename(folder / METRICS_FILE)

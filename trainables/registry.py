@@ -1,0 +1,113 @@
+"""Which engines there are: a name, and the package that holds its parts.
+
+An engine is a package with two modules: `params.py`, which imports no framework and has `INFO`
+(an `EngineInfo`), and `engine.py`, which has `ENGINE` (its class). Ours stand in `BUILT_IN`, one
+line each, as a working directory shipped to a cluster has no installed metadata; other people's
+packages declare an entry point::
+
+    [project.entry-points."segtune.engines"]
+    my_engine = "my_package"
+"""
+
+import importlib
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+from search_spaces.names import nearest_name
+from trainables.contract import Engine, EngineInfo
+
+BUILT_IN: Mapping[str, str] = {
+    "simulated": "trainables.simulated",
+    "yolo_seg": "trainables.yolo_seg",
+}
+ENTRY_POINTS = "segtune.engines"
+
+
+class EngineError(Exception):
+    """No such engine, or it cannot be used here; the message is for the user."""
+
+
+class FrameworkMissingError(EngineError):
+    """The engine is known, but what it trains with is not installed."""
+
+
+def packages() -> dict[str, str]:
+    """The package of each engine, by the engine's name; ours win over an equally named plug-in."""
+    plugged_in = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+    return {**plugged_in, **BUILT_IN}
+
+
+def engines() -> tuple[str, ...]:
+    """Names of all engines, sorted; nothing is imported."""
+    return tuple(sorted(packages()))
+
+
+def engine_info(name: str) -> EngineInfo:
+    """What is known of an engine without importing its framework.
+
+    Raises:
+        EngineError: There is no such engine, or its package is not what the registry expects.
+    """
+    info = _part(name, "params", "INFO")
+    if not isinstance(info, EngineInfo):
+        raise EngineError(
+            f"engine {name}: expected INFO in {_package(name)}.params to be an EngineInfo, "
+            f"got {type(info).__name__}"
+        )
+    return info
+
+
+def load_engine(name: str) -> Engine:
+    """The engine itself; imports its framework.
+
+    Raises:
+        FrameworkMissingError: The framework is not installed, or cannot be loaded here.
+        EngineError: As for `engine_info`.
+    """
+    info = engine_info(name)
+    try:
+        engine_class = _part(name, "engine", "ENGINE")
+    except ImportError as error:
+        raise FrameworkMissingError(_missing(info, error)) from error
+    engine: Engine = engine_class()
+    return engine
+
+
+def _package(name: str) -> str:
+    known = packages()
+    if name not in known:
+        raise EngineError(
+            f"trainable: expected one of {', '.join(sorted(known))}, got {name}"
+            f"{nearest_name(name, known)}"
+        )
+    return known[name]
+
+
+def _part(name: str, module: str, attribute: str) -> Any:
+    package = _package(name)
+    try:
+        part = getattr(importlib.import_module(f"{package}.{module}"), attribute, None)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{package}.{module}".startswith(error.name):
+            raise
+        raise EngineError(
+            f"engine {name}: expected a module {package}.{module}, got none; "
+            "reinstall the package that brings this engine"
+        ) from error
+    if part is None:
+        raise EngineError(f"engine {name}: expected {attribute} in {package}.{module}, got none")
+    return part
+
+
+def _missing(info: EngineInfo, error: ImportError) -> str:
+    remedy = f"install it: pip install 'segtune[{info.extra}]'" if info.extra else "install it"
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            f"engine {info.name}: expected its framework to be installed, got no module "
+            f"{error.name}; {remedy}"
+        )
+    return (
+        f"engine {info.name}: its framework cannot be loaded: {error}. "
+        "`segtune doctor` says what is missing"
+    )

@@ -1,0 +1,1 @@
+"""An engine that trains nothing: it rehearses a study in seconds."""

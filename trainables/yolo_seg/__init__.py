@@ -1,0 +1,1 @@
+"""Instance segmentation with Ultralytics' YOLO -seg models."""

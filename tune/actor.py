@@ -1,0 +1,168 @@
+"""The Ray side of a trial: a light actor that is reused, and what passes through it.
+
+The actor starts the engine's child process, logs each epoch to the tracker *before* it reports
+it, and lets the engine finish its artifacts when the trial ends.
+"""
+
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray.tune as ray_tune
+
+from trainables.contract import ArtifactKind
+from tune.store import OUTCOME, read_metrics
+from tune.study import Tracking
+from tune.tracking import RunInfo, Tracker, make_tracker
+from tune.worker import Ended, Kept, Noted, Reported, TrialRunner, TrialTask
+
+log = logging.getLogger(__name__)
+
+FINISH_S = 120.0  # for an engine's artifacts after its trial has ended
+REPORT, ENDED = "report", "ended"
+
+
+@dataclass(frozen=True)
+class ActorTask:
+    """What the driver sends an actor for one attempt at a trial.
+
+    Attributes:
+        trial: For the engine.
+        tracking: For the tracker.
+        config: What the run's record shows: parameters, engine, data, seed.
+        run_id: Names the run for ever, whatever crashes.
+    """
+
+    trial: TrialTask
+    tracking: Tracking
+    config: Mapping[str, Any]
+    run_id: str
+
+
+class TrialActor(ray_tune.Trainable):  # type: ignore[misc]
+    """One trial after another, one engine process each."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Begin the first trial of this actor."""
+        task: ActorTask = config["task"]
+        self._runner = TrialRunner(task.trial.engine)
+        self._tracker: Tracker = make_tracker(task.tracking)
+        self._begin(task)
+
+    def step(self) -> dict[str, Any]:
+        """Let the engine go on, and wait for its next report or its end."""
+        if self._waiting:
+            self._runner.go_on()
+            self._waiting = False
+        event = self._next()
+        notes, self._notes = self._notes, []
+        if isinstance(event, Reported):
+            self._tracker.log(event.values)
+            self._waiting = True
+            return {
+                "event": REPORT,
+                "epoch": event.epoch,
+                "values": json.dumps(dict(event.values)),
+                "notes": notes,
+            }
+        self._running = False
+        return {
+            "event": ENDED,
+            "rule": event.rule,
+            "message": event.message,
+            "retry": event.retry,
+            "notes": notes,
+        }
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """End this trial and begin the next one in the same actor."""
+        self._finish()
+        self._begin(new_config["task"])
+        return True
+
+    def cleanup(self) -> None:
+        """End the last trial."""
+        self._finish()
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing goes to Ray: a trial's checkpoints lie in its own folder."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing comes from Ray: an attempt goes on from its trial's own checkpoint."""
+
+    def _begin(self, task: ActorTask) -> None:
+        self._task = task
+        self._artifacts: list[Kept] = []
+        self._notes: list[str] = []
+        self._waiting = False
+        self._running = True
+        trial_dir = task.trial.directory.parent
+        self._tracker.start(
+            RunInfo(
+                study=task.trial.study,
+                trial=task.trial.number,
+                run_id=task.run_id,
+                config=task.config,
+                directory=trial_dir / "wandb",
+                past=[m for m in read_metrics(trial_dir) if m["epoch"] <= task.trial.reported],
+                attempt=int(task.trial.directory.name.removeprefix("attempt-")),
+            )
+        )
+        self._runner.start(task.trial)
+
+    def _next(self) -> Reported | Ended:
+        while True:
+            event = self._runner.next_event()
+            if isinstance(event, Kept):
+                self._artifacts.append(event)
+            elif isinstance(event, Noted):
+                self._notes.append(event.message)
+            else:
+                return event
+
+    def _finish(self) -> None:
+        """Let the engine end within our own time limit, then close the trial's record."""
+        if self._running:
+            if self._waiting:
+                self._runner.stop()
+            self._drain(time.monotonic() + FINISH_S)
+            self._running = False
+        outcome = _outcome(self._task.trial.directory.parent)
+        if outcome is None:  # the trial goes on in another attempt
+            self._tracker.finish({"state": "running"})
+            return
+        best = self._task.trial.directory / "best" / "model.pt"
+        if best.is_file():
+            self._tracker.artifact(
+                best, ArtifactKind.MODEL, f"best_model_trial_{self._task.trial.number}"
+            )
+        for kept in self._artifacts:
+            name = f"training_curves_trial_{self._task.trial.number}"
+            self._tracker.artifact(kept.path, ArtifactKind.CURVES, name)
+        self._tracker.finish(outcome)
+
+    def _drain(self, deadline: float) -> None:
+        while (left := deadline - time.monotonic()) > 0:
+            if not self._runner.poll(left):
+                break
+            event = self._runner.next_event()
+            if isinstance(event, Kept):
+                self._artifacts.append(event)
+            if isinstance(event, Ended):
+                return
+            if isinstance(event, Reported):
+                self._runner.stop()
+        log.warning("trial %d took over %.0f s to end", self._task.trial.number, FINISH_S)
+        self._runner.kill()
+
+
+def _outcome(trial_dir: Path) -> dict[str, Any] | None:
+    with contextlib.suppress(FileNotFoundError):
+        outcome: dict[str, Any] = json.loads((trial_dir / OUTCOME).read_text())
+        return outcome
+    return None

@@ -1,0 +1,359 @@
+"""segtune: one verb, one function.
+
+A mistake of the user ends in one message on stderr and exit code 2; an interrupted study in exit
+code 130; a bug of ours keeps its traceback and ends in exit code 1.
+"""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from tune.driver import StudyResult
+    from tune.plan import StudyPlan
+
+app = typer.Typer(
+    name="segtune",
+    help="Tune segmentation models on micrographs: one study file, one command.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).")]
+StudyFolder = Annotated[Path, typer.Argument(help="A study directory, <storage>/<study>.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override a key: budget.trials=8. May be given several times."),
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; ends the process with an exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("ray", "wandb", "optuna", "matplotlib", "PIL", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    try:
+        app(args=None if arguments is None else list(arguments), standalone_mode=True)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(130)
+    except Exception as error:
+        if not _is_users(error):
+            raise
+        typer.echo(f"segtune: {error}", err=True)
+        sys.exit(2)
+
+
+def _is_users(error: Exception) -> bool:
+    """Whether an exception's message is all that the user should see."""
+    names = {type_.__name__ for type_ in type(error).__mro__}
+    return bool(names & {"TuneError", "DatasetError", "EngineError", "AnalysisError"})
+
+
+# --- data
+
+
+@app.command()
+def prepare(
+    raw: Annotated[Path, typer.Argument(help="Folder with images and annotations.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the prepared data set.")],
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="labelme, coco, yolo, via, superannotate or masks."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the data set.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Comma-separated classes to keep, in this order.")
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(help="Regular expression on file names; equal matches stay on one side."),
+    ] = None,
+    splits: Annotated[
+        str, typer.Option(help="Fractions of train, val and test.")
+    ] = "0.7,0.15,0.15",
+    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse data with problems.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a prepared data set.")] = False,
+) -> None:
+    """Turn raw annotations of six formats into a prepared data set, with contact sheets."""
+    from trainables.datasets.prepare import describe
+    from trainables.datasets.prepare import prepare as prepare_data
+
+    report = prepare_data(
+        raw,
+        out,
+        format=form,
+        name=name,
+        classes=classes.split(",") if classes else None,
+        group=group,
+        splits=_fractions(splits),
+        seed=seed,
+        strict=strict,
+        force=force,
+        progress=_Ticker("prepare"),
+    )
+    for line in describe(report):
+        typer.echo(line)
+
+
+def _fractions(text: str) -> tuple[float, float, float]:
+    try:
+        train, val, test = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"expected three fractions such as 0.7,0.15,0.15, got {text!r}", param_hint="--splits"
+        ) from None
+    return train, val, test
+
+
+@app.command()
+def simulate(
+    preset: Annotated[str, typer.Argument(help="demo, sem_powder or tem_nanoparticles.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the raw data set.")],
+    images: Annotated[int | None, typer.Option(min=1, help="Number of micrographs.")] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="labelme, coco, yolo, via, superannotate or masks.")
+    ] = "coco",
+    seed: Annotated[int | None, typer.Option(help="Seed of the micrographs.")] = None,
+) -> None:
+    """Draw micrographs with exactly known particles, in any raw format."""
+    from trainables.datasets.simulate import simulate_preset
+
+    path = simulate_preset(
+        preset, out, n_images=images, seed=seed, form=form, progress=_Ticker("simulate")
+    )
+    typer.echo(f"micrographs and truth in {path}")
+
+
+class _Ticker:
+    """Progress of a counted job: one line that is rewritten on a terminal, few lines in a log."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._started = time.monotonic()
+        self._shown = self._started
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        terminal = sys.stderr.isatty()
+        if now - self._shown < (0.2 if terminal else 10.0) and done < total:
+            return
+        if now - self._started < 1.0:
+            return
+        self._shown = now
+        left = (now - self._started) / max(done, 1) * (total - done)
+        end = "\n" if done >= total or not terminal else "\r"
+        typer.echo(f"{self._what}: {done}/{total}, {left:.0f} s left   {end}", nl=False, err=True)
+
+
+# --- studies
+
+
+@app.command()
+def plan(
+    study: StudyFile,
+    overrides: Overrides = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Train one epoch to estimate the hours.")
+    ] = False,
+) -> None:
+    """Show what a study would do; nothing is started."""
+    from tune.plan import plan_lines
+
+    made = _plan(study, overrides)
+    epoch_seconds = _probe(made) if probe else _past_epoch_seconds(made)
+    for line in plan_lines(made, epoch_seconds=epoch_seconds):
+        typer.echo(line)
+
+
+@app.command()
+def tune(study: StudyFile, overrides: Overrides = None) -> None:
+    """Run a study. Ctrl-C is safe: `segtune resume` goes on where it was."""
+    _run(_plan(study, overrides), resume=False)
+
+
+@app.command()
+def resume(study_dir: StudyFolder, overrides: Overrides = None) -> None:
+    """Go on with an interrupted study; --set may raise its budget."""
+    from tune.plan import plan_study
+    from tune.store import StudyDir, load_for_resume
+
+    opened = StudyDir.open(study_dir)
+    _run(plan_study(load_for_resume(opened, overrides or [])), resume=True)
+
+
+@app.command()
+def status(study_dir: StudyFolder) -> None:
+    """Show a study's trials, running or ended."""
+    from tune.progress import status_lines
+    from tune.store import StudyDir
+
+    for line in status_lines(StudyDir.open(study_dir)):
+        typer.echo(line)
+
+
+@app.command()
+def report(study_dir: StudyFolder) -> None:
+    """Write leaderboard.csv, report.html, report.md and report.json of a study."""
+    for path in _write_results(study_dir):
+        typer.echo(f"wrote {path}")
+
+
+@app.command()
+def export(
+    study_dir: StudyFolder,
+    to: Annotated[Path | None, typer.Option(help="Folder; default: <study>/best.")] = None,
+) -> None:
+    """Export the best trial: weights, configuration in every form, metrics, model card."""
+    from analysis.best_config import export_best
+    from tune.store import StudyDir
+
+    typer.echo(f"exported to {export_best(StudyDir.open(study_dir), to)}")
+
+
+@app.command()
+def retrain(
+    best: Annotated[Path, typer.Argument(help="best.yaml, or a study directory.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the trained model.")],
+    data: Annotated[Path | None, typer.Option(help="Another prepared data set.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Default: the study's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Default: the trial's.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda:0; default: what is there.")] = None,
+) -> None:
+    """Train the best configuration to full length and measure it on the test part."""
+    from analysis.retrain import retrain as train_again
+
+    result = train_again(best, data, out, epochs=epochs, seed=seed, device=device)
+    for line in result.lines():
+        typer.echo(line)
+
+
+@app.command()
+def schema(
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write it to a file.")] = None,
+) -> None:
+    """Print the JSON schema of a study file, for editors."""
+    from tune.files import write_text
+    from tune.study import study_schema
+
+    text = json.dumps(study_schema(), indent=2)
+    if out is None:
+        typer.echo(text)
+    else:
+        write_text(out, text + "\n")
+
+
+@app.command()
+def doctor(
+    deep: Annotated[bool, typer.Option("--deep", help="Also import the frameworks.")] = False,
+) -> None:
+    """Check this machine: packages, libraries, GPUs, W&B, disk."""
+    from tune.doctor import check_all
+
+    checks = check_all(deep=deep)
+    for check in checks:
+        typer.echo(check.line())
+    if any(check.status == "fail" for check in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for everything.")] = Path("demo"),
+    trials: Annotated[int, typer.Option(min=1, help="Trials of the demo study.")] = 8,
+) -> None:
+    """The whole story on simulated micrographs: data, study, report, export, retraining."""
+    from tune.demo import demo_study, fresh_folder
+
+    started = time.monotonic()
+    folder = fresh_folder(out)
+    raw, prepared = folder / "raw", folder / "data"
+    _say("1/6  drawing micrographs with known particles")
+    simulate("demo", raw)
+    _say("2/6  preparing the data set")
+    prepare(raw, prepared)
+    _say("3/6  planning the study")
+    file = demo_study(folder, trials)
+    plan(file)
+    _say("4/6  tuning")
+    _run(_plan(file, None), resume=False)
+    study_dir = folder / "studies" / "demo"
+    _say("5/6  exporting the best configuration")
+    export(study_dir)
+    _say("6/6  retraining it")
+    retrain(study_dir / "best" / "best.yaml", folder / "retrained")
+    _say(f"done in {time.monotonic() - started:.0f} s; open {study_dir / 'report.html'}")
+
+
+def _say(text: str) -> None:
+    typer.secho(f"\n== {text}", bold=True)
+
+
+def _plan(study: Path, overrides: list[str] | None) -> "StudyPlan":
+    from tune.plan import plan_study
+    from tune.study import load_study
+
+    return plan_study(load_study(study, overrides or []))
+
+
+def _run(plan: "StudyPlan", *, resume: bool) -> None:
+    from tune.progress import make_progress
+
+    progress = make_progress()
+    result = _tuned(plan, [progress], resume=resume)
+    written = _write_results(plan.directory)
+    for path in written:
+        typer.echo(f"wrote {path}")
+    if result.reason == "interrupted":
+        typer.echo(f"interrupted; `segtune resume {plan.directory}` goes on", err=True)
+        raise typer.Exit(130)
+    failed = [n for n, o in result.outcomes.items() if o.state == "failed"]
+    if result.outcomes and len(failed) == len(result.outcomes):
+        last = result.outcomes[failed[-1]]
+        typer.echo(
+            f"segtune: all {len(failed)} trials failed; the last: {last.message}; see "
+            f"{plan.directory / 'trials' / str(failed[-1]) / 'train.log'}",
+            err=True,
+        )
+        raise typer.Exit(1)
+
+
+def _tuned(plan: "StudyPlan", observers: Sequence[Any], *, resume: bool) -> "StudyResult":
+    from tune.driver import run_study
+
+    return run_study(plan, observers, resume=resume)
+
+
+def _write_results(study_dir: Path) -> list[Path]:
+    from analysis.leaderboard import write_leaderboard
+    from analysis.report import write_report
+    from tune.store import StudyDir
+
+    opened = StudyDir.open(study_dir)
+    writers: list[Callable[[StudyDir], Path]] = [write_leaderboard, write_report]
+    return [write(opened) for write in writers]
+
+
+def _probe(plan: "StudyPlan") -> float:
+    from tune.probe import probe_epoch_seconds
+
+    return probe_epoch_seconds(plan)
+
+
+def _past_epoch_seconds(plan: "StudyPlan") -> float | None:
+    from tune.probe import past_epoch_seconds
+
+    return past_epoch_seconds(plan)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,349 @@
+"""What happens to each trial: the study's decisions, taken from its journal and nothing else.
+
+It knows no Ray, no clock of its own and no process: a driver asks for the next trial and passes
+the reports on. Built on the journal of a killed study it goes on as if nothing had happened.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from optuna.trial import FrozenTrial, TrialState
+
+from search_spaces.names import nearest_name
+from tune.events import Outcome, State
+from tune.journal import Arrival, Journal, arrivals
+from tune.plan import StudyPlan
+from tune.search import Proposal, Search, trial_seed
+from tune.stopping import (
+    GO_ON,
+    Decision,
+    NoPlateau,
+    Rule,
+    Rungs,
+    Slope,
+    Std,
+    curve_end,
+)
+
+MAX_CRASHES = 3
+
+_STATES: Mapping[Rule, State] = {
+    Rule.EPOCHS: "complete",
+    Rule.PLATEAU: "complete",
+    Rule.PATIENCE: "complete",
+    Rule.ASHA: "pruned",
+    Rule.COLLAPSED: "pruned",
+    Rule.BUDGET: "pruned",
+    Rule.DIVERGED: "failed",
+    Rule.ERROR: "failed",
+}
+_OPTUNA_STATES = {
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A trial to run.
+
+    Attributes:
+        number: Optuna's number.
+        proposal: Its sampled values.
+        seed: Seed of its training.
+        last_epoch: Last epoch the journal has of it; 0 for a new trial.
+    """
+
+    number: int
+    proposal: Proposal
+    seed: int
+    last_epoch: int = 0
+
+
+@dataclass
+class _Curve:
+    """What the decisions on one trial look at; values as reported."""
+
+    objective: list[float] = field(default_factory=list)
+    watched: list[float] = field(default_factory=list)
+    decisions: dict[int, Decision] = field(default_factory=dict)
+    crashes: int = 0
+
+
+class MissingMetricError(Exception):
+    """A report lacks a metric that a decision needs."""
+
+
+class Controller:
+    """Decides what to try next and who goes on.
+
+    Attributes:
+        outcomes: How each ended trial ended, by number.
+    """
+
+    def __init__(
+        self, plan: StudyPlan, journal: Journal, elapsed_s: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        study = plan.study
+        self._journal = journal
+        self._elapsed_s = elapsed_s
+        self._epochs = study.budget.epochs
+        self._hours = study.budget.hours
+        self._metric = study.objective.metric
+        self._sign = 1.0 if study.objective.mode == "max" else -1.0
+        self._seed = study.seed
+        watched = None if isinstance(study.plateau, NoPlateau) else study.plateau.metric
+        self._watched = None if watched == self._metric else watched
+        self._watched_sign = _sign_of(self._watched) if self._watched else self._sign
+        self._plateau = _without_floor(study.plateau) if self._watched_sign < 0 else study.plateau
+        self._train_every = study.train_metrics.every
+        self._search = Search(
+            plan.space, study.search, plan.points, study.seed, study.budget.trials
+        )
+        self._n_trials = self._search.size(study.budget.trials)
+        factor = getattr(study.scheduler, "reduction_factor", 2)
+        self._rungs = Rungs(plan.rungs, factor)
+        self._curves: dict[int, _Curve] = {}
+        self._waiting: deque[int] = deque()
+        self.outcomes: dict[int, Outcome] = {}
+        self._recover()
+
+    @property
+    def n_trials(self) -> int:
+        """How many trials the study has at most."""
+        return self._n_trials
+
+    @property
+    def unfinished(self) -> tuple[int, ...]:
+        """Trials that an earlier driver began and nobody runs yet."""
+        return tuple(self._waiting)
+
+    def next_trial(self) -> Assignment | None:
+        """The trial to start now, or None where no further one is to be started."""
+        if self.out_of_time():
+            return None
+        if self._waiting:
+            return self._assign(self._waiting.popleft())
+        so_far = self._journal.trials()
+        if len(so_far) >= self._n_trials:
+            return None
+        proposal = self._search.propose(self._journal.study, so_far)
+        number = self._journal.create(self._search.template(proposal))
+        self._curves[number] = _Curve()
+        return Assignment(number, proposal, trial_seed(self._seed, number))
+
+    def out_of_time(self) -> bool:
+        """Whether the study's hours are used up."""
+        return self._hours is not None and self._elapsed_s() >= self._hours * 3600
+
+    def report(self, number: int, epoch: int, values: Mapping[str, float]) -> Decision:
+        """Decide on a report and write both into the journal, the decision first.
+
+        An epoch the journal already has is answered as it was then.
+        """
+        curve = self._curves[number]
+        if epoch <= len(curve.objective) or number in self.outcomes:
+            return self._known(number, epoch)
+        try:
+            arrival = self._arrival(number, epoch, values)
+        except MissingMetricError as error:
+            self.fail(number, Rule.ERROR, str(error))
+            return Decision(False, Rule.ERROR)
+        decision = self._decide(arrival)
+        if decision is not GO_ON or arrival.watched is not None:
+            self._journal.decide(arrival, decision)
+        self._apply(arrival, decision)
+        if decision.rule is not Rule.DIVERGED:
+            self._journal.report(arrival)
+        if not decision.go_on:
+            self._finish(number, decision)
+        return decision
+
+    def fail(self, number: int, rule: Rule, message: str) -> Outcome:
+        """End a trial that cannot go on; the message is for the user."""
+        if number not in self.outcomes:
+            self._finish(number, Decision(False, rule), message)
+        return self.outcomes[number]
+
+    def crashed(self, number: int, message: str) -> bool:
+        """A worker died: queue its trial again, or fail it when it did so too often.
+
+        Returns:
+            Whether the trial will go on.
+        """
+        curve = self._curves[number]
+        if number in self.outcomes:
+            return False
+        curve.crashes += 1
+        if curve.crashes >= MAX_CRASHES:
+            self.fail(number, Rule.ERROR, f"{message} ({curve.crashes} times)")
+            return False
+        self._waiting.append(number)
+        return True
+
+    def last_epoch(self, number: int) -> int:
+        """Last epoch the journal has of a trial."""
+        return len(self._curves[number].objective)
+
+    # --- decisions
+
+    def _arrival(self, number: int, epoch: int, values: Mapping[str, float]) -> Arrival:
+        value = _metric(values, self._metric)
+        watched = None
+        if self._watched is not None and self._carries(self._watched, epoch):
+            watched = _metric(values, self._watched)
+        return Arrival(number, epoch, value, None, watched)
+
+    def _carries(self, metric: str, epoch: int) -> bool:
+        every = self._train_every if metric.startswith("train_") else 1
+        return every > 0 and epoch % every == 0
+
+    def _decide(self, arrival: Arrival) -> Decision:
+        if not math.isfinite(arrival.value):
+            return Decision(False, Rule.DIVERGED, None, None, arrival.value)
+        asha = self._compare(arrival)
+        if arrival.epoch >= self._epochs:
+            return Decision(False, Rule.EPOCHS, asha.rung, asha.cutoff, arrival.value)
+        if not asha.go_on:
+            return asha
+        if self.out_of_time():
+            return Decision(False, Rule.BUDGET, None, self._hours, self._elapsed_s() / 3600)
+        end = self._curve_end(arrival)
+        return asha if end.go_on else end
+
+    def _compare(self, arrival: Arrival) -> Decision:
+        decision = self._rungs.compare(arrival.epoch, self._sign * arrival.value)
+        if decision is GO_ON:
+            return GO_ON
+        cutoff = None if decision.cutoff is None else self._sign * decision.cutoff
+        return Decision(decision.go_on, decision.rule, decision.rung, cutoff, arrival.value)
+
+    def _curve_end(self, arrival: Arrival) -> Decision:
+        curve = self._curves[arrival.trial]
+        if self._watched is None:
+            return curve_end(
+                self._plateau, [*self._oriented(curve.objective), self._sign * arrival.value]
+            )
+        if arrival.watched is None:
+            return GO_ON
+        return curve_end(
+            self._plateau, [self._watched_sign * w for w in (*curve.watched, arrival.watched)]
+        )
+
+    def _oriented(self, values: Sequence[float]) -> list[float]:
+        return [self._sign * value for value in values]
+
+    def _apply(self, arrival: Arrival, decision: Decision | None) -> None:
+        curve = self._curves.setdefault(arrival.trial, _Curve())
+        if decision is not None and decision is not GO_ON:
+            curve.decisions[arrival.epoch] = decision
+        if not math.isfinite(arrival.value):
+            return
+        curve.objective.append(arrival.value)
+        if arrival.watched is not None:
+            curve.watched.append(arrival.watched)
+        self._rungs.record(arrival.trial, arrival.epoch, self._sign * arrival.value)
+
+    def _known(self, number: int, epoch: int) -> Decision:
+        decision = self._curves[number].decisions.get(epoch, GO_ON)
+        if number in self.outcomes and epoch >= self.last_epoch(number):
+            return Decision(False, Rule(self.outcomes[number].stop_reason))
+        return decision
+
+    # --- ends
+
+    def _finish(self, number: int, decision: Decision, message: str = "") -> None:
+        curve = self._curves[number]
+        assert decision.rule is not None
+        state = _STATES[decision.rule]
+        outcome = Outcome(
+            state=state,
+            stop_reason=decision.rule,
+            rung=decision.rung if decision.rule is Rule.ASHA else None,
+            cutoff=decision.cutoff,
+            value=decision.value,
+            epoch=len(curve.objective),
+            message=message or self._sentence(decision, len(curve.objective)),
+        )
+        self.outcomes[number] = outcome
+        self._journal.annotate(number, "stop_reason", str(outcome.stop_reason))
+        self._journal.annotate(number, "message", outcome.message)
+        best = max(self._oriented(curve.objective), default=None)
+        value = None if state == "failed" or best is None else self._sign * best
+        self._journal.tell(number, _OPTUNA_STATES[state], value)
+
+    def _sentence(self, decision: Decision, epoch: int) -> str:
+        value = math.nan if decision.value is None else decision.value
+        cutoff = math.nan if decision.cutoff is None else decision.cutoff
+        watched = self._watched or self._metric
+        sentences = {
+            Rule.EPOCHS: f"trained to epoch {epoch}",
+            Rule.ASHA: f"stopped by ASHA at epoch {epoch}: {self._metric} {value:.4g}, "
+            f"cut-off {cutoff:.4g}",
+            Rule.PLATEAU: f"converged at epoch {epoch}: {watched} changes by {value:.2g}, "
+            f"limit {cutoff:.2g}",
+            Rule.COLLAPSED: f"collapsed at epoch {epoch}: {watched} stayed below {cutoff:.2g}",
+            Rule.DIVERGED: f"diverged after epoch {epoch}: {self._metric} is {value}",
+            Rule.BUDGET: f"out of time at epoch {epoch}: the budget of {cutoff:g} hours is used up",
+        }
+        return sentences.get(decision.rule or Rule.ERROR, f"ended at epoch {epoch}")
+
+    # --- the past
+
+    def _recover(self) -> None:
+        """Rebuild curves and rungs; finish what was decided but not told."""
+        for arrival in arrivals(self._journal.path):
+            if not arrival.told and math.isfinite(arrival.value):
+                self._journal.report(arrival)
+            self._apply(arrival, arrival.decision)
+        for trial in self._journal.trials():
+            curve = self._curves.setdefault(trial.number, _Curve())
+            if trial.state.is_finished():
+                self.outcomes[trial.number] = self._past_outcome(trial)
+            else:
+                stops = [d for d in curve.decisions.values() if not d.go_on]
+                if stops:
+                    self._finish(trial.number, stops[-1])
+                else:
+                    self._waiting.append(trial.number)
+
+    def _past_outcome(self, trial: FrozenTrial) -> Outcome:
+        curve = self._curves[trial.number]
+        stops = [d for d in curve.decisions.values() if not d.go_on]
+        last = stops[-1] if stops else Decision(False)
+        reason = trial.user_attrs.get("stop_reason", Rule.ERROR)
+        return Outcome(
+            state=_STATES[Rule(reason)],
+            stop_reason=reason,
+            rung=last.rung if reason == Rule.ASHA else None,
+            cutoff=last.cutoff,
+            value=last.value,
+            epoch=len(curve.objective),
+            message=trial.user_attrs.get("message", ""),
+        )
+
+    def _assign(self, number: int) -> Assignment:
+        trial = self._journal.trials()[number]
+        proposal = Proposal(trial.params, self._search.warm_start_index(trial))
+        return Assignment(number, proposal, trial_seed(self._seed, number), self.last_epoch(number))
+
+
+def _sign_of(metric: str) -> float:
+    """A metric other than the objective is better larger, unless it is a loss."""
+    return -1.0 if "loss" in metric else 1.0
+
+
+def _without_floor(rule: Slope | Std | NoPlateau) -> Slope | Std | NoPlateau:
+    """A metric to be minimised has no floor under which nothing was learnt."""
+    return rule if isinstance(rule, NoPlateau) else rule.model_copy(update={"floor": -math.inf})
+
+
+def _metric(values: Mapping[str, float], name: str) -> float:
+    if name not in values:
+        hint = nearest_name(name, values)
+        reported = ", ".join(sorted(values)) or "nothing"
+        raise MissingMetricError(f"the engine reported no {name}{hint}; it reports {reported}")
+    return float(values[name])

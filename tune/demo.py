@@ -1,0 +1,73 @@
+"""The demo's study: small enough for two CPU cores, long enough to show everything."""
+
+from pathlib import Path
+
+from tune.errors import StudyError
+from tune.files import write_text
+
+MARK = ".segtune-demo"
+
+_STUDY = """\
+study: demo
+data: {data}
+trainable: yolo_seg
+budget: {{trials: {trials}, epochs: {epochs}}}
+fixed: {{model: yolo11n-seg.yaml, imgsz: 160}}
+search_space:
+  lr0: {{loguniform: [1.0e-3, 1.0e-2]}}
+  lrf: {{uniform: [0.01, 0.5]}}
+  momentum: {{uniform: [0.85, 0.97]}}
+  optimizer: {{fixed: AdamW}}
+  batch: {{choice: [4, 8]}}
+  nbs: {{choice: [4, 8]}}
+  warmup_epochs: {{fixed: 1}}
+  box: {{uniform: [5.0, 8.0]}}
+  mosaic: {{uniform: [0.0, 0.7]}}
+  fliplr: {{fixed: 0.5}}
+  flipud: {{fixed: 0.5}}
+warm_start:
+  points:
+    - {{lr0: 0.003, lrf: 0.05, momentum: 0.9, batch: 8, nbs: 8, box: 7.5, mosaic: 0.5}}
+scheduler: {{kind: asha, grace_period: {grace}, reduction_factor: 2}}
+resources: {{concurrent: 2}}
+tracking: {{wandb: {{project: segtune-demo, mode: offline}}}}
+storage: {storage}
+seed: 0
+"""
+
+
+def fresh_folder(folder: Path) -> Path:
+    """An empty folder for the demo; an earlier demo's is moved aside.
+
+    Raises:
+        StudyError: The folder holds something that no demo wrote.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / MARK).exists():
+            raise StudyError(
+                f"{folder}: expected an empty folder or an earlier demo's, found other files; "
+                "choose another with --out"
+            )
+        n = 1
+        while (aside := folder.with_name(f"{folder.name}.{n}")).exists():
+            n += 1
+        folder.rename(aside)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()
+    return folder
+
+
+def demo_study(folder: Path, trials: int, epochs: int = 30) -> Path:
+    """Write the demo's study file; returns its path."""
+    path = folder / "study.yaml"
+    write_text(
+        path,
+        _STUDY.format(
+            data=folder.resolve() / "data",
+            storage=folder.resolve() / "studies",
+            trials=trials,
+            epochs=epochs,
+            grace=max(1, epochs // 4),
+        ),
+    )
+    return path

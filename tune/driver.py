@@ -1,0 +1,468 @@
+"""Runs a study: Ray Tune executes, the controller decides, the journal remembers.
+
+`run_study` reads like a table of contents: the directory, the journal, the controller, the
+recorder, Ray. Between Ray and the controller stands `_Bridge`, which turns Ray's calls into the
+controller's and holds nothing that would have to survive a crash.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import ray
+import ray.tune as ray_tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from trainables.contract import Device, TrainMetrics
+from tune.actor import REPORT, ActorTask, TrialActor
+from tune.controller import Assignment, Controller
+from tune.errors import DriverError, StoreError
+from tune.events import Observer, Outcome
+from tune.files import write_json, write_text
+from tune.journal import DriverLock, Journal
+from tune.plan import StudyPlan, resolved, to_yaml
+from tune.sharing import Placement, auto_share
+from tune.stopping import Rule
+from tune.store import JOURNAL, LOG, RESOLVED, STUDY, Recorder
+from tune.worker import TrialTask
+
+log = logging.getLogger(__name__)
+
+SESSION = "session.json"
+
+_RAY_ENVIRONMENT = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+    "TUNE_RESULT_BUFFER_LENGTH": "1",
+    "TUNE_WARN_THRESHOLD_S": "30",
+}
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What came of a run.
+
+    Attributes:
+        directory: The study directory.
+        reason: `finished`, `out of time` or `interrupted`.
+        outcomes: How each trial ended, by number.
+    """
+
+    directory: Path
+    reason: str
+    outcomes: Mapping[int, Outcome]
+
+
+def run_study(
+    plan: StudyPlan, observers: Sequence[Observer] = (), *, resume: bool = False
+) -> StudyResult:
+    """Run a study to its end, or until interrupted.
+
+    Raises:
+        StoreError: The directory holds a study already (and `resume` is not set), none (and it
+            is), or a living driver's.
+        DriverError: Ray cannot be started here.
+    """
+    with _directory(plan, resume=resume), _log_file(plan.directory), _terminable():
+        clock = _SessionClock(plan.directory / SESSION)
+        journal = Journal(plan.directory / JOURNAL, plan.study.study, plan.study.objective.mode)
+        controller = Controller(plan, journal, clock.elapsed_s)
+        bridge = _Bridge(plan, controller, Recorder(plan), observers, clock)
+        bridge.tell("study_started", plan, resume)
+        reason = "interrupted"
+        try:
+            bridge.finish_decided()
+            if not bridge.idle():
+                _run_on_ray(plan, bridge)
+            reason = "out of time" if controller.out_of_time() else "finished"
+        except KeyboardInterrupt:
+            log.info("interrupted; checkpoints are kept")
+        finally:
+            clock.save()
+            bridge.tell("study_ended", reason)
+        return StudyResult(plan.directory, reason, dict(controller.outcomes))
+
+
+# --- the directory
+
+
+@contextlib.contextmanager
+def _directory(plan: StudyPlan, *, resume: bool) -> Iterator[None]:
+    """The study directory, ours alone."""
+    directory = plan.directory
+    begun = (directory / JOURNAL).exists()
+    if begun and not resume:
+        raise StoreError(
+            f"{directory}: expected a new study, found one; `segtune resume {directory}` goes on "
+            "with it, another `study:` name begins another"
+        )
+    if resume and not begun:
+        raise StoreError(f"{directory}: expected a study to resume, found none")
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = DriverLock(directory / ".driver")
+    holder = lock.acquire()
+    if holder is not None:
+        raise StoreError(
+            f"{directory}: a driver is running this study (process {holder}); "
+            "`segtune status` shows it, Ctrl-C there ends it"
+        )
+    try:
+        write_text(directory / STUDY, to_yaml(plan))
+        if not (directory / RESOLVED).exists():
+            write_json(directory / RESOLVED, resolved(plan))
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _log_file(directory: Path) -> Iterator[None]:
+    """Everything of ours down to DEBUG goes to the study's log."""
+    handler = logging.FileHandler(directory / LOG, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    loggers = [logging.getLogger(name) for name in ("tune", "trainables", "analysis")]
+    for logger in loggers:
+        logger.setLevel(logging.DEBUG)
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+        handler.close()
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a study as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@dataclass
+class _SessionClock:
+    """Wall time the study has taken, over all its drivers; written at most once a second."""
+
+    path: Path
+    _before_s: float = field(init=False, default=0.0)
+    _started: float = field(init=False, default_factory=time.monotonic)
+    _saved: float = field(init=False, default=0.0)
+
+    def __post_init__(self) -> None:
+        if self.path.exists():
+            self._before_s = float(json.loads(self.path.read_text())["elapsed_s"])
+
+    def elapsed_s(self) -> float:
+        return self._before_s + time.monotonic() - self._started
+
+    def tick(self) -> None:
+        if time.monotonic() - self._saved > 1:
+            self.save()
+
+    def save(self) -> None:
+        write_json(self.path, {"elapsed_s": self.elapsed_s()})
+        self._saved = time.monotonic()
+
+
+# --- Ray
+
+
+def _run_on_ray(plan: StudyPlan, bridge: "_Bridge") -> None:
+    os.environ.update(_RAY_ENVIRONMENT)
+    shares = plan.shares
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(plan.study.resources.concurrent)
+    scratch = Path(tempfile.mkdtemp(prefix="segtune-ray-"))
+    started = not ray.is_initialized()
+    try:
+        if started:
+            _start_ray(plan.study.resources.concurrent * shares.cpus)
+        bridge.n_gpus = int(ray.cluster_resources().get("GPU", 0))
+        tuner = ray_tune.Tuner(
+            ray_tune.with_resources(TrialActor, {"cpu": shares.cpus}),
+            tune_config=ray_tune.TuneConfig(
+                num_samples=-1,
+                search_alg=_RaySearcher(bridge),
+                scheduler=_RayScheduler(bridge),
+                reuse_actors=True,
+                max_concurrent_trials=None,
+            ),
+            run_config=ray_tune.RunConfig(
+                name="study", storage_path=str(scratch), verbose=0, log_to_file=False
+            ),
+        )
+        tuner.fit()
+    finally:
+        if started:
+            ray.shutdown()
+        shutil.rmtree(scratch, ignore_errors=True)
+    if bridge.error is not None:
+        raise bridge.error
+
+
+def _start_ray(cpus: int) -> None:
+    try:
+        ray.init(
+            num_cpus=cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            configure_logging=False,
+            object_store_memory=100 * 2**20,
+        )
+    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        raise DriverError(
+            f"Ray cannot be started on this machine: {error}; `segtune doctor` says more"
+        ) from error
+
+
+class _Bridge:
+    """Between Ray's calls and the controller's.
+
+    Attributes:
+        n_gpus: GPUs there are to share.
+        error: What went wrong in a callback; ends the study.
+    """
+
+    def __init__(
+        self,
+        plan: StudyPlan,
+        controller: Controller,
+        recorder: Recorder,
+        observers: Sequence[Observer],
+        clock: _SessionClock,
+    ) -> None:
+        self._plan = plan
+        self._controller = controller
+        self._recorder = recorder
+        self._observers = observers
+        self._clock = clock
+        self._running: dict[str, int] = {}  # our number by Ray's trial id
+        self._next: Assignment | None = None
+        self._placement: Placement | None = None
+        self.n_gpus = 0
+        self.error: Exception | None = None
+
+    # --- for Ray
+
+    def suggest(self, ray_id: str) -> dict[str, Any] | str | None:
+        """The next trial's configuration; None to ask again later; FINISHED when all is done."""
+        if len(self._running) >= self._plan.study.resources.concurrent:
+            return None
+        assignment = self._next or self._controller.next_trial()
+        self._next = None
+        if assignment is None:
+            return None if self._running else str(Searcher.FINISHED)
+        self._running[ray_id] = assignment.number
+        return {"task": self._task(assignment)}
+
+    def result(self, ray_id: str, result: Mapping[str, Any]) -> bool:
+        """Take in what an actor said; returns whether its trial goes on."""
+        number = self._running[ray_id]
+        for note in result["notes"]:
+            log.warning("trial %d: %s", number, note)
+        if result["event"] != REPORT:
+            self._ended(number, result)
+            return False
+        epoch, values = result["epoch"], json.loads(result["values"])
+        decision = self._controller.report(number, epoch, values)
+        if decision.rule is not Rule.DIVERGED:
+            self._recorder.report(number, epoch, values)
+        self._clock.tick()
+        self.tell("trial_reported", number, epoch, values, decision)
+        if number in self._controller.outcomes:
+            self._close(number)
+        return decision.go_on
+
+    def complete(self, ray_id: str, *, error: bool) -> None:
+        """Ray is done with a trial; with `error`, its actor died."""
+        number = self._running.pop(ray_id, None)
+        if number is None:
+            return
+        if self._placement is not None:
+            self._placement.free(number)
+        if error and number not in self._controller.outcomes:
+            self._crashed(number, "its worker died")
+
+    # --- for the driver
+
+    def idle(self) -> bool:
+        """Whether nothing is left to start."""
+        self._next = self._controller.next_trial()
+        return self._next is None
+
+    def finish_decided(self) -> None:
+        """Write the outcomes that a killed driver decided but did not write."""
+        for number, outcome in self._controller.outcomes.items():
+            if not self._recorder.has_outcome(number):
+                self._recorder.end(number, outcome)
+
+    def tell(self, event: str, *details: Any) -> None:
+        """Pass an event on to the observers; theirs is not to break the study."""
+        for observer in self._observers:
+            try:
+                getattr(observer, event)(*details)
+            except Exception:
+                log.exception("%s failed in %s", event, type(observer).__name__)
+
+    # --- within
+
+    def _ended(self, number: int, result: Mapping[str, Any]) -> None:
+        if number in self._controller.outcomes:
+            return
+        rule, message = result["rule"], result["message"]
+        if result["retry"]:
+            self._crashed(number, message)
+            return
+        if rule is None:
+            rule = Rule.ERROR
+            message = f"the engine ended after epoch {self._controller.last_epoch(number)}, " + (
+                f"before epoch {self._plan.study.budget.epochs}, without a reason"
+            )
+        self._controller.fail(number, Rule(rule), message)
+        self._close(number)
+
+    def _crashed(self, number: int, message: str) -> None:
+        if self._controller.crashed(number, message):
+            log.warning("trial %d: %s; it goes on from its checkpoint", number, message)
+        else:
+            self._close(number)
+
+    def _close(self, number: int) -> None:
+        outcome = self._recorder.end(number, self._controller.outcomes[number])
+        self.tell("trial_ended", number, outcome)
+
+    def _task(self, assignment: Assignment) -> ActorTask:
+        study, number = self._plan.study, assignment.number
+        attempt, checkpoint, reported = self._recorder.begin(assignment)
+        sampled = dict(assignment.proposal.params)
+        params = {**self._plan.fixed, **sampled}
+        if self._placement is None:
+            share = self._plan.shares.gpu_fraction
+            if share is None:
+                share = auto_share(self.n_gpus, study.resources.concurrent)
+            self._placement = Placement(self.n_gpus, share)
+        gpu = self._placement.place(number)
+        device = Device(
+            name="cpu" if gpu is None else "cuda:0",
+            memory_fraction=min(1.0, self._placement.share) if gpu is not None else 1.0,
+            cpus=self._plan.shares.cpus,
+        )
+        self.tell("trial_started", number, params, int(attempt.name.removeprefix("attempt-")))
+        images = study.train_metrics.images
+        task = TrialTask(
+            engine=study.trainable,
+            study=study.study,
+            number=number,
+            params=params,
+            sampled=frozenset(sampled),
+            data=self._plan.data,
+            epochs=study.budget.epochs,
+            seed=assignment.seed,
+            device=device,
+            directory=attempt,
+            resume_from=checkpoint,
+            reported=reported,
+            objective=study.objective.metric,
+            mode=study.objective.mode,
+            train_metrics=TrainMetrics(
+                study.train_metrics.every, None if images == "auto" else images
+            ),
+            gpu=gpu,
+        )
+        config = {
+            **params,
+            "engine": study.trainable,
+            "data": self._plan.data.name,
+            "data_fingerprint": self._plan.data.fingerprint,
+            "epochs": study.budget.epochs,
+            "seed": assignment.seed,
+            "trial": number,
+        }
+        return ActorTask(task, study.tracking, config, _run_id(self._plan, number))
+
+
+def _run_id(plan: StudyPlan, number: int) -> str:
+    """The name of a trial's run: the same whatever crashes, another for another study."""
+    created = json.loads((plan.directory / RESOLVED).read_text())["created"]
+    text = f"{plan.study.study}/{created}/{number}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _guarded(bridge: _Bridge, action: Callable[[], Any], otherwise: Any) -> Any:
+    """Run a callback; an error of ours ends the study with its own message, not Ray's."""
+    try:
+        return action()
+    except Exception as error:
+        log.exception("the driver failed")
+        bridge.error = error
+        return otherwise
+
+
+class _RaySearcher(Searcher):  # type: ignore[misc]
+    """Ray asks here for trials."""
+
+    def __init__(self, bridge: _Bridge) -> None:
+        super().__init__(metric="epoch", mode="max")
+        self._bridge = bridge
+
+    def suggest(self, trial_id: str) -> Any:
+        if self._bridge.error is not None:
+            return Searcher.FINISHED
+        return _guarded(self._bridge, lambda: self._bridge.suggest(trial_id), Searcher.FINISHED)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        _guarded(self._bridge, lambda: self._bridge.complete(trial_id, error=error), None)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the journal has everything."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the journal has everything."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Ray pickles its searchers; ours is rebuilt from the journal instead
+
+
+class _RayScheduler(FIFOScheduler):  # type: ignore[misc]
+    """Ray asks here whether a trial goes on."""
+
+    def __init__(self, bridge: _Bridge) -> None:
+        super().__init__()
+        self._bridge = bridge
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        goes_on = _guarded(
+            self._bridge, lambda: self._bridge.result(trial.trial_id, result), otherwise=False
+        )
+        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}

@@ -1,0 +1,205 @@
+"""The study's memory: an Optuna journal in which a crash at any byte leaves a readable file.
+
+Order of the lines is the order of events, so rungs are rebuilt by reading them from the top. For
+each report the decision is written before the value; a decision that was written is never taken
+anew.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._file import BaseJournalFileLock  # the seam JournalFileBackend takes
+from optuna.trial import FrozenTrial, TrialState
+
+from tune.stopping import Decision, Rule
+
+_DECISION = "decision:"
+_SET_VALUE, _SET_SYSTEM_ATTR = 7, 9  # operation codes of the file format, fixed since Optuna 3.1
+
+
+class _FlockLock(BaseJournalFileLock):
+    """A lock the kernel releases when its holder dies (Optuna's own survive a `kill -9`)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+
+    def acquire(self) -> bool:
+        """Wait for the lock and take it."""
+        self._file = self._path.open("ab")
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        return True
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def cut_torn_line(path: Path) -> None:
+    """Drop what follows the last line end: a line that a crash left half written.
+
+    Optuna reads such a file once, and never again after the next append.
+    """
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)
+
+
+def open_storage(path: Path) -> JournalStorage:
+    """Open (or begin) the journal at `path`."""
+    backend = JournalFileBackend(str(path), lock_obj=_FlockLock(path.with_suffix(".lock")))
+    return JournalStorage(backend)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A report as the journal holds it.
+
+    Attributes:
+        trial: Optuna's number.
+        epoch: The epoch reported.
+        value: The objective as the engine reported it.
+        decision: What was decided, where more than "go on" was to be said.
+        watched: The metric the plateau rule watches, where it is not the objective.
+        told: Whether the value was written too, not only the decision.
+    """
+
+    trial: int
+    epoch: int
+    value: float
+    decision: Decision | None = None
+    watched: float | None = None
+    told: bool = False
+
+
+def arrivals(path: Path) -> list[Arrival]:
+    """Every report in the order in which it was decided."""
+    found: dict[tuple[int, int], Arrival] = {}
+    for entry in _entries(path):
+        trial = entry.get("trial_id", -1)
+        if entry["op_code"] == _SET_VALUE:
+            key = (trial, entry["step"])
+            seen = found.get(key) or Arrival(*key, entry["intermediate_value"])
+            found[key] = replace(seen, told=True)
+        elif entry["op_code"] == _SET_SYSTEM_ATTR:
+            for name, written in entry["system_attr"].items():
+                if name.startswith(_DECISION):
+                    arrival = _decided(trial, int(name.removeprefix(_DECISION)), written)
+                    found.setdefault((trial, arrival.epoch), arrival)
+    return list(found.values())
+
+
+def _entries(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield json.loads(line)
+
+
+def _decided(trial: int, epoch: int, written: Mapping[str, Any]) -> Arrival:
+    rule = None if written["rule"] is None else Rule(written["rule"])
+    decision = Decision(
+        written["go_on"], rule, written["rung"], written["cutoff"], written["value"]
+    )
+    return Arrival(trial, epoch, written["reported"], decision, written["watched"])
+
+
+class Journal:
+    """One study's journal, open for writing by its one driver.
+
+    A study file holds one Optuna study, so Optuna's trial id equals the trial's number.
+    """
+
+    def __init__(self, path: Path, name: str, mode: str) -> None:
+        cut_torn_line(path)
+        self.path = path
+        self.storage = open_storage(path)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.study = optuna.create_study(
+            study_name=name,
+            storage=self.storage,
+            direction="maximize" if mode == "max" else "minimize",
+            load_if_exists=True,
+        )
+
+    def trials(self) -> list[FrozenTrial]:
+        """Every trial, by number."""
+        return self.study.get_trials(deepcopy=False)
+
+    def create(self, template: FrozenTrial) -> int:
+        """Begin a trial, parameters and all, in one line; returns its number."""
+        trial_id = self.storage.create_new_trial(self.study._study_id, template)
+        return int(self.storage.get_trial(trial_id).number)
+
+    def decide(self, arrival: Arrival, decision: Decision) -> None:
+        """Write what was decided on a report, before the report's value."""
+        self.storage.set_trial_system_attr(
+            arrival.trial,
+            f"{_DECISION}{arrival.epoch}",
+            {
+                "reported": arrival.value,
+                "watched": arrival.watched,
+                "go_on": decision.go_on,
+                "rule": decision.rule,
+                "rung": decision.rung,
+                "cutoff": decision.cutoff,
+                "value": decision.value,
+            },
+        )
+
+    def report(self, arrival: Arrival) -> None:
+        """Write a report's value."""
+        self.storage.set_trial_intermediate_value(arrival.trial, arrival.epoch, arrival.value)
+
+    def annotate(self, trial: int, key: str, value: Any) -> None:
+        """Write what a reader of the study should see with a trial."""
+        self.storage.set_trial_user_attr(trial, key, value)
+
+    def tell(self, trial: int, state: TrialState, value: float | None) -> None:
+        """End a trial."""
+        values = None if value is None else [value]
+        self.storage.set_trial_state_values(trial, state, values)
+
+
+class DriverLock:
+    """One driver a study: held from the first line written until the process ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def acquire(self) -> int | None:
+        """Take the lock; returns the process id of the living holder instead where it is held."""
+        file = self._path.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip()
+            file.close()
+            return int(holder) if holder.isdigit() else 0
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        self._file = file
+        return None
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,237 @@
+"""When a trial ends: ASHA's rungs, the plateau stopper and the named ends of a curve.
+
+Everything here is a pure function of journalled reports, so that a killed study decides as an
+unbroken one. Values are oriented: a metric to be minimised comes in negated.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from tune.spec import Spec
+
+
+class Rule(StrEnum):
+    """What ended a trial."""
+
+    EPOCHS = "epochs"
+    ASHA = "asha"
+    PLATEAU = "plateau"
+    COLLAPSED = "collapsed"
+    DIVERGED = "diverged"
+    BUDGET = "budget"
+    ERROR = "error"
+    PATIENCE = "patience"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What happens to a trial after one report.
+
+    Attributes:
+        go_on: Whether the trial trains another epoch.
+        rule: What ended it, or (where it goes on) `asha` at a rung it passed, or None.
+        rung: The rung's epoch where ASHA compared, else None.
+        cutoff: What `value` was compared with, as the metric is reported; None where nothing was
+            there to compare with.
+        value: The value that was compared, as the metric is reported.
+    """
+
+    go_on: bool
+    rule: Rule | None = None
+    rung: int | None = None
+    cutoff: float | None = None
+    value: float | None = None
+
+
+GO_ON = Decision(go_on=True)
+
+
+class Asha(Spec):
+    """Asynchronous successive halving over epochs, stopping variant.
+
+    Source: Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning",
+    arXiv:1810.05934.
+
+    Attributes:
+        grace_period: Epochs every trial gets before its first comparison (r).
+        reduction_factor: One trial in this many passes each rung (eta).
+    """
+
+    kind: Literal["asha"] = "asha"
+    grace_period: PositiveInt | None = Field(
+        None, description="epochs before the first rung; default: a tenth of the epochs"
+    )
+    reduction_factor: Annotated[int, Field(ge=2)] = Field(
+        2, description="one trial in this many passes a rung"
+    )
+
+    def rungs(self, epochs: int) -> tuple[int, ...]:
+        """Epochs at which trials are compared, as for `max_t = epochs + 1`.
+
+        >>> Asha(grace_period=25, reduction_factor=2).rungs(250)
+        (25, 50, 100, 200)
+        """
+        rung = self.grace_period or max(1, round(epochs / 10))
+        rungs = []
+        while rung < epochs + 1:
+            rungs.append(rung)
+            rung *= self.reduction_factor
+        return tuple(rungs)
+
+
+class NoScheduler(Spec):
+    """Every trial trains to its end."""
+
+    kind: Literal["none"] = "none"
+
+    def rungs(self, epochs: int) -> tuple[int, ...]:
+        """No comparison is ever made."""
+        del epochs
+        return ()
+
+
+class Slope(Spec):
+    """Ends a curve that no longer rises, by its least-squares slope.
+
+    Attributes:
+        metric: What is watched; None for the objective.
+        slope: A curve that gains less than this an epoch is a plateau.
+        window: Epochs over which the slope is taken.
+        grace: Epochs before the rule applies.
+        floor: Below this a flat curve is no plateau: it has not begun to learn, or has collapsed.
+        collapse_window: Epochs a curve may stay flat below the floor before it counts as collapsed.
+    """
+
+    kind: Literal["slope"] = "slope"
+    metric: str | None = None
+    slope: PositiveFloat = 0.001
+    window: Annotated[int, Field(ge=2)] = 15
+    grace: PositiveInt = 20
+    floor: float = 0.01
+    collapse_window: Annotated[int, Field(ge=2)] = 25
+
+    @model_validator(mode="after")
+    def _collapse_takes_longer(self) -> Self:
+        if self.collapse_window <= max(self.window, 12):
+            raise ValueError(
+                "expected collapse_window above window and above 12 (a training from scratch may "
+                f"be flat at 0 that long), got collapse_window={self.collapse_window}, "
+                f"window={self.window}"
+            )
+        return self
+
+    def flat(self, window: Sequence[float]) -> bool:
+        """Whether the curve rises by less than `slope` an epoch over `window`."""
+        return slope_of(window) < self.slope
+
+
+class Std(Spec):
+    """Ends a curve whose population standard deviation over a window is small.
+
+    The rule of Ray Tune's `TrialPlateauStopper`; it also ends a curve that still rises slowly.
+    """
+
+    kind: Literal["std"] = "std"
+    metric: str | None = None
+    std: PositiveFloat = 0.01
+    window: Annotated[int, Field(ge=2)] = 5
+    grace: PositiveInt = 10
+    floor: float = 0.01
+    collapse_window: Annotated[int, Field(ge=2)] = 25
+
+    @model_validator(mode="after")
+    def _collapse_takes_longer(self) -> Self:
+        if self.collapse_window <= max(self.window, 12):
+            raise ValueError(
+                "expected collapse_window above window and above 12, got "
+                f"collapse_window={self.collapse_window}, window={self.window}"
+            )
+        return self
+
+    def flat(self, window: Sequence[float]) -> bool:
+        """Whether the standard deviation (ddof 0) of `window` is below `std`."""
+        return float(np.std(window)) < self.std
+
+
+class NoPlateau(Spec):
+    """Flat curves go on to the end."""
+
+    kind: Literal["none"] = "none"
+
+
+Scheduler = Annotated[Asha | NoScheduler, Field(discriminator="kind")]
+Plateau = Annotated[Slope | Std | NoPlateau, Field(discriminator="kind")]
+
+
+def slope_of(values: Sequence[float]) -> float:
+    """Least-squares slope of equally spaced values, per step.
+
+    >>> round(slope_of([0.70, 0.71, 0.71, 0.71, 0.71]), 4)
+    0.002
+    """
+    x = np.arange(len(values), dtype=float)
+    x -= x.mean()
+    y = np.asarray(values, dtype=float)
+    return float((x * (y - y.mean())).sum() / (x * x).sum())
+
+
+def curve_end(rule: Slope | Std | NoPlateau, values: Sequence[float]) -> Decision:
+    """Whether a curve has come to one of its named ends.
+
+    Args:
+        rule: The study's plateau rule.
+        values: The watched metric of every epoch so far, larger is better.
+    """
+    if isinstance(rule, NoPlateau):
+        return GO_ON
+    last = list(values[-rule.collapse_window :])
+    if len(last) == rule.collapse_window and max(last) < rule.floor:
+        return Decision(False, Rule.COLLAPSED, None, rule.floor, values[-1])
+    window = list(values[-rule.window :])
+    if len(values) < max(rule.grace, rule.window) or max(window) < rule.floor:
+        return GO_ON
+    if not rule.flat(window):
+        return GO_ON
+    limit = rule.slope if isinstance(rule, Slope) else rule.std
+    found = slope_of(window) if isinstance(rule, Slope) else float(np.std(window))
+    return Decision(False, Rule.PLATEAU, None, limit, found)
+
+
+@dataclass
+class Rungs:
+    """ASHA's memory: what was recorded at each rung, in arrival order.
+
+    Attributes:
+        epochs: The rungs' epochs, rising.
+        reduction_factor: eta.
+        recorded: Oriented value by trial, by rung.
+    """
+
+    epochs: tuple[int, ...]
+    reduction_factor: int = 2
+    recorded: dict[int, dict[int, float]] = field(default_factory=dict)
+
+    def cutoff(self, rung: int) -> float | None:
+        """The (1 - 1/eta) quantile of what stands at `rung`; None before the first arrival."""
+        values = list(self.recorded.get(rung, {}).values())
+        if not values:
+            return None
+        return float(np.quantile(values, 1 - 1 / self.reduction_factor))
+
+    def compare(self, epoch: int, value: float) -> Decision:
+        """Decide on a trial that reports at `epoch`; nothing is recorded yet."""
+        if epoch not in self.epochs:
+            return GO_ON
+        cutoff = self.cutoff(epoch)
+        go_on = cutoff is None or value >= cutoff
+        return Decision(go_on, Rule.ASHA, epoch, cutoff, value)
+
+    def record(self, trial: int, epoch: int, value: float) -> None:
+        """Remember what a trial reported at a rung; its first report there counts."""
+        if epoch in self.epochs:
+            self.recorded.setdefault(epoch, {}).setdefault(trial, value)

@@ -1,0 +1,397 @@
+"""Who keeps a record of each trial: W&B, or nobody.
+
+One W&B run a trial, whatever crashes: its id follows from study and trial, a new attempt goes on
+with it. A trial never waits for W&B and never fails because of it: the run lives in a process of
+its own (`tune.wandb_run`), fed by a thread.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import queue
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tune.wandb_run import connection
+
+if TYPE_CHECKING:
+    from trainables.contract import ArtifactKind
+    from tune.study import Tracking, Wandb
+
+log = logging.getLogger(__name__)
+
+FINISH_S = 30.0  # for W&B to take the last of a trial; what it has not by then waits for a sync
+END_S = 5.0  # for the recording process to end by itself
+RESTARTS = 1  # of the recording process, in one trial
+
+# What of the environment reaches W&B: credentials and addresses. Its other variables would
+# rename, regroup or redirect our runs.
+_PASSED_ON = frozenset(
+    f"WANDB_{name}"
+    for name in (
+        "API_KEY",
+        "APP_URL",
+        "BASE_URL",
+        "CONFIG_DIR",
+        "CREDENTIALS_FILE",
+        "IDENTITY_TOKEN_FILE",
+        "INSECURE_DISABLE_SSL",
+        "MODE",
+    )
+)
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a tracker is told of a trial when an attempt at it begins.
+
+    Attributes:
+        study: The study's name; the run's group.
+        trial: The trial's number.
+        run_id: The run's id, from `run_id`.
+        config: Parameters, engine, data, seed.
+        directory: `trials/<n>/wandb`, where W&B's files lie; W&B fixes the last name.
+        past: Metrics of the epochs that earlier attempts trained and the journal has, in order.
+        attempt: 1-based.
+    """
+
+    study: str
+    trial: int
+    run_id: str
+    config: Mapping[str, Any]
+    directory: Path
+    past: Sequence[Mapping[str, float]] = ()
+    attempt: int = 1
+
+    def __post_init__(self) -> None:
+        if self.directory.name != "wandb":
+            raise ValueError(f"expected a directory named wandb, got {self.directory}")
+
+
+class Tracker(Protocol):
+    """Keeps a record of one trial after another. No method raises because of its service."""
+
+    def start(self, run: RunInfo) -> None:
+        """A trial begins, or goes on in a new attempt; returns at once."""
+        ...
+
+    def log(self, metrics: Mapping[str, float]) -> None:
+        """Record one epoch; returns at once.
+
+        Args:
+            metrics: With `epoch`, the step it is recorded under.
+        """
+        ...
+
+    def artifact(self, path: Path, kind: "ArtifactKind", name: str) -> None:
+        """Keep a file with the trial.
+
+        Args:
+            path: The file; it stays where it is.
+            kind: What it is.
+            name: The artifact's name; files of one name make one artifact.
+        """
+        ...
+
+    def finish(self, outcome: Mapping[str, Any]) -> None:
+        """Close the trial's record; returns within a bounded time.
+
+        Args:
+            outcome: How it ended: `state` and whatever else is known. The state `running` means
+                that the trial goes on in another attempt.
+        """
+        ...
+
+
+class NullTracker:
+    """Keeps nothing."""
+
+    def start(self, run: RunInfo) -> None:
+        """Nothing to do."""
+
+    def log(self, metrics: Mapping[str, float]) -> None:
+        """Nothing to do."""
+
+    def artifact(self, path: Path, kind: "ArtifactKind", name: str) -> None:
+        """Nothing to do."""
+
+    def finish(self, outcome: Mapping[str, Any]) -> None:
+        """Nothing to do."""
+
+
+def make_tracker(spec: "Tracking") -> Tracker:
+    """The tracker a study asks for."""
+    if spec.wandb.mode == "disabled":
+        return NullTracker()
+    return WandbTracker(spec.wandb)
+
+
+def run_id(study: str, uid: str, trial: int) -> str:
+    """The id of a trial's W&B run: the same for every attempt, another for every other trial.
+
+    Args:
+        study: The study's name.
+        uid: Tells studies of one name apart; fixed when the study is created.
+        trial: The trial's number.
+
+    >>> run_id("powder", "7f3a", 4) == run_id("powder", "7f3a", 4) != run_id("powder", "7f3a", 5)
+    True
+    """
+    return hashlib.sha256(f"{study}\n{uid}\n{trial}".encode()).hexdigest()[:16]
+
+
+def sync_command(study_dir: Path) -> str:
+    """The command that uploads a study's offline runs."""
+    return f"wandb sync {shlex.quote(str(study_dir))}/trials/*/wandb"
+
+
+def tracking_line(spec: "Tracking", study_dir: Path) -> str | None:
+    """One line for the user where runs are kept offline, saying why and how to upload them.
+
+    Asks the server whether it is there, which takes at most some seconds.
+    """
+    where = connection(spec.wandb.mode)
+    if where.mode != "offline":
+        return None
+    return f"W&B offline: {where.reason}. Upload later: {sync_command(study_dir)}"
+
+
+# --- W&B
+
+
+@dataclass
+class _Recording:
+    """One trial's record on its way to the recording process.
+
+    Attributes:
+        trial: The trial's number.
+        commands: All sent so far; sent again should the process die.
+        restarts: How often the process died under it.
+        folder: Where its run's files lie, once known.
+        over: Set when the process has closed the run, or cannot.
+    """
+
+    trial: int
+    commands: list[Mapping[str, Any]] = field(default_factory=list)
+    restarts: int = 0
+    folder: str = ""
+    over: threading.Event = field(default_factory=threading.Event)
+
+
+class WandbTracker:
+    """One W&B run a trial, recorded by a process that outlives trials but not its owner.
+
+    Args:
+        spec: The study's W&B settings.
+        finish_s: Seconds that `finish` waits at most.
+    """
+
+    def __init__(self, spec: "Wandb", finish_s: float = FINISH_S) -> None:
+        self._spec = spec
+        self._finish_s = finish_s
+        self._mode = spec.mode
+        self._recording: _Recording | None = None
+        self._process: _Process | None = None
+        self._inbox: queue.SimpleQueue[tuple[_Recording, Mapping[str, Any]] | _Process] = (
+            queue.SimpleQueue()
+        )
+        self._feeder = threading.Thread(target=self._feed, name="wandb-feeder", daemon=True)
+        self._feeder.start()
+
+    def start(self, run: RunInfo) -> None:
+        """Begin the trial's run, or go on with it."""
+        self._recording = _Recording(run.trial)
+        wanted = {
+            "mode": self._mode,
+            "project": self._spec.project or "segtune",
+            "entity": self._spec.entity,
+            "run_id": run.run_id,
+            "name": f"trial_{run.trial}",
+            "group": run.study,
+            "config": dict(run.config),
+            "directory": str(run.directory.absolute()),
+            "attempt": run.attempt,
+        }
+        self._put({"do": "start", "run": wanted, "past": [dict(m) for m in run.past]})
+
+    def log(self, metrics: Mapping[str, float]) -> None:
+        """Record one epoch under its own number."""
+        self._put({"do": "log", "metrics": dict(metrics)})
+
+    def artifact(self, path: Path, kind: "ArtifactKind", name: str) -> None:
+        """Keep a file with the run when it ends: the model as `best`, all else under its name."""
+        kind_in_wandb = "model" if kind == "model" else "curves"
+        path = path.absolute()
+        self._put({"do": "artifact", "path": str(path), "kind": kind_in_wandb, "name": name})
+
+    def finish(self, outcome: Mapping[str, Any]) -> None:
+        """Close the run with its state; what W&B has not taken in time waits for a sync."""
+        recording = self._recording
+        if recording is None:
+            return
+        self._put({"do": "finish", "outcome": dict(outcome)})
+        if not recording.over.wait(self._finish_s):
+            self._give_up(recording)
+        self._recording = None
+
+    def close(self) -> None:
+        """End the recording process."""
+        if self._process is not None:
+            self._process.end()
+
+    def _put(self, command: Mapping[str, Any]) -> None:
+        if self._recording is not None:
+            self._inbox.put((self._recording, command))
+
+    def _give_up(self, recording: _Recording) -> None:
+        """W&B hangs: leave the run to a later sync, and keep the next ones on this machine."""
+        recording.over.set()
+        folder = recording.folder or "its folder"
+        log.warning(
+            "trial %d: W&B took over %.0f s and was left behind; upload with: wandb sync %s. "
+            "Further trials of this worker are recorded offline.",
+            *(recording.trial, self._finish_s, folder),
+        )
+        self._mode = "offline"
+        if self._process is not None:
+            self._process.kill()
+
+    # --- the feeder's thread; it alone starts and feeds the process
+
+    def _feed(self) -> None:
+        while True:
+            item = self._inbox.get()
+            if isinstance(item, _Process):
+                self._died(item)
+            else:
+                recording, command = item
+                recording.commands.append(command)
+                self._send(recording, [command])
+
+    def _send(self, recording: _Recording, commands: Sequence[Mapping[str, Any]]) -> None:
+        if recording.over.is_set():
+            return
+        if self._process is None:
+            self._process = _Process(self._inbox.put)
+        self._process.send(recording, commands)
+
+    def _died(self, process: "_Process") -> None:
+        recording = process.recording
+        if process is self._process:
+            self._process = None
+        if recording is None or recording.over.is_set():
+            return
+        recording.restarts += 1
+        if recording.restarts > RESTARTS:
+            log.warning("trial %d: W&B has failed: %s", recording.trial, process.last_words)
+            recording.over.set()
+            return
+        self._send(recording, list(recording.commands))
+
+
+class _Process:
+    """The recording process; every word from it arrives in a thread of its own.
+
+    Args:
+        died: Told, with this object, when the process has ended.
+
+    Attributes:
+        recording: Whose commands it was last sent.
+        last_words: The last line it complained with, once it has ended.
+    """
+
+    def __init__(self, died: "Callable[[_Process], None]") -> None:
+        self.recording: _Recording | None = None
+        self.last_words = ""
+        self._died = died
+        self._folder = Path(tempfile.mkdtemp(prefix="segtune-wandb-"))
+        with self._errors.open("w") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tune.wandb_run"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                bufsize=1,
+                cwd=self._folder,
+                env=_environment(self._folder),
+                start_new_session=True,
+            )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        threading.Thread(target=self._listen, name="wandb-listener", daemon=True).start()
+
+    def send(self, recording: _Recording, commands: Sequence[Mapping[str, Any]]) -> None:
+        """Send commands of one recording; that the process is dead its listener finds out."""
+        self.recording = recording
+        with contextlib.suppress(OSError, ValueError):  # its input is closed
+            for command in commands:
+                self._stdin.write(json.dumps(command, default=_plain) + "\n")
+
+    def end(self) -> None:
+        """Let it end; kill it where it does not."""
+        with contextlib.suppress(OSError):
+            self._stdin.close()
+        try:
+            self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+
+    @property
+    def _errors(self) -> Path:
+        return self._folder / "errors"
+
+    def _listen(self) -> None:
+        for line in self._stdout:
+            if self.recording is not None:
+                _hear(self.recording, json.loads(line))
+        self._process.wait()
+        self.last_words = (self._errors.read_text().strip().splitlines() or ["no message"])[-1]
+        with contextlib.suppress(OSError):
+            self._stdin.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._died(self)
+
+
+def _hear(recording: _Recording, event: Mapping[str, Any]) -> None:
+    if event["event"] == "recording":
+        recording.folder = event["folder"]
+        where = f"{event['mode']} {event['reason']}".strip()
+        log.info("trial %d: W&B %s, in %s", recording.trial, where, recording.folder)
+    elif event["event"] == "warning":
+        log.warning("trial %d: W&B: %s", recording.trial, event["message"])
+    elif event["event"] == "finished":
+        recording.over.set()
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """The recording process's environment: W&B keeps its caches in `folder` and reports nothing."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("WANDB") or k in _PASSED_ON}
+    paths = [str(Path(path).absolute()) for path in sys.path if path]
+    return kept | {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "WANDB_ARTIFACT_DIR": str(folder),
+        "WANDB_CACHE_DIR": str(folder),
+        "WANDB_DATA_DIR": str(folder),
+        "WANDB_ERROR_REPORTING": "false",
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A value JSON does not know: a number as a number, all else as its text."""
+    item = getattr(value, "item", None)  # numpy's scalars
+    return item() if callable(item) else str(value)

@@ -1,0 +1,320 @@
+"""The process that holds a worker's W&B runs; `tune.tracking` starts it and feeds it.
+
+W&B patches `sys.exit`, waits for its uploads at the interpreter's end however long they take and
+keeps state for the whole process. In a process of its own it can do neither harm nor delay: the
+trial's worker writes lines to it and never waits.
+
+Commands come as JSON lines on standard input (`start`, `log`, `artifact`, `finish`), one run
+after another; events go as JSON lines to standard output. When the input ends with a run open,
+its trial was killed or interrupted: what was logged is kept and the run stays unfinished.
+"""
+
+import configparser
+import contextlib
+import json
+import netrc
+import os
+import queue
+import shutil
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+from urllib.parse import urlsplit
+
+from tune.offline_run import read_offline_run
+
+REACH_S = 3.0  # for the server to answer at all
+INIT_S = 20.0  # for the server to accept a run
+FLUSH_S = 0.5  # until a logged epoch is on disk
+REPLAY_S = 10.0  # for a replay to be seen on disk; else its older copies stay until the end
+ENDING_S = 20.0  # for this process to end after its worker has
+
+Mode = Literal["online", "offline", "disabled"]
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where runs go.
+
+    Attributes:
+        mode: W&B's mode.
+        reason: Why runs are not online, for the user; empty where they are.
+    """
+
+    mode: Mode
+    reason: str = ""
+
+
+def connection(mode: str, environ: Mapping[str, str] = os.environ) -> Connection:
+    """Decide where runs go; asks the server whether it is there, for at most `REACH_S`.
+
+    Args:
+        mode: As in the study file: auto, online, offline or disabled. `auto` follows
+            `WANDB_MODE` where that is set.
+        environ: The environment.
+    """
+    if mode == "auto":
+        mode = _wanted(environ.get("WANDB_MODE", ""))
+    if mode == "disabled":
+        return Connection("disabled", "switched off")
+    if mode == "offline":
+        return Connection("offline", "as asked for")
+    server = base_url(environ)
+    if not _has_key(server, environ):
+        return Connection("offline", "no API key: set WANDB_API_KEY or run `wandb login`")
+    trouble = _trouble_reaching(server)
+    return Connection("offline", trouble) if trouble else Connection("online")
+
+
+def base_url(environ: Mapping[str, str] = os.environ) -> str:
+    """The W&B server's address: from the environment, W&B's settings file, or the public one."""
+    found = environ.get("WANDB_BASE_URL") or _user_settings(environ).get("base_url")
+    return (found or "https://api.wandb.ai").rstrip("/")
+
+
+def _wanted(mode: str) -> str:
+    return {"dryrun": "offline", "offline": "offline", "disabled": "disabled"}.get(mode, "online")
+
+
+def _user_settings(environ: Mapping[str, str]) -> Mapping[str, str]:
+    folder = Path(environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
+    parser = configparser.ConfigParser(interpolation=None)
+    with contextlib.suppress(configparser.Error, OSError):
+        parser.read(folder / "settings")
+    return dict(parser["default"]) if parser.has_section("default") else {}
+
+
+def _has_key(server: str, environ: Mapping[str, str]) -> bool:
+    if environ.get("WANDB_API_KEY") or environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    if _user_settings(environ).get("api_key"):
+        return True
+    named = environ.get("NETRC")
+    files = [Path(named)] if named else [Path("~/.netrc"), Path("~/_netrc")]
+    for file in files:
+        with contextlib.suppress(OSError, netrc.NetrcParseError):
+            entry = netrc.netrc(str(file.expanduser())).authenticators(urlsplit(server).netloc)
+            return bool(entry and entry[2])
+    return False
+
+
+def _trouble_reaching(server: str) -> str:
+    """Why the server cannot take runs now; empty where it can."""
+    try:
+        with urllib.request.urlopen(f"{server}/healthz", timeout=REACH_S):
+            return ""
+    except urllib.error.HTTPError as error:  # it answers: only its own troubles count
+        return f"{server} answers with error {error.code}" if error.code >= 500 else ""
+    except (OSError, ValueError) as error:
+        cause = getattr(error, "reason", error)
+        return f"{server} cannot be reached ({cause})"
+
+
+class Recorder:
+    """One run after another, as the commands say.
+
+    Attributes:
+        open: Whether a run is being recorded.
+    """
+
+    def __init__(self, tell: Callable[..., None]) -> None:
+        self.open = False
+        self._tell = tell
+        self._run: Any = None
+        self._warned = False
+        self._first_step = 0
+        self._artifacts: dict[str, tuple[str, list[Path]]] = {}
+
+    def obey(self, command: Mapping[str, Any]) -> None:
+        """Carry out one command; W&B's troubles are told once a run and otherwise ignored."""
+        arguments = {key: value for key, value in command.items() if key != "do"}
+        try:
+            getattr(self, f"_{command['do']}")(**arguments)
+        except Exception as error:  # noqa: BLE001  no trouble of W&B's may reach the trial
+            self._warn(f"{type(error).__name__}: {error}")
+        if command["do"] == "finish":
+            self.open = False
+            self._tell("finished")
+
+    def _start(self, run: Mapping[str, Any], past: Sequence[Mapping[str, float]]) -> None:
+        if self.open:
+            self._finish({"state": "running"})
+        self.open, self._warned, self._run = True, False, None
+        self._wanted, self._artifacts = run, {}
+        where = connection(run["mode"])
+        if where.mode == "online":
+            where = self._begin_online()
+        if where.mode == "offline":
+            self._run = _begin(run, "offline")
+        if self._run is None:
+            return
+        self._first_step = self._run.starting_step
+        self._folder = Path(self._run.settings.sync_dir)
+        _remove_links(self._folder)
+        self._tell("recording", mode=where.mode, reason=where.reason, folder=str(self._folder))
+        for metrics in past:
+            self._log(metrics)
+        if where.mode == "offline" and _on_disk(self._folder, [int(m["epoch"]) for m in past]):
+            self._remove_older()
+
+    def _begin_online(self) -> Connection:
+        try:
+            self._run = _begin(self._wanted, "online")
+        except Exception as error:  # noqa: BLE001  whatever it is, the record is kept offline
+            return Connection("offline", f"{base_url()} refused the run ({error})")
+        return Connection("online")
+
+    def _log(self, metrics: Mapping[str, float]) -> None:
+        epoch = int(metrics["epoch"])
+        if self._run is not None and epoch >= self._first_step:
+            self._run.log(dict(metrics), step=epoch, commit=True)
+
+    def _artifact(self, path: str, kind: str, name: str) -> None:
+        self._artifacts.setdefault(name, (kind, []))[1].append(Path(path))
+
+    def _finish(self, outcome: Mapping[str, Any]) -> None:
+        if self._run is None:
+            return
+        for name, (kind, files) in self._artifacts.items():
+            self._log_artifact(name, kind, files)
+        interrupted = outcome.get("state") == "running"
+        state = {"state": "interrupted"} if interrupted else {}
+        self._run.summary.update({**_without_none(outcome), **state})
+        if interrupted:  # with an exit code above 0, W&B shows such a run as preempted
+            self._run.mark_preempting()
+        self._run.finish(exit_code=int(interrupted or outcome.get("state") == "failed"))
+        _remove_links(self._folder)
+        self._remove_older()
+
+    def _log_artifact(self, name: str, kind: str, files: Sequence[Path]) -> None:
+        import wandb
+
+        artifact = wandb.Artifact(name, type=kind)
+        for file in files:
+            inside = f"best{file.suffix}" if kind == "model" else file.name
+            # By reference to the study directory: no second copy there or in W&B's caches.
+            artifact.add_file(str(file), name=inside, policy="immutable", skip_cache=True)
+        self._run.log_artifact(artifact)
+
+    def _remove_older(self) -> None:
+        """Remove what this run supersedes: offline records of earlier attempts at the trial."""
+        for folder in self._folder.parent.glob(f"offline-run-*-{self._wanted['run_id']}-*"):
+            if folder != self._folder and _attempt(folder) <= self._wanted["attempt"]:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _warn(self, message: str) -> None:
+        if not self._warned:
+            self._tell("warning", message=message)
+        self._warned = True
+
+
+def _begin(wanted: Mapping[str, Any], mode: Literal["online", "offline"]) -> Any:
+    import wandb
+
+    settings = wandb.Settings(
+        console="off",
+        disable_git=True,
+        disable_job_creation=True,
+        init_timeout=INIT_S,
+        label_disable=True,
+        reinit="create_new",
+        root_dir=str(Path(wanted["directory"]).parent),
+        save_code=False,
+        silent=True,
+        stop_fn=lambda: None,  # stopping a trial is the study's business, not the web page's
+        symlink=False,
+        use_dot_wandb=False,
+        x_disable_machine_info=True,
+        x_disable_meta=True,
+        x_disable_stats=True,
+        x_save_requirements=False,
+        x_sync_dir_suffix=f"{wanted['attempt']}.{os.getpid()}.{time.monotonic_ns()}",
+        x_transaction_log_flush_interval=FLUSH_S,
+    )
+    return wandb.init(
+        project=wanted["project"],
+        entity=wanted["entity"],
+        id=wanted["run_id"],
+        name=wanted["name"],
+        group=wanted["group"],
+        config=wanted["config"],
+        resume="allow",
+        mode=mode,
+        settings=settings,
+    )
+
+
+def _attempt(folder: Path) -> int:
+    """The attempt that wrote a run's folder, from its suffix; 0 where it has none of ours."""
+    number = folder.name.rpartition("-")[2].partition(".")[0]
+    return int(number) if number.isdigit() else 0
+
+
+def _on_disk(folder: Path, epochs: Sequence[int]) -> bool:
+    """Whether the run's file holds these epochs; waits for W&B to write them."""
+    deadline = time.monotonic() + REPLAY_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(FileNotFoundError):
+            if [step for step, _ in read_offline_run(folder)] == list(epochs):
+                return True
+        time.sleep(FLUSH_S / 5)
+    return False
+
+
+def _remove_links(folder: Path) -> None:
+    for path in (folder / "logs").glob("*"):
+        if path.is_symlink():
+            path.unlink()
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+# --- the process
+
+
+def main() -> None:
+    """Obey the lines on standard input until it ends."""
+    lines, events = _own_streams()
+    commands: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_feed, args=(lines, commands), daemon=True).start()
+    recorder = Recorder(lambda event, **values: _write(events, {"event": event, **values}))
+    for line in iter(commands.get, ""):
+        recorder.obey(json.loads(line))
+    if recorder.open:  # its worker is gone: leave the run as it is, without W&B's own ending
+        time.sleep(2 * FLUSH_S)
+        os._exit(0)
+
+
+def _own_streams() -> tuple[IO[str], IO[str]]:
+    """Take standard input and output; what else reads or prints here gets nothing or stderr."""
+    lines, events = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w", buffering=1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    return lines, events
+
+
+def _feed(lines: IO[str], commands: "queue.SimpleQueue[str]") -> None:
+    for line in lines:
+        if line.endswith("\n"):  # else its writer was killed in the middle of it
+            commands.put(line)
+    commands.put("")
+    time.sleep(ENDING_S)
+    os._exit(1)
+
+
+def _write(events: IO[str], event: Mapping[str, Any]) -> None:
+    with contextlib.suppress(OSError):  # nobody listens any more
+        events.write(json.dumps(event) + "\n")
+
+
+if __name__ == "__main__":
+    main()

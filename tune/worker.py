@@ -1,0 +1,381 @@
+"""Runs an engine for one trial after another, each in a child process of its own.
+
+The runner is light: it never imports a framework. A child comes from a fork server that has the
+engine's framework loaded, leads its own process group, and dies with its runner. A simulated
+engine, which needs no framework, runs in a thread of the runner instead.
+"""
+
+import contextlib
+import json
+import logging
+import multiprocessing as mp
+import multiprocessing.connection
+import os
+import queue
+import signal
+import sys
+import threading
+import traceback
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from trainables.contract import (
+    ArtifactKind,
+    Device,
+    Diverged,
+    EpochMetrics,
+    InfeasibleParams,
+    TrainMetrics,
+    TransientError,
+    TrialStopped,
+)
+from trainables.datasets.prepared import PreparedDataset
+from trainables.keeping import BestKeeper
+from trainables.registry import engine_info, load_engine, packages
+from tune.stopping import Rule
+
+log = logging.getLogger(__name__)
+
+HISTORY = "history.json"
+CHECKPOINT = "checkpoint"
+_GO_ON, _STOP = "go on", "stop"
+
+
+@dataclass(frozen=True)
+class TrialTask:
+    """All a worker needs to run one attempt at a trial; plain data, sent to the child.
+
+    Attributes:
+        engine: Name in the registry.
+        study: The study's name.
+        number: The trial's number.
+        params: Fixed and sampled hyperparameters.
+        sampled: Which of them were sampled.
+        data: The prepared data set.
+        epochs: Length of a full training.
+        seed: Seed of the training.
+        device: What it may use.
+        directory: The attempt's own folder, absolute.
+        resume_from: Checkpoint of an earlier attempt, or None.
+        reported: Last epoch that journal and metrics table both have.
+        objective: Metric whose best epoch's model is kept.
+        mode: Its direction.
+        train_metrics: How the training split is measured.
+        gpu: Index of the GPU the child may see, or None for none.
+    """
+
+    engine: str
+    study: str
+    number: int
+    params: Mapping[str, Any]
+    sampled: frozenset[str]
+    data: PreparedDataset
+    epochs: int
+    seed: int
+    device: Device
+    directory: Path
+    resume_from: Path | None
+    reported: int
+    objective: str
+    mode: Literal["max", "min"]
+    train_metrics: TrainMetrics
+    gpu: int | None = None
+
+
+@dataclass(frozen=True)
+class Reported:
+    """The engine trained an epoch and waits."""
+
+    epoch: int
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The engine handed over an artifact; `path` is the kept copy."""
+
+    path: Path
+    kind: ArtifactKind
+
+
+@dataclass(frozen=True)
+class Noted:
+    """The engine has something to tell the user."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The engine is done with this trial.
+
+    Attributes:
+        rule: None where it trained to the end or stopped as told; else why it ended by itself.
+        message: For the user.
+        retry: Whether another attempt from the last checkpoint may succeed.
+    """
+
+    rule: Rule | None = None
+    message: str = ""
+    retry: bool = False
+
+
+Event = Reported | Kept | Noted | Ended
+
+
+class Channel(Protocol):
+    """Two-way, ordered, one end each for the runner and the engine."""
+
+    def send(self, obj: Any, /) -> None:
+        """Pass a message to the other end."""
+        ...
+
+    def recv(self) -> Any:
+        """Wait for a message from the other end."""
+        ...
+
+
+class _QueueEnd:
+    """A `Channel` within one process."""
+
+    def __init__(self, outgoing: "queue.Queue[Any]", incoming: "queue.Queue[Any]") -> None:
+        self._outgoing, self._incoming = outgoing, incoming
+
+    def send(self, obj: Any, /) -> None:
+        self._outgoing.put(obj)
+
+    def recv(self) -> Any:
+        return self._incoming.get()
+
+
+@dataclass
+class WorkerTrial:
+    """The `Trial` an engine sees under the tuner (`trainables.contract.Trial`)."""
+
+    task: TrialTask
+    channel: Channel
+    name: str = field(init=False)
+    keeper: BestKeeper = field(init=False)
+
+    def __post_init__(self) -> None:
+        task = self.task
+        self.name = f"{task.study}/{task.number}"
+        self.params = task.params
+        self.sampled = task.sampled
+        self.data = task.data
+        self.epochs = task.epochs
+        self.seed = task.seed
+        self.device = task.device
+        self.directory = task.directory
+        self.resume_from = task.resume_from
+        self.train_metrics = task.train_metrics
+        self.keeper = BestKeeper(task.directory, task.objective, task.mode)
+
+    def report(self, metrics: EpochMetrics, checkpoint: Path | None) -> None:
+        """Keep the model if it is the best so far, report, and wait for the decision.
+
+        Raises:
+            TrialStopped: The study's scheduler, stopper or budget ends the trial.
+        """
+        if checkpoint is not None:
+            self.keeper.offer(metrics.epoch, metrics.values, checkpoint)
+        self.channel.send(Reported(metrics.epoch, dict(metrics.values)))
+        if self.channel.recv() == _STOP:
+            raise TrialStopped(f"{self.name} ends after epoch {metrics.epoch}")
+
+    def artifact(self, path: Path, kind: ArtifactKind) -> None:
+        """Move a finished file into the attempt's artifacts."""
+        kept = self.directory / "artifacts" / path.name
+        kept.parent.mkdir(exist_ok=True)
+        if path.resolve() != kept.resolve():
+            temporary = kept.with_name(f".{kept.name}.tmp")
+            temporary.write_bytes(path.read_bytes())
+            temporary.replace(kept)
+        self.channel.send(Kept(kept, kind))
+
+    def note(self, message: str) -> None:
+        """Pass a message on to the user."""
+        log.info("%s: %s", self.name, message)
+        self.channel.send(Noted(message))
+
+    def report_history(self) -> None:
+        """Report again what the checkpoint has beyond the journal, before anything trains."""
+        if self.resume_from is None:
+            return
+        history = json.loads((self.resume_from / HISTORY).read_text())
+        last = history[-1]["epoch"] if history else 0
+        for entry in history:
+            if entry["epoch"] > self.task.reported:
+                checkpoint = self.resume_from if entry["epoch"] == last else None
+                self.report(EpochMetrics(entry["epoch"], entry["values"]), checkpoint)
+
+
+def run_task(task: TrialTask, channel: Channel) -> None:
+    """Train one trial and say how it ended; never raises."""
+    trial = WorkerTrial(task, channel)
+    try:
+        engine = load_engine(task.engine)
+        trial.report_history()
+        engine.train(trial)
+        ended = Ended()
+    except TrialStopped:
+        ended = Ended()
+    except Diverged as error:
+        ended = Ended(Rule.DIVERGED, str(error))
+    except InfeasibleParams as error:
+        ended = Ended(Rule.ERROR, f"{type(error).__name__}: {error}")
+    except TransientError as error:
+        ended = Ended(Rule.ERROR, str(error), retry=True)
+    except (EOFError, BrokenPipeError):  # the runner is gone; nobody is left to tell
+        return
+    except Exception as error:  # any engine's bug fails its trial, not the study
+        log.exception("%s failed", trial.name)
+        (task.directory.parent / "error.txt").write_text(traceback.format_exc())
+        ended = Ended(Rule.ERROR, f"{type(error).__name__}: {error}")
+    channel.send(ended)
+
+
+def _child(task: TrialTask, channel: mp.connection.Connection) -> None:
+    """A child's main function: own process group, own log, dies with its runner."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's; it ends the runner
+    _die_with_parent()
+    _log_to(task.directory.parent / "train.log")
+    os.environ["CUDA_VISIBLE_DEVICES"] = "" if task.gpu is None else str(task.gpu)
+    os.environ["OMP_NUM_THREADS"] = str(task.device.cpus)
+    run_task(task, channel)
+
+
+def _die_with_parent() -> None:
+    parent = mp.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        mp.connection.wait([parent.sentinel])
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="die-with-parent").start()
+
+
+def _log_to(path: Path) -> None:
+    """Send everything the engine prints or logs to the trial's log."""
+    file = path.open("a", buffering=1)
+    sys.stdout.flush()
+    os.dup2(file.fileno(), 1)
+    os.dup2(file.fileno(), 2)
+    logging.basicConfig(
+        stream=file, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for name in ("tune", "trainables", "search_spaces"):
+        logging.getLogger(name).setLevel(logging.DEBUG)
+
+
+@contextlib.contextmanager
+def _no_main() -> Iterator[None]:
+    """Keep multiprocessing from importing the caller's script again in every child.
+
+    In a Ray worker that script imports Ray, which costs each trial a second.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+class TrialRunner:
+    """Runs one trial at a time.
+
+    Call `start`, then `next_event` until it returns `Ended`; answer each `Reported` with `go_on`
+    or `stop`.
+    """
+
+    def __init__(self, engine: str) -> None:
+        self._isolated = engine_info(engine).isolated
+        self._context = mp.get_context("forkserver")
+        if self._isolated:
+            self._context.set_forkserver_preload(["tune.worker", *_preload(engine)])
+        self._process: mp.process.BaseProcess | None = None
+        self._channel: Any = None
+
+    def start(self, task: TrialTask) -> None:
+        """Begin an attempt; its folder must exist."""
+        if not self._isolated:
+            to_engine: queue.Queue[Any] = queue.Queue()
+            to_runner: queue.Queue[Any] = queue.Queue()
+            self._channel = _QueueEnd(to_engine, to_runner)
+            engine_end = _QueueEnd(to_runner, to_engine)
+            threading.Thread(target=run_task, args=(task, engine_end), daemon=True).start()
+            return
+        self._channel, child_end = self._context.Pipe()
+        process = self._context.Process(target=_child, args=(task, child_end), daemon=False)
+        with _no_main():
+            process.start()
+        child_end.close()
+        self._process = process
+
+    def next_event(self) -> Event:
+        """Wait for the engine's next word; a child that dies without one has crashed."""
+        try:
+            event: Event = self._channel.recv()
+        except (EOFError, ConnectionResetError):
+            event = Ended(Rule.ERROR, self._how_it_died(), retry=True)
+        if isinstance(event, Ended):
+            self._clean_up()
+        return event
+
+    def go_on(self) -> None:
+        """Let the trial train its next epoch."""
+        self._answer(_GO_ON)
+
+    def stop(self) -> None:
+        """Tell the trial to finish its artifacts and end."""
+        self._answer(_STOP)
+
+    def kill(self) -> None:
+        """End the child and everything it started, now."""
+        if self._process is not None and self._process.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._clean_up()
+
+    def poll(self, timeout_s: float) -> bool:
+        """Whether an event is there within `timeout_s`."""
+        if isinstance(self._channel, _QueueEnd):
+            return True
+        ready: bool = self._channel.poll(timeout_s)
+        return ready
+
+    def _answer(self, word: str) -> None:
+        with contextlib.suppress(BrokenPipeError, OSError):  # the next event says it died
+            self._channel.send(word)
+
+    def _how_it_died(self) -> str:
+        assert self._process is not None
+        self._process.join(timeout=10)
+        code = self._process.exitcode
+        if code is not None and code < 0:
+            name = signal.Signals(-code).name
+            hint = "; out of memory?" if -code == signal.SIGKILL else ""
+            return f"the training process was ended by {name}{hint}"
+        return f"the training process ended without a word (exit code {code})"
+
+    def _clean_up(self) -> None:
+        if self._process is None:
+            return
+        pid = self._process.pid
+        self._process.join(timeout=10)
+        if pid is not None:  # loader workers and whatever else the engine left behind
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+        self._process.join(timeout=5)
+        self._channel.close()
+        self._process = None
+
+
+def _preload(engine: str) -> list[str]:
+    return [f"{packages()[engine]}.engine"]
