@@ -111,8 +111,9 @@ class ChoiceDomain:
 
     def nearest(self, value: Value) -> Value:
         """The choice closest to `value` (by distance for numbers, else the first)."""
-        if value in self:
-            return value
+        equal = [choice for choice in self.choices if _same(choice, value)]
+        if equal:
+            return equal[0]
         numbers = [c for c in self.choices if isinstance(c, int | float)]
         if numbers and isinstance(value, int | float):
             return min(numbers, key=lambda choice: abs(choice - value))
@@ -135,7 +136,9 @@ def _numbers(kind: str, value: object, n: int) -> list[float]:
     if not good:
         raise ValueError(f"expected {kind}: {names} with {n} numbers, got {value!r}")
     if numbers[0] >= numbers[1]:
-        raise ValueError(f"expected {kind}: {names} with low < high, got {value!r}")
+        swapped = [numbers[1], numbers[0], *numbers[2:]]
+        near = "" if numbers[0] == numbers[1] else f"; did you mean {swapped!r}?"
+        raise ValueError(f"expected {kind}: {names} with low < high, got {value!r}{near}")
     return [float(v) for v in numbers]
 
 

@@ -1,5 +1,6 @@
 """A search space: named domains, some of them conditional on others."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
@@ -38,7 +39,7 @@ class SearchSpace:
         """Whether `name` exists beside the values `params` of the keys before it."""
         when = self.parameters[name].when
         known = {**self.constants, **params}
-        return all(known.get(key) in values for key, values in when.items())
+        return all(key in known and known[key] in values for key, values in when.items())
 
     def draw(self, random: Random) -> dict[str, Value]:
         """Draw one configuration, uniformly."""
@@ -54,16 +55,20 @@ class SearchSpace:
         for key, value in point.items():
             if key in self.constants:
                 if self.constants[key] != value:
-                    problems.append((key, f"is fixed to {self.constants[key]!r}, got {value!r}"))
+                    fixed = self.constants[key]
+                    problems.append(
+                        (key, f"expected {fixed!r}, to which it is fixed, got {value!r}")
+                    )
             elif key not in self.parameters:
                 hint = nearest_name(key, self.parameters)
-                problems.append((key, f"is not in the search space{hint}"))
+                searched = ", ".join(self.parameters) or "none"
+                problems.append(
+                    (key, f"expected a searched key ({searched}), got {key} = {value!r}{hint}")
+                )
             elif value not in self.parameters[key].domain:
                 domain = self.parameters[key].domain
-                near = ""
-                if isinstance(value, int | float) and not isinstance(domain, ChoiceDomain):
-                    near = f"; the nearest is {domain.nearest(value):g}"
-                problems.append((key, f"expected {domain}, got {value!r}{near}"))
+                hint = _nearest_value(domain, value)
+                problems.append((key, f"expected {domain}, got {value!r}{hint}"))
             elif not self._may_be_active(key, point):
                 problems.append((key, f"exists only when {_condition(self.parameters[key])}"))
         return problems
@@ -93,6 +98,21 @@ class SearchSpace:
 
 
 _ABSENT: Any = object()
+
+
+def _nearest_value(domain: Domain, value: object) -> str:
+    """A hint at the allowed value next to a wrong one, or nothing where none is near."""
+    if isinstance(value, str) and isinstance(domain, ChoiceDomain):
+        return nearest_name(value, [c for c in domain.choices if isinstance(c, str)])
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or (isinstance(domain, ChoiceDomain) and not _has_numbers(domain)):
+        return ""
+    near = domain.nearest(value)  # type: ignore[arg-type]
+    return f"; the nearest is {near:g}" if isinstance(near, float) else f"; the nearest is {near}"
+
+
+def _has_numbers(domain: ChoiceDomain) -> bool:
+    return any(isinstance(c, int | float) and not isinstance(c, bool) for c in domain.choices)
 
 
 def domain_values(domain: Domain) -> list[Value] | None:

@@ -22,15 +22,16 @@ Definitions:
   any order.
 - Where the truth holds no object at all, every value is 0: nothing was shown.
 
-Differences from Ultralytics' validator (`ap_per_class` in 8.4), which follows the same idea:
+Differences from Ultralytics' validator (`match_predictions` and `ap_per_class` in 8.4.190). On 400
+random sets (10 images of 3 to 39 objects, 1 to 3 classes) both matched the same pairs; F1 here was
+0.007 higher on average (-0.0003 to +0.022), map50 within 0.008, map50_95 within 0.005:
 
 - It draws P, R and F1 at 1,000 confidences by interpolating between scores, smooths the mean F1
-  over a tenth of the axis and takes that curve's maximum. Our confidence is exact, so our mean of
-  class F1s is never lower; on 400 random sets of 10 images the F1 of the class means was 0.011
-  higher on average (at most 0.07). Fed with one and the same matching, AP agrees to 1e-3, mostly.
+  over a tenth of the axis and takes the maximum of that: a steadier but lower figure than the
+  highest that any confidence really reaches.
 - Above a class's highest score it sets P to 1, we to 0.
-- Its AP integrates the interpolated curve by trapezoids from P = 1 at R = 0; COCO's, ours, is the
-  mean of the envelope at 101 recalls.
+- Its AP integrates interpolated precision by trapezoids; COCO's, ours, is the mean of the envelope
+  at 101 recalls (pycocotools called directly agrees to 1e-9).
 - It keeps the best `max_det` predictions of an image over all classes, COCO of each class.
 """
 
@@ -170,6 +171,8 @@ class Evaluation:
             At `confidence` and IoU 0.5: first the matches within a class, so that the diagonal
             holds the true positives of P and R, then each prediction left, best score first, with
             the best truth left of another class. Rows sum to predictions, columns to truths.
+        left_out: Predictions beyond `max_detections`, which took no part: not 0 on dense images
+            means that the limit is too low.
     """
 
     kind: Kind
@@ -183,6 +186,7 @@ class Evaluation:
     per_class: tuple[ClassMetrics, ...]
     curves: Curves
     confusion: npt.NDArray[np.int64]
+    left_out: int
 
     def as_metrics(self, prefix: str) -> dict[str, float]:
         """The values under the agreed keys: prefix "seg_metrics" gives `seg_metrics/F1`, ..."""
@@ -223,9 +227,7 @@ def evaluate(
     present = [t for t in tallies if t.truths]
     if confidence is None:
         confidence = best_confidence(present)
-    per_class = tuple(
-        _class_metrics(t, n, confidence) for t, n in zip(tallies, classes, strict=True)
-    )
+    named = zip(tallies, classes, strict=True)
     precision, recall = (_mean([t.rates(confidence)[k] for t in present]) for k in (0, 1))
     return Evaluation(
         kind=kind,
@@ -236,9 +238,10 @@ def evaluate(
         map50_95=_mean([t.average_precision.mean() for t in present]),
         confidence=float(confidence),
         classes=tuple(classes),
-        per_class=per_class,
+        per_class=tuple(_class_metrics(t, name, confidence) for t, name in named),
         curves=curves_of(tallies),
         confusion=confusion_of(matches, confidence, len(classes)),
+        left_out=sum(map(len, predictions)) - sum(len(m.scores) for m in matches),
     )
 
 

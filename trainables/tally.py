@@ -46,8 +46,8 @@ class Tally:
         n = np.searchsorted(-self.scores, -at, side="right")
         return n, self.true_positives[n]
 
-    def mean_f1_term(self, at: Floats) -> Floats:
-        """Class F1 at each confidence: 2 TP / (predictions + truths)."""
+    def class_f1(self, at: Floats) -> Floats:
+        """F1 at each confidence, 2 TP / (predictions + truths), of a class with truths."""
         n, hits = self.counts(at)
         f: Floats = 2 * hits / (n + self.truths)
         return f
@@ -59,7 +59,7 @@ class Tally:
 
 
 def tally_classes(matches: Sequence[ImageMatch], n_classes: int) -> list[Tally]:
-    """One tally a class."""
+    """One tally a class, in the order of the class list."""
     scores = np.concatenate([m.scores for m in matches] or [np.zeros(0)])
     order = np.argsort(-scores, kind="stable")
     scores = scores[order]
@@ -100,7 +100,7 @@ def _envelope(true_positives: npt.NDArray[np.int64], truths: int) -> Floats:
     envelope = np.zeros((n_thresholds, len(_RECALLS)))
     if not n or not truths:
         return envelope
-    precision = true_positives / (np.arange(1, n + 1)[:, None] + np.spacing(1))
+    precision = true_positives / np.arange(1, n + 1)[:, None]
     highest = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
     recall = true_positives / truths
     for t in range(n_thresholds):
@@ -115,7 +115,7 @@ def best_confidence(present: Sequence[Tally]) -> float:
     scores = np.unique(np.concatenate([t.scores for t in present] or [np.zeros(0)]))
     if not len(scores):
         return 1.0
-    total = sum((t.mean_f1_term(scores) for t in present), start=np.zeros(len(scores)))
+    total = sum((t.class_f1(scores) for t in present), start=np.zeros(len(scores)))
     mean = total / len(present)
     return float(scores[np.flatnonzero(mean >= mean.max() - _EQUAL)[-1]])
 
@@ -143,6 +143,7 @@ class Curves:
 
 
 def curves_of(tallies: Sequence[Tally]) -> Curves:
+    """The curves of every class, at IoU 0.5."""
     shape = (len(tallies), len(_CONFIDENCES))
     precision, recall, f = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
     at_recall = np.full((len(tallies), len(_RECALLS)), np.nan)
@@ -152,7 +153,7 @@ def curves_of(tallies: Sequence[Tally]) -> Curves:
         n, hits = tally.counts(_CONFIDENCES)
         precision[c] = hits / np.maximum(n, 1)
         recall[c] = hits / tally.truths
-        f[c] = tally.mean_f1_term(_CONFIDENCES)
+        f[c] = tally.class_f1(_CONFIDENCES)
         at_recall[c] = tally.envelope[0]
     return Curves(_CONFIDENCES, precision, recall, f, _RECALLS, at_recall)
 
@@ -160,7 +161,14 @@ def curves_of(tallies: Sequence[Tally]) -> Curves:
 def confusion_of(
     matches: Sequence[ImageMatch], confidence: float, n_classes: int
 ) -> npt.NDArray[np.int64]:
-    """`Evaluation.confusion`."""
+    """Which class was taken for which; background is the last.
+
+    At `confidence` and IoU 0.5: first the matches within a class, then each prediction left, best
+    score first, with the best truth left (which is of another class).
+
+    Returns:
+        (C+1, C+1), rows predicted, columns true.
+    """
     table = np.zeros((n_classes + 1, n_classes + 1), np.int64)
     for match in matches:
         n = int(np.searchsorted(-match.scores, -confidence, side="right"))

@@ -11,15 +11,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray.tune as ray_tune
 
 from trainables.contract import ArtifactKind
-from tune.store import OUTCOME, read_metrics
-from tune.study import Tracking
+from tune.folders import OUTCOME, read_metrics
 from tune.tracking import RunInfo, Tracker, make_tracker
 from tune.worker import Ended, Kept, Noted, Reported, TrialRunner, TrialTask
+
+if TYPE_CHECKING:
+    from tune.study import Tracking
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +29,7 @@ FINISH_S = 120.0  # for an engine's artifacts after its trial has ended
 REPORT, ENDED = "report", "ended"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ActorTask:
     """What the driver sends an actor for one attempt at a trial.
 
@@ -39,19 +41,31 @@ class ActorTask:
     """
 
     trial: TrialTask
-    tracking: Tracking
+    tracking: "Tracking"
     config: Mapping[str, Any]
     run_id: str
 
+    def __repr__(self) -> str:
+        """Short: Ray writes a trial's configuration into its name."""
+        return f"{self.trial.number}.{self.trial.directory.name}"
 
-class TrialActor(ray_tune.Trainable):  # type: ignore[misc]
+
+class TrialActor(ray_tune.Trainable):
     """One trial after another, one engine process each."""
+
+    _runner: TrialRunner
+    _tracker: Tracker
+    _task: ActorTask
+    _artifacts: list[Kept]
+    _notes: list[str]
+    _waiting: bool  # the engine has reported and waits for an answer
+    _running: bool  # the engine has not ended
 
     def setup(self, config: dict[str, Any]) -> None:
         """Begin the first trial of this actor."""
         task: ActorTask = config["task"]
         self._runner = TrialRunner(task.trial.engine)
-        self._tracker: Tracker = make_tracker(task.tracking)
+        self._tracker = make_tracker(task.tracking)
         self._begin(task)
 
     def step(self) -> dict[str, Any]:
@@ -62,7 +76,7 @@ class TrialActor(ray_tune.Trainable):  # type: ignore[misc]
         event = self._next()
         notes, self._notes = self._notes, []
         if isinstance(event, Reported):
-            self._tracker.log(event.values)
+            self._tracker.log({"epoch": event.epoch, **event.values})
             self._waiting = True
             return {
                 "event": REPORT,
@@ -97,8 +111,8 @@ class TrialActor(ray_tune.Trainable):  # type: ignore[misc]
 
     def _begin(self, task: ActorTask) -> None:
         self._task = task
-        self._artifacts: list[Kept] = []
-        self._notes: list[str] = []
+        self._artifacts = []
+        self._notes = []
         self._waiting = False
         self._running = True
         trial_dir = task.trial.directory.parent

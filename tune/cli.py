@@ -9,6 +9,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +34,17 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override a key: budget.trials=8. May be given several times."),
 ]
+
+
+class Form(StrEnum):
+    """A raw annotation format."""
+
+    COCO = "coco"
+    YOLO = "yolo"
+    LABELME = "labelme"
+    VIA = "via"
+    SUPERANNOTATE = "superannotate"
+    MASKS = "masks"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -85,8 +97,8 @@ def prepare(
     force: Annotated[bool, typer.Option("--force", help="Replace a prepared data set.")] = False,
 ) -> None:
     """Turn raw annotations of six formats into a prepared data set, with contact sheets."""
-    from trainables.datasets.prepare import describe
     from trainables.datasets.prepare import prepare as prepare_data
+    from trainables.datasets.report import describe
 
     report = prepare_data(
         raw,
@@ -99,7 +111,7 @@ def prepare(
         seed=seed,
         strict=strict,
         force=force,
-        progress=_Ticker("prepare"),
+        progress=_stages(),
     )
     for line in describe(report):
         typer.echo(line)
@@ -120,18 +132,32 @@ def simulate(
     preset: Annotated[str, typer.Argument(help="demo, sem_powder or tem_nanoparticles.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the raw data set.")],
     images: Annotated[int | None, typer.Option(min=1, help="Number of micrographs.")] = None,
-    form: Annotated[
-        str, typer.Option("--format", help="labelme, coco, yolo, via, superannotate or masks.")
-    ] = "coco",
+    form: Annotated[Form, typer.Option("--format", help="Annotation format.")] = Form.COCO,
     seed: Annotated[int | None, typer.Option(help="Seed of the micrographs.")] = None,
 ) -> None:
     """Draw micrographs with exactly known particles, in any raw format."""
-    from trainables.datasets.simulate import simulate_preset
+    from search_spaces.names import nearest_name
+    from trainables.datasets.simulate import SPECS
+    from trainables.datasets.simulate import simulate as draw
 
-    path = simulate_preset(
-        preset, out, n_images=images, seed=seed, form=form, progress=_Ticker("simulate")
-    )
-    typer.echo(f"micrographs and truth in {path}")
+    if preset not in SPECS:
+        raise typer.BadParameter(
+            f"expected one of {', '.join(SPECS)}, got {preset}{nearest_name(preset, SPECS)}"
+        )
+    given = {"images": images, "seed": seed}
+    spec = SPECS[preset].model_copy(update={k: v for k, v in given.items() if v is not None})
+    path = draw(spec, out, form=form.value, progress=_Ticker("simulate"))
+    typer.echo(f"{spec.images} micrographs and their truth in {path}")
+
+
+def _stages() -> Callable[[str, int, int], None]:
+    """Progress of a job in stages, a ticker each."""
+    tickers: dict[str, _Ticker] = {}
+
+    def tick(stage: str, done: int, total: int) -> None:
+        tickers.setdefault(stage, _Ticker(stage))(done, total)
+
+    return tick
 
 
 class _Ticker:

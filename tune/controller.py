@@ -8,13 +8,13 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.names import nearest_name
 from tune.events import Outcome, State
 from tune.journal import Arrival, Journal, arrivals
-from tune.plan import StudyPlan
 from tune.search import Proposal, Search, trial_seed
 from tune.stopping import (
     GO_ON,
@@ -26,6 +26,9 @@ from tune.stopping import (
     Std,
     curve_end,
 )
+
+if TYPE_CHECKING:
+    from tune.plan import StudyPlan
 
 MAX_CRASHES = 3
 
@@ -85,7 +88,7 @@ class Controller:
     """
 
     def __init__(
-        self, plan: StudyPlan, journal: Journal, elapsed_s: Callable[[], float] = lambda: 0.0
+        self, plan: "StudyPlan", journal: Journal, elapsed_s: Callable[[], float] = lambda: 0.0
     ) -> None:
         study = plan.study
         self._journal = journal

@@ -6,7 +6,6 @@ controller's and holds nothing that would have to survive a crash.
 """
 
 import contextlib
-import hashlib
 import json
 import logging
 import os
@@ -32,11 +31,13 @@ from tune.controller import Assignment, Controller
 from tune.errors import DriverError, StoreError
 from tune.events import Observer, Outcome
 from tune.files import write_json, write_text
+from tune.folders import JOURNAL, LOG, RESOLVED, STUDY
 from tune.journal import DriverLock, Journal
 from tune.plan import StudyPlan, resolved, to_yaml
+from tune.recorder import Recorder
 from tune.sharing import Placement, auto_share
 from tune.stopping import Rule
-from tune.store import JOURNAL, LOG, RESOLVED, STUDY, Recorder
+from tune.tracking import run_id
 from tune.worker import TrialTask
 
 log = logging.getLogger(__name__)
@@ -203,7 +204,7 @@ def _run_on_ray(plan: StudyPlan, bridge: "_Bridge") -> None:
     try:
         if started:
             _start_ray(plan.study.resources.concurrent * shares.cpus)
-        bridge.n_gpus = int(ray.cluster_resources().get("GPU", 0))
+        bridge.n_gpus = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
         tuner = ray_tune.Tuner(
             ray_tune.with_resources(TrialActor, {"cpu": shares.cpus}),
             tune_config=ray_tune.TuneConfig(
@@ -217,13 +218,26 @@ def _run_on_ray(plan: StudyPlan, bridge: "_Bridge") -> None:
                 name="study", storage_path=str(scratch), verbose=0, log_to_file=False
             ),
         )
-        tuner.fit()
+        with _ray_into_log():
+            tuner.fit()
     finally:
         if started:
             ray.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
     if bridge.error is not None:
         raise bridge.error
+
+
+@contextlib.contextmanager
+def _ray_into_log() -> Iterator[None]:
+    """Ray's own words go to the study's log, not to the screen."""
+    rays = logging.getLogger("ray")
+    before = rays.handlers, rays.propagate
+    rays.handlers, rays.propagate = list(logging.getLogger("tune").handlers), False
+    try:
+        yield
+    finally:
+        rays.handlers, rays.propagate = before
 
 
 def _start_ray(cpus: int) -> None:
@@ -265,6 +279,7 @@ class _Bridge:
         self._running: dict[str, int] = {}  # our number by Ray's trial id
         self._next: Assignment | None = None
         self._placement: Placement | None = None
+        self._created = json.loads((plan.directory / RESOLVED).read_text())["created"]
         self.n_gpus = 0
         self.error: Exception | None = None
 
@@ -404,14 +419,7 @@ class _Bridge:
             "seed": assignment.seed,
             "trial": number,
         }
-        return ActorTask(task, study.tracking, config, _run_id(self._plan, number))
-
-
-def _run_id(plan: StudyPlan, number: int) -> str:
-    """The name of a trial's run: the same whatever crashes, another for another study."""
-    created = json.loads((plan.directory / RESOLVED).read_text())["created"]
-    text = f"{plan.study.study}/{created}/{number}"
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return ActorTask(task, study.tracking, config, run_id(study.study, self._created, number))
 
 
 def _guarded(bridge: _Bridge, action: Callable[[], Any], otherwise: Any) -> Any:
@@ -424,7 +432,7 @@ def _guarded(bridge: _Bridge, action: Callable[[], Any], otherwise: Any) -> Any:
         return otherwise
 
 
-class _RaySearcher(Searcher):  # type: ignore[misc]
+class _RaySearcher(Searcher):
     """Ray asks here for trials."""
 
     def __init__(self, bridge: _Bridge) -> None:
@@ -451,11 +459,11 @@ class _RaySearcher(Searcher):  # type: ignore[misc]
         return {}  # Ray pickles its searchers; ours is rebuilt from the journal instead
 
 
-class _RayScheduler(FIFOScheduler):  # type: ignore[misc]
+class _RayScheduler(FIFOScheduler):
     """Ray asks here whether a trial goes on."""
 
     def __init__(self, bridge: _Bridge) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._bridge = bridge
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:

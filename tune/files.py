@@ -19,3 +19,15 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file atomically."""
     write_text(path, json.dumps(value, indent=2, default=str) + "\n")
+
+
+def cut_torn_line(path: Path) -> None:
+    """Drop what follows the last line end: a line that a crash left half written.
+
+    Optuna reads such a file once, and never again after the next append.
+    """
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)

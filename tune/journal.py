@@ -19,6 +19,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock  # the seam JournalFileBackend takes
 from optuna.trial import FrozenTrial, TrialState
 
+from tune.files import cut_torn_line
 from tune.stopping import Decision, Rule
 
 _DECISION = "decision:"
@@ -43,18 +44,6 @@ class _FlockLock(BaseJournalFileLock):
         if self._file is not None:
             self._file.close()
             self._file = None
-
-
-def cut_torn_line(path: Path) -> None:
-    """Drop what follows the last line end: a line that a crash left half written.
-
-    Optuna reads such a file once, and never again after the next append.
-    """
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        content = file.read()
-        file.truncate(content.rfind(b"\n") + 1)
 
 
 def open_storage(path: Path) -> JournalStorage:

@@ -74,7 +74,7 @@ def load_offline_run(directory: Path) -> OfflineRun:
         FileNotFoundError: The folder holds no `.wandb` file.
         ValueError: The file is not one of W&B's.
     """
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
 
     file = next(iter(sorted(directory.glob("run-*.wandb"))), None)
     if file is None:

@@ -4,6 +4,7 @@ Every proposal draws from a generator seeded by (study seed, trial number), so i
 journal alone: a resumed study proposes what the unbroken one would have.
 """
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.domains import Domain, FloatDomain, IntDomain
@@ -126,7 +128,7 @@ class Search:
         self, given: Mapping[str, Any], study: optuna.Study, number: int
     ) -> dict[str, Any]:
         sampler = self._sampler(trial_seed(self._seed, number))
-        asking = _asking(number)
+        asking, study = _asking(number), _read_only(study)
         relative_space = sampler.infer_relative_search_space(study, asking)
         relative = sampler.sample_relative(study, asking, relative_space)
         params: dict[str, Any] = {}
@@ -151,8 +153,29 @@ class Search:
             multivariate=True,
             group=conditional,
             constant_liar=True,
-            warn_independent_sampling=False,
         )
+
+
+class _ReadOnlyStorage:
+    """A journal to sample from: TPE would note its proposal for other processes to see.
+
+    Ours writes a trial with all its parameters in one line, so there is no half-made trial.
+    """
+
+    def __init__(self, storage: BaseStorage) -> None:
+        self._storage = storage
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Nothing is noted."""
+
+
+def _read_only(study: optuna.Study) -> optuna.Study:
+    view = copy.copy(study)
+    view._storage = _ReadOnlyStorage(study._storage)  # type: ignore[assignment]
+    return view
 
 
 def _asking(number: int) -> FrozenTrial:

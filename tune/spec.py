@@ -4,6 +4,9 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Spec(BaseModel):
-    """A typed value that cannot exist in a wrong state: frozen, unknown keys refused."""
+    """A typed value that cannot exist in a wrong state: frozen, unknown keys refused.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Values are of their own kind: `true` is no number, "8" none either, and neither is `.inf`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

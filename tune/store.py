@@ -1,30 +1,32 @@
-"""The study directory: where everything of a study lies, and how to read it back.
+"""A study directory read back, also while a driver runs.
 
-`StudyDir` reads (also while a driver runs); `Recorder` is the driver's one writer of the trial
-folders. The journal decides what counts; the folders hold what is too big for it.
+The journal decides what counts; the trial folders hold what is too big for it.
 """
 
 import json
-import shutil
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from tune.controller import Assignment
 from tune.errors import StoreError, StudyError
-from tune.events import Outcome, State
-from tune.files import write_json
-from tune.journal import cut_torn_line, open_storage
-from tune.plan import StudyPlan
+from tune.events import State
+from tune.folders import (
+    JOURNAL,
+    OUTCOME,
+    PARAMS,
+    RESOLVED,
+    STUDY,
+    latest_attempt,
+    read_json,
+    read_metrics,
+    trial_dir,
+)
+from tune.journal import open_storage
 from tune.study import Study, load_study
-
-STUDY, RESOLVED, JOURNAL, LOG = "study.yaml", "resolved.json", "optuna.journal", "segtune.log"
-PARAMS, METRICS, OUTCOME, ERROR = "params.json", "metrics.jsonl", "outcome.json", "error.txt"
 
 _STATES: Mapping[TrialState, State] = {
     TrialState.WAITING: "waiting",
@@ -158,8 +160,8 @@ class StudyDir:
 
     def _record(self, trial: FrozenTrial) -> TrialRecord:
         directory = trial_dir(self.path, trial.number)
-        params = _read_json(directory / PARAMS)
-        outcome = _read_json(directory / OUTCOME)
+        params = read_json(directory / PARAMS)
+        outcome = read_json(directory / OUTCOME)
         best_epoch, best = _best(trial.intermediate_values, self.study.objective.mode)
         last_epoch = max(trial.intermediate_values, default=0)
         metrics = tuple(m for m in read_metrics(directory) if m["epoch"] <= last_epoch)
@@ -195,137 +197,31 @@ def _best(values: Mapping[int, float], mode: str) -> tuple[int | None, float | N
     return epoch, values[epoch]
 
 
-def trial_dir(study: Path, number: int) -> Path:
-    """Folder of a trial."""
-    return study / "trials" / str(number)
+RESUMABLE = ("budget", "resources", "tracking", "storage")
+"""Keys that may change when a study is resumed; any other would make it another study."""
 
 
-def attempts(directory: Path) -> list[Path]:
-    """A trial's attempts, oldest first."""
-    found = directory.glob("attempt-*")
-    return sorted(found, key=lambda path: int(path.name.removeprefix("attempt-")))
+def load_for_resume(opened: StudyDir, overrides: Sequence[str]) -> Study:
+    """The study to go on with: as it was resolved, wherever its folder is now.
 
-
-def latest_attempt(directory: Path) -> Path | None:
-    """A trial's latest attempt."""
-    found = attempts(directory)
-    return found[-1] if found else None
-
-
-def read_metrics(directory: Path) -> list[dict[str, float]]:
-    """A trial's metrics table, one mapping an epoch, a torn last line left out."""
-    path = directory / METRICS
-    if not path.is_file():
-        return []
-    with path.open("rb") as file:
-        return [json.loads(line) for line in file if line.endswith(b"\n")]
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    content: dict[str, Any] = json.loads(path.read_text())
-    return content
-
-
-@dataclass
-class _Clock:
-    """Wall time of a trial over its attempts."""
-
-    before_s: float
-    started: float = field(default_factory=time.monotonic)
-
-    def elapsed_s(self) -> float:
-        return self.before_s + time.monotonic() - self.started
-
-
-class Recorder:
-    """Writes the trial folders; one a driver.
-
-    The metrics table is appended to after the journal has the epoch, so on resume a trial reports
-    again what either lacks.
+    Raises:
+        StudyError: An override would make it another study, or its data is gone.
     """
-
-    def __init__(self, plan: StudyPlan) -> None:
-        self._study = plan.directory
-        self._fixed = dict(plan.fixed)
-        self._clocks: dict[int, _Clock] = {}
-        self._last: dict[int, int] = {}
-
-    def begin(self, assignment: Assignment) -> tuple[Path, Path | None, int]:
-        """Make the folder of a new attempt.
-
-        Returns:
-            The folder, the checkpoint to go on from or None, and the last epoch that journal and
-            table both have.
-        """
-        directory = trial_dir(self._study, assignment.number)
-        self._set_aside_stranger(directory, assignment)
-        directory.mkdir(parents=True, exist_ok=True)
-        cut_torn_line(directory / METRICS)
-        written = read_metrics(directory)
-        last = int(written[-1]["epoch"]) if written else 0
-        self._last[assignment.number] = last
-        before = written[-1].get("elapsed_s", 0.0) if written else 0.0
-        self._clocks[assignment.number] = _Clock(before)
-        write_json(
-            directory / PARAMS,
-            {
-                "sampled": dict(assignment.proposal.params),
-                "fixed": self._fixed,
-                "seed": assignment.seed,
-                "warm_start": assignment.proposal.warm_start,
-            },
+    here = f"storage={json.dumps(str(opened.path.parent))}"
+    study = load_study(opened.path / STUDY, [*overrides, here])
+    changed = [
+        key
+        for key in type(study).model_fields
+        if key not in RESUMABLE and getattr(study, key) != getattr(opened.study, key)
+    ]
+    if changed:
+        raise StudyError(
+            f"{', '.join(changed)}: expected the value the study began with; only "
+            f"{', '.join(RESUMABLE[:3])} may change on resume. Begin another study for the rest."
         )
-        attempt, checkpoint = _new_attempt(directory)
-        return attempt, checkpoint, min(last, assignment.last_epoch)
-
-    def report(self, number: int, epoch: int, values: Mapping[str, float]) -> None:
-        """Append an epoch to the trial's table, unless it is there."""
-        if epoch != self._last[number] + 1:
-            return
-        line = {"epoch": epoch, **values, "elapsed_s": self._clocks[number].elapsed_s()}
-        with (trial_dir(self._study, number) / METRICS).open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        self._last[number] = epoch
-
-    def end(self, number: int, outcome: Outcome) -> Outcome:
-        """Write how a trial ended, before its actor hears of it."""
-        clock = self._clocks.get(number)
-        outcome = replace(outcome, seconds=clock.elapsed_s() if clock else outcome.seconds)
-        directory = trial_dir(self._study, number)
-        directory.mkdir(parents=True, exist_ok=True)
-        write_json(directory / OUTCOME, outcome.__dict__)
-        return outcome
-
-    def has_outcome(self, number: int) -> bool:
-        """Whether a trial's end is written."""
-        return (trial_dir(self._study, number) / OUTCOME).is_file()
-
-    def _set_aside_stranger(self, directory: Path, assignment: Assignment) -> None:
-        """Move away a folder of another trial of this number (its journal lines were lost)."""
-        found = _read_json(directory / PARAMS)
-        sampled = json.loads(json.dumps(dict(assignment.proposal.params)))
-        if found and (found["sampled"] != sampled or found["seed"] != assignment.seed):
-            aside = directory.with_name(f"{directory.name}.lost-{time.time_ns()}")
-            directory.rename(aside)
-
-
-def _new_attempt(directory: Path) -> tuple[Path, Path | None]:
-    """The next attempt's folder, with the best model so far, and the checkpoint to go on from.
-
-    The checkpoint is moved over: a worker of a killed driver may write into its own attempt for
-    some seconds more.
-    """
-    before = attempts(directory)
-    number = int(before[-1].name.removeprefix("attempt-")) + 1 if before else 1
-    attempt = directory / f"attempt-{number}"
-    attempt.mkdir()
-    best = [a / "best" for a in before if (a / "best" / "metrics.json").is_file()]
-    if best:
-        shutil.copytree(best[-1], attempt / "best")
-    folders = [a / name for a in before for name in ("resume", "checkpoint")]
-    whole = [folder for folder in folders if (folder / "history.json").is_file()]
-    if not whole:
-        return attempt, None
-    return attempt, whole[-1].rename(attempt / "resume")
+    if study.budget.epochs != opened.study.budget.epochs:
+        raise StudyError(
+            f"budget.epochs: expected {opened.study.budget.epochs}, the length the study's "
+            f"schedules were laid out for, got {study.budget.epochs}. Begin another study."
+        )
+    return study

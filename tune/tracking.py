@@ -152,7 +152,7 @@ def run_id(study: str, uid: str, trial: int) -> str:
 
 def sync_command(study_dir: Path) -> str:
     """The command that uploads a study's offline runs."""
-    return f"wandb sync {shlex.quote(str(study_dir))}/trials/*/wandb"
+    return f"wandb sync --include-online {shlex.quote(str(study_dir))}/trials/*/wandb"
 
 
 def tracking_line(spec: "Tracking", study_dir: Path) -> str | None:
@@ -177,14 +177,14 @@ class _Recording:
         trial: The trial's number.
         commands: All sent so far; sent again should the process die.
         restarts: How often the process died under it.
-        folder: Where its run's files lie, once known.
+        directory: Where its run's files lie.
         over: Set when the process has closed the run, or cannot.
     """
 
     trial: int
+    directory: Path
     commands: list[Mapping[str, Any]] = field(default_factory=list)
     restarts: int = 0
-    folder: str = ""
     over: threading.Event = field(default_factory=threading.Event)
 
 
@@ -210,7 +210,7 @@ class WandbTracker:
 
     def start(self, run: RunInfo) -> None:
         """Begin the trial's run, or go on with it."""
-        self._recording = _Recording(run.trial)
+        self._recording = _Recording(run.trial, run.directory.absolute())
         wanted = {
             "mode": self._mode,
             "project": self._spec.project or "segtune",
@@ -219,7 +219,7 @@ class WandbTracker:
             "name": f"trial_{run.trial}",
             "group": run.study,
             "config": dict(run.config),
-            "directory": str(run.directory.absolute()),
+            "directory": str(self._recording.directory),
             "attempt": run.attempt,
         }
         self._put({"do": "start", "run": wanted, "past": [dict(m) for m in run.past]})
@@ -245,7 +245,9 @@ class WandbTracker:
         self._recording = None
 
     def close(self) -> None:
-        """End the recording process."""
+        """End the recording process; an open run stays unfinished."""
+        if self._recording is not None:
+            self._recording.over.set()
         if self._process is not None:
             self._process.end()
 
@@ -256,15 +258,16 @@ class WandbTracker:
     def _give_up(self, recording: _Recording) -> None:
         """W&B hangs: leave the run to a later sync, and keep the next ones on this machine."""
         recording.over.set()
-        folder = recording.folder or "its folder"
         log.warning(
-            "trial %d: W&B took over %.0f s and was left behind; upload with: wandb sync %s. "
-            "Further trials of this worker are recorded offline.",
-            *(recording.trial, self._finish_s, folder),
+            "trial %d: W&B has not taken it in %.0f s and goes on in the background; should that "
+            "be cut short, upload it with: wandb sync --include-online %s. Further trials of this "
+            "worker are recorded offline.",
+            *(recording.trial, self._finish_s, shlex.quote(str(recording.directory))),
         )
         self._mode = "offline"
-        if self._process is not None:
-            self._process.kill()
+        process, self._process = self._process, None
+        if process is not None:
+            process.leave_behind()
 
     # --- the feeder's thread; it alone starts and feeds the process
 
@@ -282,7 +285,12 @@ class WandbTracker:
         if recording.over.is_set():
             return
         if self._process is None:
-            self._process = _Process(self._inbox.put)
+            try:
+                self._process = _Process(self._inbox.put)
+            except OSError as error:
+                log.warning("trial %d: W&B cannot be started: %s", recording.trial, error)
+                recording.over.set()
+                return
         self._process.send(recording, commands)
 
     def _died(self, process: "_Process") -> None:
@@ -313,6 +321,7 @@ class _Process:
     def __init__(self, died: "Callable[[_Process], None]") -> None:
         self.recording: _Recording | None = None
         self.last_words = ""
+        self._left_behind = False
         self._died = died
         self._folder = Path(tempfile.mkdtemp(prefix="segtune-wandb-"))
         with self._errors.open("w") as errors:
@@ -327,7 +336,8 @@ class _Process:
                 env=_environment(self._folder),
                 start_new_session=True,
             )
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
         threading.Thread(target=self._listen, name="wandb-listener", daemon=True).start()
 
@@ -340,42 +350,48 @@ class _Process:
 
     def end(self) -> None:
         """Let it end; kill it where it does not."""
-        with contextlib.suppress(OSError):
-            self._stdin.close()
+        self._close_input()
         try:
             self._process.wait(END_S)
         except subprocess.TimeoutExpired:
-            self.kill()
+            self._process.kill()
 
-    def kill(self) -> None:
-        """End it at once."""
-        self._process.kill()
+    def leave_behind(self) -> None:
+        """Let it end what it has been sent, unwatched; it dies with this process."""
+        self._left_behind = True
+        if self.recording is None:
+            self._process.kill()
 
     @property
     def _errors(self) -> Path:
         return self._folder / "errors"
 
     def _listen(self) -> None:
-        for line in self._stdout:
-            if self.recording is not None:
-                _hear(self.recording, json.loads(line))
+        with self._stdout as lines:
+            for line in lines:
+                if line.endswith("\n") and self.recording is not None:
+                    self._hear(self.recording, json.loads(line))
         self._process.wait()
         self.last_words = (self._errors.read_text().strip().splitlines() or ["no message"])[-1]
-        with contextlib.suppress(OSError):
-            self._stdin.close()
+        self._close_input()
         shutil.rmtree(self._folder, ignore_errors=True)
         self._died(self)
 
+    def _hear(self, recording: _Recording, event: Mapping[str, Any]) -> None:
+        if event["event"] == "recording":
+            where = f"{event['mode']} {event['reason']}".strip()
+            log.info("trial %d: W&B %s, in %s", recording.trial, where, event["folder"])
+        elif event["event"] == "warning":
+            log.warning("trial %d: W&B: %s", recording.trial, event["message"])
+        elif event["event"] == "finished":
+            recording.over.set()
+            if self._left_behind:
+                log.info("trial %d: W&B has taken it after all", recording.trial)
+                self._close_input()
 
-def _hear(recording: _Recording, event: Mapping[str, Any]) -> None:
-    if event["event"] == "recording":
-        recording.folder = event["folder"]
-        where = f"{event['mode']} {event['reason']}".strip()
-        log.info("trial %d: W&B %s, in %s", recording.trial, where, recording.folder)
-    elif event["event"] == "warning":
-        log.warning("trial %d: W&B: %s", recording.trial, event["message"])
-    elif event["event"] == "finished":
-        recording.over.set()
+    def _close_input(self) -> None:
+        with contextlib.suppress(OSError):  # what was not sent is lost, and its reader gone
+            self._stdin.close()
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -16,23 +16,22 @@ import netrc
 import os
 import queue
 import shutil
-import sys
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 from urllib.parse import urlsplit
 
-from tune.offline_run import read_offline_run
+from tune.offline_run import OfflineRun, load_offline_run, read_offline_run
 
 REACH_S = 3.0  # for the server to answer at all
 INIT_S = 20.0  # for the server to accept a run
 FLUSH_S = 0.5  # until a logged epoch is on disk
-REPLAY_S = 10.0  # for a replay to be seen on disk; else its older copies stay until the end
+WRITTEN_S = 10.0  # for a run to be seen on disk; until then the records it supersedes stay
 ENDING_S = 20.0  # for this process to end after its worker has
 
 Mode = Literal["online", "offline", "disabled"]
@@ -127,17 +126,16 @@ class Recorder:
         self.open = False
         self._tell = tell
         self._run: Any = None
+        self._online = False
         self._warned = False
-        self._first_step = 0
+        self._uploaded: frozenset[int] = frozenset()
         self._artifacts: dict[str, tuple[str, list[Path]]] = {}
 
     def obey(self, command: Mapping[str, Any]) -> None:
         """Carry out one command; W&B's troubles are told once a run and otherwise ignored."""
         arguments = {key: value for key, value in command.items() if key != "do"}
-        try:
+        with self._troubles_told():
             getattr(self, f"_{command['do']}")(**arguments)
-        except Exception as error:  # noqa: BLE001  no trouble of W&B's may reach the trial
-            self._warn(f"{type(error).__name__}: {error}")
         if command["do"] == "finish":
             self.open = False
             self._tell("finished")
@@ -154,13 +152,19 @@ class Recorder:
             self._run = _begin(run, "offline")
         if self._run is None:
             return
-        self._first_step = self._run.starting_step
+        self._online = where.mode == "online"
         self._folder = Path(self._run.settings.sync_dir)
         _remove_links(self._folder)
         self._tell("recording", mode=where.mode, reason=where.reason, folder=str(self._folder))
+        self._uploaded = frozenset(
+            range(self._run.starting_step) if self._online else _synced_steps(self._folders())
+        )
         for metrics in past:
             self._log(metrics)
-        if where.mode == "offline" and _on_disk(self._folder, [int(m["epoch"]) for m in past]):
+        missing = [int(m["epoch"]) for m in past if m["epoch"] not in self._uploaded]
+        if not self._online and _seen(
+            self._folder, lambda written: [step for step, _ in written.history] == missing
+        ):
             self._remove_older()
 
     def _begin_online(self) -> Connection:
@@ -172,7 +176,7 @@ class Recorder:
 
     def _log(self, metrics: Mapping[str, float]) -> None:
         epoch = int(metrics["epoch"])
-        if self._run is not None and epoch >= self._first_step:
+        if self._run is not None and epoch not in self._uploaded:
             self._run.log(dict(metrics), step=epoch, commit=True)
 
     def _artifact(self, path: str, kind: str, name: str) -> None:
@@ -182,7 +186,8 @@ class Recorder:
         if self._run is None:
             return
         for name, (kind, files) in self._artifacts.items():
-            self._log_artifact(name, kind, files)
+            with self._troubles_told():
+                self._log_artifact(name, kind, files)
         interrupted = outcome.get("state") == "running"
         state = {"state": "interrupted"} if interrupted else {}
         self._run.summary.update({**_without_none(outcome), **state})
@@ -190,7 +195,10 @@ class Recorder:
             self._run.mark_preempting()
         self._run.finish(exit_code=int(interrupted or outcome.get("state") == "failed"))
         _remove_links(self._folder)
-        self._remove_older()
+        if self._online:  # so that `wandb sync` and later attempts know that it is uploaded
+            _synced_mark(self._folder).touch()
+        if _seen(self._folder, lambda written: written.exit_code is not None):
+            self._remove_older()
 
     def _log_artifact(self, name: str, kind: str, files: Sequence[Path]) -> None:
         import wandb
@@ -203,15 +211,30 @@ class Recorder:
         self._run.log_artifact(artifact)
 
     def _remove_older(self) -> None:
-        """Remove what this run supersedes: offline records of earlier attempts at the trial."""
-        for folder in self._folder.parent.glob(f"offline-run-*-{self._wanted['run_id']}-*"):
-            if folder != self._folder and _attempt(folder) <= self._wanted["attempt"]:
+        """Remove what this run supersedes: earlier attempts' records that nobody has uploaded.
+
+        A run that is uploaded supersedes all of them; an offline one has the epochs of the
+        offline ones.
+        """
+        attempt = self._wanted["attempt"]
+        older = [f for f in self._folders() if f != self._folder and _attempt(f) <= attempt]
+        for folder in older:
+            superseded = self._online or folder.name.startswith("offline-")
+            if superseded and not _synced_mark(folder).exists():
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def _warn(self, message: str) -> None:
-        if not self._warned:
-            self._tell("warning", message=message)
-        self._warned = True
+    def _folders(self) -> list[Path]:
+        """All folders of this trial's run."""
+        return sorted(self._folder.parent.glob(f"*run-*-{self._wanted['run_id']}-*"))
+
+    @contextlib.contextmanager
+    def _troubles_told(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  no trouble of W&B's may reach the trial
+            if not self._warned:
+                self._tell("warning", message=f"{type(error).__name__}: {error}")
+            self._warned = True
 
 
 def _begin(wanted: Mapping[str, Any], mode: Literal["online", "offline"]) -> Any:
@@ -223,6 +246,7 @@ def _begin(wanted: Mapping[str, Any], mode: Literal["online", "offline"]) -> Any
         disable_job_creation=True,
         init_timeout=INIT_S,
         label_disable=True,
+        program="segtune",
         reinit="create_new",
         root_dir=str(Path(wanted["directory"]).parent),
         save_code=False,
@@ -256,14 +280,26 @@ def _attempt(folder: Path) -> int:
     return int(number) if number.isdigit() else 0
 
 
-def _on_disk(folder: Path, epochs: Sequence[int]) -> bool:
-    """Whether the run's file holds these epochs; waits for W&B to write them."""
-    deadline = time.monotonic() + REPLAY_S
+def _synced_mark(folder: Path) -> Path:
+    """The empty file with which `wandb sync` marks a run's folder as uploaded."""
+    file = next(folder.glob("run-*.wandb"), folder / "run.wandb")
+    return file.with_suffix(".wandb.synced")
+
+
+def _synced_steps(folders: Sequence[Path]) -> set[int]:
+    """Steps in the folders that have been uploaded."""
+    synced = [folder for folder in folders if _synced_mark(folder).exists()]
+    return {step for folder in synced for step, _ in read_offline_run(folder)}
+
+
+def _seen(folder: Path, condition: Callable[[OfflineRun], bool]) -> bool:
+    """Whether the run's file fulfils a condition; W&B writes it some time after it says so."""
+    deadline = time.monotonic() + WRITTEN_S
     while time.monotonic() < deadline:
         with contextlib.suppress(FileNotFoundError):
-            if [step for step, _ in read_offline_run(folder)] == list(epochs):
+            if condition(load_offline_run(folder)):
                 return True
-        time.sleep(FLUSH_S / 5)
+        time.sleep(FLUSH_S / 10)
     return False
 
 

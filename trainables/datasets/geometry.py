@@ -81,6 +81,13 @@ def overshoot(outlines: Sequence[Polygon], width: int, height: int) -> float:
     return max(0.0, float(beyond.max()))
 
 
+def touches(outlines: Sequence[Polygon], width: int, height: int) -> bool:
+    """Whether the box around the outlines shares an area with the picture."""
+    points = np.concatenate(outlines)
+    low, high = points.min(axis=0), points.max(axis=0)
+    return bool((high > 0).all() and (low < np.array([width, height])).all())
+
+
 def encode_polygons(
     parts: Sequence[Polygon], holes: Sequence[Polygon], width: int, height: int
 ) -> Rle:
@@ -138,7 +145,9 @@ def compress(rle: Rle) -> Rle:
                 f"expected run lengths that add up to {height} x {width} = {height * width}, "
                 f"got {sum(counts)}"
             )
-        packed: Rle = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
+        packed: Rle = coco_mask.frPyObjects(
+            {"size": [height, width], "counts": counts}, height, width
+        )
         return packed
     data = counts.encode("ascii") if isinstance(counts, str) else bytes(counts)
     if _filled(data) != height * width:

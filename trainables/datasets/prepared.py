@@ -112,9 +112,13 @@ class PreparedDataset:
             DatasetError: `root` is missing, no prepared data set, broken, or of another version.
         """
         root = Path(root).absolute()
-        manifest = _read_manifest(root)
+        return cls.from_manifest(root, _read_manifest(root))
+
+    @classmethod
+    def from_manifest(cls, root: Path, manifest: Mapping[str, Any]) -> Self:
+        """The data set below `root` that `manifest` describes; nothing is read or checked."""
         return cls(
-            root=root,
+            root=Path(root).absolute(),
             name=manifest["name"],
             classes=tuple(manifest["classes"]),
             fingerprint=manifest["fingerprint"],

@@ -54,7 +54,7 @@ class Frame:
 
 def encode_masks(
     coefficients: torch.Tensor, prototypes: torch.Tensor, boxes: torch.Tensor, frame: Frame
-) -> list[Rle]:
+) -> tuple[list[Rle], npt.NDArray[np.int64]]:
     """Masks of one image.
 
     Args:
@@ -64,7 +64,8 @@ def encode_masks(
         frame: Where the image lies in the network's input.
 
     Returns:
-        N COCO run-length encodings at the original size; an empty mask is all background.
+        N COCO run-length encodings at the original size, and (N,) their pixels; a mask may be
+        empty.
     """
     windows = (boxes - 0.5).ceil().long()  # first column with its centre in the box, first after it
     areas = (windows[:, 2:] - windows[:, :2]).clamp(min=0).prod(dim=1)
@@ -76,7 +77,8 @@ def encode_masks(
         split = np.split(edges, np.searchsorted(owner, np.arange(1, len(part))))
         for index, positions in zip(part.tolist(), split, strict=True):
             runs[index] = positions
-    return _compress(runs, frame)
+    pixels = np.array([(edges[1::2] - edges[::2]).sum() for edges in runs], dtype=np.int64)
+    return _compress(runs, frame), pixels
 
 
 def _parts(order: torch.Tensor, windows: torch.Tensor, pixels: int) -> Iterator[torch.Tensor]:
@@ -96,36 +98,45 @@ def _parts(order: torch.Tensor, windows: torch.Tensor, pixels: int) -> Iterator[
 def _inside(logits: torch.Tensor, windows: torch.Tensor, frame: Frame) -> torch.Tensor:
     """(n, W, H) bool, column after column: pixels of each window that belong to its mask.
 
+    Each window is one row longer at both ends, and none of those rows belongs to the mask.
+
     Args:
         logits: (n, h, w) masks at the prototypes' resolution.
         windows: (n, 4) x1 y1 x2 y2, columns and rows of the original image.
         frame: Where the image lies in the network's input.
     """
     h, w = logits.shape[1:]
-    rows, row_ok = _samples(windows[:, 1], windows[:, 3])
-    columns, column_ok = _samples(windows[:, 0], windows[:, 2])
+    rows, row_ok = _samples(windows[:, 1], windows[:, 3], margin=1)
+    columns, column_ok = _samples(windows[:, 0], windows[:, 2], margin=0)
     y = ((rows + 0.5) * frame.gain_y + frame.top) * (h / frame.input_height) - 0.5
     x = ((columns + 0.5) * frame.gain_x + frame.left) * (w / frame.input_width) - 0.5
-    down = _lerp(logits, y)
-    across = _lerp(down.transpose(1, 2).contiguous(), x)
-    return (across > 0) & column_ok[:, :, None] & row_ok[:, None, :]
+    down = _lerp(logits, y, row_ok)
+    return _lerp(down.transpose(1, 2), x, column_ok) > 0
 
 
-def _samples(start: torch.Tensor, stop: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(n, L) positions from each start on, L the longest extent, and whether they are before stop."""
-    longest = int((stop - start).max().clamp(min=1))
-    positions = start[:, None] + torch.arange(longest, device=start.device)
-    return positions, positions < stop[:, None]
+def _samples(
+    start: torch.Tensor, stop: torch.Tensor, margin: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(n, L) positions from start - margin on, L for the longest, and whether they are inside."""
+    longest = int((stop - start).max().clamp(min=1)) + 2 * margin
+    positions = start[:, None] + torch.arange(-margin, longest - margin, device=start.device)
+    return positions, (positions >= start[:, None]) & (positions < stop[:, None])
 
 
-def _lerp(values: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-    """(n, L, w): rows of (n, h, w) `values` at the fractional positions (n, L) `at`."""
+def _lerp(values: torch.Tensor, at: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+    """(n, L, w): rows of (n, h, w) `values` at the fractional positions (n, L) `at`.
+
+    Where `inside` is false the row is -1: outside of the mask.
+    """
     last = values.shape[1] - 1
     at = at.clamp(0, last)
-    low = at.floor().long().clamp(max=max(last - 1, 0))
-    which = torch.arange(len(values), device=values.device)[:, None]
+    low = at.floor().long()
     weight = (at - low).to(values.dtype)[..., None]
-    return torch.lerp(values[which, low], values[which, (low + 1).clamp(max=last)], weight)
+    values = torch.nn.functional.pad(values, (0, 0, 0, 1), value=-1.0)
+    which = torch.arange(len(values), device=values.device)[:, None]
+    low = torch.where(inside, low, last + 1)
+    high = torch.where(inside, (low + 1).clamp(max=last), last + 1)
+    return torch.lerp(values[which, low], values[which, high], weight)
 
 
 def _edges(
@@ -141,15 +152,23 @@ def _edges(
     Returns:
         Of each edge, sorted: the mask it belongs to, and its position.
     """
-    padded = torch.nn.functional.pad(inside, (1, 1))
-    found = (padded[..., 1:] != padded[..., :-1]).nonzero()
-    owner, column, row = found.unbind(dim=1)
-    start = windows[owner]
+    changes = inside[..., 1:] != inside[..., :-1]
+    flat = _nonzero(changes.flatten())
+    column, row = np.divmod(flat, changes.shape[2])
+    owner, column = np.divmod(column, changes.shape[1])
+    start = windows.cpu().numpy()[owner]
     positions = (start[:, 0] + column) * height + start[:, 1] + row
-    pairs = torch.stack([owner, positions]).cpu().numpy()
-    same = (pairs[:, 1:] == pairs[:, :-1]).all(axis=0)  # a column's end is the next one's begin
-    keep = ~(np.append(same, False) | np.append(False, same))
-    return pairs[0, keep], pairs[1, keep]
+    same = (owner[1:] == owner[:-1]) & (positions[1:] == positions[:-1])
+    keep = np.ones(len(owner), np.bool_)  # without a column's end where the next one begins
+    keep[1:] &= ~same
+    keep[:-1] &= ~same
+    return owner[keep], positions[keep]
+
+
+def _nonzero(flags: torch.Tensor) -> npt.NDArray[np.int64]:
+    if flags.is_cuda:
+        return np.asarray(flags.nonzero().flatten().cpu().numpy(), dtype=np.int64)
+    return np.flatnonzero(flags.numpy())  # several times faster than torch's on a CPU
 
 
 def _compress(runs: list[npt.NDArray[np.int64]], frame: Frame) -> list[Rle]:

@@ -9,10 +9,11 @@ from trainables.datasets.simulate.spec import Camera
 
 def expose(scene: Picture, camera: Camera, rng: np.random.Generator) -> Picture:
     """Grey levels (H, W) with uneven light, defocus, charging and noise; may leave 0 to 255."""
-    picture = scene * _light(scene.shape[0], scene.shape[1], camera, rng)
+    picture: Picture = scene * _light(scene.shape[0], scene.shape[1], camera, rng)
     sigma = rng.uniform(*camera.blur_px)
     if sigma > 0:
-        picture = cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+        blurred = cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+        picture = np.asarray(blurred, dtype=np.float32)
     picture = picture + _streaks(picture, camera, rng)
     shot = rng.poisson(np.maximum(picture, 0) * camera.dose) / camera.dose
     detector = rng.normal(0, 1, picture.shape) * camera.noise

@@ -81,7 +81,7 @@ def _cells(spec: SimulationSpec, item: ParticleClass, rng: np.random.Generator) 
     return _enlarged(1 + item.texture * cells)
 
 
-def _enlarged(picture: Picture) -> Picture:
+def _enlarged(picture: npt.NDArray[np.floating]) -> Picture:
     size = (picture.shape[1] * FINE, picture.shape[0] * FINE)
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
@@ -91,7 +91,7 @@ def _paint_object(canvas: Picture, item: SimulatedObject, brush: _Brush) -> None
     box = box_around(shape, _HALO_REACH * shape.feret_px).cut(spec.width, spec.field_height)
     rows, columns = (slice(s.start * FINE, s.stop * FINE) for s in box.slices)
     y, x = np.ogrid[rows, columns]
-    x, y = ((points - (FINE - 1) / 2) / FINE for points in (x, y))
+    x, y = ((points + 0.5) / FINE for points in (x, y))
     level = shape.level(x, y)
     height = shape.height(x, y)
     view = canvas[rows, columns]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from trainables.datasets.simulate.shapes import Shape, box_around, pixels
-from trainables.datasets.simulate.spec import ParticleClass, SimulationSpec
+from trainables.datasets.simulate.spec import SimulationSpec
 from trainables.datasets.simulate.truth import SimulatedObject
 
 _ATTEMPTS = 60
@@ -111,8 +111,7 @@ def _closed(bounds: tuple[int, int]) -> tuple[int, int]:
 
 
 def _anywhere(shape: Shape, spec: SimulationSpec, rng: np.random.Generator) -> Shape:
-    x = rng.uniform(-0.5, spec.width - 0.5)
-    return shape.at(x, rng.uniform(-0.5, spec.field_height - 0.5))
+    return shape.at(rng.uniform(0, spec.width), rng.uniform(0, spec.field_height))
 
 
 def _on_one_of(hosts: Sequence[Shape], shape: Shape, rng: np.random.Generator) -> Shape:

@@ -1,7 +1,8 @@
 """Shapes with exact truth: which points belong to them, and their areas, outlines and axes.
 
-Coordinates are pixels; the centre of the top left pixel is (0, 0), x goes right and y goes down, so
-a picture of W x H pixels covers [-0.5, W - 0.5] x [-0.5, H - 0.5]. Angles are in radians, from +x
+Coordinates are continuous as in `trainables.datasets.geometry`: in pixels, x to the right and y
+down, the pixel in column i and row j covering [i, i + 1) x [j, j + 1) with its centre at
+(i + 0.5, j + 0.5). A pixel belongs to a shape when its centre does. Angles are in radians, from +x
 towards +y (clockwise on the screen).
 """
 
@@ -62,8 +63,8 @@ class Shape(Protocol):
     """A closed region of the plane.
 
     Attributes:
-        cx: Column of the centroid.
-        cy: Row of the centroid.
+        cx: x of the centroid.
+        cy: y of the centroid.
         area_px2: Exact area.
         perimeter_px: Exact length of all outlines, those of holes included.
         feret_px: Largest distance of two of its points.
@@ -112,12 +113,12 @@ class Disc:
 
     @property
     def area_px2(self) -> float:
-        """pi r^2."""
+        """Area pi r^2."""
         return math.pi * self.r**2
 
     @property
     def perimeter_px(self) -> float:
-        """2 pi r."""
+        """Length 2 pi r."""
         return 2 * math.pi * self.r
 
     @property
@@ -161,12 +162,12 @@ class Ellipse:
 
     @property
     def area_px2(self) -> float:
-        """pi a b."""
+        """Area pi a b."""
         return math.pi * self.a * self.b
 
     @property
     def perimeter_px(self) -> float:
-        """4 a E(e^2), E the complete elliptic integral of the second kind."""
+        """Length 4 a E(e^2), E the complete elliptic integral of the second kind."""
         return 4 * self.a * float(ellipe(1 - (self.b / self.a) ** 2))
 
     @property
@@ -260,7 +261,7 @@ class Ring:
 
     @property
     def area_px2(self) -> float:
-        """pi (r^2 - hole_r^2)."""
+        """Area pi (r^2 - hole_r^2)."""
         return math.pi * (self.r**2 - self.hole_r**2)
 
     @property
@@ -351,7 +352,8 @@ class Facets:
 
     def level(self, x: Floats, y: Floats) -> Floats:
         """Depth in units of the depth of the centroid, at most 1."""
-        return np.minimum(self._depth(x, y) / self._edges[1].min(), 1)
+        level: Floats = np.minimum(self._depth(x, y) / self._edges[1].min(), 1)
+        return level
 
     def height(self, x: Floats, y: Floats) -> Floats:
         """A flat top with bevelled sides."""
@@ -413,11 +415,13 @@ class Discs:
 
     def level(self, x: Floats, y: Floats) -> Floats:
         """The highest level of any disc."""
-        return np.maximum.reduce([disc.level(x, y) for disc in self._placed()])
+        level: Floats = np.maximum.reduce([disc.level(x, y) for disc in self._placed()])
+        return level
 
     def height(self, x: Floats, y: Floats) -> Floats:
         """The highest of the half spheres."""
-        return np.maximum.reduce([disc.height(x, y) for disc in self._placed()])
+        height: Floats = np.maximum.reduce([disc.height(x, y) for disc in self._placed()])
+        return height
 
 
 def facets(corners: Floats) -> Facets:
@@ -441,7 +445,7 @@ def pixels(shape: Shape) -> tuple[Box, npt.NDArray[np.bool_]]:
     """
     box = box_around(shape)
     y, x = np.ogrid[box.top : box.bottom, box.left : box.right]
-    return box, shape.level(x.astype(float), y.astype(float)) >= 0
+    return box, shape.level(x + 0.5, y + 0.5) >= 0
 
 
 def box_around(shape: Shape, margin: float = 0.0) -> Box:

@@ -21,7 +21,7 @@ class SimulatedObject:
         rle: Visible pixels as COCO run lengths ({"size": [H, W], "counts": bytes}): without what
             other objects or the data bar hide, holes and parts kept. A pixel is in when its centre
             is in.
-        box: x, y, width, height of the visible pixels, pixel edges, as COCO has it.
+        box: x, y, width, height around the visible pixels, as COCO has it.
         visible_px: Number of visible pixels.
         hidden_px: Pixels that other objects hide.
         cut: Whether the border of the picture or the data bar cuts it.
@@ -44,9 +44,10 @@ class ScaleBar:
     """A scale bar as drawn.
 
     Attributes:
-        x0: Centre of its first pixel column; the left end is half a pixel further left.
-        x1: Centre of its last pixel column. Not an integer where the length is not.
-        y: Row through the bar.
+        x0: Its first pixel column.
+        x1: Its last pixel column, as in the picture's middle of that column; not a whole number
+            where the bar is not a whole number of pixels long.
+        y: A pixel row through the bar.
         um: The length it stands for.
         text: What is written beside it, such as "500 nm".
     """

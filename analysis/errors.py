@@ -1,0 +1,25 @@
+"""Every exception of `analysis`.
+
+::
+
+    AnalysisError           exit code 2; str() is the whole message for the user
+    |-- ExportError         a study has nothing to export, or it must not go where it was sent
+    |-- BestConfigError     a best.yaml cannot be read
+    `-- RetrainError        a configuration cannot be trained as asked
+"""
+
+
+class AnalysisError(Exception):
+    """Base: a mistake or a state the user can mend; the message says what, where and how."""
+
+
+class ExportError(AnalysisError):
+    """There is no model to export, or the folder named is something else."""
+
+
+class BestConfigError(AnalysisError):
+    """A best configuration is missing, damaged or invalid."""
+
+
+class RetrainError(AnalysisError):
+    """The configuration, the data and the folder do not belong together."""

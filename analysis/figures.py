@@ -1,0 +1,325 @@
+"""The report's charts, as Plotly figures without colours of paper or text.
+
+The page gives every chart the colours of the reader's light or dark setting; what is drawn here
+must be readable on both, so marks are mid-tones told apart by shape as well as by colour.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from analysis.importance import Importance, value_at
+from analysis.summary import RULES, Summary
+from tune.store import TrialRecord
+
+RUNNING = "running"
+# Contrast at least 3:1 against white and against the page's dark ground, see tests.
+COLOURS: Mapping[str, str] = {
+    "epochs": "#2f80d0",
+    "plateau": "#199271",
+    "patience": "#199271",
+    "asha": "#b8761c",
+    "collapsed": "#9a68c9",
+    "diverged": "#d1493d",
+    "budget": "#7f8791",
+    "error": "#d1493d",
+    RUNNING: "#7f8791",
+}
+SYMBOLS: Mapping[str, str] = {
+    "epochs": "circle",
+    "plateau": "square",
+    "patience": "square",
+    "asha": "triangle-down",
+    "collapsed": "diamond",
+    "diverged": "x",
+    "budget": "hexagon",
+    "error": "cross",
+    RUNNING: "circle-open",
+}
+TRAIN_COLOUR, VALIDATION_COLOUR = "#b8761c", "#2f80d0"
+GAP_LEVELS: Mapping[str, float] = {"normal": 0.03, "warning": 0.15, "severe": 0.35}
+MOST_AXES = 8
+MOST_SLICES = 6
+_WORSE_TO_BETTER = [[0, "#8f98a2"], [0.5, "#2f80d0"], [1, "#d1493d"]]
+_FEW_VALUES = 8
+_GAP_COLOURS: Mapping[str, str] = {"normal": "#199271", "warning": "#b8761c", "severe": "#d1493d"}
+
+
+def reason_of(trial: TrialRecord) -> str:
+    """What ended a trial, or that it has not ended."""
+    return trial.stop_reason or RUNNING
+
+
+def history(summary: Summary) -> go.Figure:
+    """Best epoch of every trial in the order of the trials, with the best so far."""
+    trials = sorted(
+        (t for t in summary.trials if t.objective is not None), key=lambda trial: trial.number
+    )
+    figure = go.Figure()
+    for reason, group in _by_reason(trials).items():
+        figure.add_scatter(
+            x=[t.number for t in group],
+            y=[t.objective for t in group],
+            mode="markers",
+            name=_reason_words(reason),
+            marker={"color": COLOURS[reason], "symbol": SYMBOLS[reason], "size": 9},
+            customdata=[[t.best_epoch, t.epochs] for t in group],
+            hovertemplate="trial %{x}: %{y:.4f} at epoch %{customdata[0]} of %{customdata[1]}",
+        )
+    counted = [t for t in trials if t.state != "failed"]
+    figure.add_scatter(
+        x=[t.number for t in counted],
+        y=_running_best([t.objective for t in counted if t.objective is not None], summary.mode),
+        mode="lines",
+        name="best so far",
+        line={"shape": "hv", "width": 2, "color": "#7f8791"},
+        hovertemplate="best so far: %{y:.4f}",
+    )
+    last = max((t.number for t in trials), default=0)
+    figure.update_xaxes(title="trial", dtick=max(1, round(last / 12)), range=[-0.5, last + 0.5])
+    figure.update_yaxes(title=f"{summary.metric}, best epoch")
+    return figure
+
+
+def curves(summary: Summary) -> go.Figure:
+    """The objective of every trial over the epochs, with the rungs."""
+    figure = go.Figure()
+    leader = summary.best.number if summary.best else None
+    shown: set[str] = set()
+    for trial in reversed(summary.trials):  # the best ones are drawn last, on top
+        if not trial.metrics:
+            continue
+        reason = reason_of(trial)
+        figure.add_scatter(
+            x=[row["epoch"] for row in trial.metrics],
+            y=[row.get(summary.metric) for row in trial.metrics],
+            mode="lines" if len(trial.metrics) > 1 else "markers",
+            name=_reason_words(reason),
+            legendgroup=reason,
+            showlegend=reason not in shown,
+            opacity=1.0 if trial.number == leader else 0.55,
+            line={"color": COLOURS[reason], "width": 3.5 if trial.number == leader else 1.3},
+            hovertemplate=f"{trial.label}, epoch %{{x}}: %{{y:.4f}}<extra></extra>",
+        )
+        shown.add(reason)
+    reached = max((trial.epochs for trial in summary.trials), default=0)
+    for rung in (rung for rung in summary.rungs if rung <= reached):
+        figure.add_vline(x=rung, line={"dash": "dot", "width": 1, "color": "#7f8791"})
+        figure.add_annotation(
+            x=rung, y=1, yref="paper", yanchor="bottom", showarrow=False, text=f"rung {rung}"
+        )
+    figure.update_xaxes(title="epoch", tickformat="d")
+    figure.update_yaxes(title=f"{summary.metric}, validation")
+    return figure
+
+
+def train_and_validation(summary: Summary) -> go.Figure | None:
+    """F1 of both splits above their gap; one trial's three lines are shown at a time.
+
+    The traces come in threes (validation, training, gap), in the order of `with_f1`; the page
+    chooses which three are visible.
+    """
+    trials, metric = with_f1(summary), summary.f1_metric
+    if metric is None or not trials:
+        return None
+    figure = make_subplots(2, 1, shared_xaxes=True, row_heights=[0.62, 0.38], vertical_spacing=0.07)
+    for place, trial in enumerate(trials):
+        for split, name, colour in (
+            ("validation", metric, VALIDATION_COLOUR),
+            ("training", f"train_{metric}", TRAIN_COLOUR),
+        ):
+            figure.add_trace(_line(trial, name, f"F1, {split}", colour, place == 0), 1, 1)
+        figure.add_trace(_line(trial, "overfit_gap", "gap", "#9a68c9", place == 0), 2, 1)
+    for level, value in GAP_LEVELS.items():
+        figure.add_hline(
+            y=value,
+            row=2,
+            col=1,
+            line={"dash": "dash", "width": 1.5, "color": _GAP_COLOURS[level]},
+            annotation={"text": f"{level} {value:g}", "xanchor": "right", "yanchor": "bottom"},
+        )
+    figure.update_yaxes(title="F1", range=[0, 1.02], row=1, col=1)
+    figure.update_yaxes(title="training - validation", row=2, col=1, range=_gap_range(trials))
+    figure.update_xaxes(title="epoch", tickformat="d", row=2, col=1)
+    return figure
+
+
+def with_f1(summary: Summary) -> list[TrialRecord]:
+    """Trials that have an F1 curve, best first."""
+    metric = summary.f1_metric
+    return [t for t in summary.trials if metric and any(metric in row for row in t.metrics)]
+
+
+def importance(found: Importance) -> go.Figure:
+    """Bars, the largest on top."""
+    keys = list(reversed(list(found.shares)))
+    figure = go.Figure()
+    figure.add_bar(
+        x=[found.shares[key] for key in keys],
+        y=keys,
+        orientation="h",
+        marker={"color": "#2f80d0" if found.meaningful else "#7f8791"},
+        text=[f"{found.shares[key]:.0%}" for key in keys],
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+    )
+    figure.update_xaxes(title=f"share at epoch {found.epoch}", tickformat=".0%", rangemode="tozero")
+    figure.update_layout(height=90 + 26 * len(keys))
+    return figure
+
+
+def slices(summary: Summary) -> go.Figure | None:
+    """The objective over each of the most important keys, at the common epoch."""
+    keys = list(summary.keys)[:MOST_SLICES]
+    if not keys or not summary.importances or summary.importances[0].compared < 2:
+        return None
+    epoch = summary.importances[0].epoch
+    columns = min(3, len(keys))
+    rows = math.ceil(len(keys) / columns)
+    figure = make_subplots(rows, columns, shared_yaxes=True, subplot_titles=keys)
+    for place, key in enumerate(keys):
+        row, column = place // columns + 1, place % columns + 1
+        for reason, group in _by_reason([t for t in summary.trials if key in t.params]).items():
+            points = [(t, value_at(t, summary.metric, epoch)) for t in group]
+            found = [(t, value) for t, value in points if value is not None]
+            figure.add_scatter(
+                x=[_shown(t.params[key]) for t, _ in found],
+                y=[value for _, value in found],
+                mode="markers",
+                name=_reason_words(reason),
+                legendgroup=reason,
+                showlegend=place == 0 and bool(found),
+                marker={"color": COLOURS[reason], "symbol": SYMBOLS[reason], "size": 8},
+                text=[t.label for t, _ in found],
+                hovertemplate="%{text}: %{x}, %{y:.4f}<extra></extra>",
+                row=row,
+                col=column,
+            )
+        figure.update_xaxes(_slice_axis(summary, key), row=row, col=column)
+    figure.update_yaxes(title=summary.metric, col=1)
+    figure.update_layout(height=120 + 240 * rows)
+    return figure
+
+
+def parallel(summary: Summary) -> go.Figure | None:
+    """Parallel coordinates over the most important keys and the objective at the best epoch."""
+    trials = [t for t in summary.trials if t.objective is not None]
+    keys = [k for k in summary.keys if len({repr(t.params.get(k)) for t in trials}) > 1]
+    if len(trials) < 2 or not keys:
+        return None
+    values = [t.objective for t in trials]
+    axes = [_axis(key, [t.params.get(key) for t in trials], summary) for key in keys[:MOST_AXES]]
+    axes.append({"label": summary.metric, "values": values, "tickformat": ".3f"})
+    line = {
+        "color": values,
+        "colorscale": _WORSE_TO_BETTER,
+        "reversescale": summary.mode == "min",
+        "showscale": True,
+        "colorbar": {"thickness": 12, "title": {"text": summary.metric, "side": "right"}},
+    }
+    figure = go.Figure(go.Parcoords(dimensions=axes, line=line))
+    figure.update_layout(margin={"l": 80, "r": 40, "t": 60, "b": 30}, height=430)
+    return figure
+
+
+def _by_reason(trials: Sequence[TrialRecord]) -> dict[str, list[TrialRecord]]:
+    """Trials by what ended them, in the order of `COLOURS`, so that legends agree."""
+    groups: dict[str, list[TrialRecord]] = {}
+    for reason in COLOURS:
+        group = [trial for trial in trials if reason_of(trial) == reason]
+        if group:
+            groups[reason] = group
+    return groups
+
+
+def _reason_words(reason: str) -> str:
+    return RULES.get(reason, "still training")
+
+
+def _running_best(values: Sequence[float], mode: str) -> list[float]:
+    best: list[float] = []
+    for value in values:
+        before = best[-1] if best else value
+        best.append(max(before, value) if mode == "max" else min(before, value))
+    return best
+
+
+def _line(trial: TrialRecord, metric: str, name: str, colour: str, visible: bool) -> "go.Scatter":
+    points = [(row["epoch"], row[metric]) for row in trial.metrics if metric in row]
+    return go.Scatter(
+        x=[epoch for epoch, _ in points],
+        y=[value for _, value in points],
+        mode="lines+markers",
+        marker={"size": 4},
+        name=name,
+        line={"color": colour, "width": 2},
+        visible=visible,
+        hovertemplate="epoch %{x}: %{y:.4f}",
+    )
+
+
+def _gap_range(trials: Sequence[TrialRecord]) -> list[float]:
+    gaps = [row["overfit_gap"] for t in trials for row in t.metrics if "overfit_gap" in row]
+    return [min([0.0, *gaps]) - 0.03, max([0.42, *gaps]) + 0.03]
+
+
+def _axis_type(summary: Summary, key: str) -> str:
+    values = [t.params[key] for t in summary.trials if key in t.params]
+    if any(isinstance(v, str | bool) or v is None for v in values):
+        return "category"
+    return "log" if key in summary.log_keys or _powers(values) else "linear"
+
+
+def _slice_axis(summary: Summary, key: str) -> dict[str, Any]:
+    kind = _axis_type(summary, key)
+    values = [t.params[key] for t in summary.trials if key in t.params]
+    if kind == "category":
+        return {"type": kind, "range": [-0.5, len(set(values)) - 0.5]}
+    wide = kind == "log" and max(values) > 30 * min(values)
+    return {"type": kind, "exponentformat": "e", "nticks": 6, "dtick": 1 if wide else None}
+
+
+def _powers(values: Sequence[Any]) -> bool:
+    """Whether whole positive numbers spread so far that a logarithmic axis shows them better."""
+    whole = all(isinstance(v, int) and v > 0 for v in values)
+    return whole and max(values) >= 16 * min(values)
+
+
+def _shown(value: Any) -> Any:
+    return str(value) if isinstance(value, bool) or value is None else value
+
+
+def _axis(key: str, values: Sequence[Any], summary: Summary) -> dict[str, Any]:
+    """One axis; trials without the key lie at a tick of their own below the others."""
+    given = [value for value in values if value is not None]
+    kind = _axis_type(summary, key)
+    if kind == "category":
+        names = sorted({str(value) for value in values})
+        return {
+            "label": key,
+            "values": [names.index(str(value)) for value in values],
+            "tickvals": list(range(len(names))),
+            "ticktext": ["not used" if name == "None" else name for name in names],
+        }
+    scale = math.log10 if kind == "log" else float
+    low, high = scale(min(given)), scale(max(given))
+    distinct = sorted(set(given))
+    if len(distinct) <= _FEW_VALUES and all(isinstance(value, int) for value in distinct):
+        ticks, words = [scale(value) for value in distinct], [f"{v:.4g}" for v in distinct]
+    else:
+        ticks = [low + place * (high - low) / 4 for place in range(5)]
+        words = [f"{10**tick if kind == 'log' else tick:.3g}" for tick in ticks]
+    absent = low - ((high - low) / 4 or 1.0)
+    if len(given) < len(values):
+        ticks, words = [absent, *ticks], ["not used", *words]
+    return {
+        "label": key,
+        "values": [absent if value is None else scale(value) for value in values],
+        "tickvals": ticks,
+        "ticktext": words,
+        "range": [min(ticks), max([*ticks, low + 1e-9])],
+    }

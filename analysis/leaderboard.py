@@ -1,0 +1,108 @@
+"""The leaderboard: a study's trials, best first, as one CSV file."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from trainables.metrics import overfit_gap
+from tune.files import write_text
+from tune.store import StudyDir, TrialRecord
+
+LEADERBOARD = "leaderboard.csv"
+FIRST_COLUMNS = ("trial", "state", "stop_reason", "objective", "best_epoch", "epochs", "seconds")
+LAST_COLUMNS = ("last", "rung", "cutoff", "value", "warm_start", "seed", "message")
+_NO_METRIC = frozenset({"epoch", "elapsed_s"})
+_GROUPS = ("seg_metrics", "box_metrics", "train_seg_metrics", "train_box_metrics")
+_GAP = ("overfit_gap", "overfit_level")
+
+
+def ranked(trials: Iterable[TrialRecord], mode: Literal["max", "min"]) -> list[TrialRecord]:
+    """Trials by the objective at their best epoch, best first.
+
+    Trials without a value come after those with one, failed trials last; of equal ones the
+    earlier trial leads.
+    """
+    sign = -1.0 if mode == "max" else 1.0
+
+    def place(trial: TrialRecord) -> tuple[bool, bool, float, int]:
+        missing = trial.objective is None
+        value = 0.0 if trial.objective is None else sign * trial.objective
+        return trial.state == "failed", missing, value, trial.number
+
+    return sorted(trials, key=place)
+
+
+def best_trial(trials: Iterable[TrialRecord], mode: Literal["max", "min"]) -> TrialRecord | None:
+    """The leader, or None where no trial has a value.
+
+    A failed trial leads only where no other one has a value: a configuration that diverged at its
+    end would diverge again when it is retrained.
+    """
+    with_value = [trial for trial in trials if trial.objective is not None]
+    return ranked(with_value, mode)[0] if with_value else None
+
+
+def gap_level(metrics: Mapping[str, float]) -> str:
+    """Level of the overfit gap of an epoch: normal, warning or severe; "" where it has none."""
+    gap = metrics.get("overfit_gap")
+    return "" if gap is None else overfit_gap(gap, 0.0)[1]
+
+
+def write_leaderboard(study: StudyDir) -> Path:
+    """Write `leaderboard.csv` into the study directory; returns the file.
+
+    Columns: `FIRST_COLUMNS`, `params/<key>` of every key that differs between trials, the metrics
+    at the best epoch, then `LAST_COLUMNS`. An empty cell means that there is no value.
+    """
+    trials = ranked(study.trials(), study.study.objective.mode)
+    keys = varied_keys(trials)
+    metrics = metric_names(trials)
+    columns = [*FIRST_COLUMNS, *(f"params/{key}" for key in keys), *metrics, *LAST_COLUMNS]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_row(trial, keys, metrics) for trial in trials)
+    path = study.path / LEADERBOARD
+    write_text(path, text.getvalue())
+    return path
+
+
+def varied_keys(trials: Sequence[TrialRecord]) -> list[str]:
+    """Sampled keys, and fixed ones that a resumed study changed on the way."""
+    sampled = {key: None for trial in trials for key in trial.params}
+    values: dict[str, set[str]] = {}
+    for trial in trials:
+        for key, value in trial.fixed.items():
+            values.setdefault(key, set()).add(json.dumps(value, sort_keys=True, default=str))
+    changed = [key for key, found in values.items() if len(found) > 1 and key not in sampled]
+    return [*sampled, *changed]
+
+
+def metric_names(trials: Iterable[TrialRecord]) -> list[str]:
+    """Metrics that any trial has at its best epoch, in the leaderboard's order."""
+    found = {name for trial in trials for name in trial.best_metrics} - _NO_METRIC
+    if "overfit_gap" in found:
+        found.add("overfit_level")
+    return sorted(found, key=_metric_place)
+
+
+def _metric_place(name: str) -> tuple[int, str]:
+    group = name.partition("/")[0]
+    if group in _GROUPS:
+        return _GROUPS.index(group), name
+    return (len(_GROUPS) if name in _GAP else len(_GROUPS) + 1), name
+
+
+def _row(trial: TrialRecord, keys: Sequence[str], metrics: Sequence[str]) -> dict[str, Any]:
+    values = {**trial.fixed, **trial.params}
+    best = {**trial.best_metrics, "overfit_level": gap_level(trial.best_metrics)}
+    first_and_last = {name: getattr(trial, name) for name in (*FIRST_COLUMNS[1:], *LAST_COLUMNS)}
+    return {
+        "trial": trial.number,
+        **first_and_last,
+        **{f"params/{key}": values.get(key) for key in keys},
+        **{name: best.get(name) for name in metrics},
+    }

@@ -1,0 +1,91 @@
+"""Pictures for a page that must not load anything: small, and written into it."""
+
+import base64
+import io
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from trainables.datasets.prepared import PreparedDataset
+from tune.store import TrialRecord
+
+log = logging.getLogger(__name__)
+
+LONGEST_SIDE_PX = 1600
+_QUALITY = 88
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the report.
+
+    Attributes:
+        title: Heading above it.
+        description: What it shows, for readers who cannot see it.
+        uri: `data:` URI.
+    """
+
+    title: str
+    description: str
+    uri: str
+
+
+def data_uri(path: Path) -> str:
+    """A picture file as a `data:` URI, at most `LONGEST_SIDE_PX` wide or high.
+
+    Raises:
+        OSError: The file is no picture.
+    """
+    with Image.open(path) as opened:
+        picture = opened.convert("RGB")
+    picture.thumbnail((LONGEST_SIDE_PX, LONGEST_SIDE_PX))
+    forms: dict[str, dict[str, Any]] = {"png": {"optimize": True}, "jpeg": {"quality": _QUALITY}}
+    encoded = {name: _encoded(picture, name, options) for name, options in forms.items()}
+    name = min(encoded, key=lambda form: len(encoded[form]))
+    return f"data:image/{name};base64,{base64.b64encode(encoded[name]).decode('ascii')}"
+
+
+def contact_sheets(data: PreparedDataset | None) -> list[Picture]:
+    """Pictures of the data set with its annotations drawn, where `prepare` left them."""
+    if data is None:
+        return []
+    return _pictures(
+        (
+            data.root / f"contact_{split}.png",
+            f"Annotations, {split} part",
+            f"Contact sheet of the {split} part of {data.name} with its annotations drawn",
+        )
+        for split in ("train", "val")
+    )
+
+
+def confusion_matrices(trial: TrialRecord | None) -> list[Picture]:
+    """Confusion matrices that the engine left among a trial's artifacts."""
+    if trial is None or trial.artifacts is None:
+        return []
+    return _pictures(
+        (path, f"Trial {trial.number}: {path.stem.replace('_', ' ')}", f"{path.stem} of the trial")
+        for path in sorted(trial.artifacts.rglob("*confusion*.png"))
+    )
+
+
+def _pictures(wanted: Iterable[tuple[Path, str, str]]) -> list[Picture]:
+    found = []
+    for path, title, description in wanted:
+        if not path.is_file():
+            continue
+        try:
+            found.append(Picture(title, description, data_uri(path)))
+        except OSError as error:
+            log.warning("%s is left out of the report: %s", path, error)
+    return found
+
+
+def _encoded(picture: Image.Image, form: str, options: Mapping[str, Any]) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, form, **options)
+    return content.getvalue()

@@ -1,0 +1,412 @@
+"""Training the best configuration again, to full length, and measuring it on the test part.
+
+::
+
+    <out>/retrain.json     what is being trained; the same command goes on where it was
+    <out>/best/            as `segtune export` writes it, of the retrained model
+    <out>/metrics.jsonl    one line an epoch
+    <out>/artifacts/       curves, tables, pictures
+    <out>/result.json      written last
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from analysis.best_config import (
+    BEST_FOLDER,
+    BestConfig,
+    Reached,
+    Source,
+    TrainedOn,
+    confidences_in,
+    load_best,
+    write_forms,
+)
+from analysis.errors import RetrainError
+from analysis.evaluate import evaluate_split
+from analysis.local_trial import WORK, LocalTrial, Progress, StopFlag, stopping_on_signals
+from trainables.contract import Device, Engine, EpochMetrics, TrainingError, TrialStopped
+from trainables.datasets.prepared import DatasetError, PreparedDataset, check_trainable
+from trainables.keeping import MODEL_FILE, KeptEpoch, replace_folder
+from trainables.registry import engine_info, load_engine
+from tune.files import write_json
+from tune.machine import this_machine
+
+IDENTITY: Final = "retrain.json"
+RESULT: Final = "result.json"
+
+
+@dataclass(frozen=True)
+class RetrainResult:
+    """What came out of a retraining.
+
+    Attributes:
+        directory: `out`, absolute.
+        metric: The objective.
+        mode: Its direction.
+        tuned: Its value in the study, at the trial's best epoch.
+        tuned_epochs: Length of a full training in the study.
+        comparable: Whether both values are of the same data.
+        value: At the best epoch of this training; None while it is interrupted.
+        epoch: The best epoch, 1-based; 0 while interrupted.
+        epochs_done: Epochs trained.
+        epochs: Length of this training.
+        validation: Every metric of the best epoch.
+        test: Metrics of the test part at the validation part's confidences, or None.
+        test_note: Why there are none, or on how many pictures they were taken.
+        seconds: Of this process's training.
+    """
+
+    directory: Path
+    metric: str
+    mode: Literal["max", "min"]
+    tuned: float
+    tuned_epochs: int
+    comparable: bool
+    value: float | None
+    epoch: int
+    epochs_done: int
+    epochs: int
+    validation: Mapping[str, float]
+    test: Mapping[str, float] | None
+    test_note: str
+    seconds: float
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the training has epochs left; the same command goes on with them."""
+        return self.value is None
+
+    @property
+    def model(self) -> Path:
+        """Weights of the best epoch."""
+        return self.directory / BEST_FOLDER / MODEL_FILE
+
+    def lines(self) -> list[str]:
+        """What to tell the user."""
+        if self.value is None:
+            return [
+                f"interrupted after epoch {self.epochs_done} of {self.epochs}; the same command "
+                "goes on from there"
+            ]
+        difference = self.value - self.tuned
+        against = f", {difference:+.4f}" if self.comparable else ", on other data: not comparable"
+        return [
+            f"tuned      {self.metric} {self.tuned:.4f} (validation, study)",
+            f"retrained  {self.metric} {self.value:.4f} (validation, epoch {self.epoch} of "
+            f"{self.epochs}{against})",
+            *self._test_lines(),
+            f"model      {self.model}",
+        ]
+
+    def _test_lines(self) -> list[str]:
+        if self.test is None:
+            return [f"test part  not measured: {self.test_note}"]
+        names = [name for name in ("seg_metrics/F1", "box_metrics/F1") if name in self.test]
+        values = ", ".join(f"{name} {self.test[name]:.4f}" for name in names)
+        return [f"test part  {values} ({self.test_note})"]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A retraining that has been checked.
+
+    Attributes:
+        config: To train, with the epochs and the seed of this training.
+        tuned: The configuration as it came.
+        data: To train on.
+        out: Absolute.
+    """
+
+    config: BestConfig
+    tuned: BestConfig
+    data: PreparedDataset
+    out: Path
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for a training to go on in the same folder."""
+        config = self.config
+        values = {
+            "engine": config.engine,
+            "params": config.params,
+            "epochs": config.epochs,
+            "seed": config.seed,
+            "objective": config.objective.metric,
+            "fingerprint": self.data.fingerprint,
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(values))
+        return plain
+
+
+def retrain(  # noqa: PLR0913  the command's options
+    best: Path | BestConfig,
+    data: Path | None,
+    out: Path,
+    *,
+    epochs: int | None = None,
+    seed: int | None = None,
+    device: str | Device | None = None,
+    progress: Progress | None = None,
+    other_classes: bool = False,
+) -> RetrainResult:
+    """Train a configuration to full length and measure it on the test part.
+
+    Interrupted (Ctrl-C, a kill), the same call goes on from the last epoch; finished, it returns
+    the result it had.
+
+    Args:
+        best: A `best.yaml`, its folder, a study directory, or the configuration itself.
+        data: Another prepared data set than the one it was tuned on.
+        out: Folder for the result.
+        epochs: Length of the training; default: the study's.
+        seed: Default: the trial's.
+        device: As torch names it; default: the first GPU where there is one.
+        progress: Told of every epoch.
+        other_classes: Whether the data may have other classes than the configuration.
+
+    Raises:
+        RetrainError: Configuration, data and folder do not belong together, or it cannot train.
+        BestConfigError: As for `load_best`.
+        EngineError: The engine's framework is not installed.
+    """
+    job = _job(best, data, out, epochs, seed)
+    _check(job, other_classes)
+    finished = job.out / RESULT
+    if finished.is_file():
+        return _read_result(finished)
+    engine = load_engine(job.config.engine)
+    place = _device(device, job.config.cpus)
+    job.out.mkdir(parents=True, exist_ok=True)
+    write_json(job.out / IDENTITY, job.identity)
+    started = time.monotonic()
+    trial = _train(job, engine, place, progress or _silent)
+    seconds = time.monotonic() - started
+    if trial.keeper.best is None or trial.epochs_done < job.config.epochs:
+        return _Outcome(job, trial, seconds).interrupted()
+    return _finish(job, trial, trial.keeper.best, engine, seconds)
+
+
+def _job(
+    best: Path | BestConfig, data: Path | None, out: Path, epochs: int | None, seed: int | None
+) -> _Job:
+    tuned = best if isinstance(best, BestConfig) else load_best(best)
+    changes = {"epochs": epochs, "seed": seed}
+    given = {key: value for key, value in changes.items() if value is not None}
+    prepared = _load_data(tuned, data)
+    return _Job(tuned.model_copy(update=given), tuned, prepared, out.absolute())
+
+
+def _load_data(config: BestConfig, data: Path | None) -> PreparedDataset:
+    try:
+        prepared = PreparedDataset.load(data or config.data.path)
+        check_trainable(prepared)
+    except DatasetError as error:
+        hint = "" if data else " The configuration was tuned on it; name another with --data."
+        raise RetrainError(f"{error}{hint}") from error
+    return prepared
+
+
+def _check(job: _Job, other_classes: bool) -> None:
+    """Refuse what cannot be meant.
+
+    Raises:
+        RetrainError: Other classes, or a folder that holds something else.
+    """
+    wanted, got = job.config.classes, job.data.classes
+    if wanted != got and not other_classes:
+        raise RetrainError(
+            f"{job.data.root}: expected the classes {', '.join(wanted)}, for which "
+            f"{job.config.source.study} was tuned, got {', '.join(got)}; prepare the data with "
+            f"--classes {','.join(wanted)}, or tune a study of its own on it"
+        )
+    identity = job.out / IDENTITY
+    if identity.is_file():
+        before = json.loads(identity.read_text("utf-8"))
+        if before != job.identity:
+            raise RetrainError(
+                f"{job.out}: expected an empty folder or the same training, got one that differs "
+                f"in {', '.join(_differences(before, job.identity))}; choose another --out"
+            )
+    elif job.out.exists() and (not job.out.is_dir() or any(job.out.iterdir())):
+        raise RetrainError(
+            f"{job.out}: expected a new or empty folder, got one with other files; choose another "
+            "--out"
+        )
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Dotted names of what differs between two trainings."""
+    names = []
+    for key in sorted({*before, *now}):
+        one, other = before.get(key), now.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            names += [f"{key}.{name}" for name in _differences(one, other)]
+        elif one != other:
+            names.append(key)
+    return names
+
+
+def _device(device: str | Device | None, cpus: int | None) -> Device:
+    if isinstance(device, Device):
+        return device
+    machine = this_machine()
+    name = device or ("cuda:0" if machine.gpus else "cpu")
+    return Device(name, cpus=cpus or machine.cpus)
+
+
+def _train(job: _Job, engine: Engine, device: Device, progress: Progress) -> LocalTrial:
+    """Train until the end, or until the user interrupts.
+
+    Raises:
+        RetrainError: The configuration cannot be trained.
+    """
+    config = job.config
+    trial = LocalTrial(
+        name=f"{config.source.study}/retrain",
+        params=config.params,
+        sampled=frozenset(config.sampled),
+        data=job.data,
+        epochs=config.epochs,
+        seed=config.seed,
+        device=device,
+        out=job.out,
+        objective=config.objective.metric,
+        mode=config.objective.mode,
+        progress=progress,
+        stop=StopFlag(),
+    )
+    if trial.epochs_done >= trial.epochs:
+        return trial
+    try:
+        with stopping_on_signals(trial.stop):
+            engine.train(trial)
+    except TrialStopped:
+        return trial
+    except TrainingError as error:
+        raise RetrainError(
+            f"{trial.name}: the training ended after epoch {trial.epochs_done} of {trial.epochs}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if trial.keeper.best is None:
+        raise RetrainError(
+            f"{trial.name}: the engine {config.engine} ended without a model "
+            f"({trial.epochs_done} of {trial.epochs} epochs reported)"
+        )
+    return trial
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """Makes the result of a training."""
+
+    job: _Job
+    trial: LocalTrial
+    seconds: float
+
+    def interrupted(self) -> RetrainResult:
+        """With epochs left."""
+        return self._result(None, None, "the training was interrupted")
+
+    def finished(
+        self, kept: KeptEpoch, test: Mapping[str, float] | None, note: str
+    ) -> RetrainResult:
+        """With the model of the best epoch."""
+        return self._result(kept, test, note)
+
+    def _result(
+        self, kept: KeptEpoch | None, test: Mapping[str, float] | None, note: str
+    ) -> RetrainResult:
+        tuned = self.job.tuned
+        return RetrainResult(
+            directory=self.job.out,
+            metric=tuned.objective.metric,
+            mode=tuned.objective.mode,
+            tuned=tuned.objective.value,
+            tuned_epochs=tuned.epochs,
+            comparable=self.job.data.fingerprint == tuned.data.fingerprint,
+            value=kept.value if kept else None,
+            epoch=kept.epoch if kept else 0,
+            epochs_done=self.trial.epochs_done,
+            epochs=self.trial.epochs,
+            validation=dict(kept.values) if kept else {},
+            test=test,
+            test_note=note,
+            seconds=self.seconds,
+        )
+
+
+def _finish(
+    job: _Job, trial: LocalTrial, kept: KeptEpoch, engine: Engine, seconds: float
+) -> RetrainResult:
+    """Measure the test part, write everything, and drop what was only for going on."""
+    model = job.out / BEST_FOLDER / MODEL_FILE
+    test, note = _test(job, engine, model, kept, trial.device)
+    new = job.out / f"{BEST_FOLDER}.new"
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir()
+    shutil.copyfile(model, new / MODEL_FILE)
+    write_forms(_retrained(job, kept), new, job.data, test)
+    replace_folder(new, job.out / BEST_FOLDER)
+    result = _Outcome(job, trial, seconds).finished(kept, test, note)
+    write_json(job.out / RESULT, {**asdict(result), "directory": str(result.directory)})
+    shutil.rmtree(job.out / WORK, ignore_errors=True)
+    return result
+
+
+def _test(
+    job: _Job, engine: Engine, model: Path, kept: KeptEpoch, device: Device
+) -> tuple[Mapping[str, float] | None, str]:
+    """Metrics of the test part and on what they were taken, or why there are none."""
+    n = job.data.counts()["test"]
+    if not n:
+        return None, "the data set has no test part"
+    if not confidences_in(kept.values):
+        return None, f"the engine {job.config.engine} reports no confidence on the validation part"
+    schema = engine_info(job.config.engine).params
+    max_det = getattr(schema.model_validate(job.config.params), "max_det", 300)
+    test = evaluate_split(engine, model, job.data, "test", device, kept.values, max_det)
+    noun = "picture" if n == 1 else "pictures"
+    return test, f"{n} {noun}, at the validation part's confidence"
+
+
+def _retrained(job: _Job, kept: KeptEpoch) -> BestConfig:
+    """The configuration with what it reached now."""
+    config = job.config
+    objective = Reached(
+        metric=config.objective.metric,
+        mode=config.objective.mode,
+        value=kept.value,
+        epoch=kept.epoch,
+    )
+    return config.model_copy(
+        update={
+            "objective": objective,
+            "data": TrainedOn(
+                path=job.data.root, name=job.data.name, fingerprint=job.data.fingerprint
+            ),
+            "classes": job.data.classes,
+            "metrics": dict(kept.values),
+            "confidences": confidences_in(kept.values),
+            "source": Source(
+                study=f"{config.source.study}, retrained",
+                trial=config.source.trial,
+                segtune=version("segtune"),
+            ),
+        }
+    )
+
+
+def _read_result(path: Path) -> RetrainResult:
+    content = json.loads(path.read_text("utf-8"))
+    return RetrainResult(**{**content, "directory": path.parent})
+
+
+def _silent(metrics: EpochMetrics) -> None:
+    del metrics

@@ -1,0 +1,174 @@
+"""What a study found, as plain values: the report's numbers, before any drawing."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from analysis.importance import Importance, common_epochs, importance_at
+from analysis.leaderboard import best_trial, gap_level, ranked
+from tune.store import StudyDir, TrialRecord
+
+ENDED_EARLY = frozenset({"asha", "plateau", "collapsed", "diverged", "budget", "patience", "error"})
+
+RULES: Mapping[str, str] = {
+    "epochs": "trained to the end",
+    "plateau": "converged",
+    "patience": "converged (engine's patience)",
+    "asha": "stopped by ASHA",
+    "collapsed": "collapsed",
+    "diverged": "diverged",
+    "budget": "out of time",
+    "error": "failed",
+}
+"""What ended a trial, in words; keys are `tune.stopping.Rule`."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A study's results.
+
+    Attributes:
+        name: Of the study.
+        engine: Name in the registry.
+        metric: The objective.
+        mode: Its direction.
+        trials: Best first.
+        best: The leader, or None where no trial has a value.
+        states: Trials by state.
+        epochs: Length of a full training.
+        rungs: Epochs at which ASHA compared.
+        epochs_trained: Over all trials.
+        epochs_full: The same had no trial been stopped early (failed and unfinished trials count
+            with what they trained).
+        seconds: Training time over all trials.
+        importances: One for each common epoch with enough trials; the first one always, unless
+            no trial reported anything.
+        log_keys: Keys sampled on a logarithmic scale.
+        domains: Sampled key to its domain in words.
+        hints: What a user should know before relying on the result.
+    """
+
+    name: str
+    engine: str
+    metric: str
+    mode: Literal["max", "min"]
+    trials: tuple[TrialRecord, ...]
+    best: TrialRecord | None
+    states: Mapping[str, int]
+    epochs: int
+    rungs: tuple[int, ...]
+    epochs_trained: int
+    epochs_full: int
+    seconds: float
+    importances: tuple[Importance, ...]
+    log_keys: frozenset[str]
+    domains: Mapping[str, str]
+    hints: tuple[str, ...]
+
+    @property
+    def saving(self) -> float:
+        """Fraction of the epochs that stopping early saved, in [0, 1]."""
+        return 1 - self.epochs_trained / self.epochs_full if self.epochs_full else 0.0
+
+    @property
+    def stopped(self) -> tuple[TrialRecord, ...]:
+        """Trials that a rule ended before their last epoch, by number."""
+        ended = [trial for trial in self.trials if trial.stop_reason in ENDED_EARLY]
+        return tuple(sorted(ended, key=lambda trial: trial.number))
+
+    @property
+    def failures(self) -> tuple[TrialRecord, ...]:
+        """Failed trials, by number."""
+        return tuple(trial for trial in self.stopped if trial.state == "failed")
+
+    @property
+    def f1_metric(self) -> str | None:
+        """The F1 whose curves are shown: of the objective's group, else masks, else boxes."""
+        group = self.metric.partition("/")[0]
+        reported = {name for trial in self.trials for name in trial.best_metrics}
+        wanted = (f"{group}/F1", "seg_metrics/F1", "box_metrics/F1")
+        return next((name for name in wanted if name in reported), None)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Sampled keys, the most important ones first."""
+        shares = self.importances[0].shares if self.importances else {}
+        sampled = dict.fromkeys(key for trial in self.trials for key in trial.params)
+        return tuple(dict.fromkeys([*shares, *sampled]))
+
+
+def summarise(study: StudyDir) -> Summary:
+    """Read a study's results, finished or not."""
+    objective = study.study.objective
+    trials = tuple(ranked(study.trials(), objective.mode))
+    best = best_trial(trials, objective.mode)
+    resolved = study.resolved
+    domains = _domains(resolved.get("search_space", {}))
+    log_keys = frozenset(key for key, text in domains.items() if "log" in text)
+    rungs = tuple(resolved.get("rungs", ()))
+    epochs = int(resolved["epochs"])
+    finished = [trial for trial in trials if trial.state in ("complete", "pruned")]
+    others = [trial for trial in trials if trial.state not in ("complete", "pruned")]
+    return Summary(
+        name=str(resolved["study"]),
+        engine=str(resolved["engine"]),
+        metric=objective.metric,
+        mode=objective.mode,
+        trials=trials,
+        best=best,
+        states=Counter(trial.state for trial in trials),
+        epochs=epochs,
+        rungs=rungs,
+        epochs_trained=sum(trial.epochs for trial in trials),
+        epochs_full=epochs * len(finished) + sum(trial.epochs for trial in others),
+        seconds=sum(trial.seconds for trial in trials),
+        importances=_importances(trials, objective.metric, objective.mode, rungs, log_keys),
+        log_keys=log_keys,
+        domains=domains,
+        hints=tuple(_hints(trials, best, epochs)),
+    )
+
+
+def _domains(space: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        key: str(found["domain"] if isinstance(found, Mapping) else found)
+        for key, found in space.items()
+    }
+
+
+def _importances(
+    trials: Sequence[TrialRecord],
+    metric: str,
+    mode: Literal["max", "min"],
+    rungs: Sequence[int],
+    log_keys: frozenset[str],
+) -> tuple[Importance, ...]:
+    epochs = common_epochs(trials, rungs)
+    found = [importance_at(trials, metric, mode, epoch, log_keys) for epoch in epochs]
+    return tuple(one for place, one in enumerate(found) if place == 0 or one.shares)
+
+
+def _hints(trials: Sequence[TrialRecord], best: TrialRecord | None, epochs: int) -> list[str]:
+    failed = sum(trial.state == "failed" for trial in trials)
+    hints = []
+    if failed and failed == len(trials):
+        hints.append("Every trial failed; the reasons are listed below.")
+    if best is None:
+        return hints
+    if best.state in ("running", "waiting"):
+        hints.append(f"Trial {best.number}, the best so far, is still training.")
+    if best.state == "failed":
+        hints.append(f"The best trial, {best.number}, failed later on: {best.message}.")
+    if best.best_epoch == epochs:
+        hints.append(
+            f"Trial {best.number} was best at its last epoch: more epochs may bring it further."
+        )
+    level = gap_level(best.best_metrics)
+    if level in ("warning", "severe"):
+        gap = best.best_metrics["overfit_gap"]
+        hints.append(
+            f"Trial {best.number} overfits ({level}): its training F1 is {gap:.2f} above "
+            "validation's. More pictures or stronger augmentation may help."
+        )
+    return hints

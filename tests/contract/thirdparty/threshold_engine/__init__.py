@@ -1,0 +1,1 @@
+"""A third party's engine: learns one grey level by gradient descent."""

@@ -1,0 +1,153 @@
+"""The journal cut at random bytes and replayed: what `segtune resume` promises."""
+
+import random
+import sys
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from search_spaces.space import parse_space
+from tune.stopping import Asha, Slope
+
+sys.path.insert(0, str(Path(__file__).parent))
+from simulation import (
+    METRIC,
+    World,
+    decisions,
+    reference_asha,
+    values_written,
+)
+
+N_CUTS = 200
+EPOCHS, TRIALS, FACTOR = 20, 16, 2
+SCHEDULER = Asha(grace_period=3, reduction_factor=FACTOR)
+RUNGS = SCHEDULER.rungs(EPOCHS)
+
+
+def plan() -> SimpleNamespace:
+    """What the controller looks at of a plan."""
+    space, problems = parse_space({"x": {"uniform": [0, 1]}, "y": {"uniform": [0, 1]}})
+    assert not problems
+    study = SimpleNamespace(
+        study="cuts",
+        objective=SimpleNamespace(metric=METRIC, mode="max"),
+        budget=SimpleNamespace(epochs=EPOCHS, hours=None, trials=TRIALS),
+        seed=0,
+        plateau=Slope(window=5, grace=12),
+        train_metrics=SimpleNamespace(every=1),
+        search="tpe",
+        scheduler=SCHEDULER,
+    )
+    return SimpleNamespace(
+        study=study, space=space, points=({"x": 0.5}, {"x": 0.1, "y": 0.2}), rungs=RUNGS
+    )
+
+
+@pytest.fixture(scope="module", params=[1, 4], ids=["one at a time", "four at a time"])
+def unbroken(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
+    path = tmp_path_factory.mktemp("unbroken") / "optuna.journal"
+    world = World(plan(), path, request.param)
+    world.run()
+    return world
+
+
+def cut_world(unbroken: World, at: int, path: Path, dice: random.Random) -> World:
+    """The world after everything died when the journal was `at` bytes long."""
+    path.write_bytes(unbroken.path.read_bytes()[:at])
+    world = World(unbroken.plan, path, unbroken.concurrent)
+    whole = path.read_bytes().rpartition(b"\n")[0]
+    probe = path.with_suffix(".probe")
+    probe.write_bytes(whole + b"\n" if whole else b"")
+    ended = {t for t, _, go_on, _ in decisions(probe) if not go_on}
+    for trial, epoch in Counter(t for t, *_ in decisions(probe)).items():
+        # a checkpoint is written before its epoch is reported, so it may be one ahead
+        ahead = 0 if trial in ended or epoch == EPOCHS else dice.randint(0, 1)
+        world.checkpoints[trial] = epoch + ahead
+    return world
+
+
+def test_a_journal_cut_anywhere_ends_as_if_unbroken(unbroken: World, tmp_path: Path) -> None:
+    dice = random.Random(1)
+    size = unbroken.path.stat().st_size
+    whole = decisions(unbroken.path)
+    for n in range(N_CUTS):
+        world = cut_world(unbroken, dice.randrange(size), tmp_path / f"{n}.journal", dice)
+        finished_before = finished(world)
+        world.run()
+        again = decisions(world.path)
+        written = values_written(world.path)
+        assert len(written) == len(set(written)), "a (trial, epoch) is double"
+        assert sorted(written) == sorted((t, e) for t, e, *_ in again), (
+            "a (trial, epoch) is missing"
+        )
+        for trial, count in Counter(t for t, *_ in again).items():
+            assert [e for t, e, *_ in again if t == trial] == list(range(1, count + 1))
+        assert not finished_before & set(world.started), "a finished trial ran again"
+        if world.concurrent == 1:
+            assert set(again) == set(whole)
+        check_against_reference(world.path)
+
+
+def finished(world: World) -> set[int]:
+    """Trials whose end the cut journal holds, told or only decided."""
+    probe = world.path.with_suffix(".probe")
+    return {t for t, _, go_on, _ in decisions(probe) if not go_on}
+
+
+def check_against_reference(path: Path) -> None:
+    ours = {(t, e): (go_on, rule) for t, e, go_on, rule in decisions(path)}
+    answers = reference_asha(path, RUNGS, FACTOR)
+    assert len(answers) > TRIALS
+    for trial, rung, passes in answers:
+        go_on, rule = ours[trial, rung]
+        if rule == "asha":
+            assert go_on == passes, (trial, rung)
+        else:
+            assert rule in {"epochs", "plateau", "collapsed"}
+            assert passes or rule == "epochs", (trial, rung)
+
+
+def test_the_unbroken_study_stops_a_quarter_of_its_trials(unbroken: World) -> None:
+    stopped = [t for t, _, go_on, rule in decisions(unbroken.path) if not go_on and rule == "asha"]
+    assert len(stopped) >= TRIALS / 4
+    check_against_reference(unbroken.path)
+
+
+def test_reversing_the_arrival_order_changes_some_decision(unbroken: World) -> None:
+    from tune.journal import arrivals
+
+    at_rung = [(a.trial, a.value) for a in arrivals(unbroken.path) if a.epoch == RUNGS[0]]
+
+    def stops(order: list[tuple[int, float]]) -> set[int]:
+        from tune.stopping import Rungs
+
+        rungs, stopped = Rungs(RUNGS, FACTOR), set()
+        for trial, value in order:
+            if not rungs.compare(RUNGS[0], value).go_on:
+                stopped.add(trial)
+            rungs.record(trial, RUNGS[0], value)
+        return stopped
+
+    assert stops(at_rung) != stops(at_rung[::-1])
+
+
+def test_warm_start_points_are_tried_once_however_often_the_study_is_resumed(
+    unbroken: World, tmp_path: Path
+) -> None:
+    size = unbroken.path.stat().st_size
+    path = tmp_path / "optuna.journal"
+    path.write_bytes(unbroken.path.read_bytes()[: size // 10])
+    for _ in range(3):
+        world = World(unbroken.plan, path, unbroken.concurrent)
+        world.run()
+    from tune.journal import Journal
+
+    trials = Journal(path, "cuts", "max").trials()
+    ids = [t.user_attrs["warm_start"] for t in trials if "warm_start" in t.user_attrs]
+    assert len(ids) == len(set(ids)) == 2
+    assert trials[0].params["x"] == 0.5
+    assert "y" in trials[0].params, "the sampler completes a partial point"
+    assert trials[1].params == {"x": 0.1, "y": 0.2}
+    assert len(trials) == TRIALS

@@ -1,0 +1,158 @@
+"""Contact sheets: pictures of each part with the annotations drawn, to see whether they were read.
+
+Outlines and a light tint in the colour of the class; a hole stays untinted, so that it shows.
+"""
+
+import colorsys
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from trainables.datasets import geometry
+from trainables.datasets.prepared import SPLITS, Annotation, ImageRecord, PreparedDataset, Split
+
+PICTURES: Final = 20
+"""At most this many pictures a sheet, spread over the part."""
+
+_THUMB_PX: Final = 360
+_COLUMNS: Final = 4
+_GAP_PX: Final = 10
+_CAPTION_PX: Final = 20
+_LINE_PX: Final = 22
+_TEXT_PX: Final = 14
+_TINT: Final = 0.25
+_SHIFT: Final = 4  # OpenCV draws to 1/16 pixel
+_HUES: Final = (0.13, 0.87, 0.48, 0.33, 0.02, 0.6)
+_GOLDEN: Final = 0.618034
+_PAPER: Final = (255, 255, 255)
+_INK: Final = (20, 20, 20)
+
+Rgb = tuple[int, int, int]
+
+
+def draw_contact_sheets(data: PreparedDataset, folder: Path) -> list[Path]:
+    """Write `contact_<part>.png` below `folder` for every part that has pictures."""
+    sheets = []
+    for split in SPLITS:
+        records = data.images(split)
+        if records:
+            path = folder / f"contact_{split}.png"
+            _sheet(data, split, _spread(records)).save(path)
+            sheets.append(path)
+    return sheets
+
+
+def class_colors(n: int) -> list[Rgb]:
+    """Colours that are easy to tell apart and stand out from grey."""
+    more = [(0.13 + i * _GOLDEN) % 1 for i in range(n - len(_HUES))]
+    return [_rgb(colorsys.hsv_to_rgb(hue, 0.9, 1.0)) for hue in [*_HUES, *more][:n]]
+
+
+def _rgb(color: tuple[float, float, float]) -> Rgb:
+    red, green, blue = (round(255 * value) for value in color)
+    return red, green, blue
+
+
+def _spread(records: Sequence[ImageRecord]) -> list[ImageRecord]:
+    """A few pictures from all over the part."""
+    n = min(PICTURES, len(records))
+    return [records[i * len(records) // n] for i in range(n)]
+
+
+def _sheet(data: PreparedDataset, split: Split, records: Sequence[ImageRecord]) -> Image.Image:
+    colors = class_colors(len(data.classes))
+    thumbs = [_thumb(data, record, colors) for record in records]
+    columns = min(_COLUMNS, len(thumbs))
+    cell = _THUMB_PX + _GAP_PX
+    legend = _legend_lines(data, colors, columns * cell)
+    top = _LINE_PX * (len(legend) + 1) + _GAP_PX
+    row_px = max(thumb.shape[0] for thumb in thumbs) + _CAPTION_PX + _GAP_PX
+    rows = math.ceil(len(thumbs) / columns)
+    sheet = Image.new("RGB", (columns * cell + _GAP_PX, top + rows * row_px), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(_TEXT_PX)
+    title = f"{data.name}, {split}: {len(records)} of {data.counts()[split]} images"
+    draw.text((_GAP_PX, 4), title, _INK, font)
+    for number, line in enumerate(legend, start=1):
+        _draw_legend(draw, font, line, 4 + number * _LINE_PX)
+    for i, (record, thumb) in enumerate(zip(records, thumbs, strict=True)):
+        x, y = _GAP_PX + (i % columns) * cell, top + (i // columns) * row_px
+        sheet.paste(Image.fromarray(thumb), (x, y))
+        caption = f"{record.path.stem}: {len(data.annotations(record))}"
+        draw.text((x, y + thumb.shape[0] + 2), _fitted(caption, font), _INK, font)
+    return sheet
+
+
+def _legend_lines(
+    data: PreparedDataset, colors: Sequence[Rgb], width_px: int
+) -> list[list[tuple[int, str, Rgb]]]:
+    """Classes with their place in a line, broken into lines that fit."""
+    font = ImageFont.load_default(_TEXT_PX)
+    lines: list[list[tuple[int, str, Rgb]]] = [[]]
+    x = _GAP_PX
+    for name, color in zip(data.classes, colors, strict=True):
+        need = _LINE_PX + math.ceil(font.getlength(name)) + 2 * _GAP_PX
+        if x + need > width_px and lines[-1]:
+            lines.append([])
+            x = _GAP_PX
+        lines[-1].append((x, name, color))
+        x += need
+    return lines
+
+
+def _draw_legend(
+    draw: ImageDraw.ImageDraw,
+    font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
+    line: Sequence[tuple[int, str, Rgb]],
+    y: int,
+) -> None:
+    for x, name, color in line:
+        draw.rectangle((x, y + 2, x + _TEXT_PX, y + 2 + _TEXT_PX), color, _INK)
+        draw.text((x + _LINE_PX, y), name, _INK, font)
+
+
+def _fitted(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:
+    """Text that fits below a thumbnail, shortened in its middle."""
+    if font.getlength(text) <= _THUMB_PX:
+        return text
+    keep = len(text)
+    while keep > 8 and font.getlength(text[: keep // 2] + "..." + text[-keep // 2 :]) > _THUMB_PX:
+        keep -= 1
+    return text[: keep // 2] + "..." + text[-keep // 2 :]
+
+
+def _thumb(
+    data: PreparedDataset, record: ImageRecord, colors: Sequence[Rgb]
+) -> npt.NDArray[np.uint8]:
+    """A small picture with its annotations, (h, w, 3) uint8 RGB."""
+    scale = _THUMB_PX / max(record.width, record.height)
+    size = (max(1, round(record.width * scale)), max(1, round(record.height * scale)))
+    shrinks = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    thumb = cv2.resize(data.read(record), size, interpolation=shrinks)
+    outlines = [
+        (colors[item.category], _outlines(item, scale)) for item in data.annotations(record)
+    ]
+    tint = thumb.copy()
+    for color, outline in outlines:
+        cv2.fillPoly(tint, outline, color, cv2.LINE_8, _SHIFT)
+    thumb = cv2.addWeighted(tint, _TINT, thumb, 1 - _TINT, 0)
+    for color, outline in outlines:
+        cv2.polylines(thumb, outline, True, color, 1, cv2.LINE_AA, _SHIFT)
+    return np.asarray(thumb, dtype=np.uint8)
+
+
+def _outlines(item: Annotation, scale: float) -> list[npt.NDArray[np.int32]]:
+    """Rims of an object and of its holes on the thumbnail, in OpenCV's fixed-point pixels."""
+    mask, origin = geometry.crop(item.rle)
+    rims, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    first = np.array(origin) + 0.5  # from the index of a pixel to its centre
+    return [
+        np.rint(((rim.reshape(-1, 2) + first) * scale - 0.5) * 2**_SHIFT).astype(np.int32)
+        for rim in rims
+    ]

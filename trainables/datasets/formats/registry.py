@@ -1,0 +1,142 @@
+"""The formats segtune reads, and which one a folder holds.
+
+To add a format: one module here that finds its files by content and fills a `Reading`, and one
+line in `FORMATS`.
+"""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from trainables.datasets.folder import RawFolder
+from trainables.datasets.formats import (
+    coco,
+    label_masks,
+    labelme,
+    superannotate,
+    via,
+    yolo_seg,
+)
+from trainables.datasets.prepared import DatasetError
+from trainables.datasets.reading import Reading
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of annotations.
+
+    Attributes:
+        name: As in `--format`.
+        title: For people.
+        count_images: How many pictures its files in a folder speak of; 0 if there are none.
+        read: Fills a `Reading` from all its files.
+        count_asked: The same when it is named by `--format`, if that asks for less.
+        asked_only: Whether it is used only when named, never by content.
+    """
+
+    name: str
+    title: str
+    count_images: Callable[[RawFolder], int]
+    read: Callable[[Reading], None]
+    count_asked: Callable[[RawFolder], int] | None = None
+    asked_only: bool = False
+
+
+FORMATS: Final = (  # the one that can say more of an object first
+    Format(coco.NAME, coco.TITLE, coco.count_images, coco.read),
+    Format(labelme.NAME, labelme.TITLE, labelme.count_images, labelme.read),
+    Format(superannotate.NAME, superannotate.TITLE, superannotate.count_images, superannotate.read),
+    Format(via.NAME, via.TITLE, via.count_images, via.read),
+    Format(yolo_seg.NAME, yolo_seg.TITLE, yolo_seg.count_images, yolo_seg.read),
+    Format(
+        label_masks.NAME,
+        label_masks.TITLE,
+        label_masks.count_images,
+        label_masks.read,
+        count_asked=label_masks.count_paired,
+    ),
+    Format(
+        label_masks.BINARY_NAME,
+        label_masks.BINARY_TITLE,
+        label_masks.count_binary,
+        label_masks.read_binary,
+        count_asked=label_masks.count_paired,
+        asked_only=True,
+    ),
+)
+
+
+def check_format(name: str | None) -> None:
+    """Refuse a format nobody knows, naming the nearest.
+
+    Raises:
+        DatasetError: `name` is none of `FORMATS`.
+    """
+    names = [entry.name for entry in FORMATS]
+    if name is None or name in names:
+        return
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise DatasetError(f"--format: expected one of {', '.join(names)}, got {name!r}{hint}")
+
+
+def choose_format(folder: RawFolder, asked: str | None) -> tuple[Format, list[str]]:
+    """The format of a folder, and what the user should know about the choice.
+
+    Of several, the one that speaks of the most pictures is taken, and among equals the one that
+    can say more of an object.
+
+    Raises:
+        DatasetError: None is found, or not the one asked for.
+    """
+    check_format(asked)
+    found = {entry.name: entry.count_images(folder) for entry in FORMATS}
+    if asked is not None:
+        chosen = next(entry for entry in FORMATS if entry.name == asked)
+        if not (chosen.count_asked or chosen.count_images)(folder):
+            raise DatasetError(
+                f"{folder.root}: no annotations of the format {asked} ({chosen.title}) here; "
+                f"{_what_is_here(folder, found)}"
+            )
+        return chosen, []
+    candidates = [entry for entry in FORMATS if found[entry.name] and not entry.asked_only]
+    if not candidates:
+        raise DatasetError(
+            f"{folder.root}: no annotations of a known format; {_what_is_here(folder, found)}"
+        )
+    chosen = max(candidates, key=lambda entry: found[entry.name])
+    return chosen, _notes(chosen, found)
+
+
+def _notes(chosen: Format, found: dict[str, int]) -> list[str]:
+    others = [entry for entry in FORMATS if found[entry.name] and entry.name != chosen.name]
+    if not others:
+        return []
+    there = ", ".join(f"{entry.name} ({found[entry.name]} pictures)" for entry in others)
+    return [
+        f"several formats here: {chosen.name} ({found[chosen.name]} pictures) is read, as it "
+        f"covers the most or can say more; not read: {there}. --format chooses another"
+    ]
+
+
+def _what_is_here(folder: RawFolder, found: dict[str, int]) -> str:
+    """What a folder holds instead, and what to do about it."""
+    if not folder.files:
+        return "the folder is empty"
+    there = [f"{name} ({n} pictures)" for name, n in found.items() if n]
+    if there:
+        return f"found {', '.join(there)}; --format {there[0].split()[0]} reads it"
+    if folder.broken:
+        file, reason = next(iter(folder.broken.items()))
+        return f"{len(folder.broken)} files cannot be read, the first is {file}: {reason}"
+    boxes = yolo_seg.count_box_files(folder)
+    if boxes:
+        return f"{boxes} YOLO files hold boxes, not outlines; instance segmentation needs outlines"
+    if any(file.suffix.lower() == ".xml" for file in folder.files):
+        return "XML files (Pascal VOC?) hold boxes, not outlines; segmentation needs outlines"
+    names = ", ".join(entry.name for entry in FORMATS)
+    return (
+        f"found {len(folder.images)} pictures and {len(folder.files) - len(folder.images)} other "
+        f"files; expected one of {names}"
+    )

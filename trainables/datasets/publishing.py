@@ -1,0 +1,99 @@
+"""A folder that is there whole or not at all, whatever is killed while it is made.
+
+It is built under a hidden name beside its place and renamed at the end. An older one is moved aside
+first and deleted last; the next run puts it back if a kill fell between the two renames.
+"""
+
+import fcntl
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trainables.datasets.prepared import DatasetError
+
+
+@contextmanager
+def new_folder(place: Path, *, wait: bool = False) -> Iterator[Path]:
+    """An empty folder to fill; at the end of the block it stands at `place`.
+
+    If the block raises, it is deleted and `place` is as it was.
+
+    Args:
+        place: Final folder; what is there is replaced.
+        wait: Whether to wait for another process that is making the same folder.
+
+    Raises:
+        DatasetError: Another process is making the same folder, or it cannot be written.
+    """
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(f"{place}: cannot be written: {error.strerror}") from error
+    with _locked(place, wait=wait):
+        _clear(place)
+        building = place.parent / f".{place.name}.new-{uuid.uuid4().hex}"
+        try:
+            building.mkdir()
+            yield building
+            _put(building, place)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+
+
+def _put(building: Path, place: Path) -> None:
+    """Move the finished folder to its place, the older one out of the way."""
+    old = place.parent / f".{place.name}.old-{uuid.uuid4().hex}"
+    if place.exists():
+        place.rename(old)
+    try:
+        building.rename(place)
+    except OSError:
+        if old.exists():
+            old.rename(place)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _clear(place: Path) -> None:
+    """Mend what a killed run left: put the older folder back, delete unfinished ones."""
+    for old in sorted(place.parent.glob(f".{place.name}.old-*")):
+        if place.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.rename(place)
+    for unfinished in place.parent.glob(f".{place.name}.new-*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+@contextmanager
+def _locked(place: Path, *, wait: bool) -> Iterator[None]:
+    """Hold the only right to make `place`; the system takes it back from a killed process."""
+    path = place.parent / f".{place.name}.lock"
+    while True:
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+        except OSError as error:
+            raise DatasetError(f"{place}: cannot be written: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise DatasetError(f"{place}: another process is writing it just now") from error
+        if _is_same_file(descriptor, path):
+            break
+        os.close(descriptor)  # its last owner deleted it while we waited
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _is_same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

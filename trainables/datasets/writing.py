@@ -1,0 +1,198 @@
+"""Writes the parts of a prepared data set into a folder that nobody reads yet."""
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from trainables.datasets import geometry
+from trainables.datasets.grouping import Grouping, difference_hash
+from trainables.datasets.images import Picture, UnreadableImageError, read_picture
+from trainables.datasets.prepared import ANNOTATIONS, FORMAT_VERSION, IMAGES, MANIFEST, SPLITS
+from trainables.datasets.reading import RawImage
+from trainables.datasets.splits import Assignment
+
+_PNG_LEVEL: Final = 3
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A picture that stands in the prepared folder.
+
+    Attributes:
+        image: Where it came from, with its objects.
+        pixels: Hash of its pixels as prepared.
+        look: Its difference hash, (256,) bool.
+        changes: What was done to its pixels.
+    """
+
+    image: RawImage
+    pixels: str
+    look: npt.NDArray[np.bool_]
+    changes: tuple[str, ...]
+
+    @property
+    def file_name(self) -> str:
+        """Below the prepared folder."""
+        return f"{IMAGES}/{self.image.stem}.png"
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything a prepared data set is made of, pictures already written.
+
+    Attributes:
+        name: Of the data set.
+        classes: In the order of their numbers.
+        format: Name of the raw format.
+        images: Sorted by name.
+        grouping: Which pictures belong together.
+        assignment: Which picture is in which part.
+        settings: As asked for.
+        problems: Counted by kind.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    format: str
+    images: tuple[Converted, ...]
+    grouping: Grouping
+    assignment: Assignment
+    settings: Mapping[str, Any]
+    problems: Mapping[str, int]
+
+
+def make_images_folder(folder: Path) -> None:
+    """Make the folder that `convert` writes to."""
+    (folder / IMAGES).mkdir()
+
+
+def convert(image: RawImage, folder: Path) -> Converted | str:
+    """Write a picture as 8-bit PNG; what is wrong with it if it cannot be decoded."""
+    try:
+        picture = read_picture(image.path, image.page)
+    except UnreadableImageError as error:
+        return str(error)
+    if picture.pixels.shape[:2] != (image.height, image.width):
+        height, width = picture.pixels.shape[:2]
+        return f"its header says {image.width} x {image.height} pixels, it has {width} x {height}"
+    digest = hashlib.sha256(repr(picture.pixels.shape).encode() + picture.pixels.tobytes())
+    look = difference_hash(picture.pixels)
+    done = Converted(image, digest.hexdigest(), look, picture.changes)
+    _write_png(picture, image.path, folder / done.file_name)
+    return done
+
+
+def write_annotations(folder: Path, content: Content) -> dict[str, Any]:
+    """Write `annotations.json`; the manifest that goes with it."""
+    coco = _coco(content)
+    data = json.dumps(coco, ensure_ascii=False, separators=(",", ":")).encode()
+    (folder / ANNOTATIONS).write_bytes(data)
+    groups = content.grouping.members()
+    split = content.assignment.split
+    return {
+        "format_version": FORMAT_VERSION,
+        "name": content.name,
+        "classes": list(content.classes),
+        "fingerprint": _fingerprint(content),
+        "evaluation_only": content.assignment.evaluation_only,
+        "annotations_sha256": hashlib.sha256(data).hexdigest(),
+        "source_format": content.format,
+        "counts": _counts(content),
+        "splits_by": content.assignment.by,
+        "grouped_by": content.grouping.by,
+        "groups": {
+            group: dict(Counter(split[name] for name in names)) for group, names in groups.items()
+        },
+        "settings": dict(content.settings),
+        "problems": dict(content.problems),
+    }
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write the manifest, the last file of a prepared data set."""
+    (folder / MANIFEST).write_text(
+        json.dumps(manifest, ensure_ascii=False, indent=1) + "\n", "utf-8"
+    )
+
+
+def _write_png(picture: Picture, source: Path, target: Path) -> None:
+    if picture.verbatim:
+        shutil.copyfile(source, target)
+        return
+    pixels = picture.pixels if picture.pixels.ndim == 2 else picture.pixels[:, :, ::-1]
+    if not cv2.imwrite(str(target), pixels, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL]):
+        raise OSError(f"{target} cannot be written")
+
+
+def _coco(content: Content) -> dict[str, Any]:
+    numbers = {name: i for i, name in enumerate(content.classes, start=1)}
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for image_id, item in enumerate(content.images, start=1):
+        images.append(_coco_image(content, image_id, item))
+        for entry in item.image.objects:
+            x, y, width, height = geometry.box(entry.rle)
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": numbers[entry.label],
+                    "segmentation": {
+                        "size": list(entry.rle["size"]),
+                        "counts": entry.rle["counts"].decode("ascii"),
+                    },
+                    "area": geometry.area(entry.rle),
+                    "bbox": [x, y, width, height],
+                    "iscrowd": 0,
+                }
+            )
+    categories = [{"id": i, "name": name} for name, i in numbers.items()]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def _coco_image(content: Content, image_id: int, item: Converted) -> dict[str, Any]:
+    image = item.image
+    return {
+        "id": image_id,
+        "file_name": item.file_name,
+        "width": image.width,
+        "height": image.height,
+        "split": content.assignment.split[image.stem],
+        "group": content.grouping.group[image.stem],
+        "source": f"{image.file} page {image.page}" if image.paged else str(image.file),
+    }
+
+
+def _counts(content: Content) -> dict[str, Any]:
+    counts: dict[str, Any] = {}
+    for split in SPLITS:
+        part = [
+            item.image
+            for item in content.images
+            if content.assignment.split[item.image.stem] == split
+        ]
+        objects = Counter(entry.label for image in part for entry in image.objects)
+        counts[split] = {
+            "images": len(part),
+            "objects": {name: objects[name] for name in content.classes},
+        }
+    return counts
+
+
+def _fingerprint(content: Content) -> str:
+    """A hash of what a model sees; raw format and order of files and objects do not matter."""
+    digest = hashlib.sha256(json.dumps([FORMAT_VERSION, content.classes]).encode())
+    for item in sorted(content.images, key=lambda item: item.image.stem):
+        objects = sorted((o.label, o.rle["counts"].decode("ascii")) for o in item.image.objects)
+        split = content.assignment.split[item.image.stem]
+        digest.update(json.dumps([item.image.stem, split, item.pixels, objects]).encode())
+    return digest.hexdigest()

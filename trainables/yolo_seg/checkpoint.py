@@ -1,0 +1,215 @@
+"""A training's folder from which it goes on exactly where it was, and the model in it.
+
+::
+
+    model.pt       EMA weights in full precision and all that is needed to predict
+    state.pt       the rest of the training: raw weights, optimizer, schedule, random states, ...
+    history.json   the metrics of every epoch so far, written last
+
+All are plain data: `torch.load(weights_only=True)` reads them, so no code can hide in a model.
+"""
+
+import json
+import pickle
+import random
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from trainables.contract import EpochMetrics, InfeasibleParams
+from trainables.keeping import MODEL_FILE, finish_replacing, replace_folder
+from trainables.yolo_seg.trainer import YoloSegRun
+from ultralytics.utils.torch_utils import unwrap_model
+
+FOLDER = "checkpoint"
+STATE_FILE = "state.pt"
+HISTORY_FILE = "history.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What `model.pt` holds.
+
+    Attributes:
+        weights: EMA weights, full precision.
+        architecture: Ultralytics' description of the network, with its number of classes.
+        classes: Class names in order.
+        imgsz: Longer side of the network's input, px.
+        confidence: Where the mask F1 was best on validation.
+        iou: Overlap above which the weaker of two boxes is dropped.
+        max_det: Most instances in an image.
+        epoch: 1-based.
+        params: Every hyperparameter, defaults included.
+        format: Of this file.
+        engine: Which engine wrote it.
+    """
+
+    weights: Mapping[str, torch.Tensor]
+    architecture: Mapping[str, Any]
+    classes: list[str]
+    imgsz: int
+    confidence: float
+    iou: float
+    max_det: int
+    epoch: int
+    params: Mapping[str, Any]
+    format: int = FORMAT
+    engine: str = "yolo_seg"
+
+
+def read_model(path: Path) -> SavedModel:
+    """Read a checkpoint folder or its model file.
+
+    Raises:
+        InfeasibleParams: There is none, or it is not of this engine.
+    """
+    file = path / MODEL_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise InfeasibleParams(f"expected a model of yolo_seg at {path}, got no file {file}")
+    content = _load(file, torch.device("cpu"))
+    known = content.get("engine"), content.get("format")
+    if known != ("yolo_seg", FORMAT):
+        raise InfeasibleParams(
+            f"{file}: expected a model written by the engine yolo_seg in format {FORMAT}, got "
+            f"engine {known[0]} and format {known[1]}"
+        )
+    return SavedModel(**content)
+
+
+def save_checkpoint(
+    run: YoloSegRun,
+    model: SavedModel,
+    history: Sequence[EpochMetrics],
+    extra: Mapping[str, Any],
+    directory: Path,
+) -> Path:
+    """Write the training's folder after an epoch, in place of the one before.
+
+    A kill at any time leaves the old one or the new one whole (`read_history` mends it).
+
+    Args:
+        run: The training, after its epoch.
+        model: What to predict with.
+        history: Of all epochs so far.
+        extra: More to remember, plain data.
+        directory: The attempt's own.
+    """
+    final = directory / FOLDER
+    new = directory / f"{FOLDER}.new"
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    torch.save(dict(vars(model)), new / MODEL_FILE)
+    torch.save({**_state(run), "extra": dict(extra)}, new / STATE_FILE)
+    lines = [{"epoch": h.epoch, "values": dict(h.values)} for h in history]
+    partial = new / f"{HISTORY_FILE}.part"
+    partial.write_text(json.dumps(lines))
+    partial.rename(new / HISTORY_FILE)
+    replace_folder(new, final)
+    return final
+
+
+def read_history(folder: Path) -> list[EpochMetrics]:
+    """The metrics of all epochs of a checkpoint."""
+    finish_replacing(folder, HISTORY_FILE)
+    lines = json.loads((folder / HISTORY_FILE).read_text())
+    return [EpochMetrics(line["epoch"], line["values"]) for line in lines]
+
+
+def restore(run: YoloSegRun, folder: Path) -> dict[str, Any]:
+    """Bring a freshly built training to where a checkpoint was.
+
+    Returns:
+        What was given to `save_checkpoint` as `extra`.
+    """
+    state = _load(folder / STATE_FILE, run.device)
+    model = unwrap_model(run.model)
+    model.load_state_dict(state["weights"])
+    run.ema.ema.load_state_dict(_load(folder / MODEL_FILE, run.device)["weights"])
+    run.ema.updates = state["ema_updates"]
+    run.optimizer.load_state_dict(state["optimizer"])
+    run.scaler.load_state_dict(state["scaler"])
+    run.scheduler.load_state_dict(state["scheduler"])
+    run.last_opt_step = state["last_opt_step"]
+    for name, parameter in model.named_parameters():
+        parameter.grad = state["gradients"].get(name)
+    for _ in range(state["epoch"]):
+        if hasattr(model.criterion, "update"):
+            model.criterion.update()
+    if state["epoch"] > run.mosaic_until:
+        run.close_mosaic()
+    _restore_loader(run, state)
+    _restore_random(state["random"])
+    extra: dict[str, Any] = state["extra"]
+    return extra
+
+
+def _state(run: YoloSegRun) -> dict[str, Any]:
+    model = unwrap_model(run.model)
+    gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    return {
+        "epoch": run.epoch + 1,
+        "weights": model.state_dict(),
+        "ema_updates": run.ema.updates,
+        "optimizer": run.optimizer.state_dict(),
+        "scaler": run.scaler.state_dict(),
+        "scheduler": run.scheduler.state_dict(),
+        "last_opt_step": run.last_opt_step,
+        "gradients": gradients,
+        "generator": run.train_loader.generator.get_state(),
+        "recent_images": list(run.train_loader.dataset.buffer),
+        "random": _random_state(),
+    }
+
+
+def _random_state() -> dict[str, Any]:
+    kind, keys, *rest = np.random.get_state()  # noqa: NPY002  Ultralytics draws from this one
+    return {
+        "python": random.getstate(),
+        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+    }
+
+
+def _restore_random(saved: Mapping[str, Any]) -> None:
+    random.setstate(saved["python"])
+    kind, keys, *rest = saved["numpy"]
+    np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(saved["torch"].cpu())
+    if saved["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all([state.cpu() for state in saved["cuda"]])
+
+
+def _restore_loader(run: YoloSegRun, state: Mapping[str, Any]) -> None:
+    """Let the loader shuffle on as if it had never stopped.
+
+    Exact without loader processes; those start anew, from another seed than the first ones.
+    """
+    loader = run.train_loader
+    if loader.num_workers == 0:
+        loader.iterator = loader._get_iterator()  # draws from the generator
+        for index in state["recent_images"]:  # mosaic draws from the images read last
+            loader.dataset.load_image(index)
+    loader.generator.set_state(state["generator"].cpu())
+
+
+def _load(file: Path, device: torch.device) -> dict[str, Any]:
+    """Read a file of plain data.
+
+    Raises:
+        InfeasibleParams: It is broken, or holds more than plain data.
+    """
+    try:
+        content: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise InfeasibleParams(
+            f"{file}: expected a file written by segtune's yolo_seg engine, got one that cannot "
+            f"be read: {str(error).splitlines()[0] if str(error) else error!r}"
+        ) from error
+    return content

@@ -1,0 +1,234 @@
+"""One trial from its first epoch, or from its checkpoint, to its artifacts."""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from trainables.contract import EpochMetrics, InfeasibleParams, Trial, TrialStopped
+from trainables.metrics import Evaluation, affordable_images, overfit_gap, train_subset
+from trainables.yolo_seg.artifacts import keep_artifacts
+from trainables.yolo_seg.checkpoint import SavedModel, read_history, restore, save_checkpoint
+from trainables.yolo_seg.data import MeasuredSplit, describe_dataset, is_grey
+from trainables.yolo_seg.effective import check_effective
+from trainables.yolo_seg.inference import Detection
+from trainables.yolo_seg.params import YoloSegParams, model_problem, sampled_problem
+from trainables.yolo_seg.trainer import YoloSegRun, finite, loader_workers, overrides
+from trainables.yolo_seg.validation import Measured, measure
+from ultralytics.utils.torch_utils import unwrap_model
+
+log = logging.getLogger(__name__)
+
+_SUBSET = "train_subset"
+_SHARE = 0.13
+"""Of an epoch, for the training split's metrics; they must stay within 0.15."""
+
+
+def train_trial(trial: Trial, params: YoloSegParams) -> None:
+    """Train, reporting each epoch, and keep the artifacts, also of a stopped trial.
+
+    Raises:
+        TrainingError: As `trainables.contract.Engine.train` says.
+    """
+    _check_start(trial, params)
+    _use_device(trial, params)
+    described, lost = describe_dataset(trial.data, trial.directory)
+    for loss in lost:
+        trial.note(loss)
+    run = YoloSegRun(overrides(params, trial), described)
+    try:
+        run.build()
+        session = _Session(trial, params, run)
+        check_effective(run, session.detection, params, _ignored(trial, params))
+        _note_ignored(trial, params)
+        session.train()
+    finally:
+        run.close()
+
+
+@dataclass
+class _Session:
+    """A training and what has come of it so far."""
+
+    trial: Trial
+    params: YoloSegParams
+    run: YoloSegRun
+    history: list[EpochMetrics] = field(default_factory=list)
+    evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
+    train_images: int | None = None
+
+    def __post_init__(self) -> None:
+        self.detection = Detection(float(self.run.args.iou), int(self.run.args.max_det))
+        data = self.trial.data
+        self.validation = MeasuredSplit(
+            self.run.test_loader.dataset,
+            data,
+            data.images("val"),
+            2 * self.params.batch,
+            self.run.train_loader.num_workers,
+        )
+        self._train_split: MeasuredSplit | None = None
+
+    def train(self) -> None:
+        if self.trial.resume_from is not None:
+            self.history = read_history(self.trial.resume_from)
+            self.train_images = restore(self.run, self.trial.resume_from)[_SUBSET]
+        try:
+            for epoch in range(len(self.history), self.trial.epochs):
+                self._train_epoch(epoch)
+        except TrialStopped:
+            self._keep_artifacts()
+            raise
+        self._keep_artifacts()
+
+    def _train_epoch(self, epoch: int) -> None:
+        if self.run.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.run.device)
+        start = time.perf_counter()
+        losses = self.run.train_epoch(epoch)
+        measured = self._validate()
+        finite(dict(measured.losses), epoch)
+        self.evaluations = measured.evaluations
+        trained_s = self.run.steady_epoch_s + measured.seconds
+        values = {
+            "epoch": epoch + 1,
+            **{f"train/{name}": value for name, value in losses.items()},
+            **{f"val/{name}": value for name, value in measured.losses.items()},
+            **measured.metrics(),
+            **self._train_metrics(epoch, trained_s, measured),
+            "lr": self.run.learning_rate,
+            "gpu_memory_gb": self._memory_gb(),
+            "epoch_seconds": time.perf_counter() - start,
+        }
+        metrics = EpochMetrics(epoch + 1, values)
+        self.history.append(metrics)
+        self.trial.report(metrics, self._save(measured))
+
+    def _validate(self) -> Measured:
+        net, classes = self.run.ema.ema, self.trial.data.classes
+        return measure(net, self.validation, classes, self.detection)
+
+    def _train_metrics(
+        self, epoch: int, trained_s: float, validated: Measured
+    ) -> dict[str, float]:
+        """Metrics of the training subset, and how far they are ahead; {} where not due."""
+        every = self.trial.train_metrics.every
+        if not every or (epoch + 1) % every:
+            return {}
+        split = self._subset(trained_s, validated)
+        values = validated.metrics()
+        measured = measure(
+            self.run.ema.ema,
+            split,
+            self.trial.data.classes,
+            self.detection,
+            confidences=values,
+            losses=False,
+        )
+        found = measured.metrics("train_")
+        gap, _ = overfit_gap(found["train_seg_metrics/F1"], values["seg_metrics/F1"])
+        return {**found, "overfit_gap": gap, "train_metrics_images": split.n_images}
+
+    def _subset(self, trained_s: float, validated: Measured) -> MeasuredSplit:
+        """The training images that are measured, chosen once in a trial."""
+        if self._train_split is None:
+            if self.train_images is None:
+                self.train_images = self._affordable(trained_s, validated)
+            images = self.trial.data.images("train")
+            self._train_split = MeasuredSplit(
+                self.run.build_dataset(self.run.data["train"], mode="val"),
+                self.trial.data,
+                train_subset(images, self.train_images, self.trial.seed),
+                2 * self.params.batch,
+                self.run.train_loader.num_workers,
+            )
+        return self._train_split
+
+    def _affordable(self, trained_s: float, validated: Measured) -> int:
+        wanted = self.trial.train_metrics.images
+        n_train = len(self.trial.data.images("train"))
+        if wanted is not None:
+            return min(wanted, n_train)
+        if self.run.device.type == "cuda":  # the first pass on a GPU is slower than all others
+            validated = self._validate()
+        n_validation = self.validation.n_images
+        seconds = validated.seconds / n_validation
+        return affordable_images(trained_s, seconds, n_validation, n_train, _SHARE)
+
+    def _memory_gb(self) -> float:
+        if self.run.device.type != "cuda":
+            return 0.0
+        return float(torch.cuda.max_memory_reserved(self.run.device) / 2**30)
+
+    def _save(self, measured: Measured) -> Path:
+        net = self.run.ema.ema
+        model = SavedModel(
+            weights=net.state_dict(),
+            architecture=unwrap_model(self.run.model).yaml,
+            classes=list(self.trial.data.classes),
+            imgsz=self.params.imgsz,
+            confidence=measured.evaluations["seg_metrics"].confidence,
+            iou=self.detection.iou,
+            max_det=self.detection.max_det,
+            epoch=len(self.history),
+            params=self.params.model_dump(),
+        )
+        extra = {_SUBSET: self.train_images}
+        return save_checkpoint(self.run, model, self.history, extra, self.trial.directory)
+
+    def _keep_artifacts(self) -> None:
+        if not self.evaluations:  # resumed when nothing was left to train
+            self.evaluations = self._validate().evaluations
+        keep_artifacts(self.trial, self.run, self.history, self.evaluations)
+
+
+def _check_start(trial: Trial, params: YoloSegParams) -> None:
+    """Refuse what would fail or mislead.
+
+    Raises:
+        InfeasibleParams: The model is not there, or `optimizer=auto` ignores a sampled key.
+    """
+    problems = [
+        ("model", model_problem(params.model, params.download)),
+        ("optimizer", sampled_problem(params.optimizer, trial.sampled)),
+    ]
+    found = [f"{key}: {problem}" for key, problem in problems if problem]
+    if found:
+        raise InfeasibleParams("; ".join(found))
+
+
+def _use_device(trial: Trial, params: YoloSegParams) -> None:
+    device = trial.device
+    torch.set_num_threads(max(1, device.cpus - loader_workers(params.workers, device)))
+    if device.name != "cpu" and device.memory_fraction < 1:
+        torch.cuda.set_per_process_memory_fraction(device.memory_fraction, device.name)
+
+
+def _ignored(trial: Trial, params: YoloSegParams) -> dict[str, str]:
+    """Keys without effect in this trial, defaults included, with the reason."""
+    ignored = YoloSegParams.without_effect(params.model_dump())
+    if trial.device.name == "cpu":
+        ignored |= {"amp": "there is no mixed precision on the CPU"}
+        ignored |= {"workers": "the CPU trains without loader processes"}
+    return ignored
+
+
+def _note_ignored(trial: Trial, params: YoloSegParams) -> None:
+    """Tell the user which of the given keys have no effect in this trial."""
+    reasons = _ignored(trial, params)
+    if trial.epochs <= params.close_mosaic:
+        reason = f"close_mosaic={params.close_mosaic} switches it off in all {trial.epochs} epochs"
+        reasons |= dict.fromkeys(("mosaic", "mixup", "cutmix", "copy_paste"), reason)
+    if {"hsv_h", "hsv_s", "bgr"} & set(trial.params) and is_grey(trial.data):
+        reasons |= dict.fromkeys(("hsv_h", "hsv_s", "bgr"), "the images are grey")
+    for key, reason in reasons.items():
+        if key in trial.params:
+            trial.note(f"{key} has no effect: {reason}")
+    if params.batch > len(trial.data.images("train")):
+        trial.note(
+            f"batch={params.batch} is more than there are training images; a batch holds "
+            f"all {len(trial.data.images('train'))}"
+        )

@@ -1,0 +1,103 @@
+"""Measuring a network on a split: predictions and losses from one forward pass."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from trainables.contract import Instances
+from trainables.metrics import GROUPS, Evaluation, evaluate_groups
+from trainables.yolo_seg.data import MeasuredSplit, frames
+from trainables.yolo_seg.inference import Detection, find_instances
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a network does on a split.
+
+    Attributes:
+        evaluations: By metric group.
+        losses: Mean over the images, by Ultralytics' name; empty where not asked for.
+        seconds: Time it took, reading the images not counted.
+    """
+
+    evaluations: Mapping[str, Evaluation]
+    losses: Mapping[str, float]
+    seconds: float
+
+    def metrics(self, split_prefix: Literal["", "train_"] = "") -> dict[str, float]:
+        """The metrics under the agreed keys."""
+        values: dict[str, float] = {}
+        for group, evaluation in self.evaluations.items():
+            values |= evaluation.as_metrics(f"{split_prefix}{group}")
+        return values
+
+
+def measure(
+    net: torch.nn.Module,
+    split: MeasuredSplit,
+    classes: tuple[str, ...],
+    detection: Detection,
+    *,
+    confidences: Mapping[str, float] | None = None,
+    losses: bool = True,
+) -> Measured:
+    """Predict a split, compare with the truth, and take Ultralytics' losses on the way.
+
+    Args:
+        net: A -seg network; it is left in evaluation mode.
+        split: What to measure on.
+        classes: Class list.
+        detection: What counts as found.
+        confidences: Metrics of the validation split, to take P, R and F1 at its confidences.
+        losses: Whether to compute the losses, too.
+    """
+    split.load()
+    start = time.perf_counter()
+    predictions, sums = _predict(net, split, len(classes), detection, losses)
+    means = {name: float(value) / split.n_images for name, value in sums.items()}
+    evaluations: Mapping[str, Evaluation] = {}
+    if all(torch.isfinite(torch.tensor(list(means.values())))):  # else the trial has diverged
+        evaluations = evaluate_groups(
+            predictions,
+            split.truths,
+            classes,
+            groups=tuple(GROUPS),
+            confidences=confidences,
+            max_detections=detection.max_det,
+        )
+    return Measured(evaluations, means, time.perf_counter() - start)
+
+
+@torch.no_grad()
+def _predict(
+    net: torch.nn.Module,
+    split: MeasuredSplit,
+    n_classes: int,
+    detection: Detection,
+    losses: bool,
+) -> tuple[list[Instances], dict[str, torch.Tensor]]:
+    net.eval()
+    device = next(net.parameters()).device
+    predictions: list[Instances] = []
+    sums: dict[str, torch.Tensor] = {}
+    for stored in split.batches():
+        batch = _to_device(stored, device)
+        output = net(batch["img"])
+        n = len(batch["img"])
+        if losses:
+            found: dict[str, torch.Tensor] = net.loss(batch, output)[1]  # type: ignore[operator]
+            sums = {name: sums.get(name, 0) + n * value for name, value in found.items()}
+        predictions += find_instances(output, frames(stored), n_classes, detection)
+    return predictions, sums
+
+
+def _to_device(stored: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    batch = {
+        key: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
+        for key, value in stored.items()
+    }
+    batch["img"] = batch["img"].float() / 255
+    return batch

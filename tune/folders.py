@@ -1,0 +1,42 @@
+"""The study directory's layout: names, attempts, and the tables in trial folders."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+STUDY, RESOLVED, JOURNAL, LOG = "study.yaml", "resolved.json", "optuna.journal", "segtune.log"
+PARAMS, METRICS, OUTCOME, ERROR = "params.json", "metrics.jsonl", "outcome.json", "error.txt"
+
+
+def trial_dir(study: Path, number: int) -> Path:
+    """Folder of a trial."""
+    return study / "trials" / str(number)
+
+
+def attempts(directory: Path) -> list[Path]:
+    """A trial's attempts, oldest first."""
+    found = directory.glob("attempt-*")
+    return sorted(found, key=lambda path: int(path.name.removeprefix("attempt-")))
+
+
+def latest_attempt(directory: Path) -> Path | None:
+    """A trial's latest attempt."""
+    found = attempts(directory)
+    return found[-1] if found else None
+
+
+def read_metrics(directory: Path) -> list[dict[str, float]]:
+    """A trial's metrics table, one mapping an epoch, a torn last line left out."""
+    path = directory / METRICS
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        return [json.loads(line) for line in file if line.endswith(b"\n")]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object, empty where there is no file."""
+    if not path.is_file():
+        return {}
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content

@@ -1,0 +1,53 @@
+"""What this machine has, and what of it a trial gets."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Processors to share among trials.
+
+    Attributes:
+        cpus: CPU cores this process may use.
+        gpus: GPUs this process may see.
+    """
+
+    cpus: int
+    gpus: int
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What each trial gets.
+
+    Attributes:
+        cpus: CPU threads, loader workers included.
+        gpu_fraction: Share of a GPU (1/n), or whole GPUs; None: as the GPUs found allow.
+    """
+
+    cpus: int
+    gpu_fraction: float | None = None
+
+
+def this_machine() -> Machine:
+    """The machine this process runs on; no driver or framework is loaded for it."""
+    return Machine(_cpus(), _gpus())
+
+
+def _cpus() -> int:
+    n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = Path("/sys/fs/cgroup/cpu.max")  # what a container may use: "200000 100000", or "max"
+    used, _, period = (quota.read_text() if quota.is_file() else "max").partition(" ")
+    return max(1, min(n, int(used) // int(period))) if used.isdigit() else n
+
+
+def _gpus() -> int:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        named = [name.strip() for name in visible.split(",")]
+        return len([name for name in named if name and name != "-1"])
+    devices = Path("/dev")
+    return len([d for d in devices.glob("nvidia*") if re.fullmatch(r"nvidia\d+", d.name)])

@@ -1,0 +1,63 @@
+"""What is wrong with a study: problems, each with the key the user wrote, and their message."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tune.errors import StudyError
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes:
+        key: Where, as the user would write it for `--set`: "budget.trials"; "" for all of it.
+        message: What was expected, what was got, and the nearest valid value where there is one.
+    """
+
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.message}" if self.key else self.message
+
+
+def under(prefix: str, problems: Sequence[tuple[str, str]]) -> list[Problem]:
+    """(key, message) pairs as problems of the keys below `prefix`.
+
+    >>> [str(problem) for problem in under("fixed", [("imgsz", "expected more")])]
+    ['fixed.imgsz: expected more']
+    """
+    return [Problem(f"{prefix}.{key}", message) for key, message in problems]
+
+
+def study_error(
+    name: str, problems: Sequence[Problem], places: Mapping[str, str] | None = None
+) -> StudyError:
+    """One error for all problems, a line each.
+
+    Args:
+        name: The study file as the user named it, or the study.
+        problems: At least one.
+        places: Where a key stands: "line 4" or "--set".
+    """
+    found = [(_place(problem.key, places or {}), problem) for problem in problems]
+    found.sort(key=lambda item: _order(item[0]))
+    lines = [f"  {place}: {problem}" if place else f"  {problem}" for place, problem in found]
+    noun = "problem" if len(problems) == 1 else "problems"
+    return StudyError("\n".join([f"{name}: {len(problems)} {noun}", *dict.fromkeys(lines)]))
+
+
+def _place(key: str, places: Mapping[str, str]) -> str:
+    """Where `key`, or else what it is a part of, stands."""
+    parts = key.split(".")
+    for length in range(len(parts), 0, -1):
+        place = places.get(".".join(parts[:length]))
+        if place is not None:
+            return place
+    return ""
+
+
+def _order(place: str) -> tuple[bool, int]:
+    number = place.removeprefix("line ")
+    return (True, int(number)) if number.isdigit() else (False, 0)

@@ -1,0 +1,120 @@
+"""The driver's one writer of the trial folders."""
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tune.controller import Assignment
+from tune.events import Outcome
+from tune.files import cut_torn_line, write_json
+from tune.folders import METRICS, OUTCOME, PARAMS, attempts, read_json, read_metrics, trial_dir
+
+if TYPE_CHECKING:
+    from tune.plan import StudyPlan
+
+
+@dataclass
+class _Clock:
+    """Wall time of a trial over its attempts."""
+
+    before_s: float
+    started: float = field(default_factory=time.monotonic)
+
+    def elapsed_s(self) -> float:
+        return self.before_s + time.monotonic() - self.started
+
+
+class Recorder:
+    """Writes the trial folders; one a driver.
+
+    The metrics table is appended to after the journal has the epoch, so on resume a trial reports
+    again what either lacks.
+    """
+
+    def __init__(self, plan: "StudyPlan") -> None:
+        self._study = plan.directory
+        self._fixed = dict(plan.fixed)
+        self._clocks: dict[int, _Clock] = {}
+        self._last: dict[int, int] = {}
+
+    def begin(self, assignment: Assignment) -> tuple[Path, Path | None, int]:
+        """Make the folder of a new attempt.
+
+        Returns:
+            The folder, the checkpoint to go on from or None, and the last epoch that journal and
+            table both have.
+        """
+        directory = trial_dir(self._study, assignment.number)
+        self._set_aside_stranger(directory, assignment)
+        directory.mkdir(parents=True, exist_ok=True)
+        cut_torn_line(directory / METRICS)
+        written = read_metrics(directory)
+        last = int(written[-1]["epoch"]) if written else 0
+        self._last[assignment.number] = last
+        before = written[-1].get("elapsed_s", 0.0) if written else 0.0
+        self._clocks[assignment.number] = _Clock(before)
+        write_json(
+            directory / PARAMS,
+            {
+                "sampled": dict(assignment.proposal.params),
+                "fixed": self._fixed,
+                "seed": assignment.seed,
+                "warm_start": assignment.proposal.warm_start,
+            },
+        )
+        attempt, checkpoint = _new_attempt(directory)
+        return attempt, checkpoint, min(last, assignment.last_epoch)
+
+    def report(self, number: int, epoch: int, values: Mapping[str, float]) -> None:
+        """Append an epoch to the trial's table, unless it is there."""
+        if epoch != self._last[number] + 1:
+            return
+        line = {"epoch": epoch, **values, "elapsed_s": self._clocks[number].elapsed_s()}
+        with (trial_dir(self._study, number) / METRICS).open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        self._last[number] = epoch
+
+    def end(self, number: int, outcome: Outcome) -> Outcome:
+        """Write how a trial ended, before its actor hears of it."""
+        clock = self._clocks.get(number)
+        outcome = replace(outcome, seconds=clock.elapsed_s() if clock else outcome.seconds)
+        directory = trial_dir(self._study, number)
+        directory.mkdir(parents=True, exist_ok=True)
+        write_json(directory / OUTCOME, outcome.__dict__)
+        return outcome
+
+    def has_outcome(self, number: int) -> bool:
+        """Whether a trial's end is written."""
+        return (trial_dir(self._study, number) / OUTCOME).is_file()
+
+    def _set_aside_stranger(self, directory: Path, assignment: Assignment) -> None:
+        """Move away a folder of another trial of this number (its journal lines were lost)."""
+        found = read_json(directory / PARAMS)
+        sampled = json.loads(json.dumps(dict(assignment.proposal.params)))
+        if found and (found["sampled"] != sampled or found["seed"] != assignment.seed):
+            aside = directory.with_name(f"{directory.name}.lost-{time.time_ns()}")
+            directory.rename(aside)
+
+
+def _new_attempt(directory: Path) -> tuple[Path, Path | None]:
+    """The next attempt's folder, with the best model so far, and the checkpoint to go on from.
+
+    The checkpoint is moved over: a worker of a killed driver may write into its own attempt for
+    some seconds more.
+    """
+    before = attempts(directory)
+    number = int(before[-1].name.removeprefix("attempt-")) + 1 if before else 1
+    attempt = directory / f"attempt-{number}"
+    attempt.mkdir()
+    best = [a / "best" for a in before if (a / "best" / "metrics.json").is_file()]
+    if best:
+        shutil.copytree(best[-1], attempt / "best")
+    folders = [a / name for a in before for name in ("resume", "checkpoint")]
+    whole = [folder for folder in folders if (folder / "history.json").is_file()]
+    if not whole:
+        return attempt, None
+    return attempt, whole[-1].rename(attempt / "resume")

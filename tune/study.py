@@ -1,0 +1,282 @@
+"""The study file: its parts, and every check that needs no GPU and no framework."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from trainables.registry import EngineError, engine_info
+from tune.allowed import validation_problems
+from tune.machine import Machine
+from tune.metric_names import normal_name
+from tune.problems import study_error
+from tune.resolve import DEFAULT
+from tune.spec import Spec
+from tune.stopping import Asha, NoPlateau, Plateau, Scheduler, Slope
+from tune.study_checks import check_study
+from tune.study_file import SHORTHAND, Written, read_study_file
+from tune.study_schema import completed
+
+_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
+_SHARE_TOLERANCE: Final = 0.005  # 0.33 is meant as a third
+
+
+def _study_name(name: str) -> str:
+    """Refuse a name that is no plain folder name."""
+    if _NAME.fullmatch(name) and ".." not in name:
+        return name
+    near = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:100]
+    hint = f"; the nearest is {near}" if near else ""
+    raise ValueError(
+        "expected a folder name of 1 to 100 letters (a-z), digits, - _ or . that begins with a "
+        f"letter or digit, got {name!r}{hint}"
+    )
+
+
+def _local(path: Any) -> Any:
+    """An absolute path; refuses an address such as gs://bucket."""
+    if not isinstance(path, str | Path):
+        return path
+    if "://" in str(path) or not str(path):
+        raise ValueError(f"expected a local folder, got {str(path)!r}")
+    return Path(path).absolute()
+
+
+def _gpu_share(share: float | str) -> float | str:
+    """Snap to 0, 1/n or a whole number of GPUs."""
+    if isinstance(share, str) or share == 0 or (share >= 1 and float(share).is_integer()):
+        return share
+    near = 1 / max(1, round(1 / share)) if 0 < share < 1 else max(0.0, float(round(share)))
+    if share < 0 or abs(near - share) > _SHARE_TOLERANCE:
+        text = f"1/{round(1 / near)} ({near:.4g})" if 0 < near < 1 else f"{near:g}"
+        raise ValueError(
+            "expected auto, 0, 1/n of a GPU (1, 0.5, 0.333, 0.25, ...) or a whole number of GPUs, "
+            f"got {share!r}; the nearest is {text}"
+        )
+    return near
+
+
+def _mapping_with(key: str, default: str) -> BeforeValidator:
+    """Accept `name` for `{key: name}`, and a mapping without `key` for the default's."""
+
+    def expand(value: Any) -> Any:
+        if isinstance(value, str):
+            return {key: value}
+        if isinstance(value, Mapping) and key not in value:
+            return {key: default, **value}
+        return value
+
+    return BeforeValidator(expand)
+
+
+MetricName = Annotated[str, AfterValidator(normal_name)]
+Folder = Annotated[Path, Field(strict=False), BeforeValidator(_local)]
+
+
+class Budget(Spec):
+    """How much a study may spend."""
+
+    trials: PositiveInt = Field(description="configurations to try")
+    epochs: PositiveInt = Field(description="epochs of a trial that is never stopped")
+    hours: PositiveFloat | None = Field(None, description="wall-clock limit of the whole study")
+
+
+class Objective(Spec):
+    """What is tuned, and which way is better."""
+
+    metric: MetricName = Field(
+        description="a validation metric, such as seg_metrics/F1; Ultralytics' names, such as "
+        "metrics/F1(M), are understood"
+    )
+    mode: Literal["max", "min"] = Field("max", description="whether larger or smaller is better")
+
+
+class TrainMetricsSpec(Spec):
+    """How the metrics of the training split are taken."""
+
+    every: Annotated[int, Field(ge=0)] = Field(
+        1, description="every how many epochs; 0 switches them off"
+    )
+    images: Literal["auto"] | PositiveInt = Field(
+        "auto", description="size of the fixed subset; auto keeps it within 15 % of an epoch"
+    )
+
+
+class Resources(Spec):
+    """What runs at once, and what each trial gets."""
+
+    concurrent: PositiveInt = Field(1, description="trials at once")
+    cpus_per_trial: Literal["auto"] | PositiveInt = Field(
+        "auto", description="CPU cores a trial; auto shares those of the machine"
+    )
+    gpus_per_trial: Literal["auto"] | float = Field(
+        "auto", description="0, 1/n of a GPU, or whole GPUs; auto shares those that are there"
+    )
+
+    @field_validator("gpus_per_trial", mode="after")
+    @classmethod
+    def _a_share(cls, share: float | str) -> float | str:
+        return _gpu_share(share)
+
+
+class Wandb(Spec):
+    """Tracking in Weights & Biases."""
+
+    project: str | None = Field(None, description="W&B project; default: segtune")
+    mode: Literal["auto", "online", "offline", "disabled"] = Field(
+        "auto", description="auto: online with a key and a network, else offline"
+    )
+    entity: str | None = Field(None, description="W&B team or user")
+
+
+class Tracking(Spec):
+    """Who else is told about each epoch."""
+
+    wandb: Wandb = Field(default_factory=Wandb)
+
+
+class WarmStart(Spec):
+    """Configurations to try first."""
+
+    points: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] | None = Field(
+        None,
+        description="configurations to try first; partial ones are completed; default: the "
+        "preset's; [] for none",
+    )
+
+
+class Study(Spec):
+    """One optimisation of one engine on one data set.
+
+    Attributes:
+        study: Names the study directory, <storage>/<study>.
+        data: Absolute folder of the prepared data set.
+        search_space: A preset's name, a preset with replaced keys, or a space; see `tune.resolve`.
+        storage: Absolute folder of the study directories.
+        seed: The one seed; each trial's is derived from it and the trial's number.
+    """
+
+    study: Annotated[str, AfterValidator(_study_name)] = Field(
+        description="name of the study and of its folder below `storage`"
+    )
+    data: Folder = Field(description="folder of a prepared data set (segtune prepare)")
+    trainable: str = Field(description="the engine: what is trained")
+    budget: Budget = Field(description="what the study may spend")
+    fixed: dict[str, Any] = Field(
+        default_factory=dict, description="hyperparameters that are not searched"
+    )
+    search_space: str | dict[str, Any] = Field(
+        DEFAULT,
+        description="a preset; or {preset: NAME, KEY: DOMAIN, ...} to replace keys of it (null "
+        "drops a key); or {KEY: DOMAIN, ...}",
+    )
+    search: Literal["tpe", "random", "grid"] = Field(
+        "tpe", description="how configurations are proposed; grid needs finite domains"
+    )
+    objective: Objective = Field(description="what is tuned; default: the engine's")
+    warm_start: WarmStart = Field(default_factory=WarmStart)
+    scheduler: Annotated[Scheduler, _mapping_with(SHORTHAND["scheduler"], "asha")] = Field(
+        default_factory=Asha, description="which trials are stopped early"
+    )
+    plateau: Annotated[Plateau, _mapping_with(SHORTHAND["plateau"], "slope")] = Field(
+        default_factory=Slope, description="when a trial has converged"
+    )
+    train_metrics: TrainMetricsSpec = Field(default_factory=TrainMetricsSpec)
+    resources: Resources = Field(default_factory=Resources)
+    tracking: Tracking = Field(default_factory=Tracking)
+    storage: Folder = Field(
+        Path("studies"), validate_default=True, description="folder of the study directories"
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of everything random")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_objective(cls, written: Any) -> Any:
+        """Fill in the engine's own objective."""
+        if not isinstance(written, Mapping):
+            return written
+        objective = written.get("objective", {})
+        if not isinstance(objective, Mapping) or "metric" in objective:
+            return written
+        metric = _own_objective(written.get("trainable"))
+        return {**written, "objective": {"metric": metric, **objective}}
+
+    @field_validator("plateau", mode="after")
+    @classmethod
+    def _watches_a_metric(cls, plateau: Plateau) -> Plateau:
+        if isinstance(plateau, NoPlateau) or plateau.metric is None:
+            return plateau
+        return plateau.model_copy(update={"metric": normal_name(plateau.metric)})
+
+
+def _own_objective(trainable: Any) -> str:
+    try:
+        return engine_info(str(trainable)).objective
+    except EngineError:
+        return "seg_metrics/F1"
+
+
+def load_study(
+    path: Path,
+    overrides: Sequence[str] = (),
+    *,
+    check_data: bool = True,
+    machine: Machine | None = None,
+) -> Study:
+    """Read a study file and check all of it.
+
+    Args:
+        path: The file. Relative paths in it start at its own folder, wherever one is.
+        overrides: `key=value` as after `--set`; relative paths in them start where one is.
+        check_data: Whether the data set and this machine must be able to train now; without, a
+            study of another day or machine can be read.
+        machine: What there is to train on; default: this machine, or whatever RAY_ADDRESS names.
+
+    Raises:
+        StudyError: With a line for everything that is wrong.
+    """
+    written = read_study_file(Path(path), overrides)
+    written.values.setdefault("storage", str(written.folder / "studies"))
+    parts, problems = _parts(written)
+    problems = [*written.problems, *problems]
+    problems += check_study(parts, here=check_data, machine=machine).problems
+    if problems:
+        raise study_error(written.name, problems, written.places)
+    return Study(**parts)
+
+
+def study_schema() -> dict[str, Any]:
+    """The JSON schema of a study file, for editors: engines, presets and their keys included."""
+    return completed(Study.model_json_schema())
+
+
+_STAND_IN: Final[Mapping[str, Any]] = {
+    "study": "study",
+    "data": "data",
+    "trainable": "",
+    "budget": {"trials": 1, "epochs": 1},
+}
+
+
+def _parts(written: Written) -> tuple[dict[str, Any], list[Any]]:
+    """The top-level values that are right in themselves, and what is wrong with the others."""
+    try:
+        study, broken, problems = Study.model_validate(written.values), set[str](), []
+    except ValidationError as error:
+        problems = validation_problems(error, Study)
+        broken = {str(entry["loc"][0]) for entry in error.errors() if entry["loc"]}
+        right = {key: value for key, value in written.values.items() if key not in broken}
+        study = Study.model_validate({**_STAND_IN, **right})
+    names = [name for name in Study.model_fields if name not in broken]
+    return {name: getattr(study, name) for name in names}, problems
