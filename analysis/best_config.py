@@ -13,11 +13,12 @@
 """
 
 import importlib
+import json
 import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -35,6 +36,7 @@ from trainables.registry import engine_info, load_engine
 from tune.files import write_json, write_text
 from tune.spec import Spec
 from tune.store import StudyDir, TrialRecord
+from tune.study import TrainMetricsSpec
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +83,14 @@ class Source(Spec):
         study: Name of the study.
         trial: Its number, or None for a configuration that was written by hand.
         trials: How many trials it was the best of.
+        retrained: Whether it was trained again since.
         segtune: Version that wrote it.
     """
 
     study: str
     trial: int | None = None
     trials: int = Field(1, ge=1)
+    retrained: bool = False
     segtune: str = ""
 
 
@@ -101,6 +105,7 @@ class BestConfig(Spec):
         epochs: Length of a full training.
         seed: Of the training.
         cpus: CPU threads of the training; another number may round differently. None: unknown.
+        train_metrics: How the metrics of the training part are taken.
         objective: What it reached.
         data: What it was tuned on.
         classes: Class names, in the order of the model's outputs.
@@ -117,12 +122,21 @@ class BestConfig(Spec):
     epochs: PositiveInt
     seed: int = 0
     cpus: PositiveInt | None = None
+    train_metrics: TrainMetricsSpec = TrainMetricsSpec()
     objective: Reached
     data: TrainedOn
     classes: tuple[str, ...] = Field(min_length=1)
     metrics: dict[str, float] = Field(default_factory=dict)
     confidences: dict[str, float] = Field(default_factory=dict)
     source: Source
+
+
+def own_version() -> str:
+    """Version of segtune; "" where it runs from a folder and is not installed."""
+    try:
+        return version("segtune")
+    except PackageNotFoundError:
+        return ""
 
 
 def confidences_in(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -163,7 +177,8 @@ def load_best(path: Path) -> BestConfig:
             f"{type(content).__name__}"
         )
     try:
-        config = BestConfig.model_validate(content)
+        # by way of JSON, where a list may become a tuple and a text a path
+        config = BestConfig.model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
         raise BestConfigError(_problems(file, error, content)) from error
     return config.model_copy(update={"params": _checked_params(file, config)})
@@ -225,7 +240,6 @@ def config_of(
             kept.epoch,
         )
     resolved, objective = study.resolved, study.study.objective
-    data = Path(resolved["data"])
     return BestConfig(
         engine=resolved["engine"],
         params={**trial.fixed, **trial.params},
@@ -233,10 +247,15 @@ def config_of(
         epochs=resolved["epochs"],
         seed=trial.seed,
         cpus=resolved.get("cpus_per_trial"),
+        train_metrics=study.study.train_metrics,
         objective=Reached(
             metric=objective.metric, mode=objective.mode, value=kept.value, epoch=kept.epoch
         ),
-        data=TrainedOn(path=data, name=data.name, fingerprint=resolved["fingerprint"]),
+        data=TrainedOn(
+            path=Path(resolved["data"]),
+            name=resolved.get("data_name", ""),
+            fingerprint=resolved["fingerprint"],
+        ),
         classes=tuple(resolved["classes"]),
         metrics=dict(kept.values),
         confidences=confidences_in(kept.values),
@@ -244,7 +263,7 @@ def config_of(
             study=resolved["study"],
             trial=trial.number,
             trials=n_trials,
-            segtune=version("segtune"),
+            segtune=own_version(),
         ),
     )
 

@@ -14,7 +14,6 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -26,12 +25,13 @@ from analysis.best_config import (
     TrainedOn,
     confidences_in,
     load_best,
+    own_version,
     write_forms,
 )
 from analysis.errors import RetrainError
 from analysis.evaluate import evaluate_split
 from analysis.local_trial import WORK, LocalTrial, Progress, StopFlag, stopping_on_signals
-from trainables.contract import Device, Engine, EpochMetrics, TrainingError, TrialStopped
+from trainables.contract import Device, Engine, EpochMetrics, TrainingError, TrainMetrics, TrialStopped
 from trainables.datasets.prepared import DatasetError, PreparedDataset, check_trainable
 from trainables.keeping import MODEL_FILE, KeptEpoch, replace_folder
 from trainables.registry import engine_info, load_engine
@@ -268,6 +268,7 @@ def _train(job: _Job, engine: Engine, device: Device, progress: Progress) -> Loc
         RetrainError: The configuration cannot be trained.
     """
     config = job.config
+    images = config.train_metrics.images
     trial = LocalTrial(
         name=f"{config.source.study}/retrain",
         params=config.params,
@@ -279,6 +280,9 @@ def _train(job: _Job, engine: Engine, device: Device, progress: Progress) -> Loc
         out=job.out,
         objective=config.objective.metric,
         mode=config.objective.mode,
+        train_metrics=TrainMetrics(
+            config.train_metrics.every, None if images == "auto" else images
+        ),
         progress=progress,
         stop=StopFlag(),
     )
@@ -395,9 +399,10 @@ def _retrained(job: _Job, kept: KeptEpoch) -> BestConfig:
             "metrics": dict(kept.values),
             "confidences": confidences_in(kept.values),
             "source": Source(
-                study=f"{config.source.study}, retrained",
+                study=config.source.study,
                 trial=config.source.trial,
-                segtune=version("segtune"),
+                retrained=True,
+                segtune=own_version(),
             ),
         }
     )

@@ -105,7 +105,7 @@ def summarise(study: StudyDir) -> Summary:
     best = best_trial(trials, objective.mode)
     resolved = study.resolved
     domains = _domains(resolved.get("search_space", {}))
-    log_keys = frozenset(key for key, text in domains.items() if "log" in text)
+    log_keys = frozenset(key for key, text in domains.items() if "log scale" in text)
     rungs = tuple(resolved.get("rungs", ()))
     epochs = int(resolved["epochs"])
     finished = [trial for trial in trials if trial.state in ("complete", "pruned")]
@@ -131,10 +131,12 @@ def summarise(study: StudyDir) -> Summary:
 
 
 def _domains(space: Mapping[str, Any]) -> dict[str, str]:
-    return {
-        key: str(found["domain"] if isinstance(found, Mapping) else found)
-        for key, found in space.items()
-    }
+    domains = {}
+    for key, found in space.items():
+        when = [f"{k} is {' or '.join(map(str, v))}" for k, v in found.get("when", {}).items()]
+        condition = f" (only when {' and '.join(when)})" if when else ""
+        domains[key] = f"{found['domain']}{condition}"
+    return domains
 
 
 def _importances(

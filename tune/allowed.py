@@ -6,6 +6,7 @@ an editor offers cannot differ.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
@@ -28,7 +29,7 @@ _TYPES: Final = {
 
 def validation_problems(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
     """Everything pydantic found wrong, a problem a key."""
-    root = model.model_json_schema()
+    root = _schema(model)
     found: dict[str, Problem] = {}
     for entry in error.errors(include_url=False):
         keys, schema = _follow(root, entry["loc"])
@@ -76,8 +77,13 @@ def mismatch(schema: Schema, root: Schema, got: object) -> str:
 
 def field_schema(model: type[BaseModel], name: str) -> tuple[Schema, Schema]:
     """The schema of one field, and the model's for references."""
-    root = model.model_json_schema()
+    root = _schema(model)
     return root["properties"][name], root
+
+
+@cache
+def _schema(model: type[BaseModel]) -> Schema:
+    return model.model_json_schema()
 
 
 # --- in words

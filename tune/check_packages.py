@@ -124,12 +124,13 @@ def _extras(declared: Iterable[Requirement]) -> Check:
         for name in names
     }
     ready = [name for name in names if not wrong[name]]
-    lacking = [f"{name} ({', '.join(wrong[name])})" for name in names if wrong[name]]
     message = f"complete: {', '.join(ready) or 'none'}"
-    if lacking:
-        message += f"; not complete: {'; '.join(lacking)}"
-    remedy = f"where needed: pip install 'segtune[{next(n for n in names if wrong[n])}]'"
-    return Check("extras", "ok", message, remedy if lacking else "")
+    lacking = [name for name in names if wrong[name]]
+    if not lacking:
+        return Check("extras", "ok", message)
+    named = "; ".join(f"{name} ({', '.join(wrong[name])})" for name in lacking)
+    remedy = f"where needed: pip install 'segtune[{','.join(lacking)}]'"
+    return Check("extras", "ok", f"{message}; not complete: {named}", remedy)
 
 
 def _unmet(declared: Iterable[Requirement]) -> dict[str, str]:

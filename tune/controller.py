@@ -272,8 +272,8 @@ class Controller:
             message=message or self._sentence(decision, len(curve.objective)),
         )
         self.outcomes[number] = outcome
-        self._journal.annotate(number, "stop_reason", str(outcome.stop_reason))
-        self._journal.annotate(number, "message", outcome.message)
+        ending = {"stop_reason": str(outcome.stop_reason), "message": outcome.message}
+        self._journal.annotate(number, "ending", ending)
         best = max(self._oriented(curve.objective), default=None)
         value = None if state == "failed" or best is None else self._sign * best
         self._journal.tell(number, _OPTUNA_STATES[state], value)
@@ -317,7 +317,8 @@ class Controller:
         curve = self._curves[trial.number]
         stops = [d for d in curve.decisions.values() if not d.go_on]
         last = stops[-1] if stops else Decision(False)
-        reason = trial.user_attrs.get("stop_reason", Rule.ERROR)
+        ending = trial.user_attrs.get("ending", {})
+        reason = ending.get("stop_reason", Rule.ERROR)
         return Outcome(
             state=_STATES[Rule(reason)],
             stop_reason=reason,
@@ -325,7 +326,7 @@ class Controller:
             cutoff=last.cutoff,
             value=last.value,
             epoch=len(curve.objective),
-            message=trial.user_attrs.get("message", ""),
+            message=ending.get("message", ""),
         )
 
     def _assign(self, number: int) -> Assignment:

@@ -436,7 +436,7 @@ class _RaySearcher(Searcher):
     """Ray asks here for trials."""
 
     def __init__(self, bridge: _Bridge) -> None:
-        super().__init__(metric="epoch", mode="max")
+        super().__init__(metric="training_iteration", mode="max")
         self._bridge = bridge
 
     def suggest(self, trial_id: str) -> Any:

@@ -50,6 +50,11 @@ class ResolvedSpace:
     no_effect: Mapping[str, str]
     preset: Preset | None
 
+    @property
+    def varied(self) -> frozenset[str]:
+        """Keys with more than one value, those without effect included."""
+        return frozenset(self.space.parameters) | (set(self.no_effect) - set(self.fixed))
+
 
 def resolve_space(
     info: EngineInfo, search_space: str | Mapping[str, Any], fixed: Mapping[str, Any]
@@ -69,7 +74,7 @@ def resolve_space(
     space, wrong = parse_space({**written, **scalars})
     problems += under("search_space", wrong)
     problems += _check_domains(info.params, space, fixed)
-    everything = {**fixed, **space.constants}
+    everything = {**fixed, **_constants(info.params, space, fixed)}
     no_effect = info.params.without_effect({**everything, **_possible(space)})
     problems += _conditions_on(no_effect, space)
     effective = {name: p for name, p in space.parameters.items() if name not in no_effect}
@@ -291,6 +296,12 @@ def _probes(domain: Domain) -> list[Any]:
         return values or []
     middle = domain.low + (domain.high - domain.low) * 0.6180339887
     return [domain.low, domain.high, middle if isinstance(domain, FloatDomain) else int(middle)]
+
+
+def _constants(params: _Params, space: SearchSpace, fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys that the space itself fixes, as the engine reads them."""
+    own = {key: value for key, value in space.constants.items() if key not in fixed}
+    return {key: _read(params, key, value)[0] for key, value in own.items()}
 
 
 def _possible(space: SearchSpace) -> dict[str, tuple[Any, ...]]:

@@ -165,14 +165,14 @@ class StudyDir:
         best_epoch, best = _best(trial.intermediate_values, self.study.objective.mode)
         last_epoch = max(trial.intermediate_values, default=0)
         metrics = tuple(m for m in read_metrics(directory) if m["epoch"] <= last_epoch)
-        ended = trial.state.is_finished()
+        ending = trial.user_attrs.get("ending", {}) if trial.state.is_finished() else {}
         return TrialRecord(
             number=trial.number,
             state=_STATES[trial.state],
             params=trial.params,
             fixed=params.get("fixed", {}),
             seed=params.get("seed", 0),
-            stop_reason=trial.user_attrs.get("stop_reason", "") if ended else "",
+            stop_reason=ending.get("stop_reason", ""),
             rung=outcome.get("rung"),
             cutoff=outcome.get("cutoff"),
             value=outcome.get("value"),
@@ -185,7 +185,7 @@ class StudyDir:
             directory=directory,
             attempt=latest_attempt(directory),
             warm_start=params.get("warm_start"),
-            message=trial.user_attrs.get("message", "") if ended else "",
+            message=ending.get("message", ""),
         )
 
 

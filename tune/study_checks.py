@@ -87,9 +87,9 @@ def _check_engine(checked: Checked, name: str) -> None:
 def _check_space(checked: Checked, info: EngineInfo, parts: Parts, *, here: bool) -> None:
     space, problems = resolve_space(info, parts["search_space"], parts["fixed"])
     checked.space = space
-    checked.problems += problems
     if here:
-        checked.problems += _engine_rules(info, space, parts["fixed"])
+        problems += _engine_rules(info, space, parts["fixed"])
+    checked.problems += problems
     if problems:
         return
     if parts.get("search") == "grid":
@@ -103,7 +103,7 @@ def _engine_rules(
     info: EngineInfo, space: ResolvedSpace, fixed: Mapping[str, Any]
 ) -> Iterator[Problem]:
     """The engine's own rules over several keys."""
-    for key, message in info.params.problems(space.fixed, frozenset(space.space.parameters)):
+    for key, message in info.params.problems(space.fixed, space.varied):
         where = "search_space" if key in space.written and key not in fixed else "fixed"
         yield Problem(f"{where}.{key}", message)
 

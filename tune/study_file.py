@@ -257,7 +257,8 @@ def _join(key: str, name: str) -> str:
 
 def _syntax(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
+    said = (getattr(error, "context", None), getattr(error, "problem", None))
+    problem = ", ".join(text for text in said if text) or str(error)
     if mark is None:
         return f"expected YAML, got something else: {problem}"
     line = (mark.buffer or "").rstrip("\0").splitlines()

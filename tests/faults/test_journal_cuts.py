@@ -46,8 +46,8 @@ def plan() -> SimpleNamespace:
 
 
 @pytest.fixture(scope="module", params=[1, 4], ids=["one at a time", "four at a time"])
-def unbroken(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
-    path = tmp_path_factory.mktemp("unbroken") / "optuna.journal"
+def unbroken(request: pytest.FixtureRequest, session_ram_path: Path) -> World:
+    path = session_ram_path / f"unbroken-{request.param}.journal"
     world = World(plan(), path, request.param)
     world.run()
     return world
@@ -68,12 +68,12 @@ def cut_world(unbroken: World, at: int, path: Path, dice: random.Random) -> Worl
     return world
 
 
-def test_a_journal_cut_anywhere_ends_as_if_unbroken(unbroken: World, tmp_path: Path) -> None:
+def test_a_journal_cut_anywhere_ends_as_if_unbroken(unbroken: World, ram_path: Path) -> None:
     dice = random.Random(1)
     size = unbroken.path.stat().st_size
     whole = decisions(unbroken.path)
     for n in range(N_CUTS):
-        world = cut_world(unbroken, dice.randrange(size), tmp_path / f"{n}.journal", dice)
+        world = cut_world(unbroken, dice.randrange(size), ram_path / f"{n}.journal", dice)
         finished_before = finished(world)
         world.run()
         again = decisions(world.path)
@@ -134,10 +134,10 @@ def test_reversing_the_arrival_order_changes_some_decision(unbroken: World) -> N
 
 
 def test_warm_start_points_are_tried_once_however_often_the_study_is_resumed(
-    unbroken: World, tmp_path: Path
+    unbroken: World, ram_path: Path
 ) -> None:
     size = unbroken.path.stat().st_size
-    path = tmp_path / "optuna.journal"
+    path = ram_path / "optuna.journal"
     path.write_bytes(unbroken.path.read_bytes()[: size // 10])
     for _ in range(3):
         world = World(unbroken.plan, path, unbroken.concurrent)

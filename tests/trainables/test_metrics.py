@@ -1,7 +1,9 @@
 """The evaluator, judged by hand, by pycocotools called directly, and by properties."""
 
 import contextlib
+import hashlib
 import io
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +22,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from trainables.contract import Instances
+from trainables.datasets.prepared import PreparedDataset
 from trainables.matching import Kind, match_image
 from trainables.metrics import (
     METRIC_NAMES,
@@ -30,6 +33,7 @@ from trainables.metrics import (
     evaluate_groups,
     evaluate_instances,
     f1,
+    ground_truth,
     overfit_gap,
     train_subset,
 )
@@ -270,6 +274,14 @@ class TestHandComputed:
         e = evaluate([p], [truth([A, B])], names(1), kind=kind)
         assert e.confidence == np.float32(0.9)
 
+    def test_maxima_that_differ_by_rounding_only_are_equal(self, kind: Kind) -> None:
+        # class F1s 1/2, 2/3, 2/5 at 0.9 and 1/2, 2/5, 2/3 at 0.5: float sums are not the same
+        cells = [(x, y, x + 40.0, y + 40.0) for y in range(0, 200, 50) for x in range(0, 200, 50)]
+        t = truth(cells[:8], [0, 0, 1, 1, 2, 2, 2, 2])
+        of_cells = {0: 0, 8: 0, 2: 1, 4: 2, 9: 1, 10: 1, 5: 2}  # 8, 9 and 10 are empty
+        p = found([cells[k] for k in of_cells], [0.9] * 4 + [0.5] * 3, list(of_cells.values()))
+        assert evaluate([p], [t], names(3), kind=kind).confidence == np.float32(0.9)
+
     def test_a_given_confidence_is_used_even_where_another_is_better(self, kind: Kind) -> None:
         p, t = [found([A, B], [0.9, 0.4])], [truth([A, B])]
         best = evaluate(p, t, names(1), kind=kind)
@@ -345,6 +357,42 @@ class TestEmptyCases:
         p = [found([A], [0.9]), found([A], [0.8])]
         e = evaluate(p, [truth([A]), truth([])], names(1), kind="boxes", confidence=0.5)
         assert (e.precision, e.recall, e.per_class[0].images) == (0.5, 1.0, 1)
+
+
+def test_the_truth_is_read_from_a_prepared_data_set(tmp_path: Path) -> None:
+    mask = rectangle(B)
+    area, (x, y, width, height) = int(coco_mask.area(mask)), coco_mask.toBbox(mask).tolist()
+    picture = {"width": SIZE, "height": SIZE, "split": "val", "group": "g"}
+    coco = {
+        "images": [{"id": k, "file_name": f"images/{k}.png", **picture} for k in (1, 2)],
+        "annotations": [
+            {
+                "id": 1,
+                "image_id": 1,
+                "category_id": 2,
+                "area": area,
+                "bbox": [x, y, width, height],
+                "segmentation": {"size": mask["size"], "counts": mask["counts"].decode()},
+            }
+        ],
+    }
+    written = json.dumps(coco).encode()
+    (tmp_path / "annotations.json").write_bytes(written)
+    manifest = {
+        "name": "two",
+        "classes": ["a", "b"],
+        "fingerprint": "0",
+        "evaluation_only": "",
+        "annotations_sha256": hashlib.sha256(written).hexdigest(),
+    }
+    data = PreparedDataset.from_manifest(tmp_path, manifest)
+    t = [ground_truth(data, image) for image in data.images("val")]
+    assert [len(i) for i in t] == [1, 0]
+    assert t[0].boxes.tolist() == [list(B)]
+    for kind in KINDS:
+        p = [found([B], [0.9], [1]), found([], [])]
+        e = evaluate(p, t, data.classes, kind=kind)
+        assert (e.f1, e.per_class[1].name, e.per_class[1].truths) == (1.0, "b", 1)
 
 
 class TestRefusals:
@@ -425,6 +473,16 @@ class TestJudgedByPycocotools:
         e = evaluate(p, t, names(3), kind=kind)
         map50, map50_95, _ = judged(p, t, 3, kind)
         assert (e.map50, e.map50_95) == pytest.approx((map50, map50_95), abs=1e-9)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("backwards", [False, True])
+    def test_of_truths_with_equal_iou_cocos_is_taken(self, kind: Kind, backwards: bool) -> None:
+        # The first prediction lies midway; the second fits the right truth only.
+        truths = [(10, 10, 50, 50), (20, 10, 60, 50)][:: -1 if backwards else 1]
+        p, t = [found([(15, 10, 55, 50), (26, 10, 66, 50)], [0.9, 0.8])], [truth(truths)]
+        e = evaluate(p, t, names(1), kind=kind, confidence=0.5)
+        assert e.recall == (1.0 if backwards else 0.5)
+        assert e.map50 == pytest.approx(judged(p, t, 1, kind)[0])
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_average_precision_is_cocos_on_real_nuclei(self, kind: Kind) -> None:
@@ -662,6 +720,12 @@ def test_curves_are_exact_at_every_confidence_drawn() -> None:
     assert e.curves.precision_at_recall.mean() == pytest.approx(e.map50)
 
 
+def rectangles(boxes: npt.NDArray[np.int64], size: int = 640) -> list[dict[str, Any]]:
+    xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+    masks: list[dict[str, Any]] = coco_mask.frPyObjects(xywh.tolist(), size, size)
+    return masks
+
+
 def test_an_epochs_evaluation_takes_well_under_a_tenth_of_a_second() -> None:
     rng = np.random.default_rng(0)
     corners = rng.integers(0, 590, (12, 60, 2))
@@ -669,17 +733,17 @@ def test_an_epochs_evaluation_takes_well_under_a_tenth_of_a_second() -> None:
     for image in corners:
         boxes = np.concatenate([image, image + rng.integers(15, 50, image.shape)], axis=1)
         classes = rng.integers(0, 2, len(boxes))
-        masks = [rectangle(b, 640) for b in boxes]
+        masks = rectangles(boxes)
         truths.append(GroundTruth(boxes.astype(np.float32), classes, masks, 640, 640))
         k = np.repeat(np.arange(60), 5)
         seen = boxes[k] + rng.integers(-4, 5, (300, 4))
-        seen_masks = [rectangle(b, 640) for b in seen]
-        predictions.append(sorted_instances(seen, rng.random(300), classes[k], seen_masks))
+        found_ = sorted_instances(seen, rng.random(300), classes[k], rectangles(seen))
+        predictions.append(found_)
     seconds = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()  # of this process: others may be using the machine
         evaluate(predictions, truths, names(2), kind="masks")
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert min(seconds) < 0.1
 
 
@@ -777,8 +841,9 @@ def test_ultralytics_own_validator_matches_the_same_pairs_and_its_values_are_clo
             )
         )
     pairs, of_f1, of_map50, of_map50_95 = np.array(differences).T
-    assert pairs.max() < 2e-3  # IoU is rounded otherwise: float32 there, float64 here
+    assert pairs.max() == 0
     assert of_f1.min() > -0.005
-    assert of_f1.max() < 0.06
-    assert abs(of_map50).max() < 0.02
-    assert abs(of_map50_95).max() < 0.02
+    assert 0 < of_f1.mean() < 0.02
+    assert of_f1.max() < 0.04
+    assert abs(of_map50).max() < 0.01
+    assert abs(of_map50_95).max() < 0.01

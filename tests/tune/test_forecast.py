@@ -1,4 +1,5 @@
-import numpy as np
+import time
+
 import pytest
 
 from tune.forecast import Forecast, forecast, hours
@@ -56,10 +57,7 @@ def test_hours_follow_from_epochs_and_end_at_the_budget() -> None:
     assert (limited.low, limited.median, limited.high) == (0.5, 0.75, 0.75)
 
 
-def test_the_forecast_needs_no_more_than_two_thirds_of_a_second_however_many_trials() -> None:
-    import time
-
+def test_ten_thousand_trials_are_forecast_in_no_time() -> None:
     started = time.perf_counter()
     forecast(rungs(1, 2, 500), 2, trials=10_000, epochs=500, concurrent=16)
-    assert time.perf_counter() - started < 2.0
-    assert np.isfinite(started)
+    assert time.perf_counter() - started < 1.5

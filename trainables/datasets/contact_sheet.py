@@ -43,7 +43,7 @@ def draw_contact_sheets(data: PreparedDataset, folder: Path) -> list[Path]:
         records = data.images(split)
         if records:
             path = folder / f"contact_{split}.png"
-            _sheet(data, split, _spread(records)).save(path)
+            _sheet(data, split, _spread(records)).save(path, compress_level=1)
             sheets.append(path)
     return sheets
 

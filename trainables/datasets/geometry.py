@@ -150,7 +150,7 @@ def compress(rle: Rle) -> Rle:
         )
         return packed
     data = counts.encode("ascii") if isinstance(counts, str) else bytes(counts)
-    if _filled(data) != height * width:
+    if sum(_run_lengths(data)) != height * width:
         raise ValueError(f"expected run lengths that fill {height} x {width} pixels")
     return {"size": [height, width], "counts": data}
 
@@ -177,12 +177,18 @@ def box(rle: Rle) -> tuple[float, float, float, float]:
 def crop(rle: Rle) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
     """The part of a mask inside its box.
 
+    Only the columns of the box are decoded: thousands of small objects in a large picture cost
+    milliseconds, not minutes.
+
     Returns:
         (h, w) uint8 of 0 and 1, and x, y of its first pixel in the picture.
     """
     x, y, width, height = (int(value) for value in box(rle))
-    mask: npt.NDArray[np.uint8] = coco_mask.decode(rle)
-    return np.ascontiguousarray(mask[y : y + height, x : x + width]), (x, y)
+    rows = int(rle["size"][0])
+    edges = np.cumsum(_run_lengths(rle["counts"]))
+    runs = np.diff(np.clip(edges, x * rows, (x + width) * rows), prepend=x * rows)
+    columns = np.repeat((np.arange(len(runs)) % 2).astype(np.uint8), runs).reshape(width, rows)
+    return np.ascontiguousarray(columns.T[y : y + height]), (x, y)
 
 
 def _union(outlines: Sequence[Polygon], width: int, height: int) -> Rle:
@@ -203,11 +209,14 @@ def _encode_runs(
     return rle
 
 
-def _filled(counts: bytes) -> int:
-    """Pixels that compressed counts speak of: pycocotools itself does not check them.
+def _run_lengths(counts: bytes) -> list[int]:
+    """Lengths of the runs, background first: pycocotools neither checks nor gives them.
 
     The encoding is COCO's: 5 bits a character from 48 on, bit 5 says that more follow, bit 4 of
     the last one is the sign, and from the third count on the difference to the last but one stands.
+
+    Raises:
+        ValueError: It is no such encoding.
     """
     runs: list[int] = []
     value = shift = 0
@@ -225,4 +234,4 @@ def _filled(counts: bytes) -> int:
         value = shift = 0
         if runs[-1] < 0:
             raise ValueError("expected run lengths of at least 0")
-    return sum(runs)
+    return runs

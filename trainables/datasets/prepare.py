@@ -25,7 +25,7 @@ from trainables.datasets.grouping import (
     find_groups,
 )
 from trainables.datasets.prepared import MANIFEST, DatasetError, PreparedDataset
-from trainables.datasets.publishing import new_folder
+from trainables.datasets.publishing import locked, new_folder
 from trainables.datasets.raw import RawData, describe_problems, list_problems, read_raw
 from trainables.datasets.reading import Kind, Problem, RawImage
 from trainables.datasets.report import PrepareReport, write_reports
@@ -110,7 +110,8 @@ def prepare(  # noqa: PLR0913  each is one flag of `segtune prepare`
         check_group_names(expression, [image.stem for image in data.images])
     if strict:
         _refuse_problems(raw, data.problems)
-    with new_folder(out) as folder:
+    with locked(out), new_folder(out) as folder:
+        _check_places(raw, out, force=force)  # another run may have finished meanwhile
         converted, problems = _convert_all(data, folder, tell)
         problems = (*data.problems, *problems)
         if strict:

@@ -16,31 +16,57 @@ from trainables.datasets.prepared import DatasetError
 
 
 @contextmanager
-def new_folder(place: Path, *, wait: bool = False) -> Iterator[Path]:
+def new_folder(place: Path) -> Iterator[Path]:
     """An empty folder to fill; at the end of the block it stands at `place`.
 
-    If the block raises, it is deleted and `place` is as it was.
+    If the block raises, it is deleted and `place` is as it was. To be used while `place` is
+    `locked`.
 
     Args:
         place: Final folder; what is there is replaced.
+
+    Raises:
+        DatasetError: It cannot be written.
+    """
+    building = place.parent / f".{place.name}.new-{uuid.uuid4().hex}"
+    try:
+        building.mkdir()
+    except OSError as error:
+        raise DatasetError(f"{place}: cannot be written: {error.strerror}") from error
+    try:
+        yield building
+        _put(building, place)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+@contextmanager
+def locked(place: Path, *, wait: bool = False) -> Iterator[None]:
+    """The only right to make the folder `place`; the system takes it back from a killed process.
+
+    What a killed process left is cleared away first.
+
+    Args:
+        place: Its parent is made if it is not there.
         wait: Whether to wait for another process that is making the same folder.
 
     Raises:
         DatasetError: Another process is making the same folder, or it cannot be written.
     """
+    path = place.parent / f".{place.name}.lock"
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = _open_locked(path, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError as error:
+        raise DatasetError(f"{place}: another process is writing it just now") from error
     except OSError as error:
         raise DatasetError(f"{place}: cannot be written: {error.strerror}") from error
-    with _locked(place, wait=wait):
+    try:
         _clear(place)
-        building = place.parent / f".{place.name}.new-{uuid.uuid4().hex}"
-        try:
-            building.mkdir()
-            yield building
-            _put(building, place)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def _put(building: Path, place: Path) -> None:
@@ -68,28 +94,18 @@ def _clear(place: Path) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-@contextmanager
-def _locked(place: Path, *, wait: bool) -> Iterator[None]:
-    """Hold the only right to make `place`; the system takes it back from a killed process."""
-    path = place.parent / f".{place.name}.lock"
+def _open_locked(path: Path, how: int) -> int:
+    """Open and lock a file that another process may delete meanwhile."""
     while True:
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
         try:
-            descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
-        except OSError as error:
-            raise DatasetError(f"{place}: cannot be written: {error.strerror}") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
+            fcntl.flock(descriptor, how)
+        except OSError:
             os.close(descriptor)
-            raise DatasetError(f"{place}: another process is writing it just now") from error
+            raise
         if _is_same_file(descriptor, path):
-            break
+            return descriptor
         os.close(descriptor)  # its last owner deleted it while we waited
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(descriptor)
 
 
 def _is_same_file(descriptor: int, path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What `prepare` did: lines for the terminal, `report.md` for people, `report.json` for programs."""
+"""What `prepare` did: for the terminal, in `report.md` for people, `report.json` for programs."""
 
 import json
 from collections import Counter

@@ -161,7 +161,6 @@ def _state(run: YoloSegRun) -> dict[str, Any]:
         "scheduler": run.scheduler.state_dict(),
         "last_opt_step": run.last_opt_step,
         "gradients": gradients,
-        "generator": run.train_loader.generator.get_state(),
         "recent_images": list(run.train_loader.dataset.buffer),
         "random": _random_state(),
     }
@@ -189,14 +188,19 @@ def _restore_random(saved: Mapping[str, Any]) -> None:
 def _restore_loader(run: YoloSegRun, state: Mapping[str, Any]) -> None:
     """Let the loader shuffle on as if it had never stopped.
 
-    Exact without loader processes; those start anew, from another seed than the first ones.
+    Exact without loader processes; those start anew, with other draws than in their first epochs.
     """
     loader = run.train_loader
-    if loader.num_workers == 0:
-        loader.iterator = loader._get_iterator()  # draws from the generator
-        for index in state["recent_images"]:  # mosaic draws from the images read last
-            loader.dataset.load_image(index)
-    loader.generator.set_state(state["generator"].cpu())
+    if loader.num_workers:
+        loader.generator.manual_seed(run.args.seed + state["epoch"])
+        return
+    for epoch in range(state["epoch"]):  # draw all orders again; a loader draws ahead of its time
+        if loader.iterator is None or epoch == run.mosaic_until:
+            loader.iterator = loader._get_iterator()
+        for _ in range(len(loader)):
+            next(loader.iterator._sampler_iter)
+    for index in state["recent_images"]:  # mosaic draws from the images read last
+        loader.dataset.load_image(index)
 
 
 def _load(file: Path, device: torch.device) -> dict[str, Any]:

@@ -46,11 +46,8 @@ def describe_dataset(data: PreparedDataset, scratch: Path) -> tuple[dict[str, An
     Returns:
         The description, and what YOLO's text format could not hold.
     """
-    shared = data.root / "views" / "yolo"
-    try:
-        view = yolo_view(data, shared)
-    except PermissionError:
-        view = yolo_view(data, scratch / "yolo_view")
+    home = data.root if os.access(data.root, os.W_OK) else scratch
+    view = yolo_view(data, home / "views" / "yolo")
     described = yaml.safe_load(view.data_yaml.read_text())
     root = Path(described.get("path") or view.data_yaml.parent)
     parts = {split: str(root / described[split]) for split in ("train", "val")}
@@ -105,7 +102,7 @@ class MeasuredSplit:
         yield from self._read() if self._kept is None else self._kept
 
     def _read(self) -> Iterator[dict[str, Any]]:
-        with _untouched_random():
+        with untouched_random():
             yield from self._loader
 
 
@@ -133,8 +130,11 @@ def _input_bytes(dataset: LabelledImages, wanted: Sequence[int]) -> int:
 
 
 @contextlib.contextmanager
-def _untouched_random() -> Iterator[None]:
-    """Ultralytics draws a random number for every image it formats, also where it needs none."""
+def untouched_random() -> Iterator[None]:
+    """Leave the random numbers of the training alone.
+
+    Ultralytics draws for every data set it opens and every image it formats, also to measure.
+    """
     state = random.getstate()
     try:
         yield

@@ -12,7 +12,7 @@ from trainables.contract import EpochMetrics, InfeasibleParams, Trial, TrialStop
 from trainables.metrics import Evaluation, affordable_images, overfit_gap, train_subset
 from trainables.yolo_seg.artifacts import keep_artifacts
 from trainables.yolo_seg.checkpoint import SavedModel, read_history, restore, save_checkpoint
-from trainables.yolo_seg.data import MeasuredSplit, describe_dataset, is_grey
+from trainables.yolo_seg.data import MeasuredSplit, describe_dataset, is_grey, untouched_random
 from trainables.yolo_seg.effective import check_effective
 from trainables.yolo_seg.inference import Detection
 from trainables.yolo_seg.params import YoloSegParams, model_problem, sampled_problem
@@ -138,8 +138,10 @@ class _Session:
             if self.train_images is None:
                 self.train_images = self._affordable(trained_s, validated)
             images = self.trial.data.images("train")
+            with untouched_random():
+                dataset = self.run.build_dataset(self.run.data["train"], mode="val")
             self._train_split = MeasuredSplit(
-                self.run.build_dataset(self.run.data["train"], mode="val"),
+                dataset,
                 self.trial.data,
                 train_subset(images, self.train_images, self.trial.seed),
                 2 * self.params.batch,

@@ -340,10 +340,11 @@ def test_presets_survive_json(name: str) -> None:
     assert SimulationSpec.model_validate_json(spec.model_dump_json()) == spec
 
 
-def test_ten_images_of_192_px_a_second() -> None:
+def test_ten_images_of_192_px_take_at_most_a_second_of_processor_time() -> None:
     spec = SPECS["demo"].model_copy(update={"width": 192, "height": 192})
-    render(spec, 0)
-    start = time.perf_counter()
-    for index in range(5):
+    taken = []
+    for index in range(6):
+        start = time.process_time()
         render(spec, index)
-    assert (time.perf_counter() - start) / 5 < 0.1
+        taken.append(time.process_time() - start)
+    assert sorted(taken)[3] < 0.1

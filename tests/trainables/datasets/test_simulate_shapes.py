@@ -131,11 +131,12 @@ def test_centre_and_extents_of_any_shape_are_those_of_its_points(form: Form, see
     major, minor, angle = shape.axes
     along = x * math.cos(angle) + y * math.sin(angle)
     across = y * math.cos(angle) - x * math.sin(angle)
-    assert np.ptp(along) == pytest.approx(major, abs=2)
-    assert np.ptp(across) == pytest.approx(minor, abs=2)
+    tips = 5  # the tip of a sharp corner may hold no pixel's centre
+    assert major - tips < np.ptp(along) < major + 1e-6
+    assert minor - tips < np.ptp(across) < minor + 1e-6
     directions = np.linspace(0, math.pi, 180)
     extents = [np.ptp(x * math.cos(t) + y * math.sin(t)) for t in directions]
-    assert max(extents) == pytest.approx(shape.feret_px, abs=2)
+    assert shape.feret_px - tips < max(extents) < shape.feret_px + 1e-6
     assert shape.feret_px >= major - 1e-9
 
 

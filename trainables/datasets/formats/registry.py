@@ -91,42 +91,43 @@ def choose_format(folder: RawFolder, asked: str | None) -> tuple[Format, list[st
         DatasetError: None is found, or not the one asked for.
     """
     check_format(asked)
-    found = {entry.name: entry.count_images(folder) for entry in FORMATS}
     if asked is not None:
         chosen = next(entry for entry in FORMATS if entry.name == asked)
-        if not (chosen.count_asked or chosen.count_images)(folder):
-            raise DatasetError(
-                f"{folder.root}: no annotations of the format {asked} ({chosen.title}) here; "
-                f"{_what_is_here(folder, found)}"
-            )
-        return chosen, []
-    candidates = [entry for entry in FORMATS if found[entry.name] and not entry.asked_only]
-    if not candidates:
+        if (chosen.count_asked or chosen.count_images)(folder):
+            return chosen, []
         raise DatasetError(
-            f"{folder.root}: no annotations of a known format; {_what_is_here(folder, found)}"
+            f"{folder.root}: no annotations of the format {asked} ({chosen.title}) here; "
+            f"{_what_is_here(folder)}"
         )
-    chosen = max(candidates, key=lambda entry: found[entry.name])
+    found = {entry.name: entry.count_images(folder) for entry in FORMATS if not entry.asked_only}
+    if not any(found.values()):
+        raise DatasetError(
+            f"{folder.root}: no annotations of a known format; {_what_is_here(folder)}"
+        )
+    chosen = max((entry for entry in FORMATS if entry.name in found), key=lambda e: found[e.name])
     return chosen, _notes(chosen, found)
 
 
 def _notes(chosen: Format, found: dict[str, int]) -> list[str]:
-    others = [entry for entry in FORMATS if found[entry.name] and entry.name != chosen.name]
+    others = {name: n for name, n in found.items() if n and name != chosen.name}
     if not others:
         return []
-    there = ", ".join(f"{entry.name} ({found[entry.name]} pictures)" for entry in others)
+    there = ", ".join(f"{name} ({n} pictures)" for name, n in others.items())
     return [
         f"several formats here: {chosen.name} ({found[chosen.name]} pictures) is read, as it "
         f"covers the most or can say more; not read: {there}. --format chooses another"
     ]
 
 
-def _what_is_here(folder: RawFolder, found: dict[str, int]) -> str:
+def _what_is_here(folder: RawFolder) -> str:
     """What a folder holds instead, and what to do about it."""
     if not folder.files:
         return "the folder is empty"
-    there = [f"{name} ({n} pictures)" for name, n in found.items() if n]
+    found = {entry.name: entry.count_images(folder) for entry in FORMATS}
+    there = [name for name, n in found.items() if n]
     if there:
-        return f"found {', '.join(there)}; --format {there[0].split()[0]} reads it"
+        listed = ", ".join(f"{name} ({found[name]} pictures)" for name in there)
+        return f"found {listed}; --format {there[0]} reads it"
     if folder.broken:
         file, reason = next(iter(folder.broken.items()))
         return f"{len(folder.broken)} files cannot be read, the first is {file}: {reason}"

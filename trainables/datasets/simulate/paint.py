@@ -121,7 +121,7 @@ def _lit(height: npt.NDArray[np.float64], edge: float, tilt: float, grey: float)
         tilt: Share of the grey level that a vertical wall facing the detector gains.
         grey: Grey level of a flat surface.
     """
-    down, right = np.gradient(height, 1 / FINE) if min(height.shape) > 1 else (height, height)
+    down, right = np.gradient(height, 1 / FINE)
     inverse_cosine = np.sqrt(1 + down**2 + right**2)
     facing = -(right * _DETECTOR[0] + down * _DETECTOR[1]) / inverse_cosine
     steep = np.minimum((inverse_cosine - 1) / 2.5, 1)

@@ -1,0 +1,26 @@
+"""Fixtures for all tests."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+RAM = Path("/dev/shm")
+
+
+@pytest.fixture
+def ram_path() -> Iterator[Path]:
+    """A temporary folder in memory where there is one: a journal waits for the disk at each line."""
+    path = Path(tempfile.mkdtemp(prefix="segtune-test-", dir=RAM if RAM.is_dir() else None))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def session_ram_path() -> Iterator[Path]:
+    """As `ram_path`, for all tests together."""
+    path = Path(tempfile.mkdtemp(prefix="segtune-test-", dir=RAM if RAM.is_dir() else None))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)

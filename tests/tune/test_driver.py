@@ -1,0 +1,187 @@
+"""Studies on a real local Ray, with the simulated engine."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ray
+from trainables.datasets.prepare import prepare
+from trainables.datasets.simulate import SPECS, simulate
+from tune.driver import StudyResult, run_study
+from tune.errors import StoreError, StudyError
+from tune.events import Outcome
+from tune.plan import plan_study
+from tune.stopping import Decision, Rule
+from tune.store import StudyDir, load_for_resume
+from tune.study import load_study
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    simulate(SPECS["demo"].model_copy(update={"images": 8}), folder / "raw")
+    prepare(folder / "raw", folder / "data")
+    return folder / "data"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local_ray() -> Any:
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    yield
+    ray.shutdown()
+
+
+class Watcher:
+    """Remembers what a driver tells."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[int, int]] = []
+        self.reported: list[tuple[int, int]] = []
+        self.ended: dict[int, Outcome] = {}
+        self.reason = ""
+
+    def study_started(self, plan: Any, resumed: bool) -> None:
+        pass
+
+    def trial_started(self, number: int, params: Mapping[str, Any], attempt: int) -> None:
+        self.started.append((number, attempt))
+
+    def trial_reported(
+        self, number: int, epoch: int, values: Mapping[str, float], decision: Decision
+    ) -> None:
+        self.reported.append((number, epoch))
+
+    def trial_ended(self, number: int, outcome: Outcome) -> None:
+        self.ended[number] = outcome
+
+    def study_ended(self, reason: str) -> None:
+        self.reason = reason
+
+
+def run(tmp_path: Path, prepared: Path, text: str, **budget: Any) -> tuple[StudyResult, Watcher]:
+    file = tmp_path / "study.yaml"
+    budget_text = ", ".join(f"{k}: {v}" for k, v in {"trials": 6, "epochs": 4, **budget}.items())
+    file.write_text(
+        f"study: try\ndata: {prepared}\ntrainable: simulated\nbudget: {{{budget_text}}}\n"
+        f"resources: {{concurrent: 2, cpus_per_trial: 1}}\n"
+        f"tracking: {{wandb: {{mode: disabled}}}}\n{text}"
+    )
+    watcher = Watcher()
+    return run_study(plan_study(load_study(file)), [watcher]), watcher
+
+
+def test_every_trial_ends_once_and_is_written_down(tmp_path: Path, prepared: Path) -> None:
+    result, watcher = run(tmp_path, prepared, "scheduler: {kind: asha, grace_period: 1}\n")
+    study = StudyDir.open(result.directory)
+    trials = study.trials()
+    assert [t.number for t in trials] == list(range(6))
+    assert set(watcher.ended) == set(range(6))
+    assert len(watcher.reported) == len(set(watcher.reported)) == sum(t.epochs for t in trials)
+    assert result.reason == watcher.reason == "finished"
+    for trial in trials:
+        assert [m["epoch"] for m in trial.metrics] == list(range(1, trial.epochs + 1))
+        assert trial.best_model is not None
+        assert json.loads(trial.best_model.read_text())["epoch"] == trial.best_epoch
+        assert trial.objective == max(m["seg_metrics/F1"] for m in trial.metrics)
+        assert trial.state == watcher.ended[trial.number].state
+    stopped = [t for t in trials if t.stop_reason == "asha"]
+    assert stopped
+    for trial in stopped:
+        assert trial.state == "pruned"
+        assert trial.rung == trial.epochs
+        assert trial.value is not None
+        assert trial.cutoff is not None
+        assert trial.value < trial.cutoff
+        assert f"epoch {trial.rung}" in trial.message
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "state", "reason", "said"),
+    [
+        ("nan", "failed", Rule.DIVERGED, "nan in epoch 3"),
+        ("crash", "failed", Rule.ERROR, "RuntimeError: simulated crash"),
+        ("exit", "failed", Rule.ERROR, "worker died (3 times)"),
+    ],
+)
+def test_a_bad_trial_fails_with_its_reason_and_the_study_goes_on(
+    tmp_path: Path, prepared: Path, behaviour: str, state: str, reason: Rule, said: str
+) -> None:
+    space = (
+        f"search_space: {{behaviour: {{choice: [learns, {behaviour}]}}, lr0: {{uniform: [0.001, 0.01]}}}}\n"
+        f"warm_start: {{points: [{{behaviour: {behaviour}}}, {{behaviour: learns}}]}}\n"
+        "search: random\nscheduler: none\n"
+    )
+    result, _ = run(tmp_path, prepared, space, trials=2)
+    bad, good = result.outcomes[0], result.outcomes[1]
+    assert (bad.state, bad.stop_reason) == (state, reason)
+    assert said in bad.message
+    assert (good.state, good.epoch) == ("complete", 4)
+    log = result.directory / "segtune.log"
+    assert "trial 0" in log.read_text() or behaviour != "exit"
+
+
+def test_a_flat_trial_collapses_and_a_slow_one_goes_on(tmp_path: Path, prepared: Path) -> None:
+    space = (
+        "search_space: {behaviour: {choice: [flat, slow]}, lr0: {uniform: [0.001, 0.01]}}\n"
+        "warm_start: {points: [{behaviour: flat}, {behaviour: slow}]}\nscheduler: none\n"
+    )
+    result, _ = run(tmp_path, prepared, space, trials=2, epochs=40)
+    assert result.outcomes[0].stop_reason == Rule.COLLAPSED
+    assert result.outcomes[0].epoch == 25
+    assert (result.outcomes[1].stop_reason, result.outcomes[1].epoch) == (Rule.EPOCHS, 40)
+
+
+def test_a_study_directory_is_not_begun_twice(tmp_path: Path, prepared: Path) -> None:
+    run(tmp_path, prepared, "", trials=1)
+    with pytest.raises(StoreError, match=r"expected a new study, found one; `segtune resume"):
+        run(tmp_path, prepared, "", trials=1)
+
+
+def test_resume_may_add_trials_and_runs_no_finished_one_again(
+    tmp_path: Path, prepared: Path
+) -> None:
+    result, _ = run(tmp_path, prepared, "", trials=3)
+    opened = StudyDir.open(result.directory)
+    study = load_for_resume(opened, ["budget.trials=5"])
+    watcher = Watcher()
+    again = run_study(plan_study(study), [watcher], resume=True)
+    assert [number for number, _ in watcher.started] == [3, 4]
+    assert len(again.outcomes) == 5
+    assert [t.number for t in StudyDir.open(result.directory).trials()] == list(range(5))
+
+
+def test_resume_refuses_to_become_another_study(tmp_path: Path, prepared: Path) -> None:
+    result, _ = run(tmp_path, prepared, "", trials=1)
+    opened = StudyDir.open(result.directory)
+    with pytest.raises(StudyError, match=r"seed: expected the value the study began with"):
+        load_for_resume(opened, ["seed=7"])
+    with pytest.raises(StudyError, match=r"budget.epochs: expected 4"):
+        load_for_resume(opened, ["budget.epochs=9"])
+
+
+def test_the_hours_budget_ends_a_study(tmp_path: Path, prepared: Path) -> None:
+    text = "fixed: {epoch_seconds: 0.3}\nscheduler: none\n"
+    result, _ = run(tmp_path, prepared, text, trials=50, epochs=4, hours=0.0006)
+    assert result.reason == "out of time"
+    assert 0 < len(result.outcomes) < 50
+    assert {o.stop_reason for o in result.outcomes.values()} <= {Rule.BUDGET, Rule.EPOCHS}
+    assert any(o.stop_reason == Rule.BUDGET for o in result.outcomes.values())
+
+
+def test_the_journal_opens_in_plain_optuna(tmp_path: Path, prepared: Path) -> None:
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    result, _ = run(tmp_path, prepared, "scheduler: {kind: asha, grace_period: 1}\n")
+    storage = JournalStorage(JournalFileBackend(str(result.directory / "optuna.journal")))
+    study = optuna.load_study(study_name="try", storage=storage)
+    states = [t.state.name for t in study.trials]
+    assert states.count("PRUNED") == sum(o.state == "pruned" for o in result.outcomes.values())
+    assert all(len(t.intermediate_values) == result.outcomes[t.number].epoch for t in study.trials)
+    assert study.best_value == max(t.value for t in study.trials if t.state.name == "COMPLETE")
