@@ -80,7 +80,7 @@ def _pictures(wanted: Iterable[tuple[Path, str, str]]) -> list[Picture]:
             continue
         try:
             found.append(Picture(title, description, data_uri(path)))
-        except OSError as error:
+        except (OSError, ImportError) as error:  # Ultralytics makes PIL ask for a further package
             log.warning("%s is left out of the report: %s", path, error)
     return found
 

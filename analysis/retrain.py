@@ -31,7 +31,14 @@ from analysis.best_config import (
 from analysis.errors import RetrainError
 from analysis.evaluate import evaluate_split
 from analysis.local_trial import WORK, LocalTrial, Progress, StopFlag, stopping_on_signals
-from trainables.contract import Device, Engine, EpochMetrics, TrainingError, TrainMetrics, TrialStopped
+from trainables.contract import (
+    Device,
+    Engine,
+    EpochMetrics,
+    TrainingError,
+    TrainMetrics,
+    TrialStopped,
+)
 from trainables.datasets.prepared import DatasetError, PreparedDataset, check_trainable
 from trainables.keeping import MODEL_FILE, KeptEpoch, replace_folder
 from trainables.registry import engine_info, load_engine

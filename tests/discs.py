@@ -12,7 +12,9 @@ from trainables.datasets.prepared import PreparedDataset
 CLASSES = ("disc", "square")
 
 
-def prepare_discs(folder: Path, n_images: int = 14, sides: tuple[int, int] = (64, 80)) -> PreparedDataset:
+def prepare_discs(
+    folder: Path, n_images: int = 14, sides: tuple[int, int] = (64, 80)
+) -> PreparedDataset:
     """Draw pictures with two or three objects of each class, and prepare them.
 
     Args:
@@ -23,7 +25,8 @@ def prepare_discs(folder: Path, n_images: int = 14, sides: tuple[int, int] = (64
     raw = folder / "raw"
     raw.mkdir(parents=True)
     rng = np.random.default_rng(0)
-    images, annotations = [], []
+    images: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
     for i in range(n_images):
         height, width = sides if i % 3 else sides[::-1]
         picture = rng.normal(110, 12, (height, width))

@@ -13,13 +13,13 @@ Definitions:
 - **F1** = 2PR/(P+R) of those two means, 0 where both are 0: the harmonic mean of macro-P and
   macro-R, which is not the mean of the class F1s.
 - **c** is the confidence that maximises the mean of the class F1s, searched over every distinct
-  score: no grid, no smoothing. Equal scores are admitted or left out together; of equal maxima
-  the highest confidence is taken; without any prediction it is 1. For the test part the
-  confidence found on validation is given instead (`evaluate(..., confidence=c)`).
+  score of those classes: no grid, no smoothing. Equal scores are admitted or left out together;
+  of equal maxima the highest confidence is taken; without any prediction it is 1. For the test
+  part the confidence found on validation is given instead (`evaluate(..., confidence=c)`).
 - **map50** and **map50_95** are COCO's AP at 0.5 and its mean over 0.50:0.05:0.95 (101 recall
   points, at most `max_detections` of a class in an image). As in COCO, predictions of exactly equal
   scores in different images are ranked in the order of the images; P, R and F1 do not depend on
-  any order.
+  that order.
 - Where the truth holds no object at all, every value is 0: nothing was shown.
 
 Differences from Ultralytics' validator (`match_predictions` and `ap_per_class` in 8.4.190). On the

@@ -260,7 +260,7 @@ def _matrix(
     top = 1.0 if fractions else max(float(values.max()), 1.0)
     image = axes.imshow(values, cmap="Blues", vmin=0, vmax=top)
     figure.colorbar(image, ax=axes, shrink=0.8)
-    size = max(4, 11 - n // 4)
+    size = max(7, 11 - n // 8)
     axes.set_xticks(range(n), names, rotation=90 if n > 4 else 0, fontsize=size)
     axes.set_yticks(range(n), names, fontsize=size)
     axes.set_xlabel("true")

@@ -204,7 +204,7 @@ def _run_on_ray(plan: StudyPlan, bridge: "_Bridge") -> None:
     try:
         if started:
             _start_ray(plan.study.resources.concurrent * shares.cpus)
-        bridge.n_gpus = int(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
+        bridge.n_gpus = int(ray.cluster_resources().get("GPU", 0))
         tuner = ray_tune.Tuner(
             ray_tune.with_resources(TrialActor, {"cpu": shares.cpus}),
             tune_config=ray_tune.TuneConfig(

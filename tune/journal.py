@@ -8,6 +8,7 @@ anew.
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tune.files import cut_torn_line
 from tune.stopping import Decision, Rule
 
+SYNC_EVERY_S = 1.0
 _DECISION = "decision:"
 _SET_VALUE, _SET_SYSTEM_ATTR = 7, 9  # operation codes of the file format, fixed since Optuna 3.1
 
@@ -46,10 +48,37 @@ class _FlockLock(BaseJournalFileLock):
             self._file = None
 
 
+class _Backend(JournalFileBackend):
+    """Waits for the disk once a second, not at every line.
+
+    A `kill -9` loses nothing of what was written. A power failure may lose the last second, and a
+    study goes on from any prefix of its journal.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._flock = _FlockLock(path.with_suffix(".lock"))
+        super().__init__(str(path), lock_obj=self._flock)
+        self._path = path
+        self._synced = 0.0
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append whole lines."""
+        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        self._flock.acquire()
+        try:
+            with self._path.open("ab") as file:
+                file.write(text.encode())
+                if time.monotonic() - self._synced > SYNC_EVERY_S:
+                    file.flush()
+                    os.fsync(file.fileno())
+                    self._synced = time.monotonic()
+        finally:
+            self._flock.release()
+
+
 def open_storage(path: Path) -> JournalStorage:
     """Open (or begin) the journal at `path`."""
-    backend = JournalFileBackend(str(path), lock_obj=_FlockLock(path.with_suffix(".lock")))
-    return JournalStorage(backend)
+    return JournalStorage(_Backend(path))
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ SPACE: Mapping[str, Any] = {
 def rehearse(
     folder: Path,
     *,
+    run: bool = True,
     stop_after: int | None = None,
     minimise: str | None = None,
     **changes: Any,
@@ -42,6 +43,7 @@ def rehearse(
     Args:
         folder: For the study file, its data and the study directory.
         minimise: A loss to be minimised instead of the study file's objective.
+        run: Whether to run any trial.
         stop_after: Leave the study unfinished after so many reports, in the middle of a trial.
         changes: Keys of the study file.
     """
@@ -55,7 +57,8 @@ def rehearse(
     write_json(plan.directory / RESOLVED, resolved(plan))
     study = plan.study
     journal = Journal(plan.directory / JOURNAL, study.study, study.objective.mode)
-    _run(plan, Controller(plan, journal), Recorder(plan), stop_after)
+    if run:
+        _run(plan, Controller(plan, journal), Recorder(plan), stop_after)
     return StudyDir(plan.directory, study, resolved(plan))
 
 

@@ -722,7 +722,7 @@ def test_curves_are_exact_at_every_confidence_drawn() -> None:
 
 def rectangles(boxes: npt.NDArray[np.int64], size: int = 640) -> list[dict[str, Any]]:
     xywh = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-    masks: list[dict[str, Any]] = coco_mask.frPyObjects(xywh.tolist(), size, size)
+    masks: list[dict[str, Any]] = coco_mask.frPyObjects(xywh.astype(np.float64), size, size)
     return masks
 
 

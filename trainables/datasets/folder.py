@@ -159,8 +159,11 @@ class RawFolder:
         if named:
             places = ", ".join(str(file) for file in named[:4])
             return f"{inside} is not there, and {len(named)} pictures have that name: {places}"
-        near = difflib.get_close_matches(inside.name, list(self.by_name), n=1)
-        hint = f"; the nearest name is {self.by_name[near[0]][0]}" if near else ""
+        folded = {name.casefold(): name for name in self.by_name}
+        names = [folded.get(inside.name.casefold()), *self.by_stem.get(inside.stem, [])]
+        close = difflib.get_close_matches(inside.name, list(self.by_name), n=1)
+        near = next((str(name) for name in (*names, *close) if name), "")
+        hint = f"; the nearest is {near}" if near else ""
         return f"{inside} is not there{hint}"
 
     def _parse(self, file: PurePosixPath) -> Any:

@@ -100,9 +100,11 @@ def _open_locked(path: Path, how: int) -> int:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
         try:
             fcntl.flock(descriptor, how)
-        except OSError:
+        except BlockingIOError:
             os.close(descriptor)
             raise
+        except OSError:  # a file system without locks: better unlocked than not at all
+            return descriptor
         if _is_same_file(descriptor, path):
             return descriptor
         os.close(descriptor)  # its last owner deleted it while we waited

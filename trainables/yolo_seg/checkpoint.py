@@ -23,8 +23,8 @@ import torch
 
 from trainables.contract import EpochMetrics, InfeasibleParams
 from trainables.keeping import MODEL_FILE, finish_replacing, replace_folder
+from trainables.yolo_seg.framework import unwrap_model
 from trainables.yolo_seg.trainer import YoloSegRun
-from ultralytics.utils.torch_utils import unwrap_model
 
 FOLDER = "checkpoint"
 STATE_FILE = "state.pt"

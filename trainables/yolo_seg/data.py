@@ -11,21 +11,20 @@ import torch
 import yaml
 from torch.utils.data import DataLoader
 
-import trainables.yolo_seg.framework  # noqa: F401  before anything of Ultralytics
 from trainables.contract import InfeasibleParams
 from trainables.datasets.prepared import ImageRecord, PreparedDataset
 from trainables.datasets.views import yolo_view
 from trainables.metrics import GroundTruth, ground_truth
+from trainables.yolo_seg.framework import YOLODataset
 from trainables.yolo_seg.inference import make_frame
 from trainables.yolo_seg.masks import Frame
-from ultralytics.data.dataset import YOLODataset
 
 _LOOKED_AT = 16
 _KEPT_BYTES = 1 << 30
 """Up to this size a measured split stays in memory, ready for the network."""
 
 
-class LabelledImages(YOLODataset):
+class LabelledImages(YOLODataset):  # type: ignore[misc]  # untyped
     """Ultralytics' data set, whose label cache several trials may write at once."""
 
     def cache_labels(self, path: Path = Path("labels.cache")) -> dict[str, Any]:
@@ -37,7 +36,9 @@ class LabelledImages(YOLODataset):
         return scanned
 
 
-def describe_dataset(data: PreparedDataset, scratch: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+def describe_dataset(
+    data: PreparedDataset, scratch: Path
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The YOLO view of a data set, as Ultralytics' trainer wants it described.
 
     The view lies in the data set's folder, shared by all trials; where that cannot be written, in
@@ -75,11 +76,11 @@ class MeasuredSplit:
         wanted = [i for i, f in enumerate(dataset.im_files) if Path(f).stem in by_name]
         if len(wanted) != len(by_name):
             raise InfeasibleParams(
-                f"expected Ultralytics to read {len(by_name)} images to measure, got {len(wanted)}; "
-                "see the log for the images it cannot read"
+                f"expected Ultralytics to read {len(by_name)} images to measure, got "
+                f"{len(wanted)}; see the log for the images it cannot read"
             )
         groups = list(_batches(dataset, wanted, batch))
-        self._loader = DataLoader(
+        self._loader: DataLoader[Any] = DataLoader(
             dataset,
             batch_sampler=groups,
             collate_fn=dataset.collate_fn,

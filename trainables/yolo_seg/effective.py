@@ -11,15 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
-import trainables.yolo_seg.framework  # noqa: F401  before anything of Ultralytics
 from trainables.contract import IneffectiveParam
+from trainables.yolo_seg.framework import augment, unwrap_model
 from trainables.yolo_seg.inference import Detection
 from trainables.yolo_seg.params import OWN_KEYS, YoloSegParams
 from trainables.yolo_seg.trainer import YoloSegRun
-from ultralytics.data import augment
-from ultralytics.utils.torch_utils import unwrap_model
 
 Effective = Callable[[YoloSegRun, YoloSegParams], Any]
 
@@ -74,6 +70,10 @@ def _groups(run: YoloSegRun) -> list[dict[str, Any]]:
     return [group for group in run.optimizer.param_groups if group["params"]]
 
 
+def _optimizer(run: YoloSegRun, params: YoloSegParams) -> str:
+    return "auto" if params.optimizer == "auto" else type(run.optimizer).__name__
+
+
 def _lr0(run: YoloSegRun, params: YoloSegParams) -> float:
     return float(min(group["initial_lr"] for group in _groups(run)))
 
@@ -84,9 +84,11 @@ def _momentum(run: YoloSegRun, params: YoloSegParams) -> float:
 
 
 def _weight_decay(run: YoloSegRun, params: YoloSegParams) -> float:
-    decayed = [g["weight_decay"] for g in _groups(run) if g.get("param_group") in {"weight", "muon"}]
+    decayed = [
+        g["weight_decay"] for g in _groups(run) if g.get("param_group") in {"weight", "muon"}
+    ]
     whole_steps = max(round(params.nbs / run.batch_size), 1)
-    return float(max(decayed)) * params.nbs / (run.batch_size * whole_steps)
+    return float(max(decayed) * params.nbs / (run.batch_size * whole_steps))
 
 
 def _nbs(run: YoloSegRun, params: YoloSegParams) -> int:
@@ -184,7 +186,7 @@ _READ: Mapping[str, Effective] = {
     "imgsz": _imgsz,
     "batch": _batch,
     "nbs": _nbs,
-    "optimizer": lambda run, _: type(run.optimizer).__name__,
+    "optimizer": _optimizer,
     "lr0": _lr0,
     "lrf": _lrf,
     "cos_lr": _cos_lr,

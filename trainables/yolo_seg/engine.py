@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import ValidationError
 
-import trainables.yolo_seg.framework  # noqa: F401  before anything of Ultralytics
 from trainables.contract import Device, Engine, ExportForm, InfeasibleParams, Trial
 from trainables.yolo_seg.export import export_model
 from trainables.yolo_seg.params import INFO, YoloSegParams

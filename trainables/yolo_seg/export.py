@@ -9,12 +9,11 @@ from typing import Any
 import torch
 import yaml
 
-import trainables.yolo_seg.framework  # noqa: F401  before anything of Ultralytics
 from trainables.contract import ExportForm, InfeasibleParams
 from trainables.yolo_seg.checkpoint import SavedModel, read_model
+from trainables.yolo_seg.framework import VERSION, YOLO
 from trainables.yolo_seg.params import native_config
 from trainables.yolo_seg.predictor import build_network
-from ultralytics import YOLO, __version__
 
 NATIVE_MODEL, NATIVE_CONFIG, ONNX_MODEL = "best.pt", "best.yaml", "best.onnx"
 
@@ -39,7 +38,9 @@ def export_model(model: Path, to: Path, form: ExportForm) -> Path:
 
 def _export_native(saved: SavedModel, to: Path) -> Path:
     config = native_config(saved.params)
-    _replace(to / NATIVE_CONFIG, lambda path: path.write_text(yaml.safe_dump(config, sort_keys=False)))
+    _replace(
+        to / NATIVE_CONFIG, lambda path: path.write_text(yaml.safe_dump(config, sort_keys=False))
+    )
     return _replace(to / NATIVE_MODEL, lambda path: _write_native(saved, config, path))
 
 
@@ -51,7 +52,7 @@ def _write_native(saved: SavedModel, config: dict[str, Any], path: Path) -> None
         "epoch": -1,
         "model": net,
         "train_args": config,
-        "version": __version__,
+        "version": VERSION,
         "license": "AGPL-3.0 (https://ultralytics.com/license)",
     }
     torch.save(content, path)

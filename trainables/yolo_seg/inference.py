@@ -13,14 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-import trainables.yolo_seg.framework  # noqa: F401  before anything of Ultralytics
 from trainables.contract import Instances
+from trainables.yolo_seg.framework import augment, non_max_suppression
 from trainables.yolo_seg.masks import Frame, encode_masks
-from ultralytics.data.augment import LetterBox
-from ultralytics.utils.nms import non_max_suppression
 
 LOWEST_CONFIDENCE = 0.001
-"""Instances below it are not reported; AP needs all above (Ultralytics validates from here, too)."""
+"""Instances below it are not reported. AP needs all above; Ultralytics validates from here, too."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def letterbox(
     size = min(math.ceil(width * scale), imgsz), min(math.ceil(height * scale), imgsz)
     resized = image if scale == 1 else cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
     shape = input_shape(height, width, imgsz, stride)
-    box = LetterBox(new_shape=shape, scaleup=False)
+    box = augment.LetterBox(new_shape=shape, scaleup=False)
     padding = box.get_params({"img": resized})
     gains = (resized.shape[0] / height, resized.shape[1] / width)
     frame = make_frame((height, width), (gains, (padding["left"], padding["top"])), shape)

@@ -2,23 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-import trainables.yolo_seg.framework  # noqa: F401  before anything of Ultralytics
 from trainables.contract import Device, Instances, Predictor
 from trainables.yolo_seg.checkpoint import SavedModel, read_model
+from trainables.yolo_seg.framework import SegmentationModel
 from trainables.yolo_seg.inference import Detection, find_instances, letterbox
 from trainables.yolo_seg.masks import Frame
-from ultralytics.nn.tasks import SegmentationModel
 
 _BATCH = 8
 
 
-def build_network(saved: SavedModel) -> SegmentationModel:
+def build_network(saved: SavedModel) -> Any:
     """The network of a saved model, in evaluation mode on the CPU."""
     state = torch.get_rng_state()  # building draws weights that are overwritten at once
     net = SegmentationModel(dict(saved.architecture), nc=len(saved.classes), verbose=False)

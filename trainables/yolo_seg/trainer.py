@@ -18,15 +18,17 @@ from typing import Any
 import numpy as np
 import torch
 
-import trainables.yolo_seg.framework  # noqa: F401  before anything of Ultralytics
-import ultralytics.engine.trainer as ultralytics_trainer
 from trainables.contract import Device, Diverged, InfeasibleParams, Trial
 from trainables.yolo_seg.data import LabelledImages
+from trainables.yolo_seg.framework import (
+    SegmentationTrainer,
+    autocast,
+    trainer_module,
+    unset_deterministic,
+    unwrap_model,
+    yaml_model_load,
+)
 from trainables.yolo_seg.params import YoloSegParams, native_config
-from ultralytics.engine.trainer import BaseTrainer
-from ultralytics.models.yolo.segment import SegmentationTrainer
-from ultralytics.nn.tasks import yaml_model_load
-from ultralytics.utils.torch_utils import autocast, unset_deterministic, unwrap_model
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +74,7 @@ def loader_workers(wanted: int | None, device: Device) -> int:
     return min(max(1, device.cpus - 1), _MOST_WORKERS) if wanted is None else wanted
 
 
-class YoloSegRun(SegmentationTrainer):
+class YoloSegRun(SegmentationTrainer):  # type: ignore[misc]  # untyped
     """One training, to be driven by `train_epoch`.
 
     The name must not contain "Trainer": Ultralytics then attaches its own trackers.
@@ -80,6 +82,7 @@ class YoloSegRun(SegmentationTrainer):
     Attributes:
         warm_up: Set by `build`.
         built_from: File that the model's weights or, untrained, its architecture are from.
+        accumulate: Batches whose gradients are summed for a step, at present.
         last_opt_step: Number of the batch after which the optimizer last made a step.
         steady_epoch_s: Time of the last epoch as it would be without its first batch's delay.
         mosaic_until: Epochs before mosaic, mixup, cutmix and copy_paste are left out.
@@ -87,6 +90,7 @@ class YoloSegRun(SegmentationTrainer):
 
     warm_up: WarmUp
     built_from: str
+    accumulate: int
     last_opt_step: int
     mosaic_until: int
     steady_epoch_s: float
@@ -124,15 +128,15 @@ class YoloSegRun(SegmentationTrainer):
             self.args.warmup_momentum,
             self.args.warmup_bias_lr,
         )
-        self._full_accumulation = self.accumulate
+        self._full_accumulation = int(self.accumulate)
         self.optimizer.zero_grad()
 
     def get_model(
         self,
         cfg: str | dict[str, Any] | None = None,
-        weights: torch.nn.Module | None = None,
+        weights: Any = None,
         verbose: bool = False,
-    ) -> torch.nn.Module:
+    ) -> Any:
         """The network, and where it is from.
 
         Raises:
@@ -144,7 +148,7 @@ class YoloSegRun(SegmentationTrainer):
             raise InfeasibleParams(
                 f"model: expected a -seg model, got {self.args.model} with the head {head}"
             )
-        model: torch.nn.Module = super().get_model(cfg, weights, verbose=False)
+        model: Any = super().get_model(cfg, weights, verbose=False)
         self.built_from = weights.pt_path if weights is not None else model.yaml["yaml_file"]
         return model
 
@@ -169,7 +173,7 @@ class YoloSegRun(SegmentationTrainer):
 
     def _build_train_pipeline(self) -> None:
         """Build loaders and optimizer, and leave `max_det` as it was set."""
-        BaseTrainer._build_train_pipeline(self)
+        trainer_module.BaseTrainer._build_train_pipeline(self)
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Train one epoch.
@@ -286,12 +290,12 @@ def finite(losses: dict[str, float], epoch: int) -> dict[str, float]:
 @contextlib.contextmanager
 def _amp_without_download() -> Iterator[None]:
     """Trust mixed precision on a GPU, where Ultralytics would fetch a model to try it."""
-    original = ultralytics_trainer.check_amp
-    ultralytics_trainer.check_amp = _amp_works
+    original = trainer_module.check_amp
+    trainer_module.check_amp = _amp_works
     try:
         yield
     finally:
-        ultralytics_trainer.check_amp = original
+        trainer_module.check_amp = original
 
 
 def _amp_works(model: torch.nn.Module) -> bool:

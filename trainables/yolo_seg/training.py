@@ -14,11 +14,11 @@ from trainables.yolo_seg.artifacts import keep_artifacts
 from trainables.yolo_seg.checkpoint import SavedModel, read_history, restore, save_checkpoint
 from trainables.yolo_seg.data import MeasuredSplit, describe_dataset, is_grey, untouched_random
 from trainables.yolo_seg.effective import check_effective
+from trainables.yolo_seg.framework import unwrap_model
 from trainables.yolo_seg.inference import Detection
 from trainables.yolo_seg.params import YoloSegParams, model_problem, sampled_problem
 from trainables.yolo_seg.trainer import YoloSegRun, finite, loader_workers, overrides
 from trainables.yolo_seg.validation import Measured, measure
-from ultralytics.utils.torch_utils import unwrap_model
 
 log = logging.getLogger(__name__)
 
@@ -111,9 +111,7 @@ class _Session:
         net, classes = self.run.ema.ema, self.trial.data.classes
         return measure(net, self.validation, classes, self.detection)
 
-    def _train_metrics(
-        self, epoch: int, trained_s: float, validated: Measured
-    ) -> dict[str, float]:
+    def _train_metrics(self, epoch: int, trained_s: float, validated: Measured) -> dict[str, float]:
         """Metrics of the training subset, and how far they are ahead; {} where not due."""
         every = self.trial.train_metrics.every
         if not every or (epoch + 1) % every:

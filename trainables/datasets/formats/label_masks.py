@@ -22,7 +22,7 @@ from trainables.datasets.folder import LeavesFolderError, RawFolder, split_of
 from trainables.datasets.images import UnreadableImageError, read_labels
 from trainables.datasets.reading import Kind, Outline, RawImage, Reading, Source
 
-NAME = "label-masks"
+NAME = "masks"
 TITLE = "instance-label pictures"
 BINARY_NAME = "binary-masks"
 BINARY_TITLE = "binary masks, each connected region an object"

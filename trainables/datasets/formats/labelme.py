@@ -41,12 +41,20 @@ def read(reading: Reading) -> None:
     """Read every LabelMe file."""
     for file in annotation_files(reading.folder):
         document, source = reading.folder.document(file), Source(file)
-        image = reading.image(str(document.get("imagePath") or f"{file.stem}.png"), source)
+        image = reading.image(_picture(reading.folder, file, document), source)
         if image is None or not reading.claim(image, source):
             continue
         image.split = split_of(image.file) or split_of(file)
         if reading.fits(image, (document.get("imageWidth"), document.get("imageHeight")), source):
             _read_shapes(reading, image, source.of(image), document["shapes"])
+
+
+def _picture(folder: RawFolder, file: PurePosixPath, document: Mapping[str, Any]) -> str:
+    """The picture's path as the file gives it, else the picture of the same name."""
+    if document.get("imagePath"):
+        return str(document["imagePath"])
+    same = folder.matching(file.stem, file.parent)
+    return str(folder.root / same) if same else f"{file.stem}.png"
 
 
 def _is_labelme(document: Any) -> bool:

@@ -27,7 +27,7 @@ from trainables.datasets.folder import (
 from trainables.datasets.prepared import Split
 from trainables.datasets.reading import Kind, Outline, RawImage, Reading, Source
 
-NAME = "yolo-seg"
+NAME = "yolo"
 TITLE = "YOLO segmentation text"
 
 _NO_LABELS: Final = frozenset({"classes.txt", "readme.txt", "license.txt", "requirements.txt"})

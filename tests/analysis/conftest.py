@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+
+from tests.analysis.rehearsed_study import rehearse
+from tune.store import StudyDir
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> StudyDir:
+    """A finished study: 14 trials of 12 epochs with ASHA."""
+    return rehearse(
+        tmp_path_factory.mktemp("finished"),
+        budget={"trials": 14, "epochs": 12},
+        search="random",
+        scheduler={"kind": "asha", "grace_period": 3},
+    )
+
+
+@pytest.fixture(scope="session")
+def minimised(tmp_path_factory: pytest.TempPathFactory) -> StudyDir:
+    """A finished study whose objective is a loss."""
+    return rehearse(
+        tmp_path_factory.mktemp("minimised"),
+        minimise="val/loss",
+        budget={"trials": 6, "epochs": 8},
+        search="random",
+        scheduler={"kind": "asha", "grace_period": 2},
+    )
+
+
+@pytest.fixture(scope="session")
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> StudyDir:
+    """A study in which trials crash, diverge and stay flat."""
+    return rehearse(
+        tmp_path_factory.mktemp("troubled"),
+        budget={"trials": 4, "epochs": 8},
+        search="grid",
+        search_space={"behaviour": {"choice": ["crash", "learns", "nan", "flat"]}},
+        scheduler={"kind": "none"},
+    )
+
+
+@pytest.fixture(scope="session")
+def all_failed(tmp_path_factory: pytest.TempPathFactory) -> StudyDir:
+    """A study of which every trial fails."""
+    return rehearse(
+        tmp_path_factory.mktemp("all_failed"),
+        budget={"trials": 2, "epochs": 8},
+        search="random",
+        fixed={"behaviour": "nan"},
+        scheduler={"kind": "none"},
+    )
+
+
+@pytest.fixture(scope="session")
+def not_begun(tmp_path_factory: pytest.TempPathFactory) -> StudyDir:
+    """A study directory without a single trial."""
+    return rehearse(tmp_path_factory.mktemp("not_begun"), run=False)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real data sets, beside the repository."""
+    folder = Path(__file__).parents[2] / ".." / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"the real data sets are not at {folder}")
+    return folder

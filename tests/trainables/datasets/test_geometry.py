@@ -1,0 +1,100 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from pycocotools import mask as coco_mask
+
+from trainables.datasets import geometry
+
+masks = hnp.arrays(
+    np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=30), elements=st.integers(0, 1)
+)
+labels = hnp.arrays(
+    np.uint16,
+    hnp.array_shapes(min_dims=2, max_dims=2, max_side=20),
+    elements=st.sampled_from([0, 1, 2, 300]),
+)
+
+
+def test_an_outline_from_corner_to_corner_covers_exactly_its_pixels() -> None:
+    rle = geometry.encode_polygons([geometry.polygon([0, 0, 4, 0, 4, 3, 0, 3])], [], 10, 8)
+    mask = coco_mask.decode(rle)
+    assert mask[:3, :4].all()
+    assert mask.sum() == geometry.area(rle) == 12
+    assert geometry.box(rle) == (0, 0, 4, 3)
+
+
+def test_holes_are_cut_out_and_parts_united() -> None:
+    parts = [geometry.rectangle(0, 0, 10, 10), geometry.rectangle(20, 0, 24, 4)]
+    rle = geometry.encode_polygons(parts, [geometry.rectangle(2, 2, 5, 5)], 40, 20)
+    assert geometry.area(rle) == 100 - 9 + 16
+
+
+def test_what_lies_outside_is_cut_off() -> None:
+    rle = geometry.encode_polygons([geometry.rectangle(-10, -5, 20, 120)], [], 100, 100)
+    assert geometry.area(rle) == 2000
+    assert geometry.overshoot([geometry.rectangle(-10, -5, 20, 120)], 100, 100) == 20
+    assert not geometry.touches([geometry.rectangle(100, 0, 120, 9)], 100, 100)
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 90, 137])
+@pytest.mark.parametrize("radii", [(30, 10), (8, 8), (3, 2)])
+def test_an_ellipse_has_its_area_and_turns_from_x_to_y(
+    radii: tuple[float, float], degrees: float
+) -> None:
+    outline = geometry.ellipse((50, 40), radii, degrees)
+    x, y = (outline - [50, 40]).T
+    shoelace = abs(float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum())) / 2
+    assert shoelace == pytest.approx(math.pi * radii[0] * radii[1])
+    farthest = np.argmax(x**2 + y**2)
+    if radii[0] != radii[1]:
+        turned = math.degrees(math.atan2(y[farthest], x[farthest])) % 180
+        assert turned == pytest.approx(degrees, abs=1)
+
+
+@given(labels)
+def test_label_pictures_are_encoded_object_by_object(picture: np.ndarray) -> None:
+    encoded = geometry.encode_labels(picture)
+    assert set(encoded) == set(np.unique(picture)) - {0}
+    for number, rle in encoded.items():
+        assert np.array_equal(coco_mask.decode(rle) == 1, picture == number)
+
+
+@given(masks)
+def test_a_crop_is_the_mask_inside_its_box(mask: np.ndarray) -> None:
+    rle = geometry.encode_mask(mask)
+    part, (x, y) = geometry.crop(rle)
+    rebuilt = np.zeros_like(mask)
+    rebuilt[y : y + part.shape[0], x : x + part.shape[1]] = part
+    assert np.array_equal(rebuilt, mask)
+
+
+@given(masks)
+def test_every_form_of_an_encoding_is_understood(mask: np.ndarray) -> None:
+    rle = geometry.encode_mask(mask)
+    flat = mask.ravel(order="F")
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    counts = np.diff([0, *edges, flat.size]).tolist()
+    listed = counts if flat[0] == 0 else [0, *counts]
+    for form in (rle["counts"], rle["counts"].decode(), listed):
+        assert geometry.compress({"size": list(mask.shape), "counts": form}) == rle
+
+
+@pytest.mark.parametrize("counts", [[5, 5], [-1, 13], "04", "zz", "hello", b"\xff", ""])
+def test_an_encoding_that_does_not_fill_the_picture_is_refused(
+    counts: list[int] | str | bytes,
+) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        geometry.compress({"size": [3, 4], "counts": counts})
+
+
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [([1, 2, 3], "pairs"), ([[1, 2, 3]], "pairs"), ([[1, float("inf")]], "finite")],
+)
+def test_points_that_are_none_are_refused(points: list[object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        geometry.polygon(points)

@@ -1,0 +1,166 @@
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tifffile
+from PIL import Image
+
+from trainables.datasets.images import UnreadableImageError, probe, read_labels, read_picture
+
+GREY = np.random.default_rng(0).integers(0, 256, (30, 40), dtype=np.uint8)
+RGB = np.random.default_rng(1).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+DEEP = (np.random.default_rng(2).integers(0, 4000, (30, 40)) + 200).astype(np.uint16)
+
+
+def _save(path: Path, pixels: npt.NDArray[Any], **options: Any) -> Path:
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def test_8_bit_png_is_kept_as_it_is(tmp_path: Path) -> None:
+    for pixels in (GREY, RGB):
+        picture = read_picture(_save(tmp_path / "a.png", pixels))
+        assert np.array_equal(picture.pixels, pixels)
+        assert picture.verbatim
+        assert picture.changes == ()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bits_are_scaled_between_the_percentiles(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    deep = DEEP.copy()
+    deep[0, 0] = 65535  # one hot pixel must not darken the picture
+    assert cv2.imwrite(str(path), deep)
+    picture = read_picture(path)
+    low, high = np.percentile(deep, [0.1, 99.9])
+    expected = np.clip((deep - low) / (high - low) * 255, 0, 255)
+    assert picture.pixels.dtype == np.uint8
+    assert np.abs(picture.pixels - expected).max() < 2
+    assert picture.changes == ("uint16 scaled to 8 bits",)
+    assert not picture.verbatim
+
+
+def test_16_bit_colours_share_one_scale_and_keep_their_order(tmp_path: Path) -> None:
+    deep = np.stack([DEEP, DEEP // 2, DEEP // 4], axis=2)
+    cv2.imwrite(str(tmp_path / "a.png"), deep[:, :, ::-1])
+    tifffile.imwrite(tmp_path / "a.tif", deep, photometric="rgb")
+    png, tif = (read_picture(tmp_path / f"a{s}").pixels for s in (".png", ".tif"))
+    assert np.array_equal(png, tif)
+    assert png[..., 0].mean() > png[..., 1].mean() > png[..., 2].mean()
+
+
+def test_float_pictures_are_scaled_and_nan_does_no_harm(tmp_path: Path) -> None:
+    pixels = np.linspace(-1, 1, 1200, dtype=np.float32).reshape(30, 40)
+    pixels[0, 0] = np.nan
+    tifffile.imwrite(tmp_path / "a.tif", pixels)
+    got = read_picture(tmp_path / "a.tif").pixels
+    assert (got[0, 0], got[0, 1], got[-1, -1]) == (0, 0, 255)
+
+
+def test_a_picture_without_contrast_becomes_black(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.full((30, 40), 700, np.uint16))
+    assert not read_picture(tmp_path / "a.tif").pixels.any()
+
+
+def test_transparency_is_blended_over_black(tmp_path: Path) -> None:
+    alpha = np.full((30, 40), 255, np.uint8)
+    alpha[:, :20] = 0
+    alpha[:, 20:30] = 128
+    picture = read_picture(_save(tmp_path / "a.png", np.dstack([RGB, alpha])))
+    assert picture.pixels.shape == (30, 40, 3)
+    assert not picture.pixels[:, :20].any()
+    assert np.array_equal(picture.pixels[:, 30:], RGB[:, 30:])
+    assert np.abs(picture.pixels[:, 20:30] - RGB[:, 20:30] * (128 / 255)).max() <= 1
+    assert picture.changes == ("transparency blended over black",)
+
+
+def test_opaque_transparency_changes_no_pixel(tmp_path: Path) -> None:
+    opaque = np.dstack([RGB, np.full((30, 40), 255, np.uint8)])
+    assert np.array_equal(read_picture(_save(tmp_path / "a.png", opaque)).pixels, RGB)
+
+
+def test_every_page_of_a_tiff_is_a_picture_but_its_preview(tmp_path: Path) -> None:
+    pages = [GREY, GREY[::-1], GREY[:15, :20], GREY[:, ::-1]]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for page in pages:
+            file.write(page, photometric="minisblack", contiguous=False)
+    header = probe(tmp_path / "a.tif")
+    assert (header.width, header.height, header.pages) == (40, 30, (0, 1, 3))
+    for page in header.pages:
+        assert np.array_equal(read_picture(tmp_path / "a.tif", page).pixels, pages[page])
+
+
+def test_other_kinds_of_pictures_are_read(tmp_path: Path) -> None:
+    bits = GREY > 128
+    palette = Image.fromarray(RGB).quantize(16)
+    palette.save(tmp_path / "palette.png")
+    _save(tmp_path / "bits.png", bits)
+    _save(tmp_path / "a.bmp", RGB)
+    tifffile.imwrite(tmp_path / "white_is_0.tif", GREY, photometric="miniswhite")
+    tifffile.imwrite(tmp_path / "lzw.tif", GREY, compression="lzw")
+    assert np.array_equal(read_picture(tmp_path / "bits.png").pixels, bits * np.uint8(255))
+    assert np.array_equal(read_picture(tmp_path / "a.bmp").pixels, RGB)
+    assert np.array_equal(read_picture(tmp_path / "white_is_0.tif").pixels, 255 - GREY)
+    assert np.array_equal(read_picture(tmp_path / "lzw.tif").pixels, GREY)
+    colors = np.asarray(palette.convert("RGB"))
+    assert np.array_equal(read_picture(tmp_path / "palette.png").pixels, colors)
+
+
+def test_orientation_of_a_camera_is_applied(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    ramp = np.tile(np.arange(0, 240, 6, dtype=np.uint8), (30, 1))
+    path = _save(tmp_path / "a.jpg", ramp, exif=exif, quality=95)
+    header = probe(path)
+    picture = read_picture(path)
+    assert (header.width, header.height) == (30, 40)
+    assert picture.pixels.shape == (40, 30)
+    assert picture.pixels[0].mean() < picture.pixels[-1].mean()
+    assert picture.changes
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_file_that_ends_early_is_found_without_decoding(suffix: str, tmp_path: Path) -> None:
+    path = _save(tmp_path / f"a{suffix}", GREY)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UnreadableImageError):
+        probe(path)
+
+
+def test_a_tiff_that_ends_early_is_found_when_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, GREY)
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(UnreadableImageError):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n"])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_what_is_no_picture_is_said_to_be_none(content: bytes, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableImageError) as error:
+        probe(path)
+    assert str(tmp_path) not in str(error.value)
+
+
+def test_label_pictures_keep_their_numbers(tmp_path: Path) -> None:
+    numbers = np.arange(1200, dtype=np.uint16).reshape(30, 40) * 50
+    cv2.imwrite(str(tmp_path / "a.png"), numbers)
+    tifffile.imwrite(tmp_path / "a.tif", numbers.astype(np.int32))
+    tifffile.imwrite(tmp_path / "float.tif", numbers.astype(np.float32))
+    palette = Image.fromarray((numbers % 7).astype(np.uint8), mode="P")
+    palette.putpalette([9, 9, 9] * 256)
+    palette.save(tmp_path / "palette.png")
+    for name in ("a.png", "a.tif", "float.tif"):
+        assert np.array_equal(read_labels(tmp_path / name), numbers)
+    assert np.array_equal(read_labels(tmp_path / "palette.png"), numbers % 7)
+
+
+def test_a_coloured_label_picture_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableImageError, match="expected one channel of numbers, got 3"):
+        read_labels(_save(tmp_path / "a.png", RGB))
