@@ -279,6 +279,9 @@ def _slice_axis(summary: Summary, key: str) -> dict[str, Any]:
     values = [t.params[key] for t in summary.trials if key in t.params]
     if kind == "category":
         return {"type": kind, "range": [-0.5, len(set(values)) - 0.5]}
+    distinct = sorted(set(values))
+    if len(distinct) <= _FEW_VALUES and all(isinstance(value, int) for value in distinct):
+        return {"type": kind, "tickvals": distinct, "ticktext": [str(v) for v in distinct]}
     wide = kind == "log" and max(values) > 30 * min(values)
     return {"type": kind, "exponentformat": "e", "nticks": 6, "dtick": 1 if wide else None}
 

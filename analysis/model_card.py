@@ -10,7 +10,7 @@ from trainables.datasets.prepared import PreparedDataset
 from trainables.registry import engine_info
 
 if TYPE_CHECKING:
-    from analysis.best_config import BestConfig
+    from analysis.configuration import BestConfig
 
 METRIC_ROWS: Final = ("F1", "precision", "recall", "map50", "map50_95", "confidence")
 GROUPS: Final = {"seg_metrics": "masks", "box_metrics": "boxes"}

@@ -106,7 +106,7 @@ def metric(value: float | None) -> str:
 def duration(seconds: float) -> str:
     """A time as one reads it.
 
-    >>> duration(42), duration(4000), duration(200000)
+    >>> duration(42), duration(4000), duration(203000)
     ('42 s', '1 h 07 min', '2 d 8 h')
     """
     minutes = round(seconds / 60)

@@ -15,9 +15,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from analysis.best_config import (
+from analysis.best_config import write_forms
+from analysis.configuration import (
     BEST_FOLDER,
     BestConfig,
     Reached,
@@ -26,11 +27,11 @@ from analysis.best_config import (
     confidences_in,
     load_best,
     own_version,
-    write_forms,
 )
 from analysis.errors import RetrainError
 from analysis.evaluate import evaluate_split
 from analysis.local_trial import WORK, LocalTrial, Progress, StopFlag, stopping_on_signals
+from analysis.retrain_result import RetrainResult
 from trainables.contract import (
     Device,
     Engine,
@@ -47,77 +48,6 @@ from tune.machine import this_machine
 
 IDENTITY: Final = "retrain.json"
 RESULT: Final = "result.json"
-
-
-@dataclass(frozen=True)
-class RetrainResult:
-    """What came out of a retraining.
-
-    Attributes:
-        directory: `out`, absolute.
-        metric: The objective.
-        mode: Its direction.
-        tuned: Its value in the study, at the trial's best epoch.
-        tuned_epochs: Length of a full training in the study.
-        comparable: Whether both values are of the same data.
-        value: At the best epoch of this training; None while it is interrupted.
-        epoch: The best epoch, 1-based; 0 while interrupted.
-        epochs_done: Epochs trained.
-        epochs: Length of this training.
-        validation: Every metric of the best epoch.
-        test: Metrics of the test part at the validation part's confidences, or None.
-        test_note: Why there are none, or on how many pictures they were taken.
-        seconds: Of this process's training.
-    """
-
-    directory: Path
-    metric: str
-    mode: Literal["max", "min"]
-    tuned: float
-    tuned_epochs: int
-    comparable: bool
-    value: float | None
-    epoch: int
-    epochs_done: int
-    epochs: int
-    validation: Mapping[str, float]
-    test: Mapping[str, float] | None
-    test_note: str
-    seconds: float
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether the training has epochs left; the same command goes on with them."""
-        return self.value is None
-
-    @property
-    def model(self) -> Path:
-        """Weights of the best epoch."""
-        return self.directory / BEST_FOLDER / MODEL_FILE
-
-    def lines(self) -> list[str]:
-        """What to tell the user."""
-        if self.value is None:
-            return [
-                f"interrupted after epoch {self.epochs_done} of {self.epochs}; the same command "
-                "goes on from there"
-            ]
-        difference = self.value - self.tuned
-        against = f", {difference:+.4f}" if self.comparable else ", on other data: not comparable"
-        return [
-            f"tuned      {self.metric} {self.tuned:.4f} (validation, study)",
-            f"retrained  {self.metric} {self.value:.4f} (validation, epoch {self.epoch} of "
-            f"{self.epochs}{against})",
-            *self._test_lines(),
-            f"model      {self.model}",
-        ]
-
-    def _test_lines(self) -> list[str]:
-        if self.test is None:
-            return [f"test part  not measured: {self.test_note}"]
-        names = [name for name in ("seg_metrics/F1", "box_metrics/F1") if name in self.test]
-        values = ", ".join(f"{name} {self.test[name]:.4f}" for name in names)
-        return [f"test part  {values} ({self.test_note})"]
 
 
 @dataclass(frozen=True)
@@ -196,7 +126,7 @@ def retrain(  # noqa: PLR0913  the command's options
     trial = _train(job, engine, place, progress or _silent)
     seconds = time.monotonic() - started
     if trial.keeper.best is None or trial.epochs_done < job.config.epochs:
-        return _Outcome(job, trial, seconds).interrupted()
+        return _result(job, trial, seconds)
     return _finish(job, trial, trial.keeper.best, engine, seconds)
 
 
@@ -313,44 +243,32 @@ def _train(job: _Job, engine: Engine, device: Device, progress: Progress) -> Loc
     return trial
 
 
-@dataclass(frozen=True)
-class _Outcome:
-    """Makes the result of a training."""
-
-    job: _Job
-    trial: LocalTrial
-    seconds: float
-
-    def interrupted(self) -> RetrainResult:
-        """With epochs left."""
-        return self._result(None, None, "the training was interrupted")
-
-    def finished(
-        self, kept: KeptEpoch, test: Mapping[str, float] | None, note: str
-    ) -> RetrainResult:
-        """With the model of the best epoch."""
-        return self._result(kept, test, note)
-
-    def _result(
-        self, kept: KeptEpoch | None, test: Mapping[str, float] | None, note: str
-    ) -> RetrainResult:
-        tuned = self.job.tuned
-        return RetrainResult(
-            directory=self.job.out,
-            metric=tuned.objective.metric,
-            mode=tuned.objective.mode,
-            tuned=tuned.objective.value,
-            tuned_epochs=tuned.epochs,
-            comparable=self.job.data.fingerprint == tuned.data.fingerprint,
-            value=kept.value if kept else None,
-            epoch=kept.epoch if kept else 0,
-            epochs_done=self.trial.epochs_done,
-            epochs=self.trial.epochs,
-            validation=dict(kept.values) if kept else {},
-            test=test,
-            test_note=note,
-            seconds=self.seconds,
-        )
+def _result(
+    job: _Job,
+    trial: LocalTrial,
+    seconds: float,
+    kept: KeptEpoch | None = None,
+    test: Mapping[str, float] | None = None,
+    note: str = "the training was interrupted",
+) -> RetrainResult:
+    """Of a training that has epochs left, or with the model it kept."""
+    tuned = job.tuned
+    return RetrainResult(
+        directory=job.out,
+        metric=tuned.objective.metric,
+        mode=tuned.objective.mode,
+        tuned=tuned.objective.value,
+        tuned_epochs=tuned.epochs,
+        comparable=job.data.fingerprint == tuned.data.fingerprint,
+        value=kept.value if kept else None,
+        epoch=kept.epoch if kept else 0,
+        epochs_done=trial.epochs_done,
+        epochs=trial.epochs,
+        validation=dict(kept.values) if kept else {},
+        test=test,
+        test_note=note,
+        seconds=seconds,
+    )
 
 
 def _finish(
@@ -365,7 +283,7 @@ def _finish(
     shutil.copyfile(model, new / MODEL_FILE)
     write_forms(_retrained(job, kept), new, job.data, test)
     replace_folder(new, job.out / BEST_FOLDER)
-    result = _Outcome(job, trial, seconds).finished(kept, test, note)
+    result = _result(job, trial, seconds, kept, test, note)
     write_json(job.out / RESULT, {**asdict(result), "directory": str(result.directory)})
     shutil.rmtree(job.out / WORK, ignore_errors=True)
     return result

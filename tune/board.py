@@ -123,6 +123,11 @@ class Board:
         self.eta.ended(number, now)
         self._estimate = None
 
+    def interrupt(self) -> None:
+        """The run of the study ends; trials that have not ended wait for the next one."""
+        for view in self.running:
+            view.state = "waiting"
+
     # --- what there is to say
 
     @property
@@ -172,10 +177,12 @@ class Board:
         if len(self.trials) <= rows:
             return [Section("", sorted(self.trials.values(), key=lambda view: view.number))]
         running = self.running
-        best = [view for view in self.ranked if view.state != "running"][:BEST_SHOWN]
-        recent = [view for view in reversed(self.ended) if view not in best][:ENDED_SHOWN]
-        room = max(1, rows - len(best) - len(recent) - SECTION_ROWS)
-        shown = running[: room if len(running) > room + 1 else room + 1]
+        room = rows - SECTION_ROWS
+        others = max(2, min(BEST_SHOWN + ENDED_SHOWN, room - len(running)))
+        ranked = [view for view in self.ranked if view.state != "running"]
+        best = ranked[: min(BEST_SHOWN, -(-others // 2))]
+        recent = [view for view in reversed(self.ended) if view not in best][: others - len(best)]
+        shown = running[: max(1, room - len(best) - len(recent))]
         return [
             Section("running", shown, len(running) - len(shown)),
             Section("best of those that do not run", best),
@@ -204,34 +211,34 @@ def _outcome(record: "TrialRecord") -> Outcome:
 # --- words
 
 
-def ending(outcome: Outcome, mode: str, *, epoch: bool = True) -> str:
+def ending(outcome: Outcome, mode: str, *, brief: bool = False) -> str:
     """Why a trial ended.
 
     Args:
         outcome: How it ended.
         mode: The objective's direction.
-        epoch: Whether to say after which epoch.
+        brief: For a table, where the epoch stands beside it.
 
     >>> ending(Outcome("pruned", "asha", 25, 0.407, 0.312, 25), "max")
     'stopped by ASHA at epoch 25: 0.312 < cut-off 0.407'
-    >>> ending(Outcome("complete", "epochs", epoch=250), "max")
-    'trained to its end at epoch 250'
+    >>> ending(Outcome("pruned", "asha", 25, 0.407, 0.312, 25), "max", brief=True)
+    'stopped by ASHA: 0.312 < 0.407'
     """
     known = outcome.stop_reason in Rule.__members__.values()
     words = _WORDS[Rule(outcome.stop_reason)] if known else outcome.stop_reason or outcome.state
-    at = f" at epoch {outcome.epoch}" if epoch else ""
-    because = _because(outcome, mode)
+    at = "" if brief else f" at epoch {outcome.epoch}"
+    because = _because(outcome, mode, "" if brief else "cut-off ")
     return f"{words}{at}: {because}" if because else f"{words}{at}"
 
 
-def _because(outcome: Outcome, mode: str) -> str:
+def _because(outcome: Outcome, mode: str, name: str) -> str:
     if outcome.stop_reason == Rule.ERROR:
         return (outcome.message.strip().splitlines() or [""])[0]
     if outcome.value is None or outcome.cutoff is None:
         return ""
     if outcome.stop_reason == Rule.ASHA:
         worse = "<" if mode == "max" else ">"
-        return f"{number(outcome.value)} {worse} cut-off {number(outcome.cutoff)}"
+        return f"{number(outcome.value)} {worse} {name}{number(outcome.cutoff)}"
     if outcome.stop_reason == Rule.COLLAPSED:
         return f"never above {number(outcome.cutoff)}"
     return ""

@@ -27,7 +27,7 @@ search_space:
   flipud: {{fixed: 0.5}}
 warm_start:
   points:
-    - {{lr0: 0.003, lrf: 0.05, momentum: 0.9, batch: 8, nbs: 8, box: 7.5, mosaic: 0.5}}
+    - {{lr0: 0.003, lrf: 0.05, momentum: 0.9, batch: 4, nbs: 4, box: 7.5, mosaic: 0.3}}
 scheduler: {{kind: asha, grace_period: {grace}, reduction_factor: 2}}
 resources: {{concurrent: 2}}
 tracking: {{wandb: {{project: segtune-demo, mode: offline}}}}

@@ -203,7 +203,8 @@ def _run_on_ray(plan: StudyPlan, bridge: "_Bridge") -> None:
     started = not ray.is_initialized()
     try:
         if started:
-            _start_ray(plan.study.resources.concurrent * shares.cpus)
+            with _ray_into_log():
+                _start_ray(plan.study.resources.concurrent * shares.cpus)
         bridge.n_gpus = int(ray.cluster_resources().get("GPU", 0))
         tuner = ray_tune.Tuner(
             ray_tune.with_resources(TrialActor, {"cpu": shares.cpus}),
@@ -279,6 +280,7 @@ class _Bridge:
         self._running: dict[str, int] = {}  # our number by Ray's trial id
         self._next: Assignment | None = None
         self._placement: Placement | None = None
+        self._notes: set[str] = set()
         self._created = json.loads((plan.directory / RESOLVED).read_text())["created"]
         self.n_gpus = 0
         self.error: Exception | None = None
@@ -300,7 +302,7 @@ class _Bridge:
         """Take in what an actor said; returns whether its trial goes on."""
         number = self._running[ray_id]
         for note in result["notes"]:
-            log.warning("trial %d: %s", number, note)
+            self._note(number, note)
         if result["event"] != REPORT:
             self._ended(number, result)
             return False
@@ -346,6 +348,12 @@ class _Bridge:
                 log.exception("%s failed in %s", event, type(observer).__name__)
 
     # --- within
+
+    def _note(self, number: int, note: str) -> None:
+        """Show what an engine has to say; what several trials say is shown once."""
+        seen = note in self._notes
+        self._notes.add(note)
+        log.log(logging.DEBUG if seen else logging.WARNING, "trial %d: %s", number, note)
 
     def _ended(self, number: int, result: Mapping[str, Any]) -> None:
         if number in self._controller.outcomes:

@@ -247,7 +247,7 @@ def stop_rates(n_rungs: int, reduction_factor: int, trials: int) -> list[float]:
                 if not passes:
                     stopped[rung] += 1
                     break
-    return list((stopped / np.maximum(arrived, 1)).tolist())
+    return list(((stopped + 1) / (arrived + 2)).tolist())
 
 
 def _cutoff(ordered: Sequence[float], reduction_factor: int) -> float:

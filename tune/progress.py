@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 REFRESHES_PER_S: Final = 4
 LINE_EVERY_S: Final = 60.0
-FRAME_ROWS: Final = 7  # of a live table besides its trials, and the line below it
+FRAME_ROWS: Final = 8  # of a live table besides its trials, and the line below it
 STATUS_WIDTH: Final = 110  # where the terminal does not say
 
 _STYLES: Final[Mapping[State, str]] = {
@@ -207,7 +207,7 @@ class TerminalProgress:
         self._watching.begin(plan, resumed=resumed)
         self._live = Live(
             console=self._console,
-            get_renderable=self._render,
+            get_renderable=self.renderable,
             refresh_per_second=REFRESHES_PER_S,
             vertical_overflow="crop",
         )
@@ -233,7 +233,9 @@ class TerminalProgress:
 
     def study_ended(self, reason: str) -> None:
         """Leave the last table on the screen."""
-        self._state = reason
+        with self._watching.open() as board:
+            self._state = reason
+            board.interrupt()
         if self._live is not None:
             self._live.stop()
         for handler, stream in self._diverted:
@@ -250,7 +252,8 @@ class TerminalProgress:
                 handler.setStream(sys.stderr)
                 self._diverted.append((handler, stream))
 
-    def _render(self) -> RenderableType:
+    def renderable(self) -> RenderableType:
+        """The table as it stands."""
         now = time.monotonic()
         with self._watching.open() as board:
             rows = max(1, self._console.size.height - FRAME_ROWS)
@@ -370,7 +373,7 @@ def _header(board: Board, now: float, state: str) -> RenderableType:
         Text(f"{ended} of {trials} trials ended, {len(board.running)} running"),
     )
     second = Text.assemble(
-        (f"best {board.metric} {_best_of(board)}", "bold green" if board.best else "dim"),
+        (f"best {_short(board)} {_best_of(board)}", "bold green" if board.best else "dim"),
         f"  {clock(board.elapsed_s(now))} elapsed",
         f", left {roughly(board.left(now))}" if state == "running" else "",
         no_wrap=True,
@@ -380,27 +383,27 @@ def _header(board: Board, now: float, state: str) -> RenderableType:
 
 
 def _table(board: Board, sections: list[Section], now: float) -> RenderableType:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     numbers = {
         "trial": 5,
         "epoch": 2 * len(str(board.epochs)) + 1,
-        board.metric.rpartition("/")[2]: 6,
-        "best": 6,
+        _short(board): 5,
+        "best": 5,
         "at": len(str(board.epochs)),
     }
     for title, width in numbers.items():
         table.add_column(title, justify="right", no_wrap=True, min_width=width)
-    table.add_column("state", no_wrap=True, overflow="ellipsis")
+    table.add_column("state")  # the one to give way where the terminal is narrow
     if board.share:
         table.add_column("share", no_wrap=True, min_width=len(board.share))
     table.add_column("left", justify="right", no_wrap=True, min_width=7)
     for section in sections:
         if section.title and section.trials:
-            table.add_row("", "", "", "", "", Text(section.title, style="dim italic"))
+            table.add_row("", "", "", "", "", _cut(section.title, "dim italic"))
         for view in section.trials:
             table.add_row(*_row(board, view, now))
         if section.hidden:
-            table.add_row("", "", "", "", "", Text(f"... {section.hidden} more", style="dim"))
+            table.add_row("", "", "", "", "", _cut(f"... {section.hidden} more", "dim"))
         table.add_section()
     return table
 
@@ -414,18 +417,24 @@ def _row(board: Board, view: TrialView, now: float) -> list[RenderableType]:
         number(view.last),
         Text(number(view.best), style="bold green" if best else ""),
         "-" if view.best_epoch is None else str(view.best_epoch),
-        Text(_state(board, view), style=_STYLES[view.state]),
+        _cut(_state(board, view), _STYLES[view.state]),
         *share,
         clock(board.left_of(view, now)) if view.state == "running" else "",
     ]
 
 
+def _cut(text: str, style: str) -> Text:
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _short(board: Board) -> str:
+    return board.metric.rpartition("/")[2]
+
+
 def _state(board: Board, view: TrialView) -> str:
-    return view.state if view.outcome is None else ending(view.outcome, board.mode, epoch=False)
+    return view.state if view.outcome is None else ending(view.outcome, board.mode, brief=True)
 
 
 if TYPE_CHECKING:  # the type checker proves that both are observers
-    _observers: tuple[Observer, ...] = (
-        LineProgress(sys.stdout.writelines),
-        TerminalProgress(Console()),
-    )
+    _lines: Observer = LineProgress(_line_writer(sys.stdout))
+    _live: Observer = TerminalProgress(Console())

@@ -111,7 +111,9 @@ def test_equal_values_and_equal_keys_give_a_reason() -> None:
 
 def test_a_conditional_key_is_named_as_not_assessed() -> None:
     trials = [
-        trial(n, [n / 20], lr0=10.0 ** (-n / 5), **({"momentum": 0.9} if n % 2 else {}))
+        trial(n, [n / 20], lr0=10.0 ** (-n / 5), momentum=0.9)
+        if n % 2
+        else trial(n, [n / 20], lr0=10.0 ** (-n / 5))
         for n in range(20)
     ]
     found = importance_at(trials, F1, "max", 1, frozenset({"lr0"}))

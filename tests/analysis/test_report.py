@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -37,7 +38,7 @@ class Page(HTMLParser):
         self.ids: Counter[str] = Counter()
         self.references: list[str] = []
         self.words = ""
-        self.charts: dict[str, dict[str, list[dict[str, object]]]] = {}
+        self.charts: dict[str, Any] = {}
         self._inside = ""
         self._id = ""
         self.feed(path.read_text("utf-8"))
@@ -59,7 +60,7 @@ class Page(HTMLParser):
             self.words += data
 
 
-def many(study: StudyDir, n: int) -> OtherTrials:
+def many(study: StudyDir, n: int, folder: Path) -> OtherTrials:
     """The study with `n` trials, its own over and over, their values a little apart."""
     records = study.trials()
     copies = tuple(
@@ -70,18 +71,22 @@ def many(study: StudyDir, n: int) -> OtherTrials:
         )
         for number in range(n)
     )
-    return OtherTrials(study.path, study.study, study.resolved, copies)
+    return OtherTrials(folder, study.study, study.resolved, copies)
 
 
-def test_the_page_loads_nothing(finished: StudyDir) -> None:
-    page = Page(write_report(finished))
+@pytest.fixture(scope="module")
+def page(finished: StudyDir) -> Page:
+    """The page of a finished study."""
+    return Page(write_report(finished))
+
+
+def test_the_page_loads_nothing(finished: StudyDir, page: Page) -> None:
     assert page.references
     assert all(r.startswith(("#", "data:")) for r in page.references)
     assert "default-src 'none'" in (finished.path / "report.html").read_text("utf-8")
 
 
-def test_the_page_has_every_part_once(finished: StudyDir) -> None:
-    page = Page(write_report(finished))
+def test_the_page_has_every_part_once(page: Page) -> None:
     parts = "history curves stopped importance together ranking failures data configuration"
     assert all(page.ids[part] == 1 for part in parts.split())
     assert max(page.ids.values()) == 1
@@ -89,15 +94,14 @@ def test_the_page_has_every_part_once(finished: StudyDir) -> None:
     assert charts <= set(page.charts)
 
 
-def test_every_chart_has_its_place(finished: StudyDir) -> None:
-    page = Page(write_report(finished))
+def test_every_chart_has_its_place(page: Page) -> None:
     assert {f"chart-{name}" for name in page.charts} == {
         name for name in page.ids if name.startswith("chart-")
     }
 
 
-def test_the_history_shows_every_trial_at_its_best_epoch(finished: StudyDir) -> None:
-    traces = Page(write_report(finished)).charts["history"]["data"]
+def test_the_history_shows_every_trial_at_its_best_epoch(finished: StudyDir, page: Page) -> None:
+    traces = page.charts["history"]["data"]
     shown = {
         x: y for t in traces if t["mode"] == "markers" for x, y in zip(t["x"], t["y"], strict=True)
     }
@@ -121,14 +125,13 @@ def test_f1_is_drawn_for_both_splits_also_where_the_objective_is_a_loss(
     assert len(traces) == 3 * len(minimised.trials())
 
 
-def test_the_gap_levels_are_drawn(finished: StudyDir) -> None:
-    layout = Page(write_report(finished)).charts["f1"]["layout"]
+def test_the_gap_levels_are_drawn(page: Page) -> None:
+    layout = page.charts["f1"]["layout"]
     texts = [note["text"] for note in layout["annotations"]]
     assert texts == ["normal 0.03", "warning 0.15", "severe 0.35"]
 
 
-def test_what_stopped_whom_names_rung_value_and_cutoff(finished: StudyDir) -> None:
-    write_report(finished)
+def test_what_stopped_whom_names_rung_value_and_cutoff(finished: StudyDir, page: Page) -> None:
     stopped = json.loads((finished.path / "report.json").read_text())["stopped"]
     by_asha = [entry for entry in stopped if entry["rule"] == "asha"]
     assert by_asha
@@ -136,12 +139,10 @@ def test_what_stopped_whom_names_rung_value_and_cutoff(finished: StudyDir) -> No
     for entry in by_asha:
         assert entry["rung"] == entry["epoch"] == trials[entry["trial"]].epochs
         assert entry["value"] < entry["cutoff"]
-    words = Page(finished.path / "report.html").words
-    assert all(f"cut-off {entry['cutoff']:.4g}" in words for entry in by_asha)
+    assert all(f"cut-off {entry['cutoff']:.4g}" in page.words for entry in by_asha)
 
 
-def test_importance_is_taken_at_the_first_rung_and_says_so(finished: StudyDir) -> None:
-    page = Page(write_report(finished))
+def test_importance_is_taken_at_the_first_rung_and_says_so(finished: StudyDir, page: Page) -> None:
     assert "At epoch 3, the first rung" in page.words
     assert "14 trials are compared by their value at this one epoch" in page.words
     first = json.loads((finished.path / "report.json").read_text())["importance"][0]
@@ -190,25 +191,27 @@ def test_a_running_study_has_a_report(tmp_path: Path) -> None:
     assert "is still training" in page.words
 
 
-def test_a_study_of_60_trials_has_a_report_with_all_of_them(finished: StudyDir) -> None:
-    study = many(finished, 60)
+def test_a_study_of_60_trials_has_a_report_with_all_of_them(
+    finished: StudyDir, tmp_path: Path
+) -> None:
+    shutil.copy(finished.path / "study.yaml", tmp_path)
+    study = many(finished, 60, tmp_path)
     page = Page(write_report(study))
     assert len(page.charts["f1"]["data"]) == 180
     assert len(page.charts["parallel"]["data"][0]["dimensions"]) == 5
-    write_report(finished)
 
 
-def test_what_a_study_says_cannot_become_code(finished: StudyDir) -> None:
+def test_what_a_study_says_cannot_become_code(finished: StudyDir, tmp_path: Path) -> None:
+    shutil.copy(finished.path / "study.yaml", tmp_path)
     evil = "</script><script>alert(1)</script>"
     records = tuple(
         replace(trial, message=evil, params={**trial.params, "key": evil}, state="failed")
         for trial in finished.trials()
     )
-    write_report(OtherTrials(finished.path, finished.study, finished.resolved, records))
-    text = (finished.path / "report.html").read_text("utf-8")
+    path = write_report(OtherTrials(tmp_path, finished.study, finished.resolved, records))
+    text = path.read_text("utf-8")
     assert evil not in text
     assert "&lt;script&gt;alert(1)" in text
-    write_report(finished)
 
 
 def test_the_best_trials_confusion_matrix_is_on_the_page(tmp_path: Path) -> None:
@@ -225,8 +228,8 @@ def test_the_best_trials_confusion_matrix_is_on_the_page(tmp_path: Path) -> None
     assert "Trial 0: confusion matrix" in page.words
 
 
-def test_no_file_is_left_half_written(finished: StudyDir) -> None:
-    write_report(finished)
+def test_no_file_is_left_half_written(finished: StudyDir, page: Page) -> None:
+    assert page.ids
     names = {path.name for path in finished.path.iterdir()}
     assert {"report.html", "report.json", "report.md"} <= names
     assert not [name for name in names if name.endswith(".tmp")]
@@ -266,8 +269,9 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_marks_are_readable_on_light_and_on_dark_ground(finished: StudyDir) -> None:
-    text = write_report(finished).read_text("utf-8")
+def test_marks_are_readable_on_light_and_on_dark_ground(finished: StudyDir, page: Page) -> None:
+    assert page.ids
+    text = (finished.path / "report.html").read_text("utf-8")
     grounds = re.findall(r"--ground: (#[0-9a-f]{6})", text)
     assert len(grounds) == 2
     for ground in grounds:

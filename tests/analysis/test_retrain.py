@@ -9,15 +9,8 @@ from typing import Any
 
 import pytest
 
-from analysis.best_config import (
-    BestConfig,
-    Reached,
-    Source,
-    TrainedOn,
-    export_best,
-    load_best,
-    to_yaml,
-)
+from analysis.best_config import export_best
+from analysis.configuration import BestConfig, Reached, Source, TrainedOn, load_best, to_yaml
 from analysis.errors import AnalysisError, RetrainError
 from analysis.evaluate import evaluate_split
 from analysis.retrain import retrain

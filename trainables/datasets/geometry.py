@@ -71,7 +71,7 @@ def ellipse(
 
 def distinct_points(outline: Polygon) -> int:
     """How many different points an outline has; a closing point counts once."""
-    return len(np.unique(outline, axis=0))
+    return len(set(map(tuple, outline.tolist())))
 
 
 def overshoot(outlines: Sequence[Polygon], width: int, height: int) -> float:

@@ -158,10 +158,16 @@ class PreparedDataset:
         """
         import cv2  # not at the top: a study file is checked without it
 
-        pixels = cv2.imread(str(image.path), cv2.IMREAD_COLOR)
+        try:
+            content = np.fromfile(image.path, dtype=np.uint8)
+        except OSError as error:
+            raise DatasetError(
+                f"{image.path}: cannot be read: {error.strerror}. {_AGAIN}"
+            ) from error
+        pixels = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
         if pixels is None:
             raise DatasetError(
-                f"{image.path}: expected a PNG picture, {_state(image.path)}. {_AGAIN}"
+                f"{image.path}: expected a PNG picture, got something else. {_AGAIN}"
             )
         if pixels.shape[:2] != (image.height, image.width):
             raise DatasetError(
@@ -276,10 +282,6 @@ def _has_counts(counts: Mapping[str, Any]) -> bool:
 
 def _is_split(value: str) -> TypeGuard[Split]:
     return value in SPLITS
-
-
-def _state(path: Path) -> str:
-    return "got something else" if path.is_file() else "it is missing"
 
 
 def _parse(root: Path, coco: Mapping[str, Any]) -> _Index:

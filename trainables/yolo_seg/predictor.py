@@ -1,6 +1,7 @@
 """A trained YOLO -seg model."""
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,27 @@ _BATCH = 8
 def build_network(saved: SavedModel) -> Any:
     """The network of a saved model, in evaluation mode on the CPU."""
     state = torch.get_rng_state()  # building draws weights that are overwritten at once
-    net = SegmentationModel(dict(saved.architecture), nc=len(saved.classes), verbose=False)
+    net = SegmentationModel(deepcopy(saved.architecture), nc=len(saved.classes), verbose=False)
+    _widen_class_branch(net, saved)
     torch.set_rng_state(state)
     net.load_state_dict(dict(saved.weights))
     net.names = dict(enumerate(saved.classes))
     net.end2end = False  # instances are made by suppression, as in validation
     net.requires_grad_(False)
     return net.eval()
+
+
+def _widen_class_branch(net: Any, saved: SavedModel) -> None:
+    """Give the class branch the width it was trained with.
+
+    It depends on the number of classes. A model that started from trained weights has the width
+    of their classes; Ultralytics copies it when it loads a model, so it gets one of that width.
+    """
+    last = len(net.model[-1].cv3[0]) - 1
+    width = saved.weights[f"model.{len(net.model) - 1}.cv3.0.{last}.weight"].shape[1]
+    if width != net.model[-1].cv3[0][last].in_channels:
+        donor = SegmentationModel(deepcopy(saved.architecture), nc=width, verbose=False)
+        net.load(donor, verbose=False)
 
 
 def load_predictor(model: Path, device: Device) -> "YoloSegPredictor":

@@ -118,7 +118,7 @@ class YoloSegRun(SegmentationTrainer):  # type: ignore[misc]  # untyped
         try:
             with _amp_without_download():
                 self._setup_train()
-        except (ValueError, RuntimeError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:  # its words for a user's mistake
             raise InfeasibleParams(f"Ultralytics refuses this configuration: {error}") from error
         self.ema.ema.end2end = False
         model = unwrap_model(self.model)

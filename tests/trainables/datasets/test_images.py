@@ -89,8 +89,8 @@ def test_every_page_of_a_tiff_is_a_picture_but_its_preview(tmp_path: Path) -> No
             file.write(page, photometric="minisblack", contiguous=False)
     header = probe(tmp_path / "a.tif")
     assert (header.width, header.height, header.pages) == (40, 30, (0, 1, 3))
-    for page in header.pages:
-        assert np.array_equal(read_picture(tmp_path / "a.tif", page).pixels, pages[page])
+    for number in header.pages:
+        assert np.array_equal(read_picture(tmp_path / "a.tif", number).pixels, pages[number])
 
 
 def test_other_kinds_of_pictures_are_read(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 import json
 from collections import Counter
 from pathlib import Path
+from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainables.datasets.folder import RawFolder
@@ -31,9 +32,10 @@ def _sizes(assignment: Assignment) -> Counter[Split]:
     return Counter(assignment.split.values())
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(1, 12), min_size=3, max_size=30), st.integers(0, 5), st.randoms())
 def test_groups_never_straddle_parts_are_never_empty_and_order_does_not_matter(
-    sizes: list[int], seed: int, random: object
+    sizes: list[int], seed: int, random: Random
 ) -> None:
     samples = _samples({f"g{i}": n for i, n in enumerate(sizes)})
     assignment = assign(samples, DEFAULT_FRACTIONS, seed)
@@ -42,7 +44,7 @@ def test_groups_never_straddle_parts_are_never_empty_and_order_does_not_matter(
         parts.setdefault(sample.group, set()).add(assignment.split[sample.name])
     assert all(len(found) == 1 for found in parts.values())
     assert set(_sizes(assignment)) == {"train", "val", "test"}
-    random.shuffle(samples)  # type: ignore[attr-defined]
+    random.shuffle(samples)
     assert assign(samples, DEFAULT_FRACTIONS, seed) == assignment
 
 
@@ -101,7 +103,8 @@ def test_given_parts_that_divide_a_group_are_warned_about() -> None:
 
 
 def test_a_missing_val_part_is_drawn_from_train_by_groups() -> None:
-    samples = _given(**{f"{g}{i}": "train" for g in "abcde" for i in range(2)}, z1="test")
+    train: dict[str, Split] = {f"{group}{i}": "train" for group in "abcde" for i in range(2)}
+    samples = _given(**train, z1="test")
     assignment = assign(samples, DEFAULT_FRACTIONS, 0)
     assert _sizes(assignment) == {"train": 8, "val": 2, "test": 1}
     assert "val" in assignment.notes[0]

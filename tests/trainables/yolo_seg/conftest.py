@@ -32,6 +32,14 @@ def discs(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
 
 
 @pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the artifacts, whose drawing takes longer than these trainings."""
+    from trainables.yolo_seg import training
+
+    monkeypatch.setattr(training, "keep_artifacts", lambda *_: None)
+
+
+@pytest.fixture
 def make_trial(discs: PreparedDataset, tmp_path: Path) -> MakeTrial:
     """Build a trial from hyperparameters that differ from `QUICK` and from the trial's fields."""
     made: list[Path] = []

@@ -14,6 +14,8 @@ from trainables.yolo_seg.inference import Detection
 from trainables.yolo_seg.params import YoloSegParams
 from trainables.yolo_seg.trainer import YoloSegRun, overrides
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 UNUSUAL: dict[str, Any] = {
     "model": "yolo11s-seg.yaml",
     "imgsz": 96,

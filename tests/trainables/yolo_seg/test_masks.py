@@ -65,7 +65,9 @@ def test_masks_are_the_prototypes_sampled_at_every_pixel(
     assert decoded.shape == (height, width, 40)
     wrong = 0
     for i in range(40):
-        wrong += int((decoded[..., i] != _dense(coefficients[i], prototypes, boxes[i], frame)).sum())
+        wrong += int(
+            (decoded[..., i] != _dense(coefficients[i], prototypes, boxes[i], frame)).sum()
+        )
     assert wrong <= 2  # pixels whose logit is 0 but for rounding
     assert pixels.tolist() == decoded.sum(axis=(0, 1)).tolist()
     assert pixels.sum() > 0

@@ -15,6 +15,8 @@ from trainables.yolo_seg.framework import SegmentationTrainer, unwrap_model  # n
 from trainables.yolo_seg.params import YoloSegParams  # noqa: E402
 from trainables.yolo_seg.trainer import YoloSegRun, overrides  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 class _Theirs(SegmentationTrainer):  # type: ignore[misc]  # untyped
     """Ultralytics' own loop, without its trackers, its downloads and its validation."""

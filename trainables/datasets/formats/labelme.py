@@ -8,15 +8,13 @@ box whose integer corners both belong to it).
 """
 
 import base64
-import binascii
-import io
 import math
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+import cv2
 import numpy as np
-from PIL import Image
 
 from trainables.datasets import geometry
 from trainables.datasets.folder import RawFolder, split_of
@@ -143,13 +141,11 @@ def _mask(shape: Mapping[str, Any], image: RawImage) -> Rle:
     Raises:
         ValueError: The mask is no picture.
     """
-    try:
-        with Image.open(io.BytesIO(base64.b64decode(shape["mask"]))) as picture:
-            patch = np.asarray(picture) != 0
-    except (OSError, binascii.Error) as error:
-        raise ValueError(f"the mask is no base64 PNG: {error}") from error
-    if patch.ndim == 3:
-        patch = patch.any(axis=2)
+    data = np.frombuffer(base64.b64decode(shape["mask"]), dtype=np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if picture is None:
+        raise ValueError("expected a base64 PNG as mask")
+    patch = picture != 0 if picture.ndim == 2 else (picture != 0).any(axis=2)
     left, top = (round(value) for value in _corners(geometry.polygon(shape["points"]))[:2])
     full = np.zeros((image.height, image.width), dtype=np.uint8)
     rows, columns = slice(max(-top, 0), None), slice(max(-left, 0), None)

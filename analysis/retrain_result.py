@@ -1,0 +1,80 @@
+"""What came out of a retraining, and how it is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from analysis.configuration import BEST_FOLDER
+from trainables.keeping import MODEL_FILE
+
+
+@dataclass(frozen=True)
+class RetrainResult:
+    """What came out of a retraining.
+
+    Attributes:
+        directory: `out`, absolute.
+        metric: The objective.
+        mode: Its direction.
+        tuned: Its value in the study, at the trial's best epoch.
+        tuned_epochs: Length of a full training in the study.
+        comparable: Whether both values are of the same data.
+        value: At the best epoch of this training; None while it is interrupted.
+        epoch: The best epoch, 1-based; 0 while interrupted.
+        epochs_done: Epochs trained.
+        epochs: Length of this training.
+        validation: Every metric of the best epoch.
+        test: Metrics of the test part at the validation part's confidences, or None.
+        test_note: Why there are none, or on how many pictures they were taken.
+        seconds: Of this process's training.
+    """
+
+    directory: Path
+    metric: str
+    mode: Literal["max", "min"]
+    tuned: float
+    tuned_epochs: int
+    comparable: bool
+    value: float | None
+    epoch: int
+    epochs_done: int
+    epochs: int
+    validation: Mapping[str, float]
+    test: Mapping[str, float] | None
+    test_note: str
+    seconds: float
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the training has epochs left; the same command goes on with them."""
+        return self.value is None
+
+    @property
+    def model(self) -> Path:
+        """Weights of the best epoch."""
+        return self.directory / BEST_FOLDER / MODEL_FILE
+
+    def lines(self) -> list[str]:
+        """What to tell the user."""
+        if self.value is None:
+            return [
+                f"interrupted after epoch {self.epochs_done} of {self.epochs}; the same command "
+                "goes on from there"
+            ]
+        difference = self.value - self.tuned
+        against = f", {difference:+.4f}" if self.comparable else ", on other data: not comparable"
+        return [
+            f"tuned      {self.metric} {self.tuned:.4f} (validation, study)",
+            f"retrained  {self.metric} {self.value:.4f} (validation, epoch {self.epoch} of "
+            f"{self.epochs}{against})",
+            *self._test_lines(),
+            f"model      {self.model}",
+        ]
+
+    def _test_lines(self) -> list[str]:
+        if self.test is None:
+            return [f"test part  not measured: {self.test_note}"]
+        names = [name for name in ("seg_metrics/F1", "box_metrics/F1") if name in self.test]
+        values = ", ".join(f"{name} {self.test[name]:.4f}" for name in names)
+        return [f"test part  {values} ({self.test_note})"]

@@ -1,0 +1,108 @@
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.trainables.datasets.raw_samples import labelme_set
+from trainables.datasets.prepare import prepare
+from trainables.datasets.prepared import DatasetError, PreparedDataset, check_trainable
+
+REPO = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    prepare(labelme_set(tmp_path / "raw"), tmp_path / "out")
+    return tmp_path / "out"
+
+
+def _edit(root: Path, **changes: object) -> None:
+    path = root / "dataset.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_loading_reads_the_manifest_alone_and_imports_no_image_library(root: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from trainables.datasets.prepared import PreparedDataset, check_trainable\n"
+        f"data = PreparedDataset.load(Path({str(root)!r})); check_trainable(data)\n"
+        "print(data.counts(), [m for m in ('cv2', 'torch', 'PIL', 'scipy') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "{'train': 4, 'val': 1, 'test': 1} []"
+
+
+MISTAKES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no manifest": (lambda root: (root / "dataset.json").unlink(), "not a prepared data set"),
+    "broken manifest": (lambda root: (root / "dataset.json").write_text("{"), "cannot be read"),
+    "a list": (lambda root: (root / "dataset.json").write_text("[]"), "expected format_version 1"),
+    "another version": (lambda root: _edit(root, format_version=9), "got 9; .*another version"),
+    "no classes": (lambda root: _edit(root, classes=None), r"missing or wrong: classes \(list\)"),
+    "no counts": (lambda root: _edit(root, counts={}), "missing or wrong: counts"),
+    "no annotations": (
+        lambda root: (root / "annotations.json").unlink(),
+        "annotations.json missing",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_broken_set_is_refused_at_once_with_the_remedy(name: str, root: Path) -> None:
+    spoil, words = MISTAKES[name]
+    spoil(root)
+    started = time.monotonic()
+    with pytest.raises(DatasetError, match=words) as error:
+        PreparedDataset.load(root)
+    assert time.monotonic() - started < 0.2
+    assert "segtune prepare" in str(error.value)
+    assert str(root) in str(error.value)
+
+
+def test_a_folder_above_the_right_one_names_it(root: Path) -> None:
+    with pytest.raises(DatasetError, match=f"did you mean {root}"):
+        PreparedDataset.load(root.parent)
+
+
+def test_a_missing_folder_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="the folder does not exist"):
+        PreparedDataset.load(tmp_path / "nowhere")
+
+
+def test_annotations_changed_by_hand_are_refused(root: Path) -> None:
+    path = root / "annotations.json"
+    path.write_text(path.read_text() + "\n")
+    data = PreparedDataset.load(root)
+    with pytest.raises(DatasetError, match="changed after it was prepared"):
+        data.images("train")
+
+
+def test_a_missing_or_exchanged_picture_is_refused(root: Path) -> None:
+    data = PreparedDataset.load(root)
+    first, second = data.images("train")[:2]
+    first.path.unlink()
+    with pytest.raises(DatasetError, match="No such file"):
+        data.read(first)
+    second.path.write_text("no picture")
+    with pytest.raises(DatasetError, match="expected a PNG picture"):
+        data.read(second)
+
+
+def test_a_set_without_objects_to_validate_on_cannot_be_trained(root: Path) -> None:
+    counts = json.loads((root / "dataset.json").read_text())["counts"]
+    counts["val"]["objects"] = {"grain": 0}
+    _edit(root, counts=counts)
+    with pytest.raises(DatasetError, match=r"got none in val \(train 4 images with 8 objects"):
+        check_trainable(PreparedDataset.load(root))
+
+
+def test_a_set_works_wherever_it_is_moved_to(root: Path, tmp_path: Path) -> None:
+    moved = root.rename(tmp_path / "moved")
+    data = PreparedDataset.load(moved)
+    assert data.read(data.images("train")[0]).shape == (48, 64, 3)
+    assert str(tmp_path) not in (moved / "dataset.json").read_text()

@@ -1,0 +1,135 @@
+"""A saved model predicts what was measured, here and in Ultralytics."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra yolo")
+
+import yaml  # noqa: E402
+from pycocotools import mask as coco_mask  # noqa: E402
+
+from tests.trainables.yolo_seg.conftest import QUICK  # noqa: E402
+from trainables.contract import (  # noqa: E402
+    Device,
+    ExportForm,
+    InfeasibleParams,
+    MemoryTrial,
+    TrainMetrics,
+)
+from trainables.datasets.prepared import PreparedDataset  # noqa: E402
+from trainables.metrics import evaluate_instances, ground_truth  # noqa: E402
+from trainables.yolo_seg import training  # noqa: E402
+from trainables.yolo_seg.engine import YoloSegEngine  # noqa: E402
+from trainables.yolo_seg.framework import YOLO  # noqa: E402
+from trainables.yolo_seg.params import YoloSegParams  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, discs: PreparedDataset) -> MemoryTrial:
+    """Trained long enough to find something."""
+    params = {**QUICK, "lr0": 0.004, "close_mosaic": 25, "scale": 0.2, "translate": 0.05}
+    trial = MemoryTrial(
+        params,
+        discs,
+        tmp_path_factory.mktemp("trained"),
+        epochs=25,
+        device=Device(cpus=2),
+        train_metrics=TrainMetrics(every=0),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "keep_artifacts", lambda *_: None)
+        YoloSegEngine().train(trial)
+    return trial
+
+
+def _model(trial: MemoryTrial) -> Path:
+    assert trial.checkpoint is not None
+    return trial.checkpoint
+
+
+@pytest.mark.slow
+def test_a_loaded_model_scores_what_its_last_validation_reported(trained: MemoryTrial) -> None:
+    data = trained.data
+    predictor = YoloSegEngine().load(_model(trained), Device(cpus=2))
+    images = data.images("val")
+    predictions = predictor([data.read(image) for image in images])
+    truths = [ground_truth(data, image) for image in images]
+    metrics = evaluate_instances(predictions, truths, data.classes)
+    reported = trained.reported[25]
+    assert metrics["seg_metrics/F1"] > 0.3, "the training should have found something"
+    assert metrics == pytest.approx({key: reported[key] for key in metrics}, abs=1e-6)
+    assert predictor.confidence == reported["seg_metrics/confidence"]
+    assert predictor.classes == data.classes
+
+
+@pytest.mark.slow
+def test_predictions_do_not_depend_on_what_is_predicted_together(trained: MemoryTrial) -> None:
+    data = trained.data
+    predictor = YoloSegEngine().load(_model(trained) / "model.pt", Device(cpus=2))
+    pictures = [data.read(image) for image in data.images("val")]
+    together = predictor(pictures)
+    for picture, expected in zip(pictures, together, strict=True):
+        [alone] = predictor([picture])
+        np.testing.assert_allclose(alone.scores, expected.scores, atol=1e-5)
+        assert alone.masks is not None
+        assert all(m["size"] == list(picture.shape[:2]) for m in alone.masks)
+    assert predictor([]) == []
+
+
+@pytest.mark.slow
+def test_ultralytics_opens_the_native_model_and_finds_the_same(
+    trained: MemoryTrial, tmp_path: Path
+) -> None:
+    data = trained.data
+    file = YoloSegEngine().export(_model(trained), tmp_path / "out", ExportForm.NATIVE)
+    theirs = YOLO(file)
+    assert theirs.names == dict(enumerate(data.classes))
+    predictor = YoloSegEngine().load(_model(trained), Device(cpus=2))
+    picture = data.read(data.images("val")[0])
+    [ours] = predictor([picture])
+    [result] = theirs.predict(
+        np.ascontiguousarray(picture[..., ::-1]), conf=0.001, iou=0.7, retina_masks=True
+    )
+    assert len(ours) > 0
+    n = min(len(ours), 10)
+    np.testing.assert_allclose(ours.scores[:n], result.boxes.conf[:n], atol=1e-4)
+    np.testing.assert_allclose(ours.boxes[:n], result.boxes.xyxy[:n], atol=0.05)
+    assert ours.masks is not None
+    dense = np.asfortranarray(result.masks.data[:n].permute(1, 2, 0).byte().numpy())
+    overlap = coco_mask.iou(coco_mask.encode(dense), list(map(dict, ours.masks[:n])), [0] * n)
+    assert overlap.diagonal().min() > 0.9
+
+
+def test_the_native_configuration_lies_beside_the_native_model(
+    trained: MemoryTrial, tmp_path: Path
+) -> None:
+    YoloSegEngine().export(_model(trained), tmp_path, ExportForm.NATIVE)
+    config = yaml.safe_load((tmp_path / "best.yaml").read_text())
+    wanted = YoloSegParams.model_validate(trained.params)
+    assert config["lr0"] == wanted.lr0
+    assert config["mosaic"] == wanted.mosaic
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("onnx") is not None, reason="the package onnx is installed"
+)
+def test_without_the_package_onnx_the_export_says_what_to_install(
+    trained: MemoryTrial, tmp_path: Path
+) -> None:
+    with pytest.raises(InfeasibleParams, match="pip install onnx"):
+        YoloSegEngine().export(_model(trained), tmp_path, ExportForm.ONNX)
+
+
+def test_a_missing_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InfeasibleParams, match="expected a model of yolo_seg at"):
+        YoloSegEngine().load(tmp_path / "model.pt", Device())
+
+
+def test_a_model_of_another_engine_is_refused(tmp_path: Path) -> None:
+    torch.save({"engine": "unet", "format": 1}, tmp_path / "model.pt")
+    with pytest.raises(InfeasibleParams, match="got engine unet and format 1"):
+        YoloSegEngine().load(tmp_path, Device())
