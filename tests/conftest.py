@@ -12,7 +12,7 @@ RAM = Path("/dev/shm")
 
 @pytest.fixture
 def ram_path() -> Iterator[Path]:
-    """A temporary folder in memory where there is one: a journal waits for the disk at each line."""
+    """A temporary folder in memory where there is one, as a journal waits for the disk."""
     path = Path(tempfile.mkdtemp(prefix="segtune-test-", dir=RAM if RAM.is_dir() else None))
     yield path
     shutil.rmtree(path, ignore_errors=True)

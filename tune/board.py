@@ -238,7 +238,10 @@ def _because(outcome: Outcome, mode: str, name: str) -> str:
         return ""
     if outcome.stop_reason == Rule.ASHA:
         worse = "<" if mode == "max" else ">"
-        return f"{number(outcome.value)} {worse} {name}{number(outcome.cutoff)}"
+        value, cutoff = number(outcome.value), number(outcome.cutoff)
+        if value == cutoff:  # a near miss: show what tells them apart
+            value, cutoff = f"{outcome.value:.6g}", f"{outcome.cutoff:.6g}"
+        return f"{value} {worse} {name}{cutoff}"
     if outcome.stop_reason == Rule.COLLAPSED:
         return f"never above {number(outcome.cutoff)}"
     return ""

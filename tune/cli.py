@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from trainables.contract import EpochMetrics
     from tune.driver import StudyResult
     from tune.plan import StudyPlan
 
@@ -79,7 +80,11 @@ def prepare(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the prepared data set.")],
     form: Annotated[
         str | None,
-        typer.Option("--format", help="labelme, coco, yolo, via, superannotate or masks."),
+        typer.Option(
+            "--format",
+            help="labelme, coco, yolo, via, superannotate, masks or binary-masks; "
+            "default: recognised by content.",
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the data set.")] = None,
     classes: Annotated[
@@ -181,6 +186,24 @@ class _Ticker:
         typer.echo(f"{self._what}: {done}/{total}, {left:.0f} s left   {end}", nl=False, err=True)
 
 
+class _EpochTicker:
+    """A line an epoch of a training, at most one in ten seconds in a log."""
+
+    def __init__(self) -> None:
+        self._shown = 0.0
+
+    def __call__(self, metrics: "EpochMetrics") -> None:
+        now = time.monotonic()
+        terminal = sys.stderr.isatty()
+        if now - self._shown < (0.2 if terminal else 10.0):
+            return
+        self._shown = now
+        f1 = metrics.values.get("seg_metrics/F1")
+        score = "" if f1 is None else f", seg_metrics/F1 {f1:.3f}"
+        end = "\r" if terminal else "\n"
+        typer.echo(f"epoch {metrics.epoch}{score}   {end}", nl=False, err=True)
+
+
 # --- studies
 
 
@@ -254,13 +277,28 @@ def retrain(
     epochs: Annotated[int | None, typer.Option(min=1, help="Default: the study's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Default: the trial's.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda:0; default: what is there.")] = None,
+    other_classes: Annotated[
+        bool, typer.Option("--other-classes", help="Allow data with other classes.")
+    ] = False,
 ) -> None:
     """Train the best configuration to full length and measure it on the test part."""
     from analysis.retrain import retrain as train_again
 
-    result = train_again(best, data, out, epochs=epochs, seed=seed, device=device)
+    progress = _EpochTicker()
+    result = train_again(
+        best,
+        data,
+        out,
+        epochs=epochs,
+        seed=seed,
+        device=device,
+        progress=progress,
+        other_classes=other_classes,
+    )
     for line in result.lines():
         typer.echo(line)
+    if result.interrupted:
+        raise typer.Exit(130)
 
 
 @app.command()
@@ -336,8 +374,7 @@ def _run(plan: "StudyPlan", *, resume: bool) -> None:
 
     progress = make_progress()
     result = _tuned(plan, [progress], resume=resume)
-    written = _write_results(plan.directory)
-    for path in written:
+    for path in _write_results(plan.directory):
         typer.echo(f"wrote {path}")
     if result.reason == "interrupted":
         typer.echo(f"interrupted; `segtune resume {plan.directory}` goes on", err=True)

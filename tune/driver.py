@@ -152,7 +152,7 @@ def _log_file(directory: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends a study as Ctrl-C does."""
+    """SIGTERM ends a study as Ctrl-C does, also where a shell has Ctrl-C ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -160,11 +160,14 @@ def _terminable() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @dataclass
@@ -242,6 +245,7 @@ def _ray_into_log() -> Iterator[None]:
 
 
 def _start_ray(cpus: int) -> None:
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # as it should be
     try:
         ray.init(
             num_cpus=cpus,

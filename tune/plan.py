@@ -211,6 +211,7 @@ def resolved(plan: StudyPlan) -> dict[str, Any]:
         "objective": study.objective.model_dump(),
         "search": study.search,
         "seed": study.seed,
+        "cpus_per_trial": plan.shares.cpus,
         "search_space": {name: _described(p) for name, p in plan.space.parameters.items()},
         "fixed": dict(plan.fixed),
         "no_effect": dict(plan.no_effect),

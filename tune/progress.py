@@ -70,10 +70,12 @@ def status_lines(study_dir: "StudyDir", *, width: int | None = None) -> list[str
         file=sys.stdout, width=width or (None if terminal else STATUS_WIDTH), legacy_windows=False
     )
     now = time.monotonic()
+    finished = len(board.ended) >= board.eta.trials
+    state = "running" if driven else "finished" if finished else "not running"
     with console.capture() as capture:
-        console.print(_header(board, now, "running" if driven else "not running"))
+        console.print(_header(board, now, state))
         console.print(_table(board, board.sections(len(board.trials)), now))
-        if not driven and len(board.ended) < board.eta.trials:
+        if state == "not running":
             console.print(Text(f"`segtune resume {study_dir.path}` goes on"), soft_wrap=True)
     return [line.rstrip() for line in capture.get().splitlines()]
 

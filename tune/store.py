@@ -153,10 +153,14 @@ class StudyDir:
         return tuple(self._record(trial) for trial in trials)
 
     def best(self) -> TrialRecord | None:
-        """The trial with the best epoch, failed ones included if they got that far."""
+        """The trial with the best epoch; a failed one only where no other has a value."""
         sign = 1 if self.study.objective.mode == "max" else -1
         candidates = [t for t in self.trials() if t.objective is not None]
-        return max(candidates, key=lambda t: sign * (t.objective or 0.0), default=None)
+        return max(
+            candidates,
+            key=lambda t: (t.state != "failed", sign * (t.objective or 0.0), -t.number),
+            default=None,
+        )
 
     def _record(self, trial: FrozenTrial) -> TrialRecord:
         directory = trial_dir(self.path, trial.number)

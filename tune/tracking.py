@@ -324,18 +324,18 @@ class _Process:
         self._left_behind = False
         self._died = died
         self._folder = Path(tempfile.mkdtemp(prefix="segtune-wandb-"))
-        with self._errors.open("w") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tune.wandb_run"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                bufsize=1,
-                cwd=self._folder,
-                env=_environment(self._folder),
-                start_new_session=True,
-            )
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  the process outlives this
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tune.wandb_run", self._folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            bufsize=1,
+            cwd=self._folder,
+            env=_environment(self._folder),
+            start_new_session=True,
+        )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
@@ -362,17 +362,15 @@ class _Process:
         if self.recording is None:
             self._process.kill()
 
-    @property
-    def _errors(self) -> Path:
-        return self._folder / "errors"
-
     def _listen(self) -> None:
         with self._stdout as lines:
             for line in lines:
                 if line.endswith("\n") and self.recording is not None:
                     self._hear(self.recording, json.loads(line))
         self._process.wait()
-        self.last_words = (self._errors.read_text().strip().splitlines() or ["no message"])[-1]
+        with self._errors as errors:
+            errors.seek(0)
+            self.last_words = (errors.read().strip().splitlines() or ["no message"])[-1]
         self._close_input()
         shutil.rmtree(self._folder, ignore_errors=True)
         self._died(self)

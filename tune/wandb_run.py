@@ -9,6 +9,7 @@ after another; events go as JSON lines to standard output. When the input ends w
 its trial was killed or interrupted: what was logged is kept and the run stays unfinished.
 """
 
+import atexit
 import configparser
 import contextlib
 import json
@@ -16,6 +17,7 @@ import netrc
 import os
 import queue
 import shutil
+import sys
 import threading
 import time
 import urllib.error
@@ -316,17 +318,22 @@ def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
 # --- the process
 
 
-def main() -> None:
-    """Obey the lines on standard input until it ends."""
+def main(scratch: Path) -> None:
+    """Obey the lines on standard input until it ends.
+
+    Args:
+        scratch: W&B's caches; removed at the end.
+    """
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)  # before W&B's, so run after it
     lines, events = _own_streams()
     commands: queue.SimpleQueue[str] = queue.SimpleQueue()
-    threading.Thread(target=_feed, args=(lines, commands), daemon=True).start()
+    threading.Thread(target=_feed, args=(lines, commands, scratch), daemon=True).start()
     recorder = Recorder(lambda event, **values: _write(events, {"event": event, **values}))
     for line in iter(commands.get, ""):
         recorder.obey(json.loads(line))
     if recorder.open:  # its worker is gone: leave the run as it is, without W&B's own ending
         time.sleep(2 * FLUSH_S)
-        os._exit(0)
+        _end_at_once(scratch)
 
 
 def _own_streams() -> tuple[IO[str], IO[str]]:
@@ -338,12 +345,17 @@ def _own_streams() -> tuple[IO[str], IO[str]]:
     return lines, events
 
 
-def _feed(lines: IO[str], commands: "queue.SimpleQueue[str]") -> None:
+def _feed(lines: IO[str], commands: "queue.SimpleQueue[str]", scratch: Path) -> None:
     for line in lines:
         if line.endswith("\n"):  # else its writer was killed in the middle of it
             commands.put(line)
     commands.put("")
     time.sleep(ENDING_S)
+    _end_at_once(scratch)
+
+
+def _end_at_once(scratch: Path) -> None:
+    shutil.rmtree(scratch, ignore_errors=True)
     os._exit(1)
 
 
@@ -353,4 +365,4 @@ def _write(events: IO[str], event: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))

@@ -3,8 +3,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
 from search_spaces.space import parse_space
 from tune.controller import MAX_CRASHES, Controller
 from tune.journal import Journal

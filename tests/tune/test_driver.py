@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 import ray
+
 from trainables.datasets.prepare import prepare
 from trainables.datasets.simulate import SPECS, simulate
 from tune.driver import StudyResult, run_study
@@ -112,7 +112,8 @@ def test_a_bad_trial_fails_with_its_reason_and_the_study_goes_on(
     tmp_path: Path, prepared: Path, behaviour: str, state: str, reason: Rule, said: str
 ) -> None:
     space = (
-        f"search_space: {{behaviour: {{choice: [learns, {behaviour}]}}, lr0: {{uniform: [0.001, 0.01]}}}}\n"
+        f"search_space: {{behaviour: {{choice: [learns, {behaviour}]}}, "
+        "lr0: {uniform: [0.001, 0.01]}}\n"
         f"warm_start: {{points: [{{behaviour: {behaviour}}}, {{behaviour: learns}}]}}\n"
         "search: random\nscheduler: none\n"
     )

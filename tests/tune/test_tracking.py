@@ -279,13 +279,20 @@ def test_a_recording_process_that_dies_is_replaced(tmp_path: Path) -> None:
     assert run.exit_code == 0
 
 
-def test_no_process_is_left_after_the_worker_is_killed(tmp_path: Path) -> None:
+def test_nothing_is_left_running_or_lying_about_after_the_worker_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "tmp"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
     process = start_attempt(tmp_path / "7", 1, 3, "--die", "nothing")
     wait_for(lambda: any(tmp_path.glob("7/wandb/*/*.wandb")))
     (recording,) = recording_processes(process.pid)
+    assert list(scratch.glob("segtune-wandb-*"))
     process.kill()
     process.communicate()
     wait_for(lambda: not Path(f"/proc/{recording}").exists())
+    assert not list(scratch.glob("segtune-wandb-*"))
 
 
 def wait_for(condition: Any, timeout_s: float = 20.0) -> None:

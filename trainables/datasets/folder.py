@@ -8,6 +8,7 @@ import difflib
 import json
 import os
 import posixpath
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
@@ -206,7 +207,9 @@ def _walk(root: Path) -> list[PurePosixPath]:
     return found
 
 
-def _grouped(files: tuple[PurePosixPath, ...], key: Any) -> dict[str, list[PurePosixPath]]:
+def _grouped(
+    files: tuple[PurePosixPath, ...], key: Callable[[PurePosixPath], str]
+) -> dict[str, list[PurePosixPath]]:
     groups: dict[str, list[PurePosixPath]] = {}
     for file in files:
         groups.setdefault(key(file), []).append(file)

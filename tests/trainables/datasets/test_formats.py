@@ -224,6 +224,21 @@ def test_superannotate_shapes_groups_and_holes_are_kept(tmp_path: Path) -> None:
     assert masks[3].sum() == 70
 
 
+def test_a_superannotate_part_inside_another_parts_hole_is_kept(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", 0)
+    square_part = {"className": "ring", "type": "polygon", "groupId": 1}
+    outer = {**square_part, "points": [4, 4, 34, 4, 34, 34, 4, 34]}
+    inner = {**square_part, "points": [13, 13, 25, 13, 25, 25, 13, 25]}
+    hole = [10, 10, 28, 10, 28, 28, 10, 28]
+    document = {
+        "metadata": {"name": "a.png", "width": 64, "height": 48},
+        "instances": [{**outer, "exclude": [hole]}, inner],
+    }
+    (tmp_path / "a.png___objects.json").write_text(json.dumps(document))
+    (mask,) = _masks(_read(tmp_path), "a")
+    assert mask.sum() == 30 * 30 - 18 * 18 + 12 * 12
+
+
 @pytest.mark.parametrize("compressed", [True, False])
 def test_coco_encodings_keep_holes_and_parts(tmp_path: Path, compressed: bool) -> None:
     write_picture(tmp_path / "images" / "a.png", 0)

@@ -17,7 +17,11 @@ def _run(program: str, home: Path) -> str:
     environment |= {"HOME": str(home), "PYTHONPATH": str(ROOT)}
     environment.pop("XDG_CONFIG_HOME", None)
     done = subprocess.run(
-        [sys.executable, "-c", program], check=False, capture_output=True, text=True, env=environment
+        [sys.executable, "-c", program],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

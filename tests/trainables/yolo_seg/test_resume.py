@@ -82,9 +82,8 @@ def test_a_trial_goes_on_in_a_new_process(make_trial: MakeTrial) -> None:
     )
     parts = [dict(first.params), *map(str, (first.data.root, first.directory, checkpoint))]
     shutil.rmtree(first.directory / "ultralytics")
-    done = subprocess.run(
-        [sys.executable, "-c", program, json.dumps(parts)], capture_output=True, text=True
-    )
+    command = [sys.executable, "-c", program, json.dumps(parts)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     reported = {int(e): v for e, v in json.loads(done.stdout.splitlines()[-1]).items()}
     assert list(reported) == [2, 3]

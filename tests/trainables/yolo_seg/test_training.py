@@ -89,7 +89,7 @@ def test_the_results_table_has_a_row_an_epoch_and_no_more(
 ) -> None:
     trial, _ = stopped
     [table] = [path for path, _ in trial.kept if path.name == "results.csv"]
-    rows = list(csv.DictReader(table.open()))
+    rows = list(csv.DictReader(table.read_text().splitlines()))
     assert [int(row["epoch"]) for row in rows] == [1, 2]
     for row, values in zip(rows, trial.reported.values(), strict=True):
         assert {key: float(value) for key, value in row.items() if value} == values

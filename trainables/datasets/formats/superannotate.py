@@ -6,7 +6,7 @@ ellipse (`cx`, `cy`, `rx`, `ry`, `angle` in degrees) or bbox (`points` with x1, 
 Instances of one class with the same `groupId` above 0 are parts of one object.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -63,12 +63,24 @@ def _read_instances(
             groups.setdefault(key, []).append((place, instance))
     for members in groups.values():
         outlines = [_outline(reading, source.at(place), instance) for place, instance in members]
-        parts = [part for outline in outlines for part in outline.parts]
-        holes = [hole for outline in outlines for hole in outline.holes]
-        if parts:
+        outlines = [outline for outline in outlines if outline.parts]
+        if outlines:
             places = " + ".join(place for place, _ in members)
             label = members[0][1].get("className")
-            reading.add(image, label, Outline(parts=parts, holes=holes), source.at(places))
+            reading.add(image, label, _united(image, outlines), source.at(places))
+
+
+def _united(image: RawImage, outlines: Sequence[Outline]) -> Outline:
+    """One object of several outlines; a hole is cut out of its own outline only."""
+    if len(outlines) == 1:
+        return outlines[0]
+    plain = [part for outline in outlines if not outline.holes for part in outline.parts]
+    holed = [
+        geometry.encode_polygons(outline.parts, outline.holes, image.width, image.height)
+        for outline in outlines
+        if outline.holes
+    ]
+    return Outline(parts=plain, masks=holed)
 
 
 def _outline(reading: Reading, source: Source, instance: Mapping[str, Any]) -> Outline:

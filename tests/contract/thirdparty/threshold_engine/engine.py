@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as rle
-from threshold_engine.params import ThresholdParams
 
+from threshold_engine.params import ThresholdParams
 from trainables.contract import (
     Device,
     Diverged,
@@ -85,9 +85,7 @@ class _Predictor:
         boxes = rle.toBbox(masks) if masks else np.zeros((0, 4))
         boxes[:, 2:] += boxes[:, :2]
         scores = np.array([score for score, _ in scored], np.float32)
-        return Instances(
-            boxes.astype(np.float32), scores, np.zeros(len(masks), np.int64), masks
-        )
+        return Instances(boxes.astype(np.float32), scores, np.zeros(len(masks), np.int64), masks)
 
 
 def _grey(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

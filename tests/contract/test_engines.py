@@ -1,0 +1,241 @@
+"""The contract of `trainables.contract`, over every registered engine and a third party's."""
+
+import json
+import math
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+import trainables
+from search_spaces.presets.registry import presets
+from search_spaces.space import parse_space
+from tests.contract.conftest import DIVERGES, ENGINES, Train
+from trainables.contract import (
+    ArtifactKind,
+    Device,
+    Diverged,
+    Engine,
+    EngineInfo,
+    ExportForm,
+    InfeasibleParams,
+    MemoryTrial,
+)
+from trainables.metrics import GROUPS, METRIC_NAMES
+from trainables.registry import (
+    BUILT_IN,
+    EngineError,
+    FrameworkMissingError,
+    engine_info,
+    load_engine,
+)
+
+NO_ENGINE = {"datasets"}
+"""Packages in `trainables` that hold no engine."""
+
+TIMES = {"epoch_seconds", "gpu_memory_gb"}
+"""Metrics that differ from run to run."""
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_engine_folder_is_registered() -> None:
+    folders = {m.name for m in pkgutil.iter_modules(trainables.__path__) if m.ispkg}
+    assert folders - NO_ENGINE == {package.rpartition(".")[2] for package in BUILT_IN.values()}
+
+
+def test_the_metadata_of_all_engines_is_read_without_any_framework() -> None:
+    program = (
+        "import sys\n"
+        "from trainables.registry import engine_info, engines\n"
+        "for name in engines(): engine_info(name).params()\n"
+        "known = ('torch', 'torchvision', 'ultralytics', 'detectron2', 'cv2')\n"
+        "print([m for m in known if m in sys.modules])\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "[]\n"
+
+
+def test_an_unknown_engine_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(EngineError, match=r"expected one of .*yolo_seg.*did you mean yolo_seg\?"):
+        engine_info("yolo_sg")
+
+
+def test_a_missing_framework_is_named_with_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "an_engine"
+    (tmp_path / "an_engine-1.dist-info").mkdir()
+    entry = "[segtune.engines]\nwanting = an_engine\n"
+    (tmp_path / "an_engine-1.dist-info" / "entry_points.txt").write_text(entry)
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "engine.py").write_text("import a_framework_nobody_has\n")
+    (package / "params.py").write_text(
+        "from search_spaces.schema import Hyperparameters\n"
+        "from trainables.contract import EngineInfo\n"
+        "INFO = EngineInfo('wanting', Hyperparameters, (), '', '', extra='wanted')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert engine_info("wanting").extra == "wanted"
+    with pytest.raises(FrameworkMissingError) as caught:
+        load_engine("wanting")
+    assert str(caught.value) == (
+        "engine wanting: expected its framework to be installed, got no module "
+        "a_framework_nobody_has; install it: pip install 'segtune[wanted]'"
+    )
+
+
+def test_a_plugin_without_the_agreed_modules_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hollow-1.dist-info").mkdir()
+    entry = "[segtune.engines]\nhollow = hollow_package\n"
+    (tmp_path / "hollow-1.dist-info" / "entry_points.txt").write_text(entry)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(EngineError, match=r"expected a module hollow_package\.params, got none"):
+        engine_info("hollow")
+
+
+def test_the_third_party_engine_is_found_by_its_entry_point(third_party: None) -> None:
+    assert engine_info("threshold").name == "threshold"
+    assert "threshold" in ENGINES
+
+
+def test_metadata_fits_the_engine(info: EngineInfo, engine: Engine) -> None:
+    assert engine.name == info.name
+    group, _, metric = info.objective.partition("/")
+    assert group in info.metrics
+    assert metric in METRIC_NAMES
+    assert {g.removeprefix("train_") for g in info.metrics} <= set(GROUPS)
+    assert {info.preset, "smoke"} <= set(presets(info.name))
+    assert all(field.description for field in info.params.model_fields.values())
+
+
+def test_defaults_are_valid(info: EngineInfo) -> None:
+    info.params.model_validate(info.params().model_dump())
+
+
+def test_every_key_of_a_preset_is_a_hyperparameter(info: EngineInfo) -> None:
+    for preset in presets(info.name).values():
+        space, problems = parse_space(preset.space)
+        assert not problems
+        assert {*space.parameters, *space.constants} <= set(info.params.model_fields)
+
+
+def test_every_epoch_is_reported_once_and_in_order(unbroken: MemoryTrial) -> None:
+    assert list(unbroken.reported) == [1, 2, 3, 4]
+
+
+def test_the_promised_metrics_are_in_every_report(unbroken: MemoryTrial, info: EngineInfo) -> None:
+    promised = {f"{group}/{name}" for group in info.metrics for name in METRIC_NAMES}
+    for values in unbroken.reported.values():
+        assert {*promised, info.objective, "epoch_seconds"} <= set(values)
+        assert any(name.startswith("train/") for name in values)
+        assert all(math.isfinite(value) for value in values.values())
+        assert all(0 <= values[name] <= 1 for name in promised)
+
+
+def test_the_checkpoint_holds_the_history_of_all_epochs(unbroken: MemoryTrial) -> None:
+    assert unbroken.checkpoint is not None
+    history = json.loads((unbroken.checkpoint / "history.json").read_text())
+    assert {line["epoch"]: line["values"] for line in history} == unbroken.reported
+    assert (unbroken.checkpoint / "model.pt").is_file()
+
+
+def test_equal_seeds_give_equal_trainings(unbroken: MemoryTrial, stopped: MemoryTrial) -> None:
+    for epoch, values in stopped.reported.items():
+        assert _timeless(values) == pytest.approx(_timeless(unbroken.reported[epoch]), abs=1e-6)
+
+
+def test_other_seeds_give_other_trainings(unbroken: MemoryTrial, train: Train) -> None:
+    other = train(epochs=4, seed=2, stop_after=1)
+    if unbroken.params.keys() & {"start"}:
+        pytest.skip("this engine draws nothing")
+    assert _timeless(other.reported[1]) != pytest.approx(_timeless(unbroken.reported[1]), abs=1e-6)
+
+
+def test_a_trial_that_is_stopped_trains_no_further(stopped: MemoryTrial) -> None:
+    assert list(stopped.reported) == [1, 2]
+
+
+def test_a_resumed_trial_goes_on_as_if_never_interrupted(
+    unbroken: MemoryTrial, stopped: MemoryTrial, train: Train
+) -> None:
+    rest = train(epochs=4, seed=1, resume_from=stopped.checkpoint)
+    assert list(rest.reported) == [3, 4]
+    for epoch, values in rest.reported.items():
+        assert _timeless(values) == pytest.approx(_timeless(unbroken.reported[epoch]), abs=1e-5)
+
+
+def test_a_stopped_trial_leaves_the_same_artifacts_as_a_finished_one(
+    unbroken: MemoryTrial, stopped: MemoryTrial, info: EngineInfo
+) -> None:
+    if info.name not in BUILT_IN or not info.isolated:
+        pytest.skip("keeps no artifacts")
+    assert {path.name for path, _ in stopped.kept} == {path.name for path, _ in unbroken.kept}
+    kinds = {kind for _, kind in stopped.kept}
+    assert {ArtifactKind.CURVES, ArtifactKind.TABLE, ArtifactKind.CONFIG} <= kinds
+    assert all(path.is_file() for path, _ in stopped.kept)
+
+
+def test_a_loss_that_is_not_finite_ends_the_trial_without_a_report(
+    train: Train, info: EngineInfo, engine: Engine, unbroken: MemoryTrial, tmp_path: Path
+) -> None:
+    trial = MemoryTrial(
+        {**unbroken.params, **DIVERGES[info.name]}, unbroken.data, tmp_path, epochs=12
+    )
+    with pytest.raises(Diverged, match="epoch"):
+        engine.train(trial)
+    assert len(trial.reported) < 12
+    reported = [value for values in trial.reported.values() for value in values.values()]
+    assert all(math.isfinite(value) for value in reported)
+
+
+def test_a_model_is_loaded_and_predicts_each_image_in_order(
+    engine: Engine, unbroken: MemoryTrial
+) -> None:
+    assert unbroken.checkpoint is not None
+    data = unbroken.data
+    pictures = [data.read(image) for image in data.images("val")]
+    found = [
+        engine.load(model, Device())(pictures)
+        for model in (unbroken.checkpoint, unbroken.checkpoint / "model.pt")
+    ]
+    assert engine.load(unbroken.checkpoint, Device()).classes == data.classes
+    for first, second, picture in zip(*found, pictures, strict=True):
+        np.testing.assert_array_equal(first.scores, second.scores)
+        assert first.masks is not None
+        masks: list[Any] = [dict(mask) for mask in first.masks]
+        assert all(mask["size"] == list(picture.shape[:2]) for mask in masks)
+        assert all(coco_mask.area(mask) > 0 for mask in masks)
+        height, width = picture.shape[:2]
+        assert ((first.boxes >= 0) & (first.boxes <= [width, height, width, height])).all()
+
+
+def test_the_native_form_is_a_file(engine: Engine, unbroken: MemoryTrial, tmp_path: Path) -> None:
+    assert unbroken.checkpoint is not None
+    file = engine.export(unbroken.checkpoint, tmp_path / "out", ExportForm.NATIVE)
+    assert file.parent == tmp_path / "out"
+    assert file.stat().st_size > 0
+
+
+def test_onnx_is_a_file_or_refused_with_the_reason(
+    engine: Engine, unbroken: MemoryTrial, tmp_path: Path
+) -> None:
+    assert unbroken.checkpoint is not None
+    try:
+        outcome = engine.export(unbroken.checkpoint, tmp_path, ExportForm.ONNX).suffix
+    except InfeasibleParams as error:
+        outcome = str(error)
+    assert "onnx" in outcome.lower()
+
+
+def _timeless(values: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if name not in TIMES}
