@@ -6,6 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("segtune", derandomize=True, deadline=None)
+settings.load_profile("segtune")  # the same cases everywhere; a slow machine is no failure
 
 RAM = Path("/dev/shm")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import ray.tune as ray_tune
 
 from trainables.contract import ArtifactKind
-from tune.folders import OUTCOME, read_metrics
+from tune.folders import ELAPSED, OUTCOME, read_metrics
 from tune.tracking import RunInfo, Tracker, make_tracker
 from tune.worker import Ended, Kept, Noted, Reported, TrialRunner, TrialTask
 
@@ -123,7 +123,7 @@ class TrialActor(ray_tune.Trainable):
                 run_id=task.run_id,
                 config=task.config,
                 directory=trial_dir / "wandb",
-                past=[m for m in read_metrics(trial_dir) if m["epoch"] <= task.trial.reported],
+                past=_past(trial_dir, task.trial.reported),
                 attempt=int(task.trial.directory.name.removeprefix("attempt-")),
             )
         )
@@ -173,6 +173,12 @@ class TrialActor(ray_tune.Trainable):
                 self._runner.stop()
         log.warning("trial %d took over %.0f s to end", self._task.trial.number, FINISH_S)
         self._runner.kill()
+
+
+def _past(trial_dir: Path, last: int) -> list[dict[str, float]]:
+    """The epochs up to `last` as they were logged."""
+    lines = [line for line in read_metrics(trial_dir) if line["epoch"] <= last]
+    return [{k: v for k, v in line.items() if k != ELAPSED} for line in lines]
 
 
 def _outcome(trial_dir: Path) -> dict[str, Any] | None:

@@ -371,7 +371,10 @@ def _plan(study: Path, overrides: list[str] | None) -> "StudyPlan":
 
 def _run(plan: "StudyPlan", *, resume: bool) -> None:
     from tune.progress import make_progress
+    from tune.tracking import tracking_line
 
+    if line := tracking_line(plan.study.tracking, plan.directory):
+        typer.echo(line)
     progress = make_progress()
     result = _tuned(plan, [progress], resume=resume)
     for path in _write_results(plan.directory):

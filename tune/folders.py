@@ -6,6 +6,7 @@ from typing import Any
 
 STUDY, RESOLVED, JOURNAL, LOG = "study.yaml", "resolved.json", "optuna.journal", "segtune.log"
 PARAMS, METRICS, OUTCOME, ERROR = "params.json", "metrics.jsonl", "outcome.json", "error.txt"
+ELAPSED = "elapsed_s"  # column of the metrics table: wall time of all attempts so far
 
 
 def trial_dir(study: Path, number: int) -> Path:

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 from tune.controller import Assignment
 from tune.events import Outcome
 from tune.files import cut_torn_line, write_json
-from tune.folders import METRICS, OUTCOME, PARAMS, attempts, read_json, read_metrics, trial_dir
+from tune.folders import (
+    ELAPSED,
+    METRICS,
+    OUTCOME,
+    PARAMS,
+    attempts,
+    read_json,
+    read_metrics,
+    trial_dir,
+)
 
 if TYPE_CHECKING:
     from tune.plan import StudyPlan
@@ -55,7 +64,7 @@ class Recorder:
         written = read_metrics(directory)
         last = int(written[-1]["epoch"]) if written else 0
         self._last[assignment.number] = last
-        before = written[-1].get("elapsed_s", 0.0) if written else 0.0
+        before = written[-1].get(ELAPSED, 0.0) if written else 0.0
         self._clocks[assignment.number] = _Clock(before)
         write_json(
             directory / PARAMS,
@@ -73,7 +82,7 @@ class Recorder:
         """Append an epoch to the trial's table, unless it is there."""
         if epoch != self._last[number] + 1:
             return
-        line = {"epoch": epoch, **values, "elapsed_s": self._clocks[number].elapsed_s()}
+        line = {"epoch": epoch, **values, ELAPSED: self._clocks[number].elapsed_s()}
         with (trial_dir(self._study, number) / METRICS).open("a") as file:
             file.write(json.dumps(line) + "\n")
         self._last[number] = epoch

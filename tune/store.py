@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tune.errors import StoreError, StudyError
 from tune.events import State
 from tune.folders import (
+    ELAPSED,
     JOURNAL,
     OUTCOME,
     PARAMS,
@@ -184,7 +185,7 @@ class StudyDir:
             best_epoch=best_epoch,
             last=trial.intermediate_values.get(last_epoch),
             epochs=last_epoch,
-            seconds=float(metrics[-1].get("elapsed_s", 0.0)) if metrics else 0.0,
+            seconds=float(metrics[-1].get(ELAPSED, 0.0)) if metrics else 0.0,
             metrics=metrics,
             directory=directory,
             attempt=latest_attempt(directory),
