@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
@@ -26,7 +26,7 @@ from trainables.datasets.prepared import PreparedDataset
 from trainables.datasets.simulate import SPECS, simulate
 from tune.driver import run_study
 from tune.plan import StudyPlan, plan_study
-from tune.store import StudyDir
+from tune.store import StudyDir, TrialRecord
 from tune.study import load_study
 from tune.worker import Ended, Reported, TrialRunner, TrialTask
 
@@ -186,16 +186,20 @@ def training(work: Path, data: Path, trials: int, epochs: int) -> None:
     records = StudyDir.open(made.directory).trials()
     prepared = PreparedDataset.load(data)
 
-    def bare(runner: TrialRunner, record: Any) -> None:
+    def bare(runner: TrialRunner, record: TrialRecord) -> None:
         attempt = work / "bare" / str(record.number) / "attempt-1"
         attempt.mkdir(parents=True)
         runner.start(task(prepared, attempt, {**record.fixed, **record.params}, epochs))
         run_out(runner)
 
+    def one_after_another(share: Sequence[TrialRecord]) -> None:
+        runner = TrialRunner("yolo_seg")
+        for record in share:
+            bare(runner, record)
+
     def two_at_a_time() -> None:
         with ThreadPoolExecutor(2) as pool:
-            runners = [TrialRunner("yolo_seg") for _ in range(2)]
-            list(pool.map(lambda k: [bare(runners[k], r) for r in records[k::2]], range(2)))
+            list(pool.map(one_after_another, (records[0::2], records[1::2])))
 
     alone = timed(two_at_a_time)
     print(f"study, {trials} trials of {epochs} epochs   {study:.1f} s")

@@ -1,7 +1,6 @@
 """The journal cut at random bytes and replayed: what `segtune resume` promises."""
 
 import random
-import sys
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,16 +8,15 @@ from types import SimpleNamespace
 import pytest
 
 from search_spaces.space import parse_space
-from tune.stopping import Asha, Slope
-
-sys.path.insert(0, str(Path(__file__).parent))
-from simulation import (
+from tests.faults.simulation import (
     METRIC,
     World,
     decisions,
     reference_asha,
     values_written,
 )
+from tune.journal import Journal, arrivals
+from tune.stopping import Asha, Rungs, Slope
 
 N_CUTS = 200
 EPOCHS, TRIALS, FACTOR = 20, 16, 2
@@ -116,13 +114,9 @@ def test_the_unbroken_study_stops_a_quarter_of_its_trials(unbroken: World) -> No
 
 
 def test_reversing_the_arrival_order_changes_some_decision(unbroken: World) -> None:
-    from tune.journal import arrivals
-
     at_rung = [(a.trial, a.value) for a in arrivals(unbroken.path) if a.epoch == RUNGS[0]]
 
     def stops(order: list[tuple[int, float]]) -> set[int]:
-        from tune.stopping import Rungs
-
         rungs, stopped = Rungs(RUNGS, FACTOR), set()
         for trial, value in order:
             if not rungs.compare(RUNGS[0], value).go_on:
@@ -142,8 +136,6 @@ def test_warm_start_points_are_tried_once_however_often_the_study_is_resumed(
     for _ in range(3):
         world = World(unbroken.plan, path, unbroken.concurrent)
         world.run()
-    from tune.journal import Journal
-
     trials = Journal(path, "cuts", "max").trials()
     ids = [t.user_attrs["warm_start"] for t in trials if "warm_start" in t.user_attrs]
     assert len(ids) == len(set(ids)) == 2

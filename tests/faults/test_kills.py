@@ -14,11 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.faults.simulation import decisions, reference_asha, values_written
 from trainables.datasets.prepare import prepare
 from trainables.datasets.simulate import SPECS, simulate
-
-sys.path.insert(0, str(Path(__file__).parent))
-from simulation import decisions, reference_asha, values_written
+from tune.offline_run import read_offline_run
 
 ROOT = Path(__file__).parents[2]
 THIRD_PARTY = ROOT / "tests" / "contract" / "thirdparty"
@@ -112,7 +111,7 @@ def wait_for_epochs(driver: subprocess.Popen[bytes], journal: Path, n: int) -> f
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_study_killed_ten_times_ends_as_promised(study_file: Path) -> None:
     dice = random.Random(0)
@@ -172,6 +171,8 @@ def check_promises(study: Path, journal: Path) -> None:
     for trial in range(TRIALS):
         outcome = json.loads((study / "trials" / str(trial) / "outcome.json").read_text())
         assert outcome["state"] in {"complete", "pruned"}, outcome
+        (run,) = (study / "trials" / str(trial) / "wandb").glob("offline-run-*")
+        assert [step for step, _ in read_offline_run(run)] == list(range(1, epochs[trial] + 1))
         best = list((study / "trials" / str(trial)).glob("attempt-*/best/model.pt"))
         assert best, f"trial {trial} kept no model"
 

@@ -185,4 +185,6 @@ def test_the_journal_opens_in_plain_optuna(tmp_path: Path, prepared: Path) -> No
     states = [t.state.name for t in study.trials]
     assert states.count("PRUNED") == sum(o.state == "pruned" for o in result.outcomes.values())
     assert all(len(t.intermediate_values) == result.outcomes[t.number].epoch for t in study.trials)
-    assert study.best_value == max(t.value for t in study.trials if t.state.name == "COMPLETE")
+    assert study.best_value == max(
+        t.value or 0.0 for t in study.trials if t.state.name == "COMPLETE"
+    )

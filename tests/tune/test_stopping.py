@@ -1,5 +1,6 @@
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,7 +65,8 @@ def test_decisions_are_those_of_rays_own_asha(factor: int, seed: int) -> None:
             value = float(random.random())
             ours = rungs.compare(epoch, value)
             rungs.record(trial, epoch, value)
-            theirs = bracket.on_result(SimpleNamespace(trial_id=str(trial)), epoch, value)
+            stand_in: Any = SimpleNamespace(trial_id=str(trial))
+            theirs = bracket.on_result(stand_in, epoch, value)
             assert ours.go_on == (theirs == "CONTINUE"), (trial, epoch)
             if not ours.go_on:
                 stopped += 1

@@ -1,8 +1,11 @@
 """Full-resolution masks from YOLO's prototypes, straight to run-length encodings.
 
-A mask is a weighted sum of the image's prototypes, cut off at its box. It is sampled bilinearly at
-the centre of each pixel of the *original* image, inside the box only, so neither a small object's
-outline nor a large image's memory suffers: no (instances, height, width) array ever exists.
+A mask is a weighted sum of the image's prototypes, cut off at its box; a pixel of the *original*
+image belongs to it if the sum, interpolated bilinearly at the pixel's centre, is positive. Along a
+pixel column that is a piecewise linear function with its corners at the prototypes' rows, so the
+rows where it changes sign are computed, not searched for: of a mask of 1,000 x 1,000 pixels only
+1,000 x 160 values are ever needed, and its encoding is those rows. A small object's outline is as
+fine as a large one's, and no (instances, height, width) array ever exists.
 """
 
 from collections.abc import Iterator
@@ -16,8 +19,8 @@ from pycocotools import mask as coco_mask
 
 Rle = dict[str, Any]
 
-_CPU_PIXELS, _GPU_PIXELS = 1 << 18, 1 << 26
-"""Pixels worked on at once: what a CPU's cache and a GPU's memory take easily."""
+_CPU_VALUES, _GPU_VALUES = 1 << 18, 1 << 26
+"""Values worked on at once: what a CPU's cache and a GPU's memory take easily."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,13 @@ def encode_masks(
         empty.
     """
     windows = (boxes - 0.5).ceil().long()  # first column with its centre in the box, first after it
-    areas = (windows[:, 2:] - windows[:, :2]).clamp(min=0).prod(dim=1)
-    order = areas.argsort()
+    n_rows = prototypes.shape[1]
+    most = (_GPU_VALUES if boxes.is_cuda else _CPU_VALUES) // n_rows
     runs: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64)] * len(boxes)
-    for part in _parts(order, windows, _GPU_PIXELS if boxes.is_cuda else _CPU_PIXELS):
-        logits = torch.einsum("nk,khw->nhw", coefficients[part], prototypes)
-        owner, edges = _edges(_inside(logits, windows[part], frame), windows[part], frame.height)
+    for part in _parts((windows[:, 2] - windows[:, 0]).clamp(min=1), most):
+        logits = torch.einsum("nk,khw->nwh", coefficients[part], prototypes)
+        columns = _columns(logits, windows[part], frame)
+        owner, edges = _edges(columns, windows[part], frame)
         split = np.split(edges, np.searchsorted(owner, np.arange(1, len(part))))
         for index, positions in zip(part.tolist(), split, strict=True):
             runs[index] = positions
@@ -81,88 +85,94 @@ def encode_masks(
     return _compress(runs, frame), pixels
 
 
-def _parts(order: torch.Tensor, windows: torch.Tensor, pixels: int) -> Iterator[torch.Tensor]:
-    """Split masks, ordered by size, so that equally large windows for all hold `pixels`."""
-    sizes = (windows[order, 2:] - windows[order, :2]).clamp(min=1).tolist()
-    start, width, height = 0, 1, 1
-    for stop, (w, h) in enumerate(sizes):
-        wider, higher = max(width, w), max(height, h)
-        if stop > start and (stop + 1 - start) * wider * higher > pixels:
+def _parts(widths: torch.Tensor, most: int) -> Iterator[torch.Tensor]:
+    """Masks of similar width together, so that equally wide windows for all have `most` columns."""
+    order = widths.argsort()
+    start = 0
+    for stop, width in enumerate(widths[order].tolist()):
+        if stop > start and (stop + 1 - start) * width > most:
             yield order[start:stop]
-            start, wider, higher = stop, w, h
-        width, height = wider, higher
-    if start < len(sizes):
+            start = stop
+    if len(order):
         yield order[start:]
 
 
-def _inside(logits: torch.Tensor, windows: torch.Tensor, frame: Frame) -> torch.Tensor:
-    """(n, W, H) bool, column after column: pixels of each window that belong to its mask.
+def _columns(logits: torch.Tensor, windows: torch.Tensor, frame: Frame) -> torch.Tensor:
+    """(n, W, h): masks in each pixel column of their windows, at the prototypes' rows.
 
-    Each window is one row longer at both ends, and none of those rows belongs to the mask.
+    Columns right of a window are -1.
 
     Args:
-        logits: (n, h, w) masks at the prototypes' resolution.
+        logits: (n, w, h) masks at the prototypes' resolution, column after column.
         windows: (n, 4) x1 y1 x2 y2, columns and rows of the original image.
         frame: Where the image lies in the network's input.
     """
-    h, w = logits.shape[1:]
-    rows, row_ok = _samples(windows[:, 1], windows[:, 3], margin=1)
-    columns, column_ok = _samples(windows[:, 0], windows[:, 2], margin=0)
-    y = ((rows + 0.5) * frame.gain_y + frame.top) * (h / frame.input_height) - 0.5
-    x = ((columns + 0.5) * frame.gain_x + frame.left) * (w / frame.input_width) - 0.5
-    down = _lerp(logits, y, row_ok)
-    return _lerp(down.transpose(1, 2), x, column_ok) > 0
-
-
-def _samples(
-    start: torch.Tensor, stop: torch.Tensor, margin: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """(n, L) positions from start - margin on, L for the longest, and whether they are inside."""
-    longest = int((stop - start).max().clamp(min=1)) + 2 * margin
-    positions = start[:, None] + torch.arange(-margin, longest - margin, device=start.device)
-    return positions, (positions >= start[:, None]) & (positions < stop[:, None])
-
-
-def _lerp(values: torch.Tensor, at: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """(n, L, w): rows of (n, h, w) `values` at the fractional positions (n, L) `at`.
-
-    Where `inside` is false the row is -1: outside of the mask.
-    """
-    last = values.shape[1] - 1
-    at = at.clamp(0, last)
+    last = logits.shape[1] - 1
+    width = int((windows[:, 2] - windows[:, 0]).max().clamp(min=1))
+    column = windows[:, :1] + torch.arange(width, device=windows.device)
+    scale = logits.shape[1] / frame.input_width
+    at = (((column + 0.5) * frame.gain_x + frame.left) * scale - 0.5).clamp(0, last)
     low = at.floor().long()
-    weight = (at - low).to(values.dtype)[..., None]
-    values = torch.nn.functional.pad(values, (0, 0, 0, 1), value=-1.0)
-    which = torch.arange(len(values), device=values.device)[:, None]
-    low = torch.where(inside, low, last + 1)
-    high = torch.where(inside, (low + 1).clamp(max=last), last + 1)
-    return torch.lerp(values[which, low], values[which, high], weight)
+    inside = column < windows[:, 2:3]
+    logits = torch.nn.functional.pad(logits, (0, 0, 0, 1), value=-1.0)
+    which = torch.arange(len(logits), device=logits.device)[:, None]
+    left = logits[which, torch.where(inside, low, last + 1)]
+    right = logits[which, torch.where(inside, (low + 1).clamp(max=last), last + 1)]
+    return torch.lerp(left, right, (at - low).to(logits.dtype)[..., None])
 
 
 def _edges(
-    inside: torch.Tensor, windows: torch.Tensor, height: int
+    columns: torch.Tensor, windows: torch.Tensor, frame: Frame
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Where masks begin and end in column-major order.
 
     Args:
-        inside: (n, W, H) bool.
-        windows: (n, 4) where the arrays lie in the original image.
-        height: Of the original image.
+        columns: (n, W, h) as `_columns` gives them.
+        windows: (n, 4) x1 y1 x2 y2, columns and rows of the original image.
+        frame: Where the image lies in the network's input.
 
     Returns:
         Of each edge, sorted: the mask it belongs to, and its position.
     """
-    changes = inside[..., 1:] != inside[..., :-1]
-    flat = _nonzero(changes.flatten())
-    column, row = np.divmod(flat, changes.shape[2])
-    owner, column = np.divmod(column, changes.shape[1])
-    start = windows.cpu().numpy()[owner]
-    positions = (start[:, 0] + column) * height + start[:, 1] + row
-    same = (owner[1:] == owner[:-1]) & (positions[1:] == positions[:-1])
-    keep = np.ones(len(owner), np.bool_)  # without a column's end where the next one begins
-    keep[1:] &= ~same
-    keep[:-1] &= ~same
-    return owner[keep], positions[keep]
+    h = columns.shape[2]
+    positive = torch.nn.functional.pad(columns > 0, (1, 1))
+    flat = _nonzero((positive[..., 1:] != positive[..., :-1]).flatten())
+    place, corner = np.divmod(flat, h + 1)  # the sign changes between corner - 1 and corner
+    owner, column = np.divmod(place, columns.shape[1])
+    before, after = _around(columns, place * h + corner, corner, h)
+    where = (corner - 1) + before / (before - after)
+    y = ((where + 0.5) * (frame.input_height / h) - frame.top) / frame.gain_y - 0.5
+    row = np.where(after > 0, np.floor(y) + 1, np.ceil(y))  # 0 itself is outside
+    bounds = windows.cpu().numpy()[owner]
+    row = np.where(corner == 0, bounds[:, 1], np.where(corner == h, bounds[:, 3], row))
+    row = np.clip(row.astype(np.int64), bounds[:, 1], np.maximum(bounds[:, 1], bounds[:, 3]))
+    return _without_pairs(owner, (bounds[:, 0] + column) * frame.height + row)
+
+
+def _around(
+    columns: torch.Tensor, after: npt.NDArray[np.int64], corner: npt.NDArray[np.int64], h: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Values before and after each change of sign; -1 and 1 where it is at a column's end."""
+    inner = (corner > 0) & (corner < h)
+    index = torch.from_numpy(after[inner]).to(columns.device)
+    flat = columns.flatten()
+    both = torch.stack([flat[index - 1], flat[index]]).double().cpu().numpy()
+    values = np.tile([[-1.0], [1.0]], len(corner))
+    values[:, inner] = both
+    return values[0], values[1]
+
+
+def _without_pairs(
+    owner: npt.NDArray[np.int64], positions: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Edges of which an odd number is at one place: two there end what they begin."""
+    if not len(owner):
+        return owner, positions
+    new = np.ones(len(owner), np.bool_)
+    new[1:] = (owner[1:] != owner[:-1]) | (positions[1:] != positions[:-1])
+    first = np.flatnonzero(new)
+    odd = first[np.diff(first, append=len(owner)) % 2 == 1]
+    return owner[odd], positions[odd]
 
 
 def _nonzero(flags: torch.Tensor) -> npt.NDArray[np.int64]:

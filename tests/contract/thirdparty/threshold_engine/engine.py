@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as rle
 
-from threshold_engine.params import ThresholdParams
+from threshold_engine.params import ThresholdParams  # type: ignore[import-not-found]
 from trainables.contract import (
     Device,
     Diverged,
@@ -24,9 +24,11 @@ from trainables.contract import (
     Instances,
     Trial,
 )
+from trainables.datasets.prepared import Annotation
 from trainables.metrics import evaluate_instances, ground_truth
 
 SLOPE = 20.0
+_Pair = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | float]
 
 
 class ThresholdEngine:
@@ -89,15 +91,16 @@ class _Predictor:
 
 
 def _grey(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    return image.mean(axis=2) / 255
+    grey: npt.NDArray[np.float64] = image.mean(axis=2) / 255
+    return grey
 
 
-def _target(annotations: Sequence[object]) -> npt.NDArray[np.float64] | float:
+def _target(annotations: Sequence[Annotation]) -> npt.NDArray[np.float64] | float:
     masks = [rle.decode(annotation.rle) for annotation in annotations]
     return np.max(masks, axis=0).astype(float) if masks else 0.0
 
 
-def _loss(train: Sequence[tuple], threshold: float) -> tuple[float, float]:
+def _loss(train: Sequence[_Pair], threshold: float) -> tuple[float, float]:
     """Mean squared error of a soft threshold, and its derivative."""
     losses, gradients = [], []
     for grey, target in train:
