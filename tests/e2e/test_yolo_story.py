@@ -166,7 +166,7 @@ def test_the_study_opens_in_optuna_dashboard(folder: Path) -> None:
     app = dashboard.wsgi(JournalStorage(JournalFileBackend(str(file))))
     said: list[str] = []
 
-    def answer(status: str, headers: list[tuple[str, str]]) -> None:
+    def answer(status: str, headers: list[tuple[str, str]], *error: Any) -> None:
         said.append(status)
 
     request: dict[str, Any] = {"PATH_INFO": "/api/studies/0", "QUERY_STRING": "after=0"}
