@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt, ValidationError
 
 from analysis.errors import BestConfigError
 from search_spaces.names import nearest_name
-from trainables.registry import engine_info
+from trainables.registry import EngineError, engine_info
 from tune.spec import Spec
 from tune.study import TrainMetricsSpec
 
@@ -135,7 +135,6 @@ def load_best(path: Path) -> BestConfig:
 
     Raises:
         BestConfigError: There is none, it cannot be read, or it is invalid; all problems at once.
-        EngineError: Its engine is unknown here.
     """
     file = _best_file(path)
     try:
@@ -149,6 +148,11 @@ def load_best(path: Path) -> BestConfig:
         raise BestConfigError(
             f"{file}: expected a {BEST_YAML} as `segtune export` writes it (a mapping), got "
             f"{type(content).__name__}"
+        )
+    if {"trainable", "budget"} <= set(content):
+        raise BestConfigError(
+            f"{file}: expected a {BEST_YAML} as `segtune export` writes it, got a study file; "
+            f"`segtune tune {file}` runs it"
         )
     try:
         # by way of JSON, where a list may become a tuple and a text a path
@@ -204,7 +208,12 @@ def _checked_params(file: Path, config: BestConfig) -> dict[str, Any]:
     Raises:
         BestConfigError: The engine refuses some of them.
     """
-    schema = engine_info(config.engine).params
+    try:
+        schema = engine_info(config.engine).params
+    except EngineError as error:
+        raise BestConfigError(
+            f"{file}: engine: {str(error).removeprefix('trainable: ')}"
+        ) from error
     try:
         read = schema.model_validate(config.params)
     except ValidationError as error:
@@ -213,5 +222,6 @@ def _checked_params(file: Path, config: BestConfig) -> dict[str, Any]:
             key = str(problem["loc"][0]) if problem["loc"] else "params"
             hint = nearest_name(key, schema.model_fields) if key not in schema.model_fields else ""
             lines.append(f"  params.{key}: {problem['msg']}, got {problem['input']!r}{hint}")
-        raise BestConfigError("\n".join([f"{file}: {len(lines)} problem(s)", *lines])) from error
+        noun = "problem" if len(lines) == 1 else "problems"
+        raise BestConfigError("\n".join([f"{file}: {len(lines)} {noun}", *lines])) from error
     return {key: getattr(read, key) for key in config.params}

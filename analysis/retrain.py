@@ -32,6 +32,7 @@ from analysis.errors import RetrainError
 from analysis.evaluate import evaluate_split
 from analysis.local_trial import WORK, LocalTrial, Progress, StopFlag, stopping_on_signals
 from analysis.retrain_result import RetrainResult
+from search_spaces.names import nearest_name
 from trainables.contract import (
     Device,
     Engine,
@@ -118,8 +119,8 @@ def retrain(  # noqa: PLR0913  the command's options
     finished = job.out / RESULT
     if finished.is_file():
         return _read_result(finished)
-    engine = load_engine(job.config.engine)
     place = _device(device, job.config.cpus)
+    engine = load_engine(job.config.engine)
     job.out.mkdir(parents=True, exist_ok=True)
     write_json(job.out / IDENTITY, job.identity)
     started = time.monotonic()
@@ -145,8 +146,8 @@ def _load_data(config: BestConfig, data: Path | None) -> PreparedDataset:
         prepared = PreparedDataset.load(data or config.data.path)
         check_trainable(prepared)
     except DatasetError as error:
-        hint = "" if data else " The configuration was tuned on it; name another with --data."
-        raise RetrainError(f"{error}{hint}") from error
+        hint = "" if data else ". The configuration was tuned on it; name another with --data."
+        raise RetrainError(f"{str(error).rstrip('.')}{hint}") from error
     return prepared
 
 
@@ -161,7 +162,8 @@ def _check(job: _Job, other_classes: bool) -> None:
         raise RetrainError(
             f"{job.data.root}: expected the classes {', '.join(wanted)}, for which "
             f"{job.config.source.study} was tuned, got {', '.join(got)}; prepare the data with "
-            f"--classes {','.join(wanted)}, or tune a study of its own on it"
+            f"--classes {','.join(wanted)}, tune a study of its own on it, or allow them with "
+            "--other-classes"
         )
     identity = job.out / IDENTITY
     if identity.is_file():
@@ -191,10 +193,21 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
 
 
 def _device(device: str | Device | None, cpus: int | None) -> Device:
+    """Where to train.
+
+    Raises:
+        RetrainError: This machine has no such device.
+    """
     if isinstance(device, Device):
         return device
     machine = this_machine()
-    name = device or ("cuda:0" if machine.gpus else "cpu")
+    names = ["cpu", *(f"cuda:{n}" for n in range(machine.gpus))]
+    name = device or names[min(1, machine.gpus)]
+    if name not in names:
+        raise RetrainError(
+            f"--device: expected {' or '.join(names)} on this machine, got "
+            f"{name!r}{nearest_name(name, names)}"
+        )
     return Device(name, cpus=cpus or machine.cpus)
 
 

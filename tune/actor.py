@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import ray.tune as ray_tune
 
 from trainables.contract import ArtifactKind
-from tune.folders import ELAPSED, OUTCOME, read_metrics
+from tune.folders import ELAPSED, OUTCOME, attempt_number, read_metrics
 from tune.tracking import RunInfo, Tracker, make_tracker
 from tune.worker import Ended, Kept, Noted, Reported, TrialRunner, TrialTask
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FINISH_S = 120.0  # for an engine's artifacts after its trial has ended
-REPORT, ENDED = "report", "ended"
+REPORT, ENDED, CLOSED = "report", "ended", "closed"
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,6 +60,7 @@ class TrialActor(ray_tune.Trainable):
     _notes: list[str]
     _waiting: bool  # the engine has reported and waits for an answer
     _running: bool  # the engine has not ended
+    _closed: bool  # the trial's record is closed, or its attempt's
 
     def setup(self, config: dict[str, Any]) -> None:
         """Begin the first trial of this actor."""
@@ -69,7 +70,15 @@ class TrialActor(ray_tune.Trainable):
         self._begin(task)
 
     def step(self) -> dict[str, Any]:
-        """Let the engine go on, and wait for its next report or its end."""
+        """Let the engine go on, and wait for its next report or its end.
+
+        A trial whose end is decided gets one step more, in which it ends: Ray waits for a step as
+        long as it takes, but kills an actor whose `cleanup` takes over 10 s.
+        """
+        outcome = self._outcome()
+        if outcome is not None:
+            self._finish(outcome)
+            return {"event": CLOSED, "notes": []}
         if self._waiting:
             self._runner.go_on()
             self._waiting = False
@@ -95,13 +104,13 @@ class TrialActor(ray_tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """End this trial and begin the next one in the same actor."""
-        self._finish()
+        self._finish(self._outcome())
         self._begin(new_config["task"])
         return True
 
     def cleanup(self) -> None:
         """End the last trial."""
-        self._finish()
+        self._finish(self._outcome())
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing goes to Ray: a trial's checkpoints lie in its own folder."""
@@ -115,6 +124,7 @@ class TrialActor(ray_tune.Trainable):
         self._notes = []
         self._waiting = False
         self._running = True
+        self._closed = False
         trial_dir = task.trial.directory.parent
         self._tracker.start(
             RunInfo(
@@ -124,7 +134,7 @@ class TrialActor(ray_tune.Trainable):
                 config=task.config,
                 directory=trial_dir / "wandb",
                 past=_past(trial_dir, task.trial.reported),
-                attempt=int(task.trial.directory.name.removeprefix("attempt-")),
+                attempt=attempt_number(task.trial.directory),
             )
         )
         self._runner.start(task.trial)
@@ -139,14 +149,24 @@ class TrialActor(ray_tune.Trainable):
             else:
                 return event
 
-    def _finish(self) -> None:
-        """Let the engine end within our own time limit, then close the trial's record."""
+    def _outcome(self) -> dict[str, Any] | None:
+        """How the trial ended; None while it goes on, here or in another attempt."""
+        with contextlib.suppress(FileNotFoundError):
+            path = self._task.trial.directory.parent / OUTCOME
+            outcome: dict[str, Any] = json.loads(path.read_text())
+            return outcome
+        return None
+
+    def _finish(self, outcome: Mapping[str, Any] | None) -> None:
+        """Let the engine end within our own time limit, then close the trial's record, once."""
+        if self._closed:
+            return
+        self._closed = True
         if self._running:
             if self._waiting:
                 self._runner.stop()
             self._drain(time.monotonic() + FINISH_S)
             self._running = False
-        outcome = _outcome(self._task.trial.directory.parent)
         if outcome is None:  # the trial goes on in another attempt
             self._tracker.finish({"state": "running"})
             return
@@ -179,10 +199,3 @@ def _past(trial_dir: Path, last: int) -> list[dict[str, float]]:
     """The epochs up to `last` as they were logged."""
     lines = [line for line in read_metrics(trial_dir) if line["epoch"] <= last]
     return [{k: v for k, v in line.items() if k != ELAPSED} for line in lines]
-
-
-def _outcome(trial_dir: Path) -> dict[str, Any] | None:
-    with contextlib.suppress(FileNotFoundError):
-        outcome: dict[str, Any] = json.loads((trial_dir / OUTCOME).read_text())
-        return outcome
-    return None

@@ -4,16 +4,30 @@ A mistake of the user ends in one message on stderr and exit code 2; an interrup
 code 130; a bug of ours keeps its traceback and ends in exit code 1.
 """
 
+import errno
+import importlib.metadata
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+
+from tune.errors import UsageError
+from tune.usage import (
+    Mistyped,
+    new_file,
+    new_place,
+    one_of,
+    shares,
+    usage_message,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from trainables.contract import EpochMetrics
@@ -48,27 +62,82 @@ class Form(StrEnum):
     MASKS = "masks"
 
 
+_STATE_OF_THE_DISK: Final = frozenset(
+    (
+        errno.EACCES,
+        errno.EDQUOT,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.ENOSPC,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+    )
+)
+"""Numbers of `OSError` that the user can mend, whoever ran into them."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends the process with an exit code."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("ray", "wandb", "optuna", "matplotlib", "PIL", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+    sys.exit(_exit_code(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def _exit_code(arguments: list[str]) -> int:
     try:
-        app(args=None if arguments is None else list(arguments), standalone_mode=True)
+        return _run_verb(arguments)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
-        sys.exit(130)
+        return 130
+    except BrokenPipeError:  # `segtune status ... | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Exception as error:
-        if not _is_users(error):
+        message = _message(error, arguments)
+        if not message:
             raise
-        typer.echo(f"segtune: {error}", err=True)
-        sys.exit(2)
+        typer.echo(message, err=True)
+        return 2
 
 
-def _is_users(error: Exception) -> bool:
-    """Whether an exception's message is all that the user should see."""
+def _run_verb(arguments: list[str]) -> int:
+    """Without typer's own handling of errors, which speaks in other words."""
+    try:
+        with typer.main.get_command(app).make_context("segtune", list(arguments)) as context:
+            context.command.invoke(context)
+    except typer.Exit as leaving:
+        return leaving.exit_code
+    return 0
+
+
+def _message(error: Exception, arguments: Sequence[str]) -> str:
+    """All that the user should see of an exception, or "" for a bug of ours."""
+    if isinstance(error, Mistyped):
+        if not arguments:  # it is the help
+            return str(error)
+        return f"segtune: {usage_message(error, arguments, _verbs())}"
+    if isinstance(error, OSError) and error.errno in _STATE_OF_THE_DISK:
+        return f"segtune: {error.filename or 'writing'}: {error.strerror}"
     names = {type_.__name__ for type_ in type(error).__mro__}
-    return bool(names & {"TuneError", "DatasetError", "EngineError", "AnalysisError"})
+    known = names & {"TuneError", "DatasetError", "EngineError", "AnalysisError"}
+    return f"segtune: {error}" if known else ""
+
+
+def _verbs() -> list[str]:
+    callbacks = (command.callback for command in app.registered_commands)
+    return [callback.__name__ for callback in callbacks if callback is not None]
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"segtune {importlib.metadata.version('segtune')}")
+        raise typer.Exit
 
 
 # --- data
@@ -77,7 +146,16 @@ def _is_users(error: Exception) -> bool:
 @app.command()
 def prepare(
     raw: Annotated[Path, typer.Argument(help="Folder with images and annotations.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the prepared data set.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            parser=new_place("--out"),
+            metavar="FOLDER",
+            help="Folder of the prepared data set.",
+        ),
+    ],
     form: Annotated[
         str | None,
         typer.Option(
@@ -95,9 +173,12 @@ def prepare(
         typer.Option(help="Regular expression on file names; equal matches stay on one side."),
     ] = None,
     splits: Annotated[
-        str, typer.Option(help="Fractions of train, val and test.")
+        str,
+        typer.Option(parser=shares("--splits"), metavar="SHARES", help="Of train, val and test."),
     ] = "0.7,0.15,0.15",
-    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    seed: Annotated[
+        int, typer.Option(parser=whole_number("--seed"), metavar="N", help="Seed of the split.")
+    ] = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse data with problems.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a prepared data set.")] = False,
 ) -> None:
@@ -110,9 +191,9 @@ def prepare(
         out,
         format=form,
         name=name,
-        classes=classes.split(",") if classes else None,
+        classes=classes.split(",") if classes is not None else None,
         group=group,
-        splits=_fractions(splits),
+        splits=[float(share) for share in splits.split(",")],
         seed=seed,
         strict=strict,
         force=force,
@@ -122,23 +203,35 @@ def prepare(
         typer.echo(line)
 
 
-def _fractions(text: str) -> tuple[float, float, float]:
-    try:
-        train, val, test = (float(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(
-            f"expected three fractions such as 0.7,0.15,0.15, got {text!r}", param_hint="--splits"
-        ) from None
-    return train, val, test
-
-
 @app.command()
 def simulate(
     preset: Annotated[str, typer.Argument(help="demo, sem_powder or tem_nanoparticles.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the raw data set.")],
-    images: Annotated[int | None, typer.Option(min=1, help="Number of micrographs.")] = None,
-    form: Annotated[Form, typer.Option("--format", help="Annotation format.")] = Form.COCO,
-    seed: Annotated[int | None, typer.Option(help="Seed of the micrographs.")] = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            parser=new_place("--out"),
+            metavar="FOLDER",
+            help="Folder for the raw data set.",
+        ),
+    ],
+    images: Annotated[
+        int | None,
+        typer.Option(
+            parser=whole_number("--images", 1), metavar="N", help="Number of micrographs."
+        ),
+    ] = None,
+    form: Annotated[
+        Form,
+        typer.Option(
+            "--format", parser=one_of("--format", Form), metavar="FORMAT", help=", ".join(Form)
+        ),
+    ] = Form.COCO,
+    seed: Annotated[
+        int | None,
+        typer.Option(parser=whole_number("--seed"), metavar="N", help="Seed of the micrographs."),
+    ] = None,
 ) -> None:
     """Draw micrographs with exactly known particles, in any raw format."""
     from search_spaces.names import nearest_name
@@ -146,8 +239,9 @@ def simulate(
     from trainables.datasets.simulate import simulate as draw
 
     if preset not in SPECS:
-        raise typer.BadParameter(
-            f"expected one of {', '.join(SPECS)}, got {preset}{nearest_name(preset, SPECS)}"
+        raise UsageError(
+            f"simulate: expected one of {', '.join(SPECS)}, got "
+            f"{preset!r}{nearest_name(preset, SPECS)}"
         )
     given = {"images": images, "seed": seed}
     spec = SPECS[preset].model_copy(update={k: v for k, v in given.items() if v is not None})
@@ -227,7 +321,11 @@ def plan(
 @app.command()
 def tune(study: StudyFile, overrides: Overrides = None) -> None:
     """Run a study. Ctrl-C is safe: `segtune resume` goes on where it was."""
-    _run(_plan(study, overrides), resume=False)
+    from tune.store import refuse_begun
+
+    made = _plan(study, overrides)
+    refuse_begun(made.directory)
+    _run(made, resume=False)
 
 
 @app.command()
@@ -260,7 +358,10 @@ def report(study_dir: StudyFolder) -> None:
 @app.command()
 def export(
     study_dir: StudyFolder,
-    to: Annotated[Path | None, typer.Option(help="Folder; default: <study>/best.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(parser=new_place("--to"), metavar="FOLDER", help="Default: <study>/best."),
+    ] = None,
 ) -> None:
     """Export the best trial: weights, configuration in every form, metrics, model card."""
     from analysis.best_config import export_best
@@ -272,10 +373,25 @@ def export(
 @app.command()
 def retrain(
     best: Annotated[Path, typer.Argument(help="best.yaml, or a study directory.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the trained model.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            parser=new_place("--out"),
+            metavar="FOLDER",
+            help="Folder for the trained model.",
+        ),
+    ],
     data: Annotated[Path | None, typer.Option(help="Another prepared data set.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Default: the study's.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Default: the trial's.")] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(parser=whole_number("--epochs", 1), metavar="N", help="Default: the study's."),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(parser=whole_number("--seed"), metavar="N", help="Default: the trial's."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda:0; default: what is there.")] = None,
     other_classes: Annotated[
         bool, typer.Option("--other-classes", help="Allow data with other classes.")
@@ -303,7 +419,16 @@ def retrain(
 
 @app.command()
 def schema(
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write it to a file.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            parser=new_file("--out"),
+            metavar="FILE",
+            help="Write it to a file.",
+        ),
+    ] = None,
 ) -> None:
     """Print the JSON schema of a study file, for editors."""
     from tune.files import write_text
@@ -332,8 +457,22 @@ def doctor(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for everything.")] = Path("demo"),
-    trials: Annotated[int, typer.Option(min=1, help="Trials of the demo study.")] = 8,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            parser=new_place("--out"),
+            metavar="FOLDER",
+            help="Folder for everything.",
+        ),
+    ] = Path("demo"),
+    trials: Annotated[
+        int,
+        typer.Option(
+            parser=whole_number("--trials", 1), metavar="N", help="Trials of the demo study."
+        ),
+    ] = 8,
 ) -> None:
     """The whole story on simulated micrographs: data, study, report, export, retraining."""
     from tune.demo import demo_study, fresh_folder
@@ -373,12 +512,17 @@ def _run(plan: "StudyPlan", *, resume: bool) -> None:
     from tune.progress import make_progress
     from tune.tracking import tracking_line
 
+    result = _tuned(plan, [make_progress()], resume=resume)
     if line := tracking_line(plan.study.tracking, plan.directory):
         typer.echo(line)
-    progress = make_progress()
-    result = _tuned(plan, [progress], resume=resume)
+    typer.echo("writing leaderboard and report")
     for path in _write_results(plan.directory):
         typer.echo(f"wrote {path}")
+    if result.reason == "out of time":
+        typer.echo(
+            f"the {plan.study.budget.hours:g} hours are used up; trials they ended stay ended, "
+            f"`segtune resume {plan.directory} --set budget.hours=N` starts the remaining ones"
+        )
     if result.reason == "interrupted":
         typer.echo(f"interrupted; `segtune resume {plan.directory}` goes on", err=True)
         raise typer.Exit(130)
@@ -400,11 +544,12 @@ def _tuned(plan: "StudyPlan", observers: Sequence[Any], *, resume: bool) -> "Stu
 
 
 def _write_results(study_dir: Path) -> list[Path]:
-    from analysis.leaderboard import write_leaderboard
-    from analysis.report import write_report
     from tune.store import StudyDir
 
     opened = StudyDir.open(study_dir)
+    from analysis.leaderboard import write_leaderboard  # slow: only for a study that is there
+    from analysis.report import write_report
+
     writers: list[Callable[[StudyDir], Path]] = [write_leaderboard, write_report]
     return [write(opened) for write in writers]
 

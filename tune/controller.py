@@ -76,8 +76,8 @@ class _Curve:
     crashes: int = 0
 
 
-class MissingMetricError(Exception):
-    """A report lacks a metric that a decision needs."""
+class UnusableReportError(Exception):
+    """A report lacks a metric that a decision needs, or an epoch before it."""
 
 
 class Controller:
@@ -124,6 +124,12 @@ class Controller:
         """Trials that an earlier driver began and nobody runs yet."""
         return tuple(self._waiting)
 
+    @property
+    def complete(self) -> bool:
+        """Whether every trial there is to run was run, and none was cut short by the hours."""
+        cut = any(outcome.stop_reason == Rule.BUDGET for outcome in self.outcomes.values())
+        return not cut and len(self.outcomes) >= self._n_trials
+
     def next_trial(self) -> Assignment | None:
         """The trial to start now, or None where no further one is to be started."""
         if self.out_of_time():
@@ -152,7 +158,7 @@ class Controller:
             return self._known(number, epoch)
         try:
             arrival = self._arrival(number, epoch, values)
-        except MissingMetricError as error:
+        except UnusableReportError as error:
             self.fail(number, Rule.ERROR, str(error))
             return Decision(False, Rule.ERROR)
         decision = self._decide(arrival)
@@ -194,6 +200,9 @@ class Controller:
     # --- decisions
 
     def _arrival(self, number: int, epoch: int, values: Mapping[str, float]) -> Arrival:
+        due = self.last_epoch(number) + 1
+        if epoch != due:
+            raise UnusableReportError(f"the engine reported epoch {epoch} where {due} was due")
         value = _metric(values, self._metric)
         watched = None
         if self._watched is not None and self._carries(self._watched, epoch):
@@ -349,5 +358,5 @@ def _metric(values: Mapping[str, float], name: str) -> float:
     if name not in values:
         hint = nearest_name(name, values)
         reported = ", ".join(sorted(values)) or "nothing"
-        raise MissingMetricError(f"the engine reported no {name}{hint}; it reports {reported}")
+        raise UnusableReportError(f"the engine reported no {name}{hint}; it reports {reported}")
     return float(values[name])

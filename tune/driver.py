@@ -26,17 +26,18 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from trainables.contract import Device, TrainMetrics
-from tune.actor import REPORT, ActorTask, TrialActor
+from tune.actor import CLOSED, ENDED, ActorTask, TrialActor
 from tune.controller import Assignment, Controller
 from tune.errors import DriverError, StoreError
 from tune.events import Observer, Outcome
 from tune.files import write_json, write_text
-from tune.folders import JOURNAL, LOG, RESOLVED, STUDY
+from tune.folders import JOURNAL, LOG, RESOLVED, STUDY, attempt_number, read_json
 from tune.journal import DriverLock, Journal
 from tune.plan import StudyPlan, resolved, to_yaml
 from tune.recorder import Recorder
-from tune.sharing import Placement, auto_share
+from tune.sharing import Placement, auto_share, gpu_name
 from tune.stopping import Rule
+from tune.store import refuse_begun
 from tune.tracking import run_id
 from tune.worker import TrialTask
 
@@ -92,7 +93,7 @@ def run_study(
             bridge.finish_decided()
             if not bridge.idle():
                 _run_on_ray(plan, bridge)
-            reason = "out of time" if controller.out_of_time() else "finished"
+            reason = "finished" if controller.complete else "out of time"
         except KeyboardInterrupt:
             log.info("interrupted; checkpoints are kept")
         finally:
@@ -108,13 +109,9 @@ def run_study(
 def _directory(plan: StudyPlan, *, resume: bool) -> Iterator[None]:
     """The study directory, ours alone."""
     directory = plan.directory
-    begun = (directory / JOURNAL).exists()
-    if begun and not resume:
-        raise StoreError(
-            f"{directory}: expected a new study, found one; `segtune resume {directory}` goes on "
-            "with it, another `study:` name begins another"
-        )
-    if resume and not begun:
+    if not resume:
+        refuse_begun(directory)
+    elif not (directory / JOURNAL).exists():
         raise StoreError(f"{directory}: expected a study to resume, found none")
     directory.mkdir(parents=True, exist_ok=True)
     lock = DriverLock(directory / ".driver")
@@ -126,8 +123,9 @@ def _directory(plan: StudyPlan, *, resume: bool) -> Iterator[None]:
         )
     try:
         write_text(directory / STUDY, to_yaml(plan))
-        if not (directory / RESOLVED).exists():
-            write_json(directory / RESOLVED, resolved(plan))
+        now = resolved(plan)
+        began = read_json(directory / RESOLVED).get("created") if resume else None
+        write_json(directory / RESOLVED, {**now, "created": began or now["created"]})
         yield
     finally:
         lock.release()
@@ -135,7 +133,10 @@ def _directory(plan: StudyPlan, *, resume: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _log_file(directory: Path) -> Iterator[None]:
-    """Everything of ours down to DEBUG goes to the study's log."""
+    """Everything of ours down to DEBUG goes to the study's log, and there only below INFO."""
+    screen = [h for h in logging.getLogger().handlers if h.level == logging.NOTSET]
+    for shown in screen:  # a handler takes what a logger below lets through
+        shown.setLevel(logging.getLogger().level)
     handler = logging.FileHandler(directory / LOG, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     loggers = [logging.getLogger(name) for name in ("tune", "trainables", "analysis")]
@@ -147,12 +148,14 @@ def _log_file(directory: Path) -> Iterator[None]:
     finally:
         for logger in loggers:
             logger.removeHandler(handler)
+        for shown in screen:
+            shown.setLevel(logging.NOTSET)
         handler.close()
 
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends a study as Ctrl-C does, also where a shell has Ctrl-C ignored."""
+    """SIGTERM ends what runs here as Ctrl-C does, also where a shell has Ctrl-C ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -222,7 +225,7 @@ def _run_on_ray(plan: StudyPlan, bridge: "_Bridge") -> None:
                 name="study", storage_path=str(scratch), verbose=0, log_to_file=False
             ),
         )
-        with _ray_into_log():
+        with _ray_into_log(), _terminable():  # Ray took the signals for itself when it started
             tuner.fit()
     finally:
         if started:
@@ -303,22 +306,27 @@ class _Bridge:
         return {"task": self._task(assignment)}
 
     def result(self, ray_id: str, result: Mapping[str, Any]) -> bool:
-        """Take in what an actor said; returns whether its trial goes on."""
+        """Take in what an actor said; returns whether it has more to do for its trial.
+
+        A trial that has ended is closed by its actor in one step more; an attempt that a crash
+        ended is over.
+        """
         number = self._running[ray_id]
         for note in result["notes"]:
             self._note(number, note)
-        if result["event"] != REPORT:
-            self._ended(number, result)
+        if result["event"] == CLOSED:
             return False
+        if result["event"] == ENDED:
+            self._ended(number, result)
+            return number in self._controller.outcomes
         epoch, values = result["epoch"], json.loads(result["values"])
+        self._recorder.report(number, epoch, values)
         decision = self._controller.report(number, epoch, values)
-        if decision.rule is not Rule.DIVERGED:
-            self._recorder.report(number, epoch, values)
         self._clock.tick()
         self.tell("trial_reported", number, epoch, values, decision)
         if number in self._controller.outcomes:
             self._close(number)
-        return decision.go_on
+        return True
 
     def complete(self, ray_id: str, *, error: bool) -> None:
         """Ray is done with a trial; with `error`, its actor died."""
@@ -400,7 +408,7 @@ class _Bridge:
             memory_fraction=min(1.0, self._placement.share) if gpu is not None else 1.0,
             cpus=self._plan.shares.cpus,
         )
-        self.tell("trial_started", number, params, int(attempt.name.removeprefix("attempt-")))
+        self.tell("trial_started", number, params, attempt_number(attempt))
         images = study.train_metrics.images
         task = TrialTask(
             engine=study.trainable,
@@ -420,7 +428,7 @@ class _Bridge:
             train_metrics=TrainMetrics(
                 study.train_metrics.every, None if images == "auto" else images
             ),
-            gpu=gpu,
+            gpu=None if gpu is None else gpu_name(gpu),
         )
         config = {
             **params,
@@ -479,6 +487,8 @@ class _RayScheduler(FIFOScheduler):
         self._bridge = bridge
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        if self._bridge.error is not None:  # the study ends now, not when its trials do
+            return str(TrialScheduler.STOP)
         goes_on = _guarded(
             self._bridge, lambda: self._bridge.result(trial.trial_id, result), otherwise=False
         )

@@ -5,7 +5,8 @@
     TuneError               exit code 2; str() is the whole message for the user
     |-- StudyError          the study file, its overrides or its data: nothing was started
     |-- StoreError          a study directory cannot be read, or is in use
-    `-- DriverError         the study could not be run on this machine
+    |-- DriverError         the study could not be run on this machine
+    `-- UsageError          the command line
 """
 
 
@@ -23,3 +24,7 @@ class StoreError(TuneError):
 
 class DriverError(TuneError):
     """This machine or cluster cannot run the study."""
+
+
+class UsageError(TuneError):
+    """A verb, an argument or an option that there is not, or that cannot be."""

@@ -17,7 +17,12 @@ def trial_dir(study: Path, number: int) -> Path:
 def attempts(directory: Path) -> list[Path]:
     """A trial's attempts, oldest first."""
     found = directory.glob("attempt-*")
-    return sorted(found, key=lambda path: int(path.name.removeprefix("attempt-")))
+    return sorted(found, key=attempt_number)
+
+
+def attempt_number(attempt: Path) -> int:
+    """Which attempt at its trial a folder is from, 1-based."""
+    return int(attempt.name.removeprefix("attempt-"))
 
 
 def latest_attempt(directory: Path) -> Path | None:

@@ -11,6 +11,7 @@ from trainables.contract import Device, TrainMetrics
 from tune.errors import DriverError, StoreError
 from tune.plan import StudyPlan
 from tune.search import trial_seed
+from tune.sharing import gpu_name
 from tune.store import StudyDir
 from tune.worker import Ended, Reported, TrialRunner, TrialTask
 
@@ -50,6 +51,9 @@ def probe_epoch_seconds(plan: StudyPlan) -> float:
     """
     point = plan.points[0] if plan.points else {}
     params = {**plan.fixed, **plan.space.draw(Random(plan.study.seed)), **point}
+    measured = plan.study.train_metrics
+    images = None if measured.images == "auto" else measured.images
+    gpu = gpu_name(0) if plan.machine.gpus and plan.shares.gpu_fraction != 0 else None
     with tempfile.TemporaryDirectory(prefix="segtune-probe-") as scratch:
         attempt = Path(scratch) / "attempt-1"
         attempt.mkdir()
@@ -62,13 +66,14 @@ def probe_epoch_seconds(plan: StudyPlan) -> float:
             data=plan.data,
             epochs=plan.study.budget.epochs,
             seed=trial_seed(plan.study.seed, 0),
-            device=Device(cpus=plan.shares.cpus),
+            device=Device(name="cuda:0" if gpu else "cpu", cpus=plan.shares.cpus),
             directory=attempt,
             resume_from=None,
             reported=0,
             objective=plan.study.objective.metric,
             mode=plan.study.objective.mode,
-            train_metrics=TrainMetrics(plan.study.train_metrics.every),
+            train_metrics=TrainMetrics(measured.every, images),
+            gpu=gpu,
         )
         return _second_epoch(TrialRunner(plan.study.trainable), task)
 

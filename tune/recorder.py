@@ -3,27 +3,32 @@
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainables.keeping import BEST_FOLDER, METRICS_FILE
 from tune.controller import Assignment
 from tune.events import Outcome
-from tune.files import cut_torn_line, write_json
+from tune.files import write_json, write_text
 from tune.folders import (
     ELAPSED,
     METRICS,
     OUTCOME,
     PARAMS,
+    attempt_number,
     attempts,
     read_json,
     read_metrics,
     trial_dir,
 )
+from tune.worker import CHECKPOINT, HISTORY
 
 if TYPE_CHECKING:
     from tune.plan import StudyPlan
+
+RESUME = "resume"  # an attempt's folder for the checkpoint it goes on from
 
 
 @dataclass
@@ -40,8 +45,8 @@ class _Clock:
 class Recorder:
     """Writes the trial folders; one a driver.
 
-    The metrics table is appended to after the journal has the epoch, so on resume a trial reports
-    again what either lacks.
+    The metrics table is appended to before the journal has the epoch, so it never lacks one that
+    the journal has; a new attempt cuts it to the journal's last epoch and reports the rest again.
     """
 
     def __init__(self, plan: "StudyPlan") -> None:
@@ -60,8 +65,9 @@ class Recorder:
         directory = trial_dir(self._study, assignment.number)
         self._set_aside_stranger(directory, assignment)
         directory.mkdir(parents=True, exist_ok=True)
-        cut_torn_line(directory / METRICS)
-        written = read_metrics(directory)
+        (directory / OUTCOME).unlink(missing_ok=True)  # its journal line was lost
+        written = [m for m in read_metrics(directory) if m["epoch"] <= assignment.last_epoch]
+        write_text(directory / METRICS, "".join(json.dumps(line) + "\n" for line in written))
         last = int(written[-1]["epoch"]) if written else 0
         self._last[assignment.number] = last
         before = written[-1].get(ELAPSED, 0.0) if written else 0.0
@@ -76,7 +82,7 @@ class Recorder:
             },
         )
         attempt, checkpoint = _new_attempt(directory)
-        return attempt, checkpoint, min(last, assignment.last_epoch)
+        return attempt, checkpoint, last
 
     def report(self, number: int, epoch: int, values: Mapping[str, float]) -> None:
         """Append an epoch to the trial's table, unless it is there."""
@@ -90,8 +96,8 @@ class Recorder:
     def end(self, number: int, outcome: Outcome) -> Outcome:
         """Write how a trial ended, before its actor hears of it."""
         clock = self._clocks.get(number)
-        outcome = replace(outcome, seconds=clock.elapsed_s() if clock else outcome.seconds)
         directory = trial_dir(self._study, number)
+        outcome = replace(outcome, seconds=clock.elapsed_s() if clock else _seconds(directory))
         directory.mkdir(parents=True, exist_ok=True)
         write_json(directory / OUTCOME, outcome.__dict__)
         return outcome
@@ -116,14 +122,40 @@ def _new_attempt(directory: Path) -> tuple[Path, Path | None]:
     some seconds more.
     """
     before = attempts(directory)
-    number = int(before[-1].name.removeprefix("attempt-")) + 1 if before else 1
+    number = attempt_number(before[-1]) + 1 if before else 1
     attempt = directory / f"attempt-{number}"
     attempt.mkdir()
-    best = [a / "best" for a in before if (a / "best" / "metrics.json").is_file()]
-    if best:
-        shutil.copytree(best[-1], attempt / "best")
-    folders = [a / name for a in before for name in ("resume", "checkpoint")]
-    whole = [folder for folder in folders if (folder / "history.json").is_file()]
-    if not whole:
-        return attempt, None
-    return attempt, whole[-1].rename(attempt / "resume")
+    best = _last_whole(before, (BEST_FOLDER,), METRICS_FILE)
+    if best is not None:
+        shutil.copytree(best, attempt / BEST_FOLDER)
+    checkpoint = _last_whole(before, (RESUME, CHECKPOINT), HISTORY)
+    return attempt, None if checkpoint is None else checkpoint.rename(attempt / RESUME)
+
+
+def _last_whole(before: Sequence[Path], names: Sequence[str], marker: str) -> Path | None:
+    """The newest folder of some names with its `marker`, the JSON file written into it last.
+
+    A kill while one was being replaced leaves it under `<name>.new`, the one before it under
+    `<name>.old`, or both, and none under its name.
+    """
+    places = [
+        attempt / f"{name}{suffix}"
+        for attempt in before
+        for name in names
+        for suffix in (".old", "", ".new")
+    ]
+    return next((place for place in reversed(places) if _is_json(place / marker)), None)
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text())
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _seconds(directory: Path) -> float:
+    """Wall time of a trial that an earlier driver ran."""
+    written = read_metrics(directory)
+    return float(written[-1].get(ELAPSED, 0.0)) if written else 0.0

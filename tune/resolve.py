@@ -11,7 +11,7 @@ A preset's conditions follow what replaces their keys: one that cannot hold any 
 hyperparameter with it. `default` names the engine's own preset.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -68,7 +68,8 @@ def resolve_space(
     fixed, fixed_problems = _check_fixed(info, fixed)
     problems += fixed_problems + _unknown("search_space", info, own)
     own = {key: domain for key, domain in own.items() if key in info.params.model_fields}
-    problems += _clashes(fixed, own, preset)
+    idle = info.params.without_effect(fixed)
+    problems += _clashes(fixed, own, preset, idle)
     written = _merge(info.params, preset, own, fixed)
     scalars = {k: {"fixed": v} for k, v in fixed.items() if not isinstance(v, list | dict | tuple)}
     space, wrong = parse_space({**written, **scalars})
@@ -149,14 +150,14 @@ def _unknown_message(info: EngineInfo, key: str, value: object) -> str:
 
 
 def _clashes(
-    fixed: Mapping[str, Any], own: Mapping[str, Any], preset: Preset | None
+    fixed: Mapping[str, Any], own: Mapping[str, Any], preset: Preset | None, idle: Collection[str]
 ) -> list[Problem]:
-    """Keys that are both fixed and searched."""
+    """Keys that are both fixed and searched; keys without effect are not searched anyway."""
     problems = []
     for key, value in fixed.items():
         if own.get(key) is not None:
             remedy = f"keep one; search_space has {own[key]!r}"
-        elif preset and key not in own and _searches(preset.space.get(key)):
+        elif preset and key not in own and _searches(preset.space.get(key)) and key not in idle:
             remedy = f"the preset searches it; add `{key}: null` to search_space to fix it here"
         else:
             continue

@@ -7,6 +7,7 @@ journal alone: a resumed study proposes what the unbroken one would have.
 import copy
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -147,6 +148,7 @@ class Search:
         if self._kind == "random":
             return RandomSampler(seed=seed)
         conditional = any(p.when for p in self._space.parameters.values())
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         return TPESampler(
             seed=seed,
             n_startup_trials=self._startup,

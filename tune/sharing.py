@@ -4,6 +4,7 @@ Ray packs fractional GPUs first-fit and limits no memory, so placement is ours: 
 a GPU or whole GPUs, trials are spread over the GPUs first, and each process is held to its share.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -44,6 +45,16 @@ class Placement:
         """Trials on each GPU."""
         on = list(self.placed.values())
         return {gpu: on.count(gpu) for gpu in range(self.n_gpus)}
+
+
+def gpu_name(index: int, environ: Mapping[str, str] = os.environ) -> str:
+    """What a child's CUDA_VISIBLE_DEVICES must say for one of the GPUs that this process sees.
+
+    >>> gpu_name(1, {}), gpu_name(1, {"CUDA_VISIBLE_DEVICES": "2,5"})
+    ('1', '5')
+    """
+    visible = environ.get("CUDA_VISIBLE_DEVICES")
+    return str(index) if visible is None else visible.split(",")[index].strip()
 
 
 def auto_share(n_gpus: int, concurrent: int) -> float:

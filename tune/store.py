@@ -3,6 +3,7 @@
 The journal decides what counts; the trial folders hold what is too big for it.
 """
 
+import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any, Self
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from trainables.datasets.prepared import PreparedDataset
 from tune.errors import StoreError, StudyError
 from tune.events import State
 from tune.folders import (
@@ -134,13 +136,18 @@ class StudyDir:
         missing = [name for name in (STUDY, RESOLVED, JOURNAL) if not (path / name).is_file()]
         if missing:
             raise StoreError(
-                f"{path}: expected a study directory with {', '.join(missing)}; `segtune tune` "
-                "makes one at <storage>/<study>"
+                f"{path}: expected a study directory with {', '.join(missing)}"
+                f"{_near(path) or '; `segtune tune` makes one at <storage>/<study>'}"
             )
         try:
             resolved = json.loads((path / RESOLVED).read_text())
+        except ValueError as error:
+            raise StoreError(
+                f"{path / RESOLVED}: the study directory cannot be read: {error}"
+            ) from error
+        try:
             return cls(path, load_study(path / STUDY, check_data=False), resolved)
-        except (ValueError, StudyError) as error:
+        except StudyError as error:
             raise StoreError(f"{path}: the study directory cannot be read: {error}") from error
 
     def trials(self) -> tuple[TrialRecord, ...]:
@@ -194,6 +201,29 @@ class StudyDir:
         )
 
 
+def _near(path: Path) -> str:
+    """A hint at the study that may be meant: one below, the one around, or one of like name."""
+    beside = list(path.parent.glob("*")) if path.parent.is_dir() else []
+    alike = difflib.get_close_matches(path.name, [p.name for p in beside], n=3)
+    places = [*path.glob("*"), *path.glob("studies/*"), *path.parents[:3]]
+    places += [path.with_name(name) for name in alike]
+    studies = sorted(p for p in places if (p / STUDY).is_file() and (p / JOURNAL).is_file())
+    return f"; did you mean {studies[0]}?" if studies else ""
+
+
+def refuse_begun(directory: Path) -> None:
+    """Refuse to begin a study where there is one.
+
+    Raises:
+        StoreError: There is one.
+    """
+    if (directory / JOURNAL).exists():
+        raise StoreError(
+            f"{directory}: expected a new study, found one; `segtune resume {directory}` goes on "
+            "with it, another `study:` name begins another"
+        )
+
+
 def _best(values: Mapping[int, float], mode: str) -> tuple[int | None, float | None]:
     if not values:
         return None, None
@@ -211,8 +241,14 @@ def load_for_resume(opened: StudyDir, overrides: Sequence[str]) -> Study:
 
     Raises:
         StudyError: An override would make it another study, or its data is gone.
+        StoreError: The study's folder was renamed.
     """
     here = f"storage={json.dumps(str(opened.path.parent))}"
+    if opened.path.name != opened.study.study:
+        raise StoreError(
+            f"{opened.path}: expected the folder of study {opened.study.study} to have its name; "
+            f"rename it to {opened.path.with_name(opened.study.study)}, then resume it there"
+        )
     study = load_study(opened.path / STUDY, [*overrides, here])
     changed = [
         key
@@ -221,12 +257,24 @@ def load_for_resume(opened: StudyDir, overrides: Sequence[str]) -> Study:
     ]
     if changed:
         raise StudyError(
-            f"{', '.join(changed)}: expected the value the study began with; only "
+            f"{opened.path}: {', '.join(changed)}: expected the value the study began with; only "
             f"{', '.join(RESUMABLE[:3])} may change on resume. Begin another study for the rest."
+        )
+    if study.budget.trials < opened.study.budget.trials:
+        raise StudyError(
+            f"{opened.path}: budget.trials: expected {opened.study.budget.trials} or more, got "
+            f"{study.budget.trials}; a study's budget can only be raised."
+        )
+    data = PreparedDataset.load(study.data)
+    if data.fingerprint != opened.resolved["fingerprint"]:
+        raise StudyError(
+            f"{opened.path}: data: expected the data set the study began with (fingerprint "
+            f"{opened.resolved['fingerprint'][:12]}), got another at {data.root} "
+            f"({data.fingerprint[:12]}). Put it back, or begin another study."
         )
     if study.budget.epochs != opened.study.budget.epochs:
         raise StudyError(
-            f"budget.epochs: expected {opened.study.budget.epochs}, the length the study's "
-            f"schedules were laid out for, got {study.budget.epochs}. Begin another study."
+            f"{opened.path}: budget.epochs: expected {opened.study.budget.epochs}, the length the "
+            f"study's schedules were laid out for, got {study.budget.epochs}. Begin another study."
         )
     return study

@@ -35,6 +35,8 @@ from trainables.contract import (
 from trainables.datasets.prepared import PreparedDataset
 from trainables.keeping import BestKeeper
 from trainables.registry import engine_info, load_engine, packages
+from tune.files import write_text
+from tune.folders import ERROR
 from tune.stopping import Rule
 
 log = logging.getLogger(__name__)
@@ -64,7 +66,7 @@ class TrialTask:
         objective: Metric whose best epoch's model is kept.
         mode: Its direction.
         train_metrics: How the training split is measured.
-        gpu: Index of the GPU the child may see, or None for none.
+        gpu: The GPU the child may see, as CUDA_VISIBLE_DEVICES names it, or None for none.
     """
 
     engine: str
@@ -82,7 +84,7 @@ class TrialTask:
     objective: str
     mode: Literal["max", "min"]
     train_metrics: TrainMetrics
-    gpu: int | None = None
+    gpu: str | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,10 @@ class Ended:
 
 
 Event = Reported | Kept | Noted | Ended
+
+
+class RunnerGoneError(Exception):
+    """The runner has died, so nobody is left to report to."""
 
 
 class Channel(Protocol):
@@ -179,11 +185,16 @@ class WorkerTrial:
 
         Raises:
             TrialStopped: The study's scheduler, stopper or budget ends the trial.
+            RunnerGoneError: Nobody answers.
         """
         if checkpoint is not None:
             self.keeper.offer(metrics.epoch, metrics.values, checkpoint)
-        self.channel.send(Reported(metrics.epoch, dict(metrics.values)))
-        if self.channel.recv() == _STOP:
+        self._send(Reported(metrics.epoch, dict(metrics.values)))
+        try:
+            answer = self.channel.recv()
+        except (EOFError, OSError) as error:
+            raise RunnerGoneError from error
+        if answer == _STOP:
             raise TrialStopped(f"{self.name} ends after epoch {metrics.epoch}")
 
     def artifact(self, path: Path, kind: ArtifactKind) -> None:
@@ -194,12 +205,18 @@ class WorkerTrial:
             temporary = kept.with_name(f".{kept.name}.tmp")
             temporary.write_bytes(path.read_bytes())
             temporary.replace(kept)
-        self.channel.send(Kept(kept, kind))
+        self._send(Kept(kept, kind))
 
     def note(self, message: str) -> None:
         """Pass a message on to the user."""
         log.info("%s: %s", self.name, message)
-        self.channel.send(Noted(message))
+        self._send(Noted(message))
+
+    def _send(self, event: Event) -> None:
+        try:
+            self.channel.send(event)
+        except OSError as error:
+            raise RunnerGoneError from error
 
     def report_history(self) -> None:
         """Report again what the checkpoint has beyond the journal, before anything trains."""
@@ -226,15 +243,17 @@ def run_task(task: TrialTask, channel: Channel) -> None:
     except Diverged as error:
         ended = Ended(Rule.DIVERGED, str(error))
     except InfeasibleParams as error:
-        ended = Ended(Rule.ERROR, f"{type(error).__name__}: {error}")
+        ended = Ended(Rule.ERROR, str(error))
     except TransientError as error:
         ended = Ended(Rule.ERROR, str(error), retry=True)
-    except (EOFError, BrokenPipeError):  # the runner is gone; nobody is left to tell
+    except RunnerGoneError:
         return
     except Exception as error:  # any engine's bug fails its trial, not the study
         log.exception("%s failed", trial.name)
-        (task.directory.parent / "error.txt").write_text(traceback.format_exc())
+        write_text(task.directory.parent / ERROR, traceback.format_exc())
         ended = Ended(Rule.ERROR, f"{type(error).__name__}: {error}")
+    if ended.message:
+        log.error("%s: %s", trial.name, ended.message)
     channel.send(ended)
 
 
@@ -244,7 +263,7 @@ def _child(task: TrialTask, channel: mp.connection.Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's; it ends the runner
     _die_with_parent()
     _log_to(task.directory.parent / "train.log")
-    os.environ["CUDA_VISIBLE_DEVICES"] = "" if task.gpu is None else str(task.gpu)
+    os.environ["CUDA_VISIBLE_DEVICES"] = task.gpu or ""
     os.environ["OMP_NUM_THREADS"] = str(task.device.cpus)
     run_task(task, channel)
 
@@ -320,7 +339,10 @@ class TrialRunner:
 
     def next_event(self) -> Event:
         """Wait for the engine's next word; a child that dies without one has crashed."""
+        self.poll(None)
         try:
+            if self._is_dead() and not self._channel.poll():
+                raise EOFError  # what the child left behind may hold its end open
             event: Event = self._channel.recv()
         except (EOFError, ConnectionResetError):
             event = Ended(Rule.ERROR, self._how_it_died(), retry=True)
@@ -343,12 +365,15 @@ class TrialRunner:
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._clean_up()
 
-    def poll(self, timeout_s: float) -> bool:
-        """Whether an event is there within `timeout_s`."""
-        if isinstance(self._channel, _QueueEnd):
+    def poll(self, timeout_s: float | None) -> bool:
+        """Whether an event, or the child's death, is there within `timeout_s`; None for ever."""
+        if self._process is None:
             return True
-        ready: bool = self._channel.poll(timeout_s)
-        return ready
+        ends = [self._channel, self._process.sentinel]
+        return bool(mp.connection.wait(ends, timeout_s))
+
+    def _is_dead(self) -> bool:
+        return self._process is not None and not self._process.is_alive()
 
     def _answer(self, word: str) -> None:
         with contextlib.suppress(BrokenPipeError, OSError):  # the next event says it died

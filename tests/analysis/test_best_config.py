@@ -13,7 +13,6 @@ from analysis.errors import BestConfigError, ExportError
 from analysis.model_card import model_card
 from analysis.summary import summarise
 from tests.analysis.rehearsed_study import rehearse
-from trainables.registry import EngineError
 from tune.store import StudyDir, TrialRecord
 
 FILES = {
@@ -140,7 +139,7 @@ def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, text: str, s
 
 
 def test_an_unknown_engine_is_named_with_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="did you mean simulated"):
+    with pytest.raises(BestConfigError, match="did you mean simulated"):
         load_best(written(tmp_path, to_yaml(config(engine="simulatd"))))
 
 

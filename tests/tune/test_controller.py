@@ -83,6 +83,27 @@ def test_a_missing_metric_is_an_error_at_the_first_report(ram_path: Path) -> Non
     assert "no seg_metrics/F1; did you mean seg_metrics/f1?" in controller.outcomes[number].message
 
 
+def test_an_epoch_left_out_is_an_error(ram_path: Path) -> None:
+    controller = make(ram_path, epochs=9)
+    number = start(controller)
+    controller.report(number, 1, {F1: 0.1})
+    assert controller.report(number, 3, {F1: 0.3}).rule is Rule.ERROR
+    message = controller.outcomes[number].message
+    assert message == "the engine reported epoch 3 where 2 was due"
+    assert controller.last_epoch(number) == 1
+
+
+def test_a_study_is_complete_when_no_trial_was_left_out_or_cut_short(ram_path: Path) -> None:
+    elapsed = [0.0]
+    controller = make(ram_path, trials=1, epochs=1, hours=1.0, elapsed_s=lambda: elapsed[0])
+    number = start(controller)
+    assert not controller.complete
+    elapsed[0] = 3600.0
+    controller.report(number, 1, {F1: 0.1})
+    assert controller.outcomes[number].stop_reason == Rule.EPOCHS
+    assert controller.complete
+
+
 def test_a_watched_training_metric_is_expected_only_when_it_is_taken(ram_path: Path) -> None:
     rule = Std(metric="train_seg_metrics/F1", window=3, grace=3)
     controller = make(ram_path, plateau=rule, every=2)

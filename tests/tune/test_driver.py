@@ -1,6 +1,10 @@
 """Studies on a real local Ray, with the simulated engine."""
 
+import io
 import json
+import logging
+import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,7 @@ from tune.store import StudyDir, load_for_resume
 from tune.study import load_study
 
 pytestmark = pytest.mark.ray
+THIRD_PARTY = Path(__file__).parents[1] / "contract" / "thirdparty"
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +36,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def local_ray() -> Any:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
-    yield
-    ray.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(THIRD_PARTY)
+        patch.setenv("PYTHONPATH", str(THIRD_PARTY), prepend=os.pathsep)
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        yield
+        ray.shutdown()
 
 
 class Watcher:
@@ -63,15 +71,30 @@ class Watcher:
         self.reason = reason
 
 
-def run(tmp_path: Path, prepared: Path, text: str, **budget: Any) -> tuple[StudyResult, Watcher]:
+class Shouter(Watcher):
+    """Logs a detail and a headline at each start."""
+
+    def trial_started(self, number: int, params: Mapping[str, Any], attempt: int) -> None:
+        logging.getLogger("tune.test").debug("a detail")
+        logging.getLogger("tune.test").info("a headline")
+
+
+def run(
+    tmp_path: Path,
+    prepared: Path,
+    text: str,
+    watcher: Watcher | None = None,
+    trainable: str = "simulated",
+    **budget: Any,
+) -> tuple[StudyResult, Watcher]:
     file = tmp_path / "study.yaml"
     budget_text = ", ".join(f"{k}: {v}" for k, v in {"trials": 6, "epochs": 4, **budget}.items())
     file.write_text(
-        f"study: try\ndata: {prepared}\ntrainable: simulated\nbudget: {{{budget_text}}}\n"
+        f"study: try\ndata: {prepared}\ntrainable: {trainable}\nbudget: {{{budget_text}}}\n"
         f"resources: {{concurrent: 2, cpus_per_trial: 1}}\n"
         f"tracking: {{wandb: {{mode: disabled}}}}\n{text}"
     )
-    watcher = Watcher()
+    watcher = watcher or Watcher()
     return run_study(plan_study(load_study(file)), [watcher]), watcher
 
 
@@ -137,6 +160,49 @@ def test_a_flat_trial_collapses_and_a_slow_one_goes_on(tmp_path: Path, prepared:
     assert (result.outcomes[1].stop_reason, result.outcomes[1].epoch) == (Rule.EPOCHS, 40)
 
 
+def test_the_screen_shows_no_debug_lines_while_the_log_has_them(
+    tmp_path: Path, prepared: Path
+) -> None:
+    root, stream = logging.getLogger(), io.StringIO()
+    handler, level = logging.StreamHandler(stream), root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    watcher = Shouter()
+    try:
+        result, _ = run(tmp_path, prepared, "", watcher, trials=1)
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+    assert "a detail" in (result.directory / "segtune.log").read_text()
+    assert "a detail" not in stream.getvalue()
+    assert "a headline" in stream.getvalue()
+
+
+def test_what_breaks_the_driver_ends_the_study_at_once(tmp_path: Path, prepared: Path) -> None:
+    blocked = tmp_path / "studies" / "try" / "trials" / "1"
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("in the way")
+    text = "fixed: {epoch_seconds: 0.5}\nscheduler: none\nplateau: none\n"
+    started = time.monotonic()
+    with pytest.raises(OSError, match="trials/1"):
+        run(tmp_path, prepared, text, trials=2, epochs=100)
+    assert time.monotonic() - started < 40
+    study = load_for_resume(StudyDir.open(blocked.parents[1]), [])
+    blocked.unlink()
+    assert plan_study(study).directory == blocked.parents[1]
+
+
+@pytest.mark.slow
+def test_the_last_trial_is_given_the_time_its_artifacts_take(
+    tmp_path: Path, prepared: Path
+) -> None:
+    text = "fixed: {end_seconds: 20}\nscheduler: none\nplateau: none\n"
+    result, _ = run(tmp_path, prepared, text, trials=1, epochs=2, trainable="awkward")
+    attempt = StudyDir.open(result.directory).trials()[0].attempt
+    assert attempt is not None
+    assert (attempt / "artifacts" / "curves.txt").read_text() == "drawn"
+
+
 def test_a_study_directory_is_not_begun_twice(tmp_path: Path, prepared: Path) -> None:
     run(tmp_path, prepared, "", trials=1)
     with pytest.raises(StoreError, match=r"expected a new study, found one; `segtune resume"):
@@ -163,6 +229,19 @@ def test_resume_refuses_to_become_another_study(tmp_path: Path, prepared: Path) 
         load_for_resume(opened, ["seed=7"])
     with pytest.raises(StudyError, match=r"budget.epochs: expected 4"):
         load_for_resume(opened, ["budget.epochs=9"])
+
+
+def test_resume_goes_on_in_a_moved_folder_and_refuses_a_renamed_one(
+    tmp_path: Path, prepared: Path
+) -> None:
+    result, _ = run(tmp_path, prepared, "", trials=1)
+    renamed = result.directory.rename(tmp_path / "other")
+    with pytest.raises(StoreError, match=r"expected the folder of study try to have its name"):
+        load_for_resume(StudyDir.open(renamed), [])
+    moved = renamed.rename(tmp_path / "try")
+    study = load_for_resume(StudyDir.open(moved), ["budget.trials=2"])
+    assert len(run_study(plan_study(study), [], resume=True).outcomes) == 2
+    assert not result.directory.exists()
 
 
 def test_the_hours_budget_ends_a_study(tmp_path: Path, prepared: Path) -> None:

@@ -50,8 +50,8 @@ class RawFolder:
 
     def __init__(self, root: Path) -> None:
         if not root.is_dir():
-            what = "got a file" if root.exists() else "it does not exist"
-            raise DatasetError(f"{root}: expected the folder of a raw data set, {what}.")
+            what = "got a file" if root.exists() else f"it does not exist{_near_folder(root)}"
+            raise DatasetError(f"{root}: expected the folder of a raw data set, {what}")
         self.root = root.resolve()
         self.files = tuple(sorted(_walk(self.root)))
         self.broken: dict[PurePosixPath, str] = {}
@@ -194,6 +194,15 @@ def split_in_name(stem: str) -> Split | None:
 def split_word(word: str) -> Split | None:
     """A part by any of its usual names."""
     return _SPLIT_WORDS.get(word.strip().lower())
+
+
+def _near_folder(root: Path) -> str:
+    beside = root.absolute().parent
+    if not beside.is_dir():
+        return f"; there is no folder {beside}"
+    names = [path.name for path in beside.iterdir() if path.is_dir()]
+    near = difflib.get_close_matches(root.name, names, n=1)
+    return f"; did you mean {root.with_name(near[0])}?" if near else ""
 
 
 def _walk(root: Path) -> list[PurePosixPath]:

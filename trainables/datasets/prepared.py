@@ -192,10 +192,11 @@ class PreparedDataset:
 
 
 def check_trainable(data: PreparedDataset) -> None:
-    """Check, from the manifest alone, that a model can be trained and validated on `data`.
+    """Check that a model can be trained and validated on `data`; no picture is opened.
 
     Raises:
-        DatasetError: The set is for evaluation only, or `train` or `val` has no object.
+        DatasetError: The set is for evaluation only, `train` or `val` has no object, or it is no
+            longer as it was prepared.
     """
     if data.evaluation_only:
         raise DatasetError(f"{data.root}: prepared for evaluation only: {data.evaluation_only}")
@@ -209,6 +210,39 @@ def check_trainable(data: PreparedDataset) -> None:
             f"{data.root}: expected objects in train and val, got none in {' and '.join(empty)} "
             f"({counts}). Prepare it again with other fractions (--splits), another --seed, or a "
             "splits.csv of your own in the raw folder."
+        )
+    _check_unchanged(data)
+
+
+def _check_unchanged(data: PreparedDataset) -> None:
+    """Refuse changed annotations and deleted pictures before anything is trained.
+
+    Pictures are counted; only where some lack are the annotations read for their names.
+
+    Raises:
+        DatasetError: Something was changed since the set was prepared.
+    """
+    path = data.root / ANNOTATIONS
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        there = {picture.name for picture in (data.root / IMAGES).iterdir()}
+    except OSError as error:
+        raise DatasetError(f"{data.root}: cannot be read: {error.strerror}. {_AGAIN}") from error
+    if digest != data.manifest["annotations_sha256"]:
+        raise DatasetError(f"{path}: it was changed after it was prepared. {_AGAIN}")
+    if len(there) >= sum(data.counts().values()):
+        return
+    missing = [
+        image.path.name
+        for split in SPLITS
+        for image in data.images(split)
+        if image.path.name not in there
+    ]
+    if missing:
+        raise DatasetError(
+            f"{data.root / IMAGES}: expected {sum(data.counts().values())} pictures, "
+            f"{len(missing)} missing, the first is {missing[0]}. {_AGAIN}"
         )
 
 

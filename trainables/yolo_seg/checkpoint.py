@@ -132,6 +132,10 @@ def restore(run: YoloSegRun, folder: Path) -> dict[str, Any]:
     model.load_state_dict(state["weights"])
     run.ema.ema.load_state_dict(_load(folder / MODEL_FILE, run.device)["weights"])
     run.ema.updates = state["ema_updates"]
+    for saved, group in zip(
+        state["optimizer"]["param_groups"], run.optimizer.param_groups, strict=True
+    ):
+        saved["fused"] = group.get("fused")  # depends on the device, which may be another one now
     run.optimizer.load_state_dict(state["optimizer"])
     run.scaler.load_state_dict(state["scaler"])
     run.scheduler.load_state_dict(state["scheduler"])

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainables.contract import Device, Diverged, InfeasibleParams, Trial
+from trainables.contract import Device, Diverged, InfeasibleParams, TransientError, Trial
 from trainables.yolo_seg.data import LabelledImages
 from trainables.yolo_seg.framework import (
     SegmentationTrainer,
@@ -33,6 +33,8 @@ from trainables.yolo_seg.params import YoloSegParams, native_config
 log = logging.getLogger(__name__)
 
 _MOST_WORKERS = 8
+_OUT_OF_MEMORY = ("out of memory", "ALLOC_FAILED", "CUDNN_STATUS_INTERNAL_ERROR", "find an engine")
+"""What CUDA and its libraries say when there is too little memory."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +116,13 @@ class YoloSegRun(SegmentationTrainer):  # type: ignore[misc]  # untyped
 
         Raises:
             InfeasibleParams: Ultralytics refuses the configuration, or the model is no -seg model.
+            TransientError: Weights that may be fetched could not be.
         """
         try:
             with _amp_without_download():
                 self._setup_train()
+        except ConnectionError as error:
+            raise TransientError(f"{self.args.model} could not be fetched: {error}") from error
         except (TypeError, ValueError, RuntimeError) as error:  # its words for a user's mistake
             raise InfeasibleParams(f"Ultralytics refuses this configuration: {error}") from error
         self.ema.ema.end2end = False
@@ -186,7 +191,6 @@ class YoloSegRun(SegmentationTrainer):  # type: ignore[misc]  # untyped
 
         Raises:
             Diverged: A loss is no longer finite.
-            InfeasibleParams: The memory does not suffice.
         """
         self.epoch = epoch
         with warnings.catch_warnings():
@@ -238,17 +242,10 @@ class YoloSegRun(SegmentationTrainer):  # type: ignore[misc]  # untyped
 
     def _train_batch(self, batch: dict[str, Any], number: int) -> dict[str, torch.Tensor]:
         self._warm_up(number)
-        try:
-            losses = self._gradients(batch)
-            if number - self.last_opt_step >= self.accumulate:
-                self.optimizer_step()
-                self.last_opt_step = number
-        except torch.OutOfMemoryError as error:
-            raise InfeasibleParams(
-                f"batch={self.args.batch} at imgsz={self.args.imgsz} does not fit into the memory "
-                f"of {self.device} that this trial may use ({error}); lower batch or imgsz, or run "
-                "fewer trials at once"
-            ) from error
+        losses = self._gradients(batch)
+        if number - self.last_opt_step >= self.accumulate:
+            self.optimizer_step()
+            self.last_opt_step = number
         return losses
 
     def _warm_up(self, number: int) -> None:
@@ -285,6 +282,25 @@ def finite(losses: dict[str, float], epoch: int) -> dict[str, float]:
     if bad:
         raise Diverged(f"{' and '.join(bad)} in epoch {epoch + 1}")
     return losses
+
+
+@contextlib.contextmanager
+def within_memory(run: YoloSegRun) -> Iterator[None]:
+    """Turn running out of memory into what it means for a trial; the batch is never halved.
+
+    Raises:
+        InfeasibleParams: The memory does not suffice.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(sign in str(error) for sign in _OUT_OF_MEMORY):
+            raise
+        raise InfeasibleParams(
+            f"batch={run.args.batch} at imgsz={run.args.imgsz} does not fit into the memory of "
+            f"{run.device} that this trial may use ({error}); lower batch or imgsz, or run fewer "
+            "trials at once"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -17,13 +17,19 @@ from trainables.yolo_seg.effective import check_effective
 from trainables.yolo_seg.framework import unwrap_model
 from trainables.yolo_seg.inference import Detection
 from trainables.yolo_seg.params import YoloSegParams, model_problem, sampled_problem
-from trainables.yolo_seg.trainer import YoloSegRun, finite, loader_workers, overrides
+from trainables.yolo_seg.trainer import (
+    YoloSegRun,
+    finite,
+    loader_workers,
+    overrides,
+    within_memory,
+)
 from trainables.yolo_seg.validation import Measured, measure
 
 log = logging.getLogger(__name__)
 
 _SUBSET = "train_subset"
-_SHARE = 0.12
+_SHARE = 0.10
 """Of an epoch, for the training split's metrics; they must stay within 0.15."""
 
 
@@ -78,7 +84,8 @@ class _Session:
             self.train_images = restore(self.run, self.trial.resume_from)[_SUBSET]
         try:
             for epoch in range(len(self.history), self.trial.epochs):
-                self._train_epoch(epoch)
+                with within_memory(self.run):
+                    self._train_epoch(epoch)
         except TrialStopped:
             self._keep_artifacts()
             raise

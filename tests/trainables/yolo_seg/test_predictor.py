@@ -40,7 +40,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory, discs: PreparedDataset) ->
         discs,
         tmp_path_factory.mktemp("trained"),
         epochs=EPOCHS,
-        device=Device(cpus=2),
         train_metrics=TrainMetrics(every=0),
     )
     with pytest.MonkeyPatch.context() as patch:
@@ -57,7 +56,7 @@ def _model(trial: MemoryTrial) -> Path:
 @pytest.mark.slow
 def test_a_loaded_model_scores_what_its_last_validation_reported(trained: MemoryTrial) -> None:
     data = trained.data
-    predictor = YoloSegEngine().load(_model(trained), Device(cpus=2))
+    predictor = YoloSegEngine().load(_model(trained), Device())
     images = data.images("val")
     predictions = predictor([data.read(image) for image in images])
     truths = [ground_truth(data, image) for image in images]
@@ -72,7 +71,7 @@ def test_a_loaded_model_scores_what_its_last_validation_reported(trained: Memory
 @pytest.mark.slow
 def test_predictions_do_not_depend_on_what_is_predicted_together(trained: MemoryTrial) -> None:
     data = trained.data
-    predictor = YoloSegEngine().load(_model(trained) / "model.pt", Device(cpus=2))
+    predictor = YoloSegEngine().load(_model(trained) / "model.pt", Device())
     pictures = [data.read(image) for image in data.images("val")]
     together = predictor(pictures)
     for picture, expected in zip(pictures, together, strict=True):
@@ -91,7 +90,7 @@ def test_ultralytics_opens_the_native_model_and_finds_the_same(
     file = YoloSegEngine().export(_model(trained), tmp_path / "out", ExportForm.NATIVE)
     theirs = YOLO(file)
     assert theirs.names == dict(enumerate(data.classes))
-    predictor = YoloSegEngine().load(_model(trained), Device(cpus=2))
+    predictor = YoloSegEngine().load(_model(trained), Device())
     # At the network's own size: Ultralytics rounds an image's place among the prototypes.
     picture = np.asarray(cv2.resize(data.read(data.images("val")[0]), (96, 96)), dtype=np.uint8)
     [ours] = predictor([picture])
@@ -111,6 +110,7 @@ def test_ultralytics_opens_the_native_model_and_finds_the_same(
     assert overlap.diagonal().mean() > 0.85
 
 
+@pytest.mark.slow
 def test_the_native_configuration_lies_beside_the_native_model(
     trained: MemoryTrial, tmp_path: Path
 ) -> None:
@@ -122,6 +122,7 @@ def test_the_native_configuration_lies_beside_the_native_model(
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("onnx") is not None, reason="the package onnx is installed"
 )

@@ -1,0 +1,1 @@
+"""A third party's engine that ends in awkward ways."""

@@ -1,0 +1,77 @@
+"""Trains nothing, and ends as its parameters say."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from awkward_engine.params import AwkwardParams  # type: ignore[import-not-found]
+from trainables.contract import (
+    ArtifactKind,
+    Device,
+    Engine,
+    EpochMetrics,
+    ExportForm,
+    InfeasibleParams,
+    Predictor,
+    Trial,
+    TrialStopped,
+)
+
+
+class AwkwardEngine:
+    """Reports the learning rate as F1."""
+
+    name: ClassVar[str] = "awkward"
+
+    def train(self, trial: Trial) -> None:
+        params = AwkwardParams.model_validate(dict(trial.params))
+        try:
+            for epoch in range(1, trial.epochs + 1):
+                if epoch == 2:
+                    _misbehave(params.behaviour)
+                checkpoint = _save(trial.directory, epoch)
+                trial.report(EpochMetrics(epoch, {"seg_metrics/F1": params.lr0}), checkpoint)
+        except TrialStopped:
+            time.sleep(params.end_seconds)
+            curves = trial.directory / "curves.txt"
+            curves.write_text("drawn")
+            trial.artifact(curves, ArtifactKind.CURVES)
+            raise
+
+    def load(self, model: Path, device: Device) -> Predictor:
+        raise InfeasibleParams(f"nothing can be loaded from {model} on {device.name}")
+
+    def export(self, model: Path, to: Path, form: ExportForm) -> Path:
+        raise InfeasibleParams(f"{model} has no {form} form for {to}")
+
+
+def _misbehave(behaviour: str) -> None:
+    if behaviour == "eof":
+        raise EOFError("Ran out of input")
+    if behaviour == "leaves a process":
+        if os.fork() == 0:  # as a loader's worker, it holds a copy of every open file
+            time.sleep(60)
+            os._exit(0)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _save(directory: Path, epoch: int) -> Path:
+    new, final = directory / "checkpoint.new", directory / "checkpoint"
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir()
+    (new / "model.pt").write_text("a model")
+    history = [{"epoch": e, "values": {}} for e in range(1, epoch + 1)]
+    (new / "history.json").write_text(json.dumps(history))
+    shutil.rmtree(final, ignore_errors=True)
+    new.rename(final)
+    return final
+
+
+ENGINE = AwkwardEngine
+
+if TYPE_CHECKING:
+    _: Engine = AwkwardEngine()

@@ -1,0 +1,29 @@
+"""Hyperparameters of the awkward engine."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from search_spaces.schema import Hyperparameters
+from trainables.contract import EngineInfo
+
+
+class AwkwardParams(Hyperparameters):
+    """How a training ends."""
+
+    lr0: float = Field(0.5, gt=0, le=1, description="the F1 of every epoch")
+    end_seconds: float = Field(0.0, ge=0, description="how long its artifacts take, s")
+    behaviour: Literal["trains", "eof", "leaves a process"] = Field(
+        "trains",
+        description="trains; eof: raises EOFError in epoch 2; leaves a process: is killed in "
+        "epoch 2 while a process it forked lives on",
+    )
+
+
+INFO = EngineInfo(
+    name="awkward",
+    params=AwkwardParams,
+    metrics=("seg_metrics",),
+    objective="seg_metrics/F1",
+    preset="awkward",
+)

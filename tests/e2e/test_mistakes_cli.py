@@ -1,0 +1,889 @@
+"""Mistakes that people make on the command line and in data sets, each refused at once.
+
+Every row is one mistake in an otherwise right folder: what is changed, the command, and what its
+one message must say: what was expected, what was got, where, and the nearest valid one. Whatever
+is refused leaves the folder as it was, byte for byte.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from analysis.configuration import BestConfig, Reached, Source, TrainedOn, to_yaml
+from tests.analysis.rehearsed_study import rehearse
+from tests.trainables.datasets.raw_samples import (
+    labelme_set,
+    shape,
+    square,
+    write_coco,
+    write_labelme,
+    write_picture,
+)
+from trainables.datasets.prepare import prepare
+from trainables.datasets.prepared import PreparedDataset
+from tune.cli import app, main
+from tune.study_file import write_yaml
+
+ROOT = Path(__file__).parents[2]
+LIMIT_S = 2.0
+VERBS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+STUDY = {
+    "study": "sample",
+    "data": "data",
+    "trainable": "simulated",
+    "budget": {"trials": 2, "epochs": 4},
+    "tracking": {"wandb": {"mode": "disabled"}},
+}
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One mistake.
+
+    Attributes:
+        name: Of the test.
+        command: Words after `segtune`; its first is the verb.
+        says: Fragments of the message.
+        seed: What is changed before, in the folder of the command.
+    """
+
+    name: str
+    command: str
+    says: list[str]
+    seed: Callable[[Path], object] = lambda folder: None
+
+    def __str__(self) -> str:
+        return self.name
+
+
+# --- seeds
+
+
+def text(name: str, content: str | bytes) -> Callable[[Path], object]:
+    """Write a file, its folder too."""
+
+    def seed(folder: Path) -> None:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    return seed
+
+
+def replaced(name: str, old: str, new: str) -> Callable[[Path], object]:
+    """Change a text in a file."""
+
+    def seed(folder: Path) -> None:
+        content = (folder / name).read_text()
+        assert old in content
+        (folder / name).write_text(content.replace(old, new))
+
+    return seed
+
+
+def manifest(**changes: object) -> Callable[[Path], object]:
+    """Change keys of the prepared data set's manifest; None drops one."""
+
+    def seed(folder: Path) -> None:
+        path = folder / "data" / "dataset.json"
+        content = {**json.loads(path.read_text()), **changes}
+        path.write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
+
+    return seed
+
+
+def without(name: str) -> Callable[[Path], object]:
+    """Delete a file or a folder."""
+
+    def seed(folder: Path) -> None:
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return seed
+
+
+def pictures(folder: Path, n: int = 3) -> Path:
+    for i in range(n):
+        write_picture(folder / f"p{i}.png", seed=i)
+    return folder
+
+
+def pascal_voc(folder: Path) -> None:
+    pictures(folder / "new")
+    text("new/p0.xml", "<annotation><object><bndbox/></object></annotation>")(folder)
+
+
+def yolo_boxes(folder: Path) -> None:
+    pictures(folder / "new")
+    for i in range(3):
+        text(f"new/p{i}.txt", "0 0.5 0.5 0.2 0.2\n")(folder)
+
+
+def coco_boxes(folder: Path) -> None:
+    pictures(folder / "new")
+    box = {"image_id": 1, "category_id": 1, "bbox": [2, 2, 10, 10], "area": 100}
+    write_coco(folder / "new" / "boxes.json", ["p0.png", "p1.png"], [box])
+
+
+def paths_leave(folder: Path) -> None:
+    pictures(folder / "outside")
+    (folder / "new").mkdir()
+    for i in range(3):
+        shapes = [shape(square(2, 2))]
+        write_labelme(folder / "new", f"p{i}", shapes, imagePath=f"../outside/p{i}.png")
+
+
+def absolute_paths(folder: Path) -> None:
+    pictures(folder / "new")
+    write_labelme(folder / "new", "q", [shape(square(2, 2))], imagePath="/etc/hostname")
+
+
+def all_invalid(folder: Path) -> None:
+    pictures(folder / "new")
+    write_labelme(folder / "new", "p0", [shape([[1, 1], [2, 2]])])
+    write_labelme(folder / "new", "p1", [shape(square(500, 500))])
+    write_labelme(folder / "new", "p2", [shape([[5, 5], [5, 5], [5, 5]])])
+
+
+def one_invalid(folder: Path) -> None:
+    write_labelme(folder / "raw", "micrograph_00", [shape(square(2, 2)), shape([[1, 1], [2, 2]])])
+
+
+def broken_pictures(folder: Path) -> None:
+    for path in (folder / "raw").glob("*.png"):
+        path.write_bytes(path.read_bytes()[:60])
+
+
+def deleted_picture(folder: Path) -> None:
+    next((folder / "data" / "images").iterdir()).unlink()
+
+
+def too_few_groups(folder: Path) -> None:
+    labelme_set(folder / "tiles", n=4, name="sample_r0c{}")
+    prepare(folder / "tiles", folder / "few")
+    shutil.rmtree(folder / "tiles")
+
+
+def both(*seeds: Callable[[Path], object]) -> Callable[[Path], object]:
+    def seed(folder: Path) -> None:
+        for one in seeds:
+            one(folder)
+
+    return seed
+
+
+# --- the table
+
+LONG = "n" * 300
+
+WORDS = [
+    Mistake("mistyped verb", "prepar raw --out new", ["got 'prepar'; did you mean prepare?"]),
+    Mistake("unknown verb", "frobnicate", ["expected one of prepare, simulate, plan, tune"]),
+    Mistake("mistyped global option", "--hepl", ["got --hepl; did you mean --help?"]),
+    Mistake(
+        "mistyped option",
+        "prepare raw --otu new",
+        ["prepare: expected one of --out", "got --otu; did you mean --out?"],
+    ),
+    Mistake("option of another verb", "plan study.yaml --epochs 3", ["plan: ", "got --epochs"]),
+    Mistake("short option", "retrain best.yaml -x", ["retrain: expected one of --out", "got -x"]),
+    Mistake("nothing named", "prepare", ["prepare: expected RAW (Folder", ") and --out", "none"]),
+    Mistake("no output", "simulate demo", ["simulate: expected --out", "got none"]),
+    Mistake("no study", "plan", ["plan: expected STUDY", "got none"]),
+    Mistake("no study directory", "resume", ["resume: expected STUDY_DIR", "got none"]),
+    Mistake("one thing too many", "status a b", ["expected one argument (STUDY_DIR)", "also b"]),
+    Mistake("no argument wanted", "doctor now", ["doctor: expected no argument, got also now"]),
+    Mistake("value left out", "plan study.yaml --set", ["plan: --set: expected a value, got none"]),
+    Mistake("value for a switch", "doctor --deep=1", ["--deep: expected no value, got one"]),
+    Mistake(
+        "option for a value",
+        "prepare raw --out --force",
+        ["--out: expected a folder, got the option --force"],
+    ),
+]
+
+VALUES = [
+    Mistake(
+        "two shares",
+        "prepare raw --out new --splits 0.8,0.1",
+        ["--splits: expected the shares", "got '0.8,0.1'; did you mean 0.8,0.1,0.1?"],
+    ),
+    Mistake(
+        "shares in words",
+        "prepare raw --out new --splits most",
+        ["--splits: expected the shares of train, val and test", "got 'most'"],
+    ),
+    Mistake(
+        "shares above one",
+        "prepare raw --out new --splits 70,15,15",
+        ["--splits: expected", "got 70,15,15; did you mean 0.7,0.15,0.15?"],
+    ),
+    Mistake(
+        "negative share",
+        "prepare raw --out new --splits 1.2,-0.1,-0.1",
+        ["--splits: expected", "at least 0", "got 1.2,-0.1,-0.1"],
+    ),
+    Mistake(
+        "mistyped format",
+        "prepare raw --out new --format labelmee",
+        ["--format: expected one of coco,", "got 'labelmee'; did you mean labelme?"],
+    ),
+    Mistake(
+        "another format than there is",
+        "prepare raw --out new --format coco",
+        ["no annotations of the format coco", "found labelme (6 pictures); --format labelme"],
+    ),
+    Mistake(
+        "no regular expression",
+        "prepare raw --out new --group [a",
+        ["--group: expected a regular expression, got '[a'"],
+    ),
+    Mistake(
+        "class twice", "prepare raw --out new --classes a,b,a", ["--classes: expected", "got a"]
+    ),
+    Mistake(
+        "negative seed",
+        "prepare raw --out new --seed -1",
+        ["--seed: expected a whole number of at least 0, got -1; the nearest is 0"],
+    ),
+    Mistake(
+        "seed in words",
+        "simulate demo --out new --seed lucky",
+        ["--seed: expected a whole number of at least 0, got lucky"],
+    ),
+    Mistake(
+        "no micrograph",
+        "simulate demo --out new --images 0",
+        ["--images: expected a whole number of at least 1, got 0; the nearest is 1"],
+    ),
+    Mistake(
+        "half a micrograph",
+        "simulate demo --out new --images 2.6",
+        ["got 2.6; the nearest is 3"],
+    ),
+    Mistake(
+        "mistyped preset",
+        "simulate sem_power --out new",
+        ["simulate: expected one of demo, sem_powder", "got 'sem_power'; did you mean sem_powder?"],
+    ),
+    Mistake(
+        "form that is not written",
+        "simulate demo --out new --format coc",
+        ["--format: expected one of coco, yolo", "got 'coc'; did you mean coco?"],
+    ),
+    Mistake("no trials", "demo --trials 0 --out new", ["--trials: ", "the nearest is 1"]),
+    Mistake("no epochs", "retrain best.yaml --out new --epochs 0", ["--epochs: ", "nearest is 1"]),
+    Mistake(
+        "device that is not there",
+        "retrain best.yaml --out new --device cpuu",
+        ["--device: expected cpu", "got 'cpuu'; did you mean cpu?"],
+    ),
+    Mistake(
+        "override without a value",
+        "plan study.yaml --set budget.trials",
+        ["--set budget.trials: expected KEY=VALUE such as budget.trials=8"],
+    ),
+    Mistake(
+        "override of an unknown key",
+        "tune study.yaml --set budget.trails=8",
+        ["budget.trails", "did you mean trials?"],
+    ),
+    Mistake(
+        "two overrides",
+        "tune study.yaml --set seed=-1 --set search=tpee",
+        ["2 problems", "the nearest is 0", "did you mean tpe?"],
+    ),
+]
+
+PLACES = [
+    Mistake(
+        "output below a file",
+        "prepare raw --out notes.txt/new",
+        ["--out: expected a folder to make, got notes.txt/new: ", "notes.txt is a file"],
+    ),
+    Mistake(
+        "output is a file",
+        "simulate demo --out notes.txt",
+        ["--out: expected a folder to make, got notes.txt: there is a file of this name"],
+    ),
+    Mistake("name too long", f"demo --out {LONG}", ["--out: ", "the name is too long"]),
+    Mistake("export below a file", "export begun --to notes.txt/x", ["--to: ", "is a file"]),
+    Mistake(
+        "retrained below a file",
+        "retrain best.yaml --out notes.txt/x",
+        ["--out: expected a folder to make", "notes.txt is a file"],
+    ),
+    Mistake("schema over a folder", "schema --out raw", ["--out: expected a file", "is a folder"]),
+    Mistake("schema in no folder", "schema --out nowhere/x.json", ["there is no folder nowhere"]),
+    Mistake(
+        "output is the raw data",
+        "prepare raw --out raw",
+        ["expected a folder outside the raw data", "raw-prepared"],
+    ),
+    Mistake(
+        "output in the raw data", "prepare raw --out raw/x", ["expected a folder outside the raw"]
+    ),
+    Mistake("output holds the raw data", "prepare raw --out .", ["holds the raw data raw"]),
+    Mistake(
+        "output is prepared already",
+        "prepare raw --out data",
+        ["data: there is a prepared data set here; --force replaces it"],
+    ),
+    Mistake(
+        "output is something else",
+        "prepare raw --out empty --force",
+        ["empty: there is something else here", "choose a new folder"],
+        text("empty/thesis.tex", "years of work"),
+    ),
+    Mistake(
+        "simulated over something else", "simulate demo --out raw", ["raw: expected a folder that"]
+    ),
+    Mistake("demo over something else", "demo --out raw", ["raw: expected an empty folder"]),
+    Mistake(
+        "retrained over something else",
+        "retrain best.yaml --out raw",
+        ["expected a new or empty folder", "choose another --out"],
+    ),
+    Mistake(
+        "exported over something else",
+        "export done --to raw",
+        ["raw: expected a new folder or an earlier export, got a folder with other files"],
+    ),
+    Mistake(
+        "nothing to export",
+        "export begun",
+        ["begun: expected a trial with a value of seg_metrics/F1, got 0 trials"],
+    ),
+    Mistake(
+        "storage is a file",
+        "tune study.yaml --set storage=notes.txt",
+        ["storage: expected a folder", "notes.txt"],
+    ),
+]
+
+FILES = [
+    Mistake("study not there", "plan studi.yaml", ["found none; did you mean study.yaml?"]),
+    Mistake("study is a folder", "plan raw", ["raw: expected a study file (YAML), got a folder"]),
+    Mistake(
+        "study is a picture",
+        "plan raw/micrograph_00.png",
+        ["micrograph_00.png: expected text in UTF-8"],
+    ),
+    Mistake(
+        "study is empty",
+        "tune empty.yaml",
+        ["empty.yaml: expected a study", "got an empty file"],
+        text("empty.yaml", ""),
+    ),
+    Mistake(
+        "study is begun already",
+        "tune begun/study.yaml --set storage=.",
+        ["begun: expected a new study, found one; `segtune resume"],
+    ),
+    Mistake(
+        "status of no study", "status raw", ["raw: expected a study directory with study.yaml"]
+    ),
+    Mistake("resume of nothing", "resume nowhere", ["nowhere: expected a study directory"]),
+    Mistake("resume of a file", "resume study.yaml", ["study.yaml: expected a study directory"]),
+    Mistake("report on no study", "report raw", ["raw: expected a study directory"]),
+    Mistake("export of no study", "export raw", ["raw: expected a study directory"]),
+    Mistake(
+        "one folder too high",
+        "status studies",
+        ["studies: expected a study directory", "did you mean", "studies/one?"],
+        lambda folder: shutil.copytree(folder / "begun", folder / "studies" / "one"),
+    ),
+    Mistake(
+        "damaged study",
+        "status begun",
+        ["resolved.json: the study directory cannot be read"],
+        text("begun/resolved.json", '{"engine": '),
+    ),
+    Mistake(
+        "another study on resume",
+        "resume begun --set search=random",
+        ["search: expected the value the study began with", "Begin another study"],
+    ),
+    Mistake(
+        "other epochs on resume",
+        "resume begun --set budget.epochs=77",
+        ["budget.epochs: expected", "got 77"],
+    ),
+    Mistake("nothing to retrain", "retrain nowhere --out new", ["nowhere: expected a best.yaml"]),
+    Mistake(
+        "mistyped best",
+        "retrain bst.yaml --out new",
+        ["bst.yaml: expected a best.yaml", "did you mean best.yaml?"],
+    ),
+    Mistake(
+        "study without an export",
+        "retrain begun --out new",
+        ["begun: this study has no best/best.yaml yet; run `segtune export begun`"],
+    ),
+    Mistake(
+        "garbled best",
+        "retrain best.yaml --out new",
+        ["best.yaml: expected a best.yaml as `segtune export` writes it"],
+        text("best.yaml", b"\x89PNG\r\n\x1a\n\x00\xff"),
+    ),
+    Mistake(
+        "a study for a best",
+        "retrain study.yaml --out new",
+        ["study.yaml: expected a best.yaml", "got a study file; `segtune tune study.yaml` runs it"],
+    ),
+    Mistake(
+        "mistyped key in best",
+        "retrain best.yaml --out new",
+        ["best.yaml: 2 problems", "epoch: unknown key; did you mean epochs?"],
+        replaced("best.yaml", "epochs: 3", "epoch: 3"),
+    ),
+    Mistake(
+        "unknown engine in best",
+        "retrain best.yaml --out new",
+        ["best.yaml: engine: expected one of", "got yolo_sge; did you mean yolo_seg?"],
+        replaced("best.yaml", "engine: simulated", "engine: yolo_sge"),
+    ),
+    Mistake(
+        "value out of range in best",
+        "retrain best.yaml --out new",
+        ["best.yaml: 1 problem", "params.lr0: ", "got 7"],
+        replaced("best.yaml", "lr0: 0.003", "lr0: 7"),
+    ),
+]
+
+RAW = [
+    Mistake(
+        "no raw folder",
+        "prepare rwa --out new",
+        ["rwa: expected the folder of a raw data", "mean raw?"],
+    ),
+    Mistake("raw is a file", "prepare notes.txt --out new", ["notes.txt: expected", "got a file"]),
+    Mistake("raw is empty", "prepare empty --out new", ["the folder is empty"]),
+    Mistake(
+        "no annotations",
+        "prepare new --out made",
+        ["no annotations of a known format; found 3 pictures and 0 other files; expected one of"],
+        lambda folder: pictures(folder / "new"),
+    ),
+    Mistake("Pascal VOC", "prepare new --out made", ["Pascal VOC", "needs outlines"], pascal_voc),
+    Mistake("YOLO boxes", "prepare new --out made", ["3 YOLO files hold boxes"], yolo_boxes),
+    Mistake(
+        "COCO boxes",
+        "prepare new --out made",
+        ["expected at least one object", "no outline"],
+        coco_boxes,
+    ),
+    Mistake(
+        "unreadable annotations",
+        "prepare new --out made",
+        ["1 files cannot be read, the first is p0.json: "],
+        both(lambda folder: pictures(folder / "new"), text("new/p0.json", '{"shapes": [')),
+    ),
+    Mistake(
+        "paths leave the folder",
+        "prepare new --out made",
+        ["path leaves the data folder", "../outside/p0.png", "give the folder that holds both"],
+        paths_leave,
+    ),
+    Mistake(
+        "absolute path",
+        "prepare new --out made",
+        ["the absolute path /etc/hostname lies outside the data folder"],
+        absolute_paths,
+    ),
+    Mistake(
+        "every object invalid",
+        "prepare new --out made",
+        ["too few points", "outside the image", "p0.json", "p1.json", "p2.json", "shapes[0]"],
+        all_invalid,
+    ),
+    Mistake(
+        "one object invalid, strictly",
+        "prepare raw --out new --strict",
+        ["1 problem", "refused as --strict asks", "micrograph_00.json, shapes[1]: too few points"],
+        one_invalid,
+    ),
+    Mistake(
+        "strict, over a prepared set",
+        "prepare raw --out data --strict --force",
+        ["refused as --strict asks"],
+        one_invalid,
+    ),
+    Mistake(
+        "broken pictures",
+        "prepare raw --out data --force",
+        ["raw: ", "unreadable image", "micrograph_05.png"],
+        broken_pictures,
+    ),
+    Mistake(
+        "classes nobody annotated",
+        "prepare raw --out new --classes grian",
+        ["expected at least one object", "unknown label", "grain"],
+    ),
+    Mistake(
+        "splits of unknown parts",
+        "prepare raw --out new",
+        ["splits.csv: expected train, val or test", "holdout"],
+        text("raw/splits.csv", "image,split\nmicrograph_00,holdout\n"),
+    ),
+    Mistake(
+        "splits that are no splits",
+        "prepare raw --out new",
+        ["splits.json: expected {", "got ['a']"],
+        text("raw/splits.json", '{"a": 1}'),
+    ),
+]
+
+PREPARED = [
+    Mistake("no data", "plan study.yaml", ["data: ", "does not exist"], without("data")),
+    Mistake(
+        "no manifest", "tune study.yaml", ["not a prepared data set"], without("data/dataset.json")
+    ),
+    Mistake(
+        "broken manifest",
+        "plan study.yaml",
+        ["dataset.json: cannot be read", "segtune prepare RAW --out FOLDER --force"],
+        text("data/dataset.json", '{"format_version": 1'),
+    ),
+    Mistake(
+        "other version", "tune study.yaml", ["format_version 1, got 2"], manifest(format_version=2)
+    ),
+    Mistake(
+        "incomplete manifest",
+        "plan study.yaml",
+        ["dataset.json: missing or wrong: classes (list)"],
+        manifest(classes=None),
+    ),
+    Mistake(
+        "too few groups",
+        "tune study.yaml --set data=few",
+        ["evaluation only", "1 group of pictures", "--group REGEX", "--splits"],
+        too_few_groups,
+    ),
+    Mistake(
+        "changed annotations",
+        "tune study.yaml",
+        ["annotations.json: it was changed after it was prepared", "segtune prepare RAW"],
+        replaced("data/annotations.json", '"id":1', '"id": 1'),
+    ),
+    Mistake(
+        "changed annotations, retrained",
+        "retrain best.yaml --out new",
+        ["annotations.json: it was changed after it was prepared"],
+        replaced("data/annotations.json", '"id":1', '"id": 1'),
+    ),
+    Mistake(
+        "deleted picture",
+        "tune study.yaml",
+        ["expected 6 pictures, 1 missing, the first is micrograph_0"],
+        deleted_picture,
+    ),
+    Mistake("deleted pictures", "plan study.yaml", ["images missing"], without("data/images")),
+    Mistake(
+        "other data on resume",
+        "resume begun",
+        ["data: ", "does not exist"],
+        lambda folder: replaced("begun/study.yaml", _data_of(folder), "/nowhere/data")(folder),
+    ),
+    Mistake(
+        "other classes",
+        "retrain best.yaml --out new",
+        ["expected the classes grain", "got pore", "--classes grain", "--other-classes"],
+        manifest(classes=["pore"]),
+    ),
+    Mistake(
+        "raw data to retrain on",
+        "retrain best.yaml --data raw --out new",
+        ["raw: not a prepared data set", "segtune prepare"],
+    ),
+]
+
+MISTAKES = [*WORDS, *VALUES, *PLACES, *FILES, *RAW, *PREPARED]
+FIRST_OF_VERB = list({m.command.split()[0]: m for m in reversed(MISTAKES)}.values())
+
+
+def _data_of(folder: Path) -> str:
+    lines = (folder / "begun" / "study.yaml").read_text().splitlines()
+    return next(line for line in lines if line.startswith("data: ")).removeprefix("data: ")
+
+
+# --- the folder
+
+
+@pytest.fixture(scope="module")
+def right(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder without a mistake: raw and prepared data, a study file, two studies."""
+    folder = tmp_path_factory.mktemp("right")
+    labelme_set(folder / "raw")
+    prepare(folder / "raw", folder / "data")
+    (folder / "empty").mkdir()
+    (folder / "notes.txt").write_text("notes\n")
+    (folder / "study.yaml").write_text(write_yaml(STUDY))
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    begun = rehearse(elsewhere, run=False, study="begun")
+    budget = {"trials": 1, "epochs": 2}
+    done = rehearse(elsewhere, study="done", budget=budget, scheduler={"kind": "none"})
+    for study in (begun, done):
+        shutil.copytree(study.path, folder / study.study.study)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path, right: Path) -> Path:
+    """A copy of it, with a best.yaml that was tuned on the copy's data."""
+    folder = tmp_path / "here"
+    shutil.copytree(right, folder)
+    data = PreparedDataset.load(folder / "data")
+    config = BestConfig(
+        engine="simulated",
+        params={"lr0": 0.003, "epoch_seconds": 0.05},
+        epochs=3,
+        objective=Reached(metric="seg_metrics/F1", value=0.5, epoch=2),
+        data=TrainedOn(path=data.root, fingerprint=data.fingerprint),
+        classes=data.classes,
+        source=Source(study="sample"),
+    )
+    (folder / "best.yaml").write_text(to_yaml(config))
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Everything in and beside the folder."""
+    return {
+        str(path): path.read_bytes() if path.is_file() else b"" for path in folder.parent.rglob("*")
+    }
+
+
+def segtune(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "tune.cli", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def check_message(said: str, mistake: Mistake) -> None:
+    assert said.startswith("segtune: ")
+    assert said.count("segtune: ") == 1
+    assert "Traceback" not in said
+    for fragment in mistake.says:
+        assert fragment in said
+
+
+# --- tests
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=str)
+def test_a_mistake_is_refused_at_once_and_nothing_is_written(
+    folder: Path,
+    mistake: Mistake,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    mistake.seed(folder)
+    before = contents(folder)
+    monkeypatch.chdir(folder)
+    started = time.process_time()
+    with pytest.raises(SystemExit) as ended:
+        main(mistake.command.split())
+    seconds = time.process_time() - started
+    captured = capsys.readouterr()
+    assert ended.value.code == 2
+    check_message(captured.err, mistake)
+    assert not captured.out
+    assert seconds < LIMIT_S
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("mistake", FIRST_OF_VERB, ids=str)
+def test_a_mistake_ends_the_process_with_two_and_one_message(
+    folder: Path, mistake: Mistake
+) -> None:
+    mistake.seed(folder)
+    before = contents(folder)
+    answer = segtune(folder, *mistake.command.split())
+    assert answer.returncode == 2
+    check_message(answer.stderr, mistake)
+    assert not answer.stdout
+    assert contents(folder) == before
+
+
+def test_the_table_is_long_has_every_verb_and_its_rows_differ() -> None:
+    assert len({mistake.name for mistake in MISTAKES}) == len(MISTAKES) >= 40
+    assert {mistake.command.split()[0] for mistake in FIRST_OF_VERB} >= set(VERBS)
+
+
+@pytest.mark.parametrize("command", ["plan study.yaml", "status begun", "schema", "plan --help"])
+def test_the_folder_without_a_mistake_is_accepted(folder: Path, command: str) -> None:
+    answer = segtune(folder, *command.split())
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused_by_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    locked = folder / "locked"
+    locked.mkdir(mode=0o500)
+    if os.access(locked, os.W_OK):
+        pytest.skip("this user may write everywhere")
+    monkeypatch.chdir(folder)
+    for command in ("simulate demo --out locked/new", "retrain best.yaml --out locked/new"):
+        with pytest.raises(SystemExit) as ended:
+            main(command.split())
+        assert ended.value.code == 2
+        assert "locked may not be written to" in capsys.readouterr().err
+
+
+def test_nothing_at_all_shows_the_help(folder: Path) -> None:
+    answer = segtune(folder)
+    assert answer.returncode == 2
+    for verb in VERBS:
+        assert verb in answer.stderr
+
+
+def test_a_bug_of_ours_keeps_its_traceback_and_ends_with_one(folder: Path) -> None:
+    bug = "import tune.cli, tune.study; tune.study.study_schema = lambda: {}['bug']; "
+    answer = subprocess.run(
+        [sys.executable, "-c", f"{bug}tune.cli.main(['schema'])"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("Traceback")
+    assert answer.stderr.endswith("KeyError: 'bug'\n")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(folder: Path) -> None:
+    answer = subprocess.run(
+        f"{sys.executable} -m tune.cli schema | head -c 1",
+        shell=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert answer.stdout == "{"
+    assert not answer.stderr
+
+
+# --- Ctrl-C
+
+MINDS_CTRL_C = """
+import signal, tune.cli
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
+tune.cli.main()
+"""
+
+
+def interrupted(folder: Path, begun: Callable[[], bool], *arguments: str) -> tuple[int, str]:
+    """Exit code and stderr of a command that gets one Ctrl-C once it has begun."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", MINDS_CTRL_C, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        started = time.monotonic()
+        while not begun():
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() - started < 60
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    return process.returncode, said
+
+
+def test_an_interrupted_prepare_says_so_and_leaves_nothing(folder: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 65536, (1500, 1500), dtype=np.uint16)
+    assert cv2.imwrite(str(folder / "big.tif"), noise)
+    names = [f"big{i}" for i in range(100)]
+    (folder / "many").mkdir()
+    for name in names:
+        (folder / "many" / f"{name}.tif").hardlink_to(folder / "big.tif")
+        write_labelme(
+            folder / "many",
+            name,
+            [shape(square(2, 2))],
+            imagePath=f"{name}.tif",
+            imageWidth=1500,
+            imageHeight=1500,
+        )
+    before = contents(folder)
+    converting = ("prepare", "many", "--out", "made")
+    code, said = interrupted(folder, lambda: any(folder.glob(".made.new-*/images/*")), *converting)
+    assert (code, said.splitlines()[-1]) == (130, "interrupted")
+    assert "Traceback" not in said
+    assert contents(folder) == before
+
+
+def test_an_interrupted_simulate_says_so_and_leaves_nothing(folder: Path) -> None:
+    before = contents(folder)
+    code, said = interrupted(
+        folder,
+        lambda: any(folder.glob(".made.*/images/*")),
+        *("simulate", "demo", "--out", "made", "--images", "2000"),
+    )
+    assert (code, said) == (130, "interrupted\n")
+    assert contents(folder) == before
+
+
+def test_a_second_ctrl_c_ends_a_retraining_within_its_epoch(folder: Path) -> None:
+    metrics = folder / "made" / "metrics.jsonl"
+    replaced("best.yaml", "epoch_seconds: 0.05", "epoch_seconds: 3")(folder)
+    process = subprocess.Popen(
+        [sys.executable, "-c", MINDS_CTRL_C, "retrain", "best.yaml", "--out", "made"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        while not metrics.is_file() or not metrics.read_text():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert any("once more to end at once" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=10)
+    finally:
+        process.kill()
+    assert (process.returncode, said) == (130, "interrupted\n")
+
+
+def test_an_interrupted_retraining_says_how_to_go_on(folder: Path) -> None:
+    metrics = folder / "made" / "metrics.jsonl"
+    code, said = interrupted(
+        folder,
+        lambda: metrics.is_file() and bool(metrics.read_text()),
+        *("retrain", "best.yaml", "--out", "made", "--epochs", "200"),
+    )
+    assert code == 130
+    assert "Traceback" not in said
+    assert "SIGINT: ends after this epoch" in said

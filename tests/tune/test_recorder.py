@@ -1,0 +1,105 @@
+"""The trial folders, after every kind of kill."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tune.controller import Assignment
+from tune.events import Outcome
+from tune.recorder import Recorder
+from tune.search import Proposal
+
+
+def recorder(study: Path) -> Recorder:
+    plan: Any = SimpleNamespace(directory=study, fixed={"imgsz": 64})
+    return Recorder(plan)
+
+
+def assignment(last_epoch: int) -> Assignment:
+    return Assignment(0, Proposal({"lr0": 0.1}), seed=1, last_epoch=last_epoch)
+
+
+def written(study: Path) -> list[int]:
+    lines = (study / "trials" / "0" / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["epoch"] for line in lines]
+
+
+def folder(place: Path, file: str, epoch: int) -> None:
+    place.mkdir()
+    (place / "model.pt").write_text(f"of epoch {epoch}")
+    (place / file).write_text(json.dumps([{"epoch": epoch}]))
+
+
+def test_an_epoch_that_the_journal_lacks_is_reported_again(tmp_path: Path) -> None:
+    first = recorder(tmp_path)
+    first.begin(assignment(0))
+    for epoch in (1, 2, 3):
+        first.report(0, epoch, {"f1": 0.1 * epoch})
+    with (tmp_path / "trials" / "0" / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 4, "f')
+    second = recorder(tmp_path)
+    assert second.begin(assignment(2))[2] == 2
+    assert written(tmp_path) == [1, 2]
+    second.report(0, 3, {"f1": 0.5})
+    assert written(tmp_path) == [1, 2, 3]
+
+
+def test_an_epoch_that_the_table_lacks_is_reported_again(tmp_path: Path) -> None:
+    first = recorder(tmp_path)
+    first.begin(assignment(0))
+    first.report(0, 1, {"f1": 0.1})
+    assert recorder(tmp_path).begin(assignment(3))[2] == 1
+
+
+@pytest.mark.parametrize(
+    ("there", "kept"),
+    [
+        ({"": 3}, 3),
+        ({"": 3, ".new": 4}, 4),
+        ({".old": 3, ".new": 4}, 4),  # killed between the two renames
+        ({".old": 3}, 3),
+        ({"": 4, ".old": 3}, 4),
+    ],
+    ids=str,
+)
+def test_a_kill_while_a_folder_is_replaced_loses_neither_model_nor_checkpoint(
+    tmp_path: Path, there: dict[str, int], kept: int
+) -> None:
+    attempt, _, _ = recorder(tmp_path).begin(assignment(0))
+    for suffix, epoch in there.items():
+        folder(attempt / f"best{suffix}", "metrics.json", epoch)
+        folder(attempt / f"checkpoint{suffix}", "history.json", epoch)
+    again, checkpoint, _ = recorder(tmp_path).begin(assignment(0))
+    assert checkpoint == again / "resume"
+    assert (again / "resume" / "model.pt").read_text() == f"of epoch {kept}"
+    assert (again / "best" / "model.pt").read_text() == f"of epoch {kept}"
+
+
+def test_a_checkpoint_half_written_is_not_gone_on_from(tmp_path: Path) -> None:
+    attempt, _, _ = recorder(tmp_path).begin(assignment(0))
+    folder(attempt / "checkpoint", "history.json", 3)
+    folder(attempt / "checkpoint.new", "history.json", 4)
+    (attempt / "checkpoint.new" / "history.json").write_text('[{"epo')
+    again, _, _ = recorder(tmp_path).begin(assignment(0))
+    assert (again / "resume" / "model.pt").read_text() == "of epoch 3"
+
+
+def test_a_trial_that_runs_again_has_no_outcome(tmp_path: Path) -> None:
+    first = recorder(tmp_path)
+    first.begin(assignment(0))
+    first.end(0, Outcome("complete", "epochs"))
+    second = recorder(tmp_path)
+    second.begin(assignment(0))
+    assert not second.has_outcome(0)
+
+
+def test_a_trial_that_an_earlier_driver_ran_keeps_its_seconds(tmp_path: Path) -> None:
+    first = recorder(tmp_path)
+    first.begin(assignment(0))
+    first.report(0, 1, {"f1": 0.1})
+    table = tmp_path / "trials" / "0" / "metrics.jsonl"
+    table.write_text(json.dumps({"epoch": 1, "elapsed_s": 12.5}) + "\n")
+    assert recorder(tmp_path).end(0, Outcome("complete", "epochs")).seconds == 12.5

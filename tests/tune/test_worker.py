@@ -1,0 +1,90 @@
+"""Engines in child processes, and how they end."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.discs import prepare_discs
+from trainables.contract import Device, TrainMetrics
+from trainables.datasets.prepared import PreparedDataset
+from tune.stopping import Rule
+from tune.worker import Ended, Kept, Reported, TrialRunner, TrialTask
+
+THIRD_PARTY = Path(__file__).parents[1] / "contract" / "thirdparty"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def awkward() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(THIRD_PARTY)
+        yield
+
+
+@pytest.fixture(scope="module")
+def discs(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
+    return prepare_discs(tmp_path_factory.mktemp("discs"))
+
+
+def begin(tmp_path: Path, data: PreparedDataset, **params: Any) -> TrialRunner:
+    attempt = tmp_path / "0" / "attempt-1"
+    attempt.mkdir(parents=True)
+    runner = TrialRunner("awkward")
+    runner.start(
+        TrialTask(
+            engine="awkward",
+            study="try",
+            number=0,
+            params=params,
+            sampled=frozenset(),
+            data=data,
+            epochs=3,
+            seed=0,
+            device=Device(),
+            directory=attempt,
+            resume_from=None,
+            reported=0,
+            objective="seg_metrics/F1",
+            mode="max",
+            train_metrics=TrainMetrics(),
+        )
+    )
+    return runner
+
+
+def test_an_engine_told_to_stop_hands_over_its_artifacts_and_ends(
+    tmp_path: Path, discs: PreparedDataset
+) -> None:
+    runner = begin(tmp_path, discs)
+    assert runner.next_event() == Reported(1, {"seg_metrics/F1": 0.5})
+    runner.stop()
+    kept = runner.next_event()
+    assert isinstance(kept, Kept)
+    assert kept.path.read_text() == "drawn"
+    assert runner.next_event() == Ended()
+
+
+def test_an_engines_own_end_of_file_is_its_error_and_not_the_runners_death(
+    tmp_path: Path, discs: PreparedDataset
+) -> None:
+    runner = begin(tmp_path, discs, behaviour="eof")
+    assert isinstance(runner.next_event(), Reported)
+    runner.go_on()
+    assert runner.next_event() == Ended(Rule.ERROR, "EOFError: Ran out of input")
+    assert "Ran out of input" in (tmp_path / "0" / "error.txt").read_text()
+
+
+def test_a_killed_engine_is_noticed_though_a_process_it_forked_lives_on(
+    tmp_path: Path, discs: PreparedDataset
+) -> None:
+    runner = begin(tmp_path, discs, behaviour="leaves a process")
+    assert isinstance(runner.next_event(), Reported)
+    runner.go_on()
+    started = time.monotonic()
+    event = runner.next_event()
+    assert time.monotonic() - started < 20
+    assert isinstance(event, Ended)
+    assert event.retry
+    assert "SIGKILL" in event.message
