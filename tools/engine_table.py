@@ -19,8 +19,8 @@ def page(engine: str) -> str:
     lines = [
         f"# Hyperparameters of `{engine}`",
         "",
-        "Any of these may stand under `fixed:` or be searched. What a preset searches or fixes is in",
-        f"its column; `segtune plan` shows what a study really does. Made by `tools/{_NAME}`.",
+        "Any of these may stand under `fixed:` or be searched. What a preset searches or fixes is",
+        f"in its column; `segtune plan` shows what a study really does. Made by `tools/{_NAME}`.",
         "",
         "| key | default | allowed | meaning |" + "".join(f" `{name}` |" for name in spaces),
         "| --- | --- | --- | --- |" + " --- |" * len(spaces),

@@ -11,5 +11,5 @@ DOCS = Path(__file__).parents[2] / "docs"
 def test_the_page_of_an_engine_is_the_one_its_code_makes(engine: str) -> None:
     made = page(engine)
     assert (DOCS / f"{engine}.md").read_text() == made, (
-        f"run: python tools/engine_table.py {engine} > docs/{engine}.md"
+        f"run: python -m tools.engine_table {engine} > docs/{engine}.md"
     )
