@@ -95,23 +95,21 @@ class NoScheduler(Spec):
         return ()
 
 
-class Slope(Spec):
-    """Ends a curve that no longer rises, by its least-squares slope.
+class _CurveRule(Spec):
+    """What the plateau rules share.
 
     Attributes:
         metric: What is watched; None for the objective.
-        slope: A curve that gains less than this an epoch is a plateau.
-        window: Epochs over which the slope is taken.
+        window: Epochs over which flatness is judged.
         grace: Epochs before the rule applies.
         floor: Below this a flat curve is no plateau: it has not begun to learn, or has collapsed.
         collapse_window: Epochs a curve may stay flat below the floor before it counts as collapsed.
     """
 
-    kind: Literal["slope"] = "slope"
+    kind: str
     metric: str | None = None
-    slope: PositiveFloat = 0.001
-    window: Annotated[int, Field(ge=2)] = 15
-    grace: PositiveInt = 20
+    window: Annotated[int, Field(ge=2)]
+    grace: PositiveInt
     floor: float = 0.01
     collapse_window: Annotated[int, Field(ge=2)] = 25
 
@@ -125,33 +123,37 @@ class Slope(Spec):
             )
         return self
 
+
+class Slope(_CurveRule):
+    """Ends a curve that no longer rises, by its least-squares slope.
+
+    Attributes:
+        slope: A curve that gains less than this an epoch is a plateau.
+    """
+
+    kind: Literal["slope"] = "slope"
+    slope: PositiveFloat = 0.001
+    window: Annotated[int, Field(ge=2)] = 15
+    grace: PositiveInt = 20
+
     def flat(self, window: Sequence[float]) -> bool:
         """Whether the curve rises by less than `slope` an epoch over `window`."""
         return slope_of(window) < self.slope
 
 
-class Std(Spec):
+class Std(_CurveRule):
     """Ends a curve whose population standard deviation over a window is small.
 
     The rule of Ray Tune's `TrialPlateauStopper`; it also ends a curve that still rises slowly.
+
+    Attributes:
+        std: A curve that varies less than this (ddof 0) is a plateau.
     """
 
     kind: Literal["std"] = "std"
-    metric: str | None = None
     std: PositiveFloat = 0.01
     window: Annotated[int, Field(ge=2)] = 5
     grace: PositiveInt = 10
-    floor: float = 0.01
-    collapse_window: Annotated[int, Field(ge=2)] = 25
-
-    @model_validator(mode="after")
-    def _collapse_takes_longer(self) -> Self:
-        if self.collapse_window <= max(self.window, 12):
-            raise ValueError(
-                "expected collapse_window above window and above 12, got "
-                f"collapse_window={self.collapse_window}, window={self.window}"
-            )
-        return self
 
     def flat(self, window: Sequence[float]) -> bool:
         """Whether the standard deviation (ddof 0) of `window` is below `std`."""

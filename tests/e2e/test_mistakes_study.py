@@ -428,7 +428,7 @@ RULES = [
     Mistake(
         "another rule's key",
         "plateau.std",
-        ["value 0.01", "expected one of kind, metric, slope, window"],
+        ["value 0.01", "expected one of kind, metric, window, grace"],
         {"plateau": {"kind": "slope", "std": 0.01}},
     ),
     Mistake(
