@@ -32,7 +32,7 @@ DIVERGES: dict[str, dict[str, Any]] = {
 Train = Callable[..., MemoryTrial]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def third_party() -> Iterator[None]:
     """The third party's package, as if it were installed."""
     with pytest.MonkeyPatch.context() as patch:
