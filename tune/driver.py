@@ -44,6 +44,7 @@ from tune.worker import TrialTask
 log = logging.getLogger(__name__)
 
 SESSION = "session.json"
+_MEMORY = Path("/dev/shm")  # Ray makes a folder a trial that nobody reads
 
 _RAY_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -205,7 +206,9 @@ def _run_on_ray(plan: StudyPlan, bridge: "_Bridge") -> None:
     os.environ.update(_RAY_ENVIRONMENT)
     shares = plan.shares
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(plan.study.resources.concurrent)
-    scratch = Path(tempfile.mkdtemp(prefix="segtune-ray-"))
+    scratch = Path(
+        tempfile.mkdtemp(prefix="segtune-ray-", dir=_MEMORY if _MEMORY.is_dir() else None)
+    )
     started = not ray.is_initialized()
     try:
         if started:
