@@ -33,13 +33,19 @@ from trainables.contract import (
     TrialStopped,
 )
 from trainables.datasets.prepared import PreparedDataset
-from trainables.keeping import BestKeeper, finish_replacing
+from trainables.keeping import (
+    CHECKPOINT_FOLDER,
+    HISTORY_FILE,
+    RESUME_FOLDER,
+    BestKeeper,
+    finish_replacing,
+    keep_artifact,
+)
 from tune.files import write_text
 from tune.folders import METRICS
 
 log = logging.getLogger(__name__)
 
-HISTORY: Final = "history.json"
 WORK: Final = "work"
 
 Progress = Callable[[EpochMetrics], None]
@@ -116,11 +122,7 @@ class LocalTrial:
     def artifact(self, path: Path, kind: ArtifactKind) -> None:
         """Copy a file into `<out>/artifacts`."""
         del kind
-        kept = self.out / "artifacts" / path.name
-        kept.parent.mkdir(exist_ok=True)
-        temporary = kept.with_name(f".{kept.name}.tmp")
-        shutil.copyfile(path, temporary)
-        temporary.replace(kept)
+        keep_artifact(path, self.out)
 
     def note(self, message: str) -> None:
         """Tell the user."""
@@ -167,16 +169,16 @@ def stopping_on_signals(stop: StopFlag) -> Iterator[None]:
 
 def _take_checkpoint(directory: Path) -> Path | None:
     """The checkpoint to go on from, out of the way of the ones to come."""
-    checkpoint, resume = directory / "checkpoint", directory / "resume"
-    finish_replacing(checkpoint, HISTORY)
-    if (checkpoint / HISTORY).is_file():
+    checkpoint, resume = directory / CHECKPOINT_FOLDER, directory / RESUME_FOLDER
+    finish_replacing(checkpoint, HISTORY_FILE)
+    if (checkpoint / HISTORY_FILE).is_file():
         shutil.rmtree(resume, ignore_errors=True)
         checkpoint.rename(resume)
-    return resume if (resume / HISTORY).is_file() else None
+    return resume if (resume / HISTORY_FILE).is_file() else None
 
 
 def _history(checkpoint: Path) -> list[dict[str, float]]:
-    entries = json.loads((checkpoint / HISTORY).read_text("utf-8"))
+    entries = json.loads((checkpoint / HISTORY_FILE).read_text("utf-8"))
     return [{"epoch": entry["epoch"], **entry["values"]} for entry in entries]
 
 

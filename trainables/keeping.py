@@ -10,7 +10,11 @@ from typing import Any, Literal
 
 MODEL_FILE = "model.pt"
 METRICS_FILE = "metrics.json"
+HISTORY_FILE = "history.json"
 BEST_FOLDER = "best"
+CHECKPOINT_FOLDER = "checkpoint"
+RESUME_FOLDER = "resume"  # the checkpoint an attempt goes on from
+ARTIFACT_FOLDER = "artifacts"
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,17 @@ def replace_folder(new: Path, place: Path) -> None:
         place.rename(old)
     new.rename(place)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def keep_artifact(path: Path, directory: Path) -> Path:
+    """Copy a finished file into `directory`/artifacts, atomically; returns the copy."""
+    kept = directory / ARTIFACT_FOLDER / path.name
+    kept.parent.mkdir(exist_ok=True)
+    if path.resolve() != kept.resolve():
+        temporary = kept.with_name(f".{kept.name}.tmp")
+        shutil.copyfile(path, temporary)
+        temporary.replace(kept)
+    return kept
 
 
 def finish_replacing(place: Path, marker: str) -> None:

@@ -8,7 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainables.keeping import BEST_FOLDER, METRICS_FILE
+from trainables.keeping import (
+    BEST_FOLDER,
+    CHECKPOINT_FOLDER,
+    HISTORY_FILE,
+    METRICS_FILE,
+    RESUME_FOLDER,
+)
 from tune.controller import Assignment
 from tune.events import Outcome
 from tune.files import write_json, write_text
@@ -23,12 +29,9 @@ from tune.folders import (
     read_metrics,
     trial_dir,
 )
-from tune.worker import CHECKPOINT, HISTORY
 
 if TYPE_CHECKING:
     from tune.plan import StudyPlan
-
-RESUME = "resume"  # an attempt's folder for the checkpoint it goes on from
 
 
 @dataclass
@@ -128,8 +131,8 @@ def _new_attempt(directory: Path) -> tuple[Path, Path | None]:
     best = _last_whole(before, (BEST_FOLDER,), METRICS_FILE)
     if best is not None:
         shutil.copytree(best, attempt / BEST_FOLDER)
-    checkpoint = _last_whole(before, (RESUME, CHECKPOINT), HISTORY)
-    return attempt, None if checkpoint is None else checkpoint.rename(attempt / RESUME)
+    checkpoint = _last_whole(before, (RESUME_FOLDER, CHECKPOINT_FOLDER), HISTORY_FILE)
+    return attempt, None if checkpoint is None else checkpoint.rename(attempt / RESUME_FOLDER)
 
 
 def _last_whole(before: Sequence[Path], names: Sequence[str], marker: str) -> Path | None:

@@ -33,7 +33,7 @@ from trainables.contract import (
     TrialStopped,
 )
 from trainables.datasets.prepared import PreparedDataset
-from trainables.keeping import BestKeeper
+from trainables.keeping import HISTORY_FILE, BestKeeper, keep_artifact
 from trainables.registry import engine_info, load_engine, packages
 from tune.files import write_text
 from tune.folders import ERROR
@@ -41,8 +41,6 @@ from tune.stopping import Rule
 
 log = logging.getLogger(__name__)
 
-HISTORY = "history.json"
-CHECKPOINT = "checkpoint"
 _GO_ON, _STOP = "go on", "stop"
 
 
@@ -198,14 +196,8 @@ class WorkerTrial:
             raise TrialStopped(f"{self.name} ends after epoch {metrics.epoch}")
 
     def artifact(self, path: Path, kind: ArtifactKind) -> None:
-        """Move a finished file into the attempt's artifacts."""
-        kept = self.directory / "artifacts" / path.name
-        kept.parent.mkdir(exist_ok=True)
-        if path.resolve() != kept.resolve():
-            temporary = kept.with_name(f".{kept.name}.tmp")
-            temporary.write_bytes(path.read_bytes())
-            temporary.replace(kept)
-        self._send(Kept(kept, kind))
+        """Copy a finished file into the attempt's artifacts."""
+        self._send(Kept(keep_artifact(path, self.directory), kind))
 
     def note(self, message: str) -> None:
         """Pass a message on to the user."""
@@ -222,7 +214,7 @@ class WorkerTrial:
         """Report again what the checkpoint has beyond the journal, before anything trains."""
         if self.resume_from is None:
             return
-        history = json.loads((self.resume_from / HISTORY).read_text())
+        history = json.loads((self.resume_from / HISTORY_FILE).read_text())
         last = history[-1]["epoch"] if history else 0
         for entry in history:
             if entry["epoch"] > self.task.reported:

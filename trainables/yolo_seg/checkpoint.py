@@ -22,13 +22,17 @@ import numpy as np
 import torch
 
 from trainables.contract import EpochMetrics, InfeasibleParams
-from trainables.keeping import MODEL_FILE, finish_replacing, replace_folder
+from trainables.keeping import (
+    CHECKPOINT_FOLDER,
+    HISTORY_FILE,
+    MODEL_FILE,
+    finish_replacing,
+    replace_folder,
+)
 from trainables.yolo_seg.framework import unwrap_model
 from trainables.yolo_seg.trainer import YoloSegRun
 
-FOLDER = "checkpoint"
 STATE_FILE = "state.pt"
-HISTORY_FILE = "history.json"
 FORMAT = 1
 
 
@@ -100,8 +104,8 @@ def save_checkpoint(
         extra: More to remember, plain data.
         directory: The attempt's own.
     """
-    final = directory / FOLDER
-    new = directory / f"{FOLDER}.new"
+    final = directory / CHECKPOINT_FOLDER
+    new = directory / f"{CHECKPOINT_FOLDER}.new"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     torch.save(dict(vars(model)), new / MODEL_FILE)
