@@ -51,11 +51,16 @@ class ActorTask:
 
 
 class TrialActor(ray_tune.Trainable):
-    """One trial after another, one engine process each."""
+    """One trial after another, one engine process each.
+
+    A trial begins in the first step, not when the actor is made: while an actor comes up, Ray may
+    give its trial to another one that has become free, and would then have two of them train it.
+    """
 
     _runner: TrialRunner
     _tracker: Tracker
     _task: ActorTask
+    _begun: bool
     _artifacts: list[Kept]
     _notes: list[str]
     _waiting: bool  # the engine has reported and waits for an answer
@@ -63,11 +68,11 @@ class TrialActor(ray_tune.Trainable):
     _closed: bool  # the trial's record is closed, or its attempt's
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Begin the first trial of this actor."""
-        task: ActorTask = config["task"]
-        self._runner = TrialRunner(task.trial.engine)
-        self._tracker = make_tracker(task.tracking)
-        self._begin(task)
+        """Be ready for the first trial of this actor."""
+        self._task = config["task"]
+        self._runner = TrialRunner(self._task.trial.engine)
+        self._tracker = make_tracker(self._task.tracking)
+        self._begun = False
 
     def step(self) -> dict[str, Any]:
         """Let the engine go on, and wait for its next report or its end.
@@ -75,6 +80,8 @@ class TrialActor(ray_tune.Trainable):
         A trial whose end is decided gets one step more, in which it ends: Ray waits for a step as
         long as it takes, but kills an actor whose `cleanup` takes over 10 s.
         """
+        if not self._begun:
+            self._begin()
         outcome = self._outcome()
         if outcome is not None:
             self._finish(outcome)
@@ -103,9 +110,10 @@ class TrialActor(ray_tune.Trainable):
         }
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """End this trial and begin the next one in the same actor."""
+        """End this trial and be ready for the next one."""
         self._finish(self._outcome())
-        self._begin(new_config["task"])
+        self._task = new_config["task"]
+        self._begun = False
         return True
 
     def cleanup(self) -> None:
@@ -118,8 +126,9 @@ class TrialActor(ray_tune.Trainable):
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Nothing comes from Ray: an attempt goes on from its trial's own checkpoint."""
 
-    def _begin(self, task: ActorTask) -> None:
-        self._task = task
+    def _begin(self) -> None:
+        task = self._task
+        self._begun = True
         self._artifacts = []
         self._notes = []
         self._waiting = False
@@ -159,7 +168,7 @@ class TrialActor(ray_tune.Trainable):
 
     def _finish(self, outcome: Mapping[str, Any] | None) -> None:
         """Let the engine end within our own time limit, then close the trial's record, once."""
-        if self._closed:
+        if not self._begun or self._closed:
             return
         self._closed = True
         if self._running:
