@@ -168,7 +168,7 @@ def f1_of(weights: Path, data: PreparedDataset, imgsz: int) -> float:
 
     try:
         model = YOLO(str(weights))
-    except (EOFError, RuntimeError, OSError):  # copied while it was being written
+    except (EOFError, OSError, RuntimeError, TypeError):  # copied while it was being written
         return 0.0
     images = data.images("val")
     found = [instances(model, data.read(image), imgsz) for image in images]
