@@ -1,0 +1,1 @@
+"""Instance segmentation with Detectron2's Mask R-CNN."""

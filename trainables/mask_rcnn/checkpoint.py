@@ -1,0 +1,170 @@
+"""A training's folder from which it goes on exactly where it was, and the model in it.
+
+::
+
+    model.pt       the measured networks' weights and all that is needed to predict
+    state.pt       the rest of the training: raw weights, averages, optimizers, scalers
+    history.json   the metrics of every epoch so far, written last
+
+All are plain data: `torch.load(weights_only=True)` reads them, so no code can hide in a model.
+The schedule and the random numbers follow from the epoch (`trainer.py`, `schedule.py`).
+"""
+
+import json
+import pickle
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainables.contract import EpochMetrics, InfeasibleParams
+from trainables.keeping import (
+    CHECKPOINT_FOLDER,
+    HISTORY_FILE,
+    MODEL_FILE,
+    finish_replacing,
+    replace_folder,
+    write_whole,
+)
+from trainables.mask_rcnn.trainer import MaskRcnnRun, Member
+
+STATE_FILE = "state.pt"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What `model.pt` holds.
+
+    Attributes:
+        weights: Of each network, by backbone, as measured: averages where there are some.
+        configs: Detectron2's configuration of each network, YAML.
+        classes: Class names in order.
+        confidence: Where the mask F1 was best on validation.
+        epoch: 1-based.
+        params: Every hyperparameter, defaults included.
+        format: Of this file.
+        engine: Which engine wrote it.
+    """
+
+    weights: Mapping[str, Mapping[str, torch.Tensor]]
+    configs: Mapping[str, str]
+    classes: list[str]
+    confidence: float
+    epoch: int
+    params: Mapping[str, Any]
+    format: int = FORMAT
+    engine: str = "mask_rcnn"
+
+
+def read_model(path: Path) -> SavedModel:
+    """Read a checkpoint folder or its model file.
+
+    Raises:
+        InfeasibleParams: There is none, or it is not of this engine.
+    """
+    file = path / MODEL_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise InfeasibleParams(f"expected a model of mask_rcnn at {path}, got no file {file}")
+    content = _load(file, torch.device("cpu"))
+    known = content.get("engine"), content.get("format")
+    if known != ("mask_rcnn", FORMAT):
+        raise InfeasibleParams(
+            f"{file}: expected a model written by the engine mask_rcnn in format {FORMAT}, got "
+            f"engine {known[0]} and format {known[1]}"
+        )
+    return SavedModel(**content)
+
+
+def save_checkpoint(
+    run: MaskRcnnRun,
+    model: SavedModel,
+    history: Sequence[EpochMetrics],
+    extra: Mapping[str, Any],
+    directory: Path,
+) -> Path:
+    """Write the training's folder after an epoch, in place of the one before.
+
+    A kill at any time leaves the old one or the new one whole (`read_history` mends it).
+
+    Args:
+        run: The training, after its epoch.
+        model: What to predict with.
+        history: Of all epochs so far.
+        extra: More to remember, plain data.
+        directory: The attempt's own.
+    """
+    final = directory / CHECKPOINT_FOLDER
+    new = directory / f"{CHECKPOINT_FOLDER}.new"
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    torch.save(dict(vars(model)), new / MODEL_FILE)
+    members = {name: _state(member) for name, member in run.members.items()}
+    torch.save({"members": members, "extra": dict(extra)}, new / STATE_FILE)
+    lines = [{"epoch": h.epoch, "values": dict(h.values)} for h in history]
+    write_whole(new / HISTORY_FILE, lambda path: path.write_text(json.dumps(lines)))
+    replace_folder(new, final)
+    return final
+
+
+def read_history(folder: Path) -> list[EpochMetrics]:
+    """The metrics of all epochs of a checkpoint."""
+    finish_replacing(folder, HISTORY_FILE)
+    lines = json.loads((folder / HISTORY_FILE).read_text())
+    return [EpochMetrics(line["epoch"], line["values"]) for line in lines]
+
+
+def restore(run: MaskRcnnRun, folder: Path) -> dict[str, Any]:
+    """Bring a freshly built training to where a checkpoint was.
+
+    Returns:
+        What was given to `save_checkpoint` as `extra`.
+    """
+    state = _load(folder / STATE_FILE, run.device)
+    measured = _load(folder / MODEL_FILE, run.device)["weights"]
+    for name, member in run.members.items():
+        saved = state["members"][name]
+        if member.average is None:
+            member.net.load_state_dict(measured[name])
+        else:
+            member.net.load_state_dict(saved["weights"])
+            averaged = {"weights": measured[name], "steps": saved["average_steps"]}
+            member.average.load_state_dict(averaged)
+        for old, group in zip(
+            saved["optimizer"]["param_groups"], member.optimizer.param_groups, strict=True
+        ):
+            old["fused"] = group.get("fused")  # depends on the device, which may be another now
+        member.optimizer.load_state_dict(saved["optimizer"])
+        member.scaler.load_state_dict(saved["scaler"])
+    extra: dict[str, Any] = state["extra"]
+    return extra
+
+
+def _state(member: Member) -> dict[str, Any]:
+    """What `model.pt` does not hold of a network; without an average that has its raw weights."""
+    averaged = member.average is not None
+    return {
+        "weights": member.net.state_dict() if averaged else {},
+        "average_steps": member.average.steps if member.average is not None else 0,
+        "optimizer": member.optimizer.state_dict(),
+        "scaler": member.scaler.state_dict(),
+    }
+
+
+def _load(file: Path, device: torch.device) -> dict[str, Any]:
+    """Read a file of plain data.
+
+    Raises:
+        InfeasibleParams: It is broken, or holds more than plain data.
+    """
+    try:
+        content: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise InfeasibleParams(
+            f"{file}: expected a file written by segtune's mask_rcnn engine, got one that cannot "
+            f"be read: {str(error).splitlines()[0] if str(error) else error!r}"
+        ) from error
+    return content
