@@ -1,12 +1,15 @@
 """Keeping the model of a trial's best epoch, whatever interrupts it."""
 
+import csv
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+
+from trainables.goal import Limit, Mode, standing, violation
 
 MODEL_FILE = "model.pt"
 METRICS_FILE = "metrics.json"
@@ -33,7 +36,7 @@ class KeptEpoch:
 
 
 class BestKeeper:
-    """Keeps the model of the epoch with the best objective in `directory`/best.
+    """Keeps the model of the best epoch (`trainables.goal`) in `directory`/best.
 
     The folder holds `model.pt` and `metrics.json`, always of the same epoch: a new pair is made
     beside it and renamed into place. A keeper made on a folder that an earlier process used goes
@@ -42,12 +45,16 @@ class BestKeeper:
     Attributes:
         metric: The objective.
         mode: Whether larger or smaller is better.
+        limits: What a usable model keeps; an epoch that does is better than any that does not.
         best: The epoch kept so far, or None.
     """
 
-    def __init__(self, directory: Path, metric: str, mode: Literal["max", "min"] = "max") -> None:
+    def __init__(
+        self, directory: Path, metric: str, mode: Mode = "max", limits: Sequence[Limit] = ()
+    ) -> None:
         self.metric = metric
-        self.mode = mode
+        self.mode: Mode = mode
+        self.limits = tuple(limits)
         self._folder = directory / BEST_FOLDER
         finish_replacing(self._folder, METRICS_FILE)
         self.best = read_kept(self._folder, metric)
@@ -93,7 +100,11 @@ class BestKeeper:
             return False
         if self.best is None:
             return True
-        return value > self.best.value if self.mode == "max" else value < self.best.value
+        return self._standing(value, values) > self._standing(self.best.value, self.best.values)
+
+    def _standing(self, value: float, values: Mapping[str, float]) -> tuple[float, float]:
+        broken = violation(limit.excess(values) for limit in self.limits)
+        return standing(value, broken, self.mode)
 
 
 def read_kept(folder: Path, metric: str) -> KeptEpoch | None:
@@ -126,10 +137,34 @@ def keep_artifact(path: Path, directory: Path) -> Path:
     kept = directory / ARTIFACT_FOLDER / path.name
     kept.parent.mkdir(exist_ok=True)
     if path.resolve() != kept.resolve():
-        temporary = kept.with_name(f".{kept.name}.tmp")
-        shutil.copyfile(path, temporary)
-        temporary.replace(kept)
+        write_whole(kept, lambda temporary: shutil.copyfile(path, temporary))
     return kept
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
+    """Write a file under a temporary name beside it, then give it its own; returns `path`.
+
+    Args:
+        path: The file; there as it was before, or whole.
+        write: Writes the file it is given.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    write(temporary)
+    return temporary.replace(path)
+
+
+def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
+    """Write rows as CSV with every column that any of them has, "epoch" or "group" first."""
+    first = [name for name in ("epoch", "group") if rows and name in rows[0]]
+    columns = dict.fromkeys([*first, *(name for row in rows for name in row)])
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", newline="") as file:
+            table = csv.DictWriter(file, list(columns), restval="")
+            table.writeheader()
+            table.writerows(rows)
+
+    return write_whole(path, write)
 
 
 def finish_replacing(place: Path, marker: str) -> None:
@@ -155,6 +190,5 @@ def _finite(values: Mapping[str, float]) -> dict[str, float]:
 
 def _write_kept(folder: Path, kept: KeptEpoch, metric: str, mode: str) -> None:
     content = {"epoch": kept.epoch, "metric": metric, "mode": mode, "values": dict(kept.values)}
-    partial = folder / (METRICS_FILE + ".part")
-    partial.write_text(json.dumps(content, indent=1), "utf-8")
-    partial.rename(folder / METRICS_FILE)
+    text = json.dumps(content, indent=1)
+    write_whole(folder / METRICS_FILE, lambda path: path.write_text(text, "utf-8"))

@@ -1,0 +1,50 @@
+import math
+
+import pytest
+
+from trainables.goal import Limit, Mode, standing, violation
+
+ERROR = "measure/count_error"
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "excess"),
+    [
+        pytest.param(Limit(ERROR, at_most=0.1), 0.1, 0.0, id="the bound itself is kept"),
+        pytest.param(Limit(ERROR, at_most=0.1), 0.3, 0.2, id="above"),
+        pytest.param(Limit(ERROR, at_most=0.1), 0.0, -0.1, id="room left"),
+        pytest.param(Limit(ERROR, at_least=0.8), 0.5, 0.3, id="below"),
+        pytest.param(Limit(ERROR, at_most=1.0, at_least=-1.0), -1.5, 0.5, id="below a range"),
+        pytest.param(Limit(ERROR, at_most=1.0, at_least=-1.0), 0.5, -0.5, id="within a range"),
+        pytest.param(Limit(ERROR, at_most=0.1), math.nan, math.inf, id="not a number"),
+        pytest.param(Limit(ERROR, at_most=0.1), -math.inf, math.inf, id="infinite"),
+    ],
+)
+def test_a_limit_is_broken_by_what_lies_beyond_it(
+    limit: Limit, value: float, excess: float
+) -> None:
+    assert limit.excess({ERROR: value}) == pytest.approx(excess)
+
+
+def test_a_missing_metric_breaks_its_limit() -> None:
+    assert Limit(ERROR, at_most=0.1).excess({}) == math.inf
+
+
+def test_room_left_in_one_limit_does_not_make_up_for_another_that_is_broken() -> None:
+    assert violation([-5.0, 0.2, 0.1]) == pytest.approx(0.3)
+    assert violation([-5.0, 0.0]) == 0.0
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_first_what_keeps_the_limits_then_what_breaks_them_by_less_then_the_objective(
+    mode: Mode,
+) -> None:
+    good, bad = (0.9, 0.1) if mode == "max" else (0.1, 0.9)
+    order = [(good, 0.0), (bad, 0.0), (good, 0.1), (bad, 0.1), (good, 0.2)]
+    by_rank = sorted(order, key=lambda pair: standing(pair[0], pair[1], mode), reverse=True)
+    assert by_rank == order
+
+
+def test_a_limit_says_what_it_asks_for() -> None:
+    assert str(Limit(ERROR, at_most=0.1)) == "measure/count_error at most 0.1"
+    assert str(Limit(ERROR, 0.05, -0.05)) == ("measure/count_error at least -0.05 and at most 0.05")
