@@ -1,15 +1,15 @@
-"""A trained model measured on one part of a data set."""
+"""The metrics of a model on one part of the data it was trained on."""
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from analysis.errors import AnalysisError
-from trainables.contract import Device, Engine, Instances
+from analysis.evaluation.classes import match_classes
+from analysis.evaluation.predicting import predict
+from trainables.contract import Device, Engine
 from trainables.datasets.prepared import PreparedDataset, Split
-from trainables.metrics import GroundTruth, evaluate_instances, ground_truth
-
-AT_ONCE = 4
-"""Pictures a call of the predictor: few, as whole micrographs may be large."""
+from trainables.metrics import evaluate_instances
 
 
 def evaluate_split(  # noqa: PLR0913  one flat call, for benchmarks too
@@ -19,20 +19,20 @@ def evaluate_split(  # noqa: PLR0913  one flat call, for benchmarks too
     split: Split,
     device: Device,
     confidences: Mapping[str, float] | None,
-    max_det: int = 300,
+    max_det: int | None = None,
 ) -> dict[str, float]:
     """Metrics of a model on one part of a data set, by the evaluator all engines share.
 
     Args:
         engine: That trained it.
         model: Checkpoint folder or model file.
-        data: Its classes must be the model's.
+        data: Has the model's classes.
         split: Part to measure.
         device: To predict on.
         confidences: Metrics of the validation part; P, R and F1 are taken at its
             `seg_metrics/confidence` and `box_metrics/confidence`. None takes them at the best
             confidence of this very part, which is only right for the validation part itself.
-        max_det: At most so many predictions of a class in a picture count.
+        max_det: At most so many predictions of a class in a picture count; None for all.
 
     Returns:
         `seg_metrics/F1`, ... and `box_metrics/F1`, ... (boxes only for a box-only engine).
@@ -50,17 +50,15 @@ def evaluate_split(  # noqa: PLR0913  one flat call, for benchmarks too
     if not images:
         raise AnalysisError(f"{data.root}: expected pictures in the part {split}, got none")
     predictor = engine.load(model, device)
-    if tuple(predictor.classes) != data.classes:
-        raise AnalysisError(
-            f"{model}: expected a model of the classes {', '.join(data.classes)} of {data.root}, "
-            f"got one of {', '.join(predictor.classes)}"
+    classes = match_classes(predictor.classes, data.classes, data.root)
+    with tempfile.TemporaryFile() as file:
+        found = predict(
+            predictor, data, images, classes, file=file, progress=lambda done, total: None
         )
-    predictions: list[Instances] = []
-    truths: list[GroundTruth] = []
-    for start in range(0, len(images), AT_ONCE):
-        chunk = images[start : start + AT_ONCE]
-        predictions += predictor([data.read(image) for image in chunk])
-        truths += [ground_truth(data, image) for image in chunk]
-    return evaluate_instances(
-        predictions, truths, data.classes, confidences=confidences, max_detections=max_det
-    )
+        return evaluate_instances(
+            found.predictions,
+            found.truths,
+            classes.names,
+            confidences=confidences,
+            max_detections=max_det,
+        )

@@ -1,0 +1,1 @@
+"""Any trained model measured on any prepared data set (`segtune evaluate`)."""

@@ -1,0 +1,169 @@
+"""Pictures with truth and prediction drawn, to see what a figure stands for.
+
+Left the picture with its true objects in the colours of their classes, right the same picture with
+what the model found: each outline says by its colour what became of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from analysis.evaluation.scores import Counting, PictureScore, outcome
+from trainables.contract import Instances
+from trainables.datasets.contact_sheet import SHIFT, Rgb, class_colors, outlines
+from trainables.datasets.prepared import ImageRecord
+from trainables.matching import GroundTruth, Kind
+
+OUTCOMES: Final[Mapping[str, Rgb]] = {
+    "found": (0, 190, 130),
+    "wrong class": (215, 95, 255),
+    "false": (255, 70, 50),
+    "missed": (255, 205, 0),
+}
+"""What became of an object or a prediction, and its colour."""
+
+_PANEL_PX: Final = 720
+_GAP_PX: Final = 12
+_LINE_PX: Final = 24
+_TEXT_PX: Final = 15
+_MOST_NAMED: Final = 8
+_PAPER: Final = (255, 255, 255)
+_INK: Final = (20, 20, 20)
+
+Pixels = npt.NDArray[np.uint8]
+Rims = list[npt.NDArray[np.int32]]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture, what is in it and what was found in it.
+
+    Attributes:
+        image: Of the data set.
+        pixels: (H, W, 3) uint8 RGB.
+        truth: With the classes that are measured.
+        found: With the same classes.
+        score: At the confidence of `counting`.
+        counting: Which predictions count.
+    """
+
+    image: ImageRecord
+    pixels: Pixels
+    truth: GroundTruth
+    found: Instances
+    score: PictureScore
+    counting: Counting
+
+
+def caption(image: ImageRecord, score: PictureScore) -> str:
+    """What is written below a picture."""
+    return (
+        f"{image.path.stem}: F1 {score.f1:.3f}, {score.truths} true, {score.predicted} predicted, "
+        f"{score.matched} matched"
+    )
+
+
+def draw_overlay(scene: Scene, classes: Sequence[str], path: Path) -> Path:
+    """Write a picture with its truth and its predictions.
+
+    Args:
+        scene: What to draw.
+        classes: Names of the classes that are measured.
+        path: PNG file to write.
+    """
+    height, width = scene.pixels.shape[:2]
+    scale = _PANEL_PX / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    shrinks = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    picture = np.asarray(cv2.resize(scene.pixels, size, interpolation=shrinks), dtype=np.uint8)
+    left, names = _truth(scene, picture.copy(), scale, classes)
+    right, counts = _predictions(scene, picture.copy(), scale)
+    sheet = Image.new("RGB", (2 * size[0] + 3 * _GAP_PX, size[1] + 3 * _LINE_PX), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    second = size[0] + 2 * _GAP_PX
+    for x, title, entries, panel in (
+        (_GAP_PX, "true", names, left),
+        (second, "predicted", counts, right),
+    ):
+        _legend(draw, (x, 4), title, entries, size[0])
+        sheet.paste(Image.fromarray(panel), (x, _LINE_PX + 4))
+    text = caption(scene.image, scene.score)
+    at = f"{scene.counting.kind}, IoU 0.5, confidence {scene.counting.confidence:.3f}"
+    font = ImageFont.load_default(_TEXT_PX)
+    draw.text((_GAP_PX, size[1] + _LINE_PX + 8), text, _INK, font)
+    draw.text((_GAP_PX, size[1] + 2 * _LINE_PX + 2), at, _INK, font)
+    sheet.save(path, compress_level=6)
+    return path
+
+
+def _truth(
+    scene: Scene, canvas: Pixels, scale: float, classes: Sequence[str]
+) -> tuple[Pixels, list[tuple[str, Rgb]]]:
+    colors = class_colors(len(classes))
+    for index, category in enumerate(scene.truth.classes.tolist()):
+        _line(canvas, _rims(scene.truth, index, scale, "masks"), colors[category])
+    shown = sorted(set(scene.truth.classes.tolist()))[:_MOST_NAMED]
+    return canvas, [(classes[category], colors[category]) for category in shown]
+
+
+def _predictions(
+    scene: Scene, canvas: Pixels, scale: float
+) -> tuple[Pixels, list[tuple[str, Rgb]]]:
+    """What is right lies above what is not."""
+    result = outcome(scene.found, scene.truth, scene.counting)
+    predicted = {
+        "false": result.counted[result.taken < 0],
+        "wrong class": result.counted[(result.taken >= 0) & ~result.right],
+        "found": result.counted[result.right],
+    }
+    drawn: list[tuple[str, GroundTruth | Instances, npt.NDArray[np.intp]]] = [
+        ("missed", scene.truth, np.flatnonzero(result.missed))
+    ]
+    drawn += [(name, scene.found, indices) for name, indices in predicted.items()]
+    for name, objects, indices in drawn:
+        for index in indices.tolist():
+            _line(canvas, _rims(objects, index, scale, scene.counting.kind), OUTCOMES[name])
+    counts = {name: len(indices) for name, _, indices in drawn}
+    return canvas, [(f"{name} {counts[name]}", OUTCOMES[name]) for name in OUTCOMES if counts[name]]
+
+
+def _rims(objects: GroundTruth | Instances, index: int, scale: float, kind: Kind) -> Rims:
+    """Outlines of an object on the scaled picture: of its mask, or of its box."""
+    if kind == "masks" and objects.masks is not None:
+        mask: dict[str, Any] = dict(objects.masks[index])
+        return outlines(mask, scale)
+    x1, y1, x2, y2 = (objects.boxes[index].astype(np.float64) * scale).tolist()
+    corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
+    return [np.rint((corners - 0.5) * 2**SHIFT).astype(np.int32)]
+
+
+def _line(canvas: Pixels, rims: Rims, color: Rgb) -> None:
+    cv2.polylines(canvas, rims, True, color, 2, cv2.LINE_AA, SHIFT)
+
+
+def _legend(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[int, int],
+    title: str,
+    entries: Sequence[tuple[str, Rgb]],
+    width_px: int,
+) -> None:
+    """A line of names with their colours, as many as fit."""
+    font = ImageFont.load_default(_TEXT_PX)
+    x, y = place
+    draw.text((x, y), title, _INK, font)
+    end = x + width_px
+    x += int(font.getlength(title)) + _GAP_PX
+    for name, color in entries:
+        need = _TEXT_PX + 6 + int(font.getlength(name)) + _GAP_PX
+        if x + need > end:
+            return
+        draw.rectangle((x, y + 3, x + _TEXT_PX - 3, y + _TEXT_PX), color, _INK)
+        draw.text((x + _TEXT_PX + 2, y), name, _INK, font)
+        x += need

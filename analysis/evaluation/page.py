@@ -1,0 +1,100 @@
+"""The page of an evaluation: one small file that loads nothing and needs no script."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from analysis.evaluation.coco import COCO_NAMES
+from analysis.evaluation.overlays import caption
+from analysis.evaluation.result import OVERLAYS, PAGE, EvaluationResult, counted, drawn_pictures
+from analysis.pictures import Picture, data_uri
+from trainables.metrics import GROUPS
+from tune.files import write_text
+
+_CURVES: Final = {
+    "MaskPR_curve.png": "Masks: precision over recall",
+    "MaskF1_curve.png": "Masks: F1 over confidence",
+    "BoxPR_curve.png": "Boxes: precision over recall",
+    "BoxF1_curve.png": "Boxes: F1 over confidence",
+}
+_CONFUSION: Final = {
+    "confusion_matrix.png": "Objects",
+    "confusion_matrix_normalized.png": "Fractions of the true objects of a class",
+}
+_COCO_WORDS: Final = {
+    "AP": "mean over IoU 0.50 to 0.95",
+    "AP50": "at IoU 0.5",
+    "AP75": "at IoU 0.75",
+    "APs": "small objects, below 32 x 32 px",
+    "APm": "medium ones",
+    "APl": "large ones, from 96 x 96 px",
+    "AR1": "recall with the best prediction of a class in a picture",
+    "AR10": "with the best 10",
+    "AR100": "with the best 100",
+    "ARmax": "with all that count",
+}
+_MEASURE_WORDS: Final = {
+    "count_error": "objects counted wrongly in a picture, as a share of all",
+    "diameter_bias": "relative error of the mean equivalent diameter",
+    "size_distance": "Wasserstein distance of the diameters, relative to their mean",
+    "diameter_shift": "the error of the mean diameter with its sign: below 0 drawn too small",
+}
+
+
+def write_page(result: EvaluationResult, folder: Path) -> Path:
+    """Write `evaluation.html`.
+
+    Args:
+        result: What it shows.
+        folder: To write into; the curves, matrices and overlays are there.
+    """
+    environment = Environment(
+        loader=PackageLoader("analysis"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"metric": metric, "counted": counted}
+    text = environment.get_template(PAGE).render(
+        r=result,
+        groups=GROUPS,
+        coco_names=COCO_NAMES,
+        coco_words=_COCO_WORDS,
+        measure_words=_MEASURE_WORDS,
+        curves=_pictures(folder, _CURVES),
+        confusion=_pictures(folder, _CONFUSION),
+        overlays=_overlays(result, folder),
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+    write_text(folder / PAGE, text)
+    return folder / PAGE
+
+
+def metric(value: float | None) -> str:
+    """A figure as a table shows it.
+
+    >>> metric(0.69620033), metric(None)
+    ('0.6962', '-')
+    """
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _pictures(folder: Path, titles: dict[str, str]) -> list[Picture]:
+    return [
+        Picture(title, title, data_uri(folder / name))
+        for name, title in titles.items()
+        if (folder / name).is_file()
+    ]
+
+
+def _overlays(result: EvaluationResult, folder: Path) -> dict[str, list[Picture]]:
+    """Overlays by place, "worst" and "best", each with its picture's caption."""
+    found: dict[str, list[Picture]] = {"worst": [], "best": []}
+    for drawn in drawn_pictures(result):
+        words = caption(drawn.image, drawn.score)
+        uri = data_uri(folder / OVERLAYS / drawn.file, photo=True)
+        found[drawn.place].append(Picture(words, f"Truth and prediction of {words}", uri))
+    return found

@@ -1,0 +1,85 @@
+"""A model's predictions on many pictures, kept on the disk.
+
+Thousands of pictures with hundreds of instances each do not fit into memory; read back one by one
+they do. Nothing but run-length encodings is ever kept of a mask.
+"""
+
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import IO, Final
+
+from analysis.evaluation.classes import ClassMap
+from analysis.evaluation.lazy import Lazy
+from trainables.contract import Instances, Predictor
+from trainables.datasets.prepared import ImageRecord, PreparedDataset
+from trainables.matching import GroundTruth
+from trainables.metrics import ground_truth
+
+AT_ONCE: Final = 4
+"""Pictures a call of the predictor: few, as whole micrographs may be large."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a model found in a number of pictures, beside the truth.
+
+    Attributes:
+        images: The pictures.
+        predictions: One a picture, read from a file when asked for.
+        truths: One a picture.
+        seconds: What the model took, without reading the pictures.
+    """
+
+    images: Sequence[ImageRecord]
+    predictions: Sequence[Instances]
+    truths: Sequence[GroundTruth]
+    seconds: float
+
+
+def predict(
+    predictor: Predictor,
+    data: PreparedDataset,
+    images: Sequence[ImageRecord],
+    classes: ClassMap,
+    *,
+    file: IO[bytes],
+    progress: Progress,
+) -> Predicted:
+    """Find instances in pictures.
+
+    Args:
+        predictor: The model.
+        data: Holds the pictures.
+        images: Of which.
+        classes: Of both.
+        file: Open for writing and reading; must stay open as long as the result is used.
+        progress: Told how many of how many are done.
+
+    Raises:
+        DatasetError: A picture is missing or was changed; no other takes its place.
+    """
+    places: list[int] = []
+    seconds = 0.0
+    for start in range(0, len(images), AT_ONCE):
+        pictures = [data.read(image) for image in images[start : start + AT_ONCE]]
+        started = time.monotonic()
+        found = predictor(pictures)
+        seconds += time.monotonic() - started
+        for instances in found:
+            places.append(file.seek(0, 2))
+            pickle.dump(classes.predictions(instances), file, pickle.HIGHEST_PROTOCOL)
+        progress(len(places), len(images))
+
+    def read(index: int) -> Instances:
+        file.seek(places[index])
+        instances: Instances = pickle.load(file)
+        return instances
+
+    def truth(index: int) -> GroundTruth:
+        return classes.truth(ground_truth(data, images[index]))
+
+    return Predicted(images, Lazy(len(places), read), Lazy(len(images), truth), seconds)

@@ -1,0 +1,218 @@
+"""`segtune evaluate`: a trained model, a prepared data set, a folder with every figure.
+
+::
+
+    <out>/evaluation.html         everything on one page that loads nothing
+    <out>/metrics.csv             metric,value: P, R, F1, AP, COCO's table, measurement errors
+    <out>/classes.csv             a row a class
+    <out>/images.csv              a row a picture
+    <out>/overlays/               the worst and the best pictures with truth and prediction
+    <out>/*_curve.png, confusion_matrix.png
+    <out>/metrics.json            all figures, the confusion matrices, the settings; written last
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from analysis.configuration import confidences_in
+from analysis.errors import EvaluateError
+from analysis.evaluation.classes import ClassMap, match_classes
+from analysis.evaluation.coco import coco_tables
+from analysis.evaluation.job import Job, Wishes, plan_job
+from analysis.evaluation.overlays import Scene, draw_overlay
+from analysis.evaluation.page import write_page
+from analysis.evaluation.predicting import Predicted, predict
+from analysis.evaluation.result import (
+    OVERLAYS,
+    Detections,
+    EvaluationResult,
+    drawn_pictures,
+    write_tables,
+)
+from analysis.evaluation.scores import Counting, best_and_worst, picture_scores
+from trainables.contract import Instances, Predictor
+from trainables.keeping import replace_folder
+from trainables.matching import GroundTruth
+from trainables.metrics import GROUPS, evaluate_groups
+from trainables.plots import plot_all
+from trainables.registry import load_engine
+
+
+def evaluate_model(
+    model: Path, data: Path, out: Path | None = None, wishes: Wishes | None = None
+) -> EvaluationResult:
+    """Measure a trained model on a part of a prepared data set, and write everything down.
+
+    P, R, F1, the confusion matrix and the measurement errors are taken at the confidence that was
+    best on the validation part: the one that lies beside the model, or else the one found on the
+    validation part of `data`.
+
+    Args:
+        model: As `find_model` takes it.
+        data: Folder of a prepared data set.
+        out: Folder to write; None for one below `evaluations/`. It appears as a whole.
+        wishes: The rest.
+
+    Raises:
+        AnalysisError: As for `plan_job`, or the engine cannot read the model.
+        DatasetError: As for `plan_job`.
+        EngineError: As for `plan_job`, or the engine's framework is not installed.
+        TuneError: As for `plan_job`.
+    """
+    job, predictor = _loaded(model, data, out, wishes or Wishes())
+    classes = match_classes(
+        predictor.classes,
+        job.data.classes,
+        job.data.root,
+        other_classes=job.wishes.other_classes,
+    )
+    new = job.out.with_name(f"{job.out.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
+        with tempfile.TemporaryFile(dir=new) as file:
+            result = _measured(job, predictor, classes, new, file)
+        replace_folder(new, job.out)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    return result
+
+
+def _loaded(model: Path, data: Path, out: Path | None, wishes: Wishes) -> tuple[Job, Predictor]:
+    """The checked evaluation and its model, whose confidences are of the very same epoch.
+
+    A running study may replace its best model between reading the one and the other.
+    """
+    job = plan_job(model, data, out, wishes)
+    predictor = _load(job)
+    while (now := plan_job(model, data, out, wishes)).model != job.model:
+        job, predictor = now, _load(now)
+    return job, predictor
+
+
+def _load(job: Job) -> Predictor:
+    engine = load_engine(job.model.engine)
+    try:
+        return engine.load(job.model.path, job.device)
+    except Exception as error:  # whatever a framework makes of a file that is none of its own
+        raise EvaluateError(
+            f"{job.model.path}: expected a model of the engine {job.model.engine}, got a file that "
+            f"it cannot read: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _measured(
+    job: Job, predictor: Predictor, classes: ClassMap, folder: Path, file: IO[bytes]
+) -> EvaluationResult:
+    """Measure, and write everything into `folder`; `file` takes the predictions meanwhile."""
+    confidences, words = _confidences(job, predictor, classes, folder)
+    found = predict(
+        predictor,
+        job.data,
+        job.images,
+        classes,
+        file=file,
+        progress=lambda done, total: job.wishes.progress("finding", done, total),
+    )
+    evaluations = evaluate_groups(
+        found.predictions,
+        found.truths,
+        classes.names,
+        groups=job.groups,
+        confidences=confidences,
+        max_detections=job.wishes.max_det,
+    )
+    first = evaluations[job.groups[0]]
+    detections = Detections(
+        limit=job.wishes.max_det,
+        most_predicted=_most_of_a_class(found.predictions),
+        most_true=_most_of_a_class(found.truths),
+        left_out=first.left_out,
+    )
+    tables = coco_tables(
+        found.predictions,
+        found.truths,
+        len(classes.names),
+        [GROUPS[group] for group in job.groups],
+        max_det=detections.counted,
+        progress=lambda done, total: job.wishes.progress("comparing", done, total),
+    )
+    counting = Counting(first.kind, first.confidence, detections.counted)
+    scores = picture_scores(found.predictions, found.truths, counting)
+    best, worst = best_and_worst(scores, job.wishes.overlays)
+    result = EvaluationResult(
+        job=job,
+        classes=classes,
+        evaluations=evaluations,
+        coco={group: tables[GROUPS[group]] for group in job.groups},
+        scores=scores,
+        best=best,
+        worst=worst,
+        confidence_words=words,
+        own_confidence=confidences is None,
+        detections=detections,
+        seconds=found.seconds,
+    )
+    plot_all(evaluations, {}, folder)
+    _draw(result, found, counting, folder / OVERLAYS)
+    write_page(result, folder)
+    write_tables(result, folder)
+    return result
+
+
+def _confidences(
+    job: Job, predictor: Predictor, classes: ClassMap, folder: Path
+) -> tuple[Mapping[str, float] | None, str]:
+    """Where P, R and F1 are taken, as `evaluate_groups` reads it, and why there."""
+    asked = job.wishes.confidence
+    if asked is not None:
+        return {f"{group}/confidence": asked for group in job.groups}, "as asked for"
+    if set(job.groups) <= set(confidences_in(job.model.metrics)):
+        return job.model.metrics, "the best on the validation part that the model was chosen by"
+    images = job.data.images("val")
+    if job.part == "val" or not images:
+        return None, "the best of this very part"
+    with tempfile.TemporaryFile(dir=folder) as file:
+        found = predict(
+            predictor,
+            job.data,
+            images,
+            classes,
+            file=file,
+            progress=lambda done, total: job.wishes.progress("validation part", done, total),
+        )
+        evaluations = evaluate_groups(
+            found.predictions,
+            found.truths,
+            classes.names,
+            groups=job.groups,
+            max_detections=job.wishes.max_det,
+        )
+    values = {f"{group}/confidence": e.confidence for group, e in evaluations.items()}
+    return values, f"the best on the validation part of {job.data.name}"
+
+
+def _most_of_a_class(pictures: Iterable[Instances | GroundTruth]) -> int:
+    """Most objects of one class in one picture."""
+    counts = (np.bincount(objects.classes, minlength=1).max() for objects in pictures)
+    return int(max(counts, default=0))
+
+
+def _draw(result: EvaluationResult, found: Predicted, counting: Counting, folder: Path) -> None:
+    """Write the overlays of the best and the worst pictures."""
+    folder.mkdir()
+    for drawn in drawn_pictures(result):
+        scene = Scene(
+            image=drawn.image,
+            pixels=result.job.data.read(drawn.image),
+            truth=found.truths[drawn.score.index],
+            found=found.predictions[drawn.score.index],
+            score=drawn.score,
+            counting=counting,
+        )
+        draw_overlay(scene, result.classes.names, folder / drawn.file)

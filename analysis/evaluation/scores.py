@@ -1,0 +1,113 @@
+"""How well each single picture was read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from trainables.contract import Instances
+from trainables.matching import GroundTruth, Kind, first_of_each_class, match_image
+from trainables.tally import taken_at
+
+
+@dataclass(frozen=True)
+class PictureScore:
+    """One picture at the evaluation's confidence and IoU 0.5.
+
+    Attributes:
+        index: Of the picture.
+        truths: True objects.
+        predicted: Predictions that count.
+        matched: Of these, the ones that take a truth of their class.
+    """
+
+    index: int
+    truths: int
+    predicted: int
+    matched: int
+
+    @property
+    def f1(self) -> float:
+        """Over all classes together; 1 where there is nothing and nothing was found."""
+        both = self.truths + self.predicted
+        return 2 * self.matched / both if both else 1.0
+
+    @property
+    def precision(self) -> float | None:
+        """Share of the predictions that are right."""
+        return self.matched / self.predicted if self.predicted else None
+
+    @property
+    def recall(self) -> float | None:
+        """Share of the objects that were found."""
+        return self.matched / self.truths if self.truths else None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of each prediction and each truth of a picture.
+
+    Attributes:
+        counted: (n,) indices of the predictions that count.
+        taken: (n,) the truth each takes, of whatever class, or -1.
+        right: (n,) whether that truth is of its class.
+        missed: (M,) whether a truth was taken by none.
+    """
+
+    counted: npt.NDArray[np.intp]
+    taken: npt.NDArray[np.int64]
+    right: npt.NDArray[np.bool_]
+    missed: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Counting:
+    """Which predictions count.
+
+    Attributes:
+        kind: Masks or boxes.
+        confidence: Lowest score.
+        max_det: Most of a class in a picture.
+    """
+
+    kind: Kind
+    confidence: float
+    max_det: int
+
+
+def outcome(found: Instances, truth: GroundTruth, counting: Counting) -> Outcome:
+    """Match a picture's predictions as the confusion matrix does."""
+    match = match_image(found, truth, counting.kind, counting.max_det)
+    taken, missed = taken_at(match, counting.confidence)
+    classes = match.classes[: len(taken)]
+    right = (taken >= 0) & (np.append(truth.classes, -1)[taken] == classes)
+    counted = first_of_each_class(found.classes, counting.max_det)[: len(taken)]
+    return Outcome(counted, taken, right, missed)
+
+
+def picture_scores(
+    predictions: Sequence[Instances], truths: Sequence[GroundTruth], counting: Counting
+) -> list[PictureScore]:
+    """One score a picture, in order."""
+    scores = []
+    for index, (found, truth) in enumerate(zip(predictions, truths, strict=True)):
+        result = outcome(found, truth, counting)
+        n, hits = len(result.taken), int(result.right.sum())
+        scores.append(PictureScore(index, len(truth), n, hits))
+    return scores
+
+
+def best_and_worst(
+    scores: Sequence[PictureScore], n: int
+) -> tuple[list[PictureScore], list[PictureScore]]:
+    """At most `n` of each, no picture twice; of equal ones those with more objects.
+
+    Returns:
+        The best, best first, and the worst, worst first.
+    """
+    half = len(scores) // 2
+    worst = sorted(scores, key=lambda s: (s.f1, -s.truths, s.index))[: min(n, len(scores) - half)]
+    rest = [score for score in scores if score not in worst]
+    best = sorted(rest, key=lambda s: (-s.f1, -s.truths, s.index))[: min(n, half)]
+    return best, worst

@@ -1,0 +1,1 @@
+"""An engine that knows the truth, to judge what evaluates models."""
