@@ -1,0 +1,142 @@
+"""Small texts that several processes or machines read and change, in a folder or in a bucket.
+
+A change is one step: it is made of the text that is there, and where another one came between, of
+that one. Nobody's change is lost, and nobody reads half of one.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from cluster.errors import StorageError
+
+Change = Callable[[str | None], str]
+"""The new text made of the one that is there, or of None; what it raises stops the change."""
+
+SUFFIX: Final = ".json"
+_SCHEME: Final = "gs://"
+
+
+class Documents(Protocol):
+    """Texts with names such as "a/b.json" in one place.
+
+    Every method raises `StorageError` where the place cannot be read or written.
+    """
+
+    @property
+    def place(self) -> str:
+        """Where they are, for messages."""
+        ...
+
+    def names(self) -> list[str]:
+        """The names of all there are, sorted."""
+        ...
+
+    def read(self, name: str) -> str | None:
+        """A text, or None where there is none of this name."""
+        ...
+
+    def update(self, name: str, change: Change) -> None:
+        """Change a text as one step; `change` may be called again if another one was faster."""
+        ...
+
+    def delete(self, name: str) -> bool:
+        """Delete a text; False where there was none."""
+        ...
+
+
+def open_documents(place: str) -> Documents:
+    """The documents at `place`, a folder or gs://BUCKET/FOLDER; nothing is read yet.
+
+    Raises:
+        StorageError: It is neither.
+    """
+    if not place.startswith(_SCHEME):
+        if "://" in place or not place:
+            raise StorageError(f"{place}: expected a folder or gs://BUCKET/FOLDER, got neither")
+        return FolderDocuments(Path(place).expanduser())
+    bucket, _, folder = place.removeprefix(_SCHEME).partition("/")
+    if not bucket:
+        raise StorageError(f"{place}: expected gs://BUCKET/FOLDER, got no bucket")
+    from cluster.bucket import BucketDocuments  # the client takes its time to import
+
+    return BucketDocuments(bucket, folder.strip("/"))
+
+
+@dataclass(frozen=True)
+class FolderDocuments:
+    """Files below a folder, which is made by the first change.
+
+    Attributes:
+        root: The folder.
+    """
+
+    root: Path
+
+    @property
+    def place(self) -> str:
+        """The folder."""
+        return str(self.root)
+
+    def names(self) -> list[str]:
+        """The names of all there are, sorted; hidden files are none."""
+        with self._translated():
+            if not self.root.exists():
+                return []
+            next(self.root.iterdir(), None)  # rglob passes over what may not be read
+            found = [path.relative_to(self.root) for path in self.root.rglob(f"*{SUFFIX}")]
+        return sorted(path.as_posix() for path in found if not path.name.startswith("."))
+
+    def read(self, name: str) -> str | None:
+        """A text, or None where there is none of this name."""
+        with self._translated():
+            try:
+                return (self.root / name).read_text("utf-8")
+            except FileNotFoundError:
+                return None
+            except UnicodeDecodeError as error:
+                raise StorageError(
+                    f"{self.root / name}: expected text in UTF-8, got another encoding"
+                ) from error
+
+    def update(self, name: str, change: Change) -> None:
+        """Change a text as one step, under a lock that a killed process gives back."""
+        path = self.root / name
+        with self._translated(), self._locked():
+            text = change(self.read(name))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{path.name}.tmp")
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+
+    def delete(self, name: str) -> bool:
+        """Delete a text; False where there was none."""
+        with self._translated(), self._locked():
+            path = self.root / name
+            there = path.is_file()
+            path.unlink(missing_ok=True)
+            return there
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / ".lock").open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(
+                f"{error.filename or self.root}: expected a folder that can be read and written, "
+                f"got: {error.strerror}"
+            ) from error

