@@ -15,10 +15,13 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from trainables.datasets import geometry
-from trainables.datasets.prepared import SPLITS, Annotation, ImageRecord, PreparedDataset, Split
+from trainables.datasets.prepared import SPLITS, UNLABELLED, ImageRecord, PreparedDataset
 
 PICTURES: Final = 20
 """At most this many pictures a sheet, spread over the part."""
+
+SHIFT: Final = 4
+"""OpenCV draws to 1/2**SHIFT pixel."""
 
 _THUMB_PX: Final = 360
 _COLUMNS: Final = 4
@@ -27,7 +30,6 @@ _CAPTION_PX: Final = 20
 _LINE_PX: Final = 22
 _TEXT_PX: Final = 14
 _TINT: Final = 0.25
-_SHIFT: Final = 4  # OpenCV draws to 1/16 pixel
 _HUES: Final = (0.13, 0.87, 0.48, 0.33, 0.02, 0.6)
 _GOLDEN: Final = 0.618034
 _PAPER: Final = (255, 255, 255)
@@ -37,13 +39,17 @@ Rgb = tuple[int, int, int]
 
 
 def draw_contact_sheets(data: PreparedDataset, folder: Path) -> list[Path]:
-    """Write `contact_<part>.png` below `folder` for every part that has pictures."""
+    """Write `contact_<part>.png` below `folder` for every part that has pictures.
+
+    Unlabelled pictures are a part of their own here.
+    """
     sheets = []
-    for split in SPLITS:
-        records = data.images(split)
+    parts = [(str(split), data.images(split)) for split in SPLITS]
+    for part, records in [*parts, (UNLABELLED, data.unlabelled())]:
         if records:
-            path = folder / f"contact_{split}.png"
-            _sheet(data, split, _spread(records)).save(path, compress_level=1)
+            path = folder / f"contact_{part}.png"
+            title = f"{data.name}, {part}: {min(PICTURES, len(records))} of {len(records)} images"
+            _sheet(data, title, _spread(records)).save(path, compress_level=1)
             sheets.append(path)
     return sheets
 
@@ -65,7 +71,7 @@ def _spread(records: Sequence[ImageRecord]) -> list[ImageRecord]:
     return [records[i * len(records) // n] for i in range(n)]
 
 
-def _sheet(data: PreparedDataset, split: Split, records: Sequence[ImageRecord]) -> Image.Image:
+def _sheet(data: PreparedDataset, title: str, records: Sequence[ImageRecord]) -> Image.Image:
     colors = class_colors(len(data.classes))
     thumbs = [_thumb(data, record, colors) for record in records]
     columns = min(_COLUMNS, len(thumbs))
@@ -77,14 +83,14 @@ def _sheet(data: PreparedDataset, split: Split, records: Sequence[ImageRecord]) 
     sheet = Image.new("RGB", (columns * cell + _GAP_PX, top + rows * row_px), _PAPER)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(_TEXT_PX)
-    title = f"{data.name}, {split}: {len(records)} of {data.counts()[split]} images"
     draw.text((_GAP_PX, 4), title, _INK, font)
     for number, line in enumerate(legend, start=1):
         _draw_legend(draw, font, line, 4 + number * _LINE_PX)
     for i, (record, thumb) in enumerate(zip(records, thumbs, strict=True)):
         x, y = _GAP_PX + (i % columns) * cell, top + (i // columns) * row_px
         sheet.paste(Image.fromarray(thumb), (x, y))
-        caption = f"{record.path.stem}: {len(data.annotations(record))}"
+        n = len(data.annotations(record)) if record.labelled else "unlabelled"
+        caption = f"{record.path.stem}: {n}"
         draw.text((x, y + thumb.shape[0] + 2), _fitted(caption, font), _INK, font)
     return sheet
 
@@ -135,24 +141,24 @@ def _thumb(
     size = (max(1, round(record.width * scale)), max(1, round(record.height * scale)))
     shrinks = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     thumb = cv2.resize(data.read(record), size, interpolation=shrinks)
-    outlines = [
-        (colors[item.category], _outlines(item, scale)) for item in data.annotations(record)
+    drawn = [
+        (colors[item.category], outlines(item.rle, scale)) for item in data.annotations(record)
     ]
     tint = thumb.copy()
-    for color, outline in outlines:
-        cv2.fillPoly(tint, outline, color, cv2.LINE_8, _SHIFT)
+    for color, outline in drawn:
+        cv2.fillPoly(tint, outline, color, cv2.LINE_8, SHIFT)
     thumb = cv2.addWeighted(tint, _TINT, thumb, 1 - _TINT, 0)
-    for color, outline in outlines:
-        cv2.polylines(thumb, outline, True, color, 1, cv2.LINE_AA, _SHIFT)
+    for color, outline in drawn:
+        cv2.polylines(thumb, outline, True, color, 1, cv2.LINE_AA, SHIFT)
     return np.asarray(thumb, dtype=np.uint8)
 
 
-def _outlines(item: Annotation, scale: float) -> list[npt.NDArray[np.int32]]:
-    """Rims of an object and of its holes on the thumbnail, in OpenCV's fixed-point pixels."""
-    mask, origin = geometry.crop(item.rle)
+def outlines(rle: geometry.Rle, scale: float) -> list[npt.NDArray[np.int32]]:
+    """Rims of an object and of its holes on a scaled picture, in 1/2**`SHIFT` pixels."""
+    mask, origin = geometry.crop(rle)
     rims, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     first = np.array(origin) + 0.5  # from the index of a pixel to its centre
     return [
-        np.rint(((rim.reshape(-1, 2) + first) * scale - 0.5) * 2**_SHIFT).astype(np.int32)
+        np.rint(((rim.reshape(-1, 2) + first) * scale - 0.5) * 2**SHIFT).astype(np.int32)
         for rim in rims
     ]

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import yaml
 
+from trainables.datasets.coordinates import Coordinates, coordinates_of_json, read_coordinates
 from trainables.datasets.images import SUFFIXES
 from trainables.datasets.prepared import DatasetError, Split
 
@@ -56,6 +57,7 @@ class RawFolder:
         self.files = tuple(sorted(_walk(self.root)))
         self.broken: dict[PurePosixPath, str] = {}
         self._documents: dict[PurePosixPath, Any] = {}
+        self._coordinates: dict[PurePosixPath, Coordinates | None] = {}
 
     @cached_property
     def images(self) -> tuple[PurePosixPath, ...]:
@@ -81,6 +83,12 @@ class RawFolder:
         if file not in self._documents:
             self._documents[file] = self._parse(file)
         return self._documents[file]
+
+    def coordinates(self, file: PurePosixPath) -> Coordinates | None:
+        """Particles of a file, read once; None if it holds none or is broken (see `broken`)."""
+        if file not in self._coordinates:
+            self._coordinates[file] = self._read_coordinates(file)
+        return self._coordinates[file]
 
     def path(self, file: PurePosixPath) -> Path:
         """Where a file is, for opening it.
@@ -172,6 +180,15 @@ class RawFolder:
             text = self.path(file).read_text(encoding="utf-8-sig")
             return yaml.safe_load(text) if file.suffix.lower() in _YAML else json.loads(text)
         except (OSError, ValueError, RecursionError, yaml.YAMLError, LeavesFolderError) as error:
+            self.broken[file] = " ".join(str(error).split()) or type(error).__name__
+            return None
+
+    def _read_coordinates(self, file: PurePosixPath) -> Coordinates | None:
+        if file.suffix.lower() == ".json":
+            return coordinates_of_json(self.document(file))
+        try:
+            return read_coordinates(self.path(file))
+        except (OSError, ValueError, LeavesFolderError) as error:
             self.broken[file] = " ".join(str(error).split()) or type(error).__name__
             return None
 

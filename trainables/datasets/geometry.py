@@ -69,6 +69,26 @@ def ellipse(
     return polygon(along @ turn + np.asarray(center))
 
 
+def disc(x: float, y: float, radius: float, width: int, height: int) -> Rle:
+    """The pixels of a picture whose centres lie within `radius` of a point.
+
+    Args:
+        x: Of the point, in pixels.
+        y: Of the point.
+        radius: In pixels, at least 1.
+        width: Of the picture.
+        height: Of the picture.
+    """
+    columns = np.arange(max(math.floor(x - radius), 0), min(math.ceil(x + radius), width))
+    columns = columns[np.abs(columns + 0.5 - x) <= radius]
+    half = np.sqrt(radius**2 - (columns + 0.5 - x) ** 2)
+    first = np.clip(np.ceil(y - half - 0.5), 0, height).astype(np.intp)
+    end = np.clip(np.floor(y + half - 0.5) + 1, 0, height).astype(np.intp)
+    kept = end > first
+    starts = columns * height
+    return _encode_runs((starts + first)[kept], (starts + end)[kept], height, width)
+
+
 def distinct_points(outline: Polygon) -> int:
     """How many different points an outline has; a closing point counts once."""
     return len(set(map(tuple, outline.tolist())))
@@ -189,6 +209,26 @@ def crop(rle: Rle) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
     runs = np.diff(np.clip(edges, x * rows, (x + width) * rows), prepend=x * rows)
     columns = np.repeat((np.arange(len(runs)) % 2).astype(np.uint8), runs).reshape(width, rows)
     return np.ascontiguousarray(columns.T[y : y + height]), (x, y)
+
+
+def encode_crop(mask: npt.NDArray[Any], origin: tuple[int, int], height: int, width: int) -> Rle:
+    """Encode a part of a picture, all else being background; the reverse of `crop`.
+
+    Args:
+        mask: (h, w): 0 is background.
+        origin: x, y of its first pixel in the picture.
+        height: Of the picture, px.
+        width: Of the picture, px.
+    """
+    framed = np.pad(mask.T != 0, ((0, 0), (1, 1)))
+    column, row = np.nonzero(framed[:, 1:] != framed[:, :-1])
+    edges = (column + origin[0]) * height + row + origin[1]
+    starts, ends = edges[0::2], edges[1::2]
+    apart = starts[1:] != ends[:-1]  # a run down to the last row may go on in the next column
+    first, last = np.append(True, apart), np.append(apart, True)
+    if not len(starts):
+        return _encode_runs(starts, ends, height, width)
+    return _encode_runs(starts[first], ends[last], height, width)
 
 
 def _union(outlines: Sequence[Polygon], width: int, height: int) -> Rle:

@@ -15,7 +15,7 @@ Source of the hash: N. Krawetz 2013, "Kind of Like That" (dHash).
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -80,6 +80,10 @@ class Grouping:
         for name, group in sorted(self.group.items()):
             found.setdefault(group, []).append(name)
         return dict(sorted(found.items()))
+
+    def only(self, names: Set[str]) -> "Grouping":
+        """The groups of these pictures."""
+        return Grouping(self.by, {name: g for name, g in self.group.items() if name in names})
 
 
 def compile_group_expression(expression: str | None) -> re.Pattern[str] | None:

@@ -9,9 +9,15 @@ What is done, so that a picture looks the same to every engine:
 - Palettes and bilevel pictures: their colours.
 - The orientation a camera wrote into a JPEG or PNG is applied, as annotation tools do.
 - A TIFF of several pages of one size: each page is a picture; smaller pages (previews) are not.
+- MRC: the rows in the order of the file, so that coordinates of RELION and EMAN fit; each section
+  of a stack is a picture. The pixel size is the header's, unless that is 0 or 1 Å, which is what
+  programs write that do not know it.
 """
 
-from collections.abc import Callable
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -22,12 +28,18 @@ import numpy.typing as npt
 import tifffile
 from PIL import Image, ImageOps
 
-SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
+SUFFIXES: Final = frozenset(
+    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".mrc"}
+)
 LOW_PERCENT: Final = 0.1
 HIGH_PERCENT: Final = 99.9
 
 _TIFF: Final = frozenset({".tif", ".tiff"})
 _JPEG: Final = frozenset({".jpg", ".jpeg"})
+_MRC: Final = ".mrc"
+_UNKNOWN_ANGSTROM: Final = (0.0, 1.0)
+_UM_PER_ANGSTROM: Final = 1e-4
+_opening_mrc = threading.Lock()  # warnings are switched off for all threads at once
 _ORIENTATION: Final = 0x0112
 _TAIL_BYTES: Final = 1 << 16
 _PLAIN_TIFF: Final = (0, 1, 2)  # min is white, min is black, RGB
@@ -49,11 +61,13 @@ class Header:
         width: Columns as seen, that is, after the orientation is applied.
         height: Rows as seen.
         pages: Pages of this size, in the order of the file: their indices.
+        um_per_px: Side of a pixel in micrometres, or None where the file does not say it.
     """
 
     width: int
     height: int
     pages: tuple[int, ...] = (0,)
+    um_per_px: float | None = None
 
 
 @dataclass(frozen=True)
@@ -64,11 +78,13 @@ class Picture:
         pixels: (H, W) or (H, W, 3) uint8, RGB.
         changes: What was done to it, in a few words each; empty if nothing.
         verbatim: Whether the file itself is an 8-bit PNG that can be copied as it is.
+        grey_range: The stored values that became 0 and 255, or None where nothing was scaled.
     """
 
     pixels: npt.NDArray[np.uint8]
     changes: tuple[str, ...]
     verbatim: bool
+    grey_range: tuple[float, float] | None = None
 
 
 def probe(path: Path) -> Header:
@@ -77,6 +93,8 @@ def probe(path: Path) -> Header:
     Raises:
         UnreadableImageError: It cannot be read.
     """
+    if path.suffix.lower() == _MRC:
+        return _guarded(_probe_mrc, path)
     return _guarded(_probe_tiff if path.suffix.lower() in _TIFF else _probe_other, path)
 
 
@@ -91,8 +109,10 @@ def read_picture(path: Path, page: int = 0) -> Picture:
         raise UnreadableImageError("it has no pixels")
     changes = ["turned as its orientation says"] if oriented else []
     opaque = _blend(raw, changes)
-    pixels = _to_8_bits(opaque, changes)
-    return Picture(pixels, tuple(changes), verbatim=not changes and _is_plain_png(path))
+    grey_range = _grey_range(opaque)
+    pixels = _to_8_bits(opaque, grey_range, changes)
+    verbatim = not changes and path.suffix.lower() != _MRC and _is_plain_png(path)
+    return Picture(pixels, tuple(changes), verbatim, grey_range)
 
 
 def read_labels(path: Path, page: int = 0) -> Pixels:
@@ -139,6 +159,36 @@ def _full(page: Any) -> Any:
     return page.aspage()
 
 
+def _probe_mrc(path: Path) -> Header:
+    with _opened_mrc(path) as (sections, um_per_px):
+        pages, height, width = sections.shape
+        return Header(width, height, tuple(range(pages)), um_per_px)
+
+
+@contextmanager
+def _opened_mrc(path: Path) -> Iterator[tuple[Pixels, float | None]]:
+    """The sections of an MRC file, memory-mapped, (sections, H, W), and its pixel size in um."""
+    import mrcfile  # type: ignore[import-untyped]  # not at the top: few pictures are MRC
+
+    with _opening_mrc, warnings.catch_warnings():  # of header fields that we do not need
+        warnings.simplefilter("ignore")
+        opened = mrcfile.mmap(path, mode="r", permissive=True)
+    with opened:
+        if opened.data is None:
+            raise UnreadableImageError("no MRC file, or it ends early")
+        if opened.data.dtype.kind == "c":
+            raise UnreadableImageError("expected grey levels, got complex numbers (a transform)")
+        side = round(float(opened.voxel_size.x), 6)
+        known = np.isfinite(side) and side > 0 and side not in _UNKNOWN_ANGSTROM
+        sections = opened.data.reshape(-1, *opened.data.shape[-2:])
+        yield sections, side * _UM_PER_ANGSTROM if known else None
+
+
+def _decode_mrc(path: Path, page: int) -> Pixels:
+    with _opened_mrc(path) as (sections, _):
+        return np.asarray(sections[page], dtype=sections.dtype.newbyteorder("="))
+
+
 def _probe_other(path: Path) -> Header:
     with Image.open(path) as image:
         image.verify()  # for PNG: every chunk's checksum, and that there is an end
@@ -165,6 +215,8 @@ def _has_end_of_jpeg(path: Path) -> bool:
 
 def _decode(path: Path, page: int) -> tuple[Pixels, bool]:
     """Pixels as stored, colours as RGB(A), and whether the orientation turned them."""
+    if path.suffix.lower() == _MRC:
+        return _decode_mrc(path, page), False
     if path.suffix.lower() in _TIFF:
         return _decode_tiff(path, page), False
     if _is_deep_png(path):
@@ -272,13 +324,19 @@ def _blend(pixels: Pixels, changes: list[str]) -> Pixels:
     return color[:, :, 0] if color.shape[2] == 1 else color
 
 
-def _to_8_bits(pixels: Pixels, changes: list[str]) -> npt.NDArray[np.uint8]:
-    if pixels.dtype == np.uint8:
-        return np.ascontiguousarray(pixels)
-    if pixels.dtype == bool:
-        return np.ascontiguousarray(pixels.astype(np.uint8) * 255)
+def _grey_range(pixels: Pixels) -> tuple[float, float] | None:
+    """The values that become 0 and 255; None for pictures of 8 bits or one."""
+    return None if pixels.dtype in (np.uint8, np.bool_) else _percentiles(pixels)
+
+
+def _to_8_bits(
+    pixels: Pixels, grey_range: tuple[float, float] | None, changes: list[str]
+) -> npt.NDArray[np.uint8]:
+    if grey_range is None:
+        bits = pixels * np.uint8(255) if pixels.dtype == bool else pixels
+        return np.ascontiguousarray(bits, dtype=np.uint8)
     changes.append(f"{pixels.dtype} scaled to 8 bits")
-    low, high = _percentiles(pixels)
+    low, high = grey_range
     if high <= low:
         return np.zeros(pixels.shape, dtype=np.uint8)
     finite = np.nan_to_num(pixels, nan=low, posinf=high, neginf=low)

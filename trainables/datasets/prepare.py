@@ -24,13 +24,15 @@ from trainables.datasets.grouping import (
     compile_group_expression,
     find_groups,
 )
-from trainables.datasets.prepared import MANIFEST, DatasetError, PreparedDataset
+from trainables.datasets.particle_size import particle_size
+from trainables.datasets.prepared import MANIFEST, SPLITS, DatasetError, PreparedDataset
 from trainables.datasets.publishing import locked, new_folder
 from trainables.datasets.raw import RawData, describe_problems, list_problems, read_raw
 from trainables.datasets.reading import Kind, Problem, RawImage
 from trainables.datasets.report import PrepareReport, write_reports
 from trainables.datasets.splits import (
     DEFAULT_FRACTIONS,
+    Assignment,
     Sample,
     assign,
     check_fractions,
@@ -54,6 +56,8 @@ class _Settings:
     splits: tuple[float, float, float]
     seed: int
     strict: bool
+    radius: str | None
+    pixel_size: str | None
 
 
 def prepare(  # noqa: PLR0913  each is one flag of `segtune prepare`
@@ -66,6 +70,8 @@ def prepare(  # noqa: PLR0913  each is one flag of `segtune prepare`
     group: str | None = None,
     splits: Sequence[float] = DEFAULT_FRACTIONS,
     seed: int = 0,
+    radius: str | None = None,
+    pixel_size: str | None = None,
     strict: bool = False,
     force: bool = False,
     progress: Progress | None = None,
@@ -82,6 +88,8 @@ def prepare(  # noqa: PLR0913  each is one flag of `segtune prepare`
         group: Regular expression that finds in a picture's name which group it belongs to.
         splits: Shares of train, val and test, unless the raw data says which picture is in which.
         seed: Of the drawn parts.
+        radius: Of the particles, for formats of coordinates: "9px", "80A", "8nm".
+        pixel_size: Side of a pixel, "1.77A"; by default the one in an MRC file's header.
         strict: Whether to refuse raw data with any problem, instead of leaving out what is wrong.
         force: Whether to replace a prepared data set at `out`.
         progress: Told how far it is.
@@ -98,14 +106,17 @@ def prepare(  # noqa: PLR0913  each is one flag of `segtune prepare`
         splits=check_fractions(splits),
         seed=seed,
         strict=strict,
+        radius=radius,
+        pixel_size=pixel_size,
     )
     check_format(format)
+    sizes = particle_size(radius, pixel_size)
     expression = compile_group_expression(group)
     raw, out = Path(raw), Path(out)
     _check_places(raw, out, force=force)
     tell = progress or (lambda stage, done, total: None)
     tell("reading annotations", 0, 1)
-    data = read_raw(raw, format_name=format, classes=settings.classes)
+    data = read_raw(raw, format_name=format, classes=settings.classes, sizes=sizes)
     if expression is not None:
         check_group_names(expression, [image.stem for image in data.images])
     if strict:
@@ -118,6 +129,8 @@ def prepare(  # noqa: PLR0913  each is one flag of `segtune prepare`
             _refuse_problems(raw, problems)
         grouping = find_groups([_member(item) for item in converted], expression)
         assignment = assign(_samples(converted, grouping), settings.splits, seed)
+        converted, held_out = _without_held_out(converted, grouping, assignment, folder)
+        grouping = grouping.only({item.image.stem for item in converted})
         content = writing.Content(
             name=name or raw.resolve().name,
             classes=data.classes,
@@ -135,7 +148,7 @@ def prepare(  # noqa: PLR0913  each is one flag of `segtune prepare`
             grouping=grouping,
             splits=assignment.by + (f" by {data.given}" if data.given else ""),
             problems=problems,
-            notes=(*data.notes, *assignment.notes, *_conversions(converted)),
+            notes=(*data.notes, *assignment.notes, *held_out, *_conversions(converted)),
             seconds=time.monotonic() - started,
         )
         tell("drawing contact sheets", 0, 1)
@@ -187,8 +200,8 @@ def _check_places(raw: Path, out: Path, *, force: bool) -> None:
 def _refuse_problems(raw: Path, problems: tuple[Problem, ...]) -> None:
     if problems:
         raise DatasetError(
-            f"{raw}: {len(problems)} problems, refused as --strict asks "
-            f"({describe_problems(problems)}):\n{list_problems(problems, _REFUSED_LINES)}"
+            f"{raw}: {describe_problems(problems)}, refused as --strict asks:\n"
+            f"{list_problems(problems, _REFUSED_LINES)}"
         )
 
 
@@ -223,11 +236,36 @@ def _member(item: Converted) -> Member:
 
 
 def _samples(converted: Sequence[Converted], grouping: Grouping) -> list[Sample]:
-    return [_sample(item.image, grouping.group[item.image.stem]) for item in converted]
+    labelled = [item.image for item in converted if item.image.labelled]
+    return [_sample(image, grouping.group[image.stem]) for image in labelled]
 
 
 def _sample(image: RawImage, group: str) -> Sample:
     return Sample(image.stem, group, Counter(o.label for o in image.objects), image.split)
+
+
+def _without_held_out(
+    converted: tuple[Converted, ...], grouping: Grouping, assignment: Assignment, folder: Path
+) -> tuple[tuple[Converted, ...], list[str]]:
+    """Leave out unlabelled pictures that belong to a group of val or test, and say so.
+
+    Training may see every unlabelled picture, and must not see what it is judged on.
+    """
+    closed = {grouping.group[name] for name, part in assignment.split.items() if part != "train"}
+    kept: list[Converted] = []
+    left_out: list[Converted] = []
+    for item in converted:
+        image = item.image
+        held = image.split in SPLITS[1:] or grouping.group[image.stem] in closed
+        (left_out if held and not image.labelled else kept).append(item)
+    for item in left_out:
+        (folder / item.file_name).unlink()
+    if not left_out:
+        return converted, []
+    return tuple(kept), [
+        f"{len(left_out)} unlabelled micrographs are left out: they belong to a group of val or "
+        f"test, the first is {left_out[0].image.file}"
+    ]
 
 
 def _conversions(converted: Sequence[Converted]) -> list[str]:

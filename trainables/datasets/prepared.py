@@ -7,6 +7,11 @@ Folder::
     images/*.png       8-bit grey or RGB
     report.json, report.md, contact_<split>.png      for people; nothing here reads them
 
+Beyond COCO an image has `split`, `group`, `source`, and where they are known `um_per_px` and
+`grey_range` (the raw values that became 0 and 255). An annotation made from coordinates has
+`particle`: {"x", "y", "radius"} in pixels; its segmentation is that disc, cut at the picture's
+edges. Unlabelled micrographs have the split "unlabelled" and are in none of the three parts.
+
 Loading reads the manifest only and imports no image library, so a study that names a broken data
 set is refused in milliseconds.
 """
@@ -17,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal, Self, TypeGuard
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +34,7 @@ IMAGES: Final = "images"
 
 Split = Literal["train", "val", "test"]
 SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")
+UNLABELLED: Final = "unlabelled"
 
 
 class DatasetError(Exception):
@@ -44,8 +50,10 @@ class ImageRecord:
         path: Absolute path of the 8-bit PNG.
         width: Columns, in pixels.
         height: Rows, in pixels.
-        split: The part it belongs to.
+        split: The part it belongs to; "train" for an unlabelled one, which only training may see.
         group: Pictures of one group (tiles of one micrograph, near duplicates) share a part.
+        labelled: Whether it is known what is in it.
+        um_per_px: Side of a pixel in micrometres, or None where nobody said it.
     """
 
     id: int
@@ -54,6 +62,23 @@ class ImageRecord:
     height: int
     split: Split
     group: str
+    labelled: bool = True
+    um_per_px: float | None = None
+
+
+@dataclass(frozen=True)
+class Disc:
+    """A particle as formats of coordinates have it.
+
+    Attributes:
+        x: Of its centre, in pixels; (0, 0) is the upper left corner of the first pixel.
+        y: Of its centre, downwards.
+        radius: In pixels.
+    """
+
+    x: float
+    y: float
+    radius: float
 
 
 @dataclass(frozen=True)
@@ -66,19 +91,21 @@ class Annotation:
             several parts are kept.
         box: x1, y1, x2, y2 in pixels; the tight box of the mask, x2 and y2 exclusive.
         area: Pixels in the mask.
+        disc: The particle whose pixels the mask holds, where it was given by its centre.
     """
 
     category: int
     rle: dict[str, Any]
     box: tuple[float, float, float, float]
     area: float
+    disc: Disc | None = None
 
 
 @dataclass(frozen=True)
 class _Index:
     """`annotations.json`, read once."""
 
-    images: dict[Split, tuple[ImageRecord, ...]]
+    images: dict[str, tuple[ImageRecord, ...]]
     annotations: dict[int, tuple[Annotation, ...]]
 
 
@@ -133,6 +160,24 @@ class PreparedDataset:
     def objects(self) -> dict[Split, dict[str, int]]:
         """Objects in each split by class name, from the manifest."""
         return {split: dict(self.manifest["counts"][split]["objects"]) for split in SPLITS}
+
+    @property
+    def grey(self) -> bool:
+        """Whether no picture has a colour, from the manifest."""
+        return bool(self.manifest.get("grey", False))
+
+    @property
+    def n_unlabelled(self) -> int:
+        """Micrographs of which nothing is known, from the manifest."""
+        return int(self.manifest.get(UNLABELLED, 0))
+
+    def unlabelled(self) -> tuple[ImageRecord, ...]:
+        """Micrographs of which nothing is known, in order of their ids; they are no negatives.
+
+        Raises:
+            DatasetError: `annotations.json` is not the one that was prepared.
+        """
+        return self._index.images[UNLABELLED]
 
     def images(self, split: Split) -> tuple[ImageRecord, ...]:
         """Pictures of one part, in order of their ids.
@@ -231,17 +276,14 @@ def _check_unchanged(data: PreparedDataset) -> None:
         raise DatasetError(f"{data.root}: cannot be read: {error.strerror}. {_AGAIN}") from error
     if digest != data.manifest["annotations_sha256"]:
         raise DatasetError(f"{path}: it was changed after it was prepared. {_AGAIN}")
-    if len(there) >= sum(data.counts().values()):
+    expected = sum(data.counts().values()) + data.n_unlabelled
+    if len(there) >= expected:
         return
-    missing = [
-        image.path.name
-        for split in SPLITS
-        for image in data.images(split)
-        if image.path.name not in there
-    ]
+    pictures = [*data.unlabelled(), *(image for split in SPLITS for image in data.images(split))]
+    missing = [image.path.name for image in pictures if image.path.name not in there]
     if missing:
         raise DatasetError(
-            f"{data.root / IMAGES}: expected {sum(data.counts().values())} pictures, "
+            f"{data.root / IMAGES}: expected {expected} pictures, "
             f"{len(missing)} missing, the first is {missing[0]}. {_AGAIN}"
         )
 
@@ -314,20 +356,13 @@ def _has_counts(counts: Mapping[str, Any]) -> bool:
     )
 
 
-def _is_split(value: str) -> TypeGuard[Split]:
-    return value in SPLITS
-
-
 def _parse(root: Path, coco: Mapping[str, Any]) -> _Index:
-    images: dict[Split, list[ImageRecord]] = {split: [] for split in SPLITS}
+    images: dict[str, list[ImageRecord]] = {split: [] for split in (*SPLITS, UNLABELLED)}
     for entry in sorted(coco["images"], key=lambda image: int(image["id"])):
         split = entry["split"]
-        if not _is_split(split):
+        if split not in images:
             raise DatasetError(f"{root / ANNOTATIONS}: unknown split {split!r}. {_AGAIN}")
-        path = root / entry["file_name"]
-        images[split].append(
-            ImageRecord(entry["id"], path, entry["width"], entry["height"], split, entry["group"])
-        )
+        images[split].append(_record(root, entry))
     annotations: dict[int, list[Annotation]] = {}
     for entry in coco["annotations"]:
         annotations.setdefault(entry["image_id"], []).append(_annotation(entry))
@@ -337,10 +372,27 @@ def _parse(root: Path, coco: Mapping[str, Any]) -> _Index:
     )
 
 
+def _record(root: Path, entry: Mapping[str, Any]) -> ImageRecord:
+    labelled = entry["split"] != UNLABELLED
+    return ImageRecord(
+        id=entry["id"],
+        path=root / entry["file_name"],
+        width=entry["width"],
+        height=entry["height"],
+        split=entry["split"] if labelled else "train",
+        group=entry["group"],
+        labelled=labelled,
+        um_per_px=entry.get("um_per_px"),
+    )
+
+
 def _annotation(entry: Mapping[str, Any]) -> Annotation:
     x, y, width, height = (float(value) for value in entry["bbox"])
     rle = {
         "size": [int(side) for side in entry["segmentation"]["size"]],
         "counts": entry["segmentation"]["counts"].encode("ascii"),
     }
-    return Annotation(entry["category_id"] - 1, rle, (x, y, x + width, y + height), entry["area"])
+    disc = Disc(**entry["particle"]) if "particle" in entry else None
+    return Annotation(
+        entry["category_id"] - 1, rle, (x, y, x + width, y + height), entry["area"], disc
+    )

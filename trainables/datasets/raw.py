@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from trainables.datasets.folder import RawFolder
 from trainables.datasets.formats.registry import Format, choose_format
+from trainables.datasets.particle_size import ParticleSize
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.reading import Kind, Problem, RawImage, Reading, Source
 from trainables.datasets.splits import given_splits
@@ -20,7 +21,7 @@ class RawData:
     Attributes:
         folder: Where.
         format: How it is annotated.
-        images: With their objects, sorted by name; negatives included.
+        images: With their objects, sorted by name; negatives and unlabelled ones included.
         classes: In the order of their numbers.
         problems: All of them.
         notes: What the user should know but need not mend.
@@ -36,7 +37,13 @@ class RawData:
     given: str = ""
 
 
-def read_raw(root: Path, *, format_name: str | None, classes: tuple[str, ...] | None) -> RawData:
+def read_raw(
+    root: Path,
+    *,
+    format_name: str | None,
+    classes: tuple[str, ...] | None,
+    sizes: ParticleSize | None = None,
+) -> RawData:
     """Read every annotation file below `root`; no picture is decoded, label pictures excepted.
 
     Args:
@@ -44,14 +51,18 @@ def read_raw(root: Path, *, format_name: str | None, classes: tuple[str, ...] | 
         format_name: The format to read, or None to find it out.
         classes: The only class names allowed, in order; None for whatever is found. With one name
             and a format without classes, the name of its objects.
+        sizes: Radius and pixel size, for formats of coordinates.
 
     Raises:
-        DatasetError: No known format, or no picture with an object.
+        DatasetError: No known format, no picture with an object, or no radius where one is needed.
     """
     folder = RawFolder(root)
     chosen, notes = choose_format(folder, format_name)
-    reading = Reading(folder, classes, classes[0] if classes and len(classes) == 1 else "object")
+    one_class = classes[0] if classes and len(classes) == 1 else chosen.object_class
+    reading = Reading(folder, classes, one_class, sizes or ParticleSize())
     reading.notes += notes
+    if reading.sizes.radius and not chosen.sized:
+        reading.notes.append(f"--radius has no effect: {chosen.name} has outlines or masks")
     chosen.read(reading)
     for file, reason in folder.broken.items():
         reading.problem(Kind.UNREADABLE_ANNOTATION, Source(file), reason)
@@ -61,7 +72,7 @@ def read_raw(root: Path, *, format_name: str | None, classes: tuple[str, ...] | 
     return RawData(
         folder=root,
         format=chosen,
-        images=tuple(image for image in images if not given or image.split),
+        images=tuple(i for i in images if not given or i.split or not i.labelled),
         classes=_class_list(reading, images, classes),
         problems=tuple(reading.problems),
         notes=tuple(reading.notes),
@@ -70,9 +81,11 @@ def read_raw(root: Path, *, format_name: str | None, classes: tuple[str, ...] | 
 
 
 def describe_problems(problems: tuple[Problem, ...]) -> str:
-    """Problems counted by kind: "3 too few points, 1 zero size"."""
+    """How many, and by kind: "4 problems (3 too few points, 1 zero size)"."""
     counts = Counter(str(problem.kind) for problem in problems)
-    return ", ".join(f"{n} {kind}" for kind, n in counts.most_common())
+    noun = "problem" if len(problems) == 1 else "problems"
+    kinds = ", ".join(f"{n} {kind}" for kind, n in counts.most_common())
+    return f"{len(problems)} {noun} ({kinds})"
 
 
 def list_problems(problems: tuple[Problem, ...], limit: int = _LISTED) -> str:
@@ -153,7 +166,7 @@ def _apply_given_splits(reading: Reading, images: list[RawImage]) -> str:
         found = [key for key in keys if key in splits]
         unused.difference_update(found)
         image.split = splits[found[0]] if found else None
-        if not found:
+        if not found and image.labelled:
             reading.problem(Kind.NOT_IN_SPLITS, Source(image.file), f"{name} does not name it")
     for key in sorted(unused):
         reason = f"{name} names {key}, which is no annotated picture"
@@ -166,7 +179,7 @@ def _refuse_empty(root: Path, chosen: Format, reading: Reading, images: list[Raw
         return
     problems = tuple(reading.problems)
     why = (
-        f"{len(problems)} problems ({describe_problems(problems)}):\n{list_problems(problems)}"
+        f"{describe_problems(problems)}:\n{list_problems(problems)}"
         if problems
         else "its annotation files hold none"
     )

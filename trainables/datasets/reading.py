@@ -5,6 +5,7 @@ an area, does it lie inside) is checked here, once for all formats.
 """
 
 import difflib
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,8 @@ from trainables.datasets import geometry
 from trainables.datasets.folder import LeavesFolderError, NotFoundError, RawFolder
 from trainables.datasets.geometry import Polygon, Rle
 from trainables.datasets.images import Header, UnreadableImageError, probe
-from trainables.datasets.prepared import Split
+from trainables.datasets.particle_size import ParticleSize
+from trainables.datasets.prepared import Disc, Split
 
 SLACK_PX: Final = 1.0
 """An outline may reach this far beyond the picture without a word: tools round and snap."""
@@ -42,6 +44,7 @@ class Kind(StrEnum):
     LABEL_WITHOUT_IMAGE = "label file without image"
     NAME_CLASH = "name clash"
     ANNOTATED_TWICE = "annotated twice"
+    PARTICLE_TWICE = "particle twice"
     NOT_IN_SPLITS = "not in the given splits"
 
 
@@ -81,12 +84,14 @@ class RawObject:
         rle: At the size of the picture.
         file: Annotation file.
         place: Where in it.
+        disc: The particle that the mask is drawn from, for formats of coordinates.
     """
 
     label: str
     rle: Rle
     file: str
     place: str
+    disc: Disc | None = None
 
 
 @dataclass
@@ -104,6 +109,8 @@ class RawImage:
         objects: Empty for a negative.
         annotated_by: Annotation files that speak of it.
         lost: Entries of its annotations that are left out.
+        labelled: False for a micrograph that no coordinates speak of: what is in it is not known.
+        um_per_px: Pixel size, or None where nobody said it.
     """
 
     file: PurePosixPath
@@ -116,6 +123,8 @@ class RawImage:
     objects: list[RawObject] = field(default_factory=list)
     annotated_by: list[str] = field(default_factory=list)
     lost: int = 0
+    labelled: bool = True
+    um_per_px: float | None = None
 
     @property
     def stem(self) -> str:
@@ -169,6 +178,7 @@ class Reading:
         folder: The raw folder.
         classes: The only class names allowed, or None for whatever is found.
         object_class: Name of objects in a format without classes.
+        sizes: What the user said of the sizes of particles and pixels.
         images: Pictures by file and page.
         problems: In the order found.
         notes: What the user should know but need not mend.
@@ -178,6 +188,7 @@ class Reading:
     folder: RawFolder
     classes: tuple[str, ...] | None = None
     object_class: str = "object"
+    sizes: ParticleSize = field(default_factory=ParticleSize)
     images: dict[tuple[PurePosixPath, int], RawImage] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -239,6 +250,7 @@ class Reading:
                 len(header.pages) > 1,
                 header.width,
                 header.height,
+                um_per_px=header.um_per_px,
             )
         return self.images[key]
 
@@ -246,6 +258,11 @@ class Reading:
         """How many pages a picture has; 0 if it cannot be read (listed as a problem)."""
         header = self._header(file)
         return len(header.pages) if header else 0
+
+    def header_um(self, file: PurePosixPath) -> float | None:
+        """Pixel size that a picture itself states, in micrometres."""
+        header = self._header(file)
+        return header.um_per_px if header else None
 
     def claim(self, image: RawImage, source: Source) -> bool:
         """Say that `source` annotates `image`; False, with a problem, if another file did."""
@@ -276,6 +293,21 @@ class Reading:
             rle = self._rasterise(image, outline, source) if name else None
             if name and rle:
                 image.objects.append(RawObject(name, rle, str(source.file), source.place))
+
+    def add_disc(self, image: RawImage, disc: Disc, source: Source) -> None:
+        """Add a particle by its centre and radius, or list why it is left out."""
+        source = source.of(image)
+        name = self._class_name(self.object_class, source)
+        if not name:
+            return
+        if not math.isfinite(disc.x + disc.y):
+            self.problem(Kind.MALFORMED, source, "expected two numbers x and y")
+        elif not (0 <= disc.x <= image.width and 0 <= disc.y <= image.height):
+            reason = f"({disc.x:g}, {disc.y:g}) is not in {image.width} x {image.height} pixels"
+            self.problem(Kind.OUTSIDE, source, reason)
+        else:
+            rle = geometry.disc(disc.x, disc.y, disc.radius, image.width, image.height)
+            image.objects.append(RawObject(name, rle, str(source.file), source.place, disc))
 
     def _locate(self, reference: str, source: PurePosixPath) -> tuple[PurePosixPath, int | None]:
         try:

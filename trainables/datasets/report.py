@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from trainables.datasets.grouping import Grouping
-from trainables.datasets.prepared import SPLITS, PreparedDataset
+from trainables.datasets.prepared import SPLITS, UNLABELLED, PreparedDataset
 from trainables.datasets.reading import CLIPPED, LEFT_OUT, Problem
 
 REPORT_JSON: Final = "report.json"
@@ -77,7 +77,7 @@ def _describe_data(data: PreparedDataset) -> list[str]:
     ]
     if data.evaluation_only:
         lines.append(f"warning: for evaluation only: {data.evaluation_only}")
-    sheets = ", ".join(f"contact_{split}.png" for split, n in data.counts().items() if n)
+    sheets = ", ".join(f"contact_{part}.png" for part in _pictured(data))
     lines.append(f"look at {sheets} and {REPORT_MARKDOWN} in {data.root}")
     return lines
 
@@ -90,7 +90,15 @@ def _part_lines(data: PreparedDataset) -> list[str]:
             f"  {split:5s} {data.counts()[split]:5d} images {sum(objects.values()):6d} objects"
             f"  {_of_classes(objects)}"
         )
+    if data.n_unlabelled:
+        lines.append(f"  {data.n_unlabelled} unlabelled micrographs, in no part; no negatives")
     return lines
+
+
+def _pictured(data: PreparedDataset) -> list[str]:
+    """Parts with a contact sheet."""
+    parts = [split for split, n in data.counts().items() if n]
+    return [*parts, UNLABELLED] if data.n_unlabelled else [*parts]
 
 
 def _of_classes(objects: dict[str, int]) -> str:
@@ -117,7 +125,8 @@ def _problems_line(problems: dict[str, int]) -> str:
     if not problems:
         return "no problems"
     listed = ", ".join(f"{n} {kind}" for kind, n in problems.items())
-    return f"{sum(problems.values())} problems: {listed}"
+    n = sum(problems.values())
+    return f"{n} {'problem' if n == 1 else 'problems'}: {listed}"
 
 
 def _to_json(report: PrepareReport) -> dict[str, Any]:
@@ -128,6 +137,7 @@ def _to_json(report: PrepareReport) -> dict[str, Any]:
         "fingerprint": report.data.fingerprint,
         "evaluation_only": report.data.evaluation_only,
         "counts": report.data.manifest["counts"],
+        UNLABELLED: report.data.n_unlabelled,
         "grouped_by": report.grouping.by,
         "groups": report.grouping.members(),
         "splits": report.splits,
@@ -149,7 +159,7 @@ def _to_markdown(report: PrepareReport) -> str:
         lines += [f"**For evaluation only:** {data.evaluation_only}", ""]
     lines += _counts_table(data)
     lines += ["", "## Contact sheets", ""]
-    lines += [f"![{split}](contact_{split}.png)" for split, n in data.counts().items() if n]
+    lines += [f"![{part}](contact_{part}.png)" for part in _pictured(data)]
     lines += ["", f"## Groups: {len(report.grouping.members())}, by {report.grouping.by}", ""]
     lines += _groups_table(report)
     lines += ["", "## Notes", "", *([f"- {note}" for note in report.notes] or ["None."])]
@@ -159,7 +169,7 @@ def _to_markdown(report: PrepareReport) -> str:
 
 def _counts_table(data: PreparedDataset) -> list[str]:
     head = ["part", "images", "objects", *(_cell(name) for name in data.classes)]
-    rows = [
+    rows: list[list[Any]] = [
         [
             split,
             data.counts()[split],
@@ -168,6 +178,8 @@ def _counts_table(data: PreparedDataset) -> list[str]:
         ]
         for split in SPLITS
     ]
+    if data.n_unlabelled:
+        rows.append([UNLABELLED, data.n_unlabelled, "unknown", *[""] * len(data.classes)])
     return _table(head, rows)
 
 

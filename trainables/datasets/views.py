@@ -18,7 +18,7 @@ of parts and holes the 200 with the longest rims are kept.
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -107,9 +107,35 @@ def yolo_view(data: PreparedDataset, to: Path) -> YoloView:
             return found
         with new_folder(to) as folder:
             losses = _write(data, folder)
-            marker = {"version": VIEW_VERSION, "fingerprint": data.fingerprint, "losses": losses}
-            (folder / _MARKER).write_text(json.dumps(marker, ensure_ascii=False, indent=1), "utf-8")
+            write_view_marker(folder, data, VIEW_VERSION, {"losses": losses})
     return YoloView(to / _DATA_YAML, tuple(losses))
+
+
+def view_marker(data: PreparedDataset, to: Path, version: int) -> Mapping[str, Any] | None:
+    """What was kept with the view at `to`, if it is of this data set and version.
+
+    Raises:
+        DatasetError: Something that is no view is there.
+    """
+    if not to.exists() or (to.is_dir() and not any(to.iterdir())):
+        return None
+    try:
+        marker = json.loads((to / _MARKER).read_bytes())
+    except (OSError, ValueError) as error:
+        raise DatasetError(
+            f"{to}: expected a new folder or an older view (with {_MARKER}), got something else, "
+            "which is not replaced"
+        ) from error
+    same = (marker.get("version"), marker.get("fingerprint")) == (version, data.fingerprint)
+    return dict(marker) if same else None
+
+
+def write_view_marker(
+    folder: Path, data: PreparedDataset, version: int, content: Mapping[str, Any]
+) -> None:
+    """Say in a view's folder what it is a view of, and keep `content` with it."""
+    marker = {"version": version, "fingerprint": data.fingerprint, **content}
+    (folder / _MARKER).write_text(json.dumps(marker, ensure_ascii=False, indent=1), "utf-8")
 
 
 def yolo_outline(item: Annotation) -> YoloOutline:
@@ -165,17 +191,8 @@ def _existing(data: PreparedDataset, to: Path) -> YoloView | None:
     Raises:
         DatasetError: Something that is no view is there.
     """
-    if not to.exists() or (to.is_dir() and not any(to.iterdir())):
-        return None
-    try:
-        marker = json.loads((to / _MARKER).read_bytes())
-    except (OSError, ValueError) as error:
-        raise DatasetError(
-            f"{to}: expected a new folder or an older view (with {_MARKER}), got something else, "
-            "which is not replaced"
-        ) from error
-    same = (marker.get("version"), marker.get("fingerprint")) == (VIEW_VERSION, data.fingerprint)
-    if not same or not _is_whole(data, to):
+    marker = view_marker(data, to, VIEW_VERSION)
+    if marker is None or not _is_whole(data, to):
         return None
     return YoloView(to / _DATA_YAML, tuple(marker["losses"]))
 

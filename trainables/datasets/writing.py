@@ -5,7 +5,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +16,15 @@ import numpy.typing as npt
 from trainables.datasets import geometry
 from trainables.datasets.grouping import Grouping, difference_hash
 from trainables.datasets.images import Picture, UnreadableImageError, read_picture
-from trainables.datasets.prepared import ANNOTATIONS, FORMAT_VERSION, IMAGES, MANIFEST, SPLITS
-from trainables.datasets.reading import RawImage
+from trainables.datasets.prepared import (
+    ANNOTATIONS,
+    FORMAT_VERSION,
+    IMAGES,
+    MANIFEST,
+    SPLITS,
+    UNLABELLED,
+)
+from trainables.datasets.reading import RawImage, RawObject
 from trainables.datasets.splits import Assignment
 
 _PNG_LEVEL: Final = 1  # a third of the time of 3, for a few per cent more bytes
@@ -32,12 +39,16 @@ class Converted:
         pixels: Hash of its pixels as prepared.
         look: Its difference hash, (256,) bool.
         changes: What was done to its pixels.
+        grey_range: The raw values that became 0 and 255, or None where nothing was scaled.
+        grey: Whether no pixel has a colour.
     """
 
     image: RawImage
     pixels: str
     look: npt.NDArray[np.bool_]
     changes: tuple[str, ...]
+    grey_range: tuple[float, float] | None = None
+    grey: bool = False
 
     @property
     def file_name(self) -> str:
@@ -53,9 +64,9 @@ class Content:
         name: Of the data set.
         classes: In the order of their numbers.
         format: Name of the raw format.
-        images: Sorted by name.
+        images: Sorted by name, unlabelled ones included.
         grouping: Which pictures belong together.
-        assignment: Which picture is in which part.
+        assignment: Which labelled picture is in which part.
         settings: As asked for.
         problems: Counted by kind.
     """
@@ -68,6 +79,10 @@ class Content:
     assignment: Assignment
     settings: Mapping[str, Any]
     problems: Mapping[str, int]
+
+    def part(self, name: str) -> str:
+        """The part a picture is in, or `UNLABELLED`."""
+        return self.assignment.split.get(name, UNLABELLED)
 
 
 def make_images_folder(folder: Path) -> None:
@@ -86,9 +101,14 @@ def convert(image: RawImage, folder: Path) -> Converted | str:
         return f"its header says {image.width} x {image.height} pixels, it has {width} x {height}"
     digest = hashlib.sha256(repr(picture.pixels.shape).encode() + picture.pixels.tobytes())
     look = difference_hash(picture.pixels)
-    done = Converted(image, digest.hexdigest(), look, picture.changes)
+    grey = picture.pixels.ndim == 2 or _is_grey(picture.pixels)
+    done = Converted(image, digest.hexdigest(), look, picture.changes, picture.grey_range, grey)
     _write_png(picture, image.path, folder / done.file_name)
     return done
+
+
+def _is_grey(pixels: npt.NDArray[np.uint8]) -> bool:
+    return bool((pixels == pixels[..., :1]).all())
 
 
 def write_annotations(folder: Path, content: Content) -> dict[str, Any]:
@@ -97,7 +117,6 @@ def write_annotations(folder: Path, content: Content) -> dict[str, Any]:
     data = json.dumps(coco, ensure_ascii=False, separators=(",", ":")).encode()
     (folder / ANNOTATIONS).write_bytes(data)
     groups = content.grouping.members()
-    split = content.assignment.split
     return {
         "format_version": FORMAT_VERSION,
         "name": content.name,
@@ -107,10 +126,13 @@ def write_annotations(folder: Path, content: Content) -> dict[str, Any]:
         "annotations_sha256": hashlib.sha256(data).hexdigest(),
         "source_format": content.format,
         "counts": _counts(content),
+        "grey": all(item.grey for item in content.images),
+        UNLABELLED: sum(not item.image.labelled for item in content.images),
         "splits_by": content.assignment.by,
         "grouped_by": content.grouping.by,
         "groups": {
-            group: dict(Counter(split[name] for name in names)) for group, names in groups.items()
+            group: dict(Counter(content.part(name) for name in names))
+            for group, names in groups.items()
         },
         "settings": dict(content.settings),
         "problems": dict(content.problems),
@@ -153,6 +175,7 @@ def _coco(content: Content) -> dict[str, Any]:
                     "area": geometry.area(entry.rle),
                     "bbox": [x, y, width, height],
                     "iscrowd": 0,
+                    **_particle(entry),
                 }
             )
     categories = [{"id": i, "name": name} for name, i in numbers.items()]
@@ -166,20 +189,22 @@ def _coco_image(content: Content, image_id: int, item: Converted) -> dict[str, A
         "file_name": item.file_name,
         "width": image.width,
         "height": image.height,
-        "split": content.assignment.split[image.stem],
+        "split": content.part(image.stem),
         "group": content.grouping.group[image.stem],
         "source": f"{image.file} page {image.page}" if image.paged else str(image.file),
+        **({} if image.um_per_px is None else {"um_per_px": image.um_per_px}),
+        **({} if item.grey_range is None else {"grey_range": list(item.grey_range)}),
     }
+
+
+def _particle(entry: RawObject) -> dict[str, Any]:
+    return {} if entry.disc is None else {"particle": asdict(entry.disc)}
 
 
 def _counts(content: Content) -> dict[str, Any]:
     counts: dict[str, Any] = {}
     for split in SPLITS:
-        part = [
-            item.image
-            for item in content.images
-            if content.assignment.split[item.image.stem] == split
-        ]
+        part = [item.image for item in content.images if content.part(item.image.stem) == split]
         objects = Counter(entry.label for image in part for entry in image.objects)
         counts[split] = {
             "images": len(part),
@@ -192,7 +217,13 @@ def _fingerprint(content: Content) -> str:
     """A hash of what a model sees; raw format and order of files and objects do not matter."""
     digest = hashlib.sha256(json.dumps([FORMAT_VERSION, content.classes]).encode())
     for item in sorted(content.images, key=lambda item: item.image.stem):
-        objects = sorted((o.label, o.rle["counts"].decode("ascii")) for o in item.image.objects)
-        split = content.assignment.split[item.image.stem]
+        objects = sorted(_seen(entry) for entry in item.image.objects)
+        split = content.part(item.image.stem)
         digest.update(json.dumps([item.image.stem, split, item.pixels, objects]).encode())
     return digest.hexdigest()
+
+
+def _seen(entry: RawObject) -> tuple[Any, ...]:
+    """What a model sees of an object."""
+    mask = (entry.label, entry.rle["counts"].decode("ascii"))
+    return mask if entry.disc is None else (*mask, *astuple(entry.disc))

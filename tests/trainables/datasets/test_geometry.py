@@ -72,6 +72,16 @@ def test_a_crop_is_the_mask_inside_its_box(mask: np.ndarray) -> None:
     assert np.array_equal(rebuilt, mask)
 
 
+@given(masks, st.integers(0, 4), st.integers(0, 4), st.integers(0, 4), st.integers(0, 4))
+def test_a_part_of_a_picture_is_encoded_where_it_lies(
+    mask: np.ndarray, left: int, top: int, right: int, bottom: int
+) -> None:
+    whole = np.pad(mask, ((top, bottom), (left, right)))
+    rle = geometry.encode_crop(mask, (left, top), *whole.shape)
+    np.testing.assert_array_equal(coco_mask.decode(rle), whole)
+    assert geometry.area(rle) == mask.sum()
+
+
 @given(masks)
 def test_every_form_of_an_encoding_is_understood(mask: np.ndarray) -> None:
     rle = geometry.encode_mask(mask)

@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import mrcfile  # type: ignore[import-untyped]
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -164,3 +165,64 @@ def test_label_pictures_keep_their_numbers(tmp_path: Path) -> None:
 def test_a_coloured_label_picture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnreadableImageError, match="expected one channel of numbers, got 3"):
         read_labels(_save(tmp_path / "a.png", RGB))
+
+
+# --- MRC
+
+
+def _mrc(path: Path, data: npt.NDArray[Any], side_angstrom: float = 0.0) -> Path:
+    with mrcfile.new(path, overwrite=True) as file:
+        file.set_data(data)
+        file.voxel_size = side_angstrom
+    return path
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16", "int16", "int8", "uint16"])
+def test_mrc_of_any_depth_is_scaled_with_its_first_row_first(kind: str, tmp_path: Path) -> None:
+    values = np.maximum(GREY.astype(np.int16) // 2 - 40, 0 if kind == "uint16" else -40).astype(
+        kind
+    )
+    picture = read_picture(_mrc(tmp_path / "a.mrc", values))
+    low, high = picture.grey_range or (0.0, 0.0)
+    wanted = (values.astype(np.float64) - low) / (high - low) * 255
+    assert picture.pixels == pytest.approx(np.clip(wanted, 0, 255), abs=0.51)
+    assert picture.changes == (f"{kind} scaled to 8 bits",)
+
+
+def test_every_section_of_an_mrc_stack_is_a_picture(tmp_path: Path) -> None:
+    stack = np.stack([GREY, GREY[::-1], GREY[:, ::-1]]).astype(np.float32)
+    path = _mrc(tmp_path / "stack.mrc", stack)
+    assert probe(path).pages == (0, 1, 2)
+    first, second = (read_picture(path, page).pixels for page in (0, 1))
+    assert np.array_equal(first[::-1], second)
+
+
+@pytest.mark.parametrize(("side", "um"), [(1.77, 1.77e-4), (0.0, None), (1.0, None)])
+def test_the_header_of_an_mrc_tells_size_and_pixel_size(
+    side: float, um: float | None, tmp_path: Path
+) -> None:
+    header = probe(_mrc(tmp_path / "a.mrc", GREY.astype(np.float32), side))
+    assert (header.width, header.height) == (40, 30)
+    assert header.um_per_px == (None if um is None else pytest.approx(um))
+
+
+def test_an_mrc_of_an_older_program_without_its_mark_is_read(tmp_path: Path) -> None:
+    path = _mrc(tmp_path / "a.mrc", GREY.astype(np.float32))
+    content = bytearray(path.read_bytes())
+    content[208:216] = bytes(8)  # "MAP " and the machine stamp
+    path.write_bytes(bytes(content))
+    assert probe(path).width == 40
+    assert read_picture(path).pixels.std() > 50
+
+
+@pytest.mark.parametrize("kept", [0, 500, 1024, 3000])
+def test_an_mrc_that_ends_early_is_found_without_decoding(kept: int, tmp_path: Path) -> None:
+    path = _mrc(tmp_path / "a.mrc", GREY.astype(np.float32))
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(UnreadableImageError):
+        probe(path)
+
+
+def test_a_transform_is_no_picture(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableImageError, match="complex numbers"):
+        probe(_mrc(tmp_path / "a.mrc", GREY.astype(np.complex64)))

@@ -194,7 +194,7 @@ def test_the_summary_tells_classes_parts_groups_problems_and_where_to_look(tmp_p
     assert "raw: 6 images, 11 objects, grain 11; read as labelme" in lines
     assert re.search(r"train +4 images +\d+ objects  grain", lines)
     assert "6 groups by likeness" in lines
-    assert "1 problems: 1 too few points" in lines
+    assert "1 problem: 1 too few points" in lines
     assert "micrograph_00.json, shapes[1]: too few points: expected at least 3" in lines
     assert (
         f"contact_train.png, contact_val.png, contact_test.png and report.md in {tmp_path}" in lines
@@ -325,7 +325,7 @@ def test_strict_refuses_with_all_problems_within_2_seconds(tmp_path: Path) -> No
     with pytest.raises(DatasetError) as error:
         prepare(raw, tmp_path / "out", strict=True)
     assert time.monotonic() - started < 2
-    assert "10 problems, refused as --strict asks (10 too few points)" in str(error.value)
+    assert "10 problems (10 too few points), refused as --strict asks" in str(error.value)
     for i in range(0, 100, 10):
         assert f"micrograph_{i:02d}.json, shapes[1]" in str(error.value)
     assert not (tmp_path / "out").exists()
@@ -350,9 +350,7 @@ def test_a_clean_set_is_prepared_strictly(tmp_path: Path) -> None:
 def test_nothing_usable_is_refused_with_the_reasons(tmp_path: Path) -> None:
     write_picture(tmp_path / "raw" / "a.png", 0)
     write_labelme(tmp_path / "raw", "a", [shape([[1, 1], [2, 2]])])
-    with pytest.raises(
-        DatasetError, match=r"got none: 1 problems \(1 too few points\):\n  a\.json"
-    ):
+    with pytest.raises(DatasetError, match=r"got none: 1 problem \(1 too few points\):\n  a\.json"):
         prepare(tmp_path / "raw", tmp_path / "out")
 
 

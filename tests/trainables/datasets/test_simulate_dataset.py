@@ -21,6 +21,7 @@ from trainables.datasets.simulate.dataset import TRUTH_COLUMNS
 from trainables.datasets.simulate.writers import WRITERS, FormName
 
 FORMS: tuple[FormName, ...] = get_args(FormName)
+WITH_MASKS = tuple(form for form in FORMS if form != "coordinates")
 SMALL = SPECS["mixed_forms"].model_copy(update={"images": 6, "width": 192, "height": 192})
 
 
@@ -47,7 +48,7 @@ def test_every_form_has_a_writer() -> None:
     assert set(WRITERS) == set(FORMS)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", WITH_MASKS)
 def test_prepared_objects_are_the_visible_ones(
     form: FormName, sets: dict[FormName, Path], tmp_path: Path
 ) -> None:
@@ -180,12 +181,16 @@ def test_progress_counts_images(tmp_path: Path) -> None:
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_set_that_is_already_there_is_kept(tmp_path: Path) -> None:
+def test_a_set_that_is_there_is_replaced_only_by_force(tmp_path: Path) -> None:
     spec = SMALL.model_copy(update={"images": 1})
     folder = simulate(spec, tmp_path / "a")
-    before = (folder / "truth.csv").stat().st_mtime_ns
-    assert simulate(spec, folder) == folder
-    assert (folder / "truth.csv").stat().st_mtime_ns == before
+    before = (folder / "truth.csv").read_text()
+    with pytest.raises(DatasetError, match="there is a simulated set here; --force replaces it"):
+        simulate(spec.model_copy(update={"seed": 7}), folder)
+    assert (folder / "truth.csv").read_text() == before
+    simulate(spec.model_copy(update={"seed": 7}), folder, force=True)
+    assert (folder / "truth.csv").read_text() != before
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_interrupted_set_leaves_nothing(tmp_path: Path) -> None:
@@ -197,17 +202,13 @@ def test_interrupted_set_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_folder_with_something_else_is_refused_and_kept(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(DatasetError, match="it is there and holds something else"):
-        simulate(SMALL, tmp_path)
-    assert (tmp_path / "notes.txt").read_text() == "mine"
-
-
-def test_folder_of_another_spec_is_refused(tmp_path: Path) -> None:
-    folder = simulate(SMALL.model_copy(update={"images": 1}), tmp_path / "a")
-    with pytest.raises(DatasetError, match="a simulated set of another spec or form"):
-        simulate(SMALL, folder)
+@pytest.mark.parametrize("force", [False, True])
+def test_folder_with_something_else_is_refused_and_kept(tmp_path: Path, force: bool) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "notes.txt").write_text("mine")
+    with pytest.raises(DatasetError, match="new or empty, got one with other files"):
+        simulate(SMALL, tmp_path / "a", force=force)
+    assert (tmp_path / "a" / "notes.txt").read_text() == "mine"
 
 
 def test_unknown_form_is_refused_with_the_nearest(tmp_path: Path) -> None:

@@ -242,7 +242,7 @@ def test_scale_bar_is_as_long_as_its_text_says(
     assert 512 - height_px < bar.y < 512
 
 
-@pytest.mark.parametrize("name", sorted(SPECS))
+@pytest.mark.parametrize("name", sorted(name for name, spec in SPECS.items() if spec.bar))
 def test_drawn_scale_bar_is_as_long_as_the_truth_says(name: str) -> None:
     spec = SPECS[name]
     for index in range(4):

@@ -7,6 +7,7 @@ line in `FORMATS`.
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from trainables.datasets.folder import RawFolder
@@ -14,6 +15,7 @@ from trainables.datasets.formats import (
     coco,
     label_masks,
     labelme,
+    particles,
     superannotate,
     via,
     yolo_seg,
@@ -33,6 +35,8 @@ class Format:
         read: Fills a `Reading` from all its files.
         count_asked: The same when it is named by `--format`, if that asks for less.
         asked_only: Whether it is used only when named, never by content.
+        object_class: Name of its objects where it has no classes.
+        sized: Whether it needs `--radius`, as it says where objects are and not how large.
     """
 
     name: str
@@ -41,6 +45,19 @@ class Format:
     read: Callable[[Reading], None]
     count_asked: Callable[[RawFolder], int] | None = None
     asked_only: bool = False
+    object_class: str = "object"
+    sized: bool = False
+
+
+def _particles(name: str, title: str, suffix: str) -> Format:
+    return Format(
+        name,
+        title,
+        partial(particles.count_images, suffix=suffix),
+        partial(particles.read, suffix=suffix),
+        object_class="particle",
+        sized=True,
+    )
 
 
 FORMATS: Final = (  # the one that can say more of an object first
@@ -64,6 +81,10 @@ FORMATS: Final = (  # the one that can say more of an object first
         count_asked=label_masks.count_paired,
         asked_only=True,
     ),
+    _particles("coordinates", "particle coordinates, coordinates.json", particles.JSON),
+    _particles("star", "particle coordinates, RELION STAR", particles.STAR),
+    _particles("box", "particle coordinates, EMAN box", particles.BOX),
+    _particles("csv", "particle coordinates, CSV", particles.CSV),
 )
 
 

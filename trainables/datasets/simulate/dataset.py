@@ -13,13 +13,12 @@ import csv
 import difflib
 import json
 import math
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from trainables.datasets.prepared import DatasetError
+from trainables.datasets.publishing import locked, new_folder
 from trainables.datasets.simulate.micrograph import render
 from trainables.datasets.simulate.spec import SimulationSpec
 from trainables.datasets.simulate.truth import Micrograph, SimulatedObject
@@ -55,6 +54,9 @@ TRUTH_COLUMNS: Final = {
     "um_per_px": "pixel size of the picture",
     "visible_rle": "pixels seen as COCO's compressed run lengths",
 }
+ORIGIN: Final = "simulation.json"
+"""What a set was made from; marks a folder as one."""
+
 _SCALE_COLUMNS: Final = (
     "file",
     "bar_text",
@@ -73,62 +75,54 @@ def simulate(
     to: Path,
     *,
     form: FormName = "coco",
+    force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write a set of simulated micrographs with its annotations and its truth.
 
-    The folder appears when it is complete. One that is already there is kept if it was made from
-    the same spec and form.
+    The folder appears when it is complete.
 
     Args:
         spec: What the set looks like.
         to: Folder to make.
         form: Annotation format.
+        force: Whether a simulated set that is there is replaced.
         progress: Told how many images are done, and of how many.
 
     Returns:
         `to`.
 
     Raises:
-        DatasetError: `form` is unknown, or `to` already holds something else.
+        DatasetError: `form` is unknown, or `to` already holds something.
     """
     if form not in WRITERS:
         near = difflib.get_close_matches(str(form), list(WRITERS), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise DatasetError(f"form: expected one of {', '.join(WRITERS)}, got {form!r}{hint}")
     origin = {"generator": GENERATOR, "form": form, "spec": spec.model_dump(mode="json")}
-    if _is_there(to, origin):
-        return to
-    to.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{to.name}.", dir=to.parent))
-    try:
-        _write(spec, part, form, progress)
-        (part / "simulation.json").write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
-        part.chmod(0o755)
-        part.replace(to)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with locked(to):
+        _check_free(to, force=force)
+        with new_folder(to) as part:
+            _write(spec, part, form, progress)
+            (part / ORIGIN).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
     return to
 
 
-def _is_there(to: Path, origin: dict[str, Any]) -> bool:
-    """Whether the folder was already made.
+def _check_free(to: Path, *, force: bool) -> None:
+    """Refuse a folder that is not to be replaced.
 
     Raises:
-        DatasetError: It holds something else.
+        DatasetError: It holds a simulated set and may not be replaced, or something else.
     """
     if not to.exists() or (to.is_dir() and not any(to.iterdir())):
-        return False
-    try:
-        if json.loads((to / "simulation.json").read_text(encoding="utf-8")) == origin:
-            return True
-        what = "it holds a simulated set of another spec or form"
-    except (OSError, ValueError):
-        what = "it is there and holds something else"
-    raise DatasetError(
-        f"{to}: expected a folder that does not exist yet, or the same simulated set; {what}. "
-        "Choose another folder, or remove this one."
-    )
+        return
+    if not (to / ORIGIN).is_file():
+        raise DatasetError(
+            f"{to}: expected a folder that is new or empty, got one with other files; choose "
+            "another folder"
+        )
+    if not force:
+        raise DatasetError(f"{to}: there is a simulated set here; --force replaces it")
 
 
 def _write(

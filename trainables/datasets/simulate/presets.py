@@ -180,6 +180,33 @@ _MIXED: Final = SimulationSpec(
     bar=DataBar(height_px=30),
 )
 
+_CRYO_EM: Final = SimulationSpec(
+    name="cryo_em",
+    images=20,
+    width=512,
+    height=512,
+    um_per_px=(0.0005,),
+    mode="tem",
+    classes=(
+        ParticleClass(
+            name="particle",
+            form=EllipseForm(aspect=(1.0, 1.35)),
+            size=Normal(mean=20, std=1.5, low=16, high=24),
+            number=(60, 180),
+            grey=112,
+            grey_spread=4,
+            texture=0.35,
+            grain_px=5,
+        ),
+    ),
+    background=Background(grey=128, texture=0.1, grain_px=60, fine=0.7),
+    camera=Camera(
+        halo=0.06, depth=0, blur_px=(1.2, 1.8), dose=0.3, noise=22, line_noise=0, uneven=0.25
+    ),
+    bar=None,
+    max_hidden_fraction=0.1,
+)
+
 SPECS: Final[Mapping[str, SimulationSpec]] = MappingProxyType(
-    {spec.name: spec for spec in (_DEMO, _SEM_POWDER, _TEM, _MIXED)}
+    {spec.name: spec for spec in (_DEMO, _SEM_POWDER, _TEM, _MIXED, _CRYO_EM)}
 )

@@ -9,6 +9,7 @@ What a form holds of the visible masks:
 | superannotate | exact (outlines along pixel edges) | yes (`exclude`) | yes (`groupId`) | yes |
 | masks | exact (16-bit labels: 65,535 objects an image, none over another) | yes | yes | no |
 | via, yolo | outlines along pixel edges, one polygon an object | by cuts | by cuts | yes |
+| coordinates | none: centroids of the whole shapes, where they lie in the picture | no | no | no |
 
 A cut has no width, so it holds no pixel when the polygon is filled by the even-odd rule, as segtune
 does it. A program that draws outlines too (OpenCV's `fillPoly`, hence Ultralytics) also marks the
@@ -31,7 +32,7 @@ from pycocotools import mask as coco_mask
 from trainables.datasets.simulate import outlines
 from trainables.datasets.simulate.truth import Micrograph, SimulatedObject
 
-FormName = Literal["coco", "yolo", "labelme", "via", "superannotate", "masks"]
+FormName = Literal["coco", "yolo", "labelme", "via", "superannotate", "masks", "coordinates"]
 
 
 class Writer(Protocol):
@@ -251,6 +252,26 @@ class MasksWriter:
         """Nothing is left to write."""
 
 
+class CoordinatesWriter:
+    """`coordinates.json`: {"image.png": [[x, y], ...]}."""
+
+    def __init__(self, root: Path, classes: tuple[str, ...]) -> None:
+        del classes  # the form has none
+        self._root = root
+        self._centers: dict[str, list[tuple[float, float]]] = {}
+
+    def add(self, image: Micrograph, file: Path) -> None:
+        """Take in an image."""
+        height, width = image.image.shape
+        centers = [(round(o.shape.cx, 3), round(o.shape.cy, 3)) for o in image.objects]
+        inside = [(x, y) for x, y in centers if 0 <= x <= width and 0 <= y <= height]
+        self._centers[file.name] = inside
+
+    def finish(self) -> None:
+        """Write the file."""
+        _write_json(self._root / "coordinates.json", self._centers)
+
+
 WRITERS: Final[Mapping[str, Callable[[Path, tuple[str, ...]], Writer]]] = MappingProxyType(
     {
         "coco": CocoWriter,
@@ -259,6 +280,7 @@ WRITERS: Final[Mapping[str, Callable[[Path, tuple[str, ...]], Writer]]] = Mappin
         "via": ViaWriter,
         "superannotate": SuperAnnotateWriter,
         "masks": MasksWriter,
+        "coordinates": CoordinatesWriter,
     }
 )
 

@@ -1,0 +1,184 @@
+"""Particle coordinates beside micrographs: JSON, STAR, EMAN box and CSV files.
+
+What the files mean is told in `trainables.datasets.coordinates`. A particle becomes a disc of the
+radius that is asked for, cut at the picture's edges, and keeps its centre and radius.
+
+A micrograph that no file speaks of is unlabelled: what is in it is not known. It is kept as such,
+where it lies in the folder of a labelled one or in one named `unlabelled`, and is no negative. One
+that a file speaks of without naming a particle is a negative.
+
+A file without a column for the micrograph belongs to the picture of its own name, or to the one
+with the longest name that its own begins with: `grid2_007_autopick.star` to `grid2_007.mrc`.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Final
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from trainables.datasets.coordinates import OWN_NAME, Points
+from trainables.datasets.folder import LeavesFolderError, NotFoundError, RawFolder, split_of
+from trainables.datasets.images import SUFFIXES
+from trainables.datasets.particle_size import MIN_RADIUS_PX
+from trainables.datasets.prepared import Disc
+from trainables.datasets.reading import Kind, RawImage, Reading, Source
+
+JSON: Final = ".json"
+STAR: Final = ".star"
+BOX: Final = ".box"
+CSV: Final = ".csv"
+
+SAME_PX: Final = 1.0
+"""Two centres nearer than this are one particle, listed twice."""
+
+_UNLABELLED: Final = frozenset({"unlabelled", "unlabeled"})
+_SEPARATORS: Final = "_-. "
+
+
+def count_images(folder: RawFolder, suffix: str) -> int:
+    """Micrographs that the files of one kind speak of."""
+    return sum(1 for _ in _micrographs(folder, suffix))
+
+
+def read(reading: Reading, suffix: str) -> None:
+    """Read the files of one kind, and take in the micrographs that they do not speak of."""
+    reading.notes.append(f"the format has no classes; every object is {reading.object_class!r}")
+    for file, name, points in _micrographs(reading.folder, suffix):
+        source = Source(file, name)
+        if name == OWN_NAME:
+            image = _own_picture(reading, source)
+        else:
+            image = reading.image(_findable(reading.folder, name, file), source)
+        if image and reading.claim(image, source):
+            image.split = split_of(image.file)
+            _add_particles(reading, image, points, source.of(image))
+    _add_unlabelled(reading)
+    _note_pixel_sizes(reading)
+
+
+def _micrographs(folder: RawFolder, suffix: str) -> Iterator[tuple[PurePosixPath, str, Points]]:
+    """Files with the micrographs they name and their particles."""
+    for file in folder.with_suffix(suffix):
+        found = folder.coordinates(file) or {}
+        if suffix == JSON and not any(_names_a_picture(folder, name) for name in found):
+            continue
+        if suffix == CSV and OWN_NAME in found and _picture_named_like(folder, file) is None:
+            continue  # a table of something else
+        for name, points in found.items():
+            yield file, name, points
+
+
+def _names_a_picture(folder: RawFolder, name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in SUFFIXES or name in folder.by_stem
+
+
+def _own_picture(reading: Reading, source: Source) -> RawImage | None:
+    picture = _picture_named_like(reading.folder, source.file)
+    if picture is not None:
+        return reading.open(picture)
+    reason = f"no picture is called {source.file.stem}.*, or as the beginning of that"
+    reading.problem(Kind.LABEL_WITHOUT_IMAGE, source, reason)
+    return None
+
+
+def _picture_named_like(folder: RawFolder, file: PurePosixPath) -> PurePosixPath | None:
+    """The picture whose name is the file's, or the longest beginning of it at a word's end."""
+    stem = file.stem
+    for end in range(len(stem), 0, -1):
+        at_word = end == len(stem) or stem[end] in _SEPARATORS
+        found = folder.matching(stem[:end], file.parent) if at_word else None
+        if found is not None:
+            return found
+    return None
+
+
+def _findable(folder: RawFolder, name: str, beside: PurePosixPath) -> str:
+    """A micrograph's name as a picture of the folder has it.
+
+    Programs write the path in their own project, and the suffix of the file that they read; here
+    it may lie elsewhere, as a PNG.
+    """
+    with contextlib.suppress(NotFoundError, LeavesFolderError):
+        return str(folder.find(name, beside))
+    base = PureWindowsPath(name).name
+    if base in folder.by_name:
+        return base
+    stem = PurePosixPath(base).stem if PurePosixPath(base).suffix.lower() in SUFFIXES else base
+    same = folder.by_stem.get(stem, [])
+    return same[0].name if len(same) == 1 else base
+
+
+def _add_particles(reading: Reading, image: RawImage, points: Points, source: Source) -> None:
+    image.um_per_px = reading.sizes.um_per_px(image.um_per_px)
+    radii = _radii(reading, image, points)
+    twice = _listed_before(points)
+    for number, (x, y) in enumerate(points.centers.tolist()):
+        here = source.at(", ".join(filter(None, (source.place, f"row {points.rows[number]}"))))
+        if number in twice:
+            reason = f"within {SAME_PX:g} px of row {points.rows[twice[number]]}"
+            reading.problem(Kind.PARTICLE_TWICE, here, reason)
+        else:
+            reading.add_disc(image, Disc(x, y, radii[number]), here)
+
+
+def _radii(reading: Reading, image: RawImage, points: Points) -> list[float]:
+    """Radius of each particle: of its row where all rows have one, else the one asked for."""
+    given = points.radii
+    if given is not None and np.isfinite(given).all() and (given >= MIN_RADIUS_PX).all():
+        return [float(radius) for radius in given]
+    if not len(points):
+        return []
+    side = min(image.width, image.height)
+    radius = reading.sizes.radius_px(str(image.file), image.um_per_px, side)
+    return [radius] * len(points)
+
+
+def _listed_before(points: Points) -> dict[int, int]:
+    """Particles that are there already: index to the index of the first one."""
+    finite = np.flatnonzero(np.isfinite(points.centers).all(axis=1))
+    pairs = cKDTree(points.centers[finite]).query_pairs(SAME_PX, output_type="ndarray")
+    twice: dict[int, int] = {}
+    for first, second in sorted(map(tuple, finite[pairs].tolist())):
+        if first not in twice:
+            twice.setdefault(second, first)
+    return twice
+
+
+def _add_unlabelled(reading: Reading) -> None:
+    labelled = list(reading.images.values())
+    folders = {image.file.parent for image in labelled}
+    stems = {image.file.stem for image in labelled}
+    taken = 0
+    for picture in reading.folder.images:
+        named = any(part.lower() in _UNLABELLED for part in picture.parts[:-1])
+        if picture.stem in stems or not (named or picture.parent in folders):
+            continue
+        image = reading.open(picture)
+        if image is not None:
+            image.labelled, image.split = False, split_of(picture)
+            image.um_per_px = reading.sizes.um_per_px(image.um_per_px)
+            taken += 1
+    if taken:
+        reading.notes.append(
+            f"{taken} micrographs are named by no coordinates: unlabelled, not negatives. Only "
+            "training without labels uses them; an empty list of coordinates says that there is "
+            "nothing in a micrograph"
+        )
+
+
+def _note_pixel_sizes(reading: Reading) -> None:
+    """Say where the pixel size given is not the one of the pictures' headers."""
+    given = reading.sizes.pixel_size
+    if given is None:
+        return
+    headers = {image.file: reading.header_um(image.file) for image in reading.images.values()}
+    wrong = [(file, um) for file, um in headers.items() if um and reading.sizes.contradicts(um)]
+    if wrong:
+        file, um = wrong[0]
+        reading.notes.append(
+            f"the pixel size {given.text} is used, but the headers of {len(wrong)} micrographs say "
+            f"another: {file} {um * 1e4:.4g} \N{LATIN CAPITAL LETTER A WITH RING ABOVE}"
+        )

@@ -1,0 +1,139 @@
+"""How large a particle and a pixel are, as the user says it: `9px`, `80A`, `8nm`, `1.77A`.
+
+Formats of coordinates know where a particle is, not how large: the radius is given for all of them.
+In Å or nm it needs the pixel size, which stands in an MRC file's header or is given too.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Final
+
+from trainables.datasets.prepared import DatasetError
+
+MIN_RADIUS_PX: Final = 2.0
+HEADER_TOLERANCE: Final = 0.05
+"""A given pixel size that differs more than this from the header's is called out."""
+
+_UM: Final = {"A": 1e-4, "nm": 1e-3, "um": 1.0}
+_PLAIN: Final = {
+    "a": "A",
+    "\u00e5": "A",
+    "\u03bcm": "um",
+}  # the angstrom and micro signs, normalised
+_NUMBER: Final = r"[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?"
+_LENGTH: Final = re.compile(rf"\s*([+-]?{_NUMBER})\s*(\S*)\s*")
+
+
+@dataclass(frozen=True)
+class Length:
+    """A length as written.
+
+    Attributes:
+        value: Above 0.
+        unit: "px", "A", "nm" or "um".
+        text: As the user wrote it.
+    """
+
+    value: float
+    unit: str
+    text: str
+
+    @property
+    def um(self) -> float:
+        """In micrometres; not for pixels."""
+        return self.value * _UM[self.unit]
+
+
+@dataclass(frozen=True)
+class ParticleSize:
+    """What was said of sizes, for formats of coordinates.
+
+    Attributes:
+        radius: Of every particle, or None.
+        pixel_size: Side of a pixel of every picture, or None for what its header says.
+    """
+
+    radius: Length | None = None
+    pixel_size: Length | None = None
+
+    def um_per_px(self, header_um: float | None) -> float | None:
+        """Pixel size of a picture, the given one first."""
+        return self.pixel_size.um if self.pixel_size else header_um
+
+    def contradicts(self, header_um: float) -> bool:
+        """Whether the given pixel size is not the one of a picture's header."""
+        if self.pixel_size is None:
+            return False
+        return abs(self.pixel_size.um / header_um - 1) > HEADER_TOLERANCE
+
+    def radius_px(self, picture: str, um_per_px: float | None, shorter_side_px: int) -> float:
+        """Radius of the particles of a picture, in its pixels.
+
+        Args:
+            picture: Its name, for the message.
+            um_per_px: Its pixel size, or None.
+            shorter_side_px: Its height or its width.
+
+        Raises:
+            DatasetError: No radius was given, its unit needs a pixel size that nobody said, or it
+                cannot be one: below two pixels, or more than half the picture.
+        """
+        if self.radius is None:
+            raise DatasetError(
+                "--radius: expected the particles' radius, as 9px, 80A or 8nm, got none; "
+                f"coordinates ({picture}) say where a particle is, not how large"
+            )
+        if self.radius.unit == "px":
+            radius, how = self.radius.value, ""
+        elif um_per_px is None:
+            raise DatasetError(
+                f"--pixel-size: expected the side of a pixel, as 1.77A, for --radius "
+                f"{self.radius.text}, got none, and {picture} does not say it either; or give "
+                "--radius in px"
+            )
+        else:
+            radius = self.radius.um / um_per_px
+            how = f", which is {radius:.3g} px at {um_per_px * 1e4:.4g} Å a pixel"
+        if MIN_RADIUS_PX <= radius <= shorter_side_px / 2:
+            return radius
+        raise DatasetError(
+            f"--radius: expected {MIN_RADIUS_PX:g} to {shorter_side_px / 2:g} px (half of "
+            f"{picture}), got {self.radius.text}{how}; is the unit right?"
+        )
+
+
+def particle_size(radius: str | None, pixel_size: str | None) -> ParticleSize:
+    """What the options `--radius` and `--pixel-size` say.
+
+    Raises:
+        DatasetError: One of them is no length above 0, or a pixel size in pixels.
+    """
+    return ParticleSize(
+        radius=None if radius is None else _length("--radius", radius, "9px, 80A or 8nm", True),
+        pixel_size=(
+            None if pixel_size is None else _length("--pixel-size", pixel_size, "1.77A", False)
+        ),
+    )
+
+
+def _length(option: str, text: str, examples: str, pixels: bool) -> Length:
+    units = (["px"] if pixels else []) + ["A", "nm", "um"]
+    match = _LENGTH.fullmatch(text)
+    unit = _unit(match[2]) if match else ""
+    if match and unit in units and 0 < float(match[1]) < float("inf"):
+        return Length(float(match[1]), unit, text.strip())
+    hint = ""
+    if match and not match[2]:
+        hint = f"; did you mean {match[1]}{units[0]}?"
+    elif match and match[2] and unit not in units:
+        hint = f"; the unit {match[2]!r} is none of {', '.join(units)}"
+    raise DatasetError(
+        f"{option}: expected a length above 0 with its unit, as {examples}, got {text!r}{hint}"
+    )
+
+
+def _unit(text: str) -> str:
+    """The unit by its plain name; unknown ones as they are."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return _PLAIN.get(folded, folded)
