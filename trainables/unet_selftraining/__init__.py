@@ -1,0 +1,1 @@
+"""Self-training U-Net: particle picking from a few coordinates."""

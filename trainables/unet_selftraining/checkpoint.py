@@ -1,0 +1,185 @@
+"""A training's folder from which it goes on exactly where it was, and the model in it.
+
+::
+
+    model.pt       the measured network's weights and all that is needed to predict
+    state.pt       the rest: raw weights, optimizer, scaler, the best weights, the round's teacher
+    rounds/        figure and numbers of the phases so far
+    history.json   the metrics of every epoch so far, written last
+
+All are plain data: `torch.load(weights_only=True)` reads them, so no code can hide in a model.
+Pseudo-labels are not kept: they are made again from their teacher. The schedule and the random
+numbers follow from the epoch.
+"""
+
+import json
+import pickle
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from trainables.contract import EpochMetrics, InfeasibleParams
+from trainables.keeping import (
+    CHECKPOINT_FOLDER,
+    HISTORY_FILE,
+    MODEL_FILE,
+    finish_replacing,
+    replace_folder,
+    write_whole,
+)
+from trainables.unet_selftraining.trainer import UnetRun, Weights
+
+STATE_FILE: Final = "state.pt"
+ROUNDS_FOLDER: Final = "rounds"
+FORMAT: Final = 1
+ENGINE_NAME: Final = "unet_selftraining"
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What `model.pt` holds.
+
+    Attributes:
+        weights: Of the network as measured: its average where there is one.
+        classes: Class names in order.
+        category: 0-based class of all picks.
+        radius_px: Of a particle.
+        confidence: Where the particle F1 was best on validation.
+        epoch: 1-based.
+        params: Every hyperparameter, defaults included.
+        format: Of this file.
+        engine: Which engine wrote it.
+    """
+
+    weights: Weights
+    classes: list[str]
+    category: int
+    radius_px: float
+    confidence: float
+    epoch: int
+    params: Mapping[str, Any]
+    format: int = FORMAT
+    engine: str = ENGINE_NAME
+
+
+@dataclass
+class Memory:
+    """What a training remembers besides its networks.
+
+    Attributes:
+        best: Weights of the best epoch so far; empty before the first one.
+        teacher: Weights that made the labels of the running round; empty in the supervised phase.
+        train_images: Size of the measured training subset, or None where not yet chosen.
+    """
+
+    best: Weights
+    teacher: Weights
+    train_images: int | None = None
+
+
+def read_model(path: Path) -> SavedModel:
+    """Read a checkpoint folder or its model file.
+
+    Raises:
+        InfeasibleParams: There is none, or it is not of this engine.
+    """
+    file = path / MODEL_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise InfeasibleParams(f"expected a model of {ENGINE_NAME} at {path}, got no file {file}")
+    content = _load(file, torch.device("cpu"))
+    known = content.get("engine"), content.get("format")
+    if known != (ENGINE_NAME, FORMAT):
+        raise InfeasibleParams(
+            f"{file}: expected a model written by the engine {ENGINE_NAME} in format {FORMAT}, got "
+            f"engine {known[0]} and format {known[1]}"
+        )
+    return SavedModel(**content)
+
+
+def save_checkpoint(
+    run: UnetRun,
+    model: SavedModel,
+    memory: Memory,
+    history: Sequence[EpochMetrics],
+    directory: Path,
+) -> Path:
+    """Write the training's folder after an epoch, in place of the one before.
+
+    A kill at any time leaves the old one or the new one whole (`read_history` mends it).
+
+    Args:
+        run: The training, after its epoch.
+        model: What to predict with.
+        memory: What else to remember.
+        history: Of all epochs so far.
+        directory: The attempt's own.
+    """
+    new = directory / f"{CHECKPOINT_FOLDER}.new"
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    torch.save(dict(vars(model)), new / MODEL_FILE)
+    averaged = run.average is not None
+    state = {
+        "weights": run.network.state_dict() if averaged else {},
+        "average_steps": run.average.steps if run.average is not None else 0,
+        "optimizer": run.optimizer.state_dict(),
+        "scaler": run.scaler.state_dict(),
+        "memory": dict(vars(memory)),
+    }
+    torch.save(state, new / STATE_FILE)
+    if (directory / ROUNDS_FOLDER).is_dir():
+        shutil.copytree(directory / ROUNDS_FOLDER, new / ROUNDS_FOLDER)
+    lines = json.dumps([{"epoch": h.epoch, "values": dict(h.values)} for h in history])
+    write_whole(new / HISTORY_FILE, lambda path: path.write_text(lines))
+    final = directory / CHECKPOINT_FOLDER
+    replace_folder(new, final)
+    return final
+
+
+def read_history(folder: Path) -> list[EpochMetrics]:
+    """The metrics of all epochs of a checkpoint."""
+    finish_replacing(folder, HISTORY_FILE)
+    lines = json.loads((folder / HISTORY_FILE).read_text())
+    return [EpochMetrics(line["epoch"], line["values"]) for line in lines]
+
+
+def restore(run: UnetRun, folder: Path, directory: Path) -> Memory:
+    """Bring a freshly built training to where a checkpoint was.
+
+    Args:
+        run: The training.
+        folder: The checkpoint.
+        directory: The new attempt's own; it receives the phases so far.
+    """
+    state = _load(folder / STATE_FILE, run.device)
+    measured = _load(folder / MODEL_FILE, run.device)["weights"]
+    if run.average is None:
+        run.network.load_state_dict(measured)
+    else:
+        run.network.load_state_dict(state["weights"])
+        run.average.load_state_dict({"weights": measured, "steps": state["average_steps"]})
+    run.optimizer.load_state_dict(state["optimizer"])
+    run.scaler.load_state_dict(state["scaler"])
+    if (folder / ROUNDS_FOLDER).is_dir():
+        shutil.copytree(folder / ROUNDS_FOLDER, directory / ROUNDS_FOLDER, dirs_exist_ok=True)
+    return Memory(**state["memory"])
+
+
+def _load(file: Path, device: torch.device) -> dict[str, Any]:
+    """Read a file of plain data.
+
+    Raises:
+        InfeasibleParams: It is broken, or holds more than plain data.
+    """
+    try:
+        content: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise InfeasibleParams(
+            f"{file}: expected a file written by segtune's {ENGINE_NAME} engine, got one that "
+            f"cannot be read: {str(error).splitlines()[0] if str(error) else error!r}"
+        ) from error
+    return content

@@ -1,0 +1,44 @@
+"""A U-Net that picks particles and teaches itself, under segtune's contract.
+
+Sources: Ronneberger et al. 2015, "U-Net", arXiv:1505.04597; Tarvainen and Valpola 2017, "Mean
+teachers are better role models", arXiv:1703.01780 (a teacher of averaged weights).
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import ValidationError
+
+from trainables.contract import Device, Engine, ExportForm, InfeasibleParams, Trial
+from trainables.unet_selftraining.params import INFO, UnetParams
+from trainables.unet_selftraining.predictor import UnetPredictor, export_model, load_predictor
+from trainables.unet_selftraining.training import train_trial
+
+
+class UnetEngine:
+    """Particle picking with a U-Net, in rounds of pseudo-labels."""
+
+    name: ClassVar[str] = INFO.name
+
+    def train(self, trial: Trial) -> None:
+        try:
+            params = UnetParams.model_validate(dict(trial.params))
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}"
+                for e in error.errors()
+            )
+            raise InfeasibleParams(problems) from error
+        train_trial(trial, params)
+
+    def load(self, model: Path, device: Device) -> UnetPredictor:
+        return load_predictor(model, device)
+
+    def export(self, model: Path, to: Path, form: ExportForm) -> Path:
+        return export_model(model, to, form)
+
+
+ENGINE = UnetEngine
+
+if TYPE_CHECKING:
+    _: Engine = UnetEngine()

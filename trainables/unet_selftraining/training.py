@@ -1,0 +1,300 @@
+"""One trial from its first epoch, or from its checkpoint, through all rounds to its artifacts."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from trainables.contract import (
+    Diverged,
+    EarlyStopped,
+    EpochMetrics,
+    InfeasibleParams,
+    Trial,
+    TrialStopped,
+)
+from trainables.datasets.grey_view import Scene
+from trainables.loop.patience import ran_out
+from trainables.metrics import affordable_images, overfit_gap, train_subset
+from trainables.unet_selftraining.artifacts import keep_artifacts, write_round
+from trainables.unet_selftraining.checkpoint import (
+    Memory,
+    SavedModel,
+    read_history,
+    restore,
+    save_checkpoint,
+)
+from trainables.unet_selftraining.data import (
+    Lessons,
+    Micrographs,
+    make_lessons,
+    open_micrographs,
+    whole_target,
+)
+from trainables.unet_selftraining.effective import check_effective
+from trainables.unet_selftraining.params import UnetParams
+from trainables.unet_selftraining.plan import phase_of, phase_starts
+from trainables.unet_selftraining.prediction import Reading, probabilities, scene_picture
+from trainables.unet_selftraining.rounds import (
+    Taught,
+    best_epoch,
+    round_record,
+    standing,
+    teach,
+)
+from trainables.unet_selftraining.trainer import UnetRun, Weights, within_memory
+from trainables.unet_selftraining.validation import Measured, measure
+
+_SHARE = 0.10
+"""Of an epoch, for the training split's metrics; they must stay within 0.15."""
+
+
+def train_trial(trial: Trial, params: UnetParams) -> None:
+    """Train, reporting each epoch, and keep the artifacts, also of a stopped trial.
+
+    Raises:
+        TrainingError: As `trainables.contract.Engine.train` says.
+    """
+    problems = [
+        *UnetParams.problems(params.model_dump(), frozenset()),
+        *UnetParams.length_problems(params.model_dump(), trial.epochs),
+    ]
+    if problems:
+        raise InfeasibleParams("; ".join(f"{key}: {message}" for key, message in problems))
+    _use_device(trial, params)
+    with within_memory(params, torch.device(trial.device.name)):
+        run = UnetRun(trial, params)
+    session = _Session(trial, params, run, open_micrographs(trial, params))
+    ignored = _ignored(trial, params)
+    check_effective(run, session.lessons(0), params, ignored)
+    _note_what_to_know(trial, ignored)
+    session.train()
+
+
+@dataclass
+class _Session:
+    """A training and what has come of it so far."""
+
+    trial: Trial
+    params: UnetParams
+    run: UnetRun
+    micrographs: Micrographs
+    history: list[EpochMetrics] = field(default_factory=list)
+    memory: Memory = field(default_factory=lambda: Memory({}, {}))
+
+    def __post_init__(self) -> None:
+        self.reading = Reading(self.params, self.micrographs.radius_px, self.run.device)
+        params = self.params
+        self.starts = phase_starts(self.trial.epochs, params.rounds, params.supervised_fraction)
+        self._taught: tuple[int, Taught] | None = None
+
+    def train(self) -> None:
+        if self.trial.resume_from is not None:
+            self.history = read_history(self.trial.resume_from)
+            self.memory = restore(self.run, self.trial.resume_from, self.trial.directory)
+        try:
+            for epoch in range(len(self.history), self.trial.train_to):
+                self._check_patience()
+                with within_memory(self.params, self.run.device):
+                    self._train_epoch(epoch)
+        except (TrialStopped, EarlyStopped):
+            self._keep_artifacts()
+            raise
+        self._keep_artifacts()
+
+    def lessons(self, phase: int) -> Lessons:
+        """The batches of a phase."""
+        pseudo = self._labels(phase).labels if phase else None
+        return make_lessons(self.micrographs, self.params, self.trial.seed % 2**31, pseudo)
+
+    def _check_patience(self) -> None:
+        losses = [entry.values["val/loss"] for entry in self.history]
+        if ran_out(losses, self.params.early_stopping_patience):
+            raise EarlyStopped(
+                f"no better validation loss in {self.params.early_stopping_patience} epochs, "
+                f"stopped after epoch {len(self.history)}"
+            )
+
+    def _train_epoch(self, epoch: int) -> None:
+        if self.run.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.run.device)
+        start = time.perf_counter()
+        phase = phase_of(epoch, self.starts)
+        if phase and epoch == self.starts[phase]:
+            self._begin_round()
+        lessons = self.lessons(phase)
+        steps_start = time.perf_counter()
+        loss = self.run.train_epoch(lessons, epoch)
+        steps_s = time.perf_counter() - steps_start
+        measured = self._measure(self.micrographs.validation)
+        values = {
+            "epoch": epoch + 1,
+            "round": phase,
+            "train/loss": loss,
+            "val/loss": measured.loss,
+            **measured.metrics(),
+            **self._train_metrics(epoch, steps_s + measured.seconds, measured),
+            "lr": self.run.learning_rate,
+            "gpu_memory_gb": self._memory_gb(),
+            "epoch_seconds": time.perf_counter() - start,
+        }
+        self._remember(EpochMetrics(epoch + 1, values))
+        if epoch + 1 in (*self.starts, self.trial.epochs):
+            self._write_round(phase)
+        self.trial.report(self.history[-1], self._save(measured))
+
+    def _begin_round(self) -> None:
+        """Go on from the best model so far, which is also the teacher."""
+        self.memory.teacher = self.memory.best
+        self.run.go_on_from(self.memory.best)
+
+    def _labels(self, phase: int) -> Taught:
+        """The labels of a round, made once in an attempt from the round's teacher."""
+        if self._taught is None or self._taught[0] != phase:
+            own = _copied(self.run.validated)
+            self.run.validated.load_state_dict(dict(self.memory.teacher))
+            folder = self.trial.directory / "pseudo"
+            taught = teach(self.run.validated, self.micrographs, self.reading, phase, folder)
+            self.run.validated.load_state_dict(dict(own))
+            self._taught = phase, taught
+            if not taught.counts["positive"]:
+                self.trial.note(
+                    f"round {phase}: no pixel is above positive_threshold but those that humans "
+                    "marked; the round learns from these alone"
+                )
+        return self._taught[1]
+
+    def _remember(self, metrics: EpochMetrics) -> None:
+        best = best_epoch(self.history)
+        self.history.append(metrics)
+        if best is None or standing(metrics.values) > standing(best.values):
+            self.memory.best = _copied(self.run.validated)
+
+    def _measure(self, scenes: Sequence[Scene], confidence: float | None = None) -> Measured:
+        run, target = self.run, self.micrographs.target
+        try:
+            return measure(
+                run.validated, scenes, self.reading, run.loss, target, confidence=confidence
+            )
+        except FloatingPointError as error:
+            raise Diverged(f"{error} in epoch {len(self.history) + 1}") from error
+
+    def _train_metrics(self, epoch: int, epoch_s: float, validated: Measured) -> dict[str, float]:
+        """Metrics of the training subset, and how far they are ahead; {} where not due."""
+        every = self.trial.train_metrics.every
+        if not every or (epoch + 1) % every:
+            return {}
+        if self.memory.train_images is None:
+            self.memory.train_images = self._affordable(epoch_s, validated)
+        measured = self._measure(self._subset, validated.particles.confidence)
+        gap, _ = overfit_gap(measured.particles.f1, validated.particles.f1)
+        return {
+            **measured.metrics("train_"),
+            "overfit_gap": gap,
+            "train_metrics_images": len(self._subset),
+        }
+
+    @cached_property
+    def _subset(self) -> tuple[Scene, ...]:
+        """The training pictures that are measured, always the same ones of a trial."""
+        assert self.memory.train_images is not None
+        images = self.trial.data.images("train")
+        chosen = train_subset(images, self.memory.train_images, self.trial.seed)
+        scenes = {scene.record.id: scene for scene in self.micrographs.labelled}
+        return tuple(scenes[image.id] for image in chosen)
+
+    def _affordable(self, epoch_s: float, validated: Measured) -> int:
+        wanted = self.trial.train_metrics.images
+        n_train = len(self.micrographs.labelled)
+        if wanted is not None:
+            return min(wanted, n_train)
+        n_validation = len(self.micrographs.validation)
+        each = validated.seconds / n_validation
+        return affordable_images(epoch_s, each, n_validation, n_train, _SHARE)
+
+    def _memory_gb(self) -> float:
+        if self.run.device.type != "cuda":
+            return 0.0
+        return float(torch.cuda.max_memory_reserved(self.run.device) / 2**30)
+
+    def _save(self, measured: Measured) -> Path:
+        data = self.trial.data
+        model = SavedModel(
+            weights=self.run.validated.state_dict(),
+            classes=list(data.classes),
+            category=_commonest(self.trial),
+            radius_px=self.micrographs.radius_px,
+            confidence=measured.particles.confidence,
+            epoch=len(self.history),
+            params=self.params.model_dump(),
+        )
+        return save_checkpoint(self.run, model, self.memory, self.history, self.trial.directory)
+
+    def _write_round(self, phase: int) -> None:
+        """Record a phase and draw its state on the first training picture."""
+        scene = self.micrographs.labelled[0]
+        taught = self._labels(phase) if phase else None
+        labels = [whole_target(scene, self.micrographs.target)]
+        if taught is not None:
+            labels.append(taught.labels[scene.record.id].astype("float32"))
+        picture = scene_picture(scene)
+        probability = probabilities(self.reading.logits(self.run.validated, picture))
+        write_round(
+            self.trial.directory,
+            round_record(phase, self.starts, self.history, taught),
+            picture,
+            labels,
+            probability,
+            self.reading.picks(probability),
+        )
+
+    def _keep_artifacts(self) -> None:
+        if self.history:
+            self._write_round(phase_of(len(self.history) - 1, self.starts))
+        keep_artifacts(self.trial, self.params, self.history)
+
+
+def _copied(network: torch.nn.Module) -> Weights:
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+def _commonest(trial: Trial) -> int:
+    """0-based class of most training objects; a U-Net tells particles from background only."""
+    objects = trial.data.objects()["train"]
+    return max(range(len(trial.data.classes)), key=lambda i: objects[trial.data.classes[i]])
+
+
+def _use_device(trial: Trial, params: UnetParams) -> None:
+    device = trial.device
+    torch.set_num_threads(max(1, device.cpus))
+    if device.name == "cpu":
+        return
+    if device.memory_fraction < 1:
+        torch.cuda.set_per_process_memory_fraction(device.memory_fraction, device.name)
+    torch.backends.cudnn.benchmark = not params.deterministic  # tiles are all of one size
+    torch.backends.cudnn.deterministic = params.deterministic
+    torch.use_deterministic_algorithms(params.deterministic, warn_only=True)
+
+
+def _ignored(trial: Trial, params: UnetParams) -> dict[str, str]:
+    """Keys without effect in this trial, defaults included, with the reason."""
+    ignored = UnetParams.without_effect(params.model_dump())
+    if trial.device.name == "cpu":
+        ignored |= {"amp": "there is no mixed precision on the CPU"}
+        ignored |= {"deterministic": "the CPU is repeatable anyway"}
+    return ignored
+
+
+def _note_what_to_know(trial: Trial, ignored: dict[str, str]) -> None:
+    for key, reason in ignored.items():
+        if key in trial.params:
+            trial.note(f"{key} has no effect: {reason}")
+    classes = trial.data.classes
+    if len(classes) > 1:
+        trial.note(
+            f"particles of all {len(classes)} classes are picked as one and reported as "
+            f"{classes[_commonest(trial)]}; this engine does not tell classes apart"
+        )
