@@ -50,7 +50,7 @@ from trainables.registry import engine_info, load_engine
 from tune.files import write_json, write_text
 from tune.store import StudyDir, TrialRecord
 
-__all__ = ["BestConfig", "check_replaceable", "export_best", "load_best", "write_forms"]
+__all__ = ["BestConfig", "best_of", "check_replaceable", "export_best", "load_best", "write_forms"]
 
 log = logging.getLogger(__name__)
 
@@ -70,22 +70,31 @@ def export_best(study: StudyDir, to: Path | None = None) -> Path:
     Raises:
         ExportError: There is no model yet, or `to` holds something else than an export.
     """
-    trials = study.trials()
-    trial = best_trial(trials, study.study.objective.mode)
-    model = trial.best_model if trial else None
-    if trial is None or model is None:
-        raise ExportError(_why_nothing(study, trial, trials))
-    kept = read_kept(model.parent, study.study.objective.metric)
+    config, model = best_of(study)
     place = (to or study.path / BEST_FOLDER).absolute()
     check_replaceable(place)
     new = place.with_name(f"{place.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     shutil.copyfile(model, new / MODEL_FILE)
-    config = config_of(study, trial, kept, len(trials))
     write_forms(config, new, _data(config))
     replace_folder(new, place)
     return place
+
+
+def best_of(study: StudyDir) -> tuple[BestConfig, Path]:
+    """The best trial's configuration, and the model of its best epoch.
+
+    Raises:
+        ExportError: No trial has a value yet, or the model is gone.
+    """
+    trials = study.trials()
+    trial = best_trial(trials, study.study.objective.mode)
+    model = trial.best_model if trial else None
+    if trial is None or model is None:
+        raise ExportError(_why_nothing(study, trial, trials))
+    kept = read_kept(model.parent, study.study.objective.metric)
+    return config_of(study, trial, kept, len(trials)), model
 
 
 def config_of(
@@ -122,7 +131,11 @@ def config_of(
         cpus=resolved.get("cpus_per_trial"),
         train_metrics=study.study.train_metrics,
         objective=Reached(
-            metric=objective.metric, mode=objective.mode, value=kept.value, epoch=kept.epoch
+            metric=objective.metric,
+            mode=objective.mode,
+            value=kept.value,
+            epoch=kept.epoch,
+            constraints=objective.constraints,
         ),
         data=TrainedOn(
             path=Path(resolved["data"]),

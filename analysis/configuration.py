@@ -11,9 +11,10 @@ from pydantic import Field, PositiveInt, ValidationError
 
 from analysis.errors import BestConfigError
 from search_spaces.names import nearest_name
+from trainables.goal import Limit
 from trainables.registry import EngineError, engine_info
 from tune.spec import Spec
-from tune.study import TrainMetricsSpec
+from tune.study import Bound, TrainMetricsSpec, limits_of
 
 BEST_FOLDER: Final = "best"
 BEST_YAML: Final = "best.yaml"
@@ -26,14 +27,21 @@ class Reached(Spec):
     Attributes:
         metric: Its name.
         mode: Its direction.
-        value: At `epoch`, on the validation part.
+        value: At `epoch`, on the validation part; None before it was ever trained.
         epoch: 1-based.
+        constraints: Bounds that the kept epoch was to keep.
     """
 
     metric: str
     mode: Literal["max", "min"] = "max"
-    value: float
-    epoch: PositiveInt
+    value: float | None = None
+    epoch: PositiveInt | None = None
+    constraints: dict[str, Bound] = Field(default_factory=dict)
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """The constraints as a trial is held to them."""
+        return limits_of(self.constraints)
 
 
 class TrainedOn(Spec):
@@ -118,6 +126,19 @@ def confidences_in(metrics: Mapping[str, float]) -> dict[str, float]:
     groups = ("seg_metrics", "box_metrics")
     found = {group: metrics.get(f"{group}/confidence") for group in groups}
     return {group: value for group, value in found.items() if value is not None}
+
+
+def nothing_learnt(metric: str, mode: Literal["max", "min"], value: float, epochs: int) -> str:
+    """What to do about a training that reached nothing; "" for one that learnt."""
+    if mode == "min" or value > 0:
+        return ""
+    length = f"{epochs} epoch{'' if epochs == 1 else 's'}"
+    return (
+        f"nothing was learnt: {metric} is {value:.4f} on the validation part in a training of "
+        f"{length}. Look at contact_train.png of the data set first (are the particles outlined?); "
+        "then train longer (--epochs), begin from pre-trained weights, or tune a study of more "
+        "learning rates and image sizes"
+    )
 
 
 def to_yaml(config: BestConfig) -> str:

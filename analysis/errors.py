@@ -5,7 +5,8 @@
     AnalysisError           exit code 2; str() is the whole message for the user
     |-- ExportError         a study has nothing to export, or it must not go where it was sent
     |-- BestConfigError     a best.yaml cannot be read
-    `-- RetrainError        a configuration cannot be trained as asked
+    |-- RetrainError        a configuration cannot be trained as asked
+    `-- EvaluateError       a model cannot be measured as asked
 """
 
 
@@ -23,3 +24,7 @@ class BestConfigError(AnalysisError):
 
 class RetrainError(AnalysisError):
     """The configuration, the data and the folder do not belong together."""
+
+
+class EvaluateError(AnalysisError):
+    """There is no such model, or the data cannot be measured with it."""

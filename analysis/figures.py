@@ -6,13 +6,16 @@ must be readable on both, so marks are mid-tones told apart by shape as well as 
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from analysis.importance import Importance, value_at
+from analysis.pareto import F1, Front
 from analysis.summary import RULES, Summary
+from trainables.goal import Mode, standing
 from tune.store import TrialRecord
 
 RUNNING = "running"
@@ -65,14 +68,20 @@ def history(summary: Summary) -> go.Figure:
             y=[t.objective for t in group],
             mode="markers",
             name=_reason_words(reason),
-            marker={"color": COLOURS[reason], "symbol": SYMBOLS[reason], "size": 9},
-            customdata=[[t.best_epoch, t.epochs] for t in group],
-            hovertemplate="trial %{x}: %{y:.4f} at epoch %{customdata[0]} of %{customdata[1]}",
+            marker={
+                "color": COLOURS[reason],
+                "symbol": SYMBOLS[reason],
+                "size": 9,
+                "opacity": [0.4 if t.violation else 1.0 for t in group],
+            },
+            customdata=[[t.best_epoch, t.epochs, _broken(t)] for t in group],
+            hovertemplate="trial %{x}: %{y:.4f} at epoch %{customdata[0]} of %{customdata[1]}"
+            "%{customdata[2]}",
         )
     counted = [t for t in trials if t.state != "failed"]
     figure.add_scatter(
         x=[t.number for t in counted],
-        y=_running_best([t.objective for t in counted if t.objective is not None], summary.mode),
+        y=_running_best(counted, summary.mode),
         mode="lines",
         name="best so far",
         line={"shape": "hv", "width": 2, "color": "#7f8791"},
@@ -226,6 +235,91 @@ def parallel(summary: Summary) -> go.Figure | None:
     return figure
 
 
+def pareto(summary: Summary) -> go.Figure | None:
+    """Mask F1 over each measurement error, side by side; None where there is nothing to choose."""
+    if not any(len(front.trials) + len(front.others) > 1 for front in summary.fronts):
+        return None
+    figure = make_subplots(1, len(summary.fronts), shared_yaxes=True, horizontal_spacing=0.03)
+    for column, front in enumerate(summary.fronts, start=1):
+        for trace in _front_traces(front, summary, legend=column == 1):
+            figure.add_trace(trace, row=1, col=column)
+        for limit in (limit for limit in summary.limits if limit.metric == front.error):
+            figure.add_vline(
+                x=limit.at_most,
+                row=1,
+                col=column,
+                line={"dash": "dash", "width": 1.5, "color": "#d1493d"},
+                annotation={"text": f"at most {limit.at_most:g}", "yanchor": "bottom"},
+            )
+        figure.update_xaxes(
+            title=front.name.replace("_", " "),
+            range=[0.0, 2 * max(_around(summary, front, front.error)) or 1.0],
+            row=1,
+            col=column,
+        )
+    f1s = [value for front in summary.fronts for value in _around(summary, front, F1)]
+    figure.update_yaxes(range=[max(0.0, min(f1s) - 0.2), max(f1s) + 0.05])
+    figure.update_yaxes(title="mask F1", row=1, col=1)
+    figure.update_layout(height=430)
+    return figure
+
+
+def _around(summary: Summary, front: Front, metric: str) -> list[float]:
+    """What must be in sight: trials that learnt little would press the fronts into a corner."""
+    shown = [*front.trials, *((summary.best,) if summary.best else ())]
+    return [t.best_metrics[metric] for t in shown if metric in t.best_metrics]
+
+
+def _front_traces(front: Front, summary: Summary, *, legend: bool) -> list[go.Scatter]:
+    """The other trials, the front as a stair with the trials' numbers, and the leader."""
+    leader = [t for t in (summary.best,) if t and front.error in t.best_metrics]
+    looks: list[tuple[str, Sequence[TrialRecord], dict[str, Any]]] = [
+        (
+            "other trials",
+            front.others,
+            {"mode": "markers", "marker": {"color": "#7f8791", "size": 7, "symbol": "circle-open"}},
+        ),
+        (
+            "Pareto front",
+            front.trials,
+            {
+                "mode": "lines+markers+text",
+                "marker": {"color": "#2f80d0", "size": 10},
+                "line": {"shape": "vh", "width": 1.5, "color": "#2f80d0"},
+                "text": [str(t.number) for t in front.trials],
+                "textposition": "top left",
+            },
+        ),
+        (
+            "ranked first",
+            leader,
+            {
+                "mode": "markers",
+                "marker": {
+                    "color": "#b8761c",
+                    "size": 17,
+                    "symbol": "star-open",
+                    "line": {"width": 2},
+                },
+            },
+        ),
+    ]
+    return [
+        go.Scatter(
+            x=[t.best_metrics[front.error] for t in trials],
+            y=[t.best_metrics.get(F1) for t in trials],
+            name=name,
+            legendgroup=name,
+            showlegend=legend,
+            customdata=[[t.number, t.best_epoch] for t in trials],
+            hovertemplate="trial %{customdata[0]}, epoch %{customdata[1]}: F1 %{y:.4f}, "
+            f"{front.name} %{{x:.4f}}<extra></extra>",
+            **look,
+        )
+        for name, trials, look in looks
+    ]
+
+
 def _by_reason(trials: Sequence[TrialRecord]) -> dict[str, list[TrialRecord]]:
     """Trials by what ended them, in the order of `COLOURS`, so that legends agree."""
     groups: dict[str, list[TrialRecord]] = {}
@@ -240,12 +334,18 @@ def _reason_words(reason: str) -> str:
     return RULES.get(reason, "still training")
 
 
-def _running_best(values: Sequence[float], mode: str) -> list[float]:
-    best: list[float] = []
-    for value in values:
-        before = best[-1] if best else value
-        best.append(max(before, value) if mode == "max" else min(before, value))
-    return best
+def _running_best(trials: Sequence[TrialRecord], mode: Mode) -> list[float | None]:
+    def place(trial: TrialRecord) -> tuple[float, float]:
+        return standing(trial.objective or 0.0, trial.violation, mode)
+
+    def better(before: TrialRecord, trial: TrialRecord) -> TrialRecord:
+        return max(before, trial, key=place)
+
+    return [trial.objective for trial in accumulate(trials, better)]
+
+
+def _broken(trial: TrialRecord) -> str:
+    return f", breaks its constraints by {trial.violation:.3g}" if trial.violation else ""
 
 
 def _line(trial: TrialRecord, metric: str, name: str, colour: str, visible: bool) -> "go.Scatter":

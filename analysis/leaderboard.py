@@ -7,32 +7,42 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from analysis.pareto import Front, fronts_of, pareto_fronts
+from trainables.goal import standing
+from trainables.measure import MEASURE
 from trainables.metrics import overfit_gap
 from tune.files import write_text
 from tune.store import StudyDir, TrialRecord
 
 LEADERBOARD = "leaderboard.csv"
 FIRST_COLUMNS = ("trial", "state", "stop_reason", "objective", "best_epoch", "epochs", "seconds")
-LAST_COLUMNS = ("last", "rung", "cutoff", "value", "warm_start", "seed", "message")
+PARETO = "pareto"
+"""Column of the measurement errors on whose front with F1 a trial is."""
+
+LAST_COLUMNS = ("violation", "last", "rung", "cutoff", "value", "warm_start", "seed", "message")
 _NO_METRIC = frozenset({"epoch", "elapsed_s"})
-_GROUPS = ("seg_metrics", "box_metrics", "train_seg_metrics", "train_box_metrics")
+_GROUPS = ("seg_metrics", "box_metrics", MEASURE, "train_seg_metrics", "train_box_metrics")
 _GAP = ("overfit_gap", "overfit_level")
 
 
 def ranked(trials: Iterable[TrialRecord], mode: Literal["max", "min"]) -> list[TrialRecord]:
     """Trials by the objective at their best epoch, best first.
 
-    Trials without a value come after those with one, failed trials last; of equal ones the
-    earlier trial leads.
+    Trials that keep the study's constraints come before those that do not, and of these the ones
+    that break them by less. Trials without a value come after those with one, failed trials last;
+    of equal ones the earlier trial leads.
     """
-    sign = -1.0 if mode == "max" else 1.0
 
-    def place(trial: TrialRecord) -> tuple[bool, bool, float, int]:
-        missing = trial.objective is None
-        value = 0.0 if trial.objective is None else sign * trial.objective
-        return trial.state == "failed", missing, value, trial.number
+    def place(trial: TrialRecord) -> tuple[bool, bool, tuple[float, float]]:
+        there = trial.objective is not None
+        return (
+            trial.state != "failed",
+            there,
+            standing(trial.objective or 0.0, trial.violation, mode),
+        )
 
-    return sorted(trials, key=place)
+    by_number = sorted(trials, key=lambda trial: trial.number)
+    return sorted(by_number, key=place, reverse=True)
 
 
 def best_trial(trials: Iterable[TrialRecord], mode: Literal["max", "min"]) -> TrialRecord | None:
@@ -55,16 +65,18 @@ def write_leaderboard(study: StudyDir) -> Path:
     """Write `leaderboard.csv` into the study directory; returns the file.
 
     Columns: `FIRST_COLUMNS`, `params/<key>` of every key that differs between trials, the metrics
-    at the best epoch, then `LAST_COLUMNS`. An empty cell means that there is no value.
+    at the best epoch, `PARETO`, then `LAST_COLUMNS`. An empty cell means that there is no value.
     """
     trials = ranked(study.trials(), study.study.objective.mode)
     keys = varied_keys(trials)
     metrics = metric_names(trials)
-    columns = [*FIRST_COLUMNS, *(f"params/{key}" for key in keys), *metrics, *LAST_COLUMNS]
+    sampled = [f"params/{key}" for key in keys]
+    columns = [*FIRST_COLUMNS, *sampled, *metrics, PARETO, *LAST_COLUMNS]
+    fronts = pareto_fronts(trials)
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_row(trial, keys, metrics) for trial in trials)
+    writer.writerows(_row(trial, keys, metrics, fronts) for trial in trials)
     path = study.path / LEADERBOARD
     write_text(path, text.getvalue())
     return path
@@ -96,7 +108,9 @@ def _metric_place(name: str) -> tuple[int, str]:
     return (len(_GROUPS) if name in _GAP else len(_GROUPS) + 1), name
 
 
-def _row(trial: TrialRecord, keys: Sequence[str], metrics: Sequence[str]) -> dict[str, Any]:
+def _row(
+    trial: TrialRecord, keys: Sequence[str], metrics: Sequence[str], fronts: Sequence[Front]
+) -> dict[str, Any]:
     values = {**trial.fixed, **trial.params}
     best = {**trial.best_metrics, "overfit_level": gap_level(trial.best_metrics)}
     first_and_last = {name: getattr(trial, name) for name in (*FIRST_COLUMNS[1:], *LAST_COLUMNS)}
@@ -105,4 +119,5 @@ def _row(trial: TrialRecord, keys: Sequence[str], metrics: Sequence[str]) -> dic
         **first_and_last,
         **{f"params/{key}": values.get(key) for key in keys},
         **{name: best.get(name) for name in metrics},
+        PARETO: " ".join(fronts_of(trial, fronts)),
     }

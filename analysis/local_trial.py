@@ -33,6 +33,7 @@ from trainables.contract import (
     TrialStopped,
 )
 from trainables.datasets.prepared import PreparedDataset
+from trainables.goal import Limit
 from trainables.keeping import (
     CHECKPOINT_FOLDER,
     HISTORY_FILE,
@@ -66,8 +67,10 @@ class LocalTrial:
         out: Folder of the result.
         objective: Metric whose best epoch's model is kept.
         mode: Its direction.
+        limits: What a usable model keeps.
         progress: Told of every epoch.
         stop: Looked at after every epoch.
+        ended_early: Whether the engine's own patience has run out.
     """
 
     name: str
@@ -81,17 +84,19 @@ class LocalTrial:
     objective: str
     mode: Literal["max", "min"]
     train_metrics: TrainMetrics = field(default_factory=TrainMetrics)
+    limits: tuple[Limit, ...] = ()
     progress: Progress = lambda metrics: None
     stop: StopFlag = field(default_factory=StopFlag)
     directory: Path = field(init=False)
     resume_from: Path | None = field(init=False)
     keeper: BestKeeper = field(init=False)
+    ended_early: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.directory = self.out / WORK
         self.directory.mkdir(parents=True, exist_ok=True)
         self.resume_from = _take_checkpoint(self.directory)
-        self.keeper = BestKeeper(self.out, self.objective, self.mode)
+        self.keeper = BestKeeper(self.out, self.objective, self.mode, self.limits)
         self._lines = [] if self.resume_from is None else _history(self.resume_from)
         self._write_lines()
         if self.resume_from is not None and self._lines:
@@ -99,9 +104,19 @@ class LocalTrial:
             self.keeper.offer(int(last["epoch"]), last, self.resume_from)
 
     @property
+    def train_to(self) -> int:
+        """Last epoch to train."""
+        return self.epochs
+
+    @property
     def epochs_done(self) -> int:
         """Epochs that are trained and need not be trained again."""
         return len(self._lines)
+
+    @property
+    def finished(self) -> bool:
+        """Whether no epoch is left to train."""
+        return self.ended_early or self.epochs_done >= self.epochs
 
     def report(self, metrics: EpochMetrics, checkpoint: Path | None) -> None:
         """Keep the model if it is the best so far, and write the epoch down.

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from analysis.configuration import BestConfig, nothing_learnt
 from trainables.datasets.prepared import PreparedDataset
+from trainables.measure import MEASURE
+from trainables.metrics import names_in
 from trainables.registry import engine_info
-
-if TYPE_CHECKING:
-    from analysis.configuration import BestConfig
 
 METRIC_ROWS: Final = ("F1", "precision", "recall", "map50", "map50_95", "confidence")
 GROUPS: Final = {"seg_metrics": "masks", "box_metrics": "boxes"}
@@ -25,7 +25,7 @@ _LICENCES: Final[Mapping[str, str]] = {
 
 
 def model_card(
-    config: "BestConfig",
+    config: BestConfig,
     data: PreparedDataset | None,
     test: Mapping[str, float] | None = None,
     problems: Sequence[str] = (),
@@ -51,6 +51,8 @@ def model_card(
         test=test,
         problems=problems,
         rows=_rows(config.metrics, test),
+        measured=any(key in config.metrics for key in names_in(MEASURE)),
+        hint=_hint(config),
         licence=_LICENCES.get(engine_info(config.engine).extra, ""),
         weights=_weights(config),
     )
@@ -60,15 +62,28 @@ def _rows(
     metrics: Mapping[str, float], test: Mapping[str, float] | None
 ) -> list[tuple[str, float, float | None]]:
     """(what, on validation, on test) of every metric there is."""
-    return [
-        (f"{words} {name}", metrics[key], (test or {}).get(key))
+    keys = {
+        f"{group}/{name}": f"{words} {name}"
         for group, words in GROUPS.items()
         for name in METRIC_ROWS
-        if (key := f"{group}/{name}") in metrics
+    }
+    keys |= {key: key.rpartition("/")[2].replace("_", " ") for key in names_in(MEASURE)}
+    return [
+        (words, metrics[key], (test or {}).get(key))
+        for key, words in keys.items()
+        if key in metrics
     ]
 
 
-def _weights(config: "BestConfig") -> str:
+def _hint(config: BestConfig) -> str:
+    """What to do about a model that learnt nothing."""
+    reached = config.objective
+    if reached.value is None:
+        return ""
+    return nothing_learnt(reached.metric, reached.mode, reached.value, config.epochs)
+
+
+def _weights(config: BestConfig) -> str:
     """What the training began from."""
     model = str(config.params.get("model", ""))
     if not model:

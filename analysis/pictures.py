@@ -16,7 +16,7 @@ from tune.store import TrialRecord
 log = logging.getLogger(__name__)
 
 LONGEST_SIDE_PX = 1600
-_QUALITY = 88
+_FORMS: Mapping[str, Mapping[str, Any]] = {"png": {"optimize": True}, "jpeg": {"quality": 88}}
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,12 @@ class Picture:
     uri: str
 
 
-def data_uri(path: Path) -> str:
+def data_uri(path: Path, *, photo: bool = False) -> str:
     """A picture file as a `data:` URI, at most `LONGEST_SIDE_PX` wide or high.
+
+    Args:
+        path: The file.
+        photo: Whether JPEG is known to be the smaller form; else both are tried, which takes long.
 
     Raises:
         OSError: The file is no picture.
@@ -43,8 +47,8 @@ def data_uri(path: Path) -> str:
     with Image.open(path) as opened:
         picture = opened.convert("RGB")
     picture.thumbnail((LONGEST_SIDE_PX, LONGEST_SIDE_PX))
-    forms: dict[str, dict[str, Any]] = {"png": {"optimize": True}, "jpeg": {"quality": _QUALITY}}
-    encoded = {name: _encoded(picture, name, options) for name, options in forms.items()}
+    forms = ("jpeg",) if photo else _FORMS
+    encoded = {name: _encoded(picture, name, _FORMS[name]) for name in forms}
     name = min(encoded, key=lambda form: len(encoded[form]))
     return f"data:image/{name};base64,{base64.b64encode(encoded[name]).decode('ascii')}"
 

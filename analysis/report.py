@@ -11,9 +11,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from analysis import figures
 from analysis.leaderboard import gap_level
+from analysis.pareto import fronts_of
 from analysis.pictures import Picture, confusion_matrices, contact_sheets
 from analysis.summary import RULES, Summary, summarise
 from trainables.datasets.prepared import DatasetError, PreparedDataset
+from trainables.measure import MEASURE
+from trainables.metrics import names_in
 from tune.files import write_json, write_text
 from tune.folders import STUDY
 from tune.store import StudyDir, TrialRecord
@@ -22,7 +25,11 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 REPORT_HTML, REPORT_JSON, REPORT_MD = "report.html", "report.json", "report.md"
-_METRIC_WORDS = {"seg_metrics/F1": "mask F1", "box_metrics/F1": "box F1"}
+_METRIC_WORDS = {
+    "seg_metrics/F1": "mask F1",
+    "box_metrics/F1": "box F1",
+    **{name: name.rpartition("/")[2].replace("_", " ") for name in names_in(MEASURE)},
+}
 _SPARK_WIDTH, _SPARK_HEIGHT = 96, 26
 
 
@@ -47,7 +54,11 @@ def report_values(summary: Summary) -> dict[str, Any]:
     return {
         "study": summary.name,
         "engine": summary.engine,
-        "objective": {"metric": summary.metric, "mode": summary.mode},
+        "objective": {
+            "metric": summary.metric,
+            "mode": summary.mode,
+            "constraints": [str(limit) for limit in summary.limits],
+        },
         "best": _entry(summary.best) if summary.best else None,
         "trials": dict(summary.states),
         "epochs": {
@@ -71,6 +82,7 @@ def report_values(summary: Summary) -> dict[str, Any]:
             }
             for found in summary.importances
         ],
+        "pareto": {front.error: [t.number for t in front.trials] for front in summary.fronts},
         "stopped": [_stop(trial) for trial in summary.stopped],
         "failures": [
             {"trial": trial.number, "epoch": trial.epochs, "reason": trial.message}
@@ -122,8 +134,8 @@ def duration(seconds: float) -> str:
 def metric_words(metric: str) -> str:
     """A metric as a heading names it.
 
-    >>> metric_words("seg_metrics/F1"), metric_words("val/seg_loss")
-    ('mask F1', 'val/seg_loss')
+    >>> metric_words("seg_metrics/F1"), metric_words("measure/count_error")
+    ('mask F1', 'count error')
     """
     return _METRIC_WORDS.get(metric, metric)
 
@@ -143,7 +155,7 @@ def _environment() -> Environment:
         "metric_words": metric_words,
         "gap_level": gap_level,
     }
-    environment.globals |= {"RULES": RULES, "spark": _spark}
+    environment.globals |= {"RULES": RULES, "spark": _spark, "fronts_of": fronts_of}
     return environment
 
 
@@ -173,6 +185,7 @@ def _charts(summary: Summary) -> dict[str, str]:
         drawn["curves"] = figures.curves(summary)
         drawn["f1"] = figures.train_and_validation(summary)
         drawn["slices"] = figures.slices(summary)
+        drawn["pareto"] = figures.pareto(summary)
     for place, found in enumerate(summary.importances):
         shown = found.meaningful or (place == 0 and found.shares)
         drawn[f"importance{place}"] = figures.importance(found) if shown else None
@@ -202,6 +215,7 @@ def _entry(trial: TrialRecord) -> dict[str, Any]:
         "state": trial.state,
         "stop_reason": trial.stop_reason,
         "objective": trial.objective,
+        "violation": trial.violation,
         "best_epoch": trial.best_epoch,
         "last": trial.last,
         "epochs": trial.epochs,

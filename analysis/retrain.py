@@ -3,6 +3,7 @@
 ::
 
     <out>/retrain.json     what is being trained; the same command goes on where it was
+    <out>/config.yaml      the configuration it began with, as a best.yaml
     <out>/best/            as `segtune export` writes it, of the retrained model
     <out>/metrics.jsonl    one line an epoch
     <out>/artifacts/       curves, tables, pictures
@@ -27,14 +28,16 @@ from analysis.configuration import (
     confidences_in,
     load_best,
     own_version,
+    to_yaml,
 )
+from analysis.device import chosen_device
 from analysis.errors import RetrainError
-from analysis.evaluate import evaluate_split
+from analysis.evaluation.split import evaluate_split
 from analysis.local_trial import WORK, LocalTrial, Progress, StopFlag, stopping_on_signals
 from analysis.retrain_result import RetrainResult
-from search_spaces.names import nearest_name
 from trainables.contract import (
     Device,
+    EarlyStopped,
     Engine,
     EpochMetrics,
     TrainingError,
@@ -44,10 +47,10 @@ from trainables.contract import (
 from trainables.datasets.prepared import DatasetError, PreparedDataset, check_trainable
 from trainables.keeping import MODEL_FILE, KeptEpoch, replace_folder
 from trainables.registry import engine_info, load_engine
-from tune.files import write_json
-from tune.machine import this_machine
+from tune.files import write_json, write_text
 
 IDENTITY: Final = "retrain.json"
+CONFIG: Final = "config.yaml"
 RESULT: Final = "result.json"
 
 
@@ -111,6 +114,7 @@ def retrain(  # noqa: PLR0913  the command's options
 
     Raises:
         RetrainError: Configuration, data and folder do not belong together, or it cannot train.
+        AnalysisError: This machine has no such device.
         BestConfigError: As for `load_best`.
         EngineError: The engine's framework is not installed.
     """
@@ -119,14 +123,15 @@ def retrain(  # noqa: PLR0913  the command's options
     finished = job.out / RESULT
     if finished.is_file():
         return _read_result(finished)
-    place = _device(device, job.config.cpus)
+    place = chosen_device(device, job.config.cpus)
     engine = load_engine(job.config.engine)
     job.out.mkdir(parents=True, exist_ok=True)
     write_json(job.out / IDENTITY, job.identity)
+    write_text(job.out / CONFIG, to_yaml(job.tuned))
     started = time.monotonic()
     trial = _train(job, engine, place, progress or _silent)
     seconds = time.monotonic() - started
-    if trial.keeper.best is None or trial.epochs_done < job.config.epochs:
+    if trial.keeper.best is None or not trial.finished:
         return _result(job, trial, seconds)
     return _finish(job, trial, trial.keeper.best, engine, seconds)
 
@@ -192,25 +197,6 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
     return names
 
 
-def _device(device: str | Device | None, cpus: int | None) -> Device:
-    """Where to train.
-
-    Raises:
-        RetrainError: This machine has no such device.
-    """
-    if isinstance(device, Device):
-        return device
-    machine = this_machine()
-    names = ["cpu", *(f"cuda:{n}" for n in range(machine.gpus))]
-    name = device or names[min(1, machine.gpus)]
-    if name not in names:
-        raise RetrainError(
-            f"--device: expected {' or '.join(names)} on this machine, got "
-            f"{name!r}{nearest_name(name, names)}"
-        )
-    return Device(name, cpus=cpus or machine.cpus)
-
-
 def _train(job: _Job, engine: Engine, device: Device, progress: Progress) -> LocalTrial:
     """Train until the end, or until the user interrupts.
 
@@ -230,19 +216,22 @@ def _train(job: _Job, engine: Engine, device: Device, progress: Progress) -> Loc
         out=job.out,
         objective=config.objective.metric,
         mode=config.objective.mode,
+        limits=config.objective.limits,
         train_metrics=TrainMetrics(
             config.train_metrics.every, None if images == "auto" else images
         ),
         progress=progress,
         stop=StopFlag(),
     )
-    if trial.epochs_done >= trial.epochs:
+    if trial.finished:
         return trial
     try:
         with stopping_on_signals(trial.stop):
             engine.train(trial)
     except TrialStopped:
         return trial
+    except EarlyStopped:
+        trial.ended_early = True
     except TrainingError as error:
         raise RetrainError(
             f"{trial.name}: the training ended after epoch {trial.epochs_done} of {trial.epochs}: "
@@ -326,6 +315,7 @@ def _retrained(job: _Job, kept: KeptEpoch) -> BestConfig:
         mode=config.objective.mode,
         value=kept.value,
         epoch=kept.epoch,
+        constraints=config.objective.constraints,
     )
     return config.model_copy(
         update={

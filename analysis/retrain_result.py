@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from analysis.configuration import BEST_FOLDER
+from analysis.configuration import BEST_FOLDER, nothing_learnt
 from trainables.keeping import MODEL_FILE
 
 
@@ -17,7 +17,7 @@ class RetrainResult:
         directory: `out`, absolute.
         metric: The objective.
         mode: Its direction.
-        tuned: Its value in the study, at the trial's best epoch.
+        tuned: Its value in the study, at the trial's best epoch; None where there was no study.
         tuned_epochs: Length of a full training in the study.
         comparable: Whether both values are of the same data.
         value: At the best epoch of this training; None while it is interrupted.
@@ -33,7 +33,7 @@ class RetrainResult:
     directory: Path
     metric: str
     mode: Literal["max", "min"]
-    tuned: float
+    tuned: float | None
     tuned_epochs: int
     comparable: bool
     value: float | None
@@ -62,14 +62,21 @@ class RetrainResult:
                 f"interrupted after epoch {self.epochs_done} of {self.epochs}; the same command "
                 "goes on from there"
             ]
-        difference = self.value - self.tuned
-        against = f", {difference:+.4f}" if self.comparable else ", on other data: not comparable"
+        against, tuned = "", []
+        if self.tuned is not None:
+            gain = f", {self.value - self.tuned:+.4f}"
+            against = gain if self.comparable else ", on other data: not comparable"
+            tuned = [f"tuned      {self.metric} {self.tuned:.4f} (validation, study)"]
+        early = f"its patience ran out after epoch {self.epochs_done} of {self.epochs}"
+        hint = nothing_learnt(self.metric, self.mode, self.value, self.epochs)
         return [
-            f"tuned      {self.metric} {self.tuned:.4f} (validation, study)",
+            *tuned,
             f"retrained  {self.metric} {self.value:.4f} (validation, epoch {self.epoch} of "
             f"{self.epochs}{against})",
+            *([f"ended      {early}"] if self.epochs_done < self.epochs else []),
             *self._test_lines(),
             f"model      {self.model}",
+            *([hint] if hint else []),
         ]
 
     def _test_lines(self) -> list[str]:

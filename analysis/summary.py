@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from analysis.importance import Importance, common_epochs, importance_at
 from analysis.leaderboard import best_trial, gap_level, ranked
+from analysis.pareto import Front, pareto_fronts
+from trainables.goal import Limit
 from tune.store import StudyDir, TrialRecord
 
 ENDED_EARLY = frozenset({"asha", "plateau", "collapsed", "diverged", "budget", "patience", "error"})
@@ -33,6 +35,7 @@ class Summary:
         engine: Name in the registry.
         metric: The objective.
         mode: Its direction.
+        limits: The study's constraints.
         trials: Best first.
         best: The leader, or None where no trial has a value.
         states: Trials by state.
@@ -46,6 +49,7 @@ class Summary:
             no trial reported anything.
         log_keys: Keys sampled on a logarithmic scale.
         domains: Sampled key to its domain in words.
+        fronts: Of F1 against each measurement error.
         hints: What a user should know before relying on the result.
     """
 
@@ -53,6 +57,7 @@ class Summary:
     engine: str
     metric: str
     mode: Literal["max", "min"]
+    limits: tuple[Limit, ...]
     trials: tuple[TrialRecord, ...]
     best: TrialRecord | None
     states: Mapping[str, int]
@@ -64,6 +69,7 @@ class Summary:
     importances: tuple[Importance, ...]
     log_keys: frozenset[str]
     domains: Mapping[str, str]
+    fronts: tuple[Front, ...]
     hints: tuple[str, ...]
 
     @property
@@ -76,6 +82,12 @@ class Summary:
         """Trials that a rule ended before their last epoch, by number."""
         ended = [trial for trial in self.trials if trial.stop_reason in ENDED_EARLY]
         return tuple(sorted(ended, key=lambda trial: trial.number))
+
+    @property
+    def on_fronts(self) -> tuple[TrialRecord, ...]:
+        """Trials on any Pareto front, in the order of the ranking."""
+        numbers = {trial.number for front in self.fronts for trial in front.trials}
+        return tuple(trial for trial in self.trials if trial.number in numbers)
 
     @property
     def failures(self) -> tuple[TrialRecord, ...]:
@@ -115,6 +127,7 @@ def summarise(study: StudyDir) -> Summary:
         engine=str(resolved["engine"]),
         metric=objective.metric,
         mode=objective.mode,
+        limits=objective.limits,
         trials=trials,
         best=best,
         states=Counter(trial.state for trial in trials),
@@ -126,6 +139,7 @@ def summarise(study: StudyDir) -> Summary:
         importances=_importances(trials, objective.metric, objective.mode, rungs, log_keys),
         log_keys=log_keys,
         domains=domains,
+        fronts=pareto_fronts(trials),
         hints=tuple(_hints(trials, best, epochs)),
     )
 
@@ -162,6 +176,12 @@ def _hints(trials: Sequence[TrialRecord], best: TrialRecord | None, epochs: int)
         hints.append(f"Trial {best.number}, the best so far, is still training.")
     if best.state == "failed":
         hints.append(f"The best trial, {best.number}, failed later on: {best.message}.")
+    if best.violation:
+        broken = ", ".join(metric for metric, excess in best.excess.items() if excess > 0)
+        hints.append(
+            f"No trial keeps the constraints. Trial {best.number} breaks them by the least, "
+            f"{best.violation:.3g} ({broken})."
+        )
     if best.best_epoch == epochs:
         hints.append(
             f"Trial {best.number} was best at its last epoch: more epochs may bring it further."

@@ -35,6 +35,20 @@ class Hyperparameters(BaseModel):
         return {}
 
     @classmethod
+    def without_effect_in(
+        cls, params: Mapping[str, Any], epochs: int, *, grey: bool
+    ) -> dict[str, str]:
+        """Keys of `params` that do nothing in these trainings, with the reason.
+
+        Args:
+            params: As for `without_effect`.
+            epochs: Length of a training that is never stopped.
+            grey: Whether no training image has a colour.
+        """
+        del params, epochs, grey
+        return {}
+
+    @classmethod
     def problems(cls, fixed: Mapping[str, Any], searched: frozenset[str]) -> list[tuple[str, str]]:
         """Rules over several keys that a study breaks, as (key, message) pairs.
 
@@ -43,4 +57,15 @@ class Hyperparameters(BaseModel):
             searched: Keys that the search space varies.
         """
         del fixed, searched
+        return []
+
+    @classmethod
+    def length_problems(cls, params: Mapping[str, Any], epochs: int) -> list[tuple[str, str]]:
+        """What does not fit into a training of `epochs` epochs, as (key, message) pairs.
+
+        Args:
+            params: As for `without_effect`.
+            epochs: Length of a training that is never stopped.
+        """
+        del params, epochs
         return []

@@ -8,6 +8,7 @@ Exceptions an engine may raise, and what the caller does about each::
 
     TrainingError
     |-- TrialStopped       the scheduler has decided; finish the artifacts, then let it pass
+    |-- EarlyStopped       the engine's own patience has run out: complete, with that reason
     |-- InfeasibleParams   the configuration can never train: failed, not retried
     |   `-- IneffectiveParam   what was sampled is not what would train, named by its key
     |-- Diverged           a loss is no longer finite: failed with the reason `diverged`
@@ -34,6 +35,13 @@ class TrainingError(Exception):
 
 class TrialStopped(TrainingError):
     """Raised by `Trial.report` when the trial must not train another epoch."""
+
+
+class EarlyStopped(TrainingError):
+    """The configuration asked to end here: it gained nothing for as long as its patience allows.
+
+    Raised after the report of the last epoch, and again where the trial is resumed after it.
+    """
 
 
 class InfeasibleParams(TrainingError):
@@ -77,11 +85,14 @@ class Device:
         name: As torch names it: "cpu" or "cuda:0" (a trial sees only its own GPUs).
         memory_fraction: Share in (0, 1] of the GPU's memory this trial may take.
         cpus: CPU threads this trial may use, loader workers included.
+        gpus: How many GPUs this trial may use, `cuda:0` and those after it; more than one only
+            for an engine whose `EngineInfo.max_gpus` allows it. Means nothing on the CPU.
     """
 
     name: str = "cpu"
     memory_fraction: float = 1.0
     cpus: int = 1
+    gpus: int = 1
 
 
 @dataclass(frozen=True)
@@ -139,6 +150,15 @@ class Trial(Protocol):
     directory: Path
     resume_from: Path | None
     train_metrics: TrainMetrics
+
+    @property
+    def train_to(self) -> int:
+        """Last epoch to train: `epochs`; 0 for a trial that has ended already.
+
+        Of such a trial only the artifacts are wanted, drawn anew from `resume_from`, as a crash
+        came between its last epoch and them.
+        """
+        ...
 
     def report(self, metrics: EpochMetrics, checkpoint: Path | None) -> None:
         """Report an epoch; returns when the trial may train the next one.
@@ -226,6 +246,10 @@ class EngineInfo:
         isolated: Whether a trial runs in a child process of its own (False only for simulated
             engines, which need no framework).
         extra: The pip extra that installs its framework.
+        install: What to do to have its framework, where the extra is not enough.
+        max_gpus: Most GPUs that one training can use.
+        backbone: The hyperparameter that names the network or its size: the best-config store
+            keeps a best for each of its values. "" where there is but one.
     """
 
     name: str
@@ -235,6 +259,9 @@ class EngineInfo:
     preset: str
     isolated: bool = True
     extra: str = ""
+    install: str = ""
+    max_gpus: int = 1
+    backbone: str = ""
 
 
 class Engine(Protocol):
@@ -245,8 +272,11 @@ class Engine(Protocol):
     def train(self, trial: Trial) -> None:
         """Train one configuration, reporting each epoch.
 
+        A trial with no epoch left to train (`Trial.train_to`) only draws its artifacts.
+
         Raises:
             TrialStopped: As raised by `Trial.report`, after the artifacts are written.
+            EarlyStopped: Before epoch `trial.epochs`, after the artifacts are written.
             InfeasibleParams: The configuration cannot train.
             IneffectiveParam: Before epoch 1, when a value read back from what the framework built
                 differs from the one in `trial.params`.
@@ -270,6 +300,7 @@ class MemoryTrial:
     Attributes:
         reported: Values by epoch, in the order reported.
         stop_after: Epoch after whose report the trial is stopped, or None.
+        over: Whether the trial has ended already.
         kept: Artifacts, by kind.
         notes: What the engine told the user.
     """
@@ -285,10 +316,16 @@ class MemoryTrial:
     resume_from: Path | None = None
     train_metrics: TrainMetrics = field(default_factory=TrainMetrics)
     stop_after: int | None = None
+    over: bool = False
     reported: dict[int, dict[str, float]] = field(default_factory=dict)
     kept: list[tuple[Path, ArtifactKind]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     checkpoint: Path | None = None
+
+    @property
+    def train_to(self) -> int:
+        """Last epoch to train."""
+        return 0 if self.over else self.epochs
 
     def report(self, metrics: EpochMetrics, checkpoint: Path | None) -> None:
         """Keep the values; stop where told to.

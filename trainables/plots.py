@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from trainables.keeping import write_whole
 from trainables.metrics import GROUPS, METRIC_NAMES, Evaluation
 
 _DPI = 120
@@ -138,9 +139,10 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    temporary = path.with_name(f".{path.name}.part")
-    figure.savefig(temporary, format="png", dpi=_DPI, bbox_inches="tight")
-    return temporary.replace(path)
+    return write_whole(
+        path,
+        lambda temporary: figure.savefig(temporary, format="png", dpi=_DPI, bbox_inches="tight"),
+    )
 
 
 def _text(name: str) -> str:

@@ -18,7 +18,9 @@ from search_spaces.names import nearest_name
 from trainables.contract import Engine, EngineInfo
 
 BUILT_IN: Mapping[str, str] = {
+    "mask_rcnn": "trainables.mask_rcnn",
     "simulated": "trainables.simulated",
+    "unet_selftraining": "trainables.unet_selftraining",
     "yolo_seg": "trainables.yolo_seg",
 }
 ENTRY_POINTS = "segtune.engines"
@@ -101,7 +103,8 @@ def _part(name: str, module: str, attribute: str) -> Any:
 
 
 def _missing(info: EngineInfo, error: ImportError) -> str:
-    remedy = f"install it: pip install 'segtune[{info.extra}]'" if info.extra else "install it"
+    extra = f"pip install 'segtune[{info.extra}]'" if info.extra else ""
+    remedy = ": ".join(filter(None, ("install it", info.install or extra)))
     if isinstance(error, ModuleNotFoundError):
         return (
             f"engine {info.name}: expected its framework to be installed, got no module "

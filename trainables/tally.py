@@ -171,14 +171,27 @@ def confusion_of(
     """
     table = np.zeros((n_classes + 1, n_classes + 1), np.int64)
     for match in matches:
-        n = int(np.searchsorted(-match.scores, -confidence, side="right"))
-        index = match.truth_index[:n].copy()
-        free = np.ones(len(match.truth_classes), np.bool_)
-        free[index[index >= 0]] = False
-        for d, g in match.pairs[match.pairs[:, 0] < n].tolist():
-            if index[d] < 0 and free[g]:
-                index[d], free[g] = g, False
+        index, missed = taken_at(match, confidence)
         true = np.where(index >= 0, np.append(match.truth_classes, n_classes)[index], n_classes)
-        np.add.at(table, (match.classes[:n], true), 1)
-        table[n_classes, :] += np.bincount(match.truth_classes[free], minlength=n_classes + 1)
+        np.add.at(table, (match.classes[: len(index)], true), 1)
+        table[n_classes, :] += np.bincount(match.truth_classes[missed], minlength=n_classes + 1)
     return table
+
+
+def taken_at(
+    match: ImageMatch, confidence: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Which truth each prediction of an image takes, as `confusion_of` counts it.
+
+    Returns:
+        (n,) index of the truth, of the same or of another class, or -1, for each of the n
+        predictions with a score of at least `confidence`; and (M,) whether a truth was missed.
+    """
+    n = int(np.searchsorted(-match.scores, -confidence, side="right"))
+    index = match.truth_index[:n].copy()
+    free = np.ones(len(match.truth_classes), np.bool_)
+    free[index[index >= 0]] = False
+    for d, g in match.pairs[match.pairs[:, 0] < n].tolist():
+        if index[d] < 0 and free[g]:
+            index[d], free[g] = g, False
+    return index, free

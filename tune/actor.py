@@ -6,7 +6,6 @@ it, and lets the engine finish its artifacts when the trial ends.
 
 import contextlib
 import json
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,15 +16,15 @@ import ray.tune as ray_tune
 
 from trainables.contract import ArtifactKind
 from tune.folders import ELAPSED, OUTCOME, attempt_number, read_metrics
+from tune.stopping import Rule
 from tune.tracking import RunInfo, Tracker, make_tracker
 from tune.worker import Ended, Kept, Noted, Reported, TrialRunner, TrialTask
 
 if TYPE_CHECKING:
     from tune.study import Tracking
 
-log = logging.getLogger(__name__)
-
 FINISH_S = 120.0  # for an engine's artifacts after its trial has ended
+REDRAW_S = 600.0  # for the same where it has to load framework, data and model first
 REPORT, ENDED, CLOSED = "report", "ended", "closed"
 
 
@@ -38,12 +37,15 @@ class ActorTask:
         tracking: For the tracker.
         config: What the run's record shows: parameters, engine, data, seed.
         run_id: Names the run for ever, whatever crashes.
+        engine_runs: Whether the engine is started; where it is not, only the record of an ended
+            trial is closed.
     """
 
     trial: TrialTask
     tracking: "Tracking"
     config: Mapping[str, Any]
     run_id: str
+    engine_runs: bool = True
 
     def __repr__(self) -> str:
         """Short: Ray writes a trial's configuration into its name."""
@@ -84,8 +86,8 @@ class TrialActor(ray_tune.Trainable):
             self._begin()
         outcome = self._outcome()
         if outcome is not None:
-            self._finish(outcome)
-            return {"event": CLOSED, "notes": []}
+            whole = self._finish(outcome)
+            return {"event": CLOSED, "whole": whole, "notes": self._notes}
         if self._waiting:
             self._runner.go_on()
             self._waiting = False
@@ -132,7 +134,7 @@ class TrialActor(ray_tune.Trainable):
         self._artifacts = []
         self._notes = []
         self._waiting = False
-        self._running = True
+        self._running = task.engine_runs
         self._closed = False
         trial_dir = task.trial.directory.parent
         self._tracker.start(
@@ -146,7 +148,8 @@ class TrialActor(ray_tune.Trainable):
                 attempt=attempt_number(task.trial.directory),
             )
         )
-        self._runner.start(task.trial)
+        if task.engine_runs:
+            self._runner.start(task.trial)
 
     def _next(self) -> Reported | Ended:
         while True:
@@ -159,26 +162,26 @@ class TrialActor(ray_tune.Trainable):
                 return event
 
     def _outcome(self) -> dict[str, Any] | None:
-        """How the trial ended; None while it goes on, here or in another attempt."""
+        """How the trial ended or pauses; None while it goes on, here or in another attempt."""
         with contextlib.suppress(FileNotFoundError):
             path = self._task.trial.directory.parent / OUTCOME
             outcome: dict[str, Any] = json.loads(path.read_text())
             return outcome
         return None
 
-    def _finish(self, outcome: Mapping[str, Any] | None) -> None:
-        """Let the engine end within our own time limit, then close the trial's record, once."""
+    def _finish(self, outcome: Mapping[str, Any] | None) -> bool:
+        """Let the engine end within our own time limit, then close the trial's record, once.
+
+        Returns:
+            Whether the engine's end was no crash, which would leave artifacts undrawn.
+        """
         if not self._begun or self._closed:
-            return
+            return True
         self._closed = True
-        if self._running:
-            if self._waiting:
-                self._runner.stop()
-            self._drain(time.monotonic() + FINISH_S)
-            self._running = False
-        if outcome is None:  # the trial goes on in another attempt
-            self._tracker.finish({"state": "running"})
-            return
+        whole = self._end_engine()
+        if outcome is None or outcome["state"] == "running":  # it goes on in another attempt
+            self._tracker.finish({"state": "running", **(outcome or {})})
+            return whole
         best = self._task.trial.directory / "best" / "model.pt"
         if best.is_file():
             self._tracker.artifact(
@@ -188,8 +191,22 @@ class TrialActor(ray_tune.Trainable):
             name = f"training_curves_trial_{self._task.trial.number}"
             self._tracker.artifact(kept.path, ArtifactKind.CURVES, name)
         self._tracker.finish(outcome)
+        return whole
 
-    def _drain(self, deadline: float) -> None:
+    def _end_engine(self) -> bool:
+        """Let the engine finish its artifacts and end; False where it crashed over them."""
+        if not self._running:
+            return True
+        if self._waiting:
+            self._runner.stop()
+        ended = self._drain(REDRAW_S if self._task.trial.over else FINISH_S)
+        self._running = False
+        if ended is not None and ended.rule is Rule.ERROR:
+            self._notes.append(f"its artifacts may be missing: {ended.message}")
+        return ended is None or not ended.retry
+
+    def _drain(self, most_s: float) -> Ended | None:
+        deadline = time.monotonic() + most_s
         while (left := deadline - time.monotonic()) > 0:
             if not self._runner.poll(left):
                 break
@@ -197,11 +214,12 @@ class TrialActor(ray_tune.Trainable):
             if isinstance(event, Kept):
                 self._artifacts.append(event)
             if isinstance(event, Ended):
-                return
+                return event
             if isinstance(event, Reported):
                 self._runner.stop()
-        log.warning("trial %d took over %.0f s to end", self._task.trial.number, FINISH_S)
+        self._notes.append(f"its artifacts may be missing: they took over {most_s:.0f} s")
         self._runner.kill()
+        return None
 
 
 def _past(trial_dir: Path, last: int) -> list[dict[str, float]]:

@@ -217,8 +217,10 @@ def _follow(root: Schema, loc: Iterable[int | str]) -> tuple[list[str], Schema]:
 def _step(schema: Schema, root: Schema, part: int | str) -> Schema | None:
     if isinstance(part, int) and "items" in schema:
         return _deref(schema["items"], root)
-    properties = schema.get("properties", {})
-    return _deref(properties[part], root) if part in properties else None
+    properties, others = schema.get("properties", {}), schema.get("additionalProperties")
+    if part in properties:
+        return _deref(properties[part], root)
+    return _deref(others, root) if isinstance(others, Mapping) else None
 
 
 def _branch(schema: Schema, root: Schema, part: int | str) -> Schema:

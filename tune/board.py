@@ -1,10 +1,11 @@
 """What there is to show of a study while it runs: a pure account of its trials."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from trainables.goal import Limit, Mode, standing, violation
 from tune.eta import Eta, StudyEta
 from tune.events import Outcome, State
 from tune.stopping import Rule
@@ -38,8 +39,9 @@ class TrialView:
         state: What became of it so far.
         epoch: Last epoch reported.
         last: The objective there.
-        best: The objective's best value so far.
-        best_epoch: Its epoch.
+        best: The objective at the best epoch so far.
+        best_epoch: That epoch.
+        violation: By how much it breaks the constraints.
         outcome: How it ended, once it has.
     """
 
@@ -49,6 +51,7 @@ class TrialView:
     last: float | None = None
     best: float | None = None
     best_epoch: int | None = None
+    violation: float = 0.0
     outcome: Outcome | None = None
 
 
@@ -68,6 +71,7 @@ class Board:
         study: The study's name.
         metric: The objective's name.
         mode: Its direction.
+        limits: The study's constraints.
         epochs: Of a trial that is never stopped.
         eta: Its estimator; knows how many trials there are.
         share: What each trial gets of the machine, in words.
@@ -79,10 +83,11 @@ class Board:
 
     study: str
     metric: str
-    mode: Literal["max", "min"]
+    mode: Mode
     epochs: int
     eta: StudyEta
     share: str = ""
+    limits: tuple[Limit, ...] = ()
     hours: float | None = None
     began: float = 0.0
     before_s: float = 0.0
@@ -97,6 +102,7 @@ class Board:
             ended = record.state in ("complete", "pruned", "failed")
             view = TrialView(record.number, record.state if ended else "waiting", record.epochs)
             view.last, view.best, view.best_epoch = record.last, record.objective, record.best_epoch
+            view.violation = record.violation
             view.outcome = _outcome(record) if ended else None
             self.trials[record.number] = view
             self.eta.restore(record.number, record.epochs, record.seconds, ended=ended)
@@ -106,12 +112,13 @@ class Board:
         self.trials.setdefault(number, TrialView(number)).state = "running"
         self.eta.started(number, now)
 
-    def report(self, number: int, epoch: int, value: float | None, now: float) -> None:
-        """A trial has trained an epoch; `value` is its objective."""
-        view = self.trials[number]
+    def report(self, number: int, epoch: int, values: Mapping[str, float], now: float) -> None:
+        """A trial has trained an epoch."""
+        view, value = self.trials[number], values.get(self.metric)
+        broken = violation(limit.excess(values) for limit in self.limits)
         view.epoch, view.last = epoch, value
-        if value is not None and math.isfinite(value) and self._is_better(value, view.best):
-            view.best, view.best_epoch = value, epoch
+        if value is not None and math.isfinite(value) and self._is_better(value, broken, view):
+            view.best, view.best_epoch, view.violation = value, epoch, broken
         self.eta.reported(number, epoch, now)
 
     def end(self, number: int, outcome: Outcome, now: float) -> None:
@@ -148,9 +155,15 @@ class Board:
     @property
     def ranked(self) -> list[TrialView]:
         """Trials with a value, best first."""
-        sign = -1 if self.mode == "max" else 1
-        with_value = [view for view in self.trials.values() if view.best is not None]
-        return sorted(with_value, key=lambda view: (sign * (view.best or 0.0), view.number))
+        with_value = sorted(
+            (view for view in self.trials.values() if view.best is not None),
+            key=lambda view: view.number,
+        )
+        return sorted(
+            with_value,
+            key=lambda view: standing(view.best or 0.0, view.violation, self.mode),
+            reverse=True,
+        )
 
     def elapsed_s(self, now: float) -> float:
         """How long the study has taken, over all its runs."""
@@ -189,10 +202,11 @@ class Board:
             Section("ended last", recent),
         ]
 
-    def _is_better(self, value: float, than: float | None) -> bool:
-        if than is None:
+    def _is_better(self, value: float, broken: float, view: TrialView) -> bool:
+        if view.best is None:
             return True
-        return value > than if self.mode == "max" else value < than
+        before = standing(view.best, view.violation, self.mode)
+        return standing(value, broken, self.mode) > before
 
 
 def _outcome(record: "TrialRecord") -> Outcome:

@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -21,6 +21,7 @@ import typer
 from tune.errors import UsageError
 from tune.usage import (
     Mistyped,
+    fraction,
     new_file,
     new_place,
     one_of,
@@ -30,8 +31,10 @@ from tune.usage import (
 )
 
 if TYPE_CHECKING:
+    from analysis.configuration import BestConfig
     from trainables.contract import EpochMetrics
     from tune.driver import StudyResult
+    from tune.pace import Pace
     from tune.plan import StudyPlan
 
 app = typer.Typer(
@@ -43,8 +46,28 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+best_app = typer.Typer(
+    help="Keep, show and clear the best configurations of each engine and data set.",
+    add_completion=False,
+    rich_markup_mode=None,
+)
+app.add_typer(best_app, name="best")
+
 StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).")]
 StudyFolder = Annotated[Path, typer.Argument(help="A study directory, <storage>/<study>.")]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="PLACE",
+        help="Folder or gs://BUCKET/FOLDER; default: $SEGTUNE_STORE, else studies/best-configs.",
+    ),
+]
+Backbone = Annotated[
+    str | None,
+    typer.Option("--backbone", "--model", help="Backbone or model; default: the one recorded."),
+]
+EngineName = Annotated[str | None, typer.Option("--trainable", help="The engine.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override a key: budget.trials=8. May be given several times."),
@@ -60,6 +83,7 @@ class Form(StrEnum):
     VIA = "via"
     SUPERANNOTATE = "superannotate"
     MASKS = "masks"
+    COORDINATES = "coordinates"
 
 
 _STATE_OF_THE_DISK: Final = frozenset(
@@ -122,13 +146,15 @@ def _message(error: Exception, arguments: Sequence[str]) -> str:
     if isinstance(error, OSError) and error.errno in _STATE_OF_THE_DISK:
         return f"segtune: {error.filename or 'writing'}: {error.strerror}"
     names = {type_.__name__ for type_ in type(error).__mro__}
-    known = names & {"TuneError", "DatasetError", "EngineError", "AnalysisError"}
+    known = names & {"TuneError", "DatasetError", "EngineError", "AnalysisError", "ClusterError"}
     return f"segtune: {error}" if known else ""
 
 
 def _verbs() -> list[str]:
     callbacks = (command.callback for command in app.registered_commands)
-    return [callback.__name__ for callback in callbacks if callback is not None]
+    groups = (group.name for group in app.registered_groups)
+    own = [callback.__name__ for callback in callbacks if callback is not None]
+    return [*own, *(name for name in groups if name)]
 
 
 @app.callback(invoke_without_command=True)
@@ -160,8 +186,8 @@ def prepare(
         str | None,
         typer.Option(
             "--format",
-            help="labelme, coco, yolo, via, superannotate, masks or binary-masks; "
-            "default: recognised by content.",
+            help="labelme, coco, yolo, via, superannotate, masks, binary-masks, coordinates, "
+            "star, box or csv; default: recognised by content.",
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the data set.")] = None,
@@ -179,10 +205,20 @@ def prepare(
     seed: Annotated[
         int, typer.Option(parser=whole_number("--seed"), metavar="N", help="Seed of the split.")
     ] = 0,
+    radius: Annotated[
+        str | None,
+        typer.Option(metavar="LENGTH", help="Of the particles, for coordinates: 9px, 80A, 8nm."),
+    ] = None,
+    pixel_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LENGTH", help="Side of a pixel: 1.77A, 0.177nm; default: an MRC's header."
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse data with problems.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a prepared data set.")] = False,
 ) -> None:
-    """Turn raw annotations of six formats into a prepared data set, with contact sheets."""
+    """Turn raw annotations or coordinates into a prepared data set, with contact sheets."""
     from trainables.datasets.prepare import prepare as prepare_data
     from trainables.datasets.report import describe
 
@@ -195,6 +231,8 @@ def prepare(
         group=group,
         splits=[float(share) for share in splits.split(",")],
         seed=seed,
+        radius=radius,
+        pixel_size=pixel_size,
         strict=strict,
         force=force,
         progress=_stages(),
@@ -205,7 +243,7 @@ def prepare(
 
 @app.command()
 def simulate(
-    preset: Annotated[str, typer.Argument(help="demo, sem_powder or tem_nanoparticles.")],
+    preset: Annotated[str, typer.Argument(help="demo, sem_powder, tem_nanoparticles or cryo_em.")],
     out: Annotated[
         Path,
         typer.Option(
@@ -232,6 +270,7 @@ def simulate(
         int | None,
         typer.Option(parser=whole_number("--seed"), metavar="N", help="Seed of the micrographs."),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a simulated set.")] = False,
 ) -> None:
     """Draw micrographs with exactly known particles, in any raw format."""
     from search_spaces.names import nearest_name
@@ -245,7 +284,7 @@ def simulate(
         )
     given = {"images": images, "seed": seed}
     spec = SPECS[preset].model_copy(update={k: v for k, v in given.items() if v is not None})
-    path = draw(spec, out, form=form.value, progress=_Ticker("simulate"))
+    path = draw(spec, out, form=form.value, force=force, progress=_Ticker("simulate"))
     typer.echo(f"{spec.images} micrographs and their truth in {path}")
 
 
@@ -306,15 +345,15 @@ def plan(
     study: StudyFile,
     overrides: Overrides = None,
     probe: Annotated[
-        bool, typer.Option("--probe", help="Train one epoch to estimate the hours.")
+        bool, typer.Option("--probe", help="Train two epochs to estimate the hours.")
     ] = False,
 ) -> None:
     """Show what a study would do; nothing is started."""
     from tune.plan import plan_lines
 
     made = _plan(study, overrides)
-    epoch_seconds = _probe(made) if probe else _past_epoch_seconds(made)
-    for line in plan_lines(made, epoch_seconds=epoch_seconds):
+    pace = _probe(made) if probe else _known_pace(made)
+    for line in plan_lines(made, pace):
         typer.echo(line)
 
 
@@ -372,7 +411,6 @@ def export(
 
 @app.command()
 def retrain(
-    best: Annotated[Path, typer.Argument(help="best.yaml, or a study directory.")],
     out: Annotated[
         Path,
         typer.Option(
@@ -383,7 +421,16 @@ def retrain(
             help="Folder for the trained model.",
         ),
     ],
+    best: Annotated[
+        Path | None,
+        typer.Argument(
+            help="best.yaml, or a study directory; none with --trainable: the best known."
+        ),
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Another prepared data set.")] = None,
+    trainable: EngineName = None,
+    backbone: Backbone = None,
+    store: Store = None,
     epochs: Annotated[
         int | None,
         typer.Option(parser=whole_number("--epochs", 1), metavar="N", help="Default: the study's."),
@@ -398,11 +445,13 @@ def retrain(
     ] = False,
 ) -> None:
     """Train the best configuration to full length and measure it on the test part."""
+    if best is not None:
+        _refuse_beside(best, {"--trainable": trainable, "--backbone": backbone, "--store": store})
     from analysis.retrain import retrain as train_again
 
     progress = _EpochTicker()
     result = train_again(
-        best,
+        best or _best_known(trainable, data, backbone, store, out, epochs),
         data,
         out,
         epochs=epochs,
@@ -415,6 +464,187 @@ def retrain(
         typer.echo(line)
     if result.interrupted:
         raise typer.Exit(130)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="A study, an exported or retrained folder, a trial's folder, or a model file.",
+        ),
+    ],
+    data: Annotated[Path, typer.Argument(help="A prepared data set.")],
+    split: Annotated[
+        str | None,
+        typer.Option(help="train, val, test or all; default: test, or val where there is none."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            parser=new_place("--out"),
+            metavar="FOLDER",
+            help="Folder for the figures; default: one below evaluations/.",
+        ),
+    ] = None,
+    trainable: EngineName = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda:0; default: what is there.")] = None,
+    confidence: Annotated[
+        float | None,
+        typer.Option(
+            parser=fraction("--confidence"),
+            metavar="C",
+            help="For precision, recall and F1; default: the validation part's best.",
+        ),
+    ] = None,
+    max_det: Annotated[
+        int | None,
+        typer.Option(
+            "--max-det",
+            parser=whole_number("--max-det", 1),
+            metavar="N",
+            help="Most predictions of a class in a picture that count; default: all.",
+        ),
+    ] = None,
+    other_classes: Annotated[
+        bool, typer.Option("--other-classes", help="Measure the common classes alone.")
+    ] = False,
+    overlays: Annotated[
+        int,
+        typer.Option(
+            parser=whole_number("--overlays"),
+            metavar="N",
+            help="Pictures drawn of the best and of the worst.",
+        ),
+    ] = 6,
+) -> None:
+    """Measure any trained model on any prepared data set: COCO's table, curves, overlays."""
+    from analysis.evaluation.job import Wishes
+    from analysis.evaluation.run import evaluate_model
+
+    wishes = Wishes(
+        split=split,
+        trainable=trainable,
+        device=device,
+        confidence=confidence,
+        max_det=max_det,
+        other_classes=other_classes,
+        overlays=overlays,
+        progress=_stages(),
+    )
+    for line in evaluate_model(model, data, out, wishes).lines():
+        typer.echo(line)
+
+
+def _given(options: Mapping[str, object]) -> list[str]:
+    """Names of the options that were given."""
+    return [name for name, value in options.items() if value is not None]
+
+
+def _refuse_beside(best: Path, options: Mapping[str, object]) -> None:
+    if given := _given(options):
+        raise UsageError(
+            f"retrain: expected BEST or --trainable, got {best} and {', '.join(given)}; "
+            "BEST alone says what is trained"
+        )
+
+
+def _best_known(
+    trainable: str | None,
+    data: Path | None,
+    backbone: str | None,
+    store: str | None,
+    out: Path,
+    epochs: int | None,
+) -> "BestConfig":
+    if trainable is None:
+        raise UsageError(
+            "retrain: expected BEST (best.yaml, or a study directory), or --trainable and --data "
+            "for the best configuration known, got none"
+        )
+    if data is None:
+        raise UsageError("retrain: --trainable: expected --data DIR beside it, got none")
+    from analysis.stored_best import choose
+    from tune.best_store import BestStore, store_place
+
+    chosen = choose(BestStore(store_place(store)), trainable, data, backbone, out)
+    n = epochs or chosen.config.epochs
+    typer.echo(f"{chosen.line}; {n} epoch{'' if n == 1 else 's'}")
+    return chosen.config
+
+
+@best_app.command("show")
+def best_show(
+    trainable: EngineName = None,
+    backbone: Backbone = None,
+    data: Annotated[
+        str | None, typer.Option(help="A prepared data set, or the name of one.")
+    ] = None,
+    store: Store = None,
+) -> None:
+    """Show what is recorded; with --trainable the configuration that would be used."""
+    from tune.best_store import BestStore, store_place
+    from tune.best_table import table_lines, used_lines
+
+    opened = BestStore(store_place(store))
+    if trainable is None:
+        if given := _given({"--backbone": backbone, "--data": data}):
+            raise UsageError(f"best show: expected --trainable beside {given[0]}, got none")
+        lines = table_lines(opened)
+    else:
+        lines = used_lines(opened, trainable, backbone, data)
+    for line in lines:
+        typer.echo(line)
+
+
+@best_app.command("set")
+def best_set(
+    source: Annotated[Path, typer.Argument(help="best.yaml, or an exported study's directory.")],
+    everywhere: Annotated[
+        bool,
+        typer.Option("--global", help="Record it for data sets that have no best of their own."),
+    ] = False,
+    store: Store = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a better one.")] = False,
+) -> None:
+    """Record an exported best configuration as that of its data set, or of all others."""
+    from analysis.configuration import load_best
+    from analysis.stored_best import to_stored
+    from tune.best_store import BestStore, store_place
+    from tune.best_table import recorded_line
+
+    storage = source.absolute().parent if (source / "study.yaml").is_file() else Path("studies")
+    opened = BestStore(store_place(store, storage))
+    recorded = to_stored(load_best(source))
+    replaced = opened.put(recorded, everywhere=everywhere, force=force)
+    typer.echo(recorded_line(recorded, replaced, opened.place, everywhere=everywhere))
+
+
+@best_app.command("clear")
+def best_clear(
+    trainable: EngineName = None,
+    backbone: Backbone = None,
+    data: Annotated[
+        str | None, typer.Option(help="Of this data set: its folder or its name.")
+    ] = None,
+    everywhere: Annotated[bool, typer.Option("--global", help="The global ones.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All of the store.")] = False,
+    store: Store = None,
+) -> None:
+    """Remove what is recorded, as far as the options narrow it down."""
+    if not (trainable or backbone or data or everywhere or everything):
+        raise UsageError(
+            "best clear: expected what to clear, by --trainable, --backbone, --data, --global or "
+            "--all, got none of them"
+        )
+    from tune.best_store import BestStore, store_place
+    from tune.best_table import cleared_lines
+
+    opened = BestStore(store_place(store))
+    for line in cleared_lines(opened, trainable, backbone, data, everywhere=everywhere):
+        typer.echo(line)
 
 
 @app.command()
@@ -493,7 +723,7 @@ def demo(
     _say("5/6  exporting the best configuration")
     export(study_dir)
     _say("6/6  retraining it")
-    retrain(study_dir / "best" / "best.yaml", folder / "retrained")
+    retrain(folder / "retrained", study_dir / "best" / "best.yaml")
     _say(f"done in {time.monotonic() - started:.0f} s; open {study_dir / 'report.html'}")
 
 
@@ -520,8 +750,8 @@ def _run(plan: "StudyPlan", *, resume: bool) -> None:
         typer.echo(f"wrote {path}")
     if result.reason == "out of time":
         typer.echo(
-            f"the {plan.study.budget.hours:g} hours are used up; trials they ended stay ended, "
-            f"`segtune resume {plan.directory} --set budget.hours=N` starts the remaining ones"
+            f"the {plan.study.budget.hours:g} hours are used up; `segtune resume {plan.directory} "
+            "--set budget.hours=N` with more goes on with the trials that were running"
         )
     if result.reason == "interrupted":
         typer.echo(f"interrupted; `segtune resume {plan.directory}` goes on", err=True)
@@ -554,16 +784,19 @@ def _write_results(study_dir: Path) -> list[Path]:
     return [write(opened) for write in writers]
 
 
-def _probe(plan: "StudyPlan") -> float:
-    from tune.probe import probe_epoch_seconds
+def _probe(plan: "StudyPlan") -> "Pace":
+    from tune.pace import keep_probed
+    from tune.probe import probe
 
-    return probe_epoch_seconds(plan)
+    pace = probe(plan)
+    keep_probed(plan, pace)
+    return pace
 
 
-def _past_epoch_seconds(plan: "StudyPlan") -> float | None:
-    from tune.probe import past_epoch_seconds
+def _known_pace(plan: "StudyPlan") -> "Pace | None":
+    from tune.pace import known_pace
 
-    return past_epoch_seconds(plan)
+    return known_pace(plan)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.names import nearest_name
+from trainables.goal import Mode, standing, violation
 from tune.events import Outcome, State
 from tune.journal import Arrival, Journal, arrivals
+from tune.metric_names import direction
 from tune.search import Proposal, Search, trial_seed
 from tune.stopping import (
     GO_ON,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from tune.plan import StudyPlan
 
 MAX_CRASHES = 3
+_CRASHES = "crashes"  # what a trial's worker crashes are journalled under
 
 _STATES: Mapping[Rule, State] = {
     Rule.EPOCHS: "complete",
@@ -38,7 +41,7 @@ _STATES: Mapping[Rule, State] = {
     Rule.PATIENCE: "complete",
     Rule.ASHA: "pruned",
     Rule.COLLAPSED: "pruned",
-    Rule.BUDGET: "pruned",
+    Rule.BUDGET: "pruned",  # in journals of earlier versions, whose hours ended trials
     Rule.DIVERGED: "failed",
     Rule.ERROR: "failed",
 }
@@ -71,6 +74,7 @@ class _Curve:
     """What the decisions on one trial look at; values as reported."""
 
     objective: list[float] = field(default_factory=list)
+    excess: list[Mapping[str, float]] = field(default_factory=list)
     watched: list[float] = field(default_factory=list)
     decisions: dict[int, Decision] = field(default_factory=dict)
     crashes: int = 0
@@ -96,11 +100,14 @@ class Controller:
         self._epochs = study.budget.epochs
         self._hours = study.budget.hours
         self._metric = study.objective.metric
-        self._sign = 1.0 if study.objective.mode == "max" else -1.0
+        self._mode: Mode = study.objective.mode
+        self._limits = study.objective.limits
+        self._sign = 1.0 if self._mode == "max" else -1.0
         self._seed = study.seed
         watched = None if isinstance(study.plateau, NoPlateau) else study.plateau.metric
         self._watched = None if watched == self._metric else watched
-        self._watched_sign = _sign_of(self._watched) if self._watched else self._sign
+        towards = direction(self._watched) if self._watched else self._mode
+        self._watched_sign = 1.0 if towards == "max" else -1.0
         self._plateau = _without_floor(study.plateau) if self._watched_sign < 0 else study.plateau
         self._train_every = study.train_metrics.every
         self._search = Search(
@@ -126,16 +133,15 @@ class Controller:
 
     @property
     def complete(self) -> bool:
-        """Whether every trial there is to run was run, and none was cut short by the hours."""
-        cut = any(outcome.stop_reason == Rule.BUDGET for outcome in self.outcomes.values())
-        return not cut and len(self.outcomes) >= self._n_trials
+        """Whether every trial there is to run has ended."""
+        return len(self.outcomes) >= self._n_trials
 
     def next_trial(self) -> Assignment | None:
         """The trial to start now, or None where no further one is to be started."""
         if self.out_of_time():
             return None
         if self._waiting:
-            return self._assign(self._waiting.popleft())
+            return self.assignment(self._waiting.popleft())
         so_far = self._journal.trials()
         if len(so_far) >= self._n_trials:
             return None
@@ -151,7 +157,9 @@ class Controller:
     def report(self, number: int, epoch: int, values: Mapping[str, float]) -> Decision:
         """Decide on a report and write both into the journal, the decision first.
 
-        An epoch the journal already has is answered as it was then.
+        An epoch the journal already has is answered as it was then. Where the study's hours are
+        used up, a trial that would go on pauses: the answer is no, with the rule `BUDGET`, and
+        the journal has nothing of it, so that with more hours the trial goes on.
         """
         curve = self._curves[number]
         if epoch <= len(curve.objective) or number in self.outcomes:
@@ -162,13 +170,15 @@ class Controller:
             self.fail(number, Rule.ERROR, str(error))
             return Decision(False, Rule.ERROR)
         decision = self._decide(arrival)
-        if decision is not GO_ON or arrival.watched is not None:
+        if decision is not GO_ON or arrival.watched is not None or arrival.excess:
             self._journal.decide(arrival, decision)
         self._apply(arrival, decision)
         if decision.rule is not Rule.DIVERGED:
             self._journal.report(arrival)
         if not decision.go_on:
             self._finish(number, decision)
+        elif self.out_of_time():
+            return Decision(False, Rule.BUDGET, None, self._hours, self._elapsed_s() / 3600)
         return decision
 
     def fail(self, number: int, rule: Rule, message: str) -> Outcome:
@@ -187,6 +197,7 @@ class Controller:
         if number in self.outcomes:
             return False
         curve.crashes += 1
+        self._journal.annotate(number, _CRASHES, curve.crashes)
         if curve.crashes >= MAX_CRASHES:
             self.fail(number, Rule.ERROR, f"{message} ({curve.crashes} times)")
             return False
@@ -196,6 +207,12 @@ class Controller:
     def last_epoch(self, number: int) -> int:
         """Last epoch the journal has of a trial."""
         return len(self._curves[number].objective)
+
+    def assignment(self, number: int) -> Assignment:
+        """A trial that the journal has."""
+        trial = self._journal.trials()[number]
+        proposal = Proposal(trial.params, self._search.warm_start_index(trial))
+        return Assignment(number, proposal, trial_seed(self._seed, number), self.last_epoch(number))
 
     # --- decisions
 
@@ -207,7 +224,10 @@ class Controller:
         watched = None
         if self._watched is not None and self._carries(self._watched, epoch):
             watched = _metric(values, self._watched)
-        return Arrival(number, epoch, value, None, watched)
+        for limit in self._limits:
+            _metric(values, limit.metric)
+        excess = {limit.metric: limit.excess(values) for limit in self._limits}
+        return Arrival(number, epoch, value, None, watched, excess)
 
     def _carries(self, metric: str, epoch: int) -> bool:
         every = self._train_every if metric.startswith("train_") else 1
@@ -221,8 +241,6 @@ class Controller:
             return Decision(False, Rule.EPOCHS, asha.rung, asha.cutoff, arrival.value)
         if not asha.go_on:
             return asha
-        if self.out_of_time():
-            return Decision(False, Rule.BUDGET, None, self._hours, self._elapsed_s() / 3600)
         end = self._curve_end(arrival)
         return asha if end.go_on else end
 
@@ -255,6 +273,7 @@ class Controller:
         if not math.isfinite(arrival.value):
             return
         curve.objective.append(arrival.value)
+        curve.excess.append(arrival.excess)
         if arrival.watched is not None:
             curve.watched.append(arrival.watched)
         self._rungs.record(arrival.trial, arrival.epoch, self._sign * arrival.value)
@@ -283,9 +302,21 @@ class Controller:
         self.outcomes[number] = outcome
         ending = {"stop_reason": str(outcome.stop_reason), "message": outcome.message}
         self._journal.annotate(number, "ending", ending)
-        best = max(self._oriented(curve.objective), default=None)
-        value = None if state == "failed" or best is None else self._sign * best
+        value = None
+        if state != "failed" and curve.objective:
+            best = self._best(curve)
+            value = curve.objective[best]
+            self._journal.constrain(number, curve.excess[best])
         self._journal.tell(number, _OPTUNA_STATES[state], value)
+
+    def _best(self, curve: _Curve) -> int:
+        """Index of the best epoch; of equal ones the first."""
+        return max(
+            range(len(curve.objective)),
+            key=lambda n: standing(
+                curve.objective[n], violation(curve.excess[n].values()), self._mode
+            ),
+        )
 
     def _sentence(self, decision: Decision, epoch: int) -> str:
         value = math.nan if decision.value is None else decision.value
@@ -299,7 +330,6 @@ class Controller:
             f"limit {cutoff:.2g}",
             Rule.COLLAPSED: f"collapsed at epoch {epoch}: {watched} stayed below {cutoff:.2g}",
             Rule.DIVERGED: f"diverged after epoch {epoch}: {self._metric} is {value}",
-            Rule.BUDGET: f"out of time at epoch {epoch}: the budget of {cutoff:g} hours is used up",
         }
         return sentences.get(decision.rule or Rule.ERROR, f"ended at epoch {epoch}")
 
@@ -313,6 +343,7 @@ class Controller:
             self._apply(arrival, arrival.decision)
         for trial in self._journal.trials():
             curve = self._curves.setdefault(trial.number, _Curve())
+            curve.crashes = trial.user_attrs.get(_CRASHES, 0)
             if trial.state.is_finished():
                 self.outcomes[trial.number] = self._past_outcome(trial)
             else:
@@ -337,16 +368,6 @@ class Controller:
             epoch=len(curve.objective),
             message=ending.get("message", ""),
         )
-
-    def _assign(self, number: int) -> Assignment:
-        trial = self._journal.trials()[number]
-        proposal = Proposal(trial.params, self._search.warm_start_index(trial))
-        return Assignment(number, proposal, trial_seed(self._seed, number), self.last_epoch(number))
-
-
-def _sign_of(metric: str) -> float:
-    """A metric other than the objective is better larger, unless it is a loss."""
-    return -1.0 if "loss" in metric else 1.0
 
 
 def _without_floor(rule: Slope | Std | NoPlateau) -> Slope | Std | NoPlateau:

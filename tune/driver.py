@@ -1,8 +1,8 @@
 """Runs a study: Ray Tune executes, the controller decides, the journal remembers.
 
 `run_study` reads like a table of contents: the directory, the journal, the controller, the
-recorder, Ray. Between Ray and the controller stands `_Bridge`, which turns Ray's calls into the
-controller's and holds nothing that would have to survive a crash.
+recorder, Ray. Between Ray and the controller stands the bridge (`tune.bridge`), which turns Ray's
+calls into the controller's.
 """
 
 import contextlib
@@ -25,21 +25,17 @@ import ray.tune as ray_tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from trainables.contract import Device, TrainMetrics
-from tune.actor import CLOSED, ENDED, ActorTask, TrialActor
-from tune.controller import Assignment, Controller
+from tune.actor import TrialActor
+from tune.bridge import Bridge
+from tune.controller import Controller
 from tune.errors import DriverError, StoreError
 from tune.events import Observer, Outcome
 from tune.files import write_json, write_text
-from tune.folders import JOURNAL, LOG, RESOLVED, STUDY, attempt_number, read_json
+from tune.folders import JOURNAL, LOG, RESOLVED, STUDY, read_json
 from tune.journal import DriverLock, Journal
 from tune.plan import StudyPlan, resolved, to_yaml
 from tune.recorder import Recorder
-from tune.sharing import Placement, auto_share, gpu_name
-from tune.stopping import Rule
 from tune.store import refuse_begun
-from tune.tracking import run_id
-from tune.worker import TrialTask
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +83,7 @@ def run_study(
         clock = _SessionClock(plan.directory / SESSION)
         journal = Journal(plan.directory / JOURNAL, plan.study.study, plan.study.objective.mode)
         controller = Controller(plan, journal, clock.elapsed_s)
-        bridge = _Bridge(plan, controller, Recorder(plan), observers, clock)
+        bridge = Bridge(plan, controller, Recorder(plan), observers, clock.tick)
         bridge.tell("study_started", plan, resume)
         reason = "interrupted"
         try:
@@ -124,9 +120,9 @@ def _directory(plan: StudyPlan, *, resume: bool) -> Iterator[None]:
         )
     try:
         write_text(directory / STUDY, to_yaml(plan))
-        now = resolved(plan)
-        began = read_json(directory / RESOLVED).get("created") if resume else None
-        write_json(directory / RESOLVED, {**now, "created": began or now["created"]})
+        began = read_json(directory / RESOLVED) if resume else {}
+        kept = {key: began[key] for key in ("created", "best") if key in began}
+        write_json(directory / RESOLVED, {**resolved(plan), **kept})
         yield
     finally:
         lock.release()
@@ -202,7 +198,7 @@ class _SessionClock:
 # --- Ray
 
 
-def _run_on_ray(plan: StudyPlan, bridge: "_Bridge") -> None:
+def _run_on_ray(plan: StudyPlan, bridge: Bridge) -> None:
     os.environ.update(_RAY_ENVIRONMENT)
     shares = plan.shares
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(plan.study.resources.concurrent)
@@ -266,186 +262,7 @@ def _start_ray(cpus: int) -> None:
         ) from error
 
 
-class _Bridge:
-    """Between Ray's calls and the controller's.
-
-    Attributes:
-        n_gpus: GPUs there are to share.
-        error: What went wrong in a callback; ends the study.
-    """
-
-    def __init__(
-        self,
-        plan: StudyPlan,
-        controller: Controller,
-        recorder: Recorder,
-        observers: Sequence[Observer],
-        clock: _SessionClock,
-    ) -> None:
-        self._plan = plan
-        self._controller = controller
-        self._recorder = recorder
-        self._observers = observers
-        self._clock = clock
-        self._running: dict[str, int] = {}  # our number by Ray's trial id
-        self._next: Assignment | None = None
-        self._placement: Placement | None = None
-        self._notes: set[str] = set()
-        self._created = json.loads((plan.directory / RESOLVED).read_text())["created"]
-        self.n_gpus = 0
-        self.error: Exception | None = None
-
-    # --- for Ray
-
-    def suggest(self, ray_id: str) -> dict[str, Any] | str | None:
-        """The next trial's configuration; None to ask again later; FINISHED when all is done."""
-        if len(self._running) >= self._plan.study.resources.concurrent:
-            return None
-        assignment = self._next or self._controller.next_trial()
-        self._next = None
-        if assignment is None:
-            return None if self._running else str(Searcher.FINISHED)
-        self._running[ray_id] = assignment.number
-        return {"task": self._task(assignment)}
-
-    def result(self, ray_id: str, result: Mapping[str, Any]) -> bool:
-        """Take in what an actor said; returns whether it has more to do for its trial.
-
-        A trial that has ended is closed by its actor in one step more; an attempt that a crash
-        ended is over.
-        """
-        number = self._running[ray_id]
-        for note in result["notes"]:
-            self._note(number, note)
-        if result["event"] == CLOSED:
-            return False
-        if result["event"] == ENDED:
-            self._ended(number, result)
-            return number in self._controller.outcomes
-        epoch, values = result["epoch"], json.loads(result["values"])
-        self._recorder.report(number, epoch, values)
-        decision = self._controller.report(number, epoch, values)
-        self._clock.tick()
-        self.tell("trial_reported", number, epoch, values, decision)
-        if number in self._controller.outcomes:
-            self._close(number)
-        return True
-
-    def complete(self, ray_id: str, *, error: bool) -> None:
-        """Ray is done with a trial; with `error`, its actor died."""
-        number = self._running.pop(ray_id, None)
-        if number is None:
-            return
-        if self._placement is not None:
-            self._placement.free(number)
-        if error and number not in self._controller.outcomes:
-            self._crashed(number, "its worker died")
-
-    # --- for the driver
-
-    def idle(self) -> bool:
-        """Whether nothing is left to start."""
-        self._next = self._controller.next_trial()
-        return self._next is None
-
-    def finish_decided(self) -> None:
-        """Write the outcomes that a killed driver decided but did not write."""
-        for number, outcome in self._controller.outcomes.items():
-            if not self._recorder.has_outcome(number):
-                self._recorder.end(number, outcome)
-
-    def tell(self, event: str, *details: Any) -> None:
-        """Pass an event on to the observers; theirs is not to break the study."""
-        for observer in self._observers:
-            try:
-                getattr(observer, event)(*details)
-            except Exception:
-                log.exception("%s failed in %s", event, type(observer).__name__)
-
-    # --- within
-
-    def _note(self, number: int, note: str) -> None:
-        """Show what an engine has to say; what several trials say is shown once."""
-        seen = note in self._notes
-        self._notes.add(note)
-        log.log(logging.DEBUG if seen else logging.WARNING, "trial %d: %s", number, note)
-
-    def _ended(self, number: int, result: Mapping[str, Any]) -> None:
-        if number in self._controller.outcomes:
-            return
-        rule, message = result["rule"], result["message"]
-        if result["retry"]:
-            self._crashed(number, message)
-            return
-        if rule is None:
-            rule = Rule.ERROR
-            message = f"the engine ended after epoch {self._controller.last_epoch(number)}, " + (
-                f"before epoch {self._plan.study.budget.epochs}, without a reason"
-            )
-        self._controller.fail(number, Rule(rule), message)
-        self._close(number)
-
-    def _crashed(self, number: int, message: str) -> None:
-        if self._controller.crashed(number, message):
-            log.warning("trial %d: %s; it goes on from its checkpoint", number, message)
-        else:
-            self._close(number)
-
-    def _close(self, number: int) -> None:
-        outcome = self._recorder.end(number, self._controller.outcomes[number])
-        self.tell("trial_ended", number, outcome)
-
-    def _task(self, assignment: Assignment) -> ActorTask:
-        study, number = self._plan.study, assignment.number
-        attempt, checkpoint, reported = self._recorder.begin(assignment)
-        sampled = dict(assignment.proposal.params)
-        params = {**self._plan.fixed, **sampled}
-        if self._placement is None:
-            share = self._plan.shares.gpu_fraction
-            if share is None:
-                share = auto_share(self.n_gpus, study.resources.concurrent)
-            self._placement = Placement(self.n_gpus, share)
-        gpu = self._placement.place(number)
-        device = Device(
-            name="cpu" if gpu is None else "cuda:0",
-            memory_fraction=min(1.0, self._placement.share) if gpu is not None else 1.0,
-            cpus=self._plan.shares.cpus,
-        )
-        self.tell("trial_started", number, params, attempt_number(attempt))
-        images = study.train_metrics.images
-        task = TrialTask(
-            engine=study.trainable,
-            study=study.study,
-            number=number,
-            params=params,
-            sampled=frozenset(sampled),
-            data=self._plan.data,
-            epochs=study.budget.epochs,
-            seed=assignment.seed,
-            device=device,
-            directory=attempt,
-            resume_from=checkpoint,
-            reported=reported,
-            objective=study.objective.metric,
-            mode=study.objective.mode,
-            train_metrics=TrainMetrics(
-                study.train_metrics.every, None if images == "auto" else images
-            ),
-            gpu=None if gpu is None else gpu_name(gpu),
-        )
-        config = {
-            **params,
-            "engine": study.trainable,
-            "data": self._plan.data.name,
-            "data_fingerprint": self._plan.data.fingerprint,
-            "epochs": study.budget.epochs,
-            "seed": assignment.seed,
-            "trial": number,
-        }
-        return ActorTask(task, study.tracking, config, run_id(study.study, self._created, number))
-
-
-def _guarded(bridge: _Bridge, action: Callable[[], Any], otherwise: Any) -> Any:
+def _guarded(bridge: Bridge, action: Callable[[], Any], otherwise: Any) -> Any:
     """Run a callback; an error of ours ends the study with its own message, not Ray's."""
     try:
         return action()
@@ -458,7 +275,7 @@ def _guarded(bridge: _Bridge, action: Callable[[], Any], otherwise: Any) -> Any:
 class _RaySearcher(Searcher):
     """Ray asks here for trials."""
 
-    def __init__(self, bridge: _Bridge) -> None:
+    def __init__(self, bridge: Bridge) -> None:
         super().__init__(metric="training_iteration", mode="max")
         self._bridge = bridge
 
@@ -485,7 +302,7 @@ class _RaySearcher(Searcher):
 class _RayScheduler(FIFOScheduler):
     """Ray asks here whether a trial goes on."""
 
-    def __init__(self, bridge: _Bridge) -> None:
+    def __init__(self, bridge: Bridge) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._bridge = bridge
 

@@ -16,6 +16,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tune.pace import Pace
+
 SIMULATIONS: Final = 100
 SIMULATED_TRIALS: Final = 300  # waiting ones; a longer queue takes proportionally longer
 PRIOR_STUDIES: Final = 30  # simulated, to know how often a trial is stopped at a rung
@@ -89,6 +91,7 @@ class StudyEta:
         concurrent: Trials at once.
         rungs: Epochs at which trials are compared, rising.
         reduction_factor: One trial in this many passes a rung.
+        prior: What a probe measured; counts until a trial of this study has shown its own pace.
     """
 
     trials: int
@@ -96,6 +99,7 @@ class StudyEta:
     concurrent: int
     rungs: Sequence[int] = ()
     reduction_factor: int = 2
+    prior: Pace | None = None
     _seen: dict[int, _Timed] = field(default_factory=dict)
     _stopped_at: dict[int, int] = field(default_factory=dict)
     _gaps_s: list[float] = field(default_factory=list)
@@ -175,12 +179,17 @@ class StudyEta:
     # --- what was seen
 
     def _typical_pace_s(self) -> float | None:
-        paces = [pace for timed in self._seen.values() if (pace := timed.pace_s())]
+        paces = self._paces_s()
         return float(np.median(paces)) if paces else None
+
+    def _paces_s(self) -> list[float]:
+        """Seconds an epoch takes, of every trial that has shown it; the prior's where none has."""
+        seen = [pace for timed in self._seen.values() if (pace := timed.pace_s())]
+        return seen or ([self.prior.epoch_s] if self.prior else [])
 
     def _paces(self, draw: np.random.Generator) -> tuple[npt.NDArray[np.float64], float]:
         """Seconds a typical trial's epoch takes, one a simulation, and the trials' spread."""
-        logs = np.log([pace for timed in self._seen.values() if (pace := timed.pace_s())])
+        logs = np.log(self._paces_s())
         n, mean = len(logs), logs.mean()
         squares = ((logs - mean) ** 2).sum() + PRIOR_PACES * PRIOR_SPREAD**2
         spread = float(np.sqrt(squares / (n - 1 + PRIOR_PACES)))
@@ -196,7 +205,8 @@ class StudyEta:
             and timed.epoch > timed.first[1]
             and (pace := timed.pace_s())
         ]
-        start_s = max(0.0, float(np.median(starts_s))) if starts_s else 0.0
+        known_s = self.prior.start_s if self.prior else 0.0
+        start_s = max(0.0, float(np.median(starts_s))) if starts_s else known_s
         return start_s + (float(np.median(self._gaps_s)) if self._gaps_s else 0.0)
 
     def _hazards(

@@ -17,7 +17,8 @@ class Outcome:
     """How a trial ended.
 
     Attributes:
-        state: complete (trained to the end, or converged), pruned (stopped early) or failed.
+        state: complete (trained to the end, or converged), pruned (stopped early) or failed;
+            running where it only pauses, as the study's hours are used up.
         stop_reason: The rule that ended it, a `tune.stopping.Rule`.
         rung: The rung's epoch where ASHA ended it.
         cutoff: What `value` was compared with.

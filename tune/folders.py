@@ -6,6 +6,7 @@ from typing import Any
 
 STUDY, RESOLVED, JOURNAL, LOG = "study.yaml", "resolved.json", "optuna.journal", "segtune.log"
 PARAMS, METRICS, OUTCOME, ERROR = "params.json", "metrics.jsonl", "outcome.json", "error.txt"
+CLOSED = "closed.json"  # a trial that has ended, its artifacts drawn and its record closed
 ELAPSED = "elapsed_s"  # column of the metrics table: wall time of all attempts so far
 
 

@@ -13,12 +13,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from tune.pace import Pace
 from tune.stopping import Rungs
 
 SIMULATED_TRIALS: Final = 4_000  # over all simulated studies: about half a second
 MAX_TRIALS: Final = 400  # of one simulated study; a longer one saves at the same rate
 MIN_STUDIES: Final = 10
 NOISE: Final = 0.02  # standard deviation of a metric
+RAY_S: Final = 3.0  # from the start of a study to that of its first trial; 2.7 s on 2 idle cores
 PACE_SPREAD: Final = 0.2  # of the logarithm of an epoch's duration, from trial to trial
 
 
@@ -152,18 +154,21 @@ def _simulate(
     return used
 
 
-def hours(expected: Forecast, epoch_seconds: float, concurrent: int, budget: float | None) -> Hours:
-    """How long a study takes.
+def hours(
+    expected: Forecast, pace: Pace, *, trials: int, concurrent: int, budget: float | None
+) -> Hours:
+    """How long a study takes, Ray's start included.
 
     Args:
         expected: The epochs.
-        epoch_seconds: Of one trial while `concurrent` run.
+        pace: Of one trial while `concurrent` run.
+        trials: How many there are.
         concurrent: Trials at once.
         budget: The study's own limit, in hours.
     """
     limit = float("inf") if budget is None else budget
-    scale = epoch_seconds / concurrent / 3600
     median, low, high = (
-        min(limit, n * scale) for n in (expected.median, expected.low, expected.high)
+        min(limit, (RAY_S + (n * pace.epoch_s + trials * pace.start_s) / concurrent) / 3600)
+        for n in (expected.median, expected.low, expected.high)
     )
     return Hours(median, low, high)

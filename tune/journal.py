@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,7 +24,8 @@ from tune.files import cut_torn_line
 from tune.stopping import Decision, Rule
 
 SYNC_EVERY_S = 1.0
-_DECISION = "decision:"
+_DECISION, _EXCESS = "decision:", "excess"
+_CONSTRAINT = "constraints:"  # as optuna.Trial.set_constraint writes it; samplers read it
 _SET_VALUE, _SET_SYSTEM_ATTR = 7, 9  # operation codes of the file format, fixed since Optuna 3.1
 
 
@@ -91,6 +92,7 @@ class Arrival:
         value: The objective as the engine reported it.
         decision: What was decided, where more than "go on" was to be said.
         watched: The metric the plateau rule watches, where it is not the objective.
+        excess: By how much each constraint is broken, by metric (`trainables.goal.Limit`).
         told: Whether the value was written too, not only the decision.
     """
 
@@ -99,6 +101,7 @@ class Arrival:
     value: float
     decision: Decision | None = None
     watched: float | None = None
+    excess: Mapping[str, float] = field(default_factory=dict)
     told: bool = False
 
 
@@ -133,7 +136,17 @@ def _decided(trial: int, epoch: int, written: Mapping[str, Any]) -> Arrival:
     decision = Decision(
         written["go_on"], rule, written["rung"], written["cutoff"], written["value"]
     )
-    return Arrival(trial, epoch, written["reported"], decision, written["watched"])
+    excess = written.get(_EXCESS, {})
+    return Arrival(trial, epoch, written["reported"], decision, written["watched"], excess)
+
+
+def excess_of(trial: FrozenTrial) -> dict[int, Mapping[str, float]]:
+    """By how much each constraint was broken at each epoch of a journalled trial."""
+    return {
+        int(name.removeprefix(_DECISION)): written[_EXCESS]
+        for name, written in trial.system_attrs.items()
+        if name.startswith(_DECISION) and written.get(_EXCESS)
+    }
 
 
 class Journal:
@@ -176,6 +189,7 @@ class Journal:
                 "rung": decision.rung,
                 "cutoff": decision.cutoff,
                 "value": decision.value,
+                **({_EXCESS: dict(arrival.excess)} if arrival.excess else {}),
             },
         )
 
@@ -186,6 +200,11 @@ class Journal:
     def annotate(self, trial: int, key: str, value: Any) -> None:
         """Write what a reader of the study should see with a trial."""
         self.storage.set_trial_user_attr(trial, key, value)
+
+    def constrain(self, trial: int, excess: Mapping[str, float]) -> None:
+        """Write by how much a trial breaks each constraint, before it is told."""
+        for metric, value in excess.items():
+            self.storage.set_trial_system_attr(trial, f"{_CONSTRAINT}{metric}", value)
 
     def tell(self, trial: int, state: TrialState, value: float | None) -> None:
         """End a trial."""

@@ -14,6 +14,7 @@ from trainables.contract import EngineInfo
 from trainables.datasets.prepared import PreparedDataset
 from tune.forecast import Forecast, Hours, forecast, hours
 from tune.machine import Machine, Shares, this_machine
+from tune.pace import Pace
 from tune.problems import study_error
 from tune.stopping import Asha, NoPlateau, Slope
 from tune.study import Resources, Study
@@ -26,6 +27,7 @@ VERSIONS_OF: Final = (
     "optuna",
     "torch",
     "torchvision",
+    "detectron2",
     "ultralytics",
     "numpy",
     "opencv-python",
@@ -54,6 +56,7 @@ class StudyPlan:
         machine: What this one has.
         versions: Installed versions by distribution.
         git_commit: Of the code, "-dirty" appended where it was changed; "" outside a repository.
+        best: What the warm start took from the best-config store, a line each.
     """
 
     study: Study
@@ -70,6 +73,7 @@ class StudyPlan:
     machine: Machine
     versions: Mapping[str, str]
     git_commit: str
+    best: tuple[str, ...] = ()
 
     @cached_property
     def trials(self) -> int:
@@ -123,20 +127,26 @@ def plan_study(study: Study, *, machine: Machine | None = None) -> StudyPlan:
         machine=there,
         versions=_versions(),
         git_commit=_git_commit(),
+        best=checked.best,
     )
 
 
-def estimate_hours(plan: StudyPlan, epoch_seconds: float | None) -> Hours | None:
+def estimate_hours(plan: StudyPlan, pace: Pace | None) -> Hours | None:
     """Wall-clock time of a study, or None where the time of an epoch is not known.
 
     Args:
         plan: The study.
-        epoch_seconds: Of one trial while as many run as will, from past runs or a probe.
+        pace: Of its trials, from past runs or a probe.
     """
-    if epoch_seconds is None:
+    if pace is None:
         return None
-    at_once = min(plan.study.resources.concurrent, plan.trials)
-    return hours(plan.forecast, epoch_seconds, at_once, plan.study.budget.hours)
+    return hours(
+        plan.forecast,
+        pace,
+        trials=plan.trials,
+        concurrent=min(plan.study.resources.concurrent, plan.trials),
+        budget=plan.study.budget.hours,
+    )
 
 
 def _shares(resources: Resources, machine: Machine) -> Shares:
@@ -179,7 +189,8 @@ def _git(folder: Path, *arguments: str) -> str:
 def to_yaml(plan: StudyPlan) -> str:
     """The study as resolved; `load_study` reads it back as the same plan.
 
-    The preset is written out, so that a later version of it does not change this study.
+    The preset and the best configuration known are written out, so that what becomes of them later
+    does not change this study.
     """
     written = plan.study.model_dump(mode="json")
     written["fixed"] = dict(plan.study.fixed)
@@ -216,6 +227,7 @@ def resolved(plan: StudyPlan) -> dict[str, Any]:
         "fixed": dict(plan.fixed),
         "no_effect": dict(plan.no_effect),
         "points": [dict(point) for point in plan.points],
+        "best": list(plan.best),
         "versions": dict(plan.versions),
         "git_commit": plan.git_commit,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -232,25 +244,26 @@ def _described(parameter: Parameter) -> dict[str, Any]:
 # --- for the terminal
 
 
-def plan_lines(plan: StudyPlan, epoch_seconds: float | None = None) -> list[str]:
+def plan_lines(plan: StudyPlan, pace: Pace | None = None) -> list[str]:
     """A plan for people to read, a fact a line."""
     study = plan.study
     facts = [
         ("study", f"{study.study}, results in {plan.directory}"),
         ("data", _data_text(plan.data)),
         ("engine", study.trainable),
-        ("objective", f"{study.objective.metric} ({study.objective.mode})"),
+        ("objective", _objective_text(study)),
         ("budget", _budget_text(plan)),
         ("search", f"{study.search}, seed {study.seed}"),
         ("scheduler", _scheduler_text(plan)),
         ("plateau", _plateau_text(study)),
         ("resources", _resources_text(plan)),
         ("epochs", _epochs_text(plan.forecast)),
-        ("hours", _hours_text(estimate_hours(plan, epoch_seconds))),
+        ("hours", _hours_text(estimate_hours(plan, pace))),
         *_rows("searched", _searched(plan.space)),
         *_rows("fixed", {key: str(value) for key, value in plan.fixed.items()}),
         *_rows("no effect", plan.no_effect),
         *_rows("warm start", _points(plan.points)),
+        *(("" if i else "from store", line) for i, line in enumerate(plan.best)),
         ("code", ", ".join(f"{name} {number}" for name, number in plan.versions.items())),
     ]
     return [f"{name:<11} {text}" for name, text in facts]
@@ -267,6 +280,7 @@ def _rows(title: str, rows: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 def _data_text(data: PreparedDataset) -> str:
     counts = ", ".join(f"{split} {n}" for split, n in data.counts().items())
+    counts += f", unlabelled {data.n_unlabelled}" if data.n_unlabelled else ""
     noun = "class" if len(data.classes) == 1 else "classes"
     classes = ", ".join(data.classes)
     return f"{data.name} ({data.root}): images {counts}; {len(data.classes)} {noun}: {classes}"
@@ -287,6 +301,11 @@ def _scheduler_text(plan: StudyPlan) -> str:
         return "none, every trial runs to its end"
     rungs = ", ".join(map(str, plan.rungs))
     return f"asha, rungs at epochs {rungs}; 1 trial in {scheduler.reduction_factor} passes each"
+
+
+def _objective_text(study: Study) -> str:
+    constraints = [f", {limit}" for limit in study.objective.limits]
+    return f"{study.objective.metric} ({study.objective.mode}){''.join(constraints)}"
 
 
 def _plateau_text(study: Study) -> str:

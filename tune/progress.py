@@ -25,6 +25,7 @@ from tune.errors import StoreError
 from tune.eta import StudyEta
 from tune.events import Observer, Outcome, State
 from tune.folders import read_json
+from tune.pace import probed_pace
 from tune.sharing import auto_share
 from tune.stopping import Decision
 
@@ -105,6 +106,7 @@ class _Watching:
         """Start the account of a study, with what earlier runs of it did."""
         board = _empty_board(plan.study, plan.trials, plan.rungs)
         board.share = _share(plan)
+        board.eta.prior = probed_pace(plan)
         board.began = time.monotonic()
         if resumed:
             _restore(board, plan.directory)
@@ -147,10 +149,11 @@ class LineProgress:
         board.began = self._last_s = self._clock_s()
         self._sampled = frozenset(plan.space.parameters)
         rungs = ", ".join(map(str, plan.rungs)) or "none"
+        constraints = "".join(f", {limit}" for limit in board.limits)
         self._write(
             f"study {board.study}: {board.eta.trials} trials of {board.epochs} epochs, "
             f"{board.eta.concurrent} at a time ({board.share} each), rungs {rungs}, "
-            f"objective {board.metric} ({board.mode})"
+            f"objective {board.metric} ({board.mode}){constraints}"
         )
         if resumed:
             self._write(f"resumed: {_summary(board, self._clock_s())}")
@@ -169,7 +172,7 @@ class LineProgress:
         """Say now and then how far the study is."""
         now = self._clock_s()
         with self._watching.open() as board:
-            board.report(number, epoch, values.get(board.metric), now)
+            board.report(number, epoch, values, now)
             if now - self._last_s < self._every_s:
                 return
             self._last_s = now
@@ -226,7 +229,7 @@ class TerminalProgress:
     ) -> None:
         """Show an epoch."""
         with self._watching.open() as board:
-            board.report(number, epoch, values.get(board.metric), time.monotonic())
+            board.report(number, epoch, values, time.monotonic())
 
     def trial_ended(self, number: int, outcome: Outcome) -> None:
         """Show how a trial ended."""
@@ -285,6 +288,7 @@ def _empty_board(study: "Study", trials: int, rungs: tuple[int, ...]) -> Board:
         study=study.study,
         metric=study.objective.metric,
         mode=study.objective.mode,
+        limits=study.objective.limits,
         epochs=study.budget.epochs,
         eta=eta,
         hours=study.budget.hours,
@@ -339,7 +343,11 @@ def _best_of(board: Board) -> str:
     best = board.best
     if best is None:
         return "-"
-    return f"{number(best.best)} (trial {best.number}, epoch {best.best_epoch})"
+    return f"{number(best.best)} (trial {best.number}, epoch {best.best_epoch}{_broken(best)})"
+
+
+def _broken(view: TrialView) -> str:
+    return f", breaks its constraints by {number(view.violation)}" if view.violation else ""
 
 
 def _running(board: Board) -> str:
@@ -350,7 +358,7 @@ def _running(board: Board) -> str:
 def _ended(board: Board, view: TrialView, outcome: Outcome) -> str:
     best = ""
     if view.best is not None:
-        best = f"; best {number(view.best)} at epoch {view.best_epoch}"
+        best = f"; best {number(view.best)} at epoch {view.best_epoch}{_broken(view)}"
     took = f"; {clock(outcome.seconds)}" if outcome.seconds else ""
     return f"trial {view.number} ended: {ending(outcome, board.mode)}{best}{took}"
 
@@ -378,6 +386,7 @@ def _header(board: Board, now: float, state: str) -> RenderableType:
         (f"best {_short(board)} {_best_of(board)}", "bold green" if board.best else "dim"),
         f"  {clock(board.elapsed_s(now))} elapsed",
         f", left {roughly(board.left(now))}" if state == "running" else "",
+        "  ! breaks a constraint" if any(v.violation for v in board.trials.values()) else "",
         no_wrap=True,
         overflow="ellipsis",
     )
@@ -417,7 +426,9 @@ def _row(board: Board, view: TrialView, now: float) -> list[RenderableType]:
         Text(str(view.number), style="bold" if best else ""),
         f"{view.epoch}/{board.epochs}",
         number(view.last),
-        Text(number(view.best), style="bold green" if best else ""),
+        Text(
+            number(view.best) + ("!" if view.violation else ""), style="bold green" if best else ""
+        ),
         "-" if view.best_epoch is None else str(view.best_epoch),
         _cut(_state(board, view), _STYLES[view.state]),
         *share,

@@ -19,12 +19,14 @@ from tune.controller import Assignment
 from tune.events import Outcome
 from tune.files import write_json, write_text
 from tune.folders import (
+    CLOSED,
     ELAPSED,
     METRICS,
     OUTCOME,
     PARAMS,
     attempt_number,
     attempts,
+    latest_attempt,
     read_json,
     read_metrics,
     trial_dir,
@@ -68,7 +70,8 @@ class Recorder:
         directory = trial_dir(self._study, assignment.number)
         self._set_aside_stranger(directory, assignment)
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / OUTCOME).unlink(missing_ok=True)  # its journal line was lost
+        for ending in (CLOSED, OUTCOME):  # it has paused, or its journal line was lost
+            (directory / ending).unlink(missing_ok=True)
         written = [m for m in read_metrics(directory) if m["epoch"] <= assignment.last_epoch]
         write_text(directory / METRICS, "".join(json.dumps(line) + "\n" for line in written))
         last = int(written[-1]["epoch"]) if written else 0
@@ -97,7 +100,7 @@ class Recorder:
         self._last[number] = epoch
 
     def end(self, number: int, outcome: Outcome) -> Outcome:
-        """Write how a trial ended, before its actor hears of it."""
+        """Write how a trial ended, or that it pauses, before its actor hears of it."""
         clock = self._clocks.get(number)
         directory = trial_dir(self._study, number)
         outcome = replace(outcome, seconds=clock.elapsed_s() if clock else _seconds(directory))
@@ -108,6 +111,33 @@ class Recorder:
     def has_outcome(self, number: int) -> bool:
         """Whether a trial's end is written."""
         return (trial_dir(self._study, number) / OUTCOME).is_file()
+
+    def close(self, number: int) -> None:
+        """Note that an ended trial has its artifacts, and its tracker all of it."""
+        directory = trial_dir(self._study, number)
+        write_json(directory / CLOSED, {"attempts": len(attempts(directory))})
+
+    def is_closed(self, number: int) -> bool:
+        """Whether nothing is left to do for an ended trial."""
+        return (trial_dir(self._study, number) / CLOSED).is_file()
+
+    def reopen(self, number: int, *, redraw: bool) -> tuple[Path, Path | None]:
+        """Where to close an ended trial that a crash left open.
+
+        Args:
+            number: Its number.
+            redraw: Whether its artifacts are to be drawn anew.
+
+        Returns:
+            A new attempt's folder and the checkpoint to draw from; the latest attempt's and None
+            where nothing can or need be drawn.
+        """
+        directory = trial_dir(self._study, number)
+        latest = latest_attempt(directory)
+        assert latest is not None
+        if not redraw or _last_checkpoint(attempts(directory)) is None:
+            return latest, None
+        return _new_attempt(directory)
 
     def _set_aside_stranger(self, directory: Path, assignment: Assignment) -> None:
         """Move away a folder of another trial of this number (its journal lines were lost)."""
@@ -131,8 +161,12 @@ def _new_attempt(directory: Path) -> tuple[Path, Path | None]:
     best = _last_whole(before, (BEST_FOLDER,), METRICS_FILE)
     if best is not None:
         shutil.copytree(best, attempt / BEST_FOLDER)
-    checkpoint = _last_whole(before, (RESUME_FOLDER, CHECKPOINT_FOLDER), HISTORY_FILE)
+    checkpoint = _last_checkpoint(before)
     return attempt, None if checkpoint is None else checkpoint.rename(attempt / RESUME_FOLDER)
+
+
+def _last_checkpoint(before: Sequence[Path]) -> Path | None:
+    return _last_whole(before, (RESUME_FOLDER, CHECKPOINT_FOLDER), HISTORY_FILE)
 
 
 def _last_whole(before: Sequence[Path], names: Sequence[str], marker: str) -> Path | None:

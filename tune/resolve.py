@@ -12,7 +12,7 @@ hyperparameter with it. `default` names the engine's own preset.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -55,6 +55,33 @@ class ResolvedSpace:
         """Keys with more than one value, those without effect included."""
         return frozenset(self.space.parameters) | (set(self.no_effect) - set(self.fixed))
 
+    @property
+    def possible(self) -> Mapping[str, Any]:
+        """Every key that is fixed or sampled; a sampled one has a tuple of its possible values."""
+        return {**self.fixed, **_possible(self.space)}
+
+    def without(self, idle: Mapping[str, str]) -> "ResolvedSpace":
+        """The space with more keys that have no effect; those that conditions name stay searched.
+
+        Args:
+            idle: The reason by key.
+        """
+        parameters = self.space.parameters
+        named = {key for parameter in parameters.values() for key in parameter.when}
+        idle = {key: reason for key, reason in idle.items() if key not in named}
+        left = {name: p for name, p in parameters.items() if name not in idle}
+        space = SearchSpace(left, self.space.constants)
+        return replace(self, space=space, no_effect={**self.no_effect, **idle})
+
+    def varied_beside(self, key: str, value: Any) -> frozenset[str]:
+        """Keys with more than one value where `key` has a certain one."""
+        absent = {
+            name
+            for name, parameter in self.space.parameters.items()
+            if key in parameter.when and value not in parameter.when[key]
+        }
+        return self.varied - absent - {key}
+
 
 def resolve_space(
     info: EngineInfo, search_space: str | Mapping[str, Any], fixed: Mapping[str, Any]
@@ -93,7 +120,7 @@ def resolve_points(
     """
     if given is None:
         preset = resolved.preset
-        return tuple(preset.points(resolved.space, _defaults(info.params))) if preset else (), []
+        return tuple(preset.points(resolved.space, defaults(info.params))) if preset else (), []
     problems: list[Problem] = []
     points: list[Point] = []
     for i, written in enumerate(given):
@@ -192,7 +219,7 @@ def _merge(
     kept = {key: domain for key, domain in base.items() if key not in own and key not in fixed}
     given = {key: domain for key, domain in own.items() if domain is not None}
     given_values = {key: {"fixed": value} for key, value in fixed.items()}
-    fitted = _fit_conditions(kept, {**given, **given_values}, _defaults(params))
+    fitted = _fit_conditions(kept, {**given, **given_values}, defaults(params))
     order = [*base, *(key for key in given if key not in base)]
     both = {**fitted, **given}
     return {key: both[key] for key in order if key in both}
@@ -327,7 +354,8 @@ def _conditions_on(no_effect: Mapping[str, str], space: SearchSpace) -> list[Pro
     ]
 
 
-def _defaults(params: _Params) -> dict[str, Any]:
+def defaults(params: _Params) -> dict[str, Any]:
+    """The values that hyperparameters have unless they are set; required ones have none."""
     fields = params.model_fields.items()
     return {name: field.get_default() for name, field in fields if not field.is_required()}
 

@@ -106,18 +106,11 @@ class Search:
         attrs = {}
         if proposal.warm_start is not None:
             attrs["warm_start"] = list(self._points)[proposal.warm_start]
-        return FrozenTrial(
-            number=-1,
-            state=TrialState.RUNNING,
-            value=None,
+        return _running(
             datetime_start=datetime.now(tz=UTC),
-            datetime_complete=None,
             params=dict(proposal.params),
             distributions={name: self.distributions[name] for name in proposal.params},
             user_attrs=attrs,
-            system_attrs={},
-            intermediate_values={},
-            trial_id=-1,
         )
 
     def warm_start_index(self, trial: FrozenTrial) -> int | None:
@@ -129,7 +122,7 @@ class Search:
         self, given: Mapping[str, Any], study: optuna.Study, number: int
     ) -> dict[str, Any]:
         sampler = self._sampler(trial_seed(self._seed, number))
-        asking, study = _asking(number), _read_only(study)
+        asking, study = _running(number=number), _read_only(study)
         relative_space = sampler.infer_relative_search_space(study, asking)
         relative = sampler.sample_relative(study, asking, relative_space)
         params: dict[str, Any] = {}
@@ -180,17 +173,19 @@ def _read_only(study: optuna.Study) -> optuna.Study:
     return view
 
 
-def _asking(number: int) -> FrozenTrial:
-    return FrozenTrial(
-        number=number,
-        state=TrialState.RUNNING,
-        value=None,
-        datetime_start=None,
-        datetime_complete=None,
-        params={},
-        distributions={},
-        user_attrs={},
-        system_attrs={},
-        intermediate_values={},
-        trial_id=-1,
-    )
+def _running(**known: Any) -> FrozenTrial:
+    """A trial that runs, with what is known of it."""
+    blank: dict[str, Any] = {
+        "number": -1,
+        "state": TrialState.RUNNING,
+        "value": None,
+        "datetime_start": None,
+        "datetime_complete": None,
+        "params": {},
+        "distributions": {},
+        "user_attrs": {},
+        "system_attrs": {},
+        "intermediate_values": {},
+        "trial_id": -1,
+    }
+    return FrozenTrial(**{**blank, **known})

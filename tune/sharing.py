@@ -5,8 +5,10 @@ a GPU or whole GPUs, trials are spread over the GPUs first, and each process is 
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from trainables.contract import Device
 
 
 @dataclass
@@ -15,27 +17,30 @@ class Placement:
 
     Attributes:
         n_gpus: How many there are.
-        share: Fraction of a GPU a trial takes; 0 for none.
-        placed: GPU index by trial number.
+        share: Fraction of a GPU a trial takes, or whole GPUs; 0 for none.
+        placed: GPU indices by trial number.
     """
 
     n_gpus: int
     share: float
-    placed: dict[int, int] = field(default_factory=dict)
+    placed: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
-    def place(self, trial: int) -> int | None:
-        """Give a trial the GPU with the fewest trials, lowest index first; None without GPUs.
+    def place(self, trial: int) -> tuple[int, ...]:
+        """Give a trial the GPUs with the fewest trials, lowest index first; () without GPUs.
 
         >>> p = Placement(n_gpus=2, share=0.5)
         >>> [p.place(trial) for trial in range(4)]
-        [0, 1, 0, 1]
+        [(0,), (1,), (0,), (1,)]
+        >>> p = Placement(n_gpus=4, share=2)
+        >>> [p.place(trial) for trial in range(2)]
+        [(0, 1), (2, 3)]
         """
         if self.n_gpus == 0 or self.share == 0:
-            return None
+            return ()
         loads = self.loads()
-        gpu = min(range(self.n_gpus), key=lambda index: (loads[index], index))
-        self.placed[trial] = gpu
-        return gpu
+        emptiest = sorted(range(self.n_gpus), key=lambda index: (loads[index], index))
+        self.placed[trial] = tuple(sorted(emptiest[: max(1, int(self.share))]))
+        return self.placed[trial]
 
     def free(self, trial: int) -> None:
         """A trial has ended."""
@@ -43,18 +48,41 @@ class Placement:
 
     def loads(self) -> Mapping[int, int]:
         """Trials on each GPU."""
-        on = list(self.placed.values())
+        on = [gpu for gpus in self.placed.values() for gpu in gpus]
         return {gpu: on.count(gpu) for gpu in range(self.n_gpus)}
 
 
-def gpu_name(index: int, environ: Mapping[str, str] = os.environ) -> str:
-    """What a child's CUDA_VISIBLE_DEVICES must say for one of the GPUs that this process sees.
+def gpu_names(indices: Sequence[int], environ: Mapping[str, str] = os.environ) -> str:
+    """What a child's CUDA_VISIBLE_DEVICES must say for some of the GPUs that this process sees.
 
-    >>> gpu_name(1, {}), gpu_name(1, {"CUDA_VISIBLE_DEVICES": "2,5"})
-    ('1', '5')
+    >>> gpu_names([1], {}), gpu_names([0, 1], {"CUDA_VISIBLE_DEVICES": "2, 5"}), gpu_names([], {})
+    ('1', '2,5', '')
     """
     visible = environ.get("CUDA_VISIBLE_DEVICES")
-    return str(index) if visible is None else visible.split(",")[index].strip()
+    names = None if visible is None else [name.strip() for name in visible.split(",")]
+    return ",".join(str(index) if names is None else names[index] for index in indices)
+
+
+def device_on(gpus: Sequence[int], share: float, cpus: int) -> Device:
+    """What a trial with these GPUs may use.
+
+    >>> device_on((0, 3), 2.0, 8)
+    Device(name='cuda:0', memory_fraction=1.0, cpus=8, gpus=2)
+    >>> device_on((), 0.0, 1).name
+    'cpu'
+    """
+    if not gpus:
+        return Device(cpus=cpus)
+    return Device("cuda:0", min(1.0, share), cpus, len(gpus))
+
+
+def most_at_once(n_gpus: int, share: float) -> int:
+    """How many trials of a share fit on the GPUs.
+
+    >>> most_at_once(2, 0.5), most_at_once(5, 2), most_at_once(1, 2)
+    (4, 2, 0)
+    """
+    return n_gpus // int(share) if share >= 1 else n_gpus * round(1 / share)
 
 
 def auto_share(n_gpus: int, concurrent: int) -> float:

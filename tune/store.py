@@ -6,7 +6,7 @@ The journal decides what counts; the trial folders hold what is too big for it.
 import difflib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from trainables.datasets.prepared import PreparedDataset
+from trainables.goal import Mode, standing, violation
 from tune.errors import StoreError, StudyError
 from tune.events import State
 from tune.folders import (
@@ -28,7 +29,7 @@ from tune.folders import (
     read_metrics,
     trial_dir,
 )
-from tune.journal import open_storage
+from tune.journal import excess_of, open_storage
 from tune.study import Study, load_study
 
 _STATES: Mapping[TrialState, State] = {
@@ -50,7 +51,7 @@ class TrialRecord:
         params: Sampled values.
         fixed: The other values it trains with.
         seed: Seed of its training.
-        stop_reason: A `tune.stopping.Rule`, or "" while it runs.
+        stop_reason: A `tune.stopping.Rule`, or "" while it runs; `budget` where it pauses.
         rung: Rung at which ASHA ended it.
         cutoff: What `value` was compared with.
         value: What the rule looked at.
@@ -64,6 +65,8 @@ class TrialRecord:
         attempt: Folder of the latest attempt, or None.
         warm_start: Index of the warm-start point it came from, or None.
         message: Why it ended, for a reader.
+        excess: By how much each constraint is broken at the best epoch, by metric; at most 0
+            where it is kept.
     """
 
     number: int
@@ -85,6 +88,12 @@ class TrialRecord:
     attempt: Path | None
     warm_start: int | None
     message: str
+    excess: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def violation(self) -> float:
+        """By how much the best epoch breaks the constraints together; 0 where it keeps them."""
+        return violation(self.excess.values())
 
     @property
     def best_metrics(self) -> Mapping[str, float]:
@@ -162,11 +171,15 @@ class StudyDir:
 
     def best(self) -> TrialRecord | None:
         """The trial with the best epoch; a failed one only where no other has a value."""
-        sign = 1 if self.study.objective.mode == "max" else -1
+        mode = self.study.objective.mode
         candidates = [t for t in self.trials() if t.objective is not None]
         return max(
             candidates,
-            key=lambda t: (t.state != "failed", sign * (t.objective or 0.0), -t.number),
+            key=lambda t: (
+                t.state != "failed",
+                standing(t.objective or 0.0, t.violation, mode),
+                -t.number,
+            ),
             default=None,
         )
 
@@ -174,10 +187,13 @@ class StudyDir:
         directory = trial_dir(self.path, trial.number)
         params = read_json(directory / PARAMS)
         outcome = read_json(directory / OUTCOME)
-        best_epoch, best = _best(trial.intermediate_values, self.study.objective.mode)
-        last_epoch = max(trial.intermediate_values, default=0)
+        values, excess = trial.intermediate_values, excess_of(trial)
+        best_epoch = _best(values, excess, self.study.objective.mode)
+        last_epoch = max(values, default=0)
         metrics = tuple(m for m in read_metrics(directory) if m["epoch"] <= last_epoch)
         ending = trial.user_attrs.get("ending", {}) if trial.state.is_finished() else {}
+        if not ending and outcome.get("state") == "running":  # it pauses
+            ending = outcome
         return TrialRecord(
             number=trial.number,
             state=_STATES[trial.state],
@@ -188,9 +204,9 @@ class StudyDir:
             rung=outcome.get("rung"),
             cutoff=outcome.get("cutoff"),
             value=outcome.get("value"),
-            objective=best,
+            objective=None if best_epoch is None else values[best_epoch],
             best_epoch=best_epoch,
-            last=trial.intermediate_values.get(last_epoch),
+            last=values.get(last_epoch),
             epochs=last_epoch,
             seconds=float(metrics[-1].get(ELAPSED, 0.0)) if metrics else 0.0,
             metrics=metrics,
@@ -198,6 +214,7 @@ class StudyDir:
             attempt=latest_attempt(directory),
             warm_start=params.get("warm_start"),
             message=ending.get("message", ""),
+            excess=excess.get(best_epoch or 0, {}),
         )
 
 
@@ -224,12 +241,15 @@ def refuse_begun(directory: Path) -> None:
         )
 
 
-def _best(values: Mapping[int, float], mode: str) -> tuple[int | None, float | None]:
-    if not values:
-        return None, None
-    sign = 1 if mode == "max" else -1
-    epoch = max(values, key=lambda e: (sign * values[e], -e))
-    return epoch, values[epoch]
+def _best(
+    values: Mapping[int, float], excess: Mapping[int, Mapping[str, float]], mode: Mode
+) -> int | None:
+    """The best epoch; of equal ones the first."""
+    return max(
+        sorted(values),
+        key=lambda e: standing(values[e], violation(excess.get(e, {}).values()), mode),
+        default=None,
+    )
 
 
 RESUMABLE = ("budget", "resources", "tracking", "storage")

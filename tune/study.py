@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -16,10 +16,11 @@ from pydantic import (
     model_validator,
 )
 
+from trainables.goal import Limit
 from trainables.registry import EngineError, engine_info
 from tune.allowed import validation_problems
 from tune.machine import Machine
-from tune.metric_names import normal_name
+from tune.metric_names import direction, normal_name
 from tune.problems import study_error
 from tune.resolve import DEFAULT
 from tune.spec import Spec
@@ -92,14 +93,52 @@ class Budget(Spec):
     hours: PositiveFloat | None = Field(None, description="wall-clock limit of the whole study")
 
 
+class Bound(Spec):
+    """Where a metric must lie."""
+
+    at_most: float | None = Field(None, description="largest value that is kept")
+    at_least: float | None = Field(None, description="smallest value that is kept")
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> Self:
+        if self.at_most is None and self.at_least is None:
+            raise ValueError("expected at_most or at_least, got neither")
+        if None not in (self.at_most, self.at_least) and self.at_least > self.at_most:  # type: ignore[operator]
+            raise ValueError(
+                f"expected at_least up to at_most, got at_least {self.at_least:g} and at_most "
+                f"{self.at_most:g}"
+            )
+        return self
+
+
+def limits_of(constraints: Mapping[str, Bound]) -> tuple[Limit, ...]:
+    """Constraints as a trial is held to them."""
+    return tuple(
+        Limit(metric, bound.at_most, bound.at_least) for metric, bound in constraints.items()
+    )
+
+
 class Objective(Spec):
     """What is tuned, and which way is better."""
 
     metric: MetricName = Field(
-        description="a validation metric, such as seg_metrics/F1; Ultralytics' names, such as "
-        "metrics/F1(M), are understood"
+        description="a validation metric, such as seg_metrics/F1 or measure/size_distance, or a "
+        "loss; Ultralytics' names, such as metrics/F1(M), are understood"
     )
-    mode: Literal["max", "min"] = Field("max", description="whether larger or smaller is better")
+    mode: Literal["max", "min"] = Field(
+        default_factory=lambda parts: direction(parts.get("metric", "")),
+        description="whether larger or smaller is better; default: as the metric is",
+    )
+    constraints: dict[MetricName, Bound] = Field(
+        default_factory=dict,
+        description="metrics with bounds, such as measure/count_error: {at_most: 0.1}; what keeps "
+        "them is better than what does not",
+    )
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """The constraints as a trial is held to them."""
+        return limits_of(self.constraints)
 
 
 class TrainMetricsSpec(Spec):
@@ -153,6 +192,9 @@ class WarmStart(Spec):
         None,
         description="configurations to try first; partial ones are completed; default: the "
         "preset's; [] for none",
+    )
+    best: bool = Field(
+        False, description="try the best configuration known for the data set before them"
     )
 
 

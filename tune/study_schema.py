@@ -5,8 +5,8 @@ from typing import Any, Final
 from search_spaces.domains import KINDS
 from search_spaces.presets.registry import presets
 from trainables.contract import EngineInfo
-from trainables.metrics import METRIC_NAMES
 from trainables.registry import engine_info, engines
+from tune.metric_names import objectives
 from tune.resolve import DEFAULT
 
 _NUMBERS: Final = {"type": "array", "items": {"type": "number"}}
@@ -51,8 +51,7 @@ def completed(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _metrics(infos: list[EngineInfo]) -> list[str]:
-    groups = dict.fromkeys(group for info in infos for group in info.metrics)
-    return [f"{g}/{name}" for g in groups if not g.startswith("train_") for name in METRIC_NAMES]
+    return list(dict.fromkeys(name for info in infos for name in objectives(info)))
 
 
 def _allow_name(schema: dict[str, Any]) -> None:

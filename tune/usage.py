@@ -16,6 +16,7 @@ Mistyped: Final = typer.BadParameter.__mro__[1]
 """What typer (or the click below it) raises for a command line that it cannot read."""
 
 _UNKNOWN_VERB: Final = re.compile(r"No such command '(?P<name>.*?)'")
+_NO_VERB: Final = "Missing command."
 _EXTRA: Final = re.compile(r"unexpected extra arguments? ?(?:\(s\))? ?\((?P<names>.*)\)")
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -36,6 +37,18 @@ def whole_number(option: str, least: int = 0) -> Callable[[str | int], int]:
         if value < least:
             raise UsageError(f"{wanted}; the nearest is {least}")
         return value
+
+    return read
+
+
+def fraction(option: str) -> Callable[[str | float], float]:
+    """A reader of numbers from 0 to 1, for an option of this name."""
+
+    def read(text: str | float) -> float:
+        if not _is_number(str(text)) or not 0 <= float(text) <= 1:
+            hint = f"; did you mean {float(text) / 100:g}?" if _is_percentage(str(text)) else ""
+            raise UsageError(f"{option}: expected a number from 0 to 1, got {text}{hint}")
+        return float(text)
 
     return read
 
@@ -107,6 +120,10 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def _is_percentage(text: str) -> bool:
+    return _is_number(text) and 1 < float(text) <= 100
+
+
 def _nearest_number(text: str, least: int) -> str:
     if not _is_number(text) or not abs(float(text)) < 1e15:
         return ""
@@ -150,12 +167,20 @@ def usage_message(error: Exception, arguments: Sequence[str], verbs: Iterable[st
     """
     verbs = list(verbs)
     text = getattr(error, "message", "") or str(error)
+    context: Any = getattr(error, "ctx", None)
+    said = context.command_path.partition(" ")[2] if context is not None else ""
+    verb = said or next((word for word in arguments if word in verbs), "")
     unknown = _UNKNOWN_VERB.search(text)
-    if unknown:
-        name = unknown["name"]
-        return f"expected one of {', '.join(verbs)}, got {name!r}{nearest_name(name, verbs)}"
-    verb = next((word for word in arguments if word in verbs), "")
-    return f"{verb}: {_what(error, text)}" if verb else _what(error, text)
+    if unknown or text == _NO_VERB:
+        what = _unknown_verb(unknown["name"] if unknown else "", list(context.command.commands))
+    else:
+        what = _what(error, text)
+    return f"{verb}: {what}" if verb else what
+
+
+def _unknown_verb(name: str, verbs: Sequence[str]) -> str:
+    got = f"{name!r}{nearest_name(name, verbs)}" if name else "none"
+    return f"expected one of {', '.join(verbs)}, got {got}"
 
 
 def _what(error: Any, text: str) -> str:

@@ -20,24 +20,31 @@ import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from trainables.contract import (
     ArtifactKind,
     Device,
     Diverged,
+    EarlyStopped,
     EpochMetrics,
     InfeasibleParams,
+    TrainingError,
     TrainMetrics,
     TransientError,
     TrialStopped,
 )
 from trainables.datasets.prepared import PreparedDataset
+from trainables.goal import Limit
 from trainables.keeping import HISTORY_FILE, BestKeeper, keep_artifact
 from trainables.registry import engine_info, load_engine, packages
 from tune.files import write_text
 from tune.folders import ERROR
+from tune.sharing import Placement, device_on, gpu_names
 from tune.stopping import Rule
+
+if TYPE_CHECKING:
+    from tune.plan import StudyPlan
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +68,12 @@ class TrialTask:
         directory: The attempt's own folder, absolute.
         resume_from: Checkpoint of an earlier attempt, or None.
         reported: Last epoch that journal and metrics table both have.
+        over: Whether the trial has ended, and only its artifacts are wanted.
         objective: Metric whose best epoch's model is kept.
         mode: Its direction.
         train_metrics: How the training split is measured.
-        gpu: The GPU the child may see, as CUDA_VISIBLE_DEVICES names it, or None for none.
+        limits: What a usable model keeps.
+        gpus: The GPUs the child may see, as CUDA_VISIBLE_DEVICES names them; empty for none.
     """
 
     engine: str
@@ -82,7 +91,51 @@ class TrialTask:
     objective: str
     mode: Literal["max", "min"]
     train_metrics: TrainMetrics
-    gpu: str | None = None
+    limits: tuple[Limit, ...] = ()
+    gpus: str = ""
+    over: bool = False
+
+
+def make_task(
+    plan: "StudyPlan",
+    number: int,
+    sampled: Mapping[str, Any],
+    seed: int,
+    directory: Path,
+    placement: Placement,
+) -> TrialTask:
+    """A first attempt at a trial of a study.
+
+    Args:
+        plan: The study.
+        number: The trial's number.
+        sampled: Its sampled hyperparameters.
+        seed: Of its training.
+        directory: The attempt's own folder, absolute.
+        placement: Gives it its GPUs.
+    """
+    study = plan.study
+    gpus = placement.place(number)
+    images = study.train_metrics.images
+    return TrialTask(
+        engine=study.trainable,
+        study=study.study,
+        number=number,
+        params={**plan.fixed, **sampled},
+        sampled=frozenset(sampled),
+        data=plan.data,
+        epochs=study.budget.epochs,
+        seed=seed,
+        device=device_on(gpus, placement.share, plan.shares.cpus),
+        directory=directory,
+        resume_from=None,
+        reported=0,
+        objective=study.objective.metric,
+        mode=study.objective.mode,
+        train_metrics=TrainMetrics(study.train_metrics.every, None if images == "auto" else images),
+        limits=study.objective.limits,
+        gpus=gpu_names(gpus),
+    )
 
 
 @dataclass(frozen=True)
@@ -176,7 +229,8 @@ class WorkerTrial:
         self.directory = task.directory
         self.resume_from = task.resume_from
         self.train_metrics = task.train_metrics
-        self.keeper = BestKeeper(task.directory, task.objective, task.mode)
+        self.train_to = 0 if task.over else task.epochs
+        self.keeper = BestKeeper(task.directory, task.objective, task.mode, task.limits)
 
     def report(self, metrics: EpochMetrics, checkpoint: Path | None) -> None:
         """Keep the model if it is the best so far, report, and wait for the decision.
@@ -185,6 +239,8 @@ class WorkerTrial:
             TrialStopped: The study's scheduler, stopper or budget ends the trial.
             RunnerGoneError: Nobody answers.
         """
+        if self.task.over:
+            raise TrialStopped(f"{self.name} is over")
         if checkpoint is not None:
             self.keeper.offer(metrics.epoch, metrics.values, checkpoint)
         self._send(Reported(metrics.epoch, dict(metrics.values)))
@@ -212,7 +268,7 @@ class WorkerTrial:
 
     def report_history(self) -> None:
         """Report again what the checkpoint has beyond the journal, before anything trains."""
-        if self.resume_from is None:
+        if self.resume_from is None or self.task.over:
             return
         history = json.loads((self.resume_from / HISTORY_FILE).read_text())
         last = history[-1]["epoch"] if history else 0
@@ -230,14 +286,8 @@ def run_task(task: TrialTask, channel: Channel) -> None:
         trial.report_history()
         engine.train(trial)
         ended = Ended()
-    except TrialStopped:
-        ended = Ended()
-    except Diverged as error:
-        ended = Ended(Rule.DIVERGED, str(error))
-    except InfeasibleParams as error:
-        ended = Ended(Rule.ERROR, str(error))
-    except TransientError as error:
-        ended = Ended(Rule.ERROR, str(error), retry=True)
+    except (TrialStopped, EarlyStopped, Diverged, InfeasibleParams, TransientError) as error:
+        ended = _ended_on_purpose(error)
     except RunnerGoneError:
         return
     except Exception as error:  # any engine's bug fails its trial, not the study
@@ -245,8 +295,21 @@ def run_task(task: TrialTask, channel: Channel) -> None:
         write_text(task.directory.parent / ERROR, traceback.format_exc())
         ended = Ended(Rule.ERROR, f"{type(error).__name__}: {error}")
     if ended.message:
-        log.error("%s: %s", trial.name, ended.message)
+        level = logging.INFO if ended.rule is Rule.PATIENCE else logging.ERROR
+        log.log(level, "%s: %s", trial.name, ended.message)
     channel.send(ended)
+
+
+def _ended_on_purpose(error: TrainingError) -> Ended:
+    match error:
+        case TrialStopped():
+            return Ended()
+        case EarlyStopped():
+            return Ended(Rule.PATIENCE, str(error))
+        case Diverged():
+            return Ended(Rule.DIVERGED, str(error))
+        case _:
+            return Ended(Rule.ERROR, str(error), retry=isinstance(error, TransientError))
 
 
 def _child(task: TrialTask, channel: mp.connection.Connection) -> None:
@@ -255,7 +318,7 @@ def _child(task: TrialTask, channel: mp.connection.Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's; it ends the runner
     _die_with_parent()
     _log_to(task.directory.parent / "train.log")
-    os.environ["CUDA_VISIBLE_DEVICES"] = task.gpu or ""
+    os.environ["CUDA_VISIBLE_DEVICES"] = task.gpus
     os.environ["OMP_NUM_THREADS"] = str(task.device.cpus)
     run_task(task, channel)
 

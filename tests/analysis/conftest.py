@@ -22,10 +22,22 @@ def minimised(tmp_path_factory: pytest.TempPathFactory) -> StudyDir:
     """A finished study whose objective is a loss."""
     return rehearse(
         tmp_path_factory.mktemp("minimised"),
-        minimise="val/loss",
+        objective={"metric": "val/loss"},
         budget={"trials": 6, "epochs": 8},
         search="random",
         scheduler={"kind": "asha", "grace_period": 2},
+    )
+
+
+@pytest.fixture(scope="session")
+def constrained(tmp_path_factory: pytest.TempPathFactory) -> StudyDir:
+    """A finished study whose trials are held to a count error that not all of them keep."""
+    return rehearse(
+        tmp_path_factory.mktemp("constrained"),
+        objective={"constraints": {"measure/count_error": {"at_most": 0.535}}},
+        budget={"trials": 14, "epochs": 20},
+        search="random",
+        scheduler={"kind": "asha", "grace_period": 5},
     )
 
 

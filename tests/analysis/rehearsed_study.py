@@ -5,7 +5,6 @@ another, in this process, milliseconds each.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from tune.plan import StudyPlan, plan_study, resolved, to_yaml
 from tune.recorder import Recorder
 from tune.stopping import Rule
 from tune.store import StudyDir
-from tune.study import Objective, load_study
+from tune.study import load_study
 from tune.worker import Ended, Reported, TrialRunner, TrialTask
 
 SPACE: Mapping[str, Any] = {
@@ -35,23 +34,18 @@ def rehearse(
     *,
     run: bool = True,
     stop_after: int | None = None,
-    minimise: str | None = None,
     **changes: Any,
 ) -> StudyDir:
     """Run a study of the simulated engine.
 
     Args:
         folder: For the study file, its data and the study directory.
-        minimise: A loss to be minimised instead of the study file's objective.
         run: Whether to run any trial.
         stop_after: Leave the study unfinished after so many reports, in the middle of a trial.
         changes: Keys of the study file.
     """
     asked = {"search_space": dict(SPACE), "warm_start": {"points": []}, **changes}
     plan = plan_study(load_study(write_study(folder, **asked)))
-    if minimise is not None:
-        objective = Objective.model_construct(metric=minimise, mode="min")
-        plan = replace(plan, study=plan.study.model_copy(update={"objective": objective}))
     plan.directory.mkdir(parents=True)
     write_text(plan.directory / STUDY, to_yaml(plan))
     write_json(plan.directory / RESOLVED, resolved(plan))
@@ -109,4 +103,5 @@ def _task(plan: StudyPlan, assignment: Assignment, recorder: Recorder) -> TrialT
         objective=study.objective.metric,
         mode=study.objective.mode,
         train_metrics=TrainMetrics(study.train_metrics.every),
+        limits=study.objective.limits,
     )

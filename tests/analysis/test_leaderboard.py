@@ -6,7 +6,9 @@ from typing import Any, Literal
 import pytest
 
 from analysis.leaderboard import FIRST_COLUMNS, best_trial, ranked, varied_keys, write_leaderboard
+from analysis.pareto import fronts_of, pareto_fronts
 from tests.analysis.rehearsed_study import rehearse
+from trainables.keeping import read_kept
 from tune.store import StudyDir, TrialRecord
 
 
@@ -112,3 +114,36 @@ def test_the_overfit_gap_comes_with_its_level(finished: StudyDir) -> None:
     for row in rows(write_leaderboard(finished)):
         gap = float(row["overfit_gap"])
         assert row["overfit_level"] == ("normal" if gap < 0.15 else "warning")
+
+
+def test_trials_that_keep_the_constraints_lead_the_others(constrained: StudyDir) -> None:
+    found = rows(write_leaderboard(constrained))
+    broken = [float(row["violation"]) for row in found]
+    kept = [float(row["objective"]) for row in found if float(row["violation"]) == 0]
+    assert 0 < len(kept) < len(found)
+    assert broken == sorted(broken)
+    assert kept == sorted(kept, reverse=True)
+    assert min(kept) < max(float(row["objective"]) for row in found[len(kept) :])
+    for row in found:
+        assert (float(row["violation"]) == 0) == (float(row["measure/count_error"]) <= 0.535)
+
+
+def test_status_leaderboard_and_kept_model_agree_on_the_best_epoch_under_constraints(
+    constrained: StudyDir,
+) -> None:
+    trials = constrained.trials()
+    best = best_trial(trials, "max")
+    assert constrained.best() == best
+    for trial in trials:
+        assert trial.best_model is not None
+        kept = read_kept(trial.best_model.parent, "seg_metrics/F1")
+        assert kept is not None
+        assert (kept.epoch, kept.value) == (trial.best_epoch, trial.objective)
+
+
+def test_the_fronts_of_a_trial_have_a_column(finished: StudyDir) -> None:
+    found = {row["trial"]: row["pareto"].split() for row in rows(write_leaderboard(finished))}
+    fronts = pareto_fronts(finished.trials())
+    assert len(fronts) == 3
+    for trial in finished.trials():
+        assert found[str(trial.number)] == fronts_of(trial, fronts)

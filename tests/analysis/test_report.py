@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from analysis.figures import COLOURS, SYMBOLS
+from analysis.pareto import pareto_fronts
 from analysis.report import write_report
 from analysis.summary import RULES, summarise
 from tests.analysis.rehearsed_study import rehearse
@@ -305,3 +306,59 @@ def test_a_browser_draws_every_chart_without_an_error(finished: StudyDir, tmp_pa
         line for line in done.stderr.splitlines() if "CONSOLE" in line and "GL Driver" not in line
     ]
     assert said == []
+
+
+def test_the_fronts_are_drawn_and_their_trials_listed_with_a_link_to_their_row(
+    finished: StudyDir, page: Page
+) -> None:
+    fronts = pareto_fronts(finished.trials())
+    drawn = [t for t in page.charts["pareto"]["data"] if t["name"] == "Pareto front"]
+    assert [[point[0] for point in trace["customdata"]] for trace in drawn] == [
+        [trial.number for trial in front.trials] for front in fronts
+    ]
+    for front, trace in zip(fronts, drawn, strict=True):
+        assert trace["x"] == [trial.best_metrics[front.error] for trial in front.trials]
+    linked = {link for link in page.references if link.startswith("#trial-")}
+    assert linked == {f"#trial-{trial.number}" for front in fronts for trial in front.trials}
+    assert all(page.ids[link.removeprefix("#")] == 1 for link in linked)
+
+
+def test_a_broken_constraint_is_told_and_drawn(constrained: StudyDir) -> None:
+    page = Page(write_report(constrained))
+    assert "measure/count_error at most 0.535" in page.words
+    texts = [note["text"] for note in page.charts["pareto"]["layout"]["annotations"]]
+    assert "at most 0.535" in texts
+    history = page.charts["history"]["data"]
+    best_so_far = next(t for t in history if t["mode"] == "lines")["y"]
+    best = summarise(constrained).best
+    assert best is not None
+    assert best_so_far[-1] == best.objective
+
+
+def test_where_no_trial_keeps_the_constraints_the_report_says_so(tmp_path: Path) -> None:
+    study = rehearse(
+        tmp_path,
+        objective={"constraints": {"measure/size_distance": {"at_most": 0}}},
+        budget={"trials": 2, "epochs": 3},
+    )
+    (hint,) = [hint for hint in summarise(study).hints if "constraints" in hint]
+    assert hint.startswith("No trial keeps the constraints.")
+    assert "measure/size_distance" in hint
+    assert hint in Page(write_report(study)).words
+
+
+def test_a_study_may_minimise_a_measurement_error(tmp_path: Path) -> None:
+    study = rehearse(
+        tmp_path,
+        objective={"metric": "measure/size_distance"},
+        budget={"trials": 5, "epochs": 6},
+        search="random",
+        scheduler={"kind": "none"},
+    )
+    best = summarise(study).best
+    assert best is not None
+    rows = [row for trial in study.trials() for row in trial.metrics]
+    assert best.objective == min(row["measure/size_distance"] for row in rows)
+    page = Page(write_report(study))
+    assert "best size distance" in page.words
+    assert {"history", "curves", "f1", "pareto"} <= set(page.charts)

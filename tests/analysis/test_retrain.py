@@ -12,7 +12,7 @@ import pytest
 from analysis.best_config import export_best
 from analysis.configuration import BestConfig, Reached, Source, TrainedOn, load_best, to_yaml
 from analysis.errors import AnalysisError, RetrainError
-from analysis.evaluate import evaluate_split
+from analysis.evaluation.split import evaluate_split
 from analysis.retrain import retrain
 from tests.analysis.rehearsed_study import rehearse
 from trainables.contract import Device
@@ -93,6 +93,7 @@ def test_the_folder_holds_the_model_its_configuration_and_every_epoch(
     assert reported == [row["epoch"] for row in lines(out)] == [1, 2, 3, 4, 5]
     assert sorted(path.name for path in out.iterdir()) == [
         "best",
+        "config.yaml",
         "metrics.jsonl",
         "result.json",
         "retrain.json",
@@ -224,6 +225,44 @@ def test_data_that_moved_away_is_told_with_the_remedy(
         retrain(threshold(nuclei, data=gone), None, tmp_path / "out")
 
 
+def test_a_training_that_runs_out_of_patience_is_finished(
+    finished: StudyDir, tmp_path: Path
+) -> None:
+    tuned = load_best(export_best(finished))
+    impatient = tuned.model_copy(update={"params": {**tuned.params, "behaviour": "patience"}})
+    result = retrain(impatient, None, tmp_path / "out", epochs=8)
+    assert not result.interrupted
+    assert (result.epochs_done, result.epochs) == (3, 8)
+    assert "ended      its patience ran out after epoch 3 of 8" in result.lines()
+    assert result.model.is_file()
+    assert retrain(impatient, None, tmp_path / "out", epochs=8) == result
+
+
+def test_the_constraints_of_a_study_hold_for_its_export_and_its_retraining(
+    tmp_path: Path,
+) -> None:
+    """Later epochs have a higher F1, but break the constraint."""
+    study = rehearse(
+        tmp_path,
+        objective={"constraints": {"measure/diameter_shift": {"at_most": -0.6}}},
+        budget={"trials": 1, "epochs": 20},
+        fixed={"lr0": 0.003, "batch": 8, "noise": 0.0},
+        search_space={"momentum": {"uniform": [0.89, 0.91]}, "optimizer": "AdamW"},
+        scheduler={"kind": "none"},
+    )
+    best = export_best(study)
+    tuned = load_best(best)
+    assert tuned.objective.limits == study.study.objective.limits
+    assert "measure/diameter_shift at most -0.6" in (best / "model_card.md").read_text()
+    result = retrain(best, None, tmp_path / "out")
+    assert result.value == pytest.approx(tuned.objective.value)
+    assert result.epoch == tuned.objective.epoch
+    rows = lines(tmp_path / "out")
+    kept = [row["epoch"] for row in rows if row["measure/diameter_shift"] <= -0.6]
+    assert result.epoch == kept[-1] < len(rows)
+    assert load_best(tmp_path / "out").objective.limits == tuned.objective.limits
+
+
 def test_a_training_that_diverges_ends_with_its_reason(
     nuclei: PreparedDataset, tmp_path: Path
 ) -> None:
@@ -280,7 +319,7 @@ def wait_for_epoch(process: "subprocess.Popen[str]", out: Path, epoch: int) -> N
 def test_an_interrupted_training_goes_on_as_if_it_had_never_been_interrupted(
     nuclei: PreparedDataset, tmp_path: Path, how: signal.Signals
 ) -> None:
-    config = threshold(nuclei, params={"lr0": 0.2, "start": 0.4, "epoch_seconds": 0.15}, epochs=8)
+    config = threshold(nuclei, params={"lr0": 0.2, "start": 0.4, "epoch_seconds": 0.5}, epochs=8)
     process = start(config, tmp_path)
     wait_for_epoch(process, tmp_path / "out", 3)
     process.send_signal(how)

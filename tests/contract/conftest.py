@@ -18,13 +18,17 @@ THIRD_PARTY = Path(__file__).parent / "thirdparty"
 ENGINES = sorted({*engines(), "threshold"})
 
 CHEAP: dict[str, dict[str, Any]] = {
+    "mask_rcnn": {"min_size": 64, "max_size": 96, "ims_per_batch": 4, "ema_decay": 0.9},
+    "unet_selftraining": {"rounds": 1, "supervised_fraction": 0.25, "ema_decay": 0.5},
     "yolo_seg": {"imgsz": 64, "batch": 4, "nbs": 12, "mosaic": 0.5, "close_mosaic": 1},
 }
 """What makes a training cheaper still than the smoke preset, or harder to resume."""
 
 DIVERGES: dict[str, dict[str, Any]] = {
+    "mask_rcnn": {"optimizer": "SGD", "base_lr": 10, "clip": 0, "warmup_fraction": 0},
     "simulated": {"behaviour": "nan"},
     "threshold": {"nan_at": 3},
+    "unet_selftraining": {"optimizer": "sgd", "learning_rate": 1e38, "norm": "none"},
     "yolo_seg": {"optimizer": "RMSProp", "lr0": 1.0, "momentum": 0.98, "warmup_epochs": 0},
 }
 """Hyperparameters with which a loss is soon no longer finite."""

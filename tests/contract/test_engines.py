@@ -26,7 +26,8 @@ from trainables.contract import (
     InfeasibleParams,
     MemoryTrial,
 )
-from trainables.metrics import GROUPS, METRIC_NAMES
+from trainables.measure import MEASURE
+from trainables.metrics import GROUPS, METRIC_NAMES, PARTICLE_GROUP, PIXEL_GROUP, names_in
 from trainables.registry import (
     BUILT_IN,
     EngineError,
@@ -35,7 +36,7 @@ from trainables.registry import (
     load_engine,
 )
 
-NO_ENGINE = {"datasets"}
+NO_ENGINE = {"datasets", "loop"}
 """Packages in `trainables` that hold no engine."""
 
 TIMES = {"epoch_seconds", "gpu_memory_gb"}
@@ -113,7 +114,8 @@ def test_metadata_fits_the_engine(info: EngineInfo, engine: Engine) -> None:
     group, _, metric = info.objective.partition("/")
     assert group in info.metrics
     assert metric in METRIC_NAMES
-    assert {g.removeprefix("train_") for g in info.metrics} <= set(GROUPS)
+    known = {*GROUPS, MEASURE, PIXEL_GROUP, PARTICLE_GROUP}
+    assert {g.removeprefix("train_") for g in info.metrics} <= known
     assert {info.preset, "smoke"} <= set(presets(info.name))
     assert all(field.description for field in info.params.model_fields.values())
 
@@ -134,12 +136,22 @@ def test_every_epoch_is_reported_once_and_in_order(unbroken: MemoryTrial) -> Non
 
 
 def test_the_promised_metrics_are_in_every_report(unbroken: MemoryTrial, info: EngineInfo) -> None:
-    promised = {f"{group}/{name}" for group in info.metrics for name in METRIC_NAMES}
+    promised = {name for group in info.metrics for name in names_in(group)}
     for values in unbroken.reported.values():
         assert {*promised, info.objective, "epoch_seconds"} <= set(values)
         assert any(name.startswith("train/") for name in values)
         assert all(math.isfinite(value) for value in values.values())
-        assert all(0 <= values[name] <= 1 for name in promised)
+        errors = {n for n in promised if n.startswith(f"{MEASURE}/") or n.endswith("_px")}
+        assert all(0 <= values[name] <= 1 for name in promised - errors)
+        assert all(values[name] >= (-1 if "shift" in name else 0) for name in errors)
+
+
+def test_an_engine_with_masks_reports_their_measurement_error_on_validation_alone(
+    unbroken: MemoryTrial, info: EngineInfo
+) -> None:
+    assert ("seg_metrics" in info.metrics) == (MEASURE in info.metrics)
+    for values in unbroken.reported.values():
+        assert not [name for name in values if name.startswith(f"train_{MEASURE}")]
 
 
 def test_the_checkpoint_holds_the_history_of_all_epochs(unbroken: MemoryTrial) -> None:
@@ -172,6 +184,12 @@ def test_a_resumed_trial_goes_on_as_if_never_interrupted(
     assert list(rest.reported) == [3, 4]
     for epoch, values in rest.reported.items():
         assert _timeless(values) == pytest.approx(_timeless(unbroken.reported[epoch]), abs=1e-5)
+
+
+def test_a_trial_that_is_over_only_draws_its_artifacts(stopped: MemoryTrial, train: Train) -> None:
+    again = train(epochs=4, seed=1, resume_from=stopped.checkpoint, over=True)
+    assert again.reported == {}
+    assert {path.name for path, _ in again.kept} == {path.name for path, _ in stopped.kept}
 
 
 def test_a_stopped_trial_leaves_the_same_artifacts_as_a_finished_one(

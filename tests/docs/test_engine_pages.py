@@ -2,14 +2,20 @@ from pathlib import Path
 
 import pytest
 
-from tools.engine_table import page
+from tools.engine_table import LOOPS, loops_page, page
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.mark.parametrize("engine", ["yolo_seg"])
+@pytest.mark.parametrize("engine", ["yolo_seg", "mask_rcnn", "unet_selftraining"])
 def test_the_page_of_an_engine_is_the_one_its_code_makes(engine: str) -> None:
     made = page(engine)
     assert (DOCS / f"{engine}.md").read_text() == made, (
         f"run: python -m tools.engine_table {engine} > docs/{engine}.md"
+    )
+
+
+def test_the_page_of_our_own_loops_is_the_one_their_schema_makes() -> None:
+    assert (DOCS / f"{LOOPS}.md").read_text() == loops_page(), (
+        f"run: python -m tools.engine_table {LOOPS} > docs/{LOOPS}.md"
     )

@@ -1,17 +1,14 @@
 """The README's study, command by command, on simulated micrographs and a tiny budget."""
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.command_line import ROOT, segtune
 from trainables.datasets.simulate import SPECS, simulate
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 TINY = {
     "budget: {trials: 50, epochs: 250, hours: 12}": "budget: {trials: 2, epochs: 2}",
@@ -46,15 +43,7 @@ def test_the_readmes_commands_lead_from_raw_annotations_to_a_retrained_model(
     for command in _commands():
         program, *arguments = shlex.split(command)
         assert program == "segtune"
-        done = subprocess.run(
-            [sys.executable, "-m", "tune.cli", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "WANDB_MODE": "disabled"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=600,
-        )
+        done = segtune(tmp_path, *arguments, timeout_s=600, WANDB_MODE="disabled")
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         verbs.append(arguments[0])
     assert verbs == ["prepare", "plan", "tune", "status", "resume", "export", "retrain"]

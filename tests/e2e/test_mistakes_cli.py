@@ -20,8 +20,10 @@ import cv2
 import numpy as np
 import pytest
 
-from analysis.configuration import BestConfig, Reached, Source, TrainedOn, to_yaml
+from analysis.configuration import BestConfig, Reached, Source, TrainedOn, load_best, to_yaml
+from analysis.stored_best import to_stored
 from tests.analysis.rehearsed_study import rehearse
+from tests.command_line import ROOT, segtune
 from tests.trainables.datasets.raw_samples import (
     labelme_set,
     shape,
@@ -32,12 +34,13 @@ from tests.trainables.datasets.raw_samples import (
 )
 from trainables.datasets.prepare import prepare
 from trainables.datasets.prepared import PreparedDataset
+from tune.best_store import BestStore
 from tune.cli import app, main
 from tune.study_file import write_yaml
 
-ROOT = Path(__file__).parents[2]
 LIMIT_S = 2.0
 VERBS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+VERBS += [group.name for group in app.registered_groups if group.name]
 STUDY = {
     "study": "sample",
     "data": "data",
@@ -119,6 +122,10 @@ def pictures(folder: Path, n: int = 3) -> Path:
     return folder
 
 
+def pictures_in_new(folder: Path) -> None:
+    pictures(folder / "new")
+
+
 def pascal_voc(folder: Path) -> None:
     pictures(folder / "new")
     text("new/p0.xml", "<annotation><object><bndbox/></object></annotation>")(folder)
@@ -175,10 +182,51 @@ def too_few_groups(folder: Path) -> None:
     shutil.rmtree(folder / "tiles")
 
 
+def known_best(folder: Path) -> None:
+    """Record a best configuration in `kept`, and name the data set of another, worse one."""
+    file = folder / "best.yaml"
+    config = load_best(file)
+    named = config.data.model_copy(update={"name": "grains"})
+    better = config.objective.model_copy(update={"value": 0.9})
+    known = config.model_copy(update={"data": named, "objective": better})
+    BestStore(str(folder / "kept")).put(to_stored(known), everywhere=False)
+    file.write_text(to_yaml(config.model_copy(update={"data": named})))
+
+
+def grain_model(folder: Path) -> None:
+    """Let the finished study have trained on the classes of the data."""
+    replaced("done/resolved.json", '"particle"', '"grain"')(folder)
+
+
+def loose_model(folder: Path) -> None:
+    """A model with nothing beside it that tells its engine."""
+    shutil.copy(
+        next((folder / "done").glob("trials/*/attempt-1/best/model.pt")), folder / "loose.pt"
+    )
+
+
+def no_test_part(folder: Path) -> None:
+    path = folder / "data" / "dataset.json"
+    content = json.loads(path.read_text())
+    content["counts"]["test"] = {"images": 0, "objects": {}}
+    path.write_text(json.dumps(content))
+
+
 def both(*seeds: Callable[[Path], object]) -> Callable[[Path], object]:
     def seed(folder: Path) -> None:
         for one in seeds:
             one(folder)
+
+    return seed
+
+
+def coordinates(**lists: object) -> Callable[[Path], object]:
+    """Three pictures and a `coordinates.json` of these lists, by the pictures' stems."""
+
+    def seed(folder: Path) -> None:
+        pictures(folder / "new")
+        named = {f"{stem}.png": entries for stem, entries in lists.items()}
+        text("new/coordinates.json", json.dumps(named))(folder)
 
     return seed
 
@@ -347,7 +395,15 @@ PLACES = [
         text("empty/thesis.tex", "years of work"),
     ),
     Mistake(
-        "simulated over something else", "simulate demo --out raw", ["raw: expected a folder that"]
+        "simulated over something else",
+        "simulate demo --out raw --force",
+        ["raw: expected a folder that is new or empty, got one with other files"],
+    ),
+    Mistake(
+        "simulated twice",
+        "simulate demo --out empty",
+        ["empty: there is a simulated set here; --force replaces it"],
+        text("empty/simulation.json", "{}"),
     ),
     Mistake("demo over something else", "demo --out raw", ["raw: expected an empty folder"]),
     Mistake(
@@ -609,7 +665,243 @@ PREPARED = [
     ),
 ]
 
-MISTAKES = [*WORDS, *VALUES, *PLACES, *FILES, *RAW, *PREPARED]
+BEST = [
+    Mistake("nothing of best", "best", ["best: expected one of show, set, clear, got none"]),
+    Mistake("mistyped part of best", "best shwo", ["best: expected one of", "did you mean show?"]),
+    Mistake("best of what", "best set", ["best set: expected SOURCE (best.yaml", "got none"]),
+    Mistake("mistyped option of best", "best set x --stor y", ["best set: ", "mean --store?"]),
+    Mistake("clear what", "best clear", ["best clear: expected what to clear, by --trainable"]),
+    Mistake(
+        "clear two levels",
+        "best clear --data powder --global",
+        ["expected --data or --global, got --data powder and --global"],
+    ),
+    Mistake(
+        "clear what is not there",
+        "best clear --trainable yolo_seg",
+        ["expected what studies/best-configs has (nothing), got engine yolo_seg"],
+    ),
+    Mistake(
+        "best of a study that is not exported",
+        "best set begun",
+        ["begun: this study has no best/best.yaml yet; run `segtune export begun`"],
+    ),
+    Mistake(
+        "best without a data set's name",
+        "best set best.yaml",
+        ["sample: expected data.name (of the data set it was tuned on), got none"],
+    ),
+    Mistake(
+        "worse than the best",
+        "best set best.yaml --store kept",
+        ["kept: expected a better configuration than the known one of grains", "--force"],
+        known_best,
+    ),
+    Mistake(
+        "damaged best",
+        "best show --store kept",
+        ["global.json: expected a best configuration as `segtune best set` writes it"],
+        text("kept/simulated/_/global.json", '{"format": 2}'),
+    ),
+    Mistake("store of another cloud", "best show --store s3://x", ["s3://x: expected a folder or"]),
+    Mistake("store is a file", "best show --store notes.txt", ["notes.txt: "]),
+    Mistake(
+        "unknown engine of best",
+        "best show --trainable yolo_sge",
+        ["trainable: expected one of", "did you mean yolo_seg?"],
+    ),
+    Mistake(
+        "unknown data set of best",
+        "best show --trainable simulated --data dta",
+        ["--data: expected the folder of a prepared data set, or a recorded name", "got 'dta'"],
+    ),
+    Mistake("data of no engine", "best show --data data", ["best show: expected --trainable"]),
+    Mistake("retrain nothing", "retrain --out new", ["retrain: expected BEST (best.yaml", "none"]),
+    Mistake(
+        "retrain two things",
+        "retrain best.yaml --out new --trainable simulated",
+        ["retrain: expected BEST or --trainable, got best.yaml and --trainable"],
+    ),
+    Mistake(
+        "retrain on no data",
+        "retrain --out new --trainable simulated",
+        ["--trainable: expected --data DIR beside it, got none"],
+    ),
+    Mistake(
+        "retrain an unknown engine",
+        "retrain --out new --trainable simulatd --data data",
+        ["trainable: expected one of", "did you mean simulated?"],
+    ),
+    Mistake(
+        "retrain an unknown backbone",
+        "retrain --out new --trainable simulated --backbone r50 --data data",
+        ["--backbone: expected none, as simulated has but one, got r50"],
+    ),
+]
+
+PARTICLES = [
+    Mistake(
+        "no radius",
+        "prepare new --out made",
+        ["--radius: expected the particles' radius, as 9px, 80A or 8nm, got none"],
+        coordinates(p0=[[9, 9]]),
+    ),
+    Mistake(
+        "radius without a unit",
+        "prepare new --out made --radius 9",
+        ["--radius: expected a length above 0 with its unit", "got '9'; did you mean 9px?"],
+    ),
+    Mistake(
+        "radius in a unit nobody knows",
+        "prepare new --out made --radius 9em",
+        ["--radius: ", "got '9em'; the unit 'em' is none of px, A, nm, um"],
+    ),
+    Mistake(
+        "radius in nm without a pixel size",
+        "prepare new --out made --radius 8nm",
+        ["--pixel-size: expected the side of a pixel", "for --radius 8nm, got none", "p0.png"],
+        coordinates(p0=[[9, 9]]),
+    ),
+    Mistake(
+        "pixel size of 0",
+        "prepare raw --out new --pixel-size 0A",
+        ["--pixel-size: expected a length above 0 with its unit, as 1.77A, got '0A'"],
+    ),
+    Mistake(
+        "radius larger than the picture",
+        "prepare new --out made --radius 80A --pixel-size 1.77A",
+        ["--radius: expected 2 to 24 px", "got 80A, which is 45.2 px at 1.77"],
+        coordinates(p0=[[9, 9]]),
+    ),
+    Mistake(
+        "coordinates of pictures that are not there",
+        "prepare new --out made --radius 9px",
+        ["expected at least one object", "q0.png is not there; the nearest is p0.png"],
+        coordinates(q0=[[9, 9]]),
+    ),
+    Mistake(
+        "coordinates outside",
+        "prepare new --out made --radius 9px --strict",
+        ["p1.png, row 2: outside the image: (99, 9) is not in 64 x 48 pixels"],
+        coordinates(p0=[[9, 9]], p1=[[9, 9], [99, 9]]),
+    ),
+    Mistake(
+        "empty lists of coordinates",
+        "prepare new --out made --radius 9px",
+        ["read as coordinates, expected at least one object", "its annotation files hold none"],
+        coordinates(p0=[], p1=[]),
+    ),
+    Mistake(
+        "broken STAR file",
+        "prepare new --out made --radius 9px",
+        ["p0.star", "cannot be read"],
+        both(pictures_in_new, text("new/p0.star", "data_\nloop_\n_rlnCoordinateX #1\n1 2 3\n")),
+    ),
+]
+
+EVALUATE = [
+    Mistake("nothing to evaluate", "evaluate", ["expected MODEL (A study, ", "and DATA", "none"]),
+    Mistake("model on nothing", "evaluate done", ["evaluate: expected DATA", "got none"]),
+    Mistake(
+        "model that is not there",
+        "evaluate dnoe data",
+        ["dnoe: expected a study directory, a folder that", "found nothing; did you mean done?"],
+    ),
+    Mistake(
+        "model in no folder", "evaluate nowhere/model.pt data", ["nowhere does not exist either"]
+    ),
+    Mistake("folder without a model", "evaluate raw data", ["raw: ", "a folder without model.pt"]),
+    Mistake(
+        "study without a finished trial",
+        "evaluate begun data",
+        ["begun: expected a trial with a value of seg_metrics/F1, got 0 trials"],
+    ),
+    Mistake(
+        "best without its model",
+        "evaluate best.yaml data",
+        ["best.yaml: expected model.pt beside it", "got none"],
+    ),
+    Mistake(
+        "model of no known engine",
+        "evaluate loose.pt data",
+        ["loose.pt: expected a model whose engine can be told", "--trainable ", "simulated"],
+        loose_model,
+    ),
+    Mistake(
+        "mistyped engine of a model",
+        "evaluate loose.pt data --trainable simulate",
+        ["trainable: expected one of", "got simulate; did you mean simulated?"],
+        loose_model,
+    ),
+    Mistake(
+        "other engine than the model's",
+        "evaluate done data --trainable yolo_seg",
+        ["--trainable: expected simulated, which trained", "got yolo_seg"],
+        grain_model,
+    ),
+    Mistake(
+        "garbled model",
+        "evaluate notes.txt data --trainable simulated",
+        ["notes.txt: expected a model of the engine simulated, got a file that it cannot read"],
+    ),
+    Mistake(
+        "evaluated on raw data",
+        "evaluate done raw",
+        ["raw: not a prepared data set", "segtune prepare RAW"],
+    ),
+    Mistake("evaluated on nothing", "evaluate done dta", ["dta: expected a prepared data set"]),
+    Mistake(
+        "classes of other data",
+        "evaluate done data",
+        ["data: expected the model's classes particle, got grain", "--classes particle"],
+    ),
+    Mistake(
+        "mistyped part",
+        "evaluate done data --split tset",
+        ["--split: expected one of train, val, test, all, got 'tset'; did you mean test?"],
+        grain_model,
+    ),
+    Mistake(
+        "part without pictures",
+        "evaluate done data --split test",
+        ["--split: expected a part of", "with pictures (train ", "test 0), got test"],
+        both(grain_model, no_test_part),
+    ),
+    Mistake(
+        "evaluated without a picture",
+        "evaluate done data --split all",
+        ["data: expected 6 pictures in the part all, 1 missing: micrograph_0"],
+        both(grain_model, deleted_picture),
+    ),
+    Mistake(
+        "evaluated on changed annotations",
+        "evaluate done data",
+        ["annotations.json: it was changed after it was prepared"],
+        both(grain_model, replaced("data/annotations.json", '"id":1', '"id": 1')),
+    ),
+    Mistake(
+        "evaluated over something else",
+        "evaluate done data --out raw",
+        ["raw: expected a new folder or an earlier evaluation, got something else", "--out"],
+        grain_model,
+    ),
+    Mistake("evaluated into a file", "evaluate done data --out notes.txt", ["--out: expected a"]),
+    Mistake(
+        "confidence in per cent",
+        "evaluate done data --confidence 45",
+        ["--confidence: expected a number from 0 to 1, got 45; did you mean 0.45?"],
+    ),
+    Mistake("no detections", "evaluate done data --max-det 0", ["--max-det: ", "nearest is 1"]),
+    Mistake("overlays below 0", "evaluate done data --overlays -1", ["--overlays: ", "is 0"]),
+    Mistake(
+        "evaluated on no device",
+        "evaluate done data --device gpu",
+        ["--device: expected cpu", "got 'gpu'"],
+        grain_model,
+    ),
+]
+
+MISTAKES = [*WORDS, *VALUES, *PLACES, *FILES, *RAW, *PREPARED, *BEST, *PARTICLES, *EVALUATE]
 FIRST_OF_VERB = list({m.command.split()[0]: m for m in reversed(MISTAKES)}.values())
 
 
@@ -663,18 +955,6 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {
         str(path): path.read_bytes() if path.is_file() else b"" for path in folder.parent.rglob("*")
     }
-
-
-def segtune(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "tune.cli", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def check_message(said: str, mistake: Mistake) -> None:

@@ -169,7 +169,7 @@ ENGINES = [
     Mistake(
         "unknown engine",
         "trainable",
-        ["simulated, yolo_seg", "got 'yolo_sgg'; did you mean yolo_seg?"],
+        ["expected one of ", "got 'yolo_sgg'; did you mean yolo_seg?"],
         {"trainable": "yolo_sgg"},
     ),
     Mistake(
@@ -297,6 +297,31 @@ ENGINES = [
         {"fixed": {"lr0": 0.1}, "search_space": {"lr0": {"uniform": [0.1, 0.2]}}},
     ),
     Mistake(
+        "a choice of optimizers of which one ignores what is searched",
+        "search_space.optimizer",
+        ["expected a named optimizer while lr0 is searched, got auto"],
+        {
+            **YOLO,
+            "search_space": {
+                "optimizer": {"choice": ["AdamW", "auto"]},
+                "lr0": {"loguniform": [1e-4, 1e-2]},
+            },
+        },
+    ),
+    Mistake(
+        "a choice of models of which one is missing",
+        "search_space.model",
+        ["expected existing weights, got gone.pt"],
+        {
+            **YOLO,
+            "search_space": {
+                "model": {"choice": ["yolo11n-seg.yaml", "gone.pt"]},
+                "lr0": {"loguniform": [1e-4, 1e-2]},
+            },
+            "fixed": {"optimizer": "SGD"},
+        },
+    ),
+    Mistake(
         "optimizer that ignores what is searched",
         "fixed.optimizer",
         ["expected a named optimizer", "got auto"],
@@ -406,6 +431,64 @@ RULES = [
         "objective.mode",
         ["expected max for seg_metrics/F1 (larger is better), got 'min'"],
         {"objective": {"metric": "metrics/F1(M)", "mode": "min"}},
+    ),
+    Mistake(
+        "measurement error of another name",
+        "objective.metric",
+        ["got 'measure/size_dist'", "did you mean measure/size_distance?"],
+        {"objective": {"metric": "measure/size_dist"}},
+    ),
+    Mistake(
+        "a signed error to be minimised",
+        "objective.metric",
+        ["which is best at 0; the nearest is measure/diameter_bias"],
+        {"objective": {"metric": "measure/diameter_shift"}},
+    ),
+    Mistake(
+        "an error to be maximised",
+        "objective.mode",
+        ["expected min for measure/count_error (smaller is better), got 'max'"],
+        {"objective": {"metric": "measure/count_error", "mode": "max"}},
+    ),
+    Mistake(
+        "constraint on an unknown metric",
+        "objective.constraints.measure/count_eror",
+        ["expected a metric of simulated", "did you mean measure/count_error?"],
+        {"objective": {"constraints": {"measure/count_eror": {"at_most": 0.1}}}},
+    ),
+    Mistake(
+        "constraint with an unknown bound",
+        "objective.constraints.measure/count_error.atmost",
+        ["unknown key (value 0.1), expected one of at_most, at_least; did you mean at_most?"],
+        {"objective": {"constraints": {"measure/count_error": {"atmost": 0.1}}}},
+    ),
+    Mistake(
+        "constraint that is a number",
+        "objective.constraints.measure/count_error",
+        ["expected a mapping with at_most, at_least, got 0.1"],
+        {"objective": {"constraints": {"measure/count_error": 0.1}}},
+    ),
+    Mistake(
+        "constraint without a bound",
+        "objective.constraints.measure/count_error",
+        ["expected at_most or at_least, got neither"],
+        {"objective": {"constraints": {"measure/count_error": {}}}},
+    ),
+    Mistake(
+        "constraint upside down",
+        "objective.constraints.measure/diameter_shift",
+        ["expected at_least up to at_most, got at_least 0.1 and at_most -0.1"],
+        {
+            "objective": {
+                "constraints": {"measure/diameter_shift": {"at_least": 0.1, "at_most": -0.1}}
+            }
+        },
+    ),
+    Mistake(
+        "constraint on the wrong side",
+        "objective.constraints.measure/count_error.at_least",
+        ["expected at_most for measure/count_error (smaller is better), got at_least 0.1"],
+        {"objective": {"constraints": {"measure/count_error": {"at_least": 0.1}}}},
     ),
     Mistake(
         "grace as long as the training",

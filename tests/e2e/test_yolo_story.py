@@ -14,11 +14,11 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 import yaml
 
+from tests.command_line import ROOT, segtune
 from tests.faults.simulation import values_written
 from trainables.datasets.simulate import SPECS, simulate
 from tune.offline_run import load_offline_run
 
-ROOT = Path(__file__).parents[2]
 EPOCHS, TRIALS = 3, 3
 FIVE = ("F1", "precision", "recall", "map50", "map50_95")
 GROUPS = ("seg_metrics", "box_metrics", "train_seg_metrics", "train_box_metrics")
@@ -39,17 +39,10 @@ tracking: {{wandb: {{mode: offline}}}}
 """
 
 
-def segtune(folder: Path, *arguments: str, code: int = 0) -> str:
-    answer = subprocess.run(
-        [sys.executable, "-m", "tune.cli", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert answer.returncode == code, answer.stdout + answer.stderr
+def said(folder: Path, *arguments: str) -> str:
+    """What a command says that ends well."""
+    answer = segtune(folder, *arguments)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
     assert "Traceback" not in answer.stderr
     return answer.stdout + answer.stderr
 
@@ -59,11 +52,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study that was killed with everything it had started, resumed and finished."""
     folder = tmp_path_factory.mktemp("story")
     simulate(SPECS["demo"].model_copy(update={"images": 16}), folder / "raw", form="labelme")
-    assert "read as labelme" in segtune(folder, "prepare", "raw", "--out", "data")
+    assert "read as labelme" in said(folder, "prepare", "raw", "--out", "data")
     (folder / "study.yaml").write_text(STUDY)
     kill_after_two_epochs(folder)
-    assert "finished" in segtune(folder, "resume", "studies/story")
-    segtune(folder, "export", "studies/story")
+    assert "finished" in said(folder, "resume", "studies/story")
+    said(folder, "export", "studies/story")
     return folder
 
 
@@ -144,17 +137,17 @@ def test_the_exported_best_is_a_configuration_that_ultralytics_reads(folder: Pat
 
 
 def test_the_best_retrains_in_one_command_and_says_what_it_reached(folder: Path) -> None:
-    said = segtune(folder, "retrain", "studies/story/best/best.yaml", "--out", "again")
-    assert "tuned" in said
-    assert "retrained" in said
-    assert "test part" in said
+    answer = said(folder, "retrain", "studies/story/best/best.yaml", "--out", "again")
+    assert "tuned" in answer
+    assert "retrained" in answer
+    assert "test part" in answer
     assert (folder / "again" / "best" / "model.pt").is_file()
 
 
 def test_status_and_report_work_on_a_finished_study(folder: Path) -> None:
-    said = segtune(folder, "status", "studies/story")
-    assert f"{TRIALS}/{TRIALS}" in said
-    assert "report.html" in segtune(folder, "report", "studies/story")
+    answer = said(folder, "status", "studies/story")
+    assert f"{TRIALS}/{TRIALS}" in answer
+    assert "report.html" in said(folder, "report", "studies/story")
 
 
 def test_the_study_opens_in_optuna_dashboard(folder: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from tune.controller import Assignment, Controller
 from tune.journal import Journal, arrivals
 
-METRIC = "seg_metrics/F1"
+METRIC, ERROR = "seg_metrics/F1", "measure/count_error"
 
 
 def f1(number: int, params: Mapping[str, Any], epoch: int) -> float:
@@ -20,6 +20,12 @@ def f1(number: int, params: Mapping[str, Any], epoch: int) -> float:
     height = 0.9 - 0.3 * abs(params["x"] - 0.3) - 0.2 * abs(params["y"] - 0.7)
     noise = np.random.default_rng([number, epoch]).normal(0, 0.03)
     return float(height * (1 - np.exp(-epoch / (4 + 6 * params["y"]))) + noise)
+
+
+def count_error(number: int, params: Mapping[str, Any], epoch: int) -> float:
+    """An error that falls while a trial learns, and is small where x is large."""
+    noise = np.random.default_rng([11, number, epoch]).normal(0, 0.02)
+    return float(abs(0.4 - 0.3 * params["x"] + noise) * np.exp(-epoch / 30))
 
 
 def seconds(number: int, epoch: int) -> float:
@@ -75,7 +81,8 @@ class World:
 
     def _report(self, controller: Controller, trial: Assignment, epoch: int) -> bool:
         value = f1(trial.number, trial.proposal.params, epoch)
-        return controller.report(trial.number, epoch, {METRIC: value}).go_on
+        error = count_error(trial.number, trial.proposal.params, epoch)
+        return controller.report(trial.number, epoch, {METRIC: value, ERROR: error}).go_on
 
 
 def decisions(path: Path) -> list[tuple[int, int, bool, str | None]]:

@@ -9,12 +9,14 @@ import pytest
 
 from search_spaces.space import parse_space
 from tests.faults.simulation import (
+    ERROR,
     METRIC,
     World,
     decisions,
     reference_asha,
     values_written,
 )
+from trainables.goal import Limit
 from tune.journal import Journal, arrivals
 from tune.stopping import Asha, Rungs, Slope
 
@@ -24,13 +26,13 @@ SCHEDULER = Asha(grace_period=3, reduction_factor=FACTOR)
 RUNGS = SCHEDULER.rungs(EPOCHS)
 
 
-def plan() -> SimpleNamespace:
+def plan(limits: tuple[Limit, ...] = ()) -> SimpleNamespace:
     """What the controller looks at of a plan."""
     space, problems = parse_space({"x": {"uniform": [0, 1]}, "y": {"uniform": [0, 1]}})
     assert not problems
     study = SimpleNamespace(
         study="cuts",
-        objective=SimpleNamespace(metric=METRIC, mode="max"),
+        objective=SimpleNamespace(metric=METRIC, mode="max", limits=limits),
         budget=SimpleNamespace(epochs=EPOCHS, hours=None, trials=TRIALS),
         seed=0,
         plateau=Slope(window=5, grace=12),
@@ -43,10 +45,18 @@ def plan() -> SimpleNamespace:
     )
 
 
-@pytest.fixture(scope="module", params=[1, 4], ids=["one at a time", "four at a time"])
+LIMITS = (Limit(ERROR, at_most=0.2),)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(1, ()), (4, ()), (1, LIMITS)],
+    ids=["one at a time", "four at a time", "one at a time with a constraint"],
+)
 def unbroken(request: pytest.FixtureRequest, session_ram_path: Path) -> World:
-    path = session_ram_path / f"unbroken-{request.param}.journal"
-    world = World(plan(), path, request.param)
+    concurrent, limits = request.param
+    path = session_ram_path / f"unbroken-{concurrent}-{len(limits)}.journal"
+    world = World(plan(limits), path, concurrent)
     world.run()
     return world
 
@@ -85,7 +95,22 @@ def test_a_journal_cut_anywhere_ends_as_if_unbroken(unbroken: World, ram_path: P
         assert not finished_before & set(world.started), "a finished trial ran again"
         if world.concurrent == 1:
             assert set(again) == set(whole)
+            assert told(world.path) == told(unbroken.path)
         check_against_reference(world.path)
+
+
+def told(path: Path) -> list[tuple[float | None, dict[str, float]]]:
+    """Value and constraints of every trial, as samplers read them."""
+    return [(trial.value, trial.constraints) for trial in Journal(path, "cuts", "max").trials()]
+
+
+def test_a_constraint_decides_which_epoch_of_a_trial_counts(unbroken: World) -> None:
+    highest = [
+        max(a.value for a in arrivals(unbroken.path) if a.trial == number)
+        for number in range(TRIALS)
+    ]
+    values = [value for value, _ in told(unbroken.path)]
+    assert (values != highest) == bool(unbroken.plan.study.objective.limits)
 
 
 def finished(world: World) -> set[int]:

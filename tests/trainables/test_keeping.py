@@ -5,6 +5,7 @@ from typing import Literal
 
 import pytest
 
+from trainables.goal import Limit
 from trainables.keeping import BestKeeper, finish_replacing, read_kept, replace_folder
 
 F1 = "seg_metrics/F1"
@@ -141,3 +142,33 @@ def test_replacing_a_folder_leaves_only_the_new_one(tmp_path: Path) -> None:
     replace_folder(tmp_path / "place.new", tmp_path / "place")
     assert (tmp_path / "place" / "file").read_text() == "place.new"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["place"]
+
+
+ERROR = "measure/count_error"
+LIMITS = (Limit(ERROR, at_most=0.1),)
+
+
+@pytest.mark.parametrize(
+    ("rows", "best"),
+    [
+        pytest.param([(0.9, 0.3), (0.4, 0.1), (0.8, 0.2)], 2, id="the one that keeps the limit"),
+        pytest.param([(0.3, 0.0), (0.4, 0.1), (0.9, 0.2)], 2, id="of two that do, the better"),
+        pytest.param([(0.9, 0.5), (0.1, 0.2), (0.8, 0.4)], 2, id="of none, the least broken"),
+        pytest.param([(0.1, math.nan), (0.05, 0.9)], 2, id="NaN keeps no limit"),
+    ],
+)
+def test_an_epoch_that_keeps_the_limits_is_kept(
+    tmp_path: Path, rows: list[tuple[float, float]], best: int
+) -> None:
+    keeper = BestKeeper(tmp_path, F1, limits=LIMITS)
+    for epoch, (value, error) in enumerate(rows, start=1):
+        keeper.offer(epoch, {F1: value, ERROR: error}, checkpoint(tmp_path, f"weights {epoch}"))
+    assert kept_weights(tmp_path) == f"weights {best}"
+
+
+def test_a_new_keeper_knows_how_far_the_kept_epoch_broke_its_limits(tmp_path: Path) -> None:
+    first = BestKeeper(tmp_path, F1, limits=LIMITS)
+    first.offer(1, {F1: 0.9, ERROR: 0.3}, checkpoint(tmp_path, "weights 1"))
+    again = BestKeeper(tmp_path, F1, limits=LIMITS)
+    assert not again.offer(2, {F1: 0.95, ERROR: 0.4}, checkpoint(tmp_path, "weights 2"))
+    assert again.offer(3, {F1: 0.2, ERROR: 0.05}, checkpoint(tmp_path, "weights 3"))

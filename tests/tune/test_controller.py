@@ -3,7 +3,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import pytest
+
 from search_spaces.space import parse_space
+from trainables.goal import Limit
 from tune.controller import MAX_CRASHES, Controller
 from tune.journal import Journal
 from tune.stopping import Asha, NoPlateau, NoScheduler, Plateau, Rule, Scheduler, Slope, Std
@@ -29,7 +33,7 @@ def make(
     assert not problems
     study = SimpleNamespace(
         study="s",
-        objective=SimpleNamespace(metric=metric, mode=mode),
+        objective=SimpleNamespace(metric=metric, mode=mode, limits=given.get("limits", ())),
         budget=SimpleNamespace(epochs=epochs, hours=hours, trials=trials),
         seed=0,
         plateau=plateau or NoPlateau(),
@@ -172,6 +176,15 @@ def test_a_crashed_worker_is_retried_and_then_given_up(ram_path: Path) -> None:
     assert start(controller) == number + 1
 
 
+def test_crashes_are_counted_over_restarts(ram_path: Path) -> None:
+    number = start(make(ram_path))
+    for _ in range(MAX_CRASHES - 1):
+        controller = make(ram_path)
+        assert start(controller) == number
+        assert controller.crashed(number, "its worker died")
+    assert not make(ram_path).crashed(number, "its worker died")
+
+
 def test_no_trial_is_started_after_the_hours_are_used_up(ram_path: Path) -> None:
     elapsed = [0.0]
     controller = make(ram_path, hours=1.0, elapsed_s=lambda: elapsed[0])
@@ -179,8 +192,38 @@ def test_no_trial_is_started_after_the_hours_are_used_up(ram_path: Path) -> None
     assert controller.report(number, 1, {F1: 0.1}).go_on
     elapsed[0] = 3600.0
     assert controller.next_trial() is None
-    assert controller.report(number, 2, {F1: 0.2}).rule is Rule.BUDGET
-    assert controller.outcomes[number].state == "pruned"
+    decision = controller.report(number, 2, {F1: 0.2})
+    assert (decision.go_on, decision.rule) == (False, Rule.BUDGET)
+    assert controller.outcomes == {}
+
+
+def test_with_more_hours_a_trial_goes_on_where_the_hours_were_used_up(ram_path: Path) -> None:
+    elapsed = [0.0]
+    first = make(ram_path, epochs=3, trials=1, hours=1.0, elapsed_s=lambda: elapsed[0])
+    number = start(first)
+    elapsed[0] = 3600.0
+    assert first.report(number, 1, {F1: 0.1}).rule is Rule.BUDGET
+    assert not first.complete
+    without = make(ram_path, epochs=3, trials=1, hours=1.0, elapsed_s=lambda: elapsed[0])
+    assert without.next_trial() is None
+    second = make(ram_path, epochs=3, trials=1, hours=2.0, elapsed_s=lambda: elapsed[0])
+    again = second.next_trial()
+    assert again is not None
+    assert (again.number, again.last_epoch) == (number, 1)
+    assert second.report(number, 2, {F1: 0.2}).go_on
+    assert second.report(number, 3, {F1: 0.3}).rule is Rule.EPOCHS
+    assert second.complete
+
+
+def test_a_rule_that_ends_a_trial_comes_before_the_hours(ram_path: Path) -> None:
+    elapsed = [0.0]
+    plateau = Slope(window=2, grace=2)
+    controller = make(ram_path, hours=1.0, plateau=plateau, elapsed_s=lambda: elapsed[0])
+    number = start(controller)
+    controller.report(number, 1, {F1: 0.5})
+    elapsed[0] = 3600.0
+    assert controller.report(number, 2, {F1: 0.5}).rule is Rule.PLATEAU
+    assert controller.outcomes[number].state == "complete"
 
 
 def test_a_grid_is_walked_once_and_in_order(ram_path: Path) -> None:
@@ -230,3 +273,93 @@ def test_tpe_comes_closer_to_the_optimum_than_its_start(ram_path: Path) -> None:
         distances.append(distance)
         controller.report(assignment.number, 1, {F1: 1 - distance})
     assert sum(distances[-10:]) < sum(distances[:10])
+
+
+COUNTS = "measure/count_error"
+LIMITS = (Limit(COUNTS, at_most=0.1),)
+
+
+def feed_both(controller: Controller, number: int, rows: list[tuple[float, float]]) -> None:
+    for epoch, (f1, counts) in enumerate(rows, 1):
+        controller.report(number, epoch, {F1: f1, COUNTS: counts})
+
+
+def test_the_best_epoch_keeps_the_constraint_before_it_has_the_best_objective(
+    ram_path: Path,
+) -> None:
+    controller = make(ram_path, limits=LIMITS, epochs=3)
+    number = start(controller)
+    feed_both(controller, number, [(0.9, 0.3), (0.6, 0.1), (0.5, 0.05)])
+    (trial,) = controller._journal.trials()
+    assert trial.value == 0.6
+    assert trial.constraints == {COUNTS: 0.0}
+
+
+def test_where_no_epoch_keeps_the_constraint_the_least_broken_one_counts(ram_path: Path) -> None:
+    controller = make(ram_path, limits=LIMITS, epochs=3)
+    number = start(controller)
+    feed_both(controller, number, [(0.9, 0.5), (0.4, 0.2), (0.6, 0.2)])
+    (trial,) = controller._journal.trials()
+    assert trial.value == 0.6
+    assert trial.constraints == {COUNTS: pytest.approx(0.1)}
+
+
+def test_constraints_of_past_epochs_are_read_back_from_the_journal(ram_path: Path) -> None:
+    number = start(first := make(ram_path, limits=LIMITS, epochs=3))
+    feed_both(first, number, [(0.9, 0.3), (0.6, 0.1)])
+    again = make(ram_path, limits=LIMITS, epochs=3)
+    assert again.unfinished == (number,)
+    again.report(number, 3, {F1: 0.5, COUNTS: 0.05})
+    assert again._journal.trials()[number].value == 0.6
+
+
+def test_a_report_without_the_constrained_metric_is_an_error_that_names_it(ram_path: Path) -> None:
+    controller = make(ram_path, limits=LIMITS)
+    number = start(controller)
+    assert controller.report(number, 1, {F1: 0.5, "measure/count_eror": 0.2}).rule is Rule.ERROR
+    assert "did you mean measure/count_eror?" in controller.outcomes[number].message
+
+
+def test_a_constrained_value_that_is_not_finite_breaks_its_constraint_but_ends_no_trial(
+    ram_path: Path,
+) -> None:
+    controller = make(ram_path, limits=(Limit(LOSS, at_most=1.0),), epochs=2)
+    number = start(controller)
+    assert controller.report(number, 1, {F1: 0.9, LOSS: math.nan}).go_on
+    controller.report(number, 2, {F1: 0.1, LOSS: 0.5})
+    assert controller._journal.trials()[number].value == 0.1
+
+
+def test_asha_compares_the_objective_also_of_trials_that_break_a_constraint(
+    ram_path: Path,
+) -> None:
+    controller = make(ram_path, limits=LIMITS, scheduler=Asha(grace_period=1), epochs=4)
+    usable, unusable = start(controller), start(controller)
+    controller.report(usable, 1, {F1: 0.5, COUNTS: 0.0})
+    assert controller.report(unusable, 1, {F1: 0.6, COUNTS: 0.9}).go_on
+
+
+def test_tpe_searches_where_the_constraint_is_kept(ram_path: Path) -> None:
+    def late_mean(folder: Path, **given: Any) -> float:
+        """Mean x of the later trials: F1 rises with x, the error exceeds 0.1 above x = 0.3."""
+        folder.mkdir()
+        controller = make(folder, trials=40, epochs=1, **given)
+        while assignment := controller.next_trial():
+            x = assignment.proposal.params["x"]
+            controller.report(assignment.number, 1, {F1: x, COUNTS: max(0.0, x - 0.2)})
+        return float(np.mean([t.params["x"] for t in controller._journal.trials()[-15:]]))
+
+    free, held = late_mean(ram_path / "free"), late_mean(ram_path / "held", limits=LIMITS)
+    assert free > 0.8
+    assert held < 0.5
+
+
+def test_a_measurement_error_that_is_watched_falls_towards_its_plateau(ram_path: Path) -> None:
+    rule = Std(metric=COUNTS, window=3, grace=3)
+    controller = make(ram_path, plateau=rule)
+    number = start(controller)
+    for epoch, error in enumerate([0.9, 0.5, 0.3], 1):
+        assert controller.report(number, epoch, {F1: 0.5, COUNTS: error}).go_on
+    for epoch in (4, 5):
+        decision = controller.report(number, epoch, {F1: 0.5, COUNTS: 0.3})
+    assert decision.rule is Rule.PLATEAU

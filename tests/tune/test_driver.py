@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -149,6 +150,18 @@ def test_a_bad_trial_fails_with_its_reason_and_the_study_goes_on(
     assert "trial 0" in log.read_text() or behaviour != "exit"
 
 
+def test_a_trial_whose_engine_runs_out_of_patience_is_complete(
+    tmp_path: Path, prepared: Path
+) -> None:
+    space = "fixed: {behaviour: patience}\nsearch_space: {lr0: {uniform: [0.001, 0.01]}}\n"
+    result, _ = run(tmp_path, prepared, space + "scheduler: none\n", trials=1, epochs=8)
+    (trial,) = StudyDir.open(result.directory).trials()
+    assert (trial.state, trial.stop_reason, trial.epochs) == ("complete", Rule.PATIENCE, 3)
+    assert trial.message == "no gain for 3 epochs"
+    assert trial.objective == max(line["seg_metrics/F1"] for line in trial.metrics)
+    assert trial.best_model is not None
+
+
 def test_a_flat_trial_collapses_and_a_slow_one_goes_on(tmp_path: Path, prepared: Path) -> None:
     space = (
         "search_space: {behaviour: {choice: [flat, slow]}, lr0: {uniform: [0.001, 0.01]}}\n"
@@ -248,9 +261,47 @@ def test_the_hours_budget_ends_a_study(tmp_path: Path, prepared: Path) -> None:
     text = "fixed: {epoch_seconds: 0.3}\nscheduler: none\n"
     result, _ = run(tmp_path, prepared, text, trials=50, epochs=4, hours=0.0006)
     assert result.reason == "out of time"
-    assert 0 < len(result.outcomes) < 50
-    assert {o.stop_reason for o in result.outcomes.values()} <= {Rule.BUDGET, Rule.EPOCHS}
-    assert any(o.stop_reason == Rule.BUDGET for o in result.outcomes.values())
+    assert len(result.outcomes) < 50
+    assert {o.stop_reason for o in result.outcomes.values()} <= {Rule.EPOCHS}
+    pausing = [t for t in StudyDir.open(result.directory).trials() if t.state == "running"]
+    assert pausing
+    assert {t.stop_reason for t in pausing} == {Rule.BUDGET}
+    assert all(t.best_model for t in pausing)
+    opened = StudyDir.open(result.directory)
+    watcher = Watcher()
+    study = load_for_resume(opened, ["budget.hours=1", "budget.trials=50"])
+    more = study.model_copy(update={"budget": study.budget.model_copy(update={"trials": 4})})
+    again = run_study(plan_study(more), [watcher], resume=True)
+    assert again.reason == "finished"
+    assert {(t.number, 2) for t in pausing} <= set(watcher.started)
+    assert all(again.outcomes[t.number].epoch == 4 for t in pausing)
+    reported = [epoch for n, epoch in watcher.reported if n == pausing[0].number]
+    assert reported == list(range(pausing[0].epochs + 1, 5))
+
+
+def test_a_trial_left_without_its_ending_is_closed_on_resume(
+    tmp_path: Path, prepared: Path
+) -> None:
+    text = "scheduler: none\nplateau: none\n"
+    result, _ = run(tmp_path, prepared, text, trials=2, epochs=2, trainable="awkward")
+    before = StudyDir.open(result.directory).trials()
+    trial = before[1]
+    assert trial.attempt is not None
+    (trial.directory / "closed.json").unlink()
+    shutil.rmtree(trial.attempt / "artifacts")
+    watcher = Watcher()
+    again = run_study(
+        plan_study(load_for_resume(StudyDir.open(result.directory), [])), [watcher], resume=True
+    )
+    assert again.reason == "finished"
+    assert watcher.started == watcher.reported == []
+    whole, closed = StudyDir.open(result.directory).trials()
+    assert whole.attempt == before[0].attempt
+    assert closed.artifacts is not None
+    assert (closed.artifacts / "curves.txt").read_text() == "drawn"
+    assert closed.best_model is not None
+    assert closed.metrics == trial.metrics
+    assert (trial.directory / "closed.json").is_file()
 
 
 def test_the_journal_opens_in_plain_optuna(tmp_path: Path, prepared: Path) -> None:

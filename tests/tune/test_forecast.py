@@ -2,7 +2,8 @@ import time
 
 import pytest
 
-from tune.forecast import Forecast, forecast, hours
+from tune.forecast import RAY_S, Forecast, forecast, hours
+from tune.pace import Pace
 from tune.stopping import Asha
 
 
@@ -51,10 +52,12 @@ def test_the_same_seed_gives_the_same_forecast() -> None:
 
 def test_hours_follow_from_epochs_and_end_at_the_budget() -> None:
     expected = Forecast(full=10_000, median=3_600, low=1_800, high=7_200)
-    free = hours(expected, epoch_seconds=2.0, concurrent=2, budget=None)
-    assert (free.low, free.median, free.high) == (0.5, 1.0, 2.0)
-    limited = hours(expected, epoch_seconds=2.0, concurrent=2, budget=0.75)
-    assert (limited.low, limited.median, limited.high) == (0.5, 0.75, 0.75)
+    pace = Pace(epoch_s=2.0, start_s=36.0)
+    free = hours(expected, pace, trials=100, concurrent=2, budget=None)
+    ray = RAY_S / 3600
+    assert (free.low, free.median, free.high) == pytest.approx((1 + ray, 1.5 + ray, 2.5 + ray))
+    limited = hours(expected, pace, trials=100, concurrent=2, budget=1.2)
+    assert (limited.median, limited.high) == (1.2, 1.2)
 
 
 def test_ten_thousand_trials_are_forecast_in_no_time() -> None:

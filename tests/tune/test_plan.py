@@ -13,7 +13,9 @@ from search_spaces.presets.registry import presets
 from tests.study_samples import write_data, write_study
 from trainables.registry import engine_info, engines
 from tune.errors import StudyError
+from tune.forecast import RAY_S
 from tune.machine import Machine
+from tune.pace import Pace
 from tune.plan import StudyPlan, estimate_hours, plan_lines, plan_study, resolved, to_yaml
 from tune.study import Study, load_study
 
@@ -26,11 +28,11 @@ def plan(folder: Path, machine: Machine = MACHINE, **changes: Any) -> StudyPlan:
     return plan_study(study, machine=machine)
 
 
-def lines(made: StudyPlan, title: str, epoch_seconds: float | None = None) -> list[str]:
+def lines(made: StudyPlan, title: str, pace: Pace | None = None) -> list[str]:
     """The lines of a plan under one title."""
     found: list[str] = []
     current = ""
-    for line in plan_lines(made, epoch_seconds):
+    for line in plan_lines(made, pace):
         current = line[:11].strip() or current
         if current == title:
             found.append(line[12:])
@@ -172,15 +174,15 @@ def test_hours_are_known_only_with_the_time_of_an_epoch(tmp_path: Path) -> None:
     made = plan(tmp_path, resources={"concurrent": 2}, budget={"trials": 8, "epochs": 40})
     assert estimate_hours(made, None) is None
     assert lines(made, "hours")[0].startswith("unknown")
-    estimate = estimate_hours(made, 90.0)
+    estimate = estimate_hours(made, Pace(90.0))
     assert estimate is not None
-    assert estimate.median == pytest.approx(made.forecast.median * 90 / 2 / 3600)
-    assert lines(made, "hours", 90.0)[0].startswith(f"about {estimate.median:.2g} (")
+    assert estimate.median == pytest.approx((made.forecast.median * 90 / 2 + RAY_S) / 3600)
+    assert lines(made, "hours", Pace(90.0))[0].startswith(f"about {estimate.median:.2g} (")
 
 
 def test_a_budget_in_hours_limits_the_estimate(tmp_path: Path) -> None:
     made = plan(tmp_path, budget={"trials": 8, "epochs": 40, "hours": 0.5})
-    estimate = estimate_hours(made, 3600.0)
+    estimate = estimate_hours(made, Pace(3600.0))
     assert estimate is not None
     assert (estimate.low, estimate.median, estimate.high) == (0.5, 0.5, 0.5)
 
@@ -191,7 +193,7 @@ SHOWN = """\
 study       sample, results in ROOT/studies/sample
 data        powder (ROOT/data): images train 8, val 3, test 2; 1 class: particle
 engine      yolo_seg
-objective   box_metrics/F1 (max)
+objective   box_metrics/F1 (max), measure/count_error at most 0.1
 budget      8 trials of 40 epochs, at most 2 hours
 search      tpe, seed 3
 scheduler   asha, rungs at epochs 5, 10, 20, 40; 1 trial in 2 passes each
@@ -225,7 +227,10 @@ def test_a_plan_reads_like_this(tmp_path: Path) -> None:
             "mosaic": 1,
         },
         warm_start={"points": [{"lr0": 0.01, "warmup_epochs": 3}]},
-        objective={"metric": "metrics/F1(B)"},
+        objective={
+            "metric": "metrics/F1(B)",
+            "constraints": {"measure/count_error": {"at_most": 0.1}},
+        },
         scheduler={"grace_period": 5},
         resources={"concurrent": 2},
         seed=3,
@@ -243,6 +248,29 @@ def test_a_study_without_early_stopping_promises_no_saving(tmp_path: Path) -> No
     assert lines(made, "scheduler") == ["none, every trial runs to its end"]
     assert lines(made, "plateau") == ["none"]
     assert lines(made, "epochs") == ["320, no trial is stopped early by the scheduler"]
+
+
+def test_what_does_nothing_in_short_trainings_or_on_grey_images_is_not_searched(
+    tmp_path: Path,
+) -> None:
+    long = plan(tmp_path / "colour", **YOLO)
+    assert {"mosaic", "cutmix", "copy_paste", "hsv_h"} <= set(long.space.parameters)
+    write_data(tmp_path / "grey" / "data", grey=True)
+    made = plan(tmp_path / "grey", trainable="yolo_seg", budget={"trials": 8, "epochs": 10})
+    left_out = {"mosaic", "cutmix", "copy_paste", "hsv_h", "hsv_s"}
+    assert set(long.space.parameters) - set(made.space.parameters) == left_out
+    assert made.no_effect["mosaic"] == "close_mosaic=10 switches it off in all 10 epochs"
+    assert made.no_effect["hsv_h"] == "the images are grey"
+    assert not left_out & set(made.points[0])
+    assert any("the images are grey" in line for line in lines(made, "no effect"))
+
+
+def test_a_key_that_others_depend_on_is_searched_all_the_same(tmp_path: Path) -> None:
+    space = {"mosaic": {"choice": [0, 1]}, "scale": {"uniform": [0, 0.5], "when": {"mosaic": 1}}}
+    made = plan(
+        tmp_path, trainable="yolo_seg", search_space=space, budget={"trials": 8, "epochs": 5}
+    )
+    assert set(made.space.parameters) == {"mosaic", "scale"}
 
 
 # --- what is kept
@@ -324,10 +352,15 @@ def test_a_resolved_study_says_where_it_comes_from(tmp_path: Path) -> None:
 
 
 def test_the_record_of_a_study_is_plain_data(tmp_path: Path) -> None:
-    record = json.loads(json.dumps(resolved(plan(tmp_path, **YOLO))))
+    held = {"constraints": {"measure/count_error": {"at_most": 0.1}}}
+    record = json.loads(json.dumps(resolved(plan(tmp_path, **YOLO, objective=held))))
     assert record["engine"] == "yolo_seg"
     assert record["classes"] == ["particle"]
-    assert record["objective"] == {"metric": "seg_metrics/F1", "mode": "max"}
+    assert record["objective"] == {
+        "metric": "seg_metrics/F1",
+        "mode": "max",
+        "constraints": {"measure/count_error": {"at_most": 0.1, "at_least": None}},
+    }
     assert record["search_space"]["lr0"] == {"domain": "1e-05 to 0.1, log scale", "when": {}}
     assert record["rungs"] == [25, 50, 100, 200]
     assert record["created"]

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from tests.analysis.rehearsed_study import rehearse
 from tests.study_samples import write_study
+from trainables.goal import Limit
 from tune.board import Board, ending
 from tune.controller import Controller
 from tune.eta import StudyEta
@@ -62,7 +63,7 @@ def filled(trials: int, running: int = 2, mode: Any = "max") -> Board:
     made = board(trials + 5, mode)
     for number in range(trials):
         made.start(number, float(number))
-        made.report(number, 25, number / 100, number + 0.4)
+        made.report(number, 25, {METRIC: number / 100}, number + 0.4)
         if number < trials - running:
             made.end(number, STOPPED, number + 0.5)
     return made
@@ -126,7 +127,7 @@ def test_the_best_trial_is_that_of_the_best_epoch() -> None:
     for number, values in enumerate([(0.2, 0.5, 0.1), (0.3, 0.4, 0.45), (float("nan"), 0.1, 0.2)]):
         made.start(number, 0.0)
         for epoch, value in enumerate(values, 1):
-            made.report(number, epoch, value, float(epoch))
+            made.report(number, epoch, {METRIC: value}, float(epoch))
     assert made.best is made.trials[0]
     assert (made.best.best, made.best.best_epoch, made.best.last) == (0.5, 2, 0.1)
     assert [view.number for view in made.ranked] == [0, 1, 2]
@@ -137,10 +138,24 @@ def test_of_a_loss_the_best_is_the_lowest() -> None:
     assert made.best is made.trials[0]
 
 
+def test_a_trial_that_keeps_the_constraints_is_best_however_high_the_others_are() -> None:
+    made = board()
+    made.limits = (Limit("measure/count_error", at_most=0.1),)
+    for number, rows in enumerate([[(0.9, 0.3), (0.8, 0.2)], [(0.4, 0.05), (0.7, 0.2)]]):
+        made.start(number, 0.0)
+        for epoch, (value, error) in enumerate(rows, 1):
+            made.report(number, epoch, {METRIC: value, "measure/count_error": error}, float(epoch))
+    assert [(view.number, view.best, view.best_epoch) for view in made.ranked] == [
+        (1, 0.4, 1),
+        (0, 0.8, 2),
+    ]
+    assert made.trials[0].violation == pytest.approx(0.1)
+
+
 def test_a_metric_that_is_missing_is_shown_as_missing() -> None:
     made = board()
     made.start(0, 0.0)
-    made.report(0, 1, None, 1.0)
+    made.report(0, 1, {}, 1.0)
     assert made.trials[0].last is None
     assert made.best is None
 

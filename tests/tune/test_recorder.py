@@ -103,3 +103,31 @@ def test_a_trial_that_an_earlier_driver_ran_keeps_its_seconds(tmp_path: Path) ->
     table = tmp_path / "trials" / "0" / "metrics.jsonl"
     table.write_text(json.dumps({"epoch": 1, "elapsed_s": 12.5}) + "\n")
     assert recorder(tmp_path).end(0, Outcome("complete", "epochs")).seconds == 12.5
+
+
+def test_a_trial_left_open_is_reopened_with_its_checkpoint_where_it_is_to_be_drawn(
+    tmp_path: Path,
+) -> None:
+    first = recorder(tmp_path)
+    attempt, _, _ = first.begin(assignment(0))
+    first.end(0, Outcome("complete", "epochs"))
+    assert not first.is_closed(0)
+    assert recorder(tmp_path).reopen(0, redraw=True) == (attempt, None), "there is none"
+    folder(attempt / "best", "metrics.json", 3)
+    folder(attempt / "checkpoint", "history.json", 3)
+    assert recorder(tmp_path).reopen(0, redraw=False) == (attempt, None)
+    again, checkpoint = recorder(tmp_path).reopen(0, redraw=True)
+    assert again == attempt.with_name("attempt-2")
+    assert checkpoint == again / "resume"
+    assert (again / "best" / "model.pt").read_text() == "of epoch 3"
+    first.close(0)
+    assert recorder(tmp_path).is_closed(0)
+
+
+def test_a_trial_that_goes_on_after_all_is_no_longer_closed(tmp_path: Path) -> None:
+    first = recorder(tmp_path)
+    first.begin(assignment(0))
+    first.close(0)
+    second = recorder(tmp_path)
+    second.begin(assignment(0))
+    assert not second.is_closed(0)

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from search_spaces.presets.registry import presets
 from tests.study_samples import minimal, write_data, write_study
+from trainables.goal import Limit
 from trainables.registry import engines
 from tune.errors import StudyError
 from tune.machine import Machine
@@ -95,6 +96,43 @@ def test_ultralytics_names_of_metrics_are_understood(
 
 
 @pytest.mark.parametrize(
+    ("metric", "mode"),
+    [
+        ("measure/size_distance", "min"),
+        ("measure/count_error", "min"),
+        ("val/loss", "min"),
+        ("train/box_loss", "min"),
+        ("metrics/mAP50(B)", "max"),
+    ],
+)
+def test_the_mode_follows_the_metric(tmp_path: Path, metric: str, mode: str) -> None:
+    assert load(tmp_path, objective={"metric": metric}).objective.mode == mode
+    assert load(tmp_path, objective={"metric": metric, "mode": mode}).objective.mode == mode
+
+
+def test_constraints_are_read_and_read_again(tmp_path: Path) -> None:
+    constraints = {
+        "measure/count_error": {"at_most": 0.1},
+        "metrics/recall(M)": {"at_least": 0.8},
+        "measure/diameter_shift": {"at_least": -0.05, "at_most": 0.05},
+    }
+    study = load(tmp_path, objective={"constraints": constraints})
+    assert study.objective.metric == "seg_metrics/F1"
+    assert study.objective.limits == (
+        Limit("measure/count_error", at_most=0.1),
+        Limit("seg_metrics/recall", at_least=0.8),
+        Limit("measure/diameter_shift", at_most=0.05, at_least=-0.05),
+    )
+    again = load(tmp_path, objective=study.objective.model_dump(mode="json"))
+    assert again.objective == study.objective
+
+
+def test_a_constraint_can_be_set_on_the_command_line(tmp_path: Path) -> None:
+    study = load(tmp_path, "objective.constraints={measure/count_error: {at_most: 0.2}}")
+    assert study.objective.limits == (Limit("measure/count_error", at_most=0.2),)
+
+
+@pytest.mark.parametrize(
     ("written", "rule"),
     [
         ("none", NoPlateau()),
@@ -116,6 +154,43 @@ def test_a_third_of_a_gpu_may_be_rounded(tmp_path: Path) -> None:
     path = write_study(tmp_path, resources={"concurrent": 3, "gpus_per_trial": 0.33})
     study = load_study(path, machine=Machine(cpus=8, gpus=1))
     assert study.resources.gpus_per_trial == 1 / 3
+
+
+@pytest.mark.parametrize(
+    ("resources", "gpus", "key", "said"),
+    [
+        ({"gpus_per_trial": 2}, 4, "gpus_per_trial", "or 1, which is what simulated can train on"),
+        ({"gpus_per_trial": 2}, 1, "gpus_per_trial", "GPUs there are (1), got 2; the nearest is 1"),
+        ({"gpus_per_trial": 8}, 4, "gpus_per_trial", "GPUs there are (4), got 8; the nearest is 1"),
+        (
+            {"gpus_per_trial": 0.5, "concurrent": 5},
+            2,
+            "concurrent",
+            "expected at most 4 at once, which is what fits on the GPUs there are (2) with "
+            "gpus_per_trial 0.5, got 5; the nearest is 4, or gpus_per_trial: auto",
+        ),
+    ],
+)
+def test_a_share_of_the_gpus_is_one_that_machine_and_engine_can_give(
+    tmp_path: Path, resources: dict[str, Any], gpus: int, key: str, said: str
+) -> None:
+    path = write_study(tmp_path, resources=resources)
+    with pytest.raises(StudyError) as error:
+        load_study(path, machine=Machine(cpus=8, gpus=gpus))
+    (line,) = str(error.value).splitlines()[1:]
+    assert f"resources.{key}: " in line
+    assert said in line
+
+
+def test_an_automatic_optimizer_may_be_tried_where_nothing_is_searched_that_it_ignores(
+    tmp_path: Path,
+) -> None:
+    space = {
+        "optimizer": {"choice": ["AdamW", "auto"]},
+        "lr0": {"loguniform": [1e-4, 1e-2], "when": {"optimizer": "AdamW"}},
+    }
+    study = load(tmp_path, trainable="yolo_seg", search_space=space)
+    assert study.search_space == space
 
 
 def test_overrides_are_checked_like_the_file(tmp_path: Path) -> None:
@@ -263,6 +338,8 @@ def test_the_schema_accepts_what_loads(tmp_path: Path) -> None:
         minimal(search_space={"lr0": {"uniform": [0.1, 1], "when": {"batch": 2}}, "batch": 2}),
         minimal(search_space={"preset": "default", "lr0": None}, scheduler="none", plateau="std"),
         minimal(objective={"mode": "max"}),
+        minimal(objective={"metric": "measure/size_distance"}),
+        minimal(objective={"constraints": {"measure/count_error": {"at_most": 0.1}}}),
     ):
         load(tmp_path, **study)
         assert list(validator.iter_errors(study)) == []
@@ -280,6 +357,8 @@ def test_the_schema_accepts_what_loads(tmp_path: Path) -> None:
         {"search_space": {"lr0": {"uniform": [0]}}},
         {"search_space": {"lr0": {"log": [0, 1]}}},
         {"scheduler": {"kind": "hyperband"}},
+        {"objective": {"constraints": {"measure/count_error": {"atmost": 0.1}}}},
+        {"objective": {"constraints": {"measure/count_error": 0.1}}},
     ],
 )
 def test_the_schema_refuses_what_does_not_load(tmp_path: Path, changes: dict[str, Any]) -> None:

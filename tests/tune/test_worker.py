@@ -28,19 +28,21 @@ def discs(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
     return prepare_discs(tmp_path_factory.mktemp("discs"))
 
 
-def begin(tmp_path: Path, data: PreparedDataset, **params: Any) -> TrialRunner:
+def begin(
+    tmp_path: Path, data: PreparedDataset, engine: str = "awkward", **params: Any
+) -> TrialRunner:
     attempt = tmp_path / "0" / "attempt-1"
     attempt.mkdir(parents=True)
-    runner = TrialRunner("awkward")
+    runner = TrialRunner(engine)
     runner.start(
         TrialTask(
-            engine="awkward",
+            engine=engine,
             study="try",
             number=0,
             params=params,
             sampled=frozenset(),
             data=data,
-            epochs=3,
+            epochs=5,
             seed=0,
             device=Device(),
             directory=attempt,
@@ -64,6 +66,19 @@ def test_an_engine_told_to_stop_hands_over_its_artifacts_and_ends(
     assert isinstance(kept, Kept)
     assert kept.path.read_text() == "drawn"
     assert runner.next_event() == Ended()
+
+
+def test_an_engine_that_runs_out_of_patience_ends_with_that_reason(
+    tmp_path: Path, discs: PreparedDataset
+) -> None:
+    runner = begin(tmp_path, discs, "simulated", behaviour="patience")
+    epochs = []
+    while isinstance(event := runner.next_event(), Reported):
+        epochs.append(event.epoch)
+        runner.go_on()
+    assert epochs == [1, 2, 3]
+    assert event == Ended(Rule.PATIENCE, "no gain for 3 epochs")
+    assert not (tmp_path / "0" / "error.txt").exists()
 
 
 def test_an_engines_own_end_of_file_is_its_error_and_not_the_runners_death(

@@ -17,17 +17,18 @@ class SimulatedParams(Hyperparameters):
     optimizer: Literal["AdamW", "SGD"] = Field("AdamW", description="AdamW learns faster")
     noise: float = Field(0.01, ge=0, le=1, description="standard deviation of the metrics")
     epoch_seconds: float = Field(0.0, ge=0, description="how long an epoch takes, s")
-    behaviour: Literal["learns", "flat", "nan", "crash", "exit", "slow"] = Field(
+    behaviour: Literal["learns", "flat", "nan", "crash", "exit", "slow", "patience"] = Field(
         "learns",
         description="learns; flat: stays at 0; nan: diverges at epoch 3; crash: raises at epoch 2; "
-        "exit: its process ends at epoch 2; slow: gains 0.002 an epoch",
+        "exit: its process ends at epoch 2; slow: gains 0.002 an epoch; "
+        "patience: ends itself after epoch 3",
     )
 
 
 INFO = EngineInfo(
     name="simulated",
     params=SimulatedParams,
-    metrics=("seg_metrics", "box_metrics", "train_seg_metrics", "train_box_metrics"),
+    metrics=("seg_metrics", "box_metrics", "train_seg_metrics", "train_box_metrics", "measure"),
     objective="seg_metrics/F1",
     preset="simulated",
     isolated=False,

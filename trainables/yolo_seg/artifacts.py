@@ -1,16 +1,12 @@
 """What is kept of a training besides its model: curves, tables, the labels, the settings."""
 
-import csv
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 from trainables.contract import ArtifactKind, EpochMetrics, Trial
+from trainables.keeping import write_table
 from trainables.metrics import Evaluation
 from trainables.plots import plot_all
 from trainables.yolo_seg.trainer import YoloSegRun
-
-Row = Mapping[str, Any]
 
 
 def keep_artifacts(
@@ -33,28 +29,15 @@ def keep_artifacts(
     for picture in plot_all(evaluations, by_epoch, to):
         trial.artifact(picture, ArtifactKind.CURVES)
     rows = [{**entry.values, "epoch": entry.epoch} for entry in history]
-    trial.artifact(_write_table(rows, to / "results.csv"), ArtifactKind.TABLE)
+    trial.artifact(write_table(rows, to / "results.csv"), ArtifactKind.TABLE)
     classes = [
         {"group": group, **line.as_row()}
         for group, evaluation in evaluations.items()
         for line in evaluation.per_class
     ]
-    trial.artifact(_write_table(classes, to / "classes.csv"), ArtifactKind.TABLE)
+    trial.artifact(write_table(classes, to / "classes.csv"), ArtifactKind.TABLE)
     run.plot_training_labels()
     for name, kind in (("labels.jpg", ArtifactKind.PICTURE), ("args.yaml", ArtifactKind.CONFIG)):
         made = run.save_dir / name
         if made.is_file():  # Ultralytics draws no labels where there are none
             trial.artifact(made.replace(to / name), kind)
-
-
-def _write_table(rows: Sequence[Row], path: Path) -> Path:
-    """Write rows with all the columns that any of them has, "epoch" or "group" first."""
-    first = [name for name in ("epoch", "group") if rows and name in rows[0]]
-    columns = dict.fromkeys([*first, *(name for row in rows for name in row)])
-
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("w", newline="") as file:
-        table = csv.DictWriter(file, list(columns), restval="")
-        table.writeheader()
-        table.writerows(rows)
-    return temporary.replace(path)

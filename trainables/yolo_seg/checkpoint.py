@@ -28,6 +28,7 @@ from trainables.keeping import (
     MODEL_FILE,
     finish_replacing,
     replace_folder,
+    write_whole,
 )
 from trainables.yolo_seg.framework import unwrap_model
 from trainables.yolo_seg.trainer import YoloSegRun
@@ -111,9 +112,7 @@ def save_checkpoint(
     torch.save(dict(vars(model)), new / MODEL_FILE)
     torch.save({**_state(run), "extra": dict(extra)}, new / STATE_FILE)
     lines = [{"epoch": h.epoch, "values": dict(h.values)} for h in history]
-    partial = new / f"{HISTORY_FILE}.part"
-    partial.write_text(json.dumps(lines))
-    partial.rename(new / HISTORY_FILE)
+    write_whole(new / HISTORY_FILE, lambda path: path.write_text(json.dumps(lines)))
     replace_folder(new, final)
     return final
 

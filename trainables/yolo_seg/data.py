@@ -19,7 +19,6 @@ from trainables.yolo_seg.framework import YOLODataset
 from trainables.yolo_seg.inference import make_frame
 from trainables.yolo_seg.masks import Frame
 
-_LOOKED_AT = 16
 _KEPT_BYTES = 1 << 30
 """Up to this size a measured split stays in memory, ready for the network."""
 
@@ -141,9 +140,3 @@ def untouched_random() -> Iterator[None]:
         yield
     finally:
         random.setstate(state)
-
-
-def is_grey(data: PreparedDataset) -> bool:
-    """Whether the first training images have no colour."""
-    first = [data.read(image) for image in data.images("train")[:_LOOKED_AT]]
-    return all(bool((pixels == pixels[..., :1]).all()) for pixels in first)

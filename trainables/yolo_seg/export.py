@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from trainables.contract import ExportForm, InfeasibleParams
+from trainables.keeping import write_whole
 from trainables.yolo_seg.checkpoint import SavedModel, read_model
 from trainables.yolo_seg.framework import VERSION, YOLO
 from trainables.yolo_seg.params import native_config
@@ -38,10 +39,10 @@ def export_model(model: Path, to: Path, form: ExportForm) -> Path:
 
 def _export_native(saved: SavedModel, to: Path) -> Path:
     config = native_config(saved.params)
-    _replace(
+    write_whole(
         to / NATIVE_CONFIG, lambda path: path.write_text(yaml.safe_dump(config, sort_keys=False))
     )
-    return _replace(to / NATIVE_MODEL, lambda path: _write_native(saved, config, path))
+    return write_whole(to / NATIVE_MODEL, lambda path: _write_native(saved, config, path))
 
 
 def _write_native(saved: SavedModel, config: dict[str, Any], path: Path) -> None:
@@ -69,10 +70,4 @@ def _export_onnx(saved: SavedModel, to: Path) -> Path:
         made = YOLO(native, task="segment").export(
             format="onnx", imgsz=saved.imgsz, simplify=False, device="cpu", verbose=False
         )
-        return _replace(to / ONNX_MODEL, lambda path: shutil.copyfile(made, path))
-
-
-def _replace(path: Path, write: Any) -> Path:
-    temporary = path.with_name(f".{path.name}.part")
-    write(temporary)
-    return temporary.replace(path)
+        return write_whole(to / ONNX_MODEL, lambda path: shutil.copyfile(made, path))

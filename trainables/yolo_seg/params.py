@@ -119,6 +119,20 @@ class YoloSegParams(Hyperparameters):
         return {key: reason for key, reason in reasons.items() if key in params}
 
     @classmethod
+    def without_effect_in(
+        cls, params: Mapping[str, Any], epochs: int, *, grey: bool
+    ) -> dict[str, str]:
+        """Keys that a short training or grey images leave without effect, with the reason."""
+        reasons: dict[str, str] = {}
+        closed = min(_possible(params, "close_mosaic"))
+        if epochs <= closed:
+            reason = f"close_mosaic={closed} switches it off in all {epochs} epochs"
+            reasons |= dict.fromkeys(("mosaic", "mixup", "cutmix", "copy_paste"), reason)
+        if grey:
+            reasons |= dict.fromkeys(("hsv_h", "hsv_s", "bgr"), "the images are grey")
+        return {key: reason for key, reason in reasons.items() if key in params}
+
+    @classmethod
     def problems(cls, fixed: Mapping[str, Any], searched: frozenset[str]) -> list[tuple[str, str]]:
         """What a study must not combine: `optimizer=auto` with a searched lr0, no model."""
         problems = []
@@ -193,8 +207,9 @@ def native_config(params: Mapping[str, Any]) -> dict[str, Any]:
 INFO = EngineInfo(
     name="yolo_seg",
     params=YoloSegParams,
-    metrics=("seg_metrics", "box_metrics"),
+    metrics=("seg_metrics", "box_metrics", "measure"),
     objective="seg_metrics/F1",
     preset="yolo_seg",
     extra="yolo",
+    backbone="model",
 )

@@ -12,7 +12,7 @@ from trainables.contract import EpochMetrics, InfeasibleParams, Trial, TrialStop
 from trainables.metrics import Evaluation, affordable_images, overfit_gap, train_subset
 from trainables.yolo_seg.artifacts import keep_artifacts
 from trainables.yolo_seg.checkpoint import SavedModel, read_history, restore, save_checkpoint
-from trainables.yolo_seg.data import MeasuredSplit, describe_dataset, is_grey, untouched_random
+from trainables.yolo_seg.data import MeasuredSplit, describe_dataset, untouched_random
 from trainables.yolo_seg.effective import check_effective
 from trainables.yolo_seg.framework import unwrap_model
 from trainables.yolo_seg.inference import Detection
@@ -83,7 +83,7 @@ class _Session:
             self.history = read_history(self.trial.resume_from)
             self.train_images = restore(self.run, self.trial.resume_from)[_SUBSET]
         try:
-            for epoch in range(len(self.history), self.trial.epochs):
+            for epoch in range(len(self.history), self.trial.train_to):
                 with within_memory(self.run):
                     self._train_epoch(epoch)
         except TrialStopped:
@@ -225,12 +225,8 @@ def _ignored(trial: Trial, params: YoloSegParams) -> dict[str, str]:
 
 def _note_ignored(trial: Trial, params: YoloSegParams) -> None:
     """Tell the user which of the given keys have no effect in this trial."""
-    reasons = _ignored(trial, params)
-    if trial.epochs <= params.close_mosaic:
-        reason = f"close_mosaic={params.close_mosaic} switches it off in all {trial.epochs} epochs"
-        reasons |= dict.fromkeys(("mosaic", "mixup", "cutmix", "copy_paste"), reason)
-    if {"hsv_h", "hsv_s", "bgr"} & set(trial.params) and is_grey(trial.data):
-        reasons |= dict.fromkeys(("hsv_h", "hsv_s", "bgr"), "the images are grey")
+    here = YoloSegParams.without_effect_in(params.model_dump(), trial.epochs, grey=trial.data.grey)
+    reasons = {**_ignored(trial, params), **here}
     for key, reason in reasons.items():
         if key in trial.params:
             trial.note(f"{key} has no effect: {reason}")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 
 from trainables.contract import Instances
-from trainables.metrics import GROUPS, Evaluation, evaluate_groups
+from trainables.metrics import GROUPS, Evaluation, evaluate_groups, metrics_of
 from trainables.yolo_seg.data import MeasuredSplit, frames
 from trainables.yolo_seg.inference import Detection, find_instances
 
@@ -29,10 +29,7 @@ class Measured:
 
     def metrics(self, split_prefix: Literal["", "train_"] = "") -> dict[str, float]:
         """The metrics under the agreed keys."""
-        values: dict[str, float] = {}
-        for group, evaluation in self.evaluations.items():
-            values |= evaluation.as_metrics(f"{split_prefix}{group}")
-        return values
+        return metrics_of(self.evaluations, split_prefix)
 
 
 def measure(

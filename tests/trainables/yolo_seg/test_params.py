@@ -77,6 +77,23 @@ def test_an_automatic_optimizer_is_accepted_while_only_other_keys_are_searched()
     assert YoloSegParams.problems({"optimizer": "auto"}, frozenset({"box"})) == []
 
 
+@pytest.mark.parametrize(
+    ("epochs", "grey", "ignored"),
+    [
+        (11, False, set()),
+        (10, False, {"mosaic", "cutmix"}),
+        (11, True, {"hsv_s"}),
+    ],
+)
+def test_short_trainings_and_grey_images_leave_keys_without_effect(
+    epochs: int, grey: bool, ignored: set[str]
+) -> None:
+    given = {"mosaic": 1.0, "cutmix": (0.0, 0.3), "hsv_s": 0.5, "scale": 0.5}
+    assert set(YoloSegParams.without_effect_in(given, epochs, grey=grey)) == ignored
+    sometimes = {**given, "close_mosaic": (0, 10)}
+    assert "mosaic" not in YoloSegParams.without_effect_in(sometimes, 5, grey=grey)
+
+
 def test_missing_weights_are_named_with_the_ways_out() -> None:
     problem = model_problem("yolo11n-seg.pt")
     assert problem is not None

@@ -2,6 +2,7 @@
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,16 +13,25 @@ import cv2  # noqa: E402
 import yaml  # noqa: E402
 from pycocotools import mask as coco_mask  # noqa: E402
 
+from tests.discs import prepare_discs  # noqa: E402
 from tests.trainables.yolo_seg.conftest import QUICK  # noqa: E402
 from trainables.contract import (  # noqa: E402
     Device,
     ExportForm,
     InfeasibleParams,
+    Instances,
     MemoryTrial,
     TrainMetrics,
 )
 from trainables.datasets.prepared import PreparedDataset  # noqa: E402
-from trainables.metrics import evaluate_instances, ground_truth  # noqa: E402
+from trainables.datasets.views import yolo_view  # noqa: E402
+from trainables.metrics import (  # noqa: E402
+    GroundTruth,
+    Kind,
+    evaluate,
+    evaluate_instances,
+    ground_truth,
+)
 from trainables.yolo_seg import training  # noqa: E402
 from trainables.yolo_seg.engine import YoloSegEngine  # noqa: E402
 from trainables.yolo_seg.framework import YOLO  # noqa: E402
@@ -108,6 +118,77 @@ def test_ultralytics_opens_the_native_model_and_finds_the_same(
     # of 15 px, half a row and half a column of difference.
     assert overlap.diagonal().min() > 0.7
     assert overlap.diagonal().mean() > 0.85
+
+
+@pytest.mark.slow
+def test_the_evaluator_agrees_with_ultralytics_own_figures_on_yolos_predictions(
+    trained: MemoryTrial, tmp_path: Path
+) -> None:
+    """At the resolution of Ultralytics' masks, and P, R and F1 at the confidence that it chooses.
+
+    The classes are taken together: of one that is never predicted at a confidence it takes P for 1.
+    """
+    from ultralytics.models.yolo.segment import SegmentationValidator
+    from ultralytics.utils.metrics import smooth
+
+    data = prepare_discs(tmp_path / "more", n_images=160)
+    seen: list[tuple[dict[str, Any], dict[str, Any]]] = []
+
+    class Listening(SegmentationValidator):  # type: ignore[misc]
+        def _process_batch(self, preds: Any, batch: Any) -> Any:
+            seen.append((preds, batch))
+            return super()._process_batch(preds, batch)
+
+    model = YOLO(YoloSegEngine().export(_model(trained), tmp_path / "out", ExportForm.NATIVE))
+    theirs = model.val(
+        validator=Listening,
+        data=yolo_view(data, tmp_path / "view").data_yaml,
+        imgsz=96,
+        single_cls=True,
+        plots=False,
+        workers=0,
+        verbose=False,
+        project=tmp_path / "runs",
+    )
+    predictions = [_found(preds) for preds, _ in seen]
+    truths = [_true(batch) for _, batch in seen]
+    assert len(truths) == data.counts()["val"]
+    compared: dict[Kind, Any] = {"masks": theirs.seg, "boxes": theirs.box}
+    for kind, figures in compared.items():
+        assert figures.map50 > 0.1, "the training should have found something"
+        confidence = float(figures.px[smooth(figures.f1_curve.mean(0), 0.1).argmax()])
+        ours = evaluate(predictions, truths, ["object"], kind=kind, confidence=confidence)
+        assert ours.map50 == pytest.approx(figures.map50, abs=0.01)
+        assert ours.map50_95 == pytest.approx(figures.map, abs=0.01)
+        assert ours.precision == pytest.approx(figures.mp, abs=0.01)
+        assert ours.recall == pytest.approx(figures.mr, abs=0.01)
+        assert ours.f1 == pytest.approx(float(figures.f1[0]), abs=0.01)
+        best = evaluate(predictions, truths, ["object"], kind=kind)
+        assert ours.f1 <= best.f1 < ours.f1 + 0.03
+
+
+def _found(preds: dict[str, Any]) -> Instances:
+    order = torch.argsort(-preds["conf"], stable=True)
+    boxes, scores = preds["bboxes"][order], preds["conf"][order]
+    return Instances(
+        boxes=boxes.numpy().astype(np.float32),
+        scores=scores.numpy().astype(np.float32),
+        classes=np.zeros(len(order), np.int64),
+        masks=_encoded(preds["masks"][order]),
+    )
+
+
+def _true(batch: dict[str, Any]) -> GroundTruth:
+    masks = batch["masks"]
+    classes = np.zeros(len(masks), np.int64)
+    boxes = batch["bboxes"].numpy().astype(np.float32)
+    return GroundTruth(boxes, classes, _encoded(masks), *masks.shape[1:])
+
+
+def _encoded(masks: Any) -> list[dict[str, Any]]:
+    dense = masks.bool().byte().permute(1, 2, 0).numpy()
+    encoded: list[dict[str, Any]] = coco_mask.encode(np.asfortranarray(dense))
+    return encoded
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -29,24 +30,33 @@ class AwkwardEngine:
 
     def train(self, trial: Trial) -> None:
         params = AwkwardParams.model_validate(dict(trial.params))
+        done = 0
+        if trial.resume_from is not None:
+            done = len(json.loads((trial.resume_from / "history.json").read_text()))
         try:
-            for epoch in range(1, trial.epochs + 1):
+            for epoch in range(done + 1, trial.train_to + 1):
                 if epoch == 2:
                     _misbehave(params.behaviour)
-                checkpoint = _save(trial.directory, epoch)
-                trial.report(EpochMetrics(epoch, {"seg_metrics/F1": params.lr0}), checkpoint)
+                values = {"seg_metrics/F1": params.lr0}
+                checkpoint = _save(trial.directory, epoch, values)
+                trial.report(EpochMetrics(epoch, values), checkpoint)
         except TrialStopped:
-            time.sleep(params.end_seconds)
-            curves = trial.directory / "curves.txt"
-            curves.write_text("drawn")
-            trial.artifact(curves, ArtifactKind.CURVES)
+            _draw(trial, params.end_seconds)
             raise
+        _draw(trial, params.end_seconds)
 
     def load(self, model: Path, device: Device) -> Predictor:
         raise InfeasibleParams(f"nothing can be loaded from {model} on {device.name}")
 
     def export(self, model: Path, to: Path, form: ExportForm) -> Path:
         raise InfeasibleParams(f"{model} has no {form} form for {to}")
+
+
+def _draw(trial: Trial, seconds: float) -> None:
+    time.sleep(seconds)
+    curves = trial.directory / "curves.txt"
+    curves.write_text("drawn")
+    trial.artifact(curves, ArtifactKind.CURVES)
 
 
 def _misbehave(behaviour: str) -> None:
@@ -59,12 +69,12 @@ def _misbehave(behaviour: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _save(directory: Path, epoch: int) -> Path:
+def _save(directory: Path, epoch: int, values: Mapping[str, float]) -> Path:
     new, final = directory / "checkpoint.new", directory / "checkpoint"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
     (new / "model.pt").write_text("a model")
-    history = [{"epoch": e, "values": {}} for e in range(1, epoch + 1)]
+    history = [{"epoch": e, "values": dict(values)} for e in range(1, epoch + 1)]
     (new / "history.json").write_text(json.dumps(history))
     shutil.rmtree(final, ignore_errors=True)
     new.rename(final)

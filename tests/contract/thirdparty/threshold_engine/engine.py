@@ -46,7 +46,7 @@ class ThresholdEngine:
         train = [(_grey(data.read(i)), _target(data.annotations(i))) for i in data.images("train")]
         pictures = [data.read(image) for image in data.images("val")]
         truths = [ground_truth(data, image) for image in data.images("val")]
-        for epoch in range(len(history) + 1, trial.epochs + 1):
+        for epoch in range(len(history) + 1, trial.train_to + 1):
             started = time.monotonic()
             time.sleep(params.epoch_seconds)
             loss, gradient = _loss(train, threshold)

@@ -19,7 +19,7 @@ class ThresholdParams(Hyperparameters):
 INFO = EngineInfo(
     name="threshold",
     params=ThresholdParams,
-    metrics=("seg_metrics", "box_metrics"),
+    metrics=("seg_metrics", "box_metrics", "measure"),
     objective="seg_metrics/F1",
     preset="threshold",
 )
