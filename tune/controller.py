@@ -350,6 +350,8 @@ class Controller:
                 stops = [d for d in curve.decisions.values() if not d.go_on]
                 if stops:
                     self._finish(trial.number, stops[-1])
+                elif curve.crashes >= MAX_CRASHES:
+                    self.fail(trial.number, Rule.ERROR, f"its worker died ({curve.crashes} times)")
                 else:
                     self._waiting.append(trial.number)
 

@@ -134,7 +134,8 @@ class Recorder:
         """
         directory = trial_dir(self._study, number)
         latest = latest_attempt(directory)
-        assert latest is not None
+        if latest is None:  # somebody has cleared the trial's folder
+            return _new_attempt(directory)
         if not redraw or _last_checkpoint(attempts(directory)) is None:
             return latest, None
         return _new_attempt(directory)

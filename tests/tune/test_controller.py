@@ -185,6 +185,17 @@ def test_crashes_are_counted_over_restarts(ram_path: Path) -> None:
     assert not make(ram_path).crashed(number, "its worker died")
 
 
+def test_a_driver_killed_between_the_last_crash_and_its_outcome_fails_the_trial(
+    ram_path: Path,
+) -> None:
+    controller = make(ram_path)
+    number = start(controller)
+    controller._journal.annotate(number, "crashes", MAX_CRASHES)
+    resumed = make(ram_path)
+    assert resumed.outcomes[number].stop_reason == Rule.ERROR
+    assert start(resumed) == number + 1
+
+
 def test_no_trial_is_started_after_the_hours_are_used_up(ram_path: Path) -> None:
     elapsed = [0.0]
     controller = make(ram_path, hours=1.0, elapsed_s=lambda: elapsed[0])

@@ -131,3 +131,11 @@ def test_a_trial_that_goes_on_after_all_is_no_longer_closed(tmp_path: Path) -> N
     second = recorder(tmp_path)
     second.begin(assignment(0))
     assert not second.is_closed(0)
+
+
+def test_a_trial_whose_folder_was_cleared_is_reopened_with_nothing_to_draw(tmp_path: Path) -> None:
+    first = recorder(tmp_path)
+    attempt, _, _ = first.begin(assignment(0))
+    first.end(0, Outcome("complete", "epochs"))
+    attempt.rmdir()
+    assert recorder(tmp_path).reopen(0, redraw=True) == (attempt, None)

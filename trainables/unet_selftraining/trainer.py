@@ -107,7 +107,7 @@ class UnetRun:
         """Begin a round with these weights; the optimizer forgets what led elsewhere."""
         self.network.load_state_dict(dict(weights))
         if self.average is not None:
-            self.average.model.load_state_dict(dict(weights))
+            self.average.load_state_dict({"weights": dict(weights), "steps": 0})
         self.optimizer = build_optimizer(self.network, self.params)
 
     def train_epoch(self, lessons: Lessons, epoch: int) -> float:
