@@ -10,9 +10,6 @@ All are plain data: `torch.load(weights_only=True)` reads them, so no code can h
 The schedule and the random numbers follow from the epoch (`trainer.py`, `schedule.py`).
 """
 
-import json
-import pickle
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +17,16 @@ from typing import Any
 
 import torch
 
-from trainables.contract import EpochMetrics, InfeasibleParams
-from trainables.keeping import (
-    CHECKPOINT_FOLDER,
-    HISTORY_FILE,
-    MODEL_FILE,
-    finish_replacing,
-    replace_folder,
-    write_whole,
+from trainables.contract import EpochMetrics
+from trainables.keeping import MODEL_FILE
+from trainables.loop.checkpoint import (
+    STATE_FILE,
+    read_content,
+    read_plain,
+    write_checkpoint,
 )
 from trainables.mask_rcnn.trainer import MaskRcnnRun, Member
 
-STATE_FILE = "state.pt"
 FORMAT = 1
 
 
@@ -66,17 +61,7 @@ def read_model(path: Path) -> SavedModel:
     Raises:
         InfeasibleParams: There is none, or it is not of this engine.
     """
-    file = path / MODEL_FILE if path.is_dir() else path
-    if not file.is_file():
-        raise InfeasibleParams(f"expected a model of mask_rcnn at {path}, got no file {file}")
-    content = _load(file, torch.device("cpu"))
-    known = content.get("engine"), content.get("format")
-    if known != ("mask_rcnn", FORMAT):
-        raise InfeasibleParams(
-            f"{file}: expected a model written by the engine mask_rcnn in format {FORMAT}, got "
-            f"engine {known[0]} and format {known[1]}"
-        )
-    return SavedModel(**content)
+    return SavedModel(**read_content(path, "mask_rcnn", FORMAT))
 
 
 def save_checkpoint(
@@ -88,7 +73,7 @@ def save_checkpoint(
 ) -> Path:
     """Write the training's folder after an epoch, in place of the one before.
 
-    A kill at any time leaves the old one or the new one whole (`read_history` mends it).
+    A kill at any time leaves the old one or the new one whole (`trainables.loop.checkpoint`).
 
     Args:
         run: The training, after its epoch.
@@ -97,24 +82,9 @@ def save_checkpoint(
         extra: More to remember, plain data.
         directory: The attempt's own.
     """
-    final = directory / CHECKPOINT_FOLDER
-    new = directory / f"{CHECKPOINT_FOLDER}.new"
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    torch.save(dict(vars(model)), new / MODEL_FILE)
     members = {name: _state(member) for name, member in run.members.items()}
-    torch.save({"members": members, "extra": dict(extra)}, new / STATE_FILE)
-    lines = [{"epoch": h.epoch, "values": dict(h.values)} for h in history]
-    write_whole(new / HISTORY_FILE, lambda path: path.write_text(json.dumps(lines)))
-    replace_folder(new, final)
-    return final
-
-
-def read_history(folder: Path) -> list[EpochMetrics]:
-    """The metrics of all epochs of a checkpoint."""
-    finish_replacing(folder, HISTORY_FILE)
-    lines = json.loads((folder / HISTORY_FILE).read_text())
-    return [EpochMetrics(line["epoch"], line["values"]) for line in lines]
+    state = {"members": members, "extra": dict(extra)}
+    return write_checkpoint(directory, vars(model), state, history)
 
 
 def restore(run: MaskRcnnRun, folder: Path) -> dict[str, Any]:
@@ -123,8 +93,8 @@ def restore(run: MaskRcnnRun, folder: Path) -> dict[str, Any]:
     Returns:
         What was given to `save_checkpoint` as `extra`.
     """
-    state = _load(folder / STATE_FILE, run.device)
-    measured = _load(folder / MODEL_FILE, run.device)["weights"]
+    state = read_plain(folder / STATE_FILE, run.device, "mask_rcnn")
+    measured = read_plain(folder / MODEL_FILE, run.device, "mask_rcnn")["weights"]
     for name, member in run.members.items():
         saved = state["members"][name]
         if member.average is None:
@@ -152,19 +122,3 @@ def _state(member: Member) -> dict[str, Any]:
         "optimizer": member.optimizer.state_dict(),
         "scaler": member.scaler.state_dict(),
     }
-
-
-def _load(file: Path, device: torch.device) -> dict[str, Any]:
-    """Read a file of plain data.
-
-    Raises:
-        InfeasibleParams: It is broken, or holds more than plain data.
-    """
-    try:
-        content: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise InfeasibleParams(
-            f"{file}: expected a file written by segtune's mask_rcnn engine, got one that cannot "
-            f"be read: {str(error).splitlines()[0] if str(error) else error!r}"
-        ) from error
-    return content

@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 
 from trainables.contract import EpochMetrics, InfeasibleParams, Trial, TrialStopped
+from trainables.loop.checkpoint import read_history
 from trainables.mask_rcnn.artifacts import keep_artifacts
-from trainables.mask_rcnn.checkpoint import SavedModel, read_history, restore, save_checkpoint
+from trainables.mask_rcnn.checkpoint import SavedModel, restore, save_checkpoint
 from trainables.mask_rcnn.data import MeasuredSplit
 from trainables.mask_rcnn.effective import check_effective
 from trainables.mask_rcnn.params import MaskRcnnParams

@@ -12,28 +12,22 @@ Pseudo-labels are not kept: they are made again from their teacher. The schedule
 numbers follow from the epoch.
 """
 
-import json
-import pickle
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import torch
-
-from trainables.contract import EpochMetrics, InfeasibleParams
-from trainables.keeping import (
-    CHECKPOINT_FOLDER,
-    HISTORY_FILE,
-    MODEL_FILE,
-    finish_replacing,
-    replace_folder,
-    write_whole,
+from trainables.contract import EpochMetrics
+from trainables.keeping import MODEL_FILE
+from trainables.loop.checkpoint import (
+    STATE_FILE,
+    read_content,
+    read_plain,
+    write_checkpoint,
 )
 from trainables.unet_selftraining.trainer import UnetRun, Weights
 
-STATE_FILE: Final = "state.pt"
 ROUNDS_FOLDER: Final = "rounds"
 FORMAT: Final = 1
 ENGINE_NAME: Final = "unet_selftraining"
@@ -87,17 +81,7 @@ def read_model(path: Path) -> SavedModel:
     Raises:
         InfeasibleParams: There is none, or it is not of this engine.
     """
-    file = path / MODEL_FILE if path.is_dir() else path
-    if not file.is_file():
-        raise InfeasibleParams(f"expected a model of {ENGINE_NAME} at {path}, got no file {file}")
-    content = _load(file, torch.device("cpu"))
-    known = content.get("engine"), content.get("format")
-    if known != (ENGINE_NAME, FORMAT):
-        raise InfeasibleParams(
-            f"{file}: expected a model written by the engine {ENGINE_NAME} in format {FORMAT}, got "
-            f"engine {known[0]} and format {known[1]}"
-        )
-    return SavedModel(**content)
+    return SavedModel(**read_content(path, ENGINE_NAME, FORMAT))
 
 
 def save_checkpoint(
@@ -109,7 +93,7 @@ def save_checkpoint(
 ) -> Path:
     """Write the training's folder after an epoch, in place of the one before.
 
-    A kill at any time leaves the old one or the new one whole (`read_history` mends it).
+    A kill at any time leaves the old one or the new one whole (`trainables.loop.checkpoint`).
 
     Args:
         run: The training, after its epoch.
@@ -118,10 +102,6 @@ def save_checkpoint(
         history: Of all epochs so far.
         directory: The attempt's own.
     """
-    new = directory / f"{CHECKPOINT_FOLDER}.new"
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    torch.save(dict(vars(model)), new / MODEL_FILE)
     averaged = run.average is not None
     state = {
         "weights": run.network.state_dict() if averaged else {},
@@ -130,21 +110,9 @@ def save_checkpoint(
         "scaler": run.scaler.state_dict(),
         "memory": dict(vars(memory)),
     }
-    torch.save(state, new / STATE_FILE)
-    if (directory / ROUNDS_FOLDER).is_dir():
-        shutil.copytree(directory / ROUNDS_FOLDER, new / ROUNDS_FOLDER)
-    lines = json.dumps([{"epoch": h.epoch, "values": dict(h.values)} for h in history])
-    write_whole(new / HISTORY_FILE, lambda path: path.write_text(lines))
-    final = directory / CHECKPOINT_FOLDER
-    replace_folder(new, final)
-    return final
-
-
-def read_history(folder: Path) -> list[EpochMetrics]:
-    """The metrics of all epochs of a checkpoint."""
-    finish_replacing(folder, HISTORY_FILE)
-    lines = json.loads((folder / HISTORY_FILE).read_text())
-    return [EpochMetrics(line["epoch"], line["values"]) for line in lines]
+    rounds = directory / ROUNDS_FOLDER
+    folders = [rounds] if rounds.is_dir() else []
+    return write_checkpoint(directory, vars(model), state, history, folders)
 
 
 def restore(run: UnetRun, folder: Path, directory: Path) -> Memory:
@@ -155,8 +123,8 @@ def restore(run: UnetRun, folder: Path, directory: Path) -> Memory:
         folder: The checkpoint.
         directory: The new attempt's own; it receives the phases so far.
     """
-    state = _load(folder / STATE_FILE, run.device)
-    measured = _load(folder / MODEL_FILE, run.device)["weights"]
+    state = read_plain(folder / STATE_FILE, run.device, ENGINE_NAME)
+    measured = read_plain(folder / MODEL_FILE, run.device, ENGINE_NAME)["weights"]
     if run.average is None:
         run.network.load_state_dict(measured)
     else:
@@ -167,19 +135,3 @@ def restore(run: UnetRun, folder: Path, directory: Path) -> Memory:
     if (folder / ROUNDS_FOLDER).is_dir():
         shutil.copytree(folder / ROUNDS_FOLDER, directory / ROUNDS_FOLDER, dirs_exist_ok=True)
     return Memory(**state["memory"])
-
-
-def _load(file: Path, device: torch.device) -> dict[str, Any]:
-    """Read a file of plain data.
-
-    Raises:
-        InfeasibleParams: It is broken, or holds more than plain data.
-    """
-    try:
-        content: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise InfeasibleParams(
-            f"{file}: expected a file written by segtune's {ENGINE_NAME} engine, got one that "
-            f"cannot be read: {str(error).splitlines()[0] if str(error) else error!r}"
-        ) from error
-    return content

@@ -17,13 +17,13 @@ from trainables.contract import (
     TrialStopped,
 )
 from trainables.datasets.grey_view import Scene
+from trainables.loop.checkpoint import read_history
 from trainables.loop.patience import ran_out
 from trainables.metrics import affordable_images, overfit_gap, train_subset
 from trainables.unet_selftraining.artifacts import keep_artifacts, write_round
 from trainables.unet_selftraining.checkpoint import (
     Memory,
     SavedModel,
-    read_history,
     restore,
     save_checkpoint,
 )

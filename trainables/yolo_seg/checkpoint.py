@@ -9,10 +9,7 @@
 All are plain data: `torch.load(weights_only=True)` reads them, so no code can hide in a model.
 """
 
-import json
-import pickle
 import random
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,19 +18,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainables.contract import EpochMetrics, InfeasibleParams
-from trainables.keeping import (
-    CHECKPOINT_FOLDER,
-    HISTORY_FILE,
-    MODEL_FILE,
-    finish_replacing,
-    replace_folder,
-    write_whole,
+from trainables.contract import EpochMetrics
+from trainables.keeping import MODEL_FILE
+from trainables.loop.checkpoint import (
+    STATE_FILE,
+    read_content,
+    read_plain,
+    write_checkpoint,
 )
 from trainables.yolo_seg.framework import unwrap_model
 from trainables.yolo_seg.trainer import YoloSegRun
 
-STATE_FILE = "state.pt"
 FORMAT = 1
 
 
@@ -74,17 +69,7 @@ def read_model(path: Path) -> SavedModel:
     Raises:
         InfeasibleParams: There is none, or it is not of this engine.
     """
-    file = path / MODEL_FILE if path.is_dir() else path
-    if not file.is_file():
-        raise InfeasibleParams(f"expected a model of yolo_seg at {path}, got no file {file}")
-    content = _load(file, torch.device("cpu"))
-    known = content.get("engine"), content.get("format")
-    if known != ("yolo_seg", FORMAT):
-        raise InfeasibleParams(
-            f"{file}: expected a model written by the engine yolo_seg in format {FORMAT}, got "
-            f"engine {known[0]} and format {known[1]}"
-        )
-    return SavedModel(**content)
+    return SavedModel(**read_content(path, "yolo_seg", FORMAT))
 
 
 def save_checkpoint(
@@ -96,7 +81,7 @@ def save_checkpoint(
 ) -> Path:
     """Write the training's folder after an epoch, in place of the one before.
 
-    A kill at any time leaves the old one or the new one whole (`read_history` mends it).
+    A kill at any time leaves the old one or the new one whole (`trainables.loop.checkpoint`).
 
     Args:
         run: The training, after its epoch.
@@ -105,23 +90,8 @@ def save_checkpoint(
         extra: More to remember, plain data.
         directory: The attempt's own.
     """
-    final = directory / CHECKPOINT_FOLDER
-    new = directory / f"{CHECKPOINT_FOLDER}.new"
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    torch.save(dict(vars(model)), new / MODEL_FILE)
-    torch.save({**_state(run), "extra": dict(extra)}, new / STATE_FILE)
-    lines = [{"epoch": h.epoch, "values": dict(h.values)} for h in history]
-    write_whole(new / HISTORY_FILE, lambda path: path.write_text(json.dumps(lines)))
-    replace_folder(new, final)
-    return final
-
-
-def read_history(folder: Path) -> list[EpochMetrics]:
-    """The metrics of all epochs of a checkpoint."""
-    finish_replacing(folder, HISTORY_FILE)
-    lines = json.loads((folder / HISTORY_FILE).read_text())
-    return [EpochMetrics(line["epoch"], line["values"]) for line in lines]
+    state = {**_state(run), "extra": dict(extra)}
+    return write_checkpoint(directory, vars(model), state, history)
 
 
 def restore(run: YoloSegRun, folder: Path) -> dict[str, Any]:
@@ -130,10 +100,10 @@ def restore(run: YoloSegRun, folder: Path) -> dict[str, Any]:
     Returns:
         What was given to `save_checkpoint` as `extra`.
     """
-    state = _load(folder / STATE_FILE, run.device)
+    state = read_plain(folder / STATE_FILE, run.device, "yolo_seg")
     model = unwrap_model(run.model)
     model.load_state_dict(state["weights"])
-    run.ema.ema.load_state_dict(_load(folder / MODEL_FILE, run.device)["weights"])
+    run.ema.ema.load_state_dict(read_plain(folder / MODEL_FILE, run.device, "yolo_seg")["weights"])
     run.ema.updates = state["ema_updates"]
     for saved, group in zip(
         state["optimizer"]["param_groups"], run.optimizer.param_groups, strict=True
@@ -208,19 +178,3 @@ def _restore_loader(run: YoloSegRun, state: Mapping[str, Any]) -> None:
             next(loader.iterator._sampler_iter)
     for index in state["recent_images"]:  # mosaic draws from the images read last
         loader.dataset.load_image(index)
-
-
-def _load(file: Path, device: torch.device) -> dict[str, Any]:
-    """Read a file of plain data.
-
-    Raises:
-        InfeasibleParams: It is broken, or holds more than plain data.
-    """
-    try:
-        content: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise InfeasibleParams(
-            f"{file}: expected a file written by segtune's yolo_seg engine, got one that cannot "
-            f"be read: {str(error).splitlines()[0] if str(error) else error!r}"
-        ) from error
-    return content

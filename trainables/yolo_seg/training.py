@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 
 from trainables.contract import EpochMetrics, InfeasibleParams, Trial, TrialStopped
+from trainables.loop.checkpoint import read_history
 from trainables.metrics import Evaluation, affordable_images, overfit_gap, train_subset
 from trainables.yolo_seg.artifacts import keep_artifacts
-from trainables.yolo_seg.checkpoint import SavedModel, read_history, restore, save_checkpoint
+from trainables.yolo_seg.checkpoint import SavedModel, restore, save_checkpoint
 from trainables.yolo_seg.data import MeasuredSplit, describe_dataset, untouched_random
 from trainables.yolo_seg.effective import check_effective
 from trainables.yolo_seg.framework import unwrap_model

@@ -14,7 +14,7 @@ pytest.importorskip("detectron2", reason="needs detectron2: tools/install_detect
 
 from tests.trainables.mask_rcnn.conftest import MakeTrial  # noqa: E402
 from trainables.contract import InfeasibleParams, MemoryTrial, TrialStopped  # noqa: E402
-from trainables.mask_rcnn.checkpoint import read_history  # noqa: E402
+from trainables.loop.checkpoint import read_history  # noqa: E402
 from trainables.mask_rcnn.engine import MaskRcnnEngine  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("undrawn")

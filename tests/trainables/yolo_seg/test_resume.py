@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="needs the extra yolo")
 
 from tests.trainables.yolo_seg.conftest import MakeTrial  # noqa: E402
 from trainables.contract import InfeasibleParams, MemoryTrial, TrialStopped  # noqa: E402
-from trainables.yolo_seg.checkpoint import read_history  # noqa: E402
+from trainables.loop.checkpoint import read_history  # noqa: E402
 from trainables.yolo_seg.engine import YoloSegEngine  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("undrawn")

@@ -1,0 +1,110 @@
+"""The folder from which a training goes on exactly where it was, and the model in it.
+
+::
+
+    model.pt       all that is needed to predict
+    state.pt       the rest of the training
+    history.json   the metrics of every epoch so far, written last
+
+All are plain data: `torch.load(weights_only=True)` reads them, so no code can hide in a model.
+"""
+
+import json
+import pickle
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainables.contract import EpochMetrics, InfeasibleParams
+from trainables.keeping import (
+    CHECKPOINT_FOLDER,
+    HISTORY_FILE,
+    MODEL_FILE,
+    finish_replacing,
+    replace_folder,
+    write_whole,
+)
+
+STATE_FILE = "state.pt"
+
+
+def write_checkpoint(
+    directory: Path,
+    model: Mapping[str, Any],
+    state: Mapping[str, Any],
+    history: Sequence[EpochMetrics],
+    folders: Sequence[Path] = (),
+) -> Path:
+    """Write the training's folder after an epoch, in place of the one before.
+
+    A kill at any time leaves the old one or the new one whole (`read_history` mends it).
+
+    Args:
+        directory: The attempt's own.
+        model: What to predict with, plain data.
+        state: What else is needed to go on, plain data.
+        history: Of all epochs so far.
+        folders: Copied into it.
+    """
+    new = directory / f"{CHECKPOINT_FOLDER}.new"
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    torch.save(dict(model), new / MODEL_FILE)
+    torch.save(dict(state), new / STATE_FILE)
+    for folder in folders:
+        shutil.copytree(folder, new / folder.name)
+    lines = json.dumps([{"epoch": h.epoch, "values": dict(h.values)} for h in history])
+    write_whole(new / HISTORY_FILE, lambda path: path.write_text(lines))
+    final = directory / CHECKPOINT_FOLDER
+    replace_folder(new, final)
+    return final
+
+
+def read_history(folder: Path) -> list[EpochMetrics]:
+    """The metrics of all epochs of a checkpoint."""
+    finish_replacing(folder, HISTORY_FILE)
+    lines = json.loads((folder / HISTORY_FILE).read_text())
+    return [EpochMetrics(line["epoch"], line["values"]) for line in lines]
+
+
+def read_content(path: Path, engine: str, version: int) -> dict[str, Any]:
+    """What the model file of a checkpoint folder, or a model file, holds.
+
+    Args:
+        path: The folder or the file.
+        engine: Which must have written it.
+        version: The file format it must have.
+
+    Raises:
+        InfeasibleParams: There is none, or it is not of this engine.
+    """
+    file = path / MODEL_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise InfeasibleParams(f"expected a model of {engine} at {path}, got no file {file}")
+    content = read_plain(file, torch.device("cpu"), engine)
+    known = content.get("engine"), content.get("format")
+    if known != (engine, version):
+        raise InfeasibleParams(
+            f"{file}: expected a model written by the engine {engine} in format {version}, got "
+            f"engine {known[0]} and format {known[1]}"
+        )
+    return content
+
+
+def read_plain(file: Path, device: torch.device, engine: str) -> dict[str, Any]:
+    """Read a file of plain data.
+
+    Raises:
+        InfeasibleParams: It is broken, or holds more than plain data.
+    """
+    try:
+        content: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise InfeasibleParams(
+            f"{file}: expected a file written by segtune's {engine} engine, got one that cannot "
+            f"be read: {str(error).splitlines()[0] if str(error) else error!r}"
+        ) from error
+    return content
