@@ -10,15 +10,18 @@ to save: (seed, epoch) gives it.
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from trainables.contract import Device, Diverged, InfeasibleParams, Trial
+from trainables.contract import Diverged, InfeasibleParams, Trial
 from trainables.loop.averaging import WeightAverage
+from trainables.loop.device import loader_processes, memory_errors
+from trainables.loop.epochs import finite
 from trainables.loop.optimizers import set_learning_rate
 from trainables.mask_rcnn.config import build_config
 from trainables.mask_rcnn.data import NetworkInput, training_loader
@@ -30,10 +33,6 @@ from trainables.mask_rcnn.framework import (
 from trainables.mask_rcnn.params import UNTRAINED, MaskRcnnParams
 from trainables.mask_rcnn.schedule import Schedule, plan_schedule
 from trainables.mask_rcnn.weights import load_weights
-
-_MOST_WORKERS = 8
-_OUT_OF_MEMORY = ("out of memory", "ALLOC_FAILED", "CUDNN_STATUS_INTERNAL_ERROR", "find an engine")
-"""What CUDA and its libraries say when there is too little memory."""
 
 Losses = dict[str, torch.Tensor]
 
@@ -154,7 +153,7 @@ class MaskRcnnRun:
             name: build_member(params, name, n_classes, self.device, self._seed)
             for name in params.backbones
         }
-        workers = loader_workers(params.workers, trial.device)
+        workers = loader_processes(params.workers, trial.device)
         self.loader = training_loader(trial.data, params, self._seed, workers)
         self.schedule: Schedule = plan_schedule(params, trial.epochs, len(self.loader))
         self.clip = params.clip
@@ -214,25 +213,6 @@ def _mixed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
 
 
-def loader_workers(wanted: int | None, device: Device) -> int:
-    """Loader processes; none on the CPU, where they would only compete with the training."""
-    if device.name == "cpu":
-        return 0
-    return min(max(1, device.cpus - 1), _MOST_WORKERS) if wanted is None else wanted
-
-
-def finite(losses: Mapping[str, float], epoch: int) -> dict[str, float]:
-    """The losses.
-
-    Raises:
-        Diverged: One is not finite.
-    """
-    bad = [f"{name} is {value}" for name, value in losses.items() if not np.isfinite(value)]
-    if bad:
-        raise Diverged(f"{' and '.join(bad)} in epoch {epoch + 1}")
-    return dict(losses)
-
-
 @contextlib.contextmanager
 def diverged_in(epoch: int) -> Iterator[None]:
     """Translate what Detectron2 raises when its proposals are no longer finite.
@@ -246,20 +226,8 @@ def diverged_in(epoch: int) -> Iterator[None]:
         raise Diverged(f"{error} This was in epoch {epoch + 1}") from error
 
 
-@contextlib.contextmanager
-def within_memory(params: MaskRcnnParams, device: torch.device) -> Iterator[None]:
-    """Turn running out of memory into what it means for a trial.
-
-    Raises:
-        InfeasibleParams: The memory does not suffice.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if not any(sign in str(error) for sign in _OUT_OF_MEMORY):
-            raise
-        raise InfeasibleParams(
-            f"ims_per_batch={params.ims_per_batch} at min_size={params.min_size} does not fit into "
-            f"the memory of {device} that this trial may use ({error}); lower ims_per_batch, "
-            "min_size or batch_size_per_image, or run fewer trials at once"
-        ) from error
+def within_memory(params: MaskRcnnParams, device: torch.device) -> AbstractContextManager[None]:
+    """Say which settings ask for too much memory, if they do."""
+    size = f"ims_per_batch={params.ims_per_batch} at min_size={params.min_size}"
+    remedy = "ims_per_batch, min_size or batch_size_per_image"
+    return memory_errors(device, size, remedy)

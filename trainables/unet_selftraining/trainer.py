@@ -6,6 +6,7 @@ Nothing is random that is not seeded anew in each epoch, so there is no random s
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables.contract import Device, Diverged, InfeasibleParams, Trial
+from trainables.contract import Device, Diverged, Trial
 from trainables.loop.averaging import WeightAverage
+from trainables.loop.device import MOST_WORKERS, memory_errors
 from trainables.loop.optimizers import build_optimizer, set_learning_rate
 from trainables.loop.schedule import Schedule
 from trainables.unet_selftraining.data import Batch, Lessons
@@ -23,10 +25,6 @@ from trainables.unet_selftraining.network import NetworkSettings, build_network
 from trainables.unet_selftraining.params import UnetParams
 
 Weights = Mapping[str, Tensor]
-
-_MOST_WORKERS = 8
-_OUT_OF_MEMORY = ("out of memory", "ALLOC_FAILED", "CUDNN_STATUS_INTERNAL_ERROR", "find an engine")
-"""What CUDA and its libraries say when there is too little memory."""
 
 
 def network_settings(params: UnetParams) -> NetworkSettings:
@@ -81,7 +79,7 @@ class UnetRun:
         self._seed = trial.seed % 2**31
         self.schedule = Schedule.of(params, trial.epochs)
         self.loss = build_loss(params)
-        self.workers = loader_workers(params.workers, trial.device)
+        self.workers = loader_threads(params.workers, trial.device)
         torch.manual_seed(_mixed(self._seed, 0))
         weights = None if params.weights is None else Path(params.weights)
         network = build_network(network_settings(params), weights, download=params.download)
@@ -153,9 +151,9 @@ class UnetRun:
         return self.loss(logits, labels.to(self.device, non_blocking=True))
 
 
-def loader_workers(wanted: int | None, device: Device) -> int:
+def loader_threads(wanted: int | None, device: Device) -> int:
     """Loader threads: those asked for, else one for every CPU that is not the training's."""
-    return wanted or min(max(1, device.cpus - 1), _MOST_WORKERS)
+    return wanted or min(max(1, device.cpus - 1), MOST_WORKERS)
 
 
 def _groups(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
@@ -167,20 +165,7 @@ def _mixed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
 
 
-@contextlib.contextmanager
-def within_memory(params: UnetParams, device: torch.device) -> Iterator[None]:
-    """Turn running out of memory into what it means for a trial.
-
-    Raises:
-        InfeasibleParams: The memory does not suffice.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if not any(sign in str(error) for sign in _OUT_OF_MEMORY):
-            raise
-        raise InfeasibleParams(
-            f"batch_size={params.batch_size} at tile_px={params.tile_px} and width={params.width} "
-            f"does not fit into the memory of {device} that this trial may use ({error}); lower "
-            "one of them, or run fewer trials at once"
-        ) from error
+def within_memory(params: UnetParams, device: torch.device) -> AbstractContextManager[None]:
+    """Say which settings ask for too much memory, if they do."""
+    size = f"batch_size={params.batch_size} at tile_px={params.tile_px} and width={params.width}"
+    return memory_errors(device, size, "one of them")

@@ -18,8 +18,10 @@ from trainables.contract import (
 )
 from trainables.datasets.grey_view import Scene
 from trainables.loop.checkpoint import read_history
+from trainables.loop.device import forget_peak_memory, peak_memory_gb, use_device
+from trainables.loop.epochs import measured_train_images, train_metrics_due
 from trainables.loop.patience import ran_out
-from trainables.metrics import affordable_images, overfit_gap, train_subset
+from trainables.metrics import overfit_gap, train_subset
 from trainables.unet_selftraining.artifacts import keep_artifacts, write_round
 from trainables.unet_selftraining.checkpoint import (
     Memory,
@@ -47,9 +49,6 @@ from trainables.unet_selftraining.rounds import (
 )
 from trainables.unet_selftraining.trainer import UnetRun, Weights, within_memory
 from trainables.unet_selftraining.validation import Measured, measure
-
-_SHARE = 0.10
-"""Of an epoch, for the training split's metrics; they must stay within 0.15."""
 
 
 def train_trial(trial: Trial, params: UnetParams) -> None:
@@ -119,8 +118,7 @@ class _Session:
             )
 
     def _train_epoch(self, epoch: int) -> None:
-        if self.run.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.run.device)
+        forget_peak_memory(self.run.device)
         start = time.perf_counter()
         phase = phase_of(epoch, self.starts)
         if phase and epoch == self.starts[phase]:
@@ -138,7 +136,7 @@ class _Session:
             **measured.metrics(),
             **self._train_metrics(epoch, steps_s + measured.seconds, measured),
             "lr": self.run.learning_rate,
-            "gpu_memory_gb": self._memory_gb(),
+            "gpu_memory_gb": peak_memory_gb(self.run.device),
             "epoch_seconds": time.perf_counter() - start,
         }
         self._remember(EpochMetrics(epoch + 1, values))
@@ -184,8 +182,7 @@ class _Session:
 
     def _train_metrics(self, epoch: int, epoch_s: float, validated: Measured) -> dict[str, float]:
         """Metrics of the training subset, and how far they are ahead; {} where not due."""
-        every = self.trial.train_metrics.every
-        if not every or (epoch + 1) % every:
+        if not train_metrics_due(self.trial, epoch):
             return {}
         if self.memory.train_images is None:
             self.memory.train_images = self._affordable(epoch_s, validated)
@@ -207,18 +204,9 @@ class _Session:
         return tuple(scenes[image.id] for image in chosen)
 
     def _affordable(self, epoch_s: float, validated: Measured) -> int:
-        wanted = self.trial.train_metrics.images
-        n_train = len(self.micrographs.labelled)
-        if wanted is not None:
-            return min(wanted, n_train)
         n_validation = len(self.micrographs.validation)
         each = validated.seconds / n_validation
-        return affordable_images(epoch_s, each, n_validation, n_train, _SHARE)
-
-    def _memory_gb(self) -> float:
-        if self.run.device.type != "cuda":
-            return 0.0
-        return float(torch.cuda.max_memory_reserved(self.run.device) / 2**30)
+        return measured_train_images(self.trial, epoch_s, each, n_validation)
 
     def _save(self, measured: Measured) -> Path:
         data = self.trial.data
@@ -268,12 +256,9 @@ def _commonest(trial: Trial) -> int:
 
 
 def _use_device(trial: Trial, params: UnetParams) -> None:
-    device = trial.device
-    torch.set_num_threads(max(1, device.cpus))
-    if device.name == "cpu":
+    use_device(trial.device)
+    if trial.device.name == "cpu":
         return
-    if device.memory_fraction < 1:
-        torch.cuda.set_per_process_memory_fraction(device.memory_fraction, device.name)
     torch.backends.cudnn.benchmark = not params.deterministic  # tiles are all of one size
     torch.backends.cudnn.deterministic = params.deterministic
     torch.use_deterministic_algorithms(params.deterministic, warn_only=True)

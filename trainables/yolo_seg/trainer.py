@@ -12,13 +12,16 @@ import logging
 import time
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from trainables.contract import Device, Diverged, InfeasibleParams, TransientError, Trial
+from trainables.contract import InfeasibleParams, TransientError, Trial
+from trainables.loop.device import loader_processes, memory_errors
+from trainables.loop.epochs import finite
 from trainables.yolo_seg.data import LabelledImages
 from trainables.yolo_seg.framework import (
     SegmentationTrainer,
@@ -31,10 +34,6 @@ from trainables.yolo_seg.framework import (
 from trainables.yolo_seg.params import YoloSegParams, native_config
 
 log = logging.getLogger(__name__)
-
-_MOST_WORKERS = 8
-_OUT_OF_MEMORY = ("out of memory", "ALLOC_FAILED", "CUDNN_STATUS_INTERNAL_ERROR", "find an engine")
-"""What CUDA and its libraries say when there is too little memory."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def overrides(params: YoloSegParams, trial: Trial) -> dict[str, Any]:
     """What Ultralytics is told: the hyperparameters, and to do nothing else."""
     return {
         **native_config(params.model_dump()),
-        "workers": loader_workers(params.workers, trial.device),
+        "workers": loader_processes(params.workers, trial.device),
         "data": str(trial.data.root),
         "epochs": trial.epochs,
         "seed": trial.seed % 2**31,
@@ -67,13 +66,6 @@ def overrides(params: YoloSegParams, trial: Trial) -> dict[str, Any]:
         "plots": False,
         "verbose": False,
     }
-
-
-def loader_workers(wanted: int | None, device: Device) -> int:
-    """Loader processes; none on the CPU, where they would only compete with the training."""
-    if device.name == "cpu":
-        return 0
-    return min(max(1, device.cpus - 1), _MOST_WORKERS) if wanted is None else wanted
 
 
 class YoloSegRun(SegmentationTrainer):  # type: ignore[misc]  # untyped
@@ -272,35 +264,10 @@ class YoloSegRun(SegmentationTrainer):  # type: ignore[misc]  # untyped
         return named
 
 
-def finite(losses: dict[str, float], epoch: int) -> dict[str, float]:
-    """The losses.
-
-    Raises:
-        Diverged: One is not finite.
-    """
-    bad = [f"{name} is {value}" for name, value in losses.items() if not np.isfinite(value)]
-    if bad:
-        raise Diverged(f"{' and '.join(bad)} in epoch {epoch + 1}")
-    return losses
-
-
-@contextlib.contextmanager
-def within_memory(run: YoloSegRun) -> Iterator[None]:
-    """Turn running out of memory into what it means for a trial; the batch is never halved.
-
-    Raises:
-        InfeasibleParams: The memory does not suffice.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if not any(sign in str(error) for sign in _OUT_OF_MEMORY):
-            raise
-        raise InfeasibleParams(
-            f"batch={run.args.batch} at imgsz={run.args.imgsz} does not fit into the memory of "
-            f"{run.device} that this trial may use ({error}); lower batch or imgsz, or run fewer "
-            "trials at once"
-        ) from error
+def within_memory(run: YoloSegRun) -> AbstractContextManager[None]:
+    """Say which settings ask for too much memory, if they do."""
+    size = f"batch={run.args.batch} at imgsz={run.args.imgsz}"
+    return memory_errors(run.device, size, "batch or imgsz")
 
 
 @contextlib.contextmanager

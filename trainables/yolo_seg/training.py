@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
 from trainables.contract import EpochMetrics, InfeasibleParams, Trial, TrialStopped
 from trainables.loop.checkpoint import read_history
-from trainables.metrics import Evaluation, affordable_images, overfit_gap, train_subset
+from trainables.loop.device import (
+    forget_peak_memory,
+    loader_processes,
+    peak_memory_gb,
+    use_device,
+)
+from trainables.loop.epochs import finite, measured_train_images, train_metrics_due
+from trainables.metrics import Evaluation, overfit_gap, train_subset
 from trainables.yolo_seg.artifacts import keep_artifacts
 from trainables.yolo_seg.checkpoint import SavedModel, restore, save_checkpoint
 from trainables.yolo_seg.data import MeasuredSplit, describe_dataset, untouched_random
@@ -18,20 +23,12 @@ from trainables.yolo_seg.effective import check_effective
 from trainables.yolo_seg.framework import unwrap_model
 from trainables.yolo_seg.inference import Detection
 from trainables.yolo_seg.params import YoloSegParams, model_problem, sampled_problem
-from trainables.yolo_seg.trainer import (
-    YoloSegRun,
-    finite,
-    loader_workers,
-    overrides,
-    within_memory,
-)
+from trainables.yolo_seg.trainer import YoloSegRun, overrides, within_memory
 from trainables.yolo_seg.validation import Measured, measure
 
 log = logging.getLogger(__name__)
 
 _SUBSET = "train_subset"
-_SHARE = 0.10
-"""Of an epoch, for the training split's metrics; they must stay within 0.15."""
 
 
 def train_trial(trial: Trial, params: YoloSegParams) -> None:
@@ -41,7 +38,7 @@ def train_trial(trial: Trial, params: YoloSegParams) -> None:
         TrainingError: As `trainables.contract.Engine.train` says.
     """
     _check_start(trial, params)
-    _use_device(trial, params)
+    use_device(trial.device, loader_processes(params.workers, trial.device))
     described, lost = describe_dataset(trial.data, trial.directory)
     for loss in lost:
         trial.note(loss)
@@ -93,8 +90,7 @@ class _Session:
         self._keep_artifacts()
 
     def _train_epoch(self, epoch: int) -> None:
-        if self.run.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.run.device)
+        forget_peak_memory(self.run.device)
         start = time.perf_counter()
         losses = self.run.train_epoch(epoch)
         measured = self._validate()
@@ -108,7 +104,7 @@ class _Session:
             **measured.metrics(),
             **self._train_metrics(epoch, trained_s, measured),
             "lr": self.run.learning_rate,
-            "gpu_memory_gb": self._memory_gb(),
+            "gpu_memory_gb": peak_memory_gb(self.run.device),
             "epoch_seconds": time.perf_counter() - start,
         }
         metrics = EpochMetrics(epoch + 1, values)
@@ -121,8 +117,7 @@ class _Session:
 
     def _train_metrics(self, epoch: int, trained_s: float, validated: Measured) -> dict[str, float]:
         """Metrics of the training subset, and how far they are ahead; {} where not due."""
-        every = self.trial.train_metrics.every
-        if not every or (epoch + 1) % every:
+        if not train_metrics_due(self.trial, epoch):
             return {}
         split = self._subset(trained_s, validated)
         values = validated.metrics()
@@ -156,20 +151,11 @@ class _Session:
         return self._train_split
 
     def _affordable(self, trained_s: float, validated: Measured) -> int:
-        wanted = self.trial.train_metrics.images
-        n_train = len(self.trial.data.images("train"))
-        if wanted is not None:
-            return min(wanted, n_train)
         if self.run.device.type == "cuda":  # the first pass on a GPU is slower than all others
             validated = self._validate()
         n_validation = self.validation.n_images
-        seconds = validated.seconds / n_validation
-        return affordable_images(trained_s, seconds, n_validation, n_train, _SHARE)
-
-    def _memory_gb(self) -> float:
-        if self.run.device.type != "cuda":
-            return 0.0
-        return float(torch.cuda.max_memory_reserved(self.run.device) / 2**30)
+        each = validated.seconds / n_validation
+        return measured_train_images(self.trial, trained_s, each, n_validation)
 
     def _save(self, measured: Measured) -> Path:
         net = self.run.ema.ema
@@ -206,13 +192,6 @@ def _check_start(trial: Trial, params: YoloSegParams) -> None:
     found = [f"{key}: {problem}" for key, problem in problems if problem]
     if found:
         raise InfeasibleParams("; ".join(found))
-
-
-def _use_device(trial: Trial, params: YoloSegParams) -> None:
-    device = trial.device
-    torch.set_num_threads(max(1, device.cpus - loader_workers(params.workers, device)))
-    if device.name != "cpu" and device.memory_fraction < 1:
-        torch.cuda.set_per_process_memory_fraction(device.memory_fraction, device.name)
 
 
 def _ignored(trial: Trial, params: YoloSegParams) -> dict[str, str]:

@@ -1,0 +1,80 @@
+"""The part of a machine that a trial may use: threads, a share of a GPU, and when it is too small.
+
+A process trains one trial after the other, so every setting is made anew for each.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Final
+
+import torch
+
+from trainables.contract import Device, InfeasibleParams
+
+MOST_WORKERS: Final = 8
+"""Loader workers that are started where nobody asked for a number."""
+_OUT_OF_MEMORY: Final = (
+    "out of memory",
+    "ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR",
+    "find an engine",
+)
+"""What CUDA and its libraries say when there is too little memory."""
+
+
+def loader_processes(wanted: int | None, device: Device) -> int:
+    """Loader processes; none on the CPU, where they would only compete with the training."""
+    if device.name == "cpu":
+        return 0
+    return min(max(1, device.cpus - 1), MOST_WORKERS) if wanted is None else wanted
+
+
+def use_device(device: Device, workers: int = 0) -> None:
+    """Keep this process to the trial's CPUs and to its share of the GPU.
+
+    What a trial before left in the GPU's cache is given back.
+
+    Args:
+        device: What the trial may use.
+        workers: Loader processes, for which CPUs are left.
+    """
+    torch.set_num_threads(max(1, device.cpus - workers))
+    if device.name != "cpu":
+        torch.cuda.empty_cache()
+        torch.cuda.set_per_process_memory_fraction(device.memory_fraction, device.name)
+
+
+def forget_peak_memory(device: torch.device) -> None:
+    """Begin to count GPU memory anew."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory_gb(device: torch.device) -> float:
+    """Most GPU memory reserved since `forget_peak_memory`, GiB; 0 on the CPU."""
+    if device.type != "cuda":
+        return 0.0
+    return float(torch.cuda.max_memory_reserved(device) / 2**30)
+
+
+@contextlib.contextmanager
+def memory_errors(device: torch.device, size: str, remedy: str) -> Iterator[None]:
+    """Turn running out of memory into what it means for a trial; nothing is halved in silence.
+
+    Args:
+        device: Where it runs.
+        size: The settings that ask for the memory: "batch=8 at imgsz=640".
+        remedy: What to lower: "batch or imgsz".
+
+    Raises:
+        InfeasibleParams: The memory does not suffice.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(sign in str(error) for sign in _OUT_OF_MEMORY):
+            raise
+        raise InfeasibleParams(
+            f"{size} does not fit into the memory of {device} that this trial may use ({error}); "
+            f"lower {remedy}, or run fewer trials at once"
+        ) from error

@@ -1,0 +1,48 @@
+"""What every loop does around an epoch."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from trainables.contract import Diverged, Trial
+from trainables.metrics import affordable_images
+
+_SHARE: Final = 0.10
+"""Of an epoch, for the training split's metrics; they must stay within 0.15."""
+
+
+def finite(losses: Mapping[str, float], epoch: int) -> dict[str, float]:
+    """The losses of a 0-based epoch.
+
+    Raises:
+        Diverged: One is not finite.
+    """
+    bad = [f"{name} is {value}" for name, value in losses.items() if not np.isfinite(value)]
+    if bad:
+        raise Diverged(f"{' and '.join(bad)} in epoch {epoch + 1}")
+    return dict(losses)
+
+
+def train_metrics_due(trial: Trial, epoch: int) -> bool:
+    """Whether the training split is measured after this 0-based epoch."""
+    every = trial.train_metrics.every
+    return every > 0 and (epoch + 1) % every == 0
+
+
+def measured_train_images(
+    trial: Trial, epoch_seconds: float, seconds_per_image: float, n_validation: int
+) -> int:
+    """How many training images are measured: as the study says, else what is affordable.
+
+    Args:
+        trial: Says what is wanted.
+        epoch_seconds: An epoch's time without these metrics, training and validation.
+        seconds_per_image: What predicting and evaluating one image costs.
+        n_validation: Images of the validation split.
+    """
+    wanted = trial.train_metrics.images
+    n_train = len(trial.data.images("train"))
+    if wanted is not None:
+        return min(wanted, n_train)
+    return affordable_images(epoch_seconds, seconds_per_image, n_validation, n_train, _SHARE)
