@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainables.contract import IneffectiveParam
+from trainables.loop.asked import require_built, same
 from trainables.mask_rcnn.augmentation import augmentations
 from trainables.mask_rcnn.data import TrainingPictures
 from trainables.mask_rcnn.framework import FrozenBatchNorm2d
@@ -47,15 +47,7 @@ def check_effective(
     """
     built = effective_values(run, fusion, params)
     wanted = params.model_dump(exclude=set(UNCHECKED | set(ignored)))
-    different = [
-        f"{key}: expected {value}, got {built[key]}"
-        for key, value in wanted.items()
-        if not _equal(value, built[key])
-    ]
-    if different:
-        raise IneffectiveParam(
-            "Detectron2 would not train with what was asked for: " + "; ".join(different)
-        )
+    require_built(wanted, built, "Detectron2")
 
 
 def effective_values(run: MaskRcnnRun, fusion: Fusion, params: MaskRcnnParams) -> dict[str, Any]:
@@ -66,16 +58,10 @@ def effective_values(run: MaskRcnnRun, fusion: Fusion, params: MaskRcnnParams) -
     values: dict[str, Any] = {key: read(run, params) for key, read in _OF_RUN.items()}
     for key, read in _OF_MEMBER.items():
         found = [read(member, params) for member in run.members.values()]
-        values[key] = found[0] if all(_equal(found[0], f) for f in found) else tuple(found)
+        values[key] = found[0] if all(same(found[0], f) for f in found) else tuple(found)
     if len(run.members) > 1:
         values["max_det"] = int(np.minimum(values["max_det"], fusion.max_det).min())
     return {**values, "combo_weight": fusion.weights.get("r50"), "combo_iou": fusion.iou}
-
-
-def _equal(wanted: Any, built: Any) -> bool:
-    if isinstance(wanted, bool) or not isinstance(wanted, int | float):
-        return bool(wanted == built)
-    return isinstance(built, int | float) and math.isclose(wanted, built, rel_tol=1e-6)
 
 
 def _backbone(run: MaskRcnnRun, params: MaskRcnnParams) -> str:

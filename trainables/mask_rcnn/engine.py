@@ -8,9 +8,8 @@ https://github.com/facebookresearch/detectron2 (Apache-2.0).
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import ValidationError
-
-from trainables.contract import Device, Engine, ExportForm, InfeasibleParams, Trial
+from trainables.contract import Device, Engine, ExportForm, Trial
+from trainables.loop.asked import validated
 from trainables.mask_rcnn.export import export_model
 from trainables.mask_rcnn.params import INFO, MaskRcnnParams
 from trainables.mask_rcnn.predictor import MaskRcnnPredictor, load_predictor
@@ -23,15 +22,7 @@ class MaskRcnnEngine:
     name: ClassVar[str] = INFO.name
 
     def train(self, trial: Trial) -> None:
-        try:
-            params = MaskRcnnParams.model_validate(dict(trial.params))
-        except ValidationError as error:
-            problems = "; ".join(
-                f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}"
-                for e in error.errors()
-            )
-            raise InfeasibleParams(problems) from error
-        train_trial(trial, params)
+        train_trial(trial, validated(MaskRcnnParams, trial.params))
 
     def load(self, model: Path, device: Device) -> MaskRcnnPredictor:
         return load_predictor(model, device)

@@ -3,39 +3,20 @@
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from trainables.contract import Instances
+from trainables.loop.instances import Measured
 from trainables.mask_rcnn.data import MeasuredSplit, NetworkInput
 from trainables.mask_rcnn.framework import EventStorage
 from trainables.mask_rcnn.fusion import Fusion
 from trainables.mask_rcnn.inference import find_instances
-from trainables.metrics import GROUPS, Evaluation, evaluate_groups, metrics_of
+from trainables.metrics import GROUPS, Evaluation, evaluate_groups
 
 _LOSS_SEED = 0
 """Detectron2 draws the regions that its losses are taken of; always the same ones here."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What networks do on a split.
-
-    Attributes:
-        evaluations: By metric group.
-        losses: Mean over images and networks, by Detectron2's name; empty where not asked for.
-        seconds: Time it took, reading the images not counted.
-    """
-
-    evaluations: Mapping[str, Evaluation]
-    losses: Mapping[str, float]
-    seconds: float
-
-    def metrics(self, split_prefix: Literal["", "train_"] = "") -> dict[str, float]:
-        """The metrics under the agreed keys."""
-        return metrics_of(self.evaluations, split_prefix)
 
 
 def measure(

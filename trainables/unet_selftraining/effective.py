@@ -4,13 +4,12 @@ Each value comes from the network's layers, the optimizer, the schedule, the los
 not from the arguments they were made from.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
-from trainables.contract import IneffectiveParam
+from trainables.loop.asked import require_built
 from trainables.loop.optimizers import optimizer_values
 from trainables.unet_selftraining.data import AUGMENTATIONS, Lessons
 from trainables.unet_selftraining.network import UNet
@@ -41,13 +40,8 @@ def check_effective(
     """
     built = effective_values(run, lessons)
     wanted = params.model_dump()
-    different = [
-        f"{key}: expected {wanted[key]}, got {value}"
-        for key, value in built.items()
-        if key not in ignored and not _equal(wanted[key], value)
-    ]
-    if different:
-        raise IneffectiveParam("it would not be trained as asked for: " + "; ".join(different))
+    asked = {key: wanted[key] for key in built if key not in ignored}
+    require_built(asked, built, "The U-Net")
 
 
 def effective_values(run: UnetRun, lessons: Lessons) -> dict[str, Any]:
@@ -96,9 +90,3 @@ def _network_values(network: nn.Module) -> dict[str, Any]:
         "dropout": network.dropout.p,
         "attention": len(network.gates) > 0,
     }
-
-
-def _equal(wanted: Any, built: Any) -> bool:
-    if isinstance(wanted, bool) or not isinstance(wanted, int | float):
-        return bool(wanted == built)
-    return isinstance(built, int | float) and math.isclose(wanted, built, rel_tol=1e-6)

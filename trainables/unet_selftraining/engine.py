@@ -7,9 +7,8 @@ teachers are better role models", arXiv:1703.01780 (a teacher of averaged weight
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import ValidationError
-
-from trainables.contract import Device, Engine, ExportForm, InfeasibleParams, Trial
+from trainables.contract import Device, Engine, ExportForm, Trial
+from trainables.loop.asked import validated
 from trainables.unet_selftraining.params import INFO, UnetParams
 from trainables.unet_selftraining.predictor import UnetPredictor, export_model, load_predictor
 from trainables.unet_selftraining.training import train_trial
@@ -21,15 +20,7 @@ class UnetEngine:
     name: ClassVar[str] = INFO.name
 
     def train(self, trial: Trial) -> None:
-        try:
-            params = UnetParams.model_validate(dict(trial.params))
-        except ValidationError as error:
-            problems = "; ".join(
-                f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}"
-                for e in error.errors()
-            )
-            raise InfeasibleParams(problems) from error
-        train_trial(trial, params)
+        train_trial(trial, validated(UnetParams, trial.params))
 
     def load(self, model: Path, device: Device) -> UnetPredictor:
         return load_predictor(model, device)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from statistics import median
 
 import torch
 
@@ -218,6 +219,7 @@ class _Session:
             confidence=measured.particles.confidence,
             epoch=len(self.history),
             params=self.params.model_dump(),
+            um_per_px=_pixel_size(self.micrographs.labelled),
         )
         return save_checkpoint(self.run, model, self.memory, self.history, self.trial.directory)
 
@@ -247,6 +249,12 @@ class _Session:
 
 def _copied(network: torch.nn.Module) -> Weights:
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+def _pixel_size(scenes: Sequence[Scene]) -> float | None:
+    """Median side of a pixel in um, of the pictures of which it is known."""
+    known = [scene.record.um_per_px for scene in scenes if scene.record.um_per_px is not None]
+    return median(known) if known else None
 
 
 def _commonest(trial: Trial) -> int:

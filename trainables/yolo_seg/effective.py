@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from trainables.contract import IneffectiveParam
+from trainables.loop.asked import require_built
 from trainables.yolo_seg.framework import augment, unwrap_model
 from trainables.yolo_seg.inference import Detection
 from trainables.yolo_seg.params import OWN_KEYS, YoloSegParams
@@ -39,15 +39,7 @@ def check_effective(
     """
     built = effective_values(run, detection, params)
     wanted = params.model_dump(exclude=set(UNCHECKED | set(ignored)))
-    different = [
-        f"{key}: expected {value}, got {built[key]}"
-        for key, value in wanted.items()
-        if not _equal(value, built[key])
-    ]
-    if different:
-        raise IneffectiveParam(
-            "Ultralytics would not train with what was asked for: " + "; ".join(different)
-        )
+    require_built(wanted, built, "Ultralytics")
 
 
 def effective_values(
@@ -56,14 +48,6 @@ def effective_values(
     """The value of every hyperparameter as Ultralytics built it."""
     values = {key: read(run, params) for key, read in _READ.items()}
     return {**values, "iou": detection.iou, "max_det": detection.max_det}
-
-
-def _equal(wanted: Any, built: Any) -> bool:
-    if isinstance(wanted, str) and isinstance(built, str):
-        return wanted.casefold() == built.casefold()
-    if isinstance(wanted, bool) or not isinstance(wanted, int | float):
-        return bool(wanted == built)
-    return isinstance(built, int | float) and math.isclose(wanted, built, rel_tol=1e-6)
 
 
 def _groups(run: YoloSegRun) -> list[dict[str, Any]]:

@@ -6,9 +6,8 @@ Source: Jocher et al., Ultralytics YOLO, https://github.com/ultralytics/ultralyt
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import ValidationError
-
-from trainables.contract import Device, Engine, ExportForm, InfeasibleParams, Trial
+from trainables.contract import Device, Engine, ExportForm, Trial
+from trainables.loop.asked import validated
 from trainables.yolo_seg.export import export_model
 from trainables.yolo_seg.params import INFO, YoloSegParams
 from trainables.yolo_seg.predictor import YoloSegPredictor, load_predictor
@@ -21,15 +20,7 @@ class YoloSegEngine:
     name: ClassVar[str] = INFO.name
 
     def train(self, trial: Trial) -> None:
-        try:
-            params = YoloSegParams.model_validate(dict(trial.params))
-        except ValidationError as error:
-            problems = "; ".join(
-                f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}"
-                for e in error.errors()
-            )
-            raise InfeasibleParams(problems) from error
-        train_trial(trial, params)
+        train_trial(trial, validated(YoloSegParams, trial.params))
 
     def load(self, model: Path, device: Device) -> YoloSegPredictor:
         return load_predictor(model, device)

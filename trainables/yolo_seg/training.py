@@ -1,32 +1,30 @@
 """One trial from its first epoch, or from its checkpoint, to its artifacts."""
 
-import logging
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from trainables.contract import EpochMetrics, InfeasibleParams, Trial, TrialStopped
-from trainables.loop.checkpoint import read_history
-from trainables.loop.device import (
-    forget_peak_memory,
-    loader_processes,
-    peak_memory_gb,
-    use_device,
-)
-from trainables.loop.epochs import finite, measured_train_images, train_metrics_due
-from trainables.metrics import Evaluation, overfit_gap, train_subset
+import torch
+
+from trainables.contract import EpochMetrics, InfeasibleParams, Trial
+from trainables.datasets.prepared import ImageRecord
+from trainables.loop.device import loader_processes, use_device
+from trainables.loop.instances import InstanceTraining, Measured
+from trainables.metrics import Evaluation
 from trainables.yolo_seg.artifacts import keep_artifacts
 from trainables.yolo_seg.checkpoint import SavedModel, restore, save_checkpoint
-from trainables.yolo_seg.data import MeasuredSplit, describe_dataset, untouched_random
+from trainables.yolo_seg.data import (
+    LabelledImages,
+    MeasuredSplit,
+    describe_dataset,
+    untouched_random,
+)
 from trainables.yolo_seg.effective import check_effective
 from trainables.yolo_seg.framework import unwrap_model
 from trainables.yolo_seg.inference import Detection
 from trainables.yolo_seg.params import YoloSegParams, model_problem, sampled_problem
 from trainables.yolo_seg.trainer import YoloSegRun, overrides, within_memory
-from trainables.yolo_seg.validation import Measured, measure
-
-log = logging.getLogger(__name__)
+from trainables.yolo_seg.validation import measure
 
 _SUBSET = "train_subset"
 
@@ -45,138 +43,83 @@ def train_trial(trial: Trial, params: YoloSegParams) -> None:
     run = YoloSegRun(overrides(params, trial), described)
     try:
         run.build()
-        session = _Session(trial, params, run)
-        check_effective(run, session.detection, params, _ignored(trial, params))
+        course = _Course(trial, params, run)
+        check_effective(run, course.detection, params, _ignored(trial, params))
         _note_ignored(trial, params)
-        session.train()
+        InstanceTraining(trial, course).run()
     finally:
         run.close()
 
 
-@dataclass
-class _Session:
-    """A training and what has come of it so far."""
+class _Course:
+    """Ultralytics' side of a training."""
 
-    trial: Trial
-    params: YoloSegParams
-    run: YoloSegRun
-    history: list[EpochMetrics] = field(default_factory=list)
-    evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
-    train_images: int | None = None
+    def __init__(self, trial: Trial, params: YoloSegParams, run: YoloSegRun) -> None:
+        self.trial, self.params, self.run = trial, params, run
+        self.detection = Detection(float(run.args.iou), int(run.args.max_det))
+        self.validation = self._images(run.test_loader.dataset, trial.data.images("val"))
 
-    def __post_init__(self) -> None:
-        self.detection = Detection(float(self.run.args.iou), int(self.run.args.max_det))
-        data = self.trial.data
-        self.validation = MeasuredSplit(
-            self.run.test_loader.dataset,
-            data,
-            data.images("val"),
-            2 * self.params.batch,
-            self.run.train_loader.num_workers,
-        )
-        self._train_split: MeasuredSplit | None = None
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.run.device
+        return device
 
-    def train(self) -> None:
-        if self.trial.resume_from is not None:
-            self.history = read_history(self.trial.resume_from)
-            self.train_images = restore(self.run, self.trial.resume_from)[_SUBSET]
-        try:
-            for epoch in range(len(self.history), self.trial.train_to):
-                with within_memory(self.run):
-                    self._train_epoch(epoch)
-        except TrialStopped:
-            self._keep_artifacts()
-            raise
-        self._keep_artifacts()
+    @property
+    def learning_rate(self) -> float:
+        return self.run.learning_rate
 
-    def _train_epoch(self, epoch: int) -> None:
-        forget_peak_memory(self.run.device)
-        start = time.perf_counter()
-        losses = self.run.train_epoch(epoch)
-        measured = self._validate()
-        finite(dict(measured.losses), epoch)
-        self.evaluations = measured.evaluations
-        trained_s = self.run.steady_epoch_s + measured.seconds
-        values = {
-            "epoch": epoch + 1,
-            **{f"train/{name}": value for name, value in losses.items()},
-            **{f"val/{name}": value for name, value in measured.losses.items()},
-            **measured.metrics(),
-            **self._train_metrics(epoch, trained_s, measured),
-            "lr": self.run.learning_rate,
-            "gpu_memory_gb": peak_memory_gb(self.run.device),
-            "epoch_seconds": time.perf_counter() - start,
-        }
-        metrics = EpochMetrics(epoch + 1, values)
-        self.history.append(metrics)
-        self.trial.report(metrics, self._save(measured))
+    @property
+    def steady_epoch_s(self) -> float:
+        return self.run.steady_epoch_s
 
-    def _validate(self) -> Measured:
+    def train_images(self, records: Sequence[ImageRecord]) -> MeasuredSplit:
+        with untouched_random():
+            dataset = self.run.build_dataset(self.run.data["train"], mode="val")
+        return self._images(dataset, records)
+
+    def train_epoch(self, epoch: int) -> Mapping[str, float]:
+        return self.run.train_epoch(epoch)
+
+    def measure(
+        self,
+        images: MeasuredSplit,
+        *,
+        confidences: Mapping[str, float] | None = None,
+        losses: bool = True,
+    ) -> Measured:
         net, classes = self.run.ema.ema, self.trial.data.classes
-        return measure(net, self.validation, classes, self.detection)
+        return measure(net, images, classes, self.detection, confidences=confidences, losses=losses)
 
-    def _train_metrics(self, epoch: int, trained_s: float, validated: Measured) -> dict[str, float]:
-        """Metrics of the training subset, and how far they are ahead; {} where not due."""
-        if not train_metrics_due(self.trial, epoch):
-            return {}
-        split = self._subset(trained_s, validated)
-        values = validated.metrics()
-        measured = measure(
-            self.run.ema.ema,
-            split,
-            self.trial.data.classes,
-            self.detection,
-            confidences=values,
-            losses=False,
-        )
-        found = measured.metrics("train_")
-        gap, _ = overfit_gap(found["train_seg_metrics/F1"], values["seg_metrics/F1"])
-        return {**found, "overfit_gap": gap, "train_metrics_images": split.n_images}
-
-    def _subset(self, trained_s: float, validated: Measured) -> MeasuredSplit:
-        """The training images that are measured, chosen once in a trial."""
-        if self._train_split is None:
-            if self.train_images is None:
-                self.train_images = self._affordable(trained_s, validated)
-            images = self.trial.data.images("train")
-            with untouched_random():
-                dataset = self.run.build_dataset(self.run.data["train"], mode="val")
-            self._train_split = MeasuredSplit(
-                dataset,
-                self.trial.data,
-                train_subset(images, self.train_images, self.trial.seed),
-                2 * self.params.batch,
-                self.run.train_loader.num_workers,
-            )
-        return self._train_split
-
-    def _affordable(self, trained_s: float, validated: Measured) -> int:
-        if self.run.device.type == "cuda":  # the first pass on a GPU is slower than all others
-            validated = self._validate()
-        n_validation = self.validation.n_images
-        each = validated.seconds / n_validation
-        return measured_train_images(self.trial, trained_s, each, n_validation)
-
-    def _save(self, measured: Measured) -> Path:
-        net = self.run.ema.ema
+    def save(
+        self, history: Sequence[EpochMetrics], n_train_images: int | None, measured: Measured
+    ) -> Path:
         model = SavedModel(
-            weights=net.state_dict(),
+            weights=self.run.ema.ema.state_dict(),
             architecture=unwrap_model(self.run.model).yaml,
             classes=list(self.trial.data.classes),
             imgsz=self.params.imgsz,
             confidence=measured.evaluations["seg_metrics"].confidence,
             iou=self.detection.iou,
             max_det=self.detection.max_det,
-            epoch=len(self.history),
+            epoch=len(history),
             params=self.params.model_dump(),
         )
-        extra = {_SUBSET: self.train_images}
-        return save_checkpoint(self.run, model, self.history, extra, self.trial.directory)
+        extra = {_SUBSET: n_train_images}
+        return save_checkpoint(self.run, model, history, extra, self.trial.directory)
 
-    def _keep_artifacts(self) -> None:
-        if not self.evaluations:  # resumed when nothing was left to train
-            self.evaluations = self._validate().evaluations
-        keep_artifacts(self.trial, self.run, self.history, self.evaluations)
+    def restore(self, folder: Path) -> int | None:
+        n_train_images: int | None = restore(self.run, folder)[_SUBSET]
+        return n_train_images
+
+    def keep(self, history: Sequence[EpochMetrics], evaluations: Mapping[str, Evaluation]) -> None:
+        keep_artifacts(self.trial, self.run, history, evaluations)
+
+    def within_memory(self) -> AbstractContextManager[None]:
+        return within_memory(self.run)
+
+    def _images(self, dataset: LabelledImages, records: Sequence[ImageRecord]) -> MeasuredSplit:
+        workers = self.run.train_loader.num_workers
+        return MeasuredSplit(dataset, self.trial.data, records, 2 * self.params.batch, workers)
 
 
 def _check_start(trial: Trial, params: YoloSegParams) -> None:

@@ -2,34 +2,15 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from trainables.contract import Instances
-from trainables.metrics import GROUPS, Evaluation, evaluate_groups, metrics_of
+from trainables.loop.instances import Measured
+from trainables.metrics import GROUPS, Evaluation, evaluate_groups
 from trainables.yolo_seg.data import MeasuredSplit, frames
 from trainables.yolo_seg.inference import Detection, find_instances
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a network does on a split.
-
-    Attributes:
-        evaluations: By metric group.
-        losses: Mean over the images, by Ultralytics' name; empty where not asked for.
-        seconds: Time it took, reading the images not counted.
-    """
-
-    evaluations: Mapping[str, Evaluation]
-    losses: Mapping[str, float]
-    seconds: float
-
-    def metrics(self, split_prefix: Literal["", "train_"] = "") -> dict[str, float]:
-        """The metrics under the agreed keys."""
-        return metrics_of(self.evaluations, split_prefix)
 
 
 def measure(

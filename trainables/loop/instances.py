@@ -1,0 +1,200 @@
+"""A training of instance segmentation, epoch by epoch: what is the same in every framework."""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, Literal, Protocol, TypeVar
+
+import torch
+
+from trainables.contract import EpochMetrics, Trial, TrialStopped
+from trainables.datasets.prepared import ImageRecord
+from trainables.loop.checkpoint import read_history
+from trainables.loop.device import forget_peak_memory, peak_memory_gb
+from trainables.loop.epochs import finite, measured_train_images, train_metrics_due
+from trainables.metrics import Evaluation, metrics_of, overfit_gap, train_subset
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a model does on a split.
+
+    Attributes:
+        evaluations: By metric group.
+        losses: Mean over images (and networks), by the framework's name; empty where not asked for.
+        seconds: Time it took, reading the images not counted.
+    """
+
+    evaluations: Mapping[str, Evaluation]
+    losses: Mapping[str, float]
+    seconds: float
+
+    def metrics(self, split_prefix: Literal["", "train_"] = "") -> dict[str, float]:
+        """The metrics under the agreed keys."""
+        return metrics_of(self.evaluations, split_prefix)
+
+
+class MeasuredImages(Protocol):
+    """Images that are measured, in whatever form a framework reads them."""
+
+    @property
+    def n_images(self) -> int:
+        """Their number."""
+
+
+Images = TypeVar("Images", bound=MeasuredImages)
+
+
+class Course(Protocol[Images]):
+    """A framework's side of a training.
+
+    Attributes:
+        validation: The validation split.
+    """
+
+    validation: Images
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+
+    @property
+    def learning_rate(self) -> float:
+        """At this moment."""
+
+    @property
+    def steady_epoch_s(self) -> float:
+        """Time of the last epoch's steps, without what only its first batch costs."""
+
+    def train_images(self, records: Sequence[ImageRecord]) -> Images:
+        """Some training images, unaugmented, to be measured."""
+
+    def train_epoch(self, epoch: int) -> Mapping[str, float]:
+        """Train a 0-based epoch; the mean of each loss.
+
+        Raises:
+            Diverged: A loss is not finite.
+        """
+
+    def measure(
+        self,
+        images: Images,
+        *,
+        confidences: Mapping[str, float] | None = None,
+        losses: bool = True,
+    ) -> Measured:
+        """Measure the model on images, at given confidences or at the best ones.
+
+        Raises:
+            Diverged: What it predicts is not finite.
+        """
+
+    def save(
+        self, history: Sequence[EpochMetrics], n_train_images: int | None, measured: Measured
+    ) -> Path:
+        """Write the training's folder after an epoch."""
+
+    def restore(self, folder: Path) -> int | None:
+        """Go on from such a folder; its `n_train_images`."""
+
+    def keep(self, history: Sequence[EpochMetrics], evaluations: Mapping[str, Evaluation]) -> None:
+        """Hand the artifacts of a training to its trial."""
+
+    def within_memory(self) -> AbstractContextManager[None]:
+        """Say which settings ask for too much memory, if they do."""
+
+
+@dataclass
+class InstanceTraining(Generic[Images]):
+    """A training and what has come of it so far.
+
+    Attributes:
+        trial: Who it reports to.
+        course: The framework's side.
+        history: Of all epochs so far.
+        evaluations: Of the last validation, by metric group.
+        n_train_images: How many training images are measured, once that is known.
+    """
+
+    trial: Trial
+    course: Course[Images]
+    history: list[EpochMetrics] = field(default_factory=list)
+    evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
+    n_train_images: int | None = None
+    _train_images: Images | None = None
+
+    def run(self) -> None:
+        """Train to the end, or until the trial is stopped, and keep the artifacts.
+
+        Raises:
+            TrainingError: As `trainables.contract.Engine.train` says.
+        """
+        if self.trial.resume_from is not None:
+            self.history = read_history(self.trial.resume_from)
+            self.n_train_images = self.course.restore(self.trial.resume_from)
+        try:
+            for epoch in range(len(self.history), self.trial.train_to):
+                with self.course.within_memory():
+                    self._train_epoch(epoch)
+        except TrialStopped:
+            self._keep_artifacts()
+            raise
+        self._keep_artifacts()
+
+    def _train_epoch(self, epoch: int) -> None:
+        forget_peak_memory(self.course.device)
+        start = time.perf_counter()
+        losses = self.course.train_epoch(epoch)
+        measured = self.course.measure(self.course.validation)
+        finite(measured.losses, epoch)
+        self.evaluations = measured.evaluations
+        values = {
+            "epoch": epoch + 1,
+            **{f"train/{name}": value for name, value in losses.items()},
+            **{f"val/{name}": value for name, value in measured.losses.items()},
+            **measured.metrics(),
+            **self._train_metrics(epoch, measured),
+            "lr": self.course.learning_rate,
+            "gpu_memory_gb": peak_memory_gb(self.course.device),
+            "epoch_seconds": time.perf_counter() - start,
+        }
+        metrics = EpochMetrics(epoch + 1, values)
+        self.history.append(metrics)
+        checkpoint = self.course.save(self.history, self.n_train_images, measured)
+        self.trial.report(metrics, checkpoint)
+
+    def _train_metrics(self, epoch: int, validated: Measured) -> dict[str, float]:
+        """Metrics of the training subset, and how far they are ahead; {} where not due."""
+        if not train_metrics_due(self.trial, epoch):
+            return {}
+        images = self._subset(validated)
+        values = validated.metrics()
+        measured = self.course.measure(images, confidences=values, losses=False)
+        found = measured.metrics("train_")
+        gap, _ = overfit_gap(found["train_seg_metrics/F1"], values["seg_metrics/F1"])
+        return {**found, "overfit_gap": gap, "train_metrics_images": images.n_images}
+
+    def _subset(self, validated: Measured) -> Images:
+        """The training images that are measured, chosen once in a trial."""
+        if self._train_images is None:
+            if self.n_train_images is None:
+                self.n_train_images = self._affordable(validated)
+            records = self.trial.data.images("train")
+            chosen = train_subset(records, self.n_train_images, self.trial.seed)
+            self._train_images = self.course.train_images(chosen)
+        return self._train_images
+
+    def _affordable(self, validated: Measured) -> int:
+        epoch_s = self.course.steady_epoch_s + validated.seconds
+        if self.course.device.type == "cuda":  # the first pass on a GPU is slower than all others
+            validated = self.course.measure(self.course.validation)
+        n_validation = self.course.validation.n_images
+        each = validated.seconds / n_validation
+        return measured_train_images(self.trial, epoch_s, each, n_validation)
+
+    def _keep_artifacts(self) -> None:
+        if not self.evaluations:  # resumed when nothing was left to train
+            self.evaluations = self.course.measure(self.course.validation).evaluations
+        self.course.keep(self.history, self.evaluations)
