@@ -1,7 +1,7 @@
 """A training of instance segmentation, epoch by epoch: what is the same in every framework."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +11,13 @@ import torch
 
 from trainables.contract import EpochMetrics, Trial, TrialStopped
 from trainables.datasets.prepared import ImageRecord
+from trainables.loop.artifacts import keep_evaluations
 from trainables.loop.checkpoint import read_history
 from trainables.loop.device import forget_peak_memory, peak_memory_gb
 from trainables.loop.epochs import finite, measured_train_images, train_metrics_due
 from trainables.metrics import Evaluation, metrics_of, overfit_gap, train_subset
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Measured:
     Attributes:
         evaluations: By metric group.
         losses: Mean over images (and networks), by the framework's name; empty where not asked for.
-        seconds: Time it took, reading the images not counted.
+        seconds: Time it took, without reading the images.
     """
 
     evaluations: Mapping[str, Evaluation]
@@ -34,6 +37,30 @@ class Measured:
     def metrics(self, split_prefix: Literal["", "train_"] = "") -> dict[str, float]:
         """The metrics under the agreed keys."""
         return metrics_of(self.evaluations, split_prefix)
+
+
+class Reading(Generic[Item]):
+    """Items, and how long their reader took for them.
+
+    Attributes:
+        seconds: Waited for the reader so far.
+    """
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self.seconds = 0.0
+        self._items = items
+
+    def __iter__(self) -> Iterator[Item]:
+        items = iter(self._items)
+        while True:
+            start = time.perf_counter()
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            finally:
+                self.seconds += time.perf_counter() - start
+            yield item
 
 
 class MeasuredImages(Protocol):
@@ -99,8 +126,8 @@ class Course(Protocol[Images]):
     def restore(self, folder: Path) -> int | None:
         """Go on from such a folder; its `n_train_images`."""
 
-    def keep(self, history: Sequence[EpochMetrics], evaluations: Mapping[str, Evaluation]) -> None:
-        """Hand the artifacts of a training to its trial."""
+    def keep(self, folder: Path) -> None:
+        """Hand to its trial what a training leaves besides curves and tables, put into a folder."""
 
     def within_memory(self) -> AbstractContextManager[None]:
         """Say which settings ask for too much memory, if they do."""
@@ -139,9 +166,9 @@ class InstanceTraining(Generic[Images]):
                 with self.course.within_memory():
                     self._train_epoch(epoch)
         except TrialStopped:
-            self._keep_artifacts()
+            self.keep_artifacts()
             raise
-        self._keep_artifacts()
+        self.keep_artifacts()
 
     def _train_epoch(self, epoch: int) -> None:
         forget_peak_memory(self.course.device)
@@ -194,7 +221,8 @@ class InstanceTraining(Generic[Images]):
         each = validated.seconds / n_validation
         return measured_train_images(self.trial, epoch_s, each, n_validation)
 
-    def _keep_artifacts(self) -> None:
+    def keep_artifacts(self) -> None:
+        """Draw and write everything from the epochs trained, and hand it to the trial."""
         if not self.evaluations:  # resumed when nothing was left to train
             self.evaluations = self.course.measure(self.course.validation).evaluations
-        self.course.keep(self.history, self.evaluations)
+        self.course.keep(keep_evaluations(self.trial, self.history, self.evaluations))

@@ -10,20 +10,19 @@ All are plain data: `torch.load(weights_only=True)` reads them, so no code can h
 The schedule and the random numbers follow from the epoch (`trainer.py`, `schedule.py`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from trainables.contract import EpochMetrics
+from trainables.contract import InfeasibleParams
 from trainables.keeping import MODEL_FILE
 from trainables.loop.checkpoint import (
     STATE_FILE,
     read_content,
     read_plain,
-    write_checkpoint,
 )
 from trainables.mask_rcnn.trainer import MaskRcnnRun, Member
 
@@ -59,39 +58,29 @@ def read_model(path: Path) -> SavedModel:
     """Read a checkpoint folder or its model file.
 
     Raises:
-        InfeasibleParams: There is none, or it is not of this engine.
+        InfeasibleParams: There is none, it is not of this engine, or networks are missing in it.
     """
-    return SavedModel(**read_content(path, "mask_rcnn", FORMAT))
+    saved = SavedModel(**read_content(path, "mask_rcnn", FORMAT))
+    if not saved.weights or saved.weights.keys() != saved.configs.keys():
+        raise InfeasibleParams(
+            f"{path}: expected the weights and the configuration of each network, got weights of "
+            f"{', '.join(saved.weights) or 'none'} and configurations of "
+            f"{', '.join(saved.configs) or 'none'}"
+        )
+    return saved
 
 
-def save_checkpoint(
-    run: MaskRcnnRun,
-    model: SavedModel,
-    history: Sequence[EpochMetrics],
-    extra: Mapping[str, Any],
-    directory: Path,
-) -> Path:
-    """Write the training's folder after an epoch, in place of the one before.
-
-    A kill at any time leaves the old one or the new one whole (`trainables.loop.checkpoint`).
-
-    Args:
-        run: The training, after its epoch.
-        model: What to predict with.
-        history: Of all epochs so far.
-        extra: More to remember, plain data.
-        directory: The attempt's own.
-    """
+def training_state(run: MaskRcnnRun, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """What `model.pt` does not hold of a training after an epoch, and what else to remember."""
     members = {name: _state(member) for name, member in run.members.items()}
-    state = {"members": members, "extra": dict(extra)}
-    return write_checkpoint(directory, vars(model), state, history)
+    return {"members": members, "extra": dict(extra)}
 
 
 def restore(run: MaskRcnnRun, folder: Path) -> dict[str, Any]:
     """Bring a freshly built training to where a checkpoint was.
 
     Returns:
-        What was given to `save_checkpoint` as `extra`.
+        What was given to `training_state` as `extra`.
     """
     state = read_plain(folder / STATE_FILE, run.device, "mask_rcnn")
     measured = read_plain(folder / MODEL_FILE, run.device, "mask_rcnn")["weights"]

@@ -4,15 +4,20 @@ from typing import Any
 
 from trainables.mask_rcnn.framework import CfgNode, get_cfg
 from trainables.mask_rcnn.params import MaskRcnnParams, native_config
+from trainables.mask_rcnn.weights import Colours
 
 
-def build_config(params: MaskRcnnParams, backbone: str, n_classes: int) -> Any:
+def build_config(
+    params: MaskRcnnParams, backbone: str, n_classes: int, colours: Colours | None = None
+) -> Any:
     """The network, its input and its output; the training itself is not Detectron2's.
 
     Args:
         params: Of the training.
         backbone: r18, r50 or r101.
         n_classes: Of the data set.
+        colours: What trained weights expect; None for those of a training from scratch, or of
+            Detectron2's model zoo.
 
     Returns:
         A `CfgNode` on the CPU.
@@ -22,6 +27,8 @@ def build_config(params: MaskRcnnParams, backbone: str, n_classes: int) -> Any:
     cfg.merge_from_other_cfg(CfgNode(own))
     cfg.MODEL.DEVICE, cfg.MODEL.WEIGHTS = "cpu", ""
     cfg.MODEL.ROI_HEADS.NUM_CLASSES = n_classes
+    if colours is not None:
+        cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD = [*colours.mean], [*colours.std]
     cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (), ()
     return cfg
 

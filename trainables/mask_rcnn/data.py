@@ -8,7 +8,6 @@ that goes on in a new process, or with other loader processes, sees the same pic
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -40,6 +39,18 @@ def picture_input(pixels: npt.NDArray[np.uint8]) -> NetworkInput:
         pixels: (h, w, 3) uint8 BGR.
     """
     return {"image": torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))}
+
+
+def network_input(pixels: npt.NDArray[np.uint8], resize: Augmentation) -> NetworkInput:
+    """A picture as a network takes it outside of training; without its objects.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB.
+        resize: What gives it the network's size (`augmentation.input_size`).
+    """
+    blue_first = np.ascontiguousarray(pixels[..., ::-1])
+    resized = resize.get_transform(blue_first).apply_image(blue_first)
+    return {**picture_input(resized), "height": pixels.shape[0], "width": pixels.shape[1]}
 
 
 def training_input(
@@ -150,22 +161,24 @@ def _as_it_is(batch: list[NetworkInput]) -> list[NetworkInput]:
 
 @dataclass
 class MeasuredSplit:
-    """Images that are measured after each epoch, unaugmented.
+    """Images that are measured after each epoch, unaugmented, one by one.
 
     Attributes:
         data: The data set.
         records: The images.
         params: Of the training.
+        objects: Whether the inputs hold what is in the images, from which losses are taken.
         truths: What is in each image.
     """
 
     data: PreparedDataset
     records: Sequence[ImageRecord]
     params: MaskRcnnParams
+    objects: bool = True
 
     def __post_init__(self) -> None:
         self.truths: list[GroundTruth] = [ground_truth(self.data, r) for r in self.records]
-        self._transforms = (input_size(self.params),)
+        self._resize = input_size(self.params)
         self._kept: list[NetworkInput] | None = None
 
     @property
@@ -176,19 +189,22 @@ class MeasuredSplit:
     def load(self) -> None:
         """Read the images into memory, if they fit."""
         if self._kept is None and self._bytes() <= _KEPT_BYTES:
-            self._kept = list(self._read())
+            self._kept = [self._read(record) for record in self.records]
 
-    def batches(self) -> Iterator[list[NetworkInput]]:
-        """Batches in the order of the images; not to be changed."""
-        items = self._read() if self._kept is None else iter(self._kept)
-        while batch := list(islice(items, self.params.ims_per_batch)):
-            yield batch
+    def __iter__(self) -> Iterator[NetworkInput]:
+        """The networks' inputs in the order of the images; not to be changed."""
+        if self._kept is not None:
+            yield from self._kept
+        else:
+            yield from map(self._read, self.records)
 
-    def _read(self) -> Iterator[NetworkInput]:
-        for record in self.records:
-            yield training_input(self.data, record, self._transforms)
+    def _read(self, record: ImageRecord) -> NetworkInput:
+        if self.objects:
+            return training_input(self.data, record, [self._resize])
+        return network_input(self.data.read(record), self._resize)
 
     def _bytes(self) -> int:
         """Three colours and a mask an object, at most at the network's size."""
         area = self.params.min_size * self.params.max_size
-        return sum(area * (3 + len(truth)) for truth in self.truths)
+        masks = sum(map(len, self.truths)) if self.objects else 0
+        return area * (3 * len(self.records) + masks)

@@ -13,9 +13,10 @@ from trainables.mask_rcnn.config import read_config
 def export_model(model: Path, to: Path, form: ExportForm) -> Path:
     """Write a model below `to`.
 
-    `native` is what Detectron2's `DefaultPredictor` opens: `best.pth` beside `best.yaml`, whose
-    `MODEL.WEIGHTS` is the former's name; of a combo, `best_r50.pth` and so on. Class names stand
-    in a comment of the YAML.
+    `native` is what Detectron2's `DefaultPredictor` opens: `best.pth` beside `best.yaml`; of a
+    combo, `best_r50.pth` and so on. `MODEL.WEIGHTS` is the former's name alone, so that the folder
+    can be moved: Detectron2 looks for it in the working directory. A comment in the YAML says so,
+    and names the classes. The weights bring their configuration along, too.
 
     Returns:
         The (first) model's file.
@@ -41,7 +42,11 @@ def _export(saved: SavedModel, backbone: str, to: Path, stem: str) -> Path:
     file = to / f"{stem}.pth"
     cfg = read_config(saved.configs[backbone])
     cfg.MODEL.WEIGHTS = file.name
-    header = f"# Classes in order: {', '.join(saved.classes)}\n"
-    write_whole(to / f"{stem}.yaml", lambda path: path.write_text(header + cfg.dump()))
-    content = {"model": dict(saved.weights[backbone])}
+    text = cfg.dump()
+    header = (
+        f"# Classes in order: {', '.join(saved.classes)}\n"
+        f"# Use it in this folder, or set MODEL.WEIGHTS to the path of {file.name}\n"
+    )
+    write_whole(to / f"{stem}.yaml", lambda path: path.write_text(header + text))
+    content = {"model": dict(saved.weights[backbone]), "config": text}
     return write_whole(file, lambda path: torch.save(content, path))

@@ -4,10 +4,11 @@ Class-aware weighted non-maximum suppression: all instances in order of score ti
 weight; each takes the instances of its class that overlap it enough for one object. Its mask, box
 and class stay its own, as masks cannot be averaged; its score becomes the weighted mean of what the
 models that found it gave. So scores stay comparable between objects that one model found and
-objects that all found, and with those of a single model.
+objects that all found, and with those of a single model. A model of weight 0 has no say: its
+instances are left out, as if it were not there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ class Fusion:
     """How instances of several models are fused.
 
     Attributes:
-        weights: A model's say, at least 0, by its name.
+        weights: A model's say by its name, 0 for none; at least one has one.
         iou: Mask overlap from which two finds are one object.
         max_det: Most instances in an image.
     """
@@ -33,23 +34,36 @@ class Fusion:
     max_det: int
 
     def __call__(self, found: Mapping[str, Instances]) -> Instances:
-        """The fused instances of one image; of a single model, its own.
+        """The fused instances of one image; where a single model has a say, its own.
 
         Args:
             found: Instances by the model's name; all with masks.
 
         Raises:
-            ValueError: A model has no weight, or an instance no mask.
+            ValueError: A model's weight is not known, none has a say, or an instance has no mask.
         """
-        unknown = sorted(found.keys() - self.weights.keys())
-        if unknown:
-            raise ValueError(f"expected a weight for each model, got none for {unknown}")
-        if len(found) == 1:
-            return next(iter(found.values()))
-        pool = _Pool.of(found, self.weights)
+        heard = {name: found[name] for name in self.voices(found)}
+        if len(heard) == 1:
+            return next(iter(heard.values()))
+        pool = _Pool.of(heard, self.weights)
         fused = [pool.fuse(first, taken) for first, taken in pool.clusters(self.iou)]
         fused.sort(key=lambda entry: -entry[1])
         return pool.instances(fused[: self.max_det])
+
+    def voices(self, models: Iterable[str]) -> list[str]:
+        """Those of the models that have a say.
+
+        Raises:
+            ValueError: A model's weight is not known, or none has a say.
+        """
+        names = list(models)
+        unknown = sorted(set(names) - self.weights.keys())
+        if unknown:
+            raise ValueError(f"expected a weight for each model, got none for {unknown}")
+        heard = [name for name in names if self.weights[name] > 0]
+        if not heard:
+            raise ValueError(f"expected a weight above 0 for one of {names}, got 0 for all")
+        return heard
 
 
 @dataclass(frozen=True)
@@ -114,10 +128,8 @@ class _Pool:
             model = int(self.model[i])
             best[model] = max(best.get(model, 0.0), float(self.scores[i]))
         weights = {int(self.model[i]): float(self.weight[i]) for i in taken}
-        total = sum(weights.values())
-        if not total:
-            return first, float(self.scores[first])
-        return first, sum(weights[model] * score for model, score in best.items()) / total
+        summed = sum(weights[model] * score for model, score in best.items())
+        return first, summed / sum(weights.values())
 
     def instances(self, chosen: Sequence[tuple[int, float]]) -> Instances:
         indices = [i for i, _ in chosen]

@@ -1,9 +1,12 @@
-"""From pictures to a network's input, and from its output to instances.
+"""From a picture to the instances in it.
 
-Validation and the predictor share this, so a model predicts what it was measured with.
+Validation and the predictor share this, so a model predicts what it was measured with. Pictures go
+through the networks one by one: in a batch, Detectron2 pads each to the largest, and what a network
+finds in a picture would then depend on its neighbours, most of all with GN, whose statistics take
+in the padding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,7 @@ import torch
 from trainables.contract import Instances
 from trainables.datasets.geometry import Rle, encode_crop
 from trainables.mask_rcnn.data import NetworkInput
+from trainables.mask_rcnn.fusion import Fusion
 
 _THRESHOLD = 0.5
 """Of a mask's probability; Detectron2's."""
@@ -83,9 +87,19 @@ def _weights(pixels: npt.NDArray[np.int64], low: float, high: float, n: int) -> 
     return np.asarray(np.maximum(0.0, 1.0 - np.abs(at[:, None] - np.arange(n))))
 
 
+def find_instances(networks: Mapping[str, Any], fusion: Fusion, item: NetworkInput) -> Instances:
+    """Instances in an image; a network without a say in the fusion is not asked.
+
+    Args:
+        networks: By backbone; they are left in evaluation mode.
+        fusion: Of their instances.
+        item: The image as the networks take it.
+    """
+    return fusion({name: _found_by(networks[name], item) for name in fusion.voices(networks)})
+
+
 @torch.no_grad()
-def find_instances(net: Any, batch: Sequence[NetworkInput]) -> list[Instances]:
-    """Instances in each image of a batch."""
+def _found_by(net: Any, item: NetworkInput) -> Instances:
     net.eval()
-    found = net.inference(list(batch), do_postprocess=False)
-    return [to_instances(one, item) for one, item in zip(found, batch, strict=True)]
+    [found] = net.inference([item], do_postprocess=False)
+    return to_instances(found, item)

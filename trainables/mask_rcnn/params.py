@@ -43,8 +43,8 @@ class MaskRcnnParams(Hyperparameters):
     )
     weights: str = Field(
         UNTRAINED,
-        description="`none` (from scratch), `coco` (the model zoo's), or a local file: .pkl or "
-        ".pth of Detectron2, model.pt of this engine",
+        description="`none` (from scratch), `coco` (the model zoo's; from scratch where it cannot "
+        "be reached), or a local file: .pkl or .pth of Detectron2, model.pt of this engine",
     )
     download: bool = Field(False, description="allow Detectron2 to fetch the model zoo's weights")
     norm: Literal["GN", "BN", "FrozenBN"] = Field(
@@ -131,7 +131,9 @@ class MaskRcnnParams(Hyperparameters):
     nms_thresh: float = Field(
         0.5, gt=0, le=1, description="overlap above which the weaker of two boxes is dropped"
     )
-    combo_weight: Fraction = Field(0.5, description="say of r50 in `combo`; r101 has the rest")
+    combo_weight: Fraction = Field(
+        0.5, description="say of r50 in `combo`; r101 has the rest; 0 or 1 leaves one of them out"
+    )
     combo_iou: float = Field(
         0.5, gt=0, le=1, description="mask overlap from which `combo` takes two finds for one"
     )
@@ -152,6 +154,8 @@ class MaskRcnnParams(Hyperparameters):
             reasons["warmup_fraction"] = "warmup_iters says how long the warm-up is"
         if "combo" not in _possible(params, "backbone"):
             reasons |= dict.fromkeys(("combo_weight", "combo_iou"), "there is one backbone")
+        elif _possible(params, "combo_weight") <= {0, 1}:
+            reasons["combo_iou"] = "combo_weight lets one backbone alone have a say"
         if COCO not in _possible(params, "weights"):
             reasons["download"] = "nothing is fetched but the weights of weights=coco"
         return {key: reason for key, reason in reasons.items() if key in params}
@@ -201,10 +205,7 @@ def weights_problem(given: Mapping[str, Any]) -> str | None:
     if weights == COCO and backbone == "r18":
         return f"expected none or a file for backbone={backbone}, got coco: {_ONLY}"
     if weights == COCO:
-        fetch = (
-            "expected download: true beside coco, got false; the model zoo's weights are fetched"
-        )
-        return None if given["download"] else f"{fetch} once, or give the path of a local file"
+        return None if given["download"] else _NO_DOWNLOAD
     if backbone == "combo":
         return f"expected none or coco for backbone=combo, got {weights}, which is one model"
     if Path(weights).suffix not in {".pkl", ".pth", ".pt"}:
@@ -255,9 +256,9 @@ def _zoo_problem(given: Mapping[str, Any]) -> str | None:
 def native_config(params: Mapping[str, Any]) -> dict[str, Any]:
     """The same network and optimizer as a YAML of Detectron2's.
 
-    Not in it: what depends on the length of the training or on the number of classes, and AdamW,
-    augmentations and averaging, which Detectron2's configurations have no words for. Of a `combo`
-    it is the first network.
+    Not in it: what depends on the length of the training, on the number of classes or on a file of
+    weights, and AdamW, augmentations and averaging, which Detectron2's configurations have no words
+    for. Of a `combo` it is the first network.
 
     Args:
         params: As in a study file; what is not given has its default.
@@ -291,20 +292,20 @@ def native_config(params: Mapping[str, Any]) -> dict[str, Any]:
 
 _DEPTHS = {"r18": 18, "r50": 50, "r101": 101}
 _IMAGENET_STD = [57.375, 57.120, 58.395]
-_STD_IN_THE_WEIGHTS = [1.0, 1.0, 1.0]
-"""The zoo's weights were trained without dividing by the standard deviation."""
+"""Of blue, green and red. The zoo's weights were trained without dividing by it, which is
+Detectron2's default; other weights bring their own (`weights.Colours`)."""
 _STAGES = ("res2", "res3", "res4", "res5")
 _LEVELS = ("p2", "p3", "p4", "p5", "p6")
 """Of the FPN; regions are proposed from all, and looked at in all but the last."""
 
 
 def _network(params: MaskRcnnParams, backbone: str) -> dict[str, Any]:
-    scratch = params.weights == UNTRAINED
+    colours = {"PIXEL_STD": _IMAGENET_STD} if params.weights == UNTRAINED else {}
     fpn_norm = "" if params.norm == "FrozenBN" else params.norm
     return {
         "META_ARCHITECTURE": "GeneralizedRCNN",
         "MASK_ON": True,
-        "PIXEL_STD": _IMAGENET_STD if scratch else _STD_IN_THE_WEIGHTS,
+        **colours,
         "BACKBONE": {"NAME": "build_resnet_fpn_backbone", "FREEZE_AT": params.freeze_at},
         "RESNETS": {
             "DEPTH": _DEPTHS[backbone],
@@ -376,6 +377,7 @@ INFO = EngineInfo(
     objective="seg_metrics/F1",
     preset="mask_rcnn",
     backbone="backbone",
+    sizes=("min_size", "max_size", "fpn_channels"),
     extra="mask-rcnn",
     install="make setup, or pip install 'segtune[mask-rcnn]' and then python "
     "tools/install_detectron2.py, in segtune's checkout",

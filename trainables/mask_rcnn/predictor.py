@@ -12,7 +12,7 @@ from trainables.contract import Device, Instances, Predictor
 from trainables.mask_rcnn.augmentation import input_size
 from trainables.mask_rcnn.checkpoint import SavedModel, read_model
 from trainables.mask_rcnn.config import read_config
-from trainables.mask_rcnn.data import NetworkInput, picture_input
+from trainables.mask_rcnn.data import network_input
 from trainables.mask_rcnn.framework import build_model
 from trainables.mask_rcnn.fusion import Fusion
 from trainables.mask_rcnn.inference import find_instances
@@ -47,7 +47,7 @@ def load_predictor(model: Path, device: Device) -> "MaskRcnnPredictor":
 
 
 class MaskRcnnPredictor:
-    """Finds instances as validation did: same input size, same suppression, same masks.
+    """Finds instances as validation did, by the same function: a picture at a time.
 
     Instances with low scores are there, too; those from `confidence` on are what F1 was measured
     with.
@@ -70,18 +70,8 @@ class MaskRcnnPredictor:
 
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
         """Instances in (H, W, 3) RGB images; one result an image, in order."""
-        return [self._find(image) for image in images]
-
-    def _find(self, image: npt.NDArray[np.uint8]) -> Instances:
-        """One at a time: in a batch, an image is padded to the largest, which changes it a bit."""
-        item = self._input(image)
-        found = {name: find_instances(net, [item])[0] for name, net in self._networks.items()}
-        return self._fusion(found)
-
-    def _input(self, image: npt.NDArray[np.uint8]) -> NetworkInput:
-        pixels = np.ascontiguousarray(image[..., ::-1])
-        resized = self._resize.get_transform(pixels).apply_image(pixels)
-        return {**picture_input(resized), "height": image.shape[0], "width": image.shape[1]}
+        inputs = (network_input(image, self._resize) for image in images)
+        return [find_instances(self._networks, self._fusion, item) for item in inputs]
 
 
 if TYPE_CHECKING:

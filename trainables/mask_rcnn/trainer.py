@@ -10,7 +10,7 @@ to save: (seed, epoch) gives it.
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ from trainables.loop.averaging import WeightAverage
 from trainables.loop.device import loader_processes, memory_errors
 from trainables.loop.epochs import finite
 from trainables.loop.optimizers import set_learning_rate
-from trainables.mask_rcnn.config import build_config
+from trainables.mask_rcnn.config import build_config, read_config
 from trainables.mask_rcnn.data import NetworkInput, training_loader
 from trainables.mask_rcnn.framework import (
     EventStorage,
@@ -32,7 +32,7 @@ from trainables.mask_rcnn.framework import (
 )
 from trainables.mask_rcnn.params import UNTRAINED, MaskRcnnParams
 from trainables.mask_rcnn.schedule import Schedule, plan_schedule
-from trainables.mask_rcnn.weights import load_weights
+from trainables.mask_rcnn.weights import find_weights
 
 Losses = dict[str, torch.Tensor]
 
@@ -48,8 +48,8 @@ class Member:
         optimizer: Of all its weights that are trained; groups know their `initial_lr`.
         scaler: Of mixed precision; does nothing without.
         average: The moving average of its weights, or None.
-        weights: Where its weights come from: `none`, `coco` or a file.
-        taken: What was taken from there, a sentence, or "".
+        weights: Where its training starts or started: `none`, `coco` or a file.
+        taken: What was taken from there now, a sentence, or "".
     """
 
     backbone: str
@@ -86,23 +86,30 @@ class Member:
 
 
 def build_member(
-    params: MaskRcnnParams, backbone: str, n_classes: int, device: torch.device, seed: int
+    params: MaskRcnnParams,
+    backbone: str,
+    n_classes: int,
+    device: torch.device,
+    seed: int,
+    config: str | None = None,
 ) -> Member:
     """A network with its optimizer.
 
+    Args:
+        params: Of the training.
+        backbone: Which network.
+        n_classes: Of the data set.
+        device: Where it goes.
+        seed: Of its random weights.
+        config: Detectron2's configuration, YAML, of a training that goes on: its weights come from
+            its checkpoint, not from where they once came from.
+
     Raises:
         InfeasibleParams: The weights do not fit, or Detectron2 refuses the configuration.
-        TransientError: Weights that may be fetched could not be.
+        OSError: The model zoo cannot be reached.
     """
-    config = build_config(params, backbone, n_classes)
     torch.manual_seed(_mixed(seed, 0))
-    try:
-        net = build_model(config)
-    except (AssertionError, ValueError) as error:  # its words for a user's mistake
-        raise InfeasibleParams(f"Detectron2 refuses this configuration: {error}") from error
-    taken = ""
-    if params.weights != UNTRAINED:
-        taken = load_weights(net, params.weights, backbone)
+    cfg, net, taken = _build_network(params, backbone, n_classes, config)
     net = net.to(device)
     average = None
     if params.ema_decay:
@@ -110,7 +117,30 @@ def build_member(
     optimizer = build_optimizer(net, params)
     amp = params.amp and device.type == "cuda"
     scaler = torch.amp.GradScaler(device.type, enabled=amp)
-    return Member(backbone, config, net, optimizer, scaler, average, params.weights, taken)
+    return Member(backbone, cfg, net, optimizer, scaler, average, params.weights, taken)
+
+
+def _build_network(
+    params: MaskRcnnParams, backbone: str, n_classes: int, config: str | None
+) -> tuple[Any, Any, str]:
+    """Configuration and network on the CPU, and what was taken from trained weights."""
+    if config is not None:
+        cfg = read_config(config)
+        return cfg, _accepted(cfg), ""
+    if params.weights == UNTRAINED:
+        cfg = build_config(params, backbone, n_classes)
+        return cfg, _accepted(cfg), ""
+    trained = find_weights(params.weights, backbone)
+    cfg = build_config(params, backbone, n_classes, trained.colours)
+    net = _accepted(cfg)
+    return cfg, net, trained.copy_into(net)
+
+
+def _accepted(cfg: Any) -> Any:
+    try:
+        return build_model(cfg)
+    except (AssertionError, ValueError) as error:  # its words for a user's mistake
+        raise InfeasibleParams(f"Detectron2 refuses this configuration: {error}") from error
 
 
 def build_optimizer(net: torch.nn.Module, params: MaskRcnnParams) -> torch.optim.Optimizer:
@@ -134,6 +164,8 @@ def build_optimizer(net: torch.nn.Module, params: MaskRcnnParams) -> torch.optim
 class MaskRcnnRun:
     """One training, to be driven by `train_epoch`.
 
+    With `configs`, Detectron2's by backbone, it is one that goes on, and waits for its weights.
+
     Attributes:
         members: The networks, by backbone.
         loader: Of the training pictures.
@@ -145,12 +177,15 @@ class MaskRcnnRun:
 
     steady_epoch_s: float
 
-    def __init__(self, trial: Trial, params: MaskRcnnParams) -> None:
+    def __init__(
+        self, trial: Trial, params: MaskRcnnParams, configs: Mapping[str, str] | None = None
+    ) -> None:
+        begun = configs or {}
         self.device = torch.device(trial.device.name)
         self._seed = trial.seed % 2**31
         n_classes = len(trial.data.classes)
         self.members = {
-            name: build_member(params, name, n_classes, self.device, self._seed)
+            name: build_member(params, name, n_classes, self.device, self._seed, begun.get(name))
             for name in params.backbones
         }
         workers = loader_processes(params.workers, trial.device)

@@ -2,23 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from trainables.contract import EpochMetrics, InfeasibleParams, Trial
+from trainables.contract import ArtifactKind, EpochMetrics, InfeasibleParams, Trial
 from trainables.datasets.prepared import ImageRecord
+from trainables.keeping import write_whole
+from trainables.loop.checkpoint import write_checkpoint
 from trainables.loop.device import loader_processes, use_device
 from trainables.loop.instances import InstanceTraining, Measured
-from trainables.mask_rcnn.artifacts import keep_artifacts
-from trainables.mask_rcnn.checkpoint import SavedModel, restore, save_checkpoint
+from trainables.mask_rcnn.checkpoint import SavedModel, restore, training_state
 from trainables.mask_rcnn.data import MeasuredSplit
 from trainables.mask_rcnn.effective import check_effective
 from trainables.mask_rcnn.params import MaskRcnnParams
 from trainables.mask_rcnn.predictor import fusion_of
+from trainables.mask_rcnn.start import Start, find_start
 from trainables.mask_rcnn.trainer import MaskRcnnRun, diverged_in, within_memory
 from trainables.mask_rcnn.validation import measure
-from trainables.metrics import Evaluation
 
 _SUBSET = "train_subset"
 
@@ -33,11 +35,13 @@ def train_trial(trial: Trial, params: MaskRcnnParams) -> None:
     if problems:
         raise InfeasibleParams("; ".join(f"{key}: {message}" for key, message in problems))
     use_device(trial.device, loader_processes(params.workers, trial.device))
-    with within_memory(params, torch.device(trial.device.name)):
-        run = MaskRcnnRun(trial, params)
-    course = _Course(trial, params, run)
-    check_effective(run, course.fusion, params, _ignored(trial, params))
-    _note_what_to_know(trial, params, run)
+    ignored = _ignored(trial, params)
+    start = find_start(trial, params)
+    with within_memory(start.params, torch.device(trial.device.name)):
+        run = MaskRcnnRun(trial, start.params, start.configs)
+    course = _Course(trial, start.params, run)
+    check_effective(run, course.fusion, start.params, ignored)
+    _note_what_to_know(trial, ignored, start, run)
     InstanceTraining(trial, course).run()
 
 
@@ -47,7 +51,7 @@ class _Course:
     def __init__(self, trial: Trial, params: MaskRcnnParams, run: MaskRcnnRun) -> None:
         self.trial, self.params, self.run = trial, params, run
         self.fusion = fusion_of(params)
-        self.validation = self.train_images(trial.data.images("val"))
+        self.validation = MeasuredSplit(trial.data, trial.data.images("val"), params)
         self._epoch = 0
 
     @property
@@ -63,7 +67,7 @@ class _Course:
         return self.run.steady_epoch_s
 
     def train_images(self, records: Sequence[ImageRecord]) -> MeasuredSplit:
-        return MeasuredSplit(self.trial.data, records, self.params)
+        return MeasuredSplit(self.trial.data, records, self.params, objects=False)
 
     def train_epoch(self, epoch: int) -> Mapping[str, float]:
         self._epoch = epoch
@@ -92,15 +96,17 @@ class _Course:
             epoch=len(history),
             params=self.params.model_dump(),
         )
-        extra = {_SUBSET: n_train_images}
-        return save_checkpoint(self.run, model, history, extra, self.trial.directory)
+        state = training_state(self.run, {_SUBSET: n_train_images})
+        return write_checkpoint(self.trial.directory, vars(model), state, history)
 
     def restore(self, folder: Path) -> int | None:
         n_train_images: int | None = restore(self.run, folder)[_SUBSET]
         return n_train_images
 
-    def keep(self, history: Sequence[EpochMetrics], evaluations: Mapping[str, Evaluation]) -> None:
-        keep_artifacts(self.trial, self.run, history, evaluations)
+    def keep(self, folder: Path) -> None:
+        for name, member in self.run.members.items():
+            write = partial(Path.write_text, data=member.config.dump())
+            self.trial.artifact(write_whole(folder / f"{name}.yaml", write), ArtifactKind.CONFIG)
 
     def within_memory(self) -> AbstractContextManager[None]:
         return within_memory(self.params, self.run.device)
@@ -115,11 +121,15 @@ def _ignored(trial: Trial, params: MaskRcnnParams) -> dict[str, str]:
     return ignored
 
 
-def _note_what_to_know(trial: Trial, params: MaskRcnnParams, run: MaskRcnnRun) -> None:
+def _note_what_to_know(
+    trial: Trial, ignored: Mapping[str, str], start: Start, run: MaskRcnnRun
+) -> None:
     """Tell the user what has no effect, what the weights gave, and of a warm-up without end."""
-    for key, reason in _ignored(trial, params).items():
+    for key, reason in ignored.items():
         if key in trial.params:
             trial.note(f"{key} has no effect: {reason}")
+    for note in start.notes:
+        trial.note(note)
     for member in run.members.values():
         if member.taken:
             trial.note(f"{member.backbone}: {member.taken}")

@@ -1,14 +1,15 @@
 """Measuring networks on a split: predictions, and losses without learning from them."""
 
 import contextlib
+import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 
 from trainables.contract import Instances
-from trainables.loop.instances import Measured
+from trainables.loop.instances import Measured, Reading
 from trainables.mask_rcnn.data import MeasuredSplit, NetworkInput
 from trainables.mask_rcnn.framework import EventStorage
 from trainables.mask_rcnn.fusion import Fusion
@@ -16,7 +17,7 @@ from trainables.mask_rcnn.inference import find_instances
 from trainables.metrics import GROUPS, Evaluation, evaluate_groups
 
 _LOSS_SEED = 0
-"""Detectron2 draws the regions that its losses are taken of; always the same ones here."""
+"""Detectron2 draws the regions that its losses are taken of; always the same ones of an image."""
 
 
 def measure(
@@ -29,9 +30,12 @@ def measure(
 ) -> Measured:
     """Predict a split, compare with the truth, and take Detectron2's losses.
 
+    Every image is measured alone, as the predictor sees it: no value depends on the order of the
+    images or on `ims_per_batch`.
+
     Args:
         networks: By backbone; they are left in evaluation mode.
-        split: What to measure on.
+        split: What to measure on; for the losses, with its objects.
         fusion: Of the networks' instances.
         confidences: Metrics of the validation split, to take P, R and F1 at its confidences.
         losses: Whether to compute the losses, too.
@@ -41,14 +45,16 @@ def measure(
     """
     split.load()
     start = time.perf_counter()
-    means = _losses(networks, split) if losses else {}
     predictions: list[Instances] = []
-    for batch in split.batches():
-        found = {name: find_instances(net, batch) for name, net in networks.items()}
-        by_image = zip(*found.values(), strict=True)
-        predictions += [fusion(dict(zip(found, one, strict=True))) for one in by_image]
+    sums: dict[str, float] = {}
+    reading = Reading(split)
+    for item in reading:
+        for net in networks.values() if losses else ():
+            _add_losses(net, item, sums)
+        predictions.append(find_instances(networks, fusion, item))
+    means = {name: value / (split.n_images * len(networks)) for name, value in sums.items()}
     evaluations: Mapping[str, Evaluation] = {}
-    if all(torch.isfinite(torch.tensor(list(means.values())))):  # else the trial has diverged
+    if all(map(math.isfinite, means.values())):  # else the trial has diverged
         evaluations = evaluate_groups(
             predictions,
             split.truths,
@@ -57,23 +63,14 @@ def measure(
             confidences=confidences,
             max_detections=fusion.max_det,
         )
-    return Measured(evaluations, means, time.perf_counter() - start)
+    return Measured(evaluations, means, time.perf_counter() - start - reading.seconds)
 
 
 @torch.no_grad()
-def _losses(networks: Mapping[str, Any], split: MeasuredSplit) -> dict[str, float]:
-    sums: dict[str, float] = {}
-    for net in networks.values():
-        with _learning_nothing(net), EventStorage():
-            for batch in split.batches():
-                for name, value in _batch_losses(net, batch).items():
-                    sums[name] = sums.get(name, 0.0) + value
-    count = split.n_images * len(networks)
-    return {name: value / count for name, value in sums.items()}
-
-
-def _batch_losses(net: Any, batch: Sequence[NetworkInput]) -> dict[str, float]:
-    return {name: float(value) * len(batch) for name, value in net(list(batch)).items()}
+def _add_losses(net: Any, item: NetworkInput, sums: dict[str, float]) -> None:
+    with _learning_nothing(net), EventStorage():
+        for name, value in net([item]).items():
+            sums[name] = sums.get(name, 0.0) + float(value)
 
 
 @contextlib.contextmanager

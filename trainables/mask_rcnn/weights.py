@@ -5,13 +5,18 @@ allowed in it.
 """
 
 import pickle
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import yaml
 
-from trainables.contract import InfeasibleParams, TransientError
+from trainables.contract import InfeasibleParams
 from trainables.mask_rcnn.framework import PathManager, model_zoo
 from trainables.mask_rcnn.params import COCO
 
@@ -19,6 +24,9 @@ _ZOO = {
     "r50": "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml",
     "r101": "COCO-InstanceSegmentation/mask_rcnn_R_101_FPN_3x.yaml",
 }
+
+_PATIENCE_S = 20.0
+"""How long the model zoo may be silent; behind some firewalls it would be for minutes."""
 
 _ALLOWED = frozenset(
     {
@@ -35,35 +43,88 @@ _ALLOWED = frozenset(
 """All that a model zoo's file is made of."""
 
 
-def load_weights(net: torch.nn.Module, weights: str, backbone: str) -> str:
-    """Copy trained weights into a network wherever name and shape agree.
+@dataclass(frozen=True)
+class Colours:
+    """How pictures are normalised before a network sees them: (pixel - mean) / std.
 
-    Heads for another number of classes keep their random weights.
+    Attributes:
+        mean: Of blue, green and red.
+        std: Of blue, green and red.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class TrainedWeights:
+    """What a file of weights holds.
+
+    Attributes:
+        file: Where they are from.
+        values: By name.
+        colours: What they were trained with; None if neither the file nor one beside it says.
+    """
+
+    file: Path
+    values: Mapping[str, torch.Tensor]
+    colours: Colours | None
+
+    def copy_into(self, net: torch.nn.Module) -> str:
+        """Copy them into a network wherever name and shape agree.
+
+        Heads for another number of classes keep their random weights.
+
+        Returns:
+            One sentence on what was taken.
+
+        Raises:
+            InfeasibleParams: They are of another network.
+        """
+        own = net.state_dict()
+        fitting = {
+            key: value
+            for key, value in self.values.items()
+            if key in own and own[key].shape == value.shape
+        }
+        _check_fitting(self.file, own, self.values)
+        net.load_state_dict(fitting, strict=False)
+        left = sorted({key.rpartition(".")[0] for key in own if key not in fitting})
+        rest = f"; untrained stay {', '.join(left)}" if left else ""
+        return f"{len(fitting)} of {len(own)} weights are from {self.file.name}{rest}"
+
+
+def find_weights(weights: str, backbone: str) -> TrainedWeights:
+    """Read the weights of a training.
 
     Args:
-        net: Freshly built.
         weights: `coco` or a file.
         backbone: For `coco`.
 
-    Returns:
-        One sentence on what was taken.
+    Raises:
+        InfeasibleParams: The file cannot be read, or holds no weights.
+        OSError: The model zoo cannot be reached.
+    """
+    return read_weights(fetch_zoo(backbone) if weights == COCO else Path(weights))
+
+
+def fetch_zoo(backbone: str) -> Path:
+    """The model zoo's file, fetched unless it was before.
 
     Raises:
-        InfeasibleParams: The file cannot be read, or is of another network.
-        TransientError: The model zoo cannot be reached.
+        OSError: It cannot be reached.
     """
-    file = _fetched(backbone) if weights == COCO else Path(weights)
-    trained = read_weights(file)
-    own = net.state_dict()
-    fitting = {k: v for k, v in trained.items() if k in own and own[k].shape == v.shape}
-    _check_fitting(file, own, trained)
-    net.load_state_dict(fitting, strict=False)
-    left = sorted({key.rpartition(".")[0] for key in own if key not in fitting})
-    rest = f"; untrained stay {', '.join(left)}" if left else ""
-    return f"{len(fitting)} of {len(own)} weights are from {file.name}{rest}"
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_PATIENCE_S)
+    try:
+        return Path(PathManager.get_local_path(model_zoo.get_checkpoint_url(_ZOO[backbone])))
+    except (RuntimeError, HTTPException) as error:
+        raise OSError(str(error) or repr(error)) from error
+    finally:
+        socket.setdefaulttimeout(before)
 
 
-def read_weights(file: Path) -> dict[str, torch.Tensor]:
+def read_weights(file: Path) -> TrainedWeights:
     """Weights by name from a .pkl or .pth of Detectron2, or from a model.pt of this engine.
 
     Raises:
@@ -71,24 +132,92 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
     """
     try:
         content = _unpickled(file) if file.suffix == ".pkl" else _plain(file)
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a broken or foreign file fails in any way there is
         reason = str(error).splitlines()[0] if str(error) else repr(error)
+        raise InfeasibleParams(f"{_expected(file)}, which cannot be read: {reason}") from error
+    if not isinstance(content, Mapping):
+        raise InfeasibleParams(f"{_expected(file)}, which holds one {type(content).__name__}")
+    if "engine" in content:
+        content = _own(content, file)
+    found = _arrays(content.get("model", content))
+    if not found:
+        keys = ", ".join(map(str, list(content)[:5])) or "nothing"
+        raise InfeasibleParams(f"{_expected(file)}, which holds no weights but {keys}")
+    config = content.get("config")
+    colours = _colours(config, file) if isinstance(config, str) else _colours_beside(file)
+    return TrainedWeights(file, found, colours)
+
+
+def _expected(file: Path) -> str:
+    return f"weights: expected a file of weights, got {file}"
+
+
+def _own(content: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """A model of this engine in the form of an exported one."""
+    engine = content["engine"]
+    if engine != "mask_rcnn":
+        raise InfeasibleParams(f"{_expected(file)}, which is a model of {engine}")
+    models, configs = content.get("weights"), content.get("configs")
+    if not isinstance(models, Mapping) or not isinstance(configs, Mapping) or not models:
+        raise InfeasibleParams(f"{_expected(file)}, which is an incomplete model of {engine}")
+    if len(models) > 1:
+        raise InfeasibleParams(f"weights: expected one model, got {file}, which is a combo")
+    [(name, model)] = models.items()
+    return {"model": model, "config": configs.get(name)}
+
+
+def _arrays(model: Any) -> dict[str, torch.Tensor]:
+    if not isinstance(model, Mapping):
+        return {}
+    return {
+        key: torch.as_tensor(value)
+        for key, value in model.items()
+        if isinstance(key, str) and _is_array(value)
+    }
+
+
+def _is_array(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "fiub" and value.dtype.isnative
+    return isinstance(value, torch.Tensor)
+
+
+def _colours_beside(file: Path) -> Colours | None:
+    """As the configuration says that was exported with a file, or that Detectron2 wrote beside it.
+
+    Another YAML that happens to lie there says nothing.
+    """
+    for name in (f"{file.stem}.yaml", "config.yaml"):
+        beside = file.with_name(name)
+        if beside.is_file():
+            colours = _colours(beside.read_text(errors="replace"), beside)
+            if colours is not None:
+                return colours
+    return None
+
+
+def _colours(config: str, file: Path) -> Colours | None:
+    """The normalisation that a configuration of Detectron2 says; None if it says none.
+
+    Raises:
+        InfeasibleParams: It is one of pictures with red first.
+    """
+    try:
+        content = yaml.safe_load(config)
+        mean, std = (content["MODEL"][key] for key in ("PIXEL_MEAN", "PIXEL_STD"))
+        colours = Colours(tuple(map(float, mean)), tuple(map(float, std)))
+    except (yaml.YAMLError, LookupError, TypeError, ValueError):
+        return None
+    order = (content.get("INPUT") or {}).get("FORMAT", "BGR")
+    if order != "BGR":
         raise InfeasibleParams(
-            f"weights: expected a file of weights, got {file}, which cannot be read: {reason}"
-        ) from error
-    if content.get("engine") == "mask_rcnn":
-        models = list(content["weights"].values())
-        if len(models) > 1:
-            raise InfeasibleParams(f"weights: expected one model, got {file}, which is a combo")
-        content = {"model": models[0]}
-    found = content.get("model", content)
-    return {k: torch.as_tensor(v) for k, v in found.items() if isinstance(v, _ARRAYS)}
+            f"weights: expected a network of pictures with blue first (INPUT.FORMAT: BGR), got "
+            f"{order} in {file}"
+        )
+    return colours if len(colours.mean) == len(colours.std) == 3 else None
 
 
-_ARRAYS = (torch.Tensor, np.ndarray)
-
-
-def _check_fitting(file: Path, own: dict[str, Any], trained: dict[str, Any]) -> None:
+def _check_fitting(file: Path, own: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
     """Refuse a file of another backbone, or of another norm, whose weights mean something else."""
     theirs, ours = _body(trained), _body(own)
     wrong = sorted(ours.items() ^ theirs.items())
@@ -99,7 +228,7 @@ def _check_fitting(file: Path, own: dict[str, Any], trained: dict[str, Any]) -> 
         )
 
 
-def _body(weights: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+def _body(weights: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Shapes of the backbone's weights below its FPN; not of a batch norm's counter."""
     return {
         key: tuple(value.shape)
@@ -108,25 +237,13 @@ def _body(weights: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _fetched(backbone: str) -> Path:
-    try:
-        url = model_zoo.get_checkpoint_url(_ZOO[backbone])
-        return Path(PathManager.get_local_path(url))
-    except (OSError, RuntimeError) as error:
-        raise TransientError(
-            f"weights: the model zoo's weights of {backbone} could not be fetched: {error}"
-        ) from error
+def _plain(file: Path) -> Any:
+    return torch.load(file, map_location="cpu", weights_only=True)
 
 
-def _plain(file: Path) -> dict[str, Any]:
-    content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    return content
-
-
-def _unpickled(file: Path) -> dict[str, Any]:
+def _unpickled(file: Path) -> Any:
     with file.open("rb") as opened:
-        content: dict[str, Any] = _ArraysOnly(opened, encoding="latin1").load()
-    return content
+        return _ArraysOnly(opened, encoding="latin1").load()
 
 
 class _ArraysOnly(pickle.Unpickler):

@@ -10,7 +10,7 @@ All are plain data: `torch.load(weights_only=True)` reads them, so no code can h
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainables.contract import EpochMetrics
 from trainables.keeping import MODEL_FILE
 from trainables.loop.checkpoint import (
     STATE_FILE,
     read_content,
     read_plain,
-    write_checkpoint,
 )
 from trainables.yolo_seg.framework import unwrap_model
 from trainables.yolo_seg.trainer import YoloSegRun
@@ -72,33 +70,30 @@ def read_model(path: Path) -> SavedModel:
     return SavedModel(**read_content(path, "yolo_seg", FORMAT))
 
 
-def save_checkpoint(
-    run: YoloSegRun,
-    model: SavedModel,
-    history: Sequence[EpochMetrics],
-    extra: Mapping[str, Any],
-    directory: Path,
-) -> Path:
-    """Write the training's folder after an epoch, in place of the one before.
-
-    A kill at any time leaves the old one or the new one whole (`trainables.loop.checkpoint`).
-
-    Args:
-        run: The training, after its epoch.
-        model: What to predict with.
-        history: Of all epochs so far.
-        extra: More to remember, plain data.
-        directory: The attempt's own.
-    """
-    state = {**_state(run), "extra": dict(extra)}
-    return write_checkpoint(directory, vars(model), state, history)
+def training_state(run: YoloSegRun, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """What `model.pt` does not hold of a training after an epoch, and what else to remember."""
+    model = unwrap_model(run.model)
+    gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    return {
+        "epoch": run.epoch + 1,
+        "weights": model.state_dict(),
+        "ema_updates": run.ema.updates,
+        "optimizer": run.optimizer.state_dict(),
+        "scaler": run.scaler.state_dict(),
+        "scheduler": run.scheduler.state_dict(),
+        "last_opt_step": run.last_opt_step,
+        "gradients": gradients,
+        "recent_images": list(run.train_loader.dataset.buffer),
+        "random": _random_state(),
+        "extra": dict(extra),
+    }
 
 
 def restore(run: YoloSegRun, folder: Path) -> dict[str, Any]:
     """Bring a freshly built training to where a checkpoint was.
 
     Returns:
-        What was given to `save_checkpoint` as `extra`.
+        What was given to `training_state` as `extra`.
     """
     state = read_plain(folder / STATE_FILE, run.device, "yolo_seg")
     model = unwrap_model(run.model)
@@ -124,23 +119,6 @@ def restore(run: YoloSegRun, folder: Path) -> dict[str, Any]:
     _restore_random(state["random"])
     extra: dict[str, Any] = state["extra"]
     return extra
-
-
-def _state(run: YoloSegRun) -> dict[str, Any]:
-    model = unwrap_model(run.model)
-    gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
-    return {
-        "epoch": run.epoch + 1,
-        "weights": model.state_dict(),
-        "ema_updates": run.ema.updates,
-        "optimizer": run.optimizer.state_dict(),
-        "scaler": run.scaler.state_dict(),
-        "scheduler": run.scheduler.state_dict(),
-        "last_opt_step": run.last_opt_step,
-        "gradients": gradients,
-        "recent_images": list(run.train_loader.dataset.buffer),
-        "random": _random_state(),
-    }
 
 
 def _random_state() -> dict[str, Any]:

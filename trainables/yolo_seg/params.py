@@ -212,4 +212,5 @@ INFO = EngineInfo(
     preset="yolo_seg",
     extra="yolo",
     backbone="model",
+    sizes=("imgsz",),
 )

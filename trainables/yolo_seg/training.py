@@ -6,13 +6,12 @@ from pathlib import Path
 
 import torch
 
-from trainables.contract import EpochMetrics, InfeasibleParams, Trial
+from trainables.contract import ArtifactKind, EpochMetrics, InfeasibleParams, Trial
 from trainables.datasets.prepared import ImageRecord
+from trainables.loop.checkpoint import write_checkpoint
 from trainables.loop.device import loader_processes, use_device
 from trainables.loop.instances import InstanceTraining, Measured
-from trainables.metrics import Evaluation
-from trainables.yolo_seg.artifacts import keep_artifacts
-from trainables.yolo_seg.checkpoint import SavedModel, restore, save_checkpoint
+from trainables.yolo_seg.checkpoint import SavedModel, restore, training_state
 from trainables.yolo_seg.data import (
     LabelledImages,
     MeasuredSplit,
@@ -104,15 +103,20 @@ class _Course:
             epoch=len(history),
             params=self.params.model_dump(),
         )
-        extra = {_SUBSET: n_train_images}
-        return save_checkpoint(self.run, model, history, extra, self.trial.directory)
+        state = training_state(self.run, {_SUBSET: n_train_images})
+        return write_checkpoint(self.trial.directory, vars(model), state, history)
 
     def restore(self, folder: Path) -> int | None:
         n_train_images: int | None = restore(self.run, folder)[_SUBSET]
         return n_train_images
 
-    def keep(self, history: Sequence[EpochMetrics], evaluations: Mapping[str, Evaluation]) -> None:
-        keep_artifacts(self.trial, self.run, history, evaluations)
+    def keep(self, folder: Path) -> None:
+        self.run.plot_training_labels()
+        found = {"labels.jpg": ArtifactKind.PICTURE, "args.yaml": ArtifactKind.CONFIG}
+        for name, kind in found.items():
+            made = self.run.save_dir / name
+            if made.is_file():  # Ultralytics draws no labels where there are none
+                self.trial.artifact(made.replace(folder / name), kind)
 
     def within_memory(self) -> AbstractContextManager[None]:
         return within_memory(self.run)

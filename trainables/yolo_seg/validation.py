@@ -1,13 +1,13 @@
 """Measuring a network on a split: predictions and losses from one forward pass."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 
 from trainables.contract import Instances
-from trainables.loop.instances import Measured
+from trainables.loop.instances import Measured, Reading
 from trainables.metrics import GROUPS, Evaluation, evaluate_groups
 from trainables.yolo_seg.data import MeasuredSplit, frames
 from trainables.yolo_seg.inference import Detection, find_instances
@@ -34,7 +34,8 @@ def measure(
     """
     split.load()
     start = time.perf_counter()
-    predictions, sums = _predict(net, split, len(classes), detection, losses)
+    reading = Reading(split.batches())
+    predictions, sums = _predict(net, reading, len(classes), detection, losses)
     means = {name: float(value) / split.n_images for name, value in sums.items()}
     evaluations: Mapping[str, Evaluation] = {}
     if all(torch.isfinite(torch.tensor(list(means.values())))):  # else the trial has diverged
@@ -46,13 +47,13 @@ def measure(
             confidences=confidences,
             max_detections=detection.max_det,
         )
-    return Measured(evaluations, means, time.perf_counter() - start)
+    return Measured(evaluations, means, time.perf_counter() - start - reading.seconds)
 
 
 @torch.no_grad()
 def _predict(
     net: torch.nn.Module,
-    split: MeasuredSplit,
+    batches: Iterable[dict[str, Any]],
     n_classes: int,
     detection: Detection,
     losses: bool,
@@ -61,7 +62,7 @@ def _predict(
     device = next(net.parameters()).device
     predictions: list[Instances] = []
     sums: dict[str, torch.Tensor] = {}
-    for stored in split.batches():
+    for stored in batches:
         batch = _to_device(stored, device)
         output = net(batch["img"])
         n = len(batch["img"])

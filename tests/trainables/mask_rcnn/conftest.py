@@ -1,12 +1,12 @@
 """A tiny data set and trials on it; a training here takes a second or two an epoch."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.discs import prepare_discs
+from tests.trainables.engine_trials import MakeTrial, trial_maker, without_artifacts
 from trainables.contract import MemoryTrial, TrainMetrics
 from trainables.datasets.prepared import PreparedDataset
 
@@ -29,32 +29,37 @@ QUICK = {
     "warmup_fraction": 0.1,
 }
 
-MakeTrial = Callable[..., MemoryTrial]
-
 
 @pytest.fixture(scope="session")
 def discs(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
     return prepare_discs(tmp_path_factory.mktemp("discs"))
 
 
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the artifacts, whose drawing takes longer than these trainings."""
-    from trainables.mask_rcnn import training
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, discs: PreparedDataset) -> MemoryTrial:
+    """Trained long enough to find something."""
+    from trainables.mask_rcnn.engine import MaskRcnnEngine
 
-    monkeypatch.setattr(training, "keep_artifacts", lambda *_: None)
+    params = {**QUICK, "ims_per_batch": 1, "min_size": 96, "max_size": 128, "score_thresh": 0.05}
+    params |= {"mask_head_convs": 2, "mask_head_dim": 64, "fpn_channels": 64, "box_head_dim": 128}
+    trial = MemoryTrial(
+        params,
+        discs,
+        tmp_path_factory.mktemp("trained"),
+        epochs=12,
+        train_metrics=TrainMetrics(every=0),
+    )
+    with without_artifacts():
+        MaskRcnnEngine().train(trial)
+    return trial
+
+
+@pytest.fixture
+def undrawn() -> Iterator[None]:
+    with without_artifacts():
+        yield
 
 
 @pytest.fixture
 def make_trial(discs: PreparedDataset, tmp_path: Path) -> MakeTrial:
-    """Build a trial from hyperparameters that differ from `QUICK` and from the trial's fields."""
-    made: list[Path] = []
-
-    def make(params: dict[str, Any] | None = None, **fields: Any) -> MemoryTrial:
-        directory = tmp_path / f"trial-{len(made)}"
-        directory.mkdir()
-        made.append(directory)
-        fields.setdefault("train_metrics", TrainMetrics(images=3))
-        return MemoryTrial({**QUICK, **(params or {})}, discs, directory, **fields)
-
-    return make
+    return trial_maker(QUICK, discs, tmp_path)

@@ -107,9 +107,7 @@ def test_copies_in_other_annotation_formats_have_the_same_objects(
     prepare(tmp_path / "raw", tmp_path / "prepared", splits=(0.7, 0.3, 0.0))
     data = PreparedDataset.load(tmp_path / "prepared")
     splits = [MeasuredSplit(data, data.images(part), _params()) for part in ("train", "val")]
-    n = sum(
-        len(item["instances"]) for split in splits for batch in split.batches() for item in batch
-    )
+    n = sum(len(item["instances"]) for split in splits for item in split)
     assert n == len(truth) > 50
 
 
@@ -215,24 +213,35 @@ def test_loader_processes_bring_the_same_pictures(rings: PreparedDataset) -> Non
         np.testing.assert_array_equal(one["image"].numpy(), other["image"].numpy())
 
 
+def test_pictures_that_are_measured_without_objects_are_the_same_pictures(
+    rings: PreparedDataset,
+) -> None:
+    images, params = rings.images("val"), _params()
+    alone = list(MeasuredSplit(rings, images, params, objects=False))
+    whole = list(MeasuredSplit(rings, images, params))
+    assert len(alone) == len(whole) == len(images)
+    for one, other in zip(alone, whole, strict=True):
+        assert "instances" not in one
+        np.testing.assert_array_equal(one["image"].numpy(), other["image"].numpy())
+        assert (one["height"], one["width"]) == (other["height"], other["width"]) == (40, 50)
+
+
 def test_the_truth_as_training_sees_it_scores_an_average_precision_of_one(
     rings: PreparedDataset,
 ) -> None:
     """At the pictures' own size nothing is resampled, so nothing may be lost or shifted."""
     split = MeasuredSplit(rings, rings.images("val"), _params(min_size=40, max_size=64))
     predictions = []
-    for batch in split.batches():
-        for item in batch:
-            own = item["instances"]
-            n = len(own)
-            predictions.append(
-                Instances(
-                    own.gt_boxes.tensor.numpy().reshape(-1, 4),
-                    np.linspace(1.0, 0.9, n, dtype=np.float32),
-                    own.gt_classes.numpy(),
-                    tuple(encode_mask(mask) for mask in own.gt_masks.tensor.numpy()),
-                )
+    for item in split:
+        own = item["instances"]
+        predictions.append(
+            Instances(
+                own.gt_boxes.tensor.numpy().reshape(-1, 4),
+                np.linspace(1.0, 0.9, len(own), dtype=np.float32),
+                own.gt_classes.numpy(),
+                tuple(encode_mask(mask) for mask in own.gt_masks.tensor.numpy()),
             )
+        )
     for evaluation in evaluate_groups(predictions, split.truths, rings.classes).values():
         assert evaluation.map50_95 == 1.0
         assert evaluation.f1 == 1.0

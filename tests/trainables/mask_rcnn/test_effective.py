@@ -1,12 +1,14 @@
 """What is sampled is what trains: every key is read back from what was built."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 pytest.importorskip("detectron2", reason="needs detectron2: tools/install_detectron2.py")
 
-from tests.trainables.mask_rcnn.conftest import QUICK, MakeTrial
+from tests.trainables.engine_trials import MakeTrial
+from tests.trainables.mask_rcnn.conftest import QUICK
 from trainables.contract import IneffectiveParam, MemoryTrial
 from trainables.datasets.prepared import Annotation, ImageRecord, PreparedDataset
 from trainables.mask_rcnn import training
@@ -143,8 +145,10 @@ def test_more_instances_than_regions_are_really_allowed(make_trial: MakeTrial) -
 def test_the_trial_fails_before_its_first_epoch(
     make_trial: MakeTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forgetful(trial: MemoryTrial, params: MaskRcnnParams) -> MaskRcnnRun:
-        return MaskRcnnRun(trial, params.model_copy(update={"base_lr": 0.5}))
+    def forgetful(
+        trial: MemoryTrial, params: MaskRcnnParams, configs: Mapping[str, str]
+    ) -> MaskRcnnRun:
+        return MaskRcnnRun(trial, params.model_copy(update={"base_lr": 0.5}), configs)
 
     monkeypatch.setattr(training, "MaskRcnnRun", forgetful)
     trial = make_trial({"base_lr": 0.004})

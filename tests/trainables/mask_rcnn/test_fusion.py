@@ -101,6 +101,21 @@ def test_one_model_alone_and_nothing_at_all_are_left_as_they_are() -> None:
     assert _fuse(alone, _found()).scores.tolist() == pytest.approx([0.9])
 
 
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_a_weight_of_zero_switches_a_model_off(weight: float) -> None:
+    a = _found((LEFT, 0.9, 0), (RIGHT, 0.4, 0))
+    b = _found((LEFT_SHIFTED, 0.8, 0), ((45, 10, 55, 20), 0.7, 1))
+    kept = a if weight else b
+    assert _fuse(a, b, weight) is kept
+    fusion = Fusion({"a": weight, "b": 1 - weight}, 0.5, 300)
+    assert fusion.voices(["a", "b"]) == ["a" if weight else "b"]
+
+
+def test_somebody_has_a_say() -> None:
+    with pytest.raises(ValueError, match=r"expected a weight above 0 for one of \['a', 'b'\]"):
+        Fusion({"a": 0.0, "b": 0.0}, 0.5, 300)({"a": _found(), "b": _found()})
+
+
 def test_no_more_than_the_largest_number_of_instances_is_left() -> None:
     fusion = Fusion({"a": 0.5, "b": 0.5}, 0.5, 1)
     fused = fusion({"a": _found((LEFT, 0.4, 0)), "b": _found((RIGHT, 0.8, 0))})

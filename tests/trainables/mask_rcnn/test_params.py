@@ -68,6 +68,10 @@ def test_keys_without_effect_are_named_with_the_reason() -> None:
     alone = MaskRcnnParams.without_effect({"backbone": "r50", "combo_iou": 0.4})
     assert alone == {"combo_iou": "there is one backbone"}
     assert MaskRcnnParams.without_effect({"backbone": "combo", "combo_iou": 0.4}) == {}
+    one = MaskRcnnParams.without_effect({"backbone": "combo", "combo_weight": 1, "combo_iou": 0.4})
+    assert one == {"combo_iou": "combo_weight lets one backbone alone have a say"}
+    some = {"backbone": "combo", "combo_weight": (0.0, 0.3), "combo_iou": 0.4}
+    assert MaskRcnnParams.without_effect(some) == {}
     warmup = MaskRcnnParams.without_effect({"warmup_iters": 20, "warmup_fraction": 0.1})
     assert warmup == {"warmup_fraction": "warmup_iters says how long the warm-up is"}
     assert "ema_warmup" in MaskRcnnParams.without_effect({"ema_warmup": True})

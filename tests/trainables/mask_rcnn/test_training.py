@@ -1,6 +1,5 @@
 """What a trial reports, leaves behind and does not leave behind."""
 
-import csv
 import logging
 import shutil
 import threading
@@ -16,20 +15,27 @@ import numpy as np  # noqa: E402
 from detectron2.data import DatasetCatalog, MetadataCatalog  # noqa: E402
 from detectron2.utils import events  # noqa: E402
 
-from tests.trainables.mask_rcnn.conftest import QUICK, MakeTrial  # noqa: E402
+from tests.trainables.engine_trials import (  # noqa: E402
+    MakeTrial,
+    NoTestPart,
+    assert_all_curves_and_tables_kept,
+    assert_both_splits_reported,
+    assert_few_training_images_measured,
+    assert_training_split_measured_when_due,
+    stopped_trial,
+    timeless,
+)
+from tests.trainables.mask_rcnn.conftest import QUICK  # noqa: E402
 from trainables.contract import (  # noqa: E402
     ArtifactKind,
     Diverged,
     InfeasibleParams,
     MemoryTrial,
     TrainMetrics,
-    TrialStopped,
 )
 from trainables.datasets.prepared import (  # noqa: E402
     DatasetError,
-    ImageRecord,
     PreparedDataset,
-    Split,
 )
 from trainables.mask_rcnn.data import MeasuredSplit  # noqa: E402
 from trainables.mask_rcnn.engine import MaskRcnnEngine  # noqa: E402
@@ -37,37 +43,19 @@ from trainables.mask_rcnn.params import MaskRcnnParams  # noqa: E402
 from trainables.mask_rcnn.predictor import fusion_of  # noqa: E402
 from trainables.mask_rcnn.trainer import MaskRcnnRun, within_memory  # noqa: E402
 from trainables.mask_rcnn.validation import measure  # noqa: E402
-from trainables.metrics import METRIC_NAMES, overfit_gap  # noqa: E402
 
-GROUPS = ("seg_metrics", "box_metrics")
 LOSSES = ("loss_cls", "loss_box_reg", "loss_mask", "loss_rpn_cls", "loss_rpn_loc")
 
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory, discs: PreparedDataset) -> MemoryTrial:
-    """A trial that was stopped after two of five epochs."""
     params = {**QUICK, "workers": 2, "combo_iou": 0.4, "warmup_iters": 1000}
-    trial = MemoryTrial(
-        {key: value for key, value in params.items() if key != "warmup_fraction"},
-        discs,
-        tmp_path_factory.mktemp("stopped"),
-        epochs=5,
-        stop_after=2,
-        train_metrics=TrainMetrics(every=2, images=3),
-    )
-    with pytest.raises(TrialStopped):
-        MaskRcnnEngine().train(trial)
-    return trial
+    del params["warmup_fraction"]
+    return stopped_trial("mask_rcnn", params, discs, tmp_path_factory.mktemp("stopped"))
 
 
 def test_every_epoch_reports_metrics_and_losses_of_both_splits(stopped: MemoryTrial) -> None:
-    assert list(stopped.reported) == [1, 2]
-    for epoch, values in stopped.reported.items():
-        assert {f"{g}/{m}" for g in GROUPS for m in (*METRIC_NAMES, "confidence")} <= set(values)
-        assert {f"{s}/{loss}" for s in ("train", "val") for loss in LOSSES} <= set(values)
-        assert values["epoch"] == epoch
-        assert values["epoch_seconds"] > 0
-        assert values["gpu_memory_gb"] == 0
+    assert_both_splits_reported(stopped, LOSSES)
 
 
 def test_a_warm_up_longer_than_the_training_is_noted_and_not_cut(stopped: MemoryTrial) -> None:
@@ -78,27 +66,13 @@ def test_a_warm_up_longer_than_the_training_is_noted_and_not_cut(stopped: Memory
 
 
 def test_the_training_split_is_measured_when_it_is_due(stopped: MemoryTrial) -> None:
-    first, second = stopped.reported.values()
-    names = {f"train_{g}/{m}" for g in GROUPS for m in METRIC_NAMES}
-    assert not names & set(first)
-    assert names | {"overfit_gap"} <= set(second)
-    assert second["train_metrics_images"] == 3
-    gap, _ = overfit_gap(second["train_seg_metrics/F1"], second["seg_metrics/F1"])
-    assert second["overfit_gap"] == gap
-    assert second["train_seg_metrics/confidence"] == second["seg_metrics/confidence"]
+    assert_training_split_measured_when_due(stopped)
 
 
 def test_a_stopped_trial_has_all_its_artifacts(stopped: MemoryTrial) -> None:
+    assert_all_curves_and_tables_kept(stopped)
     kept = {path.name: kind for path, kind in stopped.kept}
-    curves = {f"{k}{c}_curve.png" for k in ("Mask", "Box") for c in ("F1", "P", "R", "PR")}
-    pictures = {"confusion_matrix.png", "confusion_matrix_normalized.png", "results.png"}
-    assert {name for name, kind in kept.items() if kind is ArtifactKind.CURVES} == curves | pictures
-    assert kept["results.csv"] is kept["classes.csv"] is ArtifactKind.TABLE
     assert kept["r18.yaml"] is ArtifactKind.CONFIG
-    [table] = [path for path, _ in stopped.kept if path.name == "results.csv"]
-    rows = list(csv.DictReader(table.read_text().splitlines()))
-    for row, values in zip(rows, stopped.reported.values(), strict=True):
-        assert {key: float(value) for key, value in row.items() if value} == values
 
 
 def test_keys_without_effect_are_noted_with_the_reason(stopped: MemoryTrial) -> None:
@@ -114,14 +88,6 @@ def test_nothing_is_written_outside_of_the_trial(
     assert not (discs.root / "views").exists()
 
 
-class _NoTestPart(PreparedDataset):
-    """Fails where someone looks at the test part."""
-
-    def images(self, split: Split) -> tuple[ImageRecord, ...]:
-        assert split != "test"
-        return super().images(split)
-
-
 @pytest.mark.usefixtures("undrawn")
 def test_trials_in_a_row_in_one_process_are_the_same_and_leave_nothing_behind(
     make_trial: MakeTrial, discs: PreparedDataset
@@ -131,9 +97,9 @@ def test_trials_in_a_row_in_one_process_are_the_same_and_leave_nothing_behind(
     threads = {thread.name for thread in threading.enumerate()}
     handlers = {n: len(logging.getLogger(n).handlers) for n in ("", "detectron2", "fvcore")}
     for trial in trials:
-        trial.data = _NoTestPart.load(discs.root)
+        trial.data = NoTestPart.load(discs.root)
         MaskRcnnEngine().train(trial)
-    first, other, again = (_timeless(trial.reported[1]) for trial in trials)
+    first, other, again = (timeless(trial.reported[1]) for trial in trials)
     assert again == first != other
     with pytest.raises(AssertionError):
         events.get_event_storage()
@@ -142,19 +108,13 @@ def test_trials_in_a_row_in_one_process_are_the_same_and_leave_nothing_behind(
     assert {n: len(logging.getLogger(n).handlers) for n in handlers} == handlers
 
 
-def _timeless(values: dict[str, float]) -> dict[str, float]:
-    return {name: value for name, value in values.items() if name != "epoch_seconds"}
-
-
 @pytest.mark.usefixtures("undrawn")
 def test_the_number_of_measured_training_images_keeps_within_its_share(
     make_trial: MakeTrial,
 ) -> None:
     trial = make_trial(epochs=2, train_metrics=TrainMetrics())
     MaskRcnnEngine().train(trial)
-    n = {values["train_metrics_images"] for values in trial.reported.values()}
-    assert len(n) == 1
-    assert 1 <= n.pop() <= 5
+    assert_few_training_images_measured(trial)
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.trainables.yolo_seg.conftest import QUICK, MakeTrial
+from tests.trainables.engine_trials import MakeTrial
+from tests.trainables.yolo_seg.conftest import QUICK
 from trainables.contract import IneffectiveParam, MemoryTrial
 from trainables.yolo_seg import training
 from trainables.yolo_seg.data import describe_dataset

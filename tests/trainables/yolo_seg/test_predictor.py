@@ -14,6 +14,7 @@ import yaml  # noqa: E402
 from pycocotools import mask as coco_mask  # noqa: E402
 
 from tests.discs import prepare_discs  # noqa: E402
+from tests.trainables.engine_trials import without_artifacts  # noqa: E402
 from tests.trainables.yolo_seg.conftest import QUICK  # noqa: E402
 from trainables.contract import (  # noqa: E402
     Device,
@@ -32,7 +33,6 @@ from trainables.metrics import (  # noqa: E402
     evaluate_instances,
     ground_truth,
 )
-from trainables.yolo_seg import training  # noqa: E402
 from trainables.yolo_seg.engine import YoloSegEngine  # noqa: E402
 from trainables.yolo_seg.framework import YOLO  # noqa: E402
 from trainables.yolo_seg.params import YoloSegParams  # noqa: E402
@@ -52,8 +52,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, discs: PreparedDataset) ->
         epochs=EPOCHS,
         train_metrics=TrainMetrics(every=0),
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "keep_artifacts", lambda *_: None)
+    with without_artifacts():
         YoloSegEngine().train(trial)
     return trial
 
@@ -76,20 +75,6 @@ def test_a_loaded_model_scores_what_its_last_validation_reported(trained: Memory
     assert metrics == pytest.approx({key: reported[key] for key in metrics}, abs=1e-6)
     assert predictor.confidence == reported["seg_metrics/confidence"]
     assert predictor.classes == data.classes
-
-
-@pytest.mark.slow
-def test_predictions_do_not_depend_on_what_is_predicted_together(trained: MemoryTrial) -> None:
-    data = trained.data
-    predictor = YoloSegEngine().load(_model(trained) / "model.pt", Device())
-    pictures = [data.read(image) for image in data.images("val")]
-    together = predictor(pictures)
-    for picture, expected in zip(pictures, together, strict=True):
-        [alone] = predictor([picture])
-        np.testing.assert_allclose(alone.scores, expected.scores, atol=1e-5)
-        assert alone.masks is not None
-        assert all(m["size"] == list(picture.shape[:2]) for m in alone.masks)
-    assert predictor([]) == []
 
 
 @pytest.mark.slow
@@ -212,14 +197,3 @@ def test_without_the_package_onnx_the_export_says_what_to_install(
 ) -> None:
     with pytest.raises(InfeasibleParams, match="pip install onnx"):
         YoloSegEngine().export(_model(trained), tmp_path, ExportForm.ONNX)
-
-
-def test_a_missing_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InfeasibleParams, match="expected a model of yolo_seg at"):
-        YoloSegEngine().load(tmp_path / "model.pt", Device())
-
-
-def test_a_model_of_another_engine_is_refused(tmp_path: Path) -> None:
-    torch.save({"engine": "unet", "format": 1}, tmp_path / "model.pt")
-    with pytest.raises(InfeasibleParams, match="got engine unet and format 1"):
-        YoloSegEngine().load(tmp_path, Device())

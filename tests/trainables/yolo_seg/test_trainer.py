@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra yolo")
 
-from tests.trainables.yolo_seg.conftest import MakeTrial  # noqa: E402
+from tests.trainables.engine_trials import MakeTrial  # noqa: E402
 from trainables.contract import Diverged, InfeasibleParams, MemoryTrial  # noqa: E402
 from trainables.yolo_seg.data import describe_dataset  # noqa: E402
 from trainables.yolo_seg.engine import YoloSegEngine  # noqa: E402

@@ -1,6 +1,5 @@
 """What a trial reports and leaves behind."""
 
-import csv
 import threading
 from pathlib import Path
 
@@ -8,7 +7,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the extra yolo")
 
-from tests.trainables.yolo_seg.conftest import MakeTrial  # noqa: E402
+from tests.trainables.engine_trials import (  # noqa: E402
+    MakeTrial,
+    NoTestPart,
+    assert_all_curves_and_tables_kept,
+    assert_both_splits_reported,
+    assert_few_training_images_measured,
+    assert_training_split_measured_when_due,
+    stopped_trial,
+)
+from tests.trainables.yolo_seg.conftest import QUICK  # noqa: E402
 from trainables.contract import (  # noqa: E402
     ArtifactKind,
     Device,
@@ -17,11 +25,9 @@ from trainables.contract import (  # noqa: E402
     TrainMetrics,
     TrialStopped,
 )
-from trainables.datasets.prepared import ImageRecord, PreparedDataset, Split  # noqa: E402
-from trainables.metrics import METRIC_NAMES, overfit_gap  # noqa: E402
+from trainables.datasets.prepared import PreparedDataset  # noqa: E402
 from trainables.yolo_seg.engine import YoloSegEngine  # noqa: E402
 
-GROUPS = ("seg_metrics", "box_metrics")
 LOSSES = ("box_loss", "seg_loss", "cls_loss", "dfl_loss")
 
 
@@ -29,20 +35,10 @@ LOSSES = ("box_loss", "seg_loss", "cls_loss", "dfl_loss")
 def stopped(
     tmp_path_factory: pytest.TempPathFactory, discs: PreparedDataset
 ) -> tuple[MemoryTrial, set[str]]:
-    """A trial that was stopped after two of five epochs, and the threads it left running."""
-    from tests.trainables.yolo_seg.conftest import QUICK
-
+    """A trial that was stopped, and the threads it left running."""
     before = {thread.name for thread in threading.enumerate()}
-    trial = MemoryTrial(
-        {**QUICK, "dropout": 0.1, "warmup_momentum": 0.5, "workers": 2},
-        discs,
-        tmp_path_factory.mktemp("stopped"),
-        epochs=5,
-        stop_after=2,
-        train_metrics=TrainMetrics(every=2, images=3),
-    )
-    with pytest.raises(TrialStopped):
-        YoloSegEngine().train(trial)
+    params = {**QUICK, "dropout": 0.1, "warmup_momentum": 0.5, "workers": 2}
+    trial = stopped_trial("yolo_seg", params, discs, tmp_path_factory.mktemp("stopped"))
     return trial, {thread.name for thread in threading.enumerate()} - before
 
 
@@ -50,49 +46,21 @@ def test_every_epoch_reports_metrics_and_losses_of_both_splits(
     stopped: tuple[MemoryTrial, set[str]],
 ) -> None:
     trial, _ = stopped
-    assert list(trial.reported) == [1, 2]
-    for epoch, values in trial.reported.items():
-        assert {f"{g}/{m}" for g in GROUPS for m in (*METRIC_NAMES, "confidence")} <= set(values)
-        assert {f"{s}/{loss}" for s in ("train", "val") for loss in LOSSES} <= set(values)
-        assert values["epoch"] == epoch
-        assert values["epoch_seconds"] > 0
-        assert values["gpu_memory_gb"] == 0
-        assert 0 < values["lr"] <= 0.1
+    assert_both_splits_reported(trial, LOSSES)
+    assert all(0 < values["lr"] <= 0.1 for values in trial.reported.values())
 
 
 def test_the_training_split_is_measured_when_it_is_due(
     stopped: tuple[MemoryTrial, set[str]],
 ) -> None:
-    first, second = stopped[0].reported.values()
-    names = {f"train_{g}/{m}" for g in GROUPS for m in METRIC_NAMES}
-    assert not names & set(first)
-    assert names | {"overfit_gap"} <= set(second)
-    assert second["train_metrics_images"] == 3
-    gap, _ = overfit_gap(second["train_seg_metrics/F1"], second["seg_metrics/F1"])
-    assert second["overfit_gap"] == gap
-    assert second["train_seg_metrics/confidence"] == second["seg_metrics/confidence"]
+    assert_training_split_measured_when_due(stopped[0])
 
 
 def test_a_stopped_trial_has_all_its_artifacts(stopped: tuple[MemoryTrial, set[str]]) -> None:
+    assert_all_curves_and_tables_kept(stopped[0])
     kept = {path.name: kind for path, kind in stopped[0].kept}
-    curves = {f"{k}{c}_curve.png" for k in ("Mask", "Box") for c in ("F1", "P", "R", "PR")}
-    pictures = {"confusion_matrix.png", "confusion_matrix_normalized.png", "results.png"}
-    assert {name for name, kind in kept.items() if kind is ArtifactKind.CURVES} == curves | pictures
-    assert kept["results.csv"] is kept["classes.csv"] is ArtifactKind.TABLE
     assert kept["labels.jpg"] is ArtifactKind.PICTURE
     assert kept["args.yaml"] is ArtifactKind.CONFIG
-    assert all(path.stat().st_size > 0 for path, _ in stopped[0].kept)
-
-
-def test_the_results_table_has_a_row_an_epoch_and_no_more(
-    stopped: tuple[MemoryTrial, set[str]],
-) -> None:
-    trial, _ = stopped
-    [table] = [path for path, _ in trial.kept if path.name == "results.csv"]
-    rows = list(csv.DictReader(table.read_text().splitlines()))
-    assert [int(row["epoch"]) for row in rows] == [1, 2]
-    for row, values in zip(rows, trial.reported.values(), strict=True):
-        assert {key: float(value) for key, value in row.items() if value} == values
 
 
 def test_keys_without_effect_are_noted_with_the_reason(
@@ -123,9 +91,7 @@ def test_the_number_of_measured_training_images_keeps_within_its_share(
 ) -> None:
     trial = make_trial(epochs=2, train_metrics=TrainMetrics())
     YoloSegEngine().train(trial)
-    n = {values["train_metrics_images"] for values in trial.reported.values()}
-    assert len(n) == 1
-    assert 1 <= n.pop() <= 5
+    assert_few_training_images_measured(trial)
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -149,18 +115,10 @@ def test_a_sampled_learning_rate_that_auto_ignores_is_refused(make_trial: MakeTr
         YoloSegEngine().train(trial)
 
 
-class _NoTestPart(PreparedDataset):
-    """Fails where someone looks at the test part."""
-
-    def images(self, split: Split) -> tuple[ImageRecord, ...]:
-        assert split != "test"
-        return super().images(split)
-
-
 @pytest.mark.usefixtures("undrawn")
 def test_the_test_part_is_never_opened(make_trial: MakeTrial, discs: PreparedDataset) -> None:
     trial = make_trial(epochs=1)
-    trial.data = _NoTestPart.load(discs.root)
+    trial.data = NoTestPart.load(discs.root)
     YoloSegEngine().train(trial)
     assert list(trial.reported) == [1]
     view = {path.stem for path in (discs.root / "views" / "yolo" / "images").glob("*/*")}

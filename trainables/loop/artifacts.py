@@ -1,0 +1,47 @@
+"""What every training leaves behind besides its model: a line for each epoch, curves, tables."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from trainables.contract import ArtifactKind, EpochMetrics, Trial
+from trainables.keeping import ARTIFACT_FOLDER, write_table
+from trainables.metrics import Evaluation
+from trainables.plots import plot_all
+
+
+def keep_epochs(trial: Trial, history: Sequence[EpochMetrics]) -> Path:
+    """Hand `results.csv`, the metrics of all epochs, to the trial.
+
+    Returns:
+        The folder for the trial's artifacts.
+    """
+    to = trial.directory / ARTIFACT_FOLDER
+    to.mkdir(parents=True, exist_ok=True)
+    rows = [{**entry.values, "epoch": entry.epoch} for entry in history]
+    trial.artifact(write_table(rows, to / "results.csv"), ArtifactKind.TABLE)
+    return to
+
+
+def keep_evaluations(
+    trial: Trial, history: Sequence[EpochMetrics], evaluations: Mapping[str, Evaluation]
+) -> Path:
+    """Hand the metrics of all epochs, the curves and the figures of each class to the trial.
+
+    Args:
+        trial: Who keeps them.
+        history: Of all epochs.
+        evaluations: Of the last one's validation, by metric group.
+
+    Returns:
+        The folder for the trial's artifacts.
+    """
+    to = keep_epochs(trial, history)
+    for picture in plot_all(evaluations, {entry.epoch: entry.values for entry in history}, to):
+        trial.artifact(picture, ArtifactKind.CURVES)
+    classes = [
+        {"group": group, **line.as_row()}
+        for group, evaluation in evaluations.items()
+        for line in evaluation.per_class
+    ]
+    trial.artifact(write_table(classes, to / "classes.csv"), ArtifactKind.TABLE)
+    return to
