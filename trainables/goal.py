@@ -49,6 +49,36 @@ class Limit:
         return f"{self.metric} {' and '.join(bounds)}"
 
 
+@dataclass(frozen=True)
+class Goal:
+    """What a study tunes for.
+
+    Attributes:
+        metric: The objective.
+        mode: Its better direction.
+        limits: What a usable model keeps.
+    """
+
+    metric: str
+    mode: Mode = "max"
+    limits: tuple[Limit, ...] = ()
+
+    def standing(self, values: Mapping[str, float]) -> tuple[float, float]:
+        """Where an epoch with these metrics stands: larger is better.
+
+        An epoch without a finite objective is worse than any other.
+
+        Example:
+            >>> goal = Goal("val/loss", "min")
+            >>> goal.standing({"val/loss": 0.2}) > goal.standing({"val/loss": 0.3})
+            True
+        """
+        value = values.get(self.metric, math.nan)
+        if not math.isfinite(value):
+            return -math.inf, -math.inf
+        return standing(value, violation(limit.excess(values) for limit in self.limits), self.mode)
+
+
 def violation(excesses: Iterable[float]) -> float:
     """By how much limits are broken together: the sum of what is above 0, as Optuna takes it."""
     return sum((excess for excess in excesses if excess > 0), start=0.0)

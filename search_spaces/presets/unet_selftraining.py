@@ -27,7 +27,7 @@ RECIPE: Mapping[str, Any] = {
     "loss": "ce_dice",
     "width": 16,
     "batch_size": 8,
-    "target_scale": 1.0,
+    "target_scale": 0.7,
     "rounds": 0,
 }
 

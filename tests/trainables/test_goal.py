@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from trainables.goal import Limit, Mode, standing, violation
+from trainables.goal import Goal, Limit, Mode, standing, violation
 
 ERROR = "measure/count_error"
 
@@ -48,3 +48,18 @@ def test_first_what_keeps_the_limits_then_what_breaks_them_by_less_then_the_obje
 def test_a_limit_says_what_it_asks_for() -> None:
     assert str(Limit(ERROR, at_most=0.1)) == "measure/count_error at most 0.1"
     assert str(Limit(ERROR, 0.05, -0.05)) == ("measure/count_error at least -0.05 and at most 0.05")
+
+
+def test_a_goal_ranks_epochs_by_its_limits_and_then_by_its_objective() -> None:
+    goal = Goal("val/loss", "min", (Limit(ERROR, at_most=0.1),))
+    epochs = [
+        {"val/loss": math.nan, ERROR: 0.0},
+        {ERROR: 0.0},
+        {"val/loss": 0.1, ERROR: 0.5},
+        {"val/loss": 0.9, ERROR: 0.2},
+        {"val/loss": 0.8, ERROR: 0.1},
+        {"val/loss": 0.7, ERROR: 0.0},
+    ]
+    standings = [goal.standing(values) for values in epochs]
+    assert standings == sorted(standings)
+    assert len(set(standings)) == len(epochs) - 1, "without an objective, one is as bad as another"

@@ -101,10 +101,15 @@ def read_plain(file: Path, device: torch.device, engine: str) -> dict[str, Any]:
         InfeasibleParams: It is broken, or holds more than plain data.
     """
     try:
-        content: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
+        content: Any = torch.load(file, map_location=device, weights_only=True)
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
         raise InfeasibleParams(
             f"{file}: expected a file written by segtune's {engine} engine, got one that cannot "
             f"be read: {str(error).splitlines()[0] if str(error) else error!r}"
         ) from error
+    if not isinstance(content, dict):
+        raise InfeasibleParams(
+            f"{file}: expected a file written by segtune's {engine} engine, got one that holds "
+            f"one {type(content).__name__}"
+        )
     return content

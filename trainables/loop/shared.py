@@ -122,9 +122,7 @@ def _shared(norm: nn.Module, device: torch.device) -> nn.Module | None:
             norm.num_features, norm.eps, norm.momentum, device=device
         )
     elif type(norm) is nn.InstanceNorm2d:
-        new = EmptyInstanceNorm2d(
-            norm.num_features, norm.eps, affine=norm.affine, device=device
-        )
+        new = EmptyInstanceNorm2d(norm.num_features, norm.eps, affine=norm.affine, device=device)
     else:
         return None
     new.load_state_dict(norm.state_dict())

@@ -6,6 +6,7 @@ leader, however it ends. What goes wrong in one of them is raised in the leader.
 """
 
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -21,19 +22,23 @@ from datetime import timedelta
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import torch
 from torch import distributed
 
 from trainables.contract import Device, TrainingError, TransientError
 
+log = logging.getLogger(__name__)
+
 TIMEOUT_S: Final = 300.0
 """How long a process waits for the others within a step before the training fails."""
 
 _START_S: Final = 600.0  # until a follower has opened its data and built its network
 _END_S: Final = 10.0
-_GRACE_S: Final = 5.0  # a process that breaks off tells its reason later than its sockets close
+_GRACE_S: Final = 5.0  # until a process whose sockets have closed is gone
+_TOO_LATE: Final = ("timed out", "timeout")
+"""What the backends say when a process is waited for in vain."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class _Failed:
     """The last word of a follower."""
 
     error: TrainingError | None
-    text: str
+    text: str = ""
 
 
 _READY = "ready"
@@ -91,6 +96,7 @@ class Team:
 
     Attributes:
         rank: The leader's own.
+        folder: Of this team alone, for what is too large for an order; gone when it is closed.
     """
 
     def __init__(
@@ -112,10 +118,11 @@ class Team:
         """
         self.rank = Rank(0, n)
         self._timeout_s = timeout_s
-        self._folder = Path(tempfile.mkdtemp(prefix="segtune-team-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="segtune-team-"))
+        self._failure: TrainingError | RuntimeError | None = None
         self._pipes: list[connection.Connection] = []
         self._processes: list[BaseProcess] = []
-        meeting = _Meeting(self._folder / "store", device, timeout_s)
+        meeting = _Meeting(self.folder / "store", device, timeout_s)
         try:
             for number in range(1, n):
                 self._start(follow, task, Rank(number, n), meeting)
@@ -136,8 +143,10 @@ class Team:
     def check(self) -> None:
         """Raise what went wrong in a follower, if anything did."""
         for number, (pipe, process) in enumerate(self._each(), start=1):
-            if pipe.poll() or not process.is_alive():
-                raise self._failure(number, pipe, process)
+            if self._failure is None and (pipe.poll() or not process.is_alive()):
+                self._failure = self._failure_of(number, _last_word(pipe), process)
+        if self._failure is not None:
+            raise self._failure
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -151,15 +160,14 @@ class Team:
         try:
             yield
         except RuntimeError as error:
-            deadline = time.monotonic() + _GRACE_S
-            while time.monotonic() < deadline:
-                self.check()
-                time.sleep(0.05)
-            if "imed out" in str(error) or "imeout" in str(error):
+            self.check()
+            if any(sign in str(error).casefold() for sign in _TOO_LATE):
                 raise TransientError(
                     f"the {self.rank.of} processes of this training waited for each other for "
                     f"more than {self._timeout_s:g} s: {error}"
                 ) from error
+            connection.wait([process.sentinel for process in self._processes], _GRACE_S)
+            self.check()
             raise
 
     def wait(self, device: torch.device) -> None:
@@ -184,7 +192,7 @@ class Team:
             process.kill()
             process.join()
         self._pipes, self._processes = [], []
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _each(self) -> Iterator[tuple[connection.Connection, BaseProcess]]:
         return zip(self._pipes, self._processes, strict=True)
@@ -213,11 +221,6 @@ class Team:
             word = _last_word(pipe)
             if word != _READY:
                 raise self._failure_of(number, word, process)
-
-    def _failure(
-        self, number: int, pipe: connection.Connection, process: BaseProcess
-    ) -> TrainingError | RuntimeError:
-        return self._failure_of(number, _last_word(pipe), process)
 
     def _failure_of(
         self, number: int, word: Any, process: BaseProcess
@@ -272,16 +275,23 @@ def _follower(
 ) -> None:
     """A follower's main function."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the leader's, who ends this process
-    _die_with_leader()
+    _die_with_leader(meeting.file.parent)
     try:
         follow(task, rank, _orders(rank, meeting, pipe))
-    except Exception as error:  # the leader raises it
-        own = error if isinstance(error, TrainingError) else None
-        with contextlib.suppress(OSError):
-            pipe.send(_Failed(own, traceback.format_exc()))
-        os._exit(1)  # what hangs in a broken group is not waited for
+    except TrainingError as error:
+        _break_off(pipe, _Failed(error))
+    except Exception:  # any bug is raised by the leader
+        log.exception("process %d of %d failed", rank.number + 1, rank.of)
+        _break_off(pipe, _Failed(None, traceback.format_exc()))
     if distributed.is_initialized():
         distributed.destroy_process_group()
+
+
+def _break_off(pipe: connection.Connection, word: _Failed) -> NoReturn:
+    """Say why and end at once: what hangs in a broken group is not waited for."""
+    with contextlib.suppress(OSError):
+        pipe.send(word)
+    os._exit(1)
 
 
 def _orders(rank: Rank, meeting: _Meeting, pipe: connection.Connection) -> Iterator[Any]:
@@ -295,12 +305,14 @@ def _orders(rank: Rank, meeting: _Meeting, pipe: connection.Connection) -> Itera
             return
 
 
-def _die_with_leader() -> None:
+def _die_with_leader(folder: Path) -> None:
+    """End this process with its leader, and clear the folder of the team, as nobody else does."""
     leader = parent_process()
     assert leader is not None
 
     def watch() -> None:
         connection.wait([leader.sentinel])
+        shutil.rmtree(folder, ignore_errors=True)
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True, name="die-with-leader").start()

@@ -13,7 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from trainables.contract import ArtifactKind, EpochMetrics, Trial
-from trainables.keeping import write_table, write_whole
+from trainables.keeping import write_whole
+from trainables.loop.artifacts import keep_epochs
 from trainables.particles import Picks
 from trainables.plots import plot_results
 from trainables.unet_selftraining.checkpoint import ROUNDS_FOLDER
@@ -27,13 +28,10 @@ Map = npt.NDArray[np.float32]
 
 def keep_artifacts(trial: Trial, params: UnetParams, history: Sequence[EpochMetrics]) -> None:
     """Draw and write everything from the epochs trained, and hand it to the trial."""
-    to = trial.directory / "artifacts"
-    to.mkdir(parents=True, exist_ok=True)
+    to = keep_epochs(trial, history)
     if history:
         picture = plot_results({entry.epoch: entry.values for entry in history}, to)
         trial.artifact(picture, ArtifactKind.CURVES)
-    rows = [{**entry.values, "epoch": entry.epoch} for entry in history]
-    trial.artifact(write_table(rows, to / "results.csv"), ArtifactKind.TABLE)
     text = yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False)
     config = write_whole(to / "params.yaml", lambda path: path.write_text(text))
     trial.artifact(config, ArtifactKind.CONFIG)

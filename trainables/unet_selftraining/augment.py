@@ -255,12 +255,13 @@ def make_warp(
             image.
     """
     height, width = shape[:2]
-    y, x = np.mgrid[:height, :width]
-    places = np.stack([x, y], axis=-1).astype(np.float64)
-    if shift is not None:
-        places += shift
     back = np.linalg.inv(matrix)
-    source = places @ back[:2, :2].T + back[:2, 2]
+    x, y = np.arange(width), np.arange(height)[:, None]
+    source = np.empty((height, width, 2), np.float64)
+    for axis, (to_x, to_y, first) in enumerate(back[:2]):
+        source[..., axis] = to_x * x + (to_y * y + first)
+    if shift is not None:
+        source += shift @ back[:2, :2].T
     return Warp(source.astype(np.float32), matrix[:2], shift)
 
 

@@ -45,6 +45,7 @@ class SavedModel:
         confidence: Where the particle F1 was best on validation.
         epoch: 1-based.
         params: Every hyperparameter, defaults included.
+        um_per_px: Median side of a pixel of the training pictures; None where nobody said it.
         format: Of this file.
         engine: Which engine wrote it.
     """
@@ -56,6 +57,7 @@ class SavedModel:
     confidence: float
     epoch: int
     params: Mapping[str, Any]
+    um_per_px: float | None = None
     format: int = FORMAT
     engine: str = ENGINE_NAME
 
@@ -67,12 +69,10 @@ class Memory:
     Attributes:
         best: Weights of the best epoch so far; empty before the first one.
         teacher: Weights that made the labels of the running round; empty in the supervised phase.
-        train_images: Size of the measured training subset, or None where not yet chosen.
     """
 
     best: Weights
     teacher: Weights
-    train_images: int | None = None
 
 
 def read_model(path: Path) -> SavedModel:

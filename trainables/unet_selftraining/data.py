@@ -6,7 +6,7 @@ A batch depends on the seed, the epoch and its number alone, whoever cuts it and
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -28,6 +28,7 @@ from trainables.datasets.tiles import (
     image_tile,
     target_tile,
 )
+from trainables.loop.team import ALONE, Rank
 from trainables.unet_selftraining.augment import Augmentation, augment
 from trainables.unet_selftraining.params import UnetParams
 
@@ -108,6 +109,17 @@ def whole_target(scene: Scene, target: Target) -> Map:
     return target_tile(scene, 0, 0, max(height, width), target)[:height, :width]
 
 
+def ring_target(params: UnetParams) -> Target | None:
+    """Above 0 where a marked particle says what is around it; None where humans marked all."""
+    return Target("disc", params.ring_scale) if params.background == "ring" else None
+
+
+def forget_far(labels: Map, ring: Map) -> Map:
+    """The labels, background being unknown where the `ring` of no particle reaches."""
+    labels[(labels == 0) & (ring <= 0)] = IGNORED
+    return labels
+
+
 @dataclass(frozen=True)
 class Lessons:
     """The batches of a phase.
@@ -130,18 +142,33 @@ class Lessons:
     def __len__(self) -> int:
         return math.ceil(self.sampler.n_tiles / self.batch_size)
 
-    def batches(self, epoch: int, workers: int) -> Generator[Batch, None, None]:
-        """The batches of a 0-based epoch, made by threads ahead of their use."""
+    def batches(
+        self, epoch: int, workers: int, rank: Rank = ALONE, *, pinned: bool = False
+    ) -> Generator[Batch, None, None]:
+        """The batches of a 0-based epoch, made by threads ahead of their use.
+
+        Args:
+            epoch: Which one.
+            workers: Threads.
+            rank: Whose part of each batch is made; it may have no tile.
+            pinned: Whether a GPU takes them, from memory that it can read while it computes.
+        """
         places = self.sampler.places(epoch)
 
         def make(number: int) -> Batch:
             first = number * self.batch_size
-            chosen = enumerate(places[first : first + self.batch_size], start=first)
-            tiles = [self._tile(place, epoch, index) for index, place in chosen]
-            images, labels = (np.stack(parts)[:, None] for parts in zip(*tiles, strict=True))
-            return torch.from_numpy(images), torch.from_numpy(labels)
+            n = min(self.batch_size, len(places) - first)
+            batch = self._batch(epoch, places, [first + at for at in rank.share(n)])
+            return (batch[0].pin_memory(), batch[1].pin_memory()) if pinned else batch
 
         return prefetched(make, len(self), workers)
+
+    def _batch(self, epoch: int, places: Sequence[Place], chosen: Sequence[int]) -> Batch:
+        shape = (len(chosen), 1, self.sampler.size, self.sampler.size)
+        images, labels = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        for at, index in enumerate(chosen):
+            images[at, 0], labels[at, 0] = self._tile(places[index], epoch, index)
+        return torch.from_numpy(images), torch.from_numpy(labels)
 
     def _tile(self, place: Place, epoch: int, index: int) -> tuple[Map, Map]:
         scene = self.sampler.scenes[place.scene]
@@ -159,9 +186,9 @@ class Lessons:
             tile = cut(self.pseudo[scene.record.id], *at).astype(np.float32)
             return ignore_beyond(tile, place.top, place.left, scene.size)
         labels = target_tile(scene, *at, self.sampler.target)
-        if self.ring is not None:
-            labels[(labels == 0) & (target_tile(scene, *at, self.ring) <= 0)] = IGNORED
-        return labels
+        if self.ring is None:
+            return labels
+        return forget_far(labels, target_tile(scene, *at, self.ring))
 
 
 def make_lessons(
@@ -180,14 +207,14 @@ def make_lessons(
         near_fraction=params.near_fraction,
         n_tiles=params.tiles or max(len(micrographs.labelled), round(covering)),
     )
-    ring = Target("disc", params.ring_scale) if params.background == "ring" else None
+    ring = ring_target(params)
     augmentation = AUGMENTATIONS[params.augment]
     return Lessons(sampler, params.batch_size, augmentation, ring, pseudo)
 
 
 def prefetched(make: Callable[[int], Made], n: int, workers: int) -> Generator[Made, None, None]:
     """make(0), ..., make(n - 1) in order, made by threads, few of them ahead of their use."""
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers, "tiles") as pool:
         waiting = deque(pool.submit(make, number) for number in range(min(n, workers + 1)))
         try:
             for number in range(n):

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  as everybody names it
 
 from trainables.contract import InfeasibleParams
+from trainables.loop.shared import Sum, own
 
 IGNORED: Final = -1
 SMOOTH: Final = 1.0
@@ -33,14 +34,17 @@ class Known:
         logits: float32, 0 at ignored pixels.
         target: float32, 0 at ignored pixels.
         weight: float32, 1 where known, else 0.
+        sums: From the sums over this prediction to those over the whole batch, of which other
+            processes may have the rest.
     """
 
     logits: Tensor
     target: Tensor
     weight: Tensor
+    sums: Sum = own
 
     @classmethod
-    def of(cls, logits: Tensor, target: Tensor) -> "Known":
+    def of(cls, logits: Tensor, target: Tensor, sums: Sum = own) -> "Known":
         """Take the known part of a prediction and its labels.
 
         Raises:
@@ -56,11 +60,17 @@ class Known:
             torch.where(known, logits.float(), 0.0),
             torch.where(known, target.float(), 0.0),
             known.float(),
+            sums,
         )
 
     def mean(self, loss: Tensor) -> Tensor:
         """The mean of a loss over the known pixels; 0 where there are none."""
-        return (loss * self.weight).sum() / self.weight.sum().clamp(min=1)
+        total, n = self.totals(loss * self.weight, self.weight)
+        return total / n.clamp(min=1)
+
+    def totals(self, *maps: Tensor) -> tuple[Tensor, ...]:
+        """The sum of each map over the whole batch."""
+        return self.sums(torch.stack([map_.sum() for map_ in maps])).unbind()
 
     def probability(self) -> Tensor:
         """The predicted probability; 0 at ignored pixels."""
@@ -127,7 +137,7 @@ def tversky_loss(known: Known, fp: float = 0.5, fn: float = 0.5) -> Tensor:
         fn: Weight of particle taken for background.
     """
     p, t = known.probability(), known.target
-    both, found, there = (p * t).sum(), p.sum(), t.sum()
+    both, found, there = known.totals(p * t, p, t)
     missed = 2 * fp * (found - both) + 2 * fn * (there - both)
     return 1 - (2 * both + SMOOTH) / (2 * both + missed + SMOOTH)
 
@@ -183,15 +193,16 @@ class SegmentationLoss:
         """The alpha that the focal losses use."""
         return 0.25 if self.alpha is None and self.pos_weight is None else self.alpha
 
-    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, target: Tensor, sums: Sum = own) -> Tensor:
         """The loss of a batch, a float32 number.
 
         Args:
             logits: Any float type.
             target: Of the same shape; 0 to 1, or `IGNORED`.
+            sums: As in `Known`.
         """
         with torch.autocast(logits.device.type, enabled=False):
-            return _LOSSES[self.name](self, Known.of(logits, target))
+            return _LOSSES[self.name](self, Known.of(logits, target, sums))
 
     def focal(self, known: Known) -> Tensor:
         """The focal part."""

@@ -30,9 +30,9 @@ _NORMS: Final[Mapping[str, Callable[[int], nn.Module]]] = {
     "instance": lambda channels: nn.InstanceNorm2d(channels, affine=True),
     "none": lambda channels: nn.Identity(),
 }
-_DECODER_NORMS: Final[Mapping[str, str | bool]] = {
+_DECODER_NORMS: Final[Mapping[str, str | bool | Mapping[str, Any]]] = {
     "batch": "batchnorm",
-    "instance": "instancenorm",
+    "instance": {"type": "instancenorm", "affine": True},
     "none": False,
 }
 
@@ -152,6 +152,7 @@ class EncoderUNet(nn.Module):
         super().__init__()
         _check_decoder(settings)
         unet = _smp_unet(settings, fetch=download and weights is None)
+        self.name: str = unet.name.removeprefix("u-")
         self.divisor: int = unet.encoder.output_stride
         self.encoder: nn.Module = unet.encoder
         self.decoder: nn.Module = unet.decoder
@@ -252,7 +253,7 @@ def _load_encoder(encoder: nn.Module, file: Path) -> None:
         own = encoder.state_dict()
         fitted = {key: _as_channels(value, own.get(key)) for key, value in weights.items()}
         encoder.load_state_dict(fitted)
-    except (RuntimeError, ValueError, OSError, EOFError, pickle.UnpicklingError) as error:
+    except (RuntimeError, ValueError, LookupError, OSError, EOFError, pickle.PickleError) as error:
         raise InfeasibleParams(
             f"expected weights of encoder {type(encoder).__name__} in {file}: {error}"
         ) from error

@@ -35,6 +35,7 @@ _OF_ROUNDS = (
     "threshold_decay",
     "positive_floor",
     "negative_ceiling",
+    "calibrate",
     "positive_cap",
     "negative_cap",
 )
@@ -91,12 +92,12 @@ class UnetParams(LoopParams):
         "disc", description="what is drawn at each particle for the network to learn"
     )
     target_scale: float = Field(
-        1.0, gt=0, le=2, description="disc's radius or Gaussian's deviation, in particle radii"
+        0.7, gt=0, le=2, description="disc's radius or Gaussian's deviation, in particle radii"
     )
     background: Literal["negative", "ring"] = Field(
         "negative",
-        description="what no human marked in a labelled picture: background, or unknown but for a "
-        "ring around each particle; of the supervised phase",
+        description="what no human marked in a labelled picture: background (all particles are "
+        "marked), or unknown but for a ring around each particle (some are); rounds keep the ring",
     )
     ring_scale: float = Field(
         2.0, gt=1, le=10, description="outer radius of that ring, in particle radii"
@@ -135,6 +136,11 @@ class UnetParams(LoopParams):
     )
     positive_floor: Probability = Field(0.80, description="lowest threshold of particles")
     negative_ceiling: Probability = Field(0.20, description="highest threshold of background")
+    calibrate: bool = Field(
+        True,
+        description="thresholds are for probabilities calibrated on the validation part; false: "
+        "for the network's own",
+    )
     positive_cap: Fraction = Field(
         1.0, description="most of a picture that the model may take for particle"
     )
@@ -250,5 +256,7 @@ INFO = EngineInfo(
     objective="particle_metrics/F1",
     preset="unet_selftraining",
     extra="unet",
+    max_gpus=8,
     backbone="encoder",
+    sizes=("tile_px", "tiles", "depth", "width"),
 )

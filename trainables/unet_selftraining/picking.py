@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from scipy.spatial import cKDTree
 
-from trainables.particles import Picks
+from trainables.particles import MIN_CONFIDENCE, Picks
 
 Map = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -27,7 +26,7 @@ def pick_particles(
     radius_px: float,
     *,
     min_distance_px: float | None = None,
-    min_confidence: float = 0.05,
+    min_confidence: float = MIN_CONFIDENCE,
 ) -> Picks:
     """Particles of a micrograph, most confident first.
 
@@ -53,9 +52,8 @@ def pick_particles(
     scores = _confidence(smoothed, tops, _SMOOTHING * radius_px)
     best_first = np.argsort(-scores, kind="stable")
     order = best_first[scores[best_first] >= min_confidence]
-    tops, scores = tops[order], scores[order]
-    kept = _apart(tops, distance)
-    return Picks(tops[kept, ::-1] + 0.5, scores[kept])  # from the index of a pixel to its middle
+    found = Picks(tops[order, ::-1] + 0.5, scores[order])  # from the index of a pixel to its middle
+    return found.apart(distance)
 
 
 def _smoothed(values: Map, sigma: float) -> Map:
@@ -103,13 +101,3 @@ def _between_pixels(smoothed: Map, tops: npt.NDArray[np.intp]) -> Floats:
         slope = (before - after) / 2
         shifts.append(np.divide(slope, bend, out=np.zeros(len(tops)), where=bend < 0))
     return np.asarray(np.clip(np.stack(shifts, axis=1), -0.5, 0.5))
-
-
-def _apart(points: Floats, distance: float) -> npt.NDArray[np.bool_]:
-    """Which points stay, best first, when none may be nearer to a better one than `distance`."""
-    kept = np.ones(len(points), np.bool_)
-    pairs = cKDTree(points).query_pairs(np.nextafter(distance, 0), output_type="ndarray")
-    for better, worse in sorted(map(tuple, np.sort(pairs, axis=1).tolist())):
-        if kept[better]:
-            kept[worse] = False
-    return kept

@@ -3,6 +3,7 @@
 Validation, pseudo-labels and a trained model in use all go this way, so they see the same maps.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,14 +14,14 @@ from torch import Tensor, nn
 
 from trainables.datasets.grey_view import Scene
 from trainables.datasets.tiles import Mosaic, cut, grid
-from trainables.particles import Picks
+from trainables.particles import MIN_CONFIDENCE, Picks
 from trainables.unet_selftraining.params import UnetParams
 from trainables.unet_selftraining.picking import pick_particles
 
 Map = npt.NDArray[np.float32]
 
 _SMALLEST_PX: Final = 1024  # of a predicted tile: smaller ones waste more of their rims
-_FLIPS: Final = ((), (-1,), (-2,), (-2, -1))
+_FLIPS: Final[Sequence[Sequence[int]]] = ((), (-1,), (-2,), (-2, -1))
 _HALF_WIDTH: Final = 1.18  # a Gaussian falls to a half at so many standard deviations
 
 
@@ -50,22 +51,41 @@ class Reading:
             mosaic.add(map_[0, 0].cpu().numpy(), top, left)
         return mosaic.result()
 
-    def picks(self, probability: Map) -> Picks:
+    @property
+    def flips(self) -> Sequence[Sequence[int]]:
+        """Axes over which a picture is flipped for each prediction that is averaged."""
+        return _FLIPS if self.params.flip_average else _FLIPS[:1]
+
+    @property
+    def min_distance_px(self) -> float:
+        """Least distance of two picks."""
+        return self.params.min_distance * self.radius_px
+
+    def picks(
+        self,
+        probability: Map,
+        *,
+        min_confidence: float = MIN_CONFIDENCE,
+        min_distance_px: float | None = None,
+    ) -> Picks:
         """The particles of a map (H, W), most confident first."""
         drawn = {
             "mask": 1.0,
             "disc": self.params.target_scale,
             "gaussian": _HALF_WIDTH * self.params.target_scale,
         }[self.params.target]
-        distance = self.params.min_distance * self.radius_px
-        return pick_particles(probability, drawn * self.radius_px, min_distance_px=distance)
+        return pick_particles(
+            probability,
+            drawn * self.radius_px,
+            min_distance_px=min_distance_px or self.min_distance_px,
+            min_confidence=min_confidence,
+        )
 
     @torch.inference_mode()
     def _forward(self, network: nn.Module, tiles: Tensor) -> Tensor:
         amp = self.params.amp and self.device.type == "cuda"
-        flips = _FLIPS if self.params.flip_average else _FLIPS[:1]
         with torch.autocast(self.device.type, torch.float16, enabled=amp):
-            maps = [network(tiles.flip(axes)).flip(axes) for axes in flips]
+            maps = [network(tiles.flip(axes)).flip(axes) for axes in self.flips]
         return torch.stack(maps).float().mean(dim=0)
 
 

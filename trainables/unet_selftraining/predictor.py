@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from trainables.contract import Device, ExportForm, InfeasibleParams, Instances, Predictor
+from trainables.contract import Device, ExportForm, InfeasibleParams, Instances, Picker, Predictor
 from trainables.datasets import geometry
 from trainables.keeping import write_whole
-from trainables.particles import Picks
+from trainables.particles import MIN_CONFIDENCE, Picks
 from trainables.unet_selftraining.checkpoint import SavedModel, read_model
 from trainables.unet_selftraining.network import build_network
 from trainables.unet_selftraining.params import UnetParams
@@ -67,12 +67,16 @@ class UnetPredictor:
         classes: Class names in order.
         confidence: Where the particle F1 was best on validation.
         radius_px: Of a particle.
+        min_distance_px: Of two picks.
+        match_radius: Of the metrics, in particle radii.
+        um_per_px: Side of a pixel of the training pictures, or None where nobody said it.
     """
 
     def __init__(self, saved: SavedModel, device: Device) -> None:
         self.classes = tuple(saved.classes)
         self.confidence = saved.confidence
         self.radius_px = saved.radius_px
+        self.um_per_px = saved.um_per_px
         self._category = saved.category
         place = torch.device(device.name)
         if place.type == "cpu":
@@ -84,22 +88,40 @@ class UnetPredictor:
         network.load_state_dict(dict(saved.weights))
         self._network = network.to(place).eval()
         self._reading = Reading(params, saved.radius_px, place)
+        self.min_distance_px = self._reading.min_distance_px
+        self.match_radius = params.match_radius
 
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
         """Particles in (H, W, 3) RGB images; one result an image, in order."""
         return [self._instances(self.picks(self.probability(i)), *i.shape[:2]) for i in images]
 
-    def probability(self, image: npt.NDArray[np.uint8]) -> Map:
-        """(H, W) float32: that a pixel of an (H, W, 3) RGB or (H, W) grey image is a particle's."""
+    def probability(
+        self, image: npt.NDArray[np.uint8], levels: tuple[float, float] | None = None
+    ) -> Map:
+        """(H, W) float32: that a pixel of an (H, W, 3) RGB or (H, W) grey image is a particle's.
+
+        Args:
+            image: The picture, or a part of it.
+            levels: Mean and standard deviation of the whole picture in grey; default: the image's.
+        """
         grey = image
         if image.ndim == 3:
             grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
-        picture = standardised(grey, float(grey.mean()), float(max(grey.std(), 1.0)))
+        mean, std = levels or (float(grey.mean()), float(grey.std()))
+        picture = standardised(grey, mean, max(std, 1.0))
         return probabilities(self._reading.logits(self._network, picture))
 
-    def picks(self, probability: Map) -> Picks:
+    def picks(
+        self,
+        probability: Map,
+        *,
+        min_confidence: float = MIN_CONFIDENCE,
+        min_distance_px: float | None = None,
+    ) -> Picks:
         """The particles of a map, most confident first."""
-        return self._reading.picks(probability)
+        return self._reading.picks(
+            probability, min_confidence=min_confidence, min_distance_px=min_distance_px
+        )
 
     def _instances(self, picks: Picks, height: int, width: int) -> Instances:
         masks: list[dict[str, Any]] = [
@@ -116,5 +138,5 @@ class UnetPredictor:
 
 if TYPE_CHECKING:
 
-    def _fulfils(predictor: UnetPredictor) -> Predictor:
-        return predictor
+    def _fulfils(predictor: UnetPredictor) -> tuple[Predictor, Picker]:
+        return predictor, predictor

@@ -97,9 +97,9 @@ class PseudoLabels:
 
     Attributes:
         labels: (H, W) label map.
-        n_human: Pixels that a human labelled.
+        n_human: Pixels that a human marked, or that are around such ones.
         n_positive: Pixels that the model alone took for particle.
-        n_negative: Pixels that the model took for background.
+        n_negative: Pixels that the model alone took for background.
     """
 
     labels: Map
@@ -118,36 +118,42 @@ def combine(
     human: npt.NDArray[np.floating | np.integer],
     thresholds: Thresholds,
     caps: Caps = NO_CAPS,
+    around: npt.NDArray[np.bool_] | None = None,
 ) -> PseudoLabels:
     """Add what the model is certain of to what humans labelled.
 
-    Where a human saw a particle, the human's label stays, whatever the model says. Everywhere else
-    the model alone decides: what no human marked is unknown, not background.
+    Where a human saw a particle, the human's label stays, whatever the model says. Around marked
+    particles is background, unless the model is certain of a particle that nobody marked.
+    Everywhere else the model alone decides: what no human marked is unknown, not background.
 
     Args:
         probability: (H, W) in [0, 1], predicted on the image as it is, without augmentation.
         human: (H, W) label map; positive where a human marked a particle.
         thresholds: Of this round.
         caps: How much may be labelled.
+        around: (H, W) where marked particles imply background; None: nowhere.
 
     Raises:
         ValueError: The shapes differ.
     """
-    if probability.shape != human.shape:
-        raise ValueError(
-            f"expected probability and human labels of one shape, got {probability.shape} and "
-            f"{human.shape}"
-        )
+    shapes = {probability.shape, human.shape, *([] if around is None else [around.shape])}
+    if len(shapes) > 1:
+        raise ValueError(f"expected maps of one shape, got {sorted(shapes)}")
     marked = human > 0
     above = (probability > thresholds.positive) & ~marked
     below = (probability < thresholds.negative) & ~marked
     positive = _most_certain(above, probability, caps.positive_fraction)
     negative = _most_certain(below, -probability, caps.negative_fraction)
     labels = np.full(probability.shape, IGNORED, np.float32)
-    labels[positive] = 1
     labels[negative] = 0
+    by_human = marked
+    if around is not None:
+        labels[around] = 0
+        by_human = marked | (around & ~positive)
+    labels[positive] = 1
     labels[marked] = human[marked]
-    counts = (int(np.count_nonzero(mask)) for mask in (marked, positive, negative))
+    masks = (by_human, positive, negative & ~by_human)
+    counts = (int(np.count_nonzero(mask)) for mask in masks)
     return PseudoLabels(labels, *counts)
 
 

@@ -4,25 +4,36 @@ A round begins with the best weights of all phases before it and takes its label
 model, so a phase that made the model worse leaves no trace in the next one.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Self
 
 import numpy as np
 from torch import nn
 
 from trainables.contract import EpochMetrics
-from trainables.unet_selftraining.data import LabelMaps, Micrographs, whole_target
+from trainables.datasets.grey_view import Scene
+from trainables.datasets.tiles import Target
+from trainables.goal import Goal
+from trainables.unet_selftraining.calibration import AS_THEY_ARE, Calibration, Map, calibrate
+from trainables.unet_selftraining.data import LabelMaps, Micrographs, ring_target, whole_target
 from trainables.unet_selftraining.params import UnetParams
-from trainables.unet_selftraining.prediction import Reading, probabilities, scene_picture
-from trainables.unet_selftraining.pseudo import Caps, ThresholdPlan, combine
+from trainables.unet_selftraining.prediction import Reading, scene_picture
+from trainables.unet_selftraining.pseudo import Caps, ThresholdPlan, Thresholds, combine
 
-Standing = tuple[float, float, float]
+PSEUDO_FOLDER: Final = "pseudo"
+"""In the folder of an attempt: the labels of its running round."""
 
 
-def standing(values: Mapping[str, float]) -> Standing:
-    """How good an epoch is, to be compared: particle F1, then average precision, then loss."""
+def standing(values: Mapping[str, float], goal: Goal | None) -> tuple[float, ...]:
+    """How good an epoch is: larger is better.
+
+    The goal decides alone, so that the best epoch is the one whose model is kept; without one it is
+    particle F1, then average precision, then validation loss.
+    """
+    if goal is not None:
+        return goal.standing(values)
     return (
         values["particle_metrics/F1"],
         values["particle_metrics/average_precision"],
@@ -30,9 +41,39 @@ def standing(values: Mapping[str, float]) -> Standing:
     )
 
 
-def best_epoch(history: Sequence[EpochMetrics]) -> EpochMetrics | None:
+def best_epoch(history: Sequence[EpochMetrics], goal: Goal | None) -> EpochMetrics | None:
     """The best of some epochs, of equal ones the first; None of none."""
-    return max(history, key=lambda entry: standing(entry.values), default=None)
+    return max(history, key=lambda entry: standing(entry.values, goal), default=None)
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """How the labels of the rounds are made.
+
+    Attributes:
+        plan: Thresholds of all rounds.
+        caps: How much may be labelled.
+        calibrated: Whether thresholds are for calibrated probabilities.
+        ring: Target that is above 0 where marked particles imply background; None: nowhere.
+    """
+
+    plan: ThresholdPlan
+    caps: Caps
+    calibrated: bool
+    ring: Target | None
+
+    @classmethod
+    def of(cls, params: UnetParams) -> Self:
+        """What hyperparameters ask for."""
+        plan = ThresholdPlan(
+            positive=params.positive_threshold,
+            negative=params.negative_threshold,
+            decay=params.threshold_decay,
+            positive_floor=params.positive_floor,
+            negative_ceiling=params.negative_ceiling,
+        )
+        caps = Caps(params.positive_cap, params.negative_cap)
+        return cls(plan, caps, params.calibrate, ring_target(params))
 
 
 @dataclass(frozen=True)
@@ -42,16 +83,21 @@ class Taught:
     Attributes:
         labels: By picture.
         counts: Pixels by where their label is from, over all pictures.
+        thresholds: That probabilities had to pass.
+        calibration: From the teacher's logits to those probabilities.
     """
 
-    labels: LabelMaps = field(default_factory=dict)
-    counts: Mapping[str, int] = field(default_factory=dict)
+    labels: LabelMaps
+    counts: Mapping[str, int]
+    thresholds: Thresholds
+    calibration: Calibration
 
 
 def teach(
     teacher: nn.Module,
     micrographs: Micrographs,
     reading: Reading,
+    teaching: Teaching,
     number: int,
     folder: Path,
 ) -> Taught:
@@ -61,39 +107,51 @@ def teach(
         teacher: The network.
         micrographs: Labelled and unlabelled pictures.
         reading: How to predict.
+        teaching: How to make labels of it.
         number: Of the round, from 1.
         folder: Where the labels lie, mapped into memory.
     """
-    params = reading.params
-    thresholds = threshold_plan(params).of_round(number)
-    caps = Caps(params.positive_cap, params.negative_cap)
+    thresholds = teaching.plan.of_round(number)
+    calibration = AS_THEY_ARE
+    if teaching.calibrated:
+        calibration = calibrate(_judged(teacher, micrographs, reading))
     folder.mkdir(parents=True, exist_ok=True)
-    labels, counts = {}, dict.fromkeys(("human", "positive", "negative", "ignored"), 0)
+    counts = dict.fromkeys(("human", "positive", "negative", "ignored"), 0)
     for scene in micrographs.taught:
-        probability = probabilities(reading.logits(teacher, scene_picture(scene)))
-        found = combine(probability, whole_target(scene, micrographs.target), thresholds, caps)
+        probability = calibration.probabilities(reading.logits(teacher, scene_picture(scene)))
+        human = whole_target(scene, micrographs.target)
+        around = None if teaching.ring is None else whole_target(scene, teaching.ring) > 0
+        found = combine(probability, human, thresholds, teaching.caps, around)
         file = folder / f"{scene.record.id}.npy"
         file.unlink(missing_ok=True)  # the round before may still have it mapped
         np.save(file, found.labels.astype(np.float16))
-        labels[scene.record.id] = np.load(file, mmap_mode="r")
         for key in counts:
             counts[key] += getattr(found, f"n_{key}")
-    return Taught(labels, counts)
+    labels = read_labels(folder, micrographs.taught)
+    return Taught(labels, counts, thresholds, calibration)
 
 
-def threshold_plan(params: UnetParams) -> ThresholdPlan:
-    """The thresholds of all rounds."""
-    return ThresholdPlan(
-        positive=params.positive_threshold,
-        negative=params.negative_threshold,
-        decay=params.threshold_decay,
-        positive_floor=params.positive_floor,
-        negative_ceiling=params.negative_ceiling,
-    )
+def _judged(
+    teacher: nn.Module, micrographs: Micrographs, reading: Reading
+) -> Iterator[tuple[Map, Map]]:
+    """Logits and targets of the validation part."""
+    for scene in micrographs.validation:
+        logits = reading.logits(teacher, scene_picture(scene))
+        yield logits, whole_target(scene, micrographs.target)
+
+
+def read_labels(folder: Path, scenes: Sequence[Scene]) -> LabelMaps:
+    """The labels that `teach` left for some pictures, mapped into memory."""
+    files = {scene.record.id: folder / f"{scene.record.id}.npy" for scene in scenes}
+    return {number: np.load(file, mmap_mode="r") for number, file in files.items()}
 
 
 def round_record(
-    number: int, starts: Sequence[int], history: Sequence[EpochMetrics], taught: Taught | None
+    number: int,
+    starts: Sequence[int],
+    history: Sequence[EpochMetrics],
+    taught: Taught | None,
+    goal: Goal | None = None,
 ) -> dict[str, Any]:
     """What came of a phase: plain data.
 
@@ -102,17 +160,28 @@ def round_record(
         starts: First epoch, 0-based, of each phase.
         history: Of all epochs so far; at least one of the phase.
         taught: The round's labels.
+        goal: What makes an epoch better than another.
     """
     ends = [*starts[1:], len(history)]
     before, own = history[: starts[number]], history[starts[number] : ends[number]]
-    best, earlier = best_epoch(own), best_epoch(before)
+    best, earlier = best_epoch(own, goal), best_epoch(before, goal)
     assert best is not None
-    better = earlier is None or standing(best.values) > standing(earlier.values)
+    better = earlier is None or standing(best.values, goal) > standing(earlier.values, goal)
     return {
         "round": number,
         "epochs": [own[0].epoch, own[-1].epoch],
         "best_epoch": best.epoch,
         "promoted": better,
-        "pixels": dict(taught.counts) if taught is not None else {},
+        **_of_labels(taught),
         "metrics": dict(best.values),
+    }
+
+
+def _of_labels(taught: Taught | None) -> dict[str, Any]:
+    if taught is None:
+        return {"pixels": {}}
+    return {
+        "pixels": dict(taught.counts),
+        "thresholds": asdict(taught.thresholds),
+        "calibration": asdict(taught.calibration),
     }

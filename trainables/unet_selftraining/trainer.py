@@ -5,7 +5,8 @@ Nothing is random that is not seeded anew in each epoch, so there is no random s
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
@@ -13,15 +14,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from trainables.contract import Device, Diverged, Trial
 from trainables.loop.averaging import WeightAverage
 from trainables.loop.device import MOST_WORKERS, memory_errors
 from trainables.loop.optimizers import build_optimizer, set_learning_rate
 from trainables.loop.schedule import Schedule
+from trainables.loop.shared import own, share_norms, summed
+from trainables.loop.team import ALONE, Rank
 from trainables.unet_selftraining.data import Batch, Lessons
 from trainables.unet_selftraining.losses import SegmentationLoss
-from trainables.unet_selftraining.network import NetworkSettings, build_network
+from trainables.unet_selftraining.network import NetworkSettings, UNet, build_network
 from trainables.unet_selftraining.params import UnetParams
 
 Weights = Mapping[str, Tensor]
@@ -54,10 +58,11 @@ def build_loss(params: UnetParams) -> SegmentationLoss:
 
 
 class UnetRun:
-    """One training, to be driven by `train_epoch`.
+    """One training, or what one of several processes does of it; driven by `train_epoch`.
 
     Attributes:
         params: Its hyperparameters.
+        rank: Which of the processes of the training this is.
         device: Where it runs.
         network: What the optimizer moves.
         average: The moving average of its weights, or None.
@@ -66,30 +71,41 @@ class UnetRun:
         schedule: Of the learning rate, over all phases.
         loss: What is minimised.
         workers: Loader threads.
+        batch_multiplier: Batches whose gradients a step takes.
+        starts: How often it has gone on from other weights than its last ones.
+        wait: Called before each step of the optimizer, when all that it needs is on its way.
     """
 
-    def __init__(self, trial: Trial, params: UnetParams) -> None:
+    def __init__(self, trial: Trial, params: UnetParams, rank: Rank = ALONE) -> None:
         """Build it.
 
         Raises:
             InfeasibleParams: There is no such network, or its length does not fit.
         """
+        device = rank.device(trial.device)
         self.params = params
-        self.device = torch.device(trial.device.name)
+        self.rank = rank
+        self.device = torch.device(device.name)
         self._seed = trial.seed % 2**31
         self.schedule = Schedule.of(params, trial.epochs)
         self.loss = build_loss(params)
-        self.workers = loader_threads(params.workers, trial.device)
+        self.workers = loader_threads(params.workers, device)
+        self.batch_multiplier = params.batch_multiplier
         torch.manual_seed(_mixed(self._seed, 0))
         weights = None if params.weights is None else Path(params.weights)
         network = build_network(network_settings(params), weights, download=params.download)
         self.network = network.to(self.device)
+        if rank.of > 1:
+            share_norms(self.network, self.device)
         if self.device.type == "cuda":
             self.network = self.network.to(memory_format=torch.channels_last)
         self.average = WeightAverage(self.network, params.ema_decay) if params.ema_decay else None
         self.optimizer = build_optimizer(self.network, params)
         amp = params.amp and self.device.type == "cuda"
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=amp)
+        self.starts = 0
+        self.wait: Callable[[], None] = lambda: None
+        self._trained: nn.Module = self.network
 
     @property
     def validated(self) -> nn.Module:
@@ -107,6 +123,31 @@ class UnetRun:
         if self.average is not None:
             self.average.load_state_dict({"weights": dict(weights), "steps": 0})
         self.optimizer = build_optimizer(self.network, self.params)
+        self.starts += 1
+
+    def save_step_state(self, file: Path) -> Path:
+        """Write what a step needs besides the weights."""
+        state = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+        torch.save(state, file)
+        return file
+
+    def load_step_state(self, file: Path) -> None:
+        """Take over what another process has saved."""
+        state = torch.load(file, map_location=self.device, weights_only=True)
+        self.optimizer = build_optimizer(self.network, self.params)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+
+    def join_weights(self) -> None:
+        """Take over the leader's weights, and average gradients with all processes from now on.
+
+        All processes call it at once.
+        """
+        self._trained = DistributedDataParallel(
+            self.network,
+            device_ids=[self.device] if self.device.type == "cuda" else None,
+            find_unused_parameters=not isinstance(self.network, UNet),
+        )
 
     def train_epoch(self, lessons: Lessons, epoch: int) -> float:
         """Train a 0-based epoch; the mean loss of its batches.
@@ -114,13 +155,14 @@ class UnetRun:
         Raises:
             Diverged: It is not finite.
         """
-        torch.manual_seed(_mixed(self._seed, 1 + epoch))
+        torch.manual_seed(_mixed(self._seed, 1 + epoch, self.rank.number))
         self.network.train()
-        batches = lessons.batches(epoch, self.workers)
-        n_steps = -(-len(lessons) // self.params.batch_multiplier)
+        pinned = self.device.type == "cuda"
+        batches = lessons.batches(epoch, self.workers, self.rank, pinned=pinned)
+        n_steps = -(-len(lessons) // self.batch_multiplier)
         total = torch.zeros((), device=self.device)
         with contextlib.closing(batches):
-            for step, group in enumerate(_groups(batches, self.params.batch_multiplier)):
+            for step, group in enumerate(_groups(batches, self.batch_multiplier)):
                 set_learning_rate(self.optimizer, self.schedule.factor(epoch + step / n_steps))
                 total += self._step(group)
         mean = float(total) / len(lessons)
@@ -132,10 +174,12 @@ class UnetRun:
         """Learn from batches whose gradients are averaged; the sum of their losses."""
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
-        for images, labels in batches:
-            loss = self._forward(images, labels)
-            self.scaler.scale(loss / len(batches)).backward()
+        for number, (images, labels) in enumerate(batches, start=1):
+            with self._gradients(last=number == len(batches)):
+                loss = self._forward(images, labels)
+                self.scaler.scale(loss / len(batches)).backward()
             total += loss.detach()
+        self.wait()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.average is not None:
@@ -147,8 +191,16 @@ class UnetRun:
         if self.device.type == "cuda":
             images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.float16, enabled=self.scaler.is_enabled()):
-            logits = self.network(images)
-        return self.loss(logits, labels.to(self.device, non_blocking=True))
+            logits = self._trained(images)
+        sums = own if self.rank.of == 1 else summed
+        return self.loss(logits, labels.to(self.device, non_blocking=True), sums)
+
+    def _gradients(self, *, last: bool) -> AbstractContextManager[None]:
+        """Processes share their gradients once a step, with its last batch."""
+        if last or not isinstance(self._trained, DistributedDataParallel):
+            return contextlib.nullcontext()
+        sharing_none: AbstractContextManager[None] = self._trained.no_sync()
+        return sharing_none
 
 
 def loader_threads(wanted: int | None, device: Device) -> int:
@@ -161,8 +213,18 @@ def _groups(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
         yield group
 
 
-def _mixed(seed: int, number: int) -> int:
-    return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
+def _mixed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def choose_kernels(params: UnetParams, device: torch.device) -> None:
+    """Let this process use the fastest kernels, or those that repeat themselves to the bit."""
+    repeat = params.deterministic and device.type == "cuda"
+    if repeat:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    torch.backends.cudnn.benchmark = not repeat  # tiles are all of one size
+    torch.backends.cudnn.deterministic = repeat
+    torch.use_deterministic_algorithms(repeat, warn_only=True)
 
 
 def within_memory(params: UnetParams, device: torch.device) -> AbstractContextManager[None]:

@@ -1,11 +1,13 @@
 """One trial from its first epoch, or from its checkpoint, through all rounds to its artifacts."""
 
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import median
+from typing import Final
 
 import torch
 
@@ -33,23 +35,32 @@ from trainables.unet_selftraining.checkpoint import (
 from trainables.unet_selftraining.data import (
     Lessons,
     Micrographs,
+    forget_far,
     make_lessons,
     open_micrographs,
     whole_target,
 )
-from trainables.unet_selftraining.effective import check_effective
+from trainables.unet_selftraining.effective import Built, check_effective
 from trainables.unet_selftraining.params import UnetParams
 from trainables.unet_selftraining.plan import phase_of, phase_starts
 from trainables.unet_selftraining.prediction import Reading, probabilities, scene_picture
+from trainables.unet_selftraining.ranks import Leader, leader_rank
 from trainables.unet_selftraining.rounds import (
+    PSEUDO_FOLDER,
     Taught,
+    Teaching,
     best_epoch,
     round_record,
     standing,
     teach,
 )
-from trainables.unet_selftraining.trainer import UnetRun, Weights, within_memory
+from trainables.unet_selftraining.trainer import UnetRun, Weights, choose_kernels, within_memory
 from trainables.unet_selftraining.validation import Measured, measure
+
+_TRAINING: Final = 3
+"""Passes through the network, in the time of a prediction: forward, and backward twice as long."""
+_FLIPS: Final = 4
+"""Predictions that `flip_average` makes of a picture."""
 
 
 def train_trial(trial: Trial, params: UnetParams) -> None:
@@ -64,14 +75,19 @@ def train_trial(trial: Trial, params: UnetParams) -> None:
     ]
     if problems:
         raise InfeasibleParams("; ".join(f"{key}: {message}" for key, message in problems))
-    _use_device(trial, params)
-    with within_memory(params, torch.device(trial.device.name)):
-        run = UnetRun(trial, params)
-    session = _Session(trial, params, run, open_micrographs(trial, params))
-    ignored = _ignored(trial, params)
-    check_effective(run, session.lessons(0), params, ignored)
-    _note_what_to_know(trial, ignored)
-    session.train()
+    rank = leader_rank(trial)
+    device = torch.device(trial.device.name)
+    use_device(rank.device(trial.device))
+    choose_kernels(params, device)
+    with within_memory(params, device):
+        run = UnetRun(trial, params, rank)
+    with Leader(trial, params, run) as leader:
+        session = _Session(trial, params, run, open_micrographs(trial, params), leader)
+        ignored = _ignored(trial, params)
+        built = Built(run, session.lessons(0), session.teaching, session.starts, session.reading)
+        check_effective(built, params, ignored)
+        _note_what_to_know(trial, params, ignored)
+        session.train()
 
 
 @dataclass
@@ -82,22 +98,30 @@ class _Session:
     params: UnetParams
     run: UnetRun
     micrographs: Micrographs
+    leader: Leader
     history: list[EpochMetrics] = field(default_factory=list)
     memory: Memory = field(default_factory=lambda: Memory({}, {}))
 
     def __post_init__(self) -> None:
         self.reading = Reading(self.params, self.micrographs.radius_px, self.run.device)
         params = self.params
+        self.teaching = Teaching.of(params)
         self.starts = phase_starts(self.trial.epochs, params.rounds, params.supervised_fraction)
         self._taught: tuple[int, Taught] | None = None
 
     def train(self) -> None:
+        try:
+            self._train_and_keep()
+        finally:  # as large as all pictures together, and made again from the teacher if need be
+            shutil.rmtree(self.trial.directory / PSEUDO_FOLDER, ignore_errors=True)
+
+    def _train_and_keep(self) -> None:
         if self.trial.resume_from is not None:
             self.history = read_history(self.trial.resume_from)
             self.memory = restore(self.run, self.trial.resume_from, self.trial.directory)
         try:
             for epoch in range(len(self.history), self.trial.train_to):
-                self._check_patience()
+                self._check_patience(epoch)
                 with within_memory(self.params, self.run.device):
                     self._train_epoch(epoch)
         except (TrialStopped, EarlyStopped):
@@ -110,8 +134,14 @@ class _Session:
         pseudo = self._labels(phase).labels if phase else None
         return make_lessons(self.micrographs, self.params, self.trial.seed % 2**31, pseudo)
 
-    def _check_patience(self) -> None:
-        losses = [entry.values["val/loss"] for entry in self.history]
+    def _check_patience(self, epoch: int) -> None:
+        """A new phase is a new training, whose losses begin elsewhere: each has its own patience.
+
+        Raises:
+            EarlyStopped: It has run out before this 0-based epoch.
+        """
+        first = self.starts[phase_of(epoch, self.starts)]
+        losses = [entry.values["val/loss"] for entry in self.history[first:]]
         if ran_out(losses, self.params.early_stopping_patience):
             raise EarlyStopped(
                 f"no better validation loss in {self.params.early_stopping_patience} epochs, "
@@ -124,10 +154,7 @@ class _Session:
         phase = phase_of(epoch, self.starts)
         if phase and epoch == self.starts[phase]:
             self._begin_round()
-        lessons = self.lessons(phase)
-        steps_start = time.perf_counter()
-        loss = self.run.train_epoch(lessons, epoch)
-        steps_s = time.perf_counter() - steps_start
+        loss = self.leader.train_epoch(self.lessons(phase), epoch)
         measured = self._measure(self.micrographs.validation)
         values = {
             "epoch": epoch + 1,
@@ -135,7 +162,7 @@ class _Session:
             "train/loss": loss,
             "val/loss": measured.loss,
             **measured.metrics(),
-            **self._train_metrics(epoch, steps_s + measured.seconds, measured),
+            **self._train_metrics(epoch, measured),
             "lr": self.run.learning_rate,
             "gpu_memory_gb": peak_memory_gb(self.run.device),
             "epoch_seconds": time.perf_counter() - start,
@@ -155,8 +182,10 @@ class _Session:
         if self._taught is None or self._taught[0] != phase:
             own = _copied(self.run.validated)
             self.run.validated.load_state_dict(dict(self.memory.teacher))
-            folder = self.trial.directory / "pseudo"
-            taught = teach(self.run.validated, self.micrographs, self.reading, phase, folder)
+            folder = self.trial.directory / PSEUDO_FOLDER
+            taught = teach(
+                self.run.validated, self.micrographs, self.reading, self.teaching, phase, folder
+            )
             self.run.validated.load_state_dict(dict(own))
             self._taught = phase, taught
             if not taught.counts["positive"]:
@@ -167,9 +196,10 @@ class _Session:
         return self._taught[1]
 
     def _remember(self, metrics: EpochMetrics) -> None:
-        best = best_epoch(self.history)
+        goal = self.trial.goal
+        best = best_epoch(self.history, goal)
         self.history.append(metrics)
-        if best is None or standing(metrics.values) > standing(best.values):
+        if best is None or standing(metrics.values, goal) > standing(best.values, goal):
             self.memory.best = _copied(self.run.validated)
 
     def _measure(self, scenes: Sequence[Scene], confidence: float | None = None) -> Measured:
@@ -181,12 +211,10 @@ class _Session:
         except FloatingPointError as error:
             raise Diverged(f"{error} in epoch {len(self.history) + 1}") from error
 
-    def _train_metrics(self, epoch: int, epoch_s: float, validated: Measured) -> dict[str, float]:
+    def _train_metrics(self, epoch: int, validated: Measured) -> dict[str, float]:
         """Metrics of the training subset, and how far they are ahead; {} where not due."""
         if not train_metrics_due(self.trial, epoch):
             return {}
-        if self.memory.train_images is None:
-            self.memory.train_images = self._affordable(epoch_s, validated)
         measured = self._measure(self._subset, validated.particles.confidence)
         gap, _ = overfit_gap(measured.particles.f1, validated.particles.f1)
         return {
@@ -198,16 +226,25 @@ class _Session:
     @cached_property
     def _subset(self) -> tuple[Scene, ...]:
         """The training pictures that are measured, always the same ones of a trial."""
-        assert self.memory.train_images is not None
         images = self.trial.data.images("train")
-        chosen = train_subset(images, self.memory.train_images, self.trial.seed)
+        chosen = train_subset(images, self._affordable(), self.trial.seed)
         scenes = {scene.record.id: scene for scene in self.micrographs.labelled}
         return tuple(scenes[image.id] for image in chosen)
 
-    def _affordable(self, epoch_s: float, validated: Measured) -> int:
-        n_validation = len(self.micrographs.validation)
-        each = validated.seconds / n_validation
-        return measured_train_images(self.trial, epoch_s, each, n_validation)
+    def _affordable(self) -> int:
+        """How many that are, from the pixels that go through the network.
+
+        A clock would choose others on another day, and with them other metrics.
+        """
+        sampler = self.lessons(0).sampler
+        passes = _FLIPS if self.params.flip_average else 1
+        labelled, validation = (
+            passes * sum(scene.grey.size for scene in scenes)
+            for scenes in (self.micrographs.labelled, self.micrographs.validation)
+        )
+        epoch = _TRAINING * sampler.n_tiles * sampler.size**2 + validation
+        each = labelled / len(self.micrographs.labelled)
+        return measured_train_images(self.trial, epoch, each, len(self.micrographs.validation))
 
     def _save(self, measured: Measured) -> Path:
         data = self.trial.data
@@ -228,17 +265,20 @@ class _Session:
         scene = self.micrographs.labelled[0]
         taught = self._labels(phase) if phase else None
         labels = [whole_target(scene, self.micrographs.target)]
+        if self.teaching.ring is not None:
+            forget_far(labels[0], whole_target(scene, self.teaching.ring))
         if taught is not None:
             labels.append(taught.labels[scene.record.id].astype("float32"))
         picture = scene_picture(scene)
         probability = probabilities(self.reading.logits(self.run.validated, picture))
+        confidence = self.history[-1].values["particle_metrics/confidence"]
         write_round(
             self.trial.directory,
-            round_record(phase, self.starts, self.history, taught),
+            round_record(phase, self.starts, self.history, taught, self.trial.goal),
             picture,
             labels,
             probability,
-            self.reading.picks(probability),
+            self.reading.picks(probability).at_least(confidence),
         )
 
     def _keep_artifacts(self) -> None:
@@ -263,15 +303,6 @@ def _commonest(trial: Trial) -> int:
     return max(range(len(trial.data.classes)), key=lambda i: objects[trial.data.classes[i]])
 
 
-def _use_device(trial: Trial, params: UnetParams) -> None:
-    use_device(trial.device)
-    if trial.device.name == "cpu":
-        return
-    torch.backends.cudnn.benchmark = not params.deterministic  # tiles are all of one size
-    torch.backends.cudnn.deterministic = params.deterministic
-    torch.use_deterministic_algorithms(params.deterministic, warn_only=True)
-
-
 def _ignored(trial: Trial, params: UnetParams) -> dict[str, str]:
     """Keys without effect in this trial, defaults included, with the reason."""
     ignored = UnetParams.without_effect(params.model_dump())
@@ -281,10 +312,15 @@ def _ignored(trial: Trial, params: UnetParams) -> dict[str, str]:
     return ignored
 
 
-def _note_what_to_know(trial: Trial, ignored: dict[str, str]) -> None:
+def _note_what_to_know(trial: Trial, params: UnetParams, ignored: dict[str, str]) -> None:
     for key, reason in ignored.items():
         if key in trial.params:
             trial.note(f"{key} has no effect: {reason}")
+    if params.batch_size < trial.device.gpus:
+        trial.note(
+            f"batch_size={params.batch_size} leaves {trial.device.gpus - params.batch_size} of the "
+            f"{trial.device.gpus} GPUs without work; a batch is split over all of them"
+        )
     classes = trial.data.classes
     if len(classes) > 1:
         trial.note(

@@ -75,6 +75,29 @@ def test_what_humans_marked_stays_and_the_rest_is_what_the_model_is_certain_of(
     assert (combined.labels == label).all()
 
 
+@pytest.mark.parametrize(
+    ("human", "probability", "label"),
+    [
+        (0, 0.5, 0),  # elsewhere unknown
+        (0, 0.01, 0),
+        (0, 0.97, 1),  # a neighbour that nobody marked
+        (1, 0.01, 1),
+    ],
+)
+def test_around_marked_particles_is_background_unless_the_model_is_certain(
+    human: int, probability: float, label: int
+) -> None:
+    around = np.array([[True, False]])
+    maps = np.full((1, 2), probability, np.float32), np.full((1, 2), human, np.int8)
+    combined = combine(*maps, FIRST, around=around)
+    alone = combine(*maps, FIRST)
+    assert combined.labels[0, 0] == label
+    assert combined.labels[0, 1] == alone.labels[0, 1]
+    parts = combined.n_human, combined.n_positive, combined.n_negative, combined.n_ignored
+    assert sum(parts) == 2
+    assert combined.n_human == (2 if human else int(label == 0))
+
+
 def test_a_soft_human_label_keeps_its_value() -> None:
     human = np.array([[0.0, 0.3, 1.0]], np.float32)
     probability = np.array([[0.99, 0.99, 0.01]], np.float32)
@@ -118,5 +141,5 @@ def test_a_cap_does_not_count_what_humans_marked() -> None:
 
 
 def test_maps_of_different_shapes_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"got \(2, 2\) and \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"got \[\(2, 2\), \(2, 3\)\]"):
         combine(np.zeros((2, 2), np.float32), np.zeros((2, 3), np.int8), FIRST)

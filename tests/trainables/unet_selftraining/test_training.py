@@ -117,3 +117,19 @@ def test_a_trained_model_picks_the_discs(make_trial: MakeTrial, tmp_path: Path) 
     found = predictor([image])[0]
     assert len(found) == len(predictor.picks(probability))
     assert found.masks is not None
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_metrics_to_the_bit(make_trial: MakeTrial) -> None:
+    """Those of the training part too, however many threads cut the tiles."""
+    params = {"augment": "seed", "dropout": 0.2, "ema_decay": 0.9, "supervised_fraction": 0.4}
+    fields: dict[str, Any] = {"epochs": 3, "device": Device(cpus=2)}
+    first, second = (make_trial({**params, "workers": n}, seed=5, **fields) for n in (1, 3))
+    for trial in (first, second):
+        UnetEngine().train(trial)
+    for epoch in range(1, 4):
+        assert _timeless(second.reported[epoch]) == _timeless(first.reported[epoch])
+    assert "train_particle_metrics/F1" in first.reported[3]
+    other = make_trial(params, seed=6, **fields)
+    _interrupted(other, after=1)
+    assert other.reported[1]["train/loss"] != first.reported[1]["train/loss"]
