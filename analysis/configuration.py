@@ -12,6 +12,7 @@ from pydantic import Field, PositiveInt, ValidationError
 from analysis.errors import BestConfigError
 from search_spaces.names import nearest_name
 from trainables.goal import Limit
+from trainables.metrics import GROUPS, PARTICLE_GROUP
 from trainables.registry import EngineError, engine_info
 from tune.spec import Spec
 from tune.study import Bound, TrainMetricsSpec, limits_of
@@ -123,8 +124,7 @@ def own_version() -> str:
 
 def confidences_in(metrics: Mapping[str, float]) -> dict[str, float]:
     """Metric group of the validation part to the confidence at which it was taken."""
-    groups = ("seg_metrics", "box_metrics")
-    found = {group: metrics.get(f"{group}/confidence") for group in groups}
+    found = {group: metrics.get(f"{group}/confidence") for group in (*GROUPS, PARTICLE_GROUP)}
     return {group: value for group, value in found.items() if value is not None}
 
 
@@ -180,7 +180,7 @@ def load_best(path: Path) -> BestConfig:
         config = BestConfig.model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
         raise BestConfigError(_problems(file, error, content)) from error
-    return config.model_copy(update={"params": _checked_params(file, config)})
+    return config.model_copy(update={"params": checked_params(file, config.engine, config.params)})
 
 
 def _best_file(path: Path) -> Path:
@@ -223,20 +223,25 @@ def _fields_at(place: tuple[int | str, ...]) -> list[str]:
     return list(fields.model_fields)
 
 
-def _checked_params(file: Path, config: BestConfig) -> dict[str, Any]:
-    """The hyperparameters as their engine reads them ("1e-5", a text in YAML 1.1, is a number).
+def checked_params(file: Path, engine: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameters as their engine reads them ("1e-5", a text in YAML 1.1, is a number).
+
+    Args:
+        file: They are from, or belong to.
+        engine: Name in the registry.
+        params: To read.
 
     Raises:
-        BestConfigError: The engine refuses some of them.
+        BestConfigError: The engine refuses some of them, or there is no such engine.
     """
     try:
-        schema = engine_info(config.engine).params
+        schema = engine_info(engine).params
     except EngineError as error:
         raise BestConfigError(
             f"{file}: engine: {str(error).removeprefix('trainable: ')}"
         ) from error
     try:
-        read = schema.model_validate(config.params)
+        read = schema.model_validate(dict(params))
     except ValidationError as error:
         lines = []
         for problem in error.errors():
@@ -245,4 +250,4 @@ def _checked_params(file: Path, config: BestConfig) -> dict[str, Any]:
             lines.append(f"  params.{key}: {problem['msg']}, got {problem['input']!r}{hint}")
         noun = "problem" if len(lines) == 1 else "problems"
         raise BestConfigError("\n".join([f"{file}: {len(lines)} {noun}", *lines])) from error
-    return {key: getattr(read, key) for key in config.params}
+    return {key: getattr(read, key) for key in params}

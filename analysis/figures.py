@@ -141,7 +141,7 @@ def train_and_validation(summary: Summary) -> go.Figure | None:
             ("training", f"train_{metric}", TRAIN_COLOUR),
         ):
             figure.add_trace(_line(trial, name, f"F1, {split}", colour, place == 0), 1, 1)
-        figure.add_trace(_line(trial, "overfit_gap", "gap", "#9a68c9", place == 0), 2, 1)
+        figure.add_trace(_gap_line(trial, metric, place == 0), 2, 1)
     for level, value in GAP_LEVELS.items():
         figure.add_hline(
             y=value,
@@ -151,7 +151,9 @@ def train_and_validation(summary: Summary) -> go.Figure | None:
             annotation={"text": f"{level} {value:g}", "xanchor": "right", "yanchor": "bottom"},
         )
     figure.update_yaxes(title="F1", range=[0, 1.02], row=1, col=1)
-    figure.update_yaxes(title="training - validation", row=2, col=1, range=_gap_range(trials))
+    figure.update_yaxes(
+        title="training - validation", row=2, col=1, range=_gap_range(trials, metric)
+    )
     figure.update_xaxes(title="epoch", tickformat="d", row=2, col=1)
     return figure
 
@@ -336,9 +338,11 @@ def _reason_words(reason: str) -> str:
 
 def _running_best(trials: Sequence[TrialRecord], mode: Mode) -> list[float | None]:
     def place(trial: TrialRecord) -> tuple[float, float]:
+        """Where a trial stands: the larger, the better."""
         return standing(trial.objective or 0.0, trial.violation, mode)
 
     def better(before: TrialRecord, trial: TrialRecord) -> TrialRecord:
+        """The better of two trials, of equal ones the earlier."""
         return max(before, trial, key=place)
 
     return [trial.objective for trial in accumulate(trials, better)]
@@ -349,21 +353,57 @@ def _broken(trial: TrialRecord) -> str:
 
 
 def _line(trial: TrialRecord, metric: str, name: str, colour: str, visible: bool) -> "go.Scatter":
-    points = [(row["epoch"], row[metric]) for row in trial.metrics if metric in row]
-    return go.Scatter(
-        x=[epoch for epoch, _ in points],
-        y=[value for _, value in points],
-        mode="lines+markers",
-        marker={"size": 4},
-        name=name,
-        line={"color": colour, "width": 2},
-        visible=visible,
-        hovertemplate="epoch %{x}: %{y:.4f}",
+    return _points(
+        trial,
+        {int(r["epoch"]): r[metric] for r in trial.metrics if metric in r},
+        name,
+        colour,
+        visible,
     )
 
 
-def _gap_range(trials: Sequence[TrialRecord]) -> list[float]:
-    gaps = [row["overfit_gap"] for t in trials for row in t.metrics if "overfit_gap" in row]
+def _gap_line(trial: TrialRecord, metric: str, visible: bool) -> "go.Scatter":
+    return _points(trial, _gaps(trial, metric), "gap", "#9a68c9", visible)
+
+
+def _gaps(trial: TrialRecord, metric: str) -> dict[int, float]:
+    """By how much the training part is ahead, by epoch."""
+    rows = [row for row in trial.metrics if metric in row and f"train_{metric}" in row]
+    return {int(row["epoch"]): row[f"train_{metric}"] - row[metric] for row in rows}
+
+
+def _points(
+    trial: TrialRecord, values: Mapping[int, float], name: str, colour: str, visible: bool
+) -> "go.Scatter":
+    """A line over the epochs; the first epoch of each round is a larger mark."""
+    first = round_starts(trial)
+    return go.Scatter(
+        x=list(values),
+        y=list(values.values()),
+        mode="lines+markers",
+        marker={
+            "size": [11 if epoch in first else 4 for epoch in values],
+            "symbol": ["diamond" if epoch in first else "circle" for epoch in values],
+        },
+        customdata=[
+            f" (begins round {first[epoch]})" if epoch in first else "" for epoch in values
+        ],
+        name=name,
+        line={"color": colour, "width": 2},
+        visible=visible,
+        hovertemplate="epoch %{x}%{customdata}: %{y:.4f}",
+    )
+
+
+def round_starts(trial: TrialRecord) -> dict[int, int]:
+    """Epochs at which an engine that teaches itself begins a round, with its number."""
+    numbers = {int(row["epoch"]): int(row["round"]) for row in trial.metrics if "round" in row}
+    before = dict(zip(numbers, [0, *numbers.values()], strict=False))
+    return {epoch: number for epoch, number in numbers.items() if number != before[epoch]}
+
+
+def _gap_range(trials: Sequence[TrialRecord], metric: str) -> list[float]:
+    gaps = [gap for trial in trials for gap in _gaps(trial, metric).values()]
     return [min([0.0, *gaps]) - 0.03, max([0.42, *gaps]) + 0.03]
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from analysis.pareto import Front, fronts_of, pareto_fronts
 from trainables.goal import standing
 from trainables.measure import MEASURE
-from trainables.metrics import overfit_gap
+from trainables.metrics import GROUPS, PARTICLE_GROUP, PIXEL_GROUP, names_in, overfit_gap
 from tune.files import write_text
 from tune.store import StudyDir, TrialRecord
 
@@ -21,7 +21,8 @@ PARETO = "pareto"
 
 LAST_COLUMNS = ("violation", "last", "rung", "cutoff", "value", "warm_start", "seed", "message")
 _NO_METRIC = frozenset({"epoch", "elapsed_s"})
-_GROUPS = ("seg_metrics", "box_metrics", MEASURE, "train_seg_metrics", "train_box_metrics")
+_MATCHED = (*GROUPS, PARTICLE_GROUP, PIXEL_GROUP)
+_GROUPS = (*GROUPS, MEASURE, PARTICLE_GROUP, PIXEL_GROUP, *(f"train_{name}" for name in _MATCHED))
 _GAP = ("overfit_gap", "overfit_level")
 
 
@@ -34,6 +35,7 @@ def ranked(trials: Iterable[TrialRecord], mode: Literal["max", "min"]) -> list[T
     """
 
     def place(trial: TrialRecord) -> tuple[bool, bool, tuple[float, float]]:
+        """Where a trial stands: the larger, the better."""
         there = trial.objective is not None
         return (
             trial.state != "failed",
@@ -101,11 +103,14 @@ def metric_names(trials: Iterable[TrialRecord]) -> list[str]:
     return sorted(found, key=_metric_place)
 
 
-def _metric_place(name: str) -> tuple[int, str]:
+def _metric_place(name: str) -> tuple[int, int, str]:
+    """Where a metric's column stands: by group, and in it as the group is documented."""
     group = name.partition("/")[0]
     if group in _GROUPS:
-        return _GROUPS.index(group), name
-    return (len(_GROUPS) if name in _GAP else len(_GROUPS) + 1), name
+        names = names_in(group)
+        place = names.index(name) if name in names else len(names)
+        return _GROUPS.index(group), place, name
+    return (len(_GROUPS) if name in _GAP else len(_GROUPS) + 1), 0, name
 
 
 def _row(

@@ -9,11 +9,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from analysis.configuration import BestConfig, nothing_learnt
 from trainables.datasets.prepared import PreparedDataset
 from trainables.measure import MEASURE
-from trainables.metrics import names_in
+from trainables.metrics import GROUPS, PARTICLE_GROUP, PIXEL_GROUP, names_in
 from trainables.registry import engine_info
 
-METRIC_ROWS: Final = ("F1", "precision", "recall", "map50", "map50_95", "confidence")
-GROUPS: Final = {"seg_metrics": "masks", "box_metrics": "boxes"}
+WORDS: Final = {**GROUPS, PARTICLE_GROUP: "picks", PIXEL_GROUP: "pixels"}
 
 _LICENCES: Final[Mapping[str, str]] = {
     "yolo": (
@@ -51,6 +50,8 @@ def model_card(
         test=test,
         problems=problems,
         rows=_rows(config.metrics, test),
+        words=WORDS,
+        match_radius=_match_radius(config),
         measured=any(key in config.metrics for key in names_in(MEASURE)),
         hint=_hint(config),
         licence=_LICENCES.get(engine_info(config.engine).extra, ""),
@@ -63,9 +64,9 @@ def _rows(
 ) -> list[tuple[str, float, float | None]]:
     """(what, on validation, on test) of every metric there is."""
     keys = {
-        f"{group}/{name}": f"{words} {name}"
-        for group, words in GROUPS.items()
-        for name in METRIC_ROWS
+        name: f"{words} {name.rpartition('/')[2]}"
+        for group, words in WORDS.items()
+        for name in (*names_in(group), f"{group}/confidence")
     }
     keys |= {key: key.rpartition("/")[2].replace("_", " ") for key in names_in(MEASURE)}
     return [
@@ -81,6 +82,13 @@ def _hint(config: BestConfig) -> str:
     if reached.value is None:
         return ""
     return nothing_learnt(reached.metric, reached.mode, reached.value, config.epochs)
+
+
+def _match_radius(config: BestConfig) -> float | None:
+    """How far a pick may be from its particle, in particle radii; None for other engines."""
+    read = engine_info(config.engine).params.model_validate(dict(config.params))
+    radius: float | None = getattr(read, "match_radius", None)
+    return radius
 
 
 def _weights(config: BestConfig) -> str:

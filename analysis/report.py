@@ -12,11 +12,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from analysis import figures
 from analysis.leaderboard import gap_level
 from analysis.pareto import fronts_of
-from analysis.pictures import Picture, confusion_matrices, contact_sheets
+from analysis.pictures import Picture, confusion_matrices, contact_sheets, round_figures
 from analysis.summary import RULES, Summary, summarise
 from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.measure import MEASURE
-from trainables.metrics import names_in
+from trainables.metrics import PARTICLE_GROUP, PIXEL_GROUP, names_in
 from tune.files import write_json, write_text
 from tune.folders import STUDY
 from tune.store import StudyDir, TrialRecord
@@ -29,6 +29,11 @@ _METRIC_WORDS = {
     "seg_metrics/F1": "mask F1",
     "box_metrics/F1": "box F1",
     **{name: name.rpartition("/")[2].replace("_", " ") for name in names_in(MEASURE)},
+    **{
+        name: name.replace("_metrics/", " ").replace("_px", " (px)").replace("_", " ")
+        for group in (PARTICLE_GROUP, PIXEL_GROUP)
+        for name in names_in(group)
+    },
 }
 _SPARK_WIDTH, _SPARK_HEIGHT = 96, 26
 
@@ -134,8 +139,8 @@ def duration(seconds: float) -> str:
 def metric_words(metric: str) -> str:
     """A metric as a heading names it.
 
-    >>> metric_words("seg_metrics/F1"), metric_words("measure/count_error")
-    ('mask F1', 'count error')
+    >>> metric_words("seg_metrics/F1"), metric_words("particle_metrics/position_error_px")
+    ('mask F1', 'particle position error (px)')
     """
     return _METRIC_WORDS.get(metric, metric)
 
@@ -167,6 +172,7 @@ def _page(study: StudyDir, summary: Summary, data: PreparedDataset | None) -> st
             s=summary,
             charts=_charts(summary),
             curve_trials=figures.with_f1(summary),
+            in_rounds=any(map(figures.round_starts, summary.trials)),
             pictures=_pictures(summary, data),
             data=data,
             resolved=study.resolved,
@@ -206,7 +212,8 @@ def _data_of(study: StudyDir) -> PreparedDataset | None:
 
 
 def _pictures(summary: Summary, data: PreparedDataset | None) -> list[Picture]:
-    return [*confusion_matrices(summary.best), *contact_sheets(data)]
+    best = summary.best
+    return [*confusion_matrices(best), *round_figures(best), *contact_sheets(data)]
 
 
 def _entry(trial: TrialRecord) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from analysis.configuration import BEST_FOLDER, nothing_learnt
 from trainables.keeping import MODEL_FILE
+from trainables.metrics import F1_NAMES
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,6 @@ class RetrainResult:
     def _test_lines(self) -> list[str]:
         if self.test is None:
             return [f"test part  not measured: {self.test_note}"]
-        names = [name for name in ("seg_metrics/F1", "box_metrics/F1") if name in self.test]
+        names = [name for name in F1_NAMES if name in self.test]
         values = ", ".join(f"{name} {self.test[name]:.4f}" for name in names)
         return [f"test part  {values} ({self.test_note})"]

@@ -9,6 +9,7 @@ from analysis.importance import Importance, common_epochs, importance_at
 from analysis.leaderboard import best_trial, gap_level, ranked
 from analysis.pareto import Front, pareto_fronts
 from trainables.goal import Limit
+from trainables.metrics import F1_NAMES
 from tune.store import StudyDir, TrialRecord
 
 ENDED_EARLY = frozenset({"asha", "plateau", "collapsed", "diverged", "budget", "patience", "error"})
@@ -96,10 +97,10 @@ class Summary:
 
     @property
     def f1_metric(self) -> str | None:
-        """The F1 whose curves are shown: of the objective's group, else masks, else boxes."""
+        """The F1 whose curves are shown: of the objective's group, else the engine's first."""
         group = self.metric.partition("/")[0]
         reported = {name for trial in self.trials for name in trial.best_metrics}
-        wanted = (f"{group}/F1", "seg_metrics/F1", "box_metrics/F1")
+        wanted = (f"{group}/F1", *F1_NAMES)
         return next((name for name in wanted if name in reported), None)
 
     @property

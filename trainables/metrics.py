@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from trainables.datasets.prepared import ImageRecord
 
 __all__ = [
+    "F1_NAMES",
     "GROUPS",
     "METRIC_NAMES",
     "PARTICLE_GROUP",
@@ -101,6 +102,9 @@ PARTICLE_GROUP = "particle_metrics"
 PARTICLE_NAMES = ("F1", "precision", "recall", "average_precision", "position_error_px")
 """What pickers of particles are measured by, in `trainables.particles`: other things than the
 masks' F1, so never under its name."""
+
+F1_NAMES = (*(f"{group}/F1" for group in GROUPS), f"{PARTICLE_GROUP}/F1")
+"""What tells of an engine at a glance, the most important one first."""
 
 _NAMES: Mapping[str, tuple[str, ...]] = {
     MEASURE: MEASURE_NAMES,

@@ -7,8 +7,9 @@ Definitions of the group `particle_metrics`:
   of those the one with the smallest sum of distances: neither the order of the picks nor their
   confidence decides who gets whom.
 - **precision**, **recall** and **F1** count those pairs among the picks of at least one confidence,
-  over all images together. On validation it is the confidence at which F1 is largest (of equal
-  ones the highest); for other parts it is given.
+  over all images together. On validation it is the confidence at which F1 is largest, of equal
+  ones the highest: the middle between the lowest score that counts and the highest that does not.
+  For other parts it is given.
 - **average_precision** is COCO's: the highest precision at each of 101 recalls or above, averaged.
   The pairs among the k most confident picks are the most there can be, for every k.
 - **position_error_px** is the mean distance of the pairs; the match radius, which bounds it, where
@@ -40,12 +41,17 @@ from trainables.metrics import PARTICLE_GROUP, PARTICLE_NAMES, PIXEL_GROUP, PIXE
 __all__ = [
     "PARTICLE_GROUP",
     "PIXEL_GROUP",
+    "ParticleCurve",
     "ParticleMetrics",
     "Picks",
     "PixelCounts",
     "assign",
     "evaluate_particles",
+    "particle_curve",
 ]
+
+MIN_CONFIDENCE: Final = 0.05
+"""Picks below it are not even counted as false: they would be too many."""
 
 IGNORED: Final = -1
 """Target of a pixel that takes no part."""
@@ -92,6 +98,16 @@ class Picks:
         """The picks of at least this confidence."""
         kept = self.scores >= confidence
         return Picks(self.centers[kept], self.scores[kept])
+
+    def apart(self, distance_px: float) -> "Picks":
+        """Those that are no nearer than this to a more confident one that stays; best first."""
+        order = np.argsort(-self.scores, kind="stable")
+        centers, kept = self.centers[order], np.ones(len(self), np.bool_)
+        near = cKDTree(centers).query_pairs(np.nextafter(distance_px, 0), output_type="ndarray")
+        for better, worse in sorted(map(tuple, np.sort(near, axis=1).tolist())):
+            if kept[better]:
+                kept[worse] = False
+        return Picks(centers[kept], self.scores[order][kept])
 
 
 @dataclass(frozen=True)
@@ -156,13 +172,10 @@ def evaluate_particles(
     """
     radii = _radii(match_radius_px, len(picks), len(truths))
     images = list(zip(picks, truths, radii, strict=True))
-    hits = [_hits(*image) for image in images]
-    scores = np.concatenate([p.scores for p in picks] or [np.zeros(0)])
-    order = np.argsort(-scores, kind="stable")
-    curve = np.cumsum(np.concatenate(hits or [np.zeros(0, np.bool_)])[order])
+    scores, curve = _ranked(images)
     n_truths = sum(map(len, truths))
     if confidence is None:
-        confidence = _best_confidence(scores[order], curve, n_truths)
+        confidence = _best_confidence(scores, curve, n_truths)
     distances = [
         assign(image.at_least(confidence).centers, truth, radius)[2]
         for image, truth, radius in images
@@ -180,6 +193,47 @@ def evaluate_particles(
         picks=n_picks,
         truths=n_truths,
         matched=len(matched),
+    )
+
+
+@dataclass(frozen=True)
+class ParticleCurve:
+    """Precision and recall over confidence.
+
+    Attributes:
+        confidence: (K,) falling, each score once: picks of at least it count.
+        precision: (K,) at that confidence.
+        recall: (K,) at that confidence.
+    """
+
+    confidence: Floats
+    precision: Floats
+    recall: Floats
+
+    @property
+    def f1(self) -> Floats:
+        """(K,) harmonic means, 0 where both are 0."""
+        both = self.precision + self.recall
+        twice = 2 * self.precision * self.recall
+        return np.divide(twice, both, out=np.zeros(len(both)), where=both > 0)
+
+
+def particle_curve(
+    picks: Sequence[Picks], truths: Sequence[Floats], match_radius_px: float | Sequence[float]
+) -> ParticleCurve:
+    """Precision and recall at every confidence that a pick has; arguments as `evaluate_particles`.
+
+    Raises:
+        ValueError: The lengths differ, or a radius is not above 0.
+    """
+    radii = _radii(match_radius_px, len(picks), len(truths))
+    scores, hits = _ranked(list(zip(picks, truths, radii, strict=True)))
+    last = _last_of_equals(scores)
+    matched = hits[last].astype(np.float64)
+    return ParticleCurve(
+        confidence=scores[last],
+        precision=matched / (np.flatnonzero(last) + 1),
+        recall=matched / max(sum(map(len, truths)), 1),
     )
 
 
@@ -304,6 +358,19 @@ def _near(centers: Floats, truths: Floats, radius: float) -> tuple[Indices, Indi
     return near["i"].astype(np.int64), near["j"].astype(np.int64), near["v"]
 
 
+def _ranked(images: Sequence[tuple[Picks, Floats, float]]) -> tuple[Floats, Indices]:
+    """Scores of all picks, falling, and the most pairs among the first 1, ..., N of them."""
+    scores = np.concatenate([picks.scores for picks, _, _ in images] or [np.zeros(0)])
+    hits = np.concatenate([_hits(*image) for image in images] or [np.zeros(0, np.bool_)])
+    order = np.argsort(-scores, kind="stable")
+    return scores[order], np.cumsum(hits[order])
+
+
+def _last_of_equals(scores: Floats) -> npt.NDArray[np.bool_]:
+    """Which scores are the last of equal ones: those count together."""
+    return np.append(scores[1:] != scores[:-1], np.ones(min(len(scores), 1), np.bool_))
+
+
 def _hits(picks: Picks, truths: Floats, radius: float) -> npt.NDArray[np.bool_]:
     """Whether each pick raises the number of pairs, picks taken by falling confidence.
 
@@ -358,7 +425,10 @@ def _take(
 
 
 def _best_confidence(scores: Floats, hits: Indices, n_truths: int) -> float:
-    """The highest confidence at which F1 is largest; 1 without picks.
+    """The confidence at which F1 is largest; 1 without picks.
+
+    Any confidence down to the next lower score gives the same F1 here. The middle between both is
+    taken, of the highest such place, as other micrographs' particles are not all as sure.
 
     Args:
         scores: (N,) falling.
@@ -367,9 +437,13 @@ def _best_confidence(scores: Floats, hits: Indices, n_truths: int) -> float:
     """
     if not len(scores):
         return 1.0
-    last = np.append(scores[1:] != scores[:-1], True)  # equal scores count together
+    last = _last_of_equals(scores)
     f = 2 * hits[last] / (np.flatnonzero(last) + 1 + n_truths)
-    return float(scores[last][np.argmax(f)])
+    distinct = scores[last]
+    best = int(np.argmax(f))
+    below = distinct[best + 1] if best + 1 < len(distinct) else MIN_CONFIDENCE
+    middle = (distinct[best] + below) / 2
+    return float(middle if below < middle else distinct[best])
 
 
 def _average_precision(hits: Indices, n_truths: int) -> float:

@@ -7,6 +7,7 @@ and renamed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from trainables.keeping import write_whole
-from trainables.metrics import GROUPS, METRIC_NAMES, Evaluation
+from trainables.metrics import GROUPS, PARTICLE_GROUP, PIXEL_GROUP, Evaluation, names_in
 
 _DPI = 120
 _PREFIX = {"masks": "Mask", "boxes": "Box"}
@@ -25,7 +26,8 @@ _MEAN_COLOUR, _TRAIN_COLOUR, _VAL_COLOUR = "#1f3b73", "#d97b29", "#1f77b4"
 _CLASS_COLOURS = ("#1b9e77", "#d95f02", "#7570b3", "#e7298a", "#66a61e", "#e6ab02", "#a6761d")
 _MOST_NAMED_CLASSES = 20
 _MOST_NUMBERED_CELLS = 25
-_NOT_DRAWN = frozenset({"epoch", "train_metrics_images"})
+_NOT_DRAWN = frozenset({"epoch", "round", "train_metrics_images"})
+_GROUPS = (*GROUPS, PARTICLE_GROUP, PIXEL_GROUP)
 _N_COLUMNS = 5
 
 Floats = npt.NDArray[np.float64]
@@ -106,7 +108,7 @@ def plot_results(history: Mapping[int, Mapping[str, float]], to: Path) -> Path:
     """All metrics and losses over epochs, training and validation in one panel.
 
     A metric that some epochs lack is drawn at the epochs that have it, and a value that is not
-    finite leaves a gap.
+    finite leaves a gap. Where an engine teaches itself, a line marks the beginning of each round.
 
     Args:
         history: Epoch to metrics; at least one.
@@ -122,23 +124,30 @@ def plot_results(history: Mapping[int, Mapping[str, float]], to: Path) -> Path:
     if not rows:
         raise ValueError(f"expected metrics of at least one epoch, got {dict(history)}")
     n_columns = max(map(len, rows))
-    figure = _figure(3.1 * n_columns, 2.4 * len(rows))
+    figure = new_figure(3.1 * n_columns, 2.4 * len(rows))
     for i, row in enumerate(rows):
         for k, (title, lines) in enumerate(row):
             axes = figure.add_subplot(len(rows), n_columns, i * n_columns + k + 1)
             _epochs(axes, history, title, lines)
+            _mark_rounds(axes, history)
     figure.supxlabel("epoch", fontsize=10)
-    return _save(figure, to / "results.png")
+    return save_figure(figure, to / "results.png")
 
 
-def _figure(width: float, height: float) -> Figure:
-    """An empty figure, its size in inches, drawn by Agg."""
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, drawn by Agg.
+
+    Args:
+        width: In inches.
+        height: In inches.
+    """
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG; returns the file."""
     return write_whole(
         path,
         lambda temporary: figure.savefig(temporary, format="png", dpi=_DPI, bbox_inches="tight"),
@@ -186,15 +195,15 @@ def _mean_label(evaluation: Evaluation) -> str:
 def _over_confidence(evaluation: Evaluation, name: str, values: Floats, path: Path) -> Path:
     titles = {"F1": "F1", "P": "precision", "R": "recall"}
     x = evaluation.curves.confidence
-    figure = _figure(7.5, 5)
+    figure = new_figure(7.5, 5)
     axes = figure.add_subplot()
     _lines(axes, evaluation, x, values, lambda c: _text(evaluation.classes[c]))
     mean = _mean(evaluation, values)
     axes.plot(x, mean, color=_MEAN_COLOUR, linewidth=2.5, label=_mean_label(evaluation))
     _mark(axes, evaluation, name)
     axes.set_title(f"{_PREFIX[evaluation.kind]} {titles[name]} over confidence (IoU 0.5)")
-    _unit_square(axes, "confidence", titles[name])
-    return _save(figure, path)
+    unit_square(axes, "confidence", titles[name])
+    return save_figure(figure, path)
 
 
 def _mark(axes: Axes, evaluation: Evaluation, name: str) -> None:
@@ -216,7 +225,7 @@ def _mark(axes: Axes, evaluation: Evaluation, name: str) -> None:
 
 def _precision_over_recall(evaluation: Evaluation, path: Path) -> Path:
     curves = evaluation.curves
-    figure = _figure(7.5, 5)
+    figure = new_figure(7.5, 5)
     axes = figure.add_subplot()
 
     def label(c: int) -> str:
@@ -232,11 +241,12 @@ def _precision_over_recall(evaluation: Evaluation, path: Path) -> Path:
         label=f"{_mean_label(evaluation)}, AP {evaluation.map50:.3f}",
     )
     axes.set_title(f"{_PREFIX[evaluation.kind]} precision over recall (IoU 0.5)")
-    _unit_square(axes, "recall", "precision")
-    return _save(figure, path)
+    unit_square(axes, "recall", "precision")
+    return save_figure(figure, path)
 
 
-def _unit_square(axes: Axes, x: str, y: str) -> None:
+def unit_square(axes: Axes, x: str, y: str) -> None:
+    """Axes from 0 to 1 with these names, a grid, and the legend beside them."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.set_xlim(0, 1)
@@ -256,7 +266,7 @@ def _matrix(
     n = len(values)
     names = [*map(_text, evaluation.classes), "background"]
     side = min(4.5 + 0.35 * n, 14)
-    figure = _figure(side + 1.2, side)
+    figure = new_figure(side + 1.2, side)
     axes = figure.add_subplot()
     fractions = values.dtype.kind == "f"
     top = 1.0 if fractions else max(float(values.max()), 1.0)
@@ -270,7 +280,7 @@ def _matrix(
     axes.set_title(title, fontsize=10)
     if n <= _MOST_NUMBERED_CELLS:
         _number(axes, values, top, size)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def _number(axes: Axes, values: npt.NDArray[np.int64] | Floats, top: float, size: float) -> None:
@@ -308,14 +318,14 @@ def _panel_of(key: str) -> tuple[str, str]:
     group, _, name = key.partition("/")
     if group in ("train", "val"):
         return name, group
-    if group.removeprefix("train_") in GROUPS:
+    if group.removeprefix("train_") in _GROUPS:
         return key.removeprefix("train_"), "train" if group.startswith("train_") else "val"
     return key, ""
 
 
 def _rows(panels: Mapping[str, dict[str, str]]) -> list[list[tuple[str, dict[str, str]]]]:
     """The panels in rows: losses, a row a group of metrics, then whatever else was measured."""
-    metrics = [[f"{group}/{name}" for name in METRIC_NAMES] for group in GROUPS]
+    metrics = [names_in(group) for group in _GROUPS]
     known = {title for titles in metrics for title in titles}
     others = [title for title in panels if title not in known]
     losses = [t for t in others if "/" not in t and "" not in panels[t]]
@@ -343,6 +353,27 @@ def _epochs(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(lines) > 1:
         axes.legend(fontsize=7, frameon=False)
+
+
+def _mark_rounds(axes: Axes, history: Mapping[int, Mapping[str, float]]) -> None:
+    """A line between the epochs of two rounds, with the number of the round that begins."""
+    numbers = [
+        (epoch, values["round"]) for epoch, values in sorted(history.items()) if "round" in values
+    ]
+    for (_, before), (epoch, number) in pairwise(numbers):
+        if number == before:
+            continue
+        axes.axvline(epoch - 0.5, color="0.6", linewidth=1, linestyle=":", zorder=0)
+        axes.annotate(
+            f"round {number:g}",
+            (epoch - 0.5, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(2, -2),
+            textcoords="offset points",
+            va="top",
+            fontsize=6,
+            color="0.4",
+        )
 
 
 def _finite(values: Sequence[float]) -> Floats:

@@ -20,6 +20,7 @@ from trainables.particles import (
     PixelCounts,
     assign,
     evaluate_particles,
+    particle_curve,
 )
 from trainables.simulated.params import INFO
 from tune.metric_names import direction, objective_problem
@@ -86,8 +87,11 @@ def test_f1_and_its_confidence_are_the_best_of_all_thresholds(seed: int) -> None
         pairs = sum(_judge(p.centers, t, 9.0)[0] for p, t in zip(above, truths, strict=True))
         best[c] = 2 * pairs / (sum(map(len, above)) + n_truths)
     assert measured.f1 == pytest.approx(max(best.values()))
-    assert best[measured.confidence] == pytest.approx(measured.f1)
-    assert all(f < measured.f1 for c, f in best.items() if c > measured.confidence)
+    counted = min(c for c in best if c >= measured.confidence)
+    assert best[counted] == pytest.approx(measured.f1)
+    assert all(f < measured.f1 for c, f in best.items() if c > counted)
+    below = max((c for c in best if c < counted), default=0.05)
+    assert measured.confidence == pytest.approx((counted + min(below, counted)) / 2)
     above = [p.at_least(measured.confidence) for p in picks]
     judged = [_judge(p.centers, t, 9.0) for p, t in zip(above, truths, strict=True)]
     matched = sum(n for n, _ in judged)
@@ -126,6 +130,30 @@ def test_average_precision_of_picks_far_apart_is_near_scikit_learns() -> None:
     assert measured.position_error_px == 0
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_the_curve_is_precision_and_recall_at_every_confidence(seed: int) -> None:
+    images = [_random(seed + 100 * k) for k in range(3)]
+    picks, truths = [image[0] for image in images], [image[1] for image in images]
+    curve = particle_curve(picks, truths, 9.0)
+    scores = {float(s) for p in picks for s in p.scores}
+    assert curve.confidence.tolist() == sorted(scores, reverse=True)
+    for c, precision, recall, f in zip(
+        curve.confidence, curve.precision, curve.recall, curve.f1, strict=True
+    ):
+        measured = evaluate_particles(picks, truths, 9.0, confidence=float(c))
+        expected = (measured.precision, measured.recall, measured.f1)
+        assert (precision, recall, f) == pytest.approx(expected)
+
+
+def test_the_curve_of_nothing_is_empty_and_without_particles_at_0() -> None:
+    none = Picks(NONE, np.zeros(0))
+    assert len(particle_curve([none], [np.ones((3, 2))], 1.0).f1) == 0
+    assert len(particle_curve([], [], 1.0).confidence) == 0
+    alone = particle_curve([Picks(np.ones((2, 2)), np.array([0.5, 0.5]))], [NONE], 1.0)
+    assert (alone.confidence.tolist(), alone.precision.tolist()) == ([0.5], [0.0])
+    assert alone.recall.tolist() == alone.f1.tolist() == [0.0]
+
+
 def test_given_confidence_decides_which_picks_count() -> None:
     picks = Picks(np.array([[0.0, 0.0], [50.0, 0.0], [99.0, 0.0]]), np.array([0.9, 0.5, 0.2]))
     truths = np.array([[0.0, 3.0], [50.0, 1.0]])
@@ -134,7 +162,16 @@ def test_given_confidence_decides_which_picks_count() -> None:
     assert measured.recall == 1
     assert measured.position_error_px == 2
     assert evaluate_particles([picks], [truths], 5.0, confidence=0.6).recall == 0.5
-    assert evaluate_particles([picks], [truths], 5.0).confidence == 0.5
+
+
+def test_the_confidence_lies_in_the_middle_of_what_separates_true_from_false_picks() -> None:
+    picks = Picks(np.array([[0.0, 0.0], [50.0, 0.0], [99.0, 0.0]]), np.array([0.9, 0.5, 0.2]))
+    truths = np.array([[0.0, 3.0], [50.0, 1.0]])
+    assert evaluate_particles([picks], [truths], 5.0).confidence == 0.35
+    two = picks.at_least(0.5)
+    assert evaluate_particles([two], [truths], 5.0).confidence == pytest.approx(0.275)
+    equal = Picks(picks.centers, np.full(3, 0.05))
+    assert evaluate_particles([equal], [truths], 5.0).confidence == 0.05
 
 
 def test_each_image_has_its_own_match_radius() -> None:

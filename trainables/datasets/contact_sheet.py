@@ -71,38 +71,71 @@ def _spread(records: Sequence[ImageRecord]) -> list[ImageRecord]:
     return [records[i * len(records) // n] for i in range(n)]
 
 
-def _sheet(data: PreparedDataset, title: str, records: Sequence[ImageRecord]) -> Image.Image:
-    colors = class_colors(len(data.classes))
-    thumbs = [_thumb(data, record, colors) for record in records]
+def lay_out(
+    title: str,
+    thumbs: Sequence[tuple[str, npt.NDArray[np.uint8]]],
+    legend: Sequence[tuple[str, Rgb]] = (),
+    *,
+    thumb_px: int = _THUMB_PX,
+) -> Image.Image:
+    """A sheet of small pictures, four in a row, a caption below each.
+
+    Args:
+        title: Above all.
+        thumbs: Captions and pictures, (h, w, 3) uint8 RGB of at most `thumb_px` a side; not empty.
+        legend: Names with their colours, below the title.
+        thumb_px: Width of a column.
+    """
     columns = min(_COLUMNS, len(thumbs))
-    cell = _THUMB_PX + _GAP_PX
-    legend = _legend_lines(data, colors, columns * cell)
-    top = _LINE_PX * (len(legend) + 1) + _GAP_PX
-    row_px = max(thumb.shape[0] for thumb in thumbs) + _CAPTION_PX + _GAP_PX
+    cell = thumb_px + _GAP_PX
+    lines = _legend_lines(legend, columns * cell)
+    top = _LINE_PX * (len(lines) + 1) + _GAP_PX
+    row_px = max(thumb.shape[0] for _, thumb in thumbs) + _CAPTION_PX + _GAP_PX
     rows = math.ceil(len(thumbs) / columns)
     sheet = Image.new("RGB", (columns * cell + _GAP_PX, top + rows * row_px), _PAPER)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(_TEXT_PX)
     draw.text((_GAP_PX, 4), title, _INK, font)
-    for number, line in enumerate(legend, start=1):
+    for number, line in enumerate(lines, start=1):
         _draw_legend(draw, font, line, 4 + number * _LINE_PX)
-    for i, (record, thumb) in enumerate(zip(records, thumbs, strict=True)):
+    for i, (caption, thumb) in enumerate(thumbs):
         x, y = _GAP_PX + (i % columns) * cell, top + (i // columns) * row_px
         sheet.paste(Image.fromarray(thumb), (x, y))
-        n = len(data.annotations(record)) if record.labelled else "unlabelled"
-        caption = f"{record.path.stem}: {n}"
-        draw.text((x, y + thumb.shape[0] + 2), _fitted(caption, font), _INK, font)
+        fitted = _fitted(caption, font, thumb_px)
+        draw.text((x, y + thumb.shape[0] + 2), fitted, _INK, font)
     return sheet
 
 
+def scaled(pixels: npt.NDArray[np.uint8], longest_px: int) -> tuple[npt.NDArray[np.uint8], float]:
+    """A picture with its longer side this long, and by how much that is smaller or larger."""
+    height, width = pixels.shape[:2]
+    scale = longest_px / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, size, interpolation=method), dtype=np.uint8), scale
+
+
+def _sheet(data: PreparedDataset, title: str, records: Sequence[ImageRecord]) -> Image.Image:
+    colors = class_colors(len(data.classes))
+    thumbs = [(_caption(data, record), _thumb(data, record, colors)) for record in records]
+    return lay_out(title, thumbs, list(zip(data.classes, colors, strict=True)))
+
+
+def _caption(data: PreparedDataset, record: ImageRecord) -> str:
+    n = len(data.annotations(record)) if record.labelled else "unlabelled"
+    return f"{record.path.stem}: {n}"
+
+
 def _legend_lines(
-    data: PreparedDataset, colors: Sequence[Rgb], width_px: int
+    legend: Sequence[tuple[str, Rgb]], width_px: int
 ) -> list[list[tuple[int, str, Rgb]]]:
-    """Classes with their place in a line, broken into lines that fit."""
+    """Names with their place in a line, broken into lines that fit."""
+    if not legend:
+        return []
     font = ImageFont.load_default(_TEXT_PX)
     lines: list[list[tuple[int, str, Rgb]]] = [[]]
     x = _GAP_PX
-    for name, color in zip(data.classes, colors, strict=True):
+    for name, color in legend:
         need = _LINE_PX + math.ceil(font.getlength(name)) + 2 * _GAP_PX
         if x + need > width_px and lines[-1]:
             lines.append([])
@@ -123,12 +156,12 @@ def _draw_legend(
         draw.text((x + _LINE_PX, y), name, _INK, font)
 
 
-def _fitted(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:
+def _fitted(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width_px: int) -> str:
     """Text that fits below a thumbnail, shortened in its middle."""
-    if font.getlength(text) <= _THUMB_PX:
+    if font.getlength(text) <= width_px:
         return text
     keep = len(text)
-    while keep > 8 and font.getlength(text[: keep // 2] + "..." + text[-keep // 2 :]) > _THUMB_PX:
+    while keep > 8 and font.getlength(text[: keep // 2] + "..." + text[-keep // 2 :]) > width_px:
         keep -= 1
     return text[: keep // 2] + "..." + text[-keep // 2 :]
 
@@ -137,20 +170,17 @@ def _thumb(
     data: PreparedDataset, record: ImageRecord, colors: Sequence[Rgb]
 ) -> npt.NDArray[np.uint8]:
     """A small picture with its annotations, (h, w, 3) uint8 RGB."""
-    scale = _THUMB_PX / max(record.width, record.height)
-    size = (max(1, round(record.width * scale)), max(1, round(record.height * scale)))
-    shrinks = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    thumb = cv2.resize(data.read(record), size, interpolation=shrinks)
+    thumb, scale = scaled(data.read(record), _THUMB_PX)
     drawn = [
         (colors[item.category], outlines(item.rle, scale)) for item in data.annotations(record)
     ]
     tint = thumb.copy()
     for color, outline in drawn:
         cv2.fillPoly(tint, outline, color, cv2.LINE_8, SHIFT)
-    thumb = cv2.addWeighted(tint, _TINT, thumb, 1 - _TINT, 0)
+    thumb = np.asarray(cv2.addWeighted(tint, _TINT, thumb, 1 - _TINT, 0), dtype=np.uint8)
     for color, outline in drawn:
         cv2.polylines(thumb, outline, True, color, 1, cv2.LINE_AA, SHIFT)
-    return np.asarray(thumb, dtype=np.uint8)
+    return thumb
 
 
 def outlines(rle: geometry.Rle, scale: float) -> list[npt.NDArray[np.int32]]:

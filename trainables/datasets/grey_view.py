@@ -9,7 +9,7 @@ and 255 when they were prepared: rounding adds a twelfth of the squared step to 
 noise, 0.08 % in a real micrograph whose noise is a 24th of that range.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -85,8 +85,8 @@ class GreyView:
             record=image,
             grey=np.load(_grey_file(self.root, image), mmap_mode="r"),
             mask=np.load(_mask_file(self.root, image), mmap_mode="r") if image.labelled else None,
-            centers=np.array([_center(item) for item in annotations]).reshape(-1, 2),
-            radii=np.array([_radius(item) for item in annotations], dtype=np.float64),
+            centers=centers_of(annotations),
+            radii=radii_of(annotations),
             mean=mean,
             std=std,
         )
@@ -137,16 +137,26 @@ def _write(data: PreparedDataset, folder: Path) -> dict[str, tuple[float, float]
         np.save(_grey_file(folder, image), grey)
         levels[str(image.id)] = (float(grey.mean()), float(max(grey.std(), 1.0)))
         if image.labelled:
-            np.save(_mask_file(folder, image), _mask(data, image))
+            np.save(_mask_file(folder, image), object_mask(data.annotations(image), image))
     return levels
 
 
-def _mask(data: PreparedDataset, image: ImageRecord) -> Grey:
-    """(H, W) uint8, 1 where an object is."""
-    rles = [item.rle for item in data.annotations(image)]
+def object_mask(annotations: Sequence[Annotation], image: ImageRecord) -> Grey:
+    """(H, W) uint8, 1 where one of these objects of a picture is."""
+    rles = [item.rle for item in annotations]
     if not rles:
         return np.zeros((image.height, image.width), np.uint8)
     return np.ascontiguousarray(coco_mask.decode(geometry.merge(rles)))
+
+
+def centers_of(annotations: Sequence[Annotation]) -> npt.NDArray[np.float64]:
+    """(N, 2) float64, x y of objects in pixels: as given, else the mask's centroid."""
+    return np.array([_center(item) for item in annotations], dtype=np.float64).reshape(-1, 2)
+
+
+def radii_of(annotations: Sequence[Annotation]) -> npt.NDArray[np.float64]:
+    """(N,) float64 in pixels: as given, else of the disc of the mask's area."""
+    return np.array([_radius(item) for item in annotations], dtype=np.float64)
 
 
 def _grey_file(folder: Path, image: ImageRecord) -> Path:

@@ -178,7 +178,8 @@ def _opened_mrc(path: Path) -> Iterator[tuple[Pixels, float | None]]:
             raise UnreadableImageError("no MRC file, or it ends early")
         if opened.data.dtype.kind == "c":
             raise UnreadableImageError("expected grey levels, got complex numbers (a transform)")
-        side = round(float(opened.voxel_size.x), 6)
+        with np.errstate(all="ignore"):  # it divides the header's numbers, whatever they are
+            side = round(float(opened.voxel_size.x), 6)
         known = np.isfinite(side) and side > 0 and side not in _UNKNOWN_ANGSTROM
         sections = opened.data.reshape(-1, *opened.data.shape[-2:])
         yield sections, side * _UM_PER_ANGSTROM if known else None

@@ -110,14 +110,27 @@ def particle_size(radius: str | None, pixel_size: str | None) -> ParticleSize:
         DatasetError: One of them is no length above 0, or a pixel size in pixels.
     """
     return ParticleSize(
-        radius=None if radius is None else _length("--radius", radius, "9px, 80A or 8nm", True),
+        radius=None if radius is None else read_length("--radius", radius, "9px, 80A or 8nm"),
         pixel_size=(
-            None if pixel_size is None else _length("--pixel-size", pixel_size, "1.77A", False)
+            None
+            if pixel_size is None
+            else read_length("--pixel-size", pixel_size, "1.77A", pixels=False)
         ),
     )
 
 
-def _length(option: str, text: str, examples: str, pixels: bool) -> Length:
+def read_length(option: str, text: str, examples: str, *, pixels: bool = True) -> Length:
+    """A length as the user writes it.
+
+    Args:
+        option: Its name, for the message.
+        text: What was written.
+        examples: What may be written, for the message.
+        pixels: Whether it may be in pixels.
+
+    Raises:
+        DatasetError: It is no length above 0 with a unit.
+    """
     units = (["px"] if pixels else []) + ["A", "nm", "um"]
     match = _LENGTH.fullmatch(text)
     unit = _unit(match[2]) if match else ""

@@ -2,8 +2,9 @@
 
 The conventions are those of `trainables.datasets.coordinates`; `segtune prepare` reads all four:
 
-- `.star`: one table, rlnMicrographName, rlnCoordinateX, rlnCoordinateY and
-  rlnAutopickFigureOfMerit, as RELION writes and reads it.
+- `.star`: one table as RELION writes and reads it, rlnCoordinateX, rlnCoordinateY,
+  rlnAutopickFigureOfMerit and rlnMicrographName. The name comes last: a row that began with the
+  name of a folder such as `data_1` would be taken for a new table.
 - `.csv`: micrograph, x, y, confidence.
 - `.json`: {"micrograph": [[x, y, confidence], ...]}.
 - `.box`: EMAN 1, one file a micrograph, of the micrograph's name: whole numbers, so that a centre
@@ -117,13 +118,17 @@ def _write_star(path: Path, picks: PicksByMicrograph) -> None:
     import pandas as pd  # not at the top: neither is needed to read other formats
     import starfile  # type: ignore[import-untyped]
 
-    columns = [
-        "rlnMicrographName",
-        "rlnCoordinateX",
-        "rlnCoordinateY",
-        "rlnAutopickFigureOfMerit",
-    ]
-    starfile.write(pd.DataFrame(list(_rows(picks)), columns=columns), path)
+    table = pd.DataFrame(
+        [(x, y, score, name) for name, x, y, score in _rows(picks)],
+        columns=[
+            "rlnCoordinateX",
+            "rlnCoordinateY",
+            "rlnAutopickFigureOfMerit",
+            "rlnMicrographName",
+        ],
+    )
+    commenting = any("#" in name for name in picks)  # what follows would be passed over
+    starfile.write(table, path, quote_all_strings=commenting)
 
 
 def _write_csv(path: Path, picks: PicksByMicrograph) -> None:

@@ -100,10 +100,11 @@ def _annotated(reading: Reading) -> list[RawImage]:
     """Pictures that annotations speak of, and, where the format means it, the ones they omit."""
     images = sorted(reading.images.values(), key=lambda image: (image.file, image.page))
     known = {image.file for image in images}
+    told = {problem.file for problem in reading.problems if problem.kind is Kind.UNREADABLE_IMAGE}
     unnamed = [
         file
         for file in reading.folder.images
-        if file not in known and not _is_unused_folder(file, known)
+        if file not in known and str(file) not in told and not _is_unused_folder(file, known)
     ]
     if unnamed:
         reading.notes.append(

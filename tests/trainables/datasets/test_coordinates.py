@@ -160,12 +160,24 @@ def test_a_written_star_file_is_read_by_starfile_with_relions_names(tmp_path: Pa
     (path,) = write_picks(tmp_path, "picks", picks, "star")
     table = starfile.read(path)
     assert list(table) == [
-        "rlnMicrographName",
         "rlnCoordinateX",
         "rlnCoordinateY",
         "rlnAutopickFigureOfMerit",
+        "rlnMicrographName",
     ]
     assert table["rlnMicrographName"].tolist() == ["grid 1.mrc"] * 7 + ["b.png"] * 3
+
+
+@pytest.mark.parametrize("form", ["star", "csv", "json"])
+@pytest.mark.parametrize(
+    "name", ["data_1/m.mrc", "loop_.mrc", "_m.mrc", "#1.mrc", "m#1 a.mrc", 'a"b.mrc', "1,5;2.mrc"]
+)
+def test_names_that_mean_something_in_a_table_come_back(
+    tmp_path: Path, form: PickForm, name: str
+) -> None:
+    picks = {name: _some_picks()["b.png"], "other.mrc": _some_picks()["grid 1.mrc"]}
+    (path,) = write_picks(tmp_path, "picks", picks, form)
+    assert {key: len(read) for key, read in read_picks(path).items()} == {name: 3, "other.mrc": 7}
 
 
 @pytest.mark.parametrize("form", ["star", "csv", "json"])

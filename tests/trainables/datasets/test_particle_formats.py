@@ -421,3 +421,81 @@ def test_simulated_micrographs_come_back_with_every_particle(tmp_path: Path) -> 
         for image in data.images(split):
             centers = [[a.disc.x, a.disc.y] for a in data.annotations(image) if a.disc]
             assert centers == listed[image.path.name]
+
+
+# --- coordinates, sizes and files that do not belong together
+
+
+def test_a_micrograph_of_whose_coordinates_most_lie_outside_is_left_out_whole(
+    tmp_path: Path,
+) -> None:
+    _sample(tmp_path)
+    large = [[10, 12], [100, 40], [40, 180], [128, 96]]  # 64 x 48 pixels are there
+    content = json.loads((tmp_path / "coordinates.json").read_text()) | {"m1.png": large}
+    data = _read(_coordinates(tmp_path, content))
+    (problem,) = data.problems
+    assert problem.kind is Kind.OUTSIDE
+    assert "3 of 4 coordinates are not in 64 x 48 pixels, they reach to (128, 180)" in str(problem)
+    assert "about 3.8 times as large? None of them is used" in str(problem)
+    assert "m1.png" not in {str(image.file) for image in data.images}  # it is no negative either
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_where_half_or_less_lies_outside_the_others_are_used(tmp_path: Path, lost: int) -> None:
+    centers = [*CENTERS, *[[100.0 + i, 10.0] for i in range(lost)]]
+    data = _read(_coordinates(tmp_path, dict.fromkeys(_pictures(tmp_path), centers)))
+    assert {len(image.objects) for image in data.images} == {2}
+    assert len(data.problems) == 6 * lost
+
+
+def test_an_unreadable_micrograph_is_told_once(tmp_path: Path) -> None:
+    _sample(tmp_path)
+    (tmp_path / "m2.png").write_text("no picture")
+    data = _read(tmp_path)
+    (problem,) = data.problems
+    assert (problem.file, problem.kind) == ("m2.png", Kind.UNREADABLE_IMAGE)
+    assert not any("m2.png" in note or "named by no" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(
+    ("radius", "pixel_size", "crowded"),
+    [
+        ("60A", "7.08A", False),
+        ("60A", "1.77A", True),  # the pixel size of the picture before it was binned
+        ("600A", "7.08A", True),
+        ("8px", None, False),
+    ],
+)
+def test_a_radius_with_which_particles_cover_each_others_centres_is_questioned(
+    tmp_path: Path, radius: str, pixel_size: str | None, crowded: bool
+) -> None:
+    for name in (names := [f"m{i}.png" for i in range(3)]):
+        write_picture(tmp_path / name, seed=1, width=256, height=256)
+    grid = [[x, y] for x in range(20, 250, 17) for y in range(20, 250, 17)]
+    data = _read(_coordinates(tmp_path, dict.fromkeys(names, grid)), radius, pixel_size)
+    said = [note for note in data.notes if "cover each other's centres" in note]
+    assert len(said) == crowded
+    if crowded:
+        assert f"from --radius {radius}" in said[0]
+        assert "the nearest one is 17 px away in the median" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "asked", "said"),
+    [
+        ("c.csv", "micrograph,x,z\nm0.png,1,2\n", None, "c.csv holds no coordinates: expected a"),
+        ("c.csv", "micrograph,x,z\nm0.png,1,2\n", "csv", "the columns x and y"),
+        ("c.star", "data_\n\nloop_\n_rlnVoltage #1\n300\n", "star", "rlnCoordinateX and rlnC"),
+        ("c.json", '{"m0.png": "none"}', "coordinates", '{"image.png": [[x, y], ...], ...}'),
+        ("c.box", "1 2\n", "box", "x, y, width and height in each row"),
+    ],
+)
+def test_a_table_without_coordinates_is_told_with_what_it_lacks(
+    tmp_path: Path, name: str, content: str, asked: str | None, said: str
+) -> None:
+    _pictures(tmp_path, 2)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DatasetError) as raised:
+        read_raw(tmp_path, format_name=asked, classes=None, sizes=particle_size("5px", None))
+    assert name in str(raised.value)
+    assert said in str(raised.value)

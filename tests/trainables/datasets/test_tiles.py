@@ -296,7 +296,7 @@ def test_real_micrographs_are_cut_into_tiles(tmp_path: Path) -> None:
     for star in sorted((source / "star").iterdir())[:3]:
         whole = cv2.imread(str(source / "micrographs" / f"{star.stem}.jpg"), cv2.IMREAD_GRAYSCALE)
         assert whole is not None
-        cv2.imwrite(str(raw / f"{star.stem}.png"), whole[:384, :384])
+        cv2.imwrite(str(raw / f"{star.stem}.png"), whole[:900, :900])
         (raw / star.name).write_text(star.read_text())
     report = prepare(raw, tmp_path / "data", radius="13.5px", splits=(0.6, 0.4, 0))
     assert {problem.kind for problem in report.problems} == {Kind.OUTSIDE}  # of the part cut out

@@ -34,6 +34,9 @@ CSV: Final = ".csv"
 SAME_PX: Final = 1.0
 """Two centres nearer than this are one particle, listed twice."""
 
+_FEW: Final = 3
+"""Fewer coordinates do not tell whether most of them are wrong."""
+
 _UNLABELLED: Final = frozenset({"unlabelled", "unlabeled"})
 _SEPARATORS: Final = "_-. "
 
@@ -57,6 +60,7 @@ def read(reading: Reading, suffix: str) -> None:
             _add_particles(reading, image, points, source.of(image))
     _add_unlabelled(reading)
     _note_pixel_sizes(reading)
+    _note_crowding(reading)
 
 
 def _micrographs(folder: RawFolder, suffix: str) -> Iterator[tuple[PurePosixPath, str, Points]]:
@@ -113,6 +117,9 @@ def _findable(folder: RawFolder, name: str, beside: PurePosixPath) -> str:
 
 def _add_particles(reading: Reading, image: RawImage, points: Points, source: Source) -> None:
     image.um_per_px = reading.sizes.um_per_px(image.um_per_px)
+    if reason := _of_another_picture(image, points):
+        reading.problem(Kind.OUTSIDE, source.of(image), reason)
+        return
     radii = _radii(reading, image, points)
     twice = _listed_before(points)
     for number, (x, y) in enumerate(points.centers.tolist()):
@@ -122,6 +129,24 @@ def _add_particles(reading: Reading, image: RawImage, points: Points, source: So
             reading.problem(Kind.PARTICLE_TWICE, here, reason)
         else:
             reading.add_disc(image, Disc(x, y, radii[number]), here)
+
+
+def _of_another_picture(image: RawImage, points: Points) -> str:
+    """Why coordinates cannot be of this picture, or "".
+
+    Where most lie outside, those that lie inside are at wrong places too.
+    """
+    centers = points.centers[np.isfinite(points.centers).all(axis=1)]
+    size = np.array([image.width, image.height])
+    outside = ((centers < 0) | (centers > size)).any(axis=1)
+    if 2 * outside.sum() <= len(centers) or len(centers) < _FEW:
+        return ""
+    x, y = centers.max(axis=0)
+    return (
+        f"{outside.sum()} of {len(centers)} coordinates are not in {image.width} x {image.height} "
+        f"pixels, they reach to ({x:g}, {y:g}): were they made on a larger picture, about "
+        f"{max(x / image.width, y / image.height):.2g} times as large? None of them is used"
+    )
 
 
 def _radii(reading: Reading, image: RawImage, points: Points) -> list[float]:
@@ -166,6 +191,31 @@ def _add_unlabelled(reading: Reading) -> None:
             f"{taken} micrographs are named by no coordinates: unlabelled, not negatives. Only "
             "training without labels uses them; an empty list of coordinates says that there is "
             "nothing in a micrograph"
+        )
+
+
+def _note_crowding(reading: Reading) -> None:
+    """Say where the particles are nearer to each other than one of them is large.
+
+    Whoever errs in the unit of the radius or in the pixel size sees it here.
+    """
+    distances, radii = [], []
+    for image in reading.images.values():
+        discs = [item.disc for item in image.objects if item.disc is not None]
+        if len(discs) > 1:
+            centers = np.array([(disc.x, disc.y) for disc in discs])
+            distances.append(cKDTree(centers).query(centers, k=2)[0][:, 1])
+            radii += [disc.radius for disc in discs]
+    if not radii:
+        return
+    distance, radius = float(np.median(np.concatenate(distances))), float(np.median(radii))
+    if distance < radius:
+        asked = reading.sizes.radius
+        given = f", from --radius {asked.text}" if asked else ""
+        reading.notes.append(
+            f"particles of {radius:.3g} px radius{given}, cover each other's centres: the nearest "
+            f"one is {distance:.3g} px away in the median. Are the unit and the pixel size right? "
+            "Look at the contact sheets"
         )
 
 

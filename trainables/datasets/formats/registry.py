@@ -88,6 +88,15 @@ FORMATS: Final = (  # the one that can say more of an object first
 )
 
 
+_NEEDED: Final = {
+    particles.CSV: "a header with the columns x and y, and rows of pictures that are here",
+    particles.STAR: "a table with the columns rlnCoordinateX and rlnCoordinateY",
+    particles.BOX: "x, y, width and height in each row",
+    particles.JSON: '{"image.png": [[x, y], ...], ...} with names of pictures that are here',
+}
+"""What coordinates look like, by the suffix of their file."""
+
+
 def check_format(name: str | None) -> None:
     """Refuse a format nobody knows, naming the nearest.
 
@@ -118,7 +127,7 @@ def choose_format(folder: RawFolder, asked: str | None) -> tuple[Format, list[st
             return chosen, []
         raise DatasetError(
             f"{folder.root}: no annotations of the format {asked} ({chosen.title}) here; "
-            f"{_what_is_here(folder)}"
+            f"{_what_is_here(folder, asked)}"
         )
     found = {entry.name: entry.count_images(folder) for entry in FORMATS if not entry.asked_only}
     if not any(found.values()):
@@ -140,8 +149,8 @@ def _notes(chosen: Format, found: dict[str, int]) -> list[str]:
     ]
 
 
-def _what_is_here(folder: RawFolder) -> str:
-    """What a folder holds instead, and what to do about it."""
+def _what_is_here(folder: RawFolder, asked: str = "") -> str:
+    """What a folder holds instead of what was asked for, and what to do about it."""
     if not folder.files:
         return "the folder is empty"
     found = {entry.name: entry.count_images(folder) for entry in FORMATS}
@@ -157,8 +166,21 @@ def _what_is_here(folder: RawFolder) -> str:
         return f"{boxes} YOLO files hold boxes, not outlines; instance segmentation needs outlines"
     if any(file.suffix.lower() == ".xml" for file in folder.files):
         return "XML files (Pascal VOC?) hold boxes, not outlines; segmentation needs outlines"
+    if table := _table_without_coordinates(folder, asked):
+        return table
     names = ", ".join(entry.name for entry in FORMATS)
     return (
         f"found {len(folder.images)} pictures and {len(folder.files) - len(folder.images)} other "
         f"files; expected one of {names}"
     )
+
+
+def _table_without_coordinates(folder: RawFolder, asked: str) -> str:
+    """What a file lacks that could have held coordinates; "" where there is none."""
+    suffixes = [particles.CSV, particles.STAR, particles.BOX]
+    suffixes += [particles.JSON] if asked == "coordinates" else []
+    for suffix in suffixes:
+        file = next(iter(folder.with_suffix(suffix)), None)
+        if file is not None:
+            return f"{file} holds no coordinates: expected {_NEEDED[suffix]}"
+    return ""

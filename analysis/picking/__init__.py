@@ -1,0 +1,1 @@
+"""Particles of any number of micrographs with a trained model (`segtune pick`)."""

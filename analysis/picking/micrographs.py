@@ -1,0 +1,159 @@
+"""The micrographs that files, folders and patterns mean, each with a name of its own."""
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from analysis.errors import PickError
+from search_spaces.names import nearest_name
+from trainables.datasets.images import SUFFIXES, UnreadableImageError, probe
+
+_PATTERN: Final = frozenset("*?[")
+_PAGED: Final = frozenset({".mrc", ".tif", ".tiff", ".gif"})
+_KINDS: Final = "MRC, TIFF, PNG, JPEG"
+
+
+@dataclass(frozen=True)
+class Micrograph:
+    """One picture to be picked.
+
+    Attributes:
+        path: Its file.
+        page: Which page of it, or section of a stack.
+        name: The file as the user named it; of a later page with `_p1` and so on, as in `prepare`.
+            What of it is no text (bytes that are not UTF-8) is replaced.
+        stem: Of the files that are written for it; no two micrographs of a run share one.
+    """
+
+    path: Path
+    page: int
+    name: str
+    stem: str
+
+
+def find_micrographs(asked: Sequence[str], out: Path) -> list[Micrograph]:
+    """The micrographs that were asked for, in that order, each once.
+
+    A stack has a micrograph for each of its pages. Of two pictures of one name the files are called
+    by their folders too.
+
+    Args:
+        asked: Files, folders (what lies in them, not below) and patterns such as `grid*/*.mrc`.
+        out: Where the results go: nothing below it is a micrograph.
+
+    Raises:
+        PickError: One of them is nothing that can be picked; all problems at once.
+    """
+    problems: list[str] = []
+    files: dict[Path, Path] = {}
+    for text in asked:
+        try:
+            found = list(_files(text, out.resolve()))
+        except PickError as error:
+            problems.append(str(error))
+        else:
+            files |= {file.resolve(): file for file in found if file.resolve() not in files}
+    if problems:
+        raise PickError("\n".join(problems))
+    pages = [(file, page) for file in files.values() for page in _pages(file)]
+    return _named(pages)
+
+
+def _files(text: str, out: Path) -> Iterator[Path]:
+    """The pictures of one argument.
+
+    Raises:
+        PickError: There are none.
+    """
+    place = Path(text)
+    if place.is_file():
+        if not _is_picture(place):
+            raise PickError(
+                f"{text}: expected a picture ({_KINDS}), got {place.suffix or 'a file'}"
+            )
+        return iter([place])
+    if place.is_dir():
+        found = [file for file in sorted(place.iterdir()) if _is_picture(file)]
+        found = [file for file in found if out not in file.resolve().parents]
+        if not found:
+            raise PickError(f"{text}: expected pictures in it ({_KINDS}), got none{_below(place)}")
+        return iter(found)
+    if _PATTERN & set(text):
+        matching = (Path(name) for name in sorted(glob.glob(text, recursive=True)))  # noqa: PTH207
+        found = [file for file in matching if file.is_file() and _is_picture(file)]
+        found = [file for file in found if out not in file.resolve().parents]
+        if not found:
+            raise PickError(f"{text}: expected pictures ({_KINDS}), the pattern matches none")
+        return iter(found)
+    raise PickError(
+        f"{text}: expected a picture, a folder or a pattern, found nothing{_near(place)}"
+    )
+
+
+def _is_picture(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+
+
+def _below(folder: Path) -> str:
+    """A hint where the pictures are further down."""
+    deeper = next((f for f in folder.rglob("*") if f.is_file() and _is_picture(f)), None)
+    return f"; for those further down give '{folder}/**/*{deeper.suffix}'" if deeper else ""
+
+
+def _near(place: Path) -> str:
+    beside = [file.name for file in place.parent.iterdir()] if place.parent.is_dir() else []
+    return nearest_name(place.name, beside)
+
+
+def _pages(file: Path) -> Sequence[int]:
+    """Pages of a file; of one that cannot be read the first, to be reported with the others."""
+    if file.suffix.lower() not in _PAGED:
+        return (0,)
+    try:
+        return probe(file).pages
+    except UnreadableImageError:
+        return (0,)
+
+
+def _named(pages: Sequence[tuple[Path, int]]) -> list[Micrograph]:
+    """Micrographs with different stems.
+
+    Raises:
+        PickError: Two would have the same even with the names of their folders.
+    """
+    plain = [_paged(_text(file.stem), page) for file, page in pages]
+    often = Counter(stem.casefold() for stem in plain)
+    folders = [file.absolute().parent for file, _ in pages]
+    top = Path(os.path.commonpath(folders)) if folders else Path()
+    stems = [
+        stem if often[stem.casefold()] == 1 else _long(file.absolute().relative_to(top), page)
+        for stem, (file, page) in zip(plain, pages, strict=True)
+    ]
+    twice = [stem for stem, n in Counter(stems).items() if n > 1]
+    if twice:
+        raise PickError(
+            f"expected micrographs whose results have names of their own, got several that would "
+            f"be called {', '.join(twice)}; pick them in two runs"
+        )
+    return [
+        Micrograph(file, page, _text(file.with_stem(_paged(file.stem, page)).as_posix()), stem)
+        for stem, (file, page) in zip(stems, pages, strict=True)
+    ]
+
+
+def _paged(stem: str, page: int) -> str:
+    return f"{stem}_p{page}" if page else stem
+
+
+def _long(file: Path, page: int) -> str:
+    """Folders, name and kind of a file in one word."""
+    return _text("_".join([*file.parent.parts, _paged(file.stem, page), file.suffix[1:]]))
+
+
+def _text(name: str) -> str:
+    """A name that can be written into a file, whatever bytes the file system has for it."""
+    return os.fsencode(name).decode("utf-8", "replace")

@@ -1,0 +1,1 @@
+"""An engine that knows where the particles are, to judge what evaluates pickers."""
