@@ -6,7 +6,8 @@
     |-- ExportError         a study has nothing to export, or it must not go where it was sent
     |-- BestConfigError     a best.yaml cannot be read
     |-- RetrainError        a configuration cannot be trained as asked
-    `-- EvaluateError       a model cannot be measured as asked
+    |-- EvaluateError       a model cannot be measured as asked
+    `-- PickError           micrographs cannot be picked as asked, or one of them cannot
 """
 
 
@@ -28,3 +29,7 @@ class RetrainError(AnalysisError):
 
 class EvaluateError(AnalysisError):
     """There is no such model, or the data cannot be measured with it."""
+
+
+class PickError(AnalysisError):
+    """There are no such micrographs, or model, options and folder do not belong together."""

@@ -33,7 +33,7 @@ from trainables.contract import (
     TrialStopped,
 )
 from trainables.datasets.prepared import PreparedDataset
-from trainables.goal import Limit
+from trainables.goal import Goal, Limit
 from trainables.keeping import (
     CHECKPOINT_FOLDER,
     HISTORY_FILE,
@@ -89,6 +89,7 @@ class LocalTrial:
     stop: StopFlag = field(default_factory=StopFlag)
     directory: Path = field(init=False)
     resume_from: Path | None = field(init=False)
+    goal: Goal | None = field(init=False)
     keeper: BestKeeper = field(init=False)
     ended_early: bool = field(init=False, default=False)
 
@@ -96,6 +97,7 @@ class LocalTrial:
         self.directory = self.out / WORK
         self.directory.mkdir(parents=True, exist_ok=True)
         self.resume_from = _take_checkpoint(self.directory)
+        self.goal = Goal(self.objective, self.mode, self.limits)
         self.keeper = BestKeeper(self.out, self.objective, self.mode, self.limits)
         self._lines = [] if self.resume_from is None else _history(self.resume_from)
         self._write_lines()
@@ -167,6 +169,7 @@ def stopping_on_signals(stop: StopFlag) -> Iterator[None]:
         return
 
     def request(number: int, frame: FrameType | None) -> None:
+        """Note the first signal; the second one interrupts."""
         del frame
         if stop.requested:
             raise KeyboardInterrupt

@@ -16,6 +16,7 @@ from tune.store import TrialRecord
 log = logging.getLogger(__name__)
 
 LONGEST_SIDE_PX = 1600
+_PHASES = {"round-0": "supervised phase"}
 _FORMS: Mapping[str, Mapping[str, Any]] = {"png": {"optimize": True}, "jpeg": {"quality": 88}}
 
 
@@ -74,6 +75,20 @@ def confusion_matrices(trial: TrialRecord | None) -> list[Picture]:
     return _pictures(
         (path, f"Trial {trial.number}: {path.stem.replace('_', ' ')}", f"{path.stem} of the trial")
         for path in sorted(trial.artifacts.rglob("*confusion*.png"))
+    )
+
+
+def round_figures(trial: TrialRecord | None) -> list[Picture]:
+    """What an engine that teaches itself has drawn of its phases."""
+    if trial is None or trial.artifacts is None:
+        return []
+    return _pictures(
+        (
+            path,
+            f"Trial {trial.number}, {_PHASES.get(path.stem, path.stem.replace('-', ' '))}",
+            "A training picture, its labels and what the model gives after this phase",
+        )
+        for path in sorted(trial.artifacts.rglob("round-*.png"))
     )
 
 

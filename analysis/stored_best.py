@@ -18,6 +18,7 @@ from tune.best_store import (
     StoredBest,
     backbone_of,
     given_backbone,
+    same_backbone,
 )
 from tune.metric_names import direction
 
@@ -88,27 +89,28 @@ def choose(store: BestStore, trainable: str, data: Path, backbone: str | None, o
 
     Raises:
         EngineError: There is no such engine.
-        UsageError: The engine has no such backbone.
+        UsageError: As for `BestStore.find_asked`.
         DatasetError: `data` is no prepared data set.
         StoreError: The store cannot be read, or has several backbones and none was named.
     """
     info = engine_info(trainable)
-    given = given_backbone(info, backbone)
     began = out / CONFIG
     if began.is_file():
-        return Chosen(_begun(began, info, given), f"goes on with the configuration of {began}")
+        return Chosen(_begun(began, info, backbone), f"goes on with the configuration of {began}")
     prepared = PreparedDataset.load(data)
-    name = None if backbone is None else backbone_of(info, given)
-    found = store.find(info, DataKey.of(prepared), name)
+    found, given = store.find_asked(info, DataKey.of(prepared), backbone)
     config = _of(found, info, given, prepared)
     return Chosen(config, found.line())
 
 
-def _begun(file: Path, info: EngineInfo, given: dict[str, Any]) -> BestConfig:
+def _begun(file: Path, info: EngineInfo, backbone: str | None) -> BestConfig:
     config = load_best(file)
-    names = [backbone_of(info, params) for params in ({**config.params, **given}, config.params)]
-    if config.engine != info.name or names[0] != names[1]:
-        trained = f"{config.engine} {backbone_of(engine_info(config.engine), config.params)}"
+    given = given_backbone(info, backbone)
+    wanted = backbone_of(info, given) if given else backbone
+    trains = backbone_of(engine_info(config.engine), config.params)
+    other = wanted is not None and not same_backbone(wanted, trains)
+    if config.engine != info.name or other:
+        trained = f"{config.engine} {trains}"
         raise RetrainError(
             f"{file.parent}: expected an empty folder or the same training, got one of "
             f"{trained.rstrip()}; choose another --out"

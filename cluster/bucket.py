@@ -2,12 +2,15 @@
 
 Each change names the generation of the object it was made of, so the service refuses it where
 another one came between. What may pass (429, 5xx, a lost connection) is tried again with growing
-pauses; a missing bucket or permission is not.
+pauses; a missing bucket or permission is not. A write whose answer was lost is refused when it is
+tried again, as it has made a new generation itself: each write has a name of its own among the
+object's metadata, by which it is known again.
 """
 
 import json
 import random
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,12 +30,13 @@ from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.exceptions import RequestException
 
-from cluster.documents import SUFFIX, Change
+from cluster.documents import DAMAGED, ENCODING, SUFFIX, Change
 from cluster.errors import StorageError
 
 PATIENCE_S: Final = 60.0
 """How long a request is tried again while the service cannot be reached or is overloaded."""
 
+_WRITE: Final = "segtune-write"  # key of the metadata that names the write
 _CHANGES: Final = 20  # tries of one change against others' changes of the same object
 
 
@@ -89,7 +93,7 @@ class BucketDocuments:
         with self._translated():
             blob = self._blob(name)
             try:
-                text = blob.download_as_bytes(retry=_retry()).decode("utf-8")
+                text = blob.download_as_bytes(retry=_retry()).decode(ENCODING, DAMAGED)
             except NotFound:
                 self._check_bucket()
                 return None, 0
@@ -97,17 +101,24 @@ class BucketDocuments:
 
     def _written(self, name: str, text: str, generation: int) -> bool:
         """Whether the text could be written over this generation of it."""
+        blob = self._blob(name)
+        blob.metadata = {_WRITE: uuid.uuid4().hex}
         with self._translated():
             try:
-                self._blob(name).upload_from_string(
-                    text.encode("utf-8"),
+                blob.upload_from_string(
+                    text.encode(ENCODING, DAMAGED),
                     content_type="application/json",
                     if_generation_match=generation,
                     retry=_retry(),
                 )
             except PreconditionFailed:
-                return False
+                return self._is_last_write(name, blob.metadata[_WRITE])
         return True
+
+    def _is_last_write(self, name: str, write: str) -> bool:
+        """Whether what is there was written by this write: its answer was lost, not the text."""
+        there = self._bucket.get_blob(self._blob(name).name, retry=_retry())
+        return there is not None and (there.metadata or {}).get(_WRITE) == write
 
     def _check_bucket(self) -> None:
         """Tell a missing object from a missing bucket, which is answered in the same way.
@@ -135,7 +146,7 @@ class BucketDocuments:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (GoogleAPIError, GoogleAuthError, RequestException, UnicodeDecodeError) as error:
+        except (GoogleAPIError, GoogleAuthError, RequestException) as error:
             raise StorageError(f"{self.place}: {self._said(error)}") from error
 
     def _said(self, error: Exception) -> str:
@@ -153,8 +164,6 @@ class BucketDocuments:
             )
         if isinstance(error, GoogleAPICallError) and error.code:
             return f"the service answered {error.code} {_reason(error)}"
-        if isinstance(error, UnicodeDecodeError):
-            return "expected text in UTF-8, got another encoding"
         return f"cannot be reached: {_line(error)}"
 
 

@@ -2,6 +2,9 @@
 
 A change is one step: it is made of the text that is there, and where another one came between, of
 that one. Nobody's change is lost, and nobody reads half of one.
+
+Texts are UTF-8. Bytes that are not are given as surrogates (PEP 383), so that a reader can tell a
+damaged text, and replace it, as it can any other.
 """
 
 import fcntl
@@ -18,6 +21,8 @@ Change = Callable[[str | None], str]
 """The new text made of the one that is there, or of None; what it raises stops the change."""
 
 SUFFIX: Final = ".json"
+ENCODING: Final = "utf-8"
+DAMAGED: Final = "surrogateescape"
 _SCHEME: Final = "gs://"
 
 
@@ -88,20 +93,17 @@ class FolderDocuments:
             if not self.root.exists():
                 return []
             next(self.root.iterdir(), None)  # rglob passes over what may not be read
-            found = [path.relative_to(self.root) for path in self.root.rglob(f"*{SUFFIX}")]
+            files = (path for path in self.root.rglob(f"*{SUFFIX}") if path.is_file())
+            found = [path.relative_to(self.root) for path in files]
         return sorted(path.as_posix() for path in found if not path.name.startswith("."))
 
     def read(self, name: str) -> str | None:
         """A text, or None where there is none of this name."""
         with self._translated():
             try:
-                return (self.root / name).read_text("utf-8")
+                return (self.root / name).read_text(ENCODING, DAMAGED)
             except FileNotFoundError:
                 return None
-            except UnicodeDecodeError as error:
-                raise StorageError(
-                    f"{self.root / name}: expected text in UTF-8, got another encoding"
-                ) from error
 
     def update(self, name: str, change: Change) -> None:
         """Change a text as one step, under a lock that a killed process gives back."""
@@ -110,7 +112,7 @@ class FolderDocuments:
             text = change(self.read(name))
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(f".{path.name}.tmp")
-            with temporary.open("w", encoding="utf-8") as file:
+            with temporary.open("w", encoding=ENCODING, errors=DAMAGED) as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())

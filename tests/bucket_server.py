@@ -1,16 +1,19 @@
-"""Google Cloud Storage on this machine: an emulator, or a server that only refuses."""
+"""Google Cloud Storage on this machine: an emulator, a line to it that loses answers, or a server
+that only refuses."""
 
+import http.client
 import json
 import os
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from google.cloud import storage
@@ -62,7 +65,7 @@ def _wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
 
 
 @contextmanager
-def answering(statuses: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def answering(statuses: Sequence[int]) -> Iterator[list[str]]:
     """Runs a server that answers a request with these statuses in turn, the last one for ever.
 
     Gives the addresses it was asked for. A 200 is an empty listing.
@@ -86,13 +89,60 @@ def answering(statuses: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> Itera
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             del format, args
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with _serving(Handler):
+        yield asked
+
+
+@contextmanager
+def losing_answers(meanwhile: Callable[[], object] = lambda: None) -> Iterator[list[str]]:
+    """Passes requests on to the emulator, but of the first write the answer gets lost: 503.
+
+    Gives the writes. `meanwhile` is called between the write and its loss.
+    """
+    emulator = urlsplit(os.environ["STORAGE_EMULATOR_HOST"]).netloc
+    writes: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            line = http.client.HTTPConnection(emulator)
+            line.request(self.command, self.path, body, dict(self.headers))
+            answer = line.getresponse()
+            status, content = answer.status, answer.read()
+            line.close()
+            if self.command == "POST":
+                writes.append(self.path)
+                if len(writes) == 1:
+                    meanwhile()
+                    status, content = 503, b"{}"
+            self.send_response(status)
+            for name, value in answer.getheaders():
+                if name.lower() not in ("content-length", "transfer-encoding", "connection"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_POST = do_DELETE = do_GET  # noqa: N815
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            del format, args
+
+    with _serving(Handler):
+        yield writes
+
+
+@contextmanager
+def _serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[None]:
+    """Runs a server in place of the service."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
-    try:
-        yield asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()

@@ -7,27 +7,38 @@ from typing import Any
 from search_spaces.names import nearest_name
 from trainables.datasets.prepared import PreparedDataset
 from trainables.registry import engine_info
-from tune.best_store import BestStore, DataKey, Kept, StoredBest, backbone_of, given_backbone
-from tune.errors import UsageError
+from tune.best_store import BestStore, DataKey, Kept, StoredBest, backbone_name, comparable
+from tune.errors import StoreError, UsageError
 from tune.resolve import defaults
 
 _HEAD = ("engine", "backbone", "data set", "best", "from", "recorded")
 _GLOBAL = "(global)"
 
 
-def table_lines(store: BestStore) -> list[str]:
-    """Everything in a store, a line each.
+def table_lines(entries: Sequence[Kept], place: str) -> list[str]:
+    """Everything that a store has, a line each.
 
-    Raises:
-        StoreError: An entry cannot be read.
+    Args:
+        entries: Of the store; those that cannot be read are not shown.
+        place: The store.
     """
-    entries = store.entries()
+    rows = [_row(entry, entry.best) for entry in entries if entry.best is not None]
     if not entries:
         return [
-            f"nothing is recorded in {store.place}; `segtune best set STUDY_DIR` records the best "
+            f"nothing is recorded in {place}; `segtune best set STUDY_DIR` records the best "
             "configuration of an exported study"
         ]
-    return _aligned([_HEAD, *map(_row, entries)])
+    return _aligned([_HEAD, *rows]) if rows else []
+
+
+def refuse_damaged(entries: Sequence[Kept]) -> None:
+    """Name the entries that cannot be read.
+
+    Raises:
+        StoreError: There are some.
+    """
+    if problems := [entry.problem for entry in entries if entry.problem]:
+        raise StoreError("\n".join(problems))
 
 
 def used_lines(
@@ -43,14 +54,13 @@ def used_lines(
 
     Raises:
         EngineError: There is no such engine.
-        UsageError: There is no such folder nor name, or the engine has no such backbone.
+        UsageError: There is no such folder nor name, or as for `BestStore.find_asked`.
         DatasetError: The folder is no prepared data set.
         StoreError: As for `BestStore.find`.
     """
     info = engine_info(trainable)
     key = None if data is None else _data_key(store, data)
-    given = given_backbone(info, backbone)
-    found = store.find(info, key, backbone_of(info, given) if given else None)
+    found, given = store.find_asked(info, key, backbone)
     best = found.best
     if best is None:
         return [found.line(), *_param_lines({**defaults(info.params), **given})]
@@ -66,8 +76,7 @@ def recorded_line(
     line = f"recorded in {place} for {_model(best)}, {where}: {best.origin()}"
     if replaced is None:
         return line
-    same = (replaced.fingerprint, replaced.metric) == (best.fingerprint, best.metric)
-    other = "" if same else ", of other data or of another metric: not comparable"
+    other = "" if comparable(replaced, best) else ", of other data or metric: not comparable"
     return f"{line}; in place of {replaced.origin()}{other}"
 
 
@@ -90,40 +99,50 @@ def cleared_lines(
 
     Raises:
         UsageError: Nothing is recorded of what they name.
-        StoreError: An entry cannot be read.
     """
     if data is not None and everywhere:
         raise UsageError(f"best clear: expected --data or --global, got --data {data} and --global")
     entries = store.entries()
     name = None if data is None else _data_key(store, data).name
-    wanted = {
-        "engine": trainable,
-        "backbone": None if backbone is None else Path(backbone).name,
-        "data set": _GLOBAL if everywhere else name,
-    }
-    chosen = [entry for entry in entries if _matches(entry, wanted)]
+    key = None if backbone is None else backbone_name(backbone)
+    chosen = [
+        entry
+        for entry in entries
+        if entry.concerns(engine=trainable, backbone=key, data=name)
+        and (entry.level == "global" or not everywhere)
+    ]
+    wanted = {"engine": trainable, "backbone": key, "data set": _GLOBAL if everywhere else name}
     asked = {what: value for what, value in wanted.items() if value is not None}
     if asked and not chosen:
         what = ", ".join(f"{key} {value}" for key, value in asked.items())
-        known = "; ".join(", ".join(_row(entry)[:3]) for entry in entries) or "nothing"
+        known = "; ".join(", ".join(_place(entry)) for entry in entries) or "nothing"
         raise UsageError(f"best clear: expected what {store.place} has ({known}), got {what}")
     store.clear(chosen)
-    return [f"cleared {', '.join(_row(entry)[:4])}" for entry in chosen] or ["nothing to clear"]
+    return [f"cleared {_told(entry)}" for entry in chosen] or ["nothing to clear"]
 
 
-def _matches(entry: Kept, wanted: dict[str, str | None]) -> bool:
-    row = dict(zip(_HEAD, _row(entry), strict=True))
-    return all(value is None or row[key] == value for key, value in wanted.items())
-
-
-def _row(entry: Kept) -> tuple[str, ...]:
+def _told(entry: Kept) -> str:
+    """What an entry is of, and its value or that it could not be read."""
     best = entry.best
+    value = f"{best.metric} {best.value:.4f}" if best else "could not be read"
+    return ", ".join([*_place(entry), value])
+
+
+def _place(entry: Kept) -> tuple[str, str, str]:
+    """Engine, backbone and data set of an entry, as its content names them if it can be read."""
+    best = entry.best
+    engine, backbone, data = (
+        (best.engine, best.backbone, best.data_set)
+        if best
+        else (entry.engine, entry.backbone, entry.data_set or "")
+    )
+    return engine, backbone or "-", _GLOBAL if entry.level == "global" else data
+
+
+def _row(entry: Kept, best: StoredBest) -> tuple[str, ...]:
     trial = "" if best.trial is None else f", trial {best.trial}"
-    data = _GLOBAL if entry.level == "global" else best.data_set
     return (
-        best.engine,
-        best.backbone or "-",
-        data,
+        *_place(entry),
         f"{best.metric} {best.value:.4f}",
         f"{best.study}{trial}",
         best.recorded[:10],
@@ -134,7 +153,10 @@ def _data_key(store: BestStore, data: str) -> DataKey:
     """The key of a data set's folder, or of a name that is recorded."""
     if Path(data).is_dir() or "/" in data:
         return DataKey.of(PreparedDataset.load(Path(data)))
-    known = sorted({entry.best.data_set for entry in store.entries()})
+    entries = store.entries()
+    known = sorted(
+        {entry.best.data_set if entry.best else entry.data_set or "" for entry in entries} - {""}
+    )
     if data in known:
         return DataKey(data)
     raise UsageError(

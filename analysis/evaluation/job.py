@@ -14,8 +14,8 @@ from analysis.evaluation.model import TrainedModel, find_model
 from search_spaces.names import nearest_name
 from trainables.contract import Device
 from trainables.datasets.prepared import SPLITS, ImageRecord, PreparedDataset, Split
-from trainables.keeping import METRICS_FILE, finish_replacing
-from trainables.metrics import GROUPS
+from trainables.keeping import METRICS_FILE
+from trainables.metrics import GROUPS, PARTICLE_GROUP
 from trainables.registry import engine_info
 
 Part = Literal["train", "val", "test", "all"]
@@ -37,6 +37,8 @@ class Wishes:
         confidence: Where to take P, R and F1; None for the validation part's.
         max_det: At most so many predictions of a class in a picture count; None for all.
         other_classes: Measure the common classes alone where model and data have others, too.
+        match_radius: How far a pick may be from a particle, in particle radii; None for what the
+            model was tuned with.
         overlays: How many of the best and of the worst pictures are drawn.
         progress: Told of a stage, and how many of how many pictures are done.
     """
@@ -47,6 +49,7 @@ class Wishes:
     confidence: float | None = None
     max_det: int | None = None
     other_classes: bool = False
+    match_radius: float | None = None
     overlays: int = N_OVERLAYS
     progress: Progress = lambda stage, done, total: None
 
@@ -63,7 +66,8 @@ class Job:
         images: Its pictures, all there.
         out: Folder to write, absolute.
         device: To predict on.
-        groups: The metric groups that the engine fills, the most important one first.
+        groups: The metric groups of instances that the engine fills, the most important one first;
+            empty for an engine that picks particles.
         wishes: The rest.
     """
 
@@ -81,6 +85,12 @@ class Job:
     def identity(self) -> dict[str, str]:
         """What must be equal for an evaluation to take the place of an earlier one."""
         return {"model": str(self.model.path), "data": self.data.fingerprint, "part": self.part}
+
+    @property
+    def part_told(self) -> str:
+        """What is measured, for a reader."""
+        part = "all parts" if self.part == "all" else f"the {self.part} part"
+        return f"{part}{self.part_words}"
 
 
 def plan_job(model: Path, data: Path, out: Path | None, wishes: Wishes) -> Job:
@@ -113,10 +123,10 @@ def plan_job(model: Path, data: Path, out: Path | None, wishes: Wishes) -> Job:
         images=_images(prepared, part),
         out=(out or Path(FOLDER) / _name(trained, prepared, part)).absolute(),
         device=chosen_device(wishes.device),
-        groups=_groups(trained),
+        groups=_groups(trained, wishes),
         wishes=wishes,
     )
-    _check_out(job)
+    check_out(job)
     return job
 
 
@@ -172,28 +182,42 @@ def _name(model: TrainedModel, data: PreparedDataset, part: Part) -> str:
     return re.sub(r"[^\w.-]+", "_", f"{model.name}-on-{data.name}-{part}")
 
 
-def _groups(model: TrainedModel) -> list[str]:
+def _groups(model: TrainedModel, wishes: Wishes) -> list[str]:
+    """The groups of instances that a model is measured by; none for one that picks particles.
+
+    Raises:
+        EvaluateError: It does neither, or something is asked for that is of the other kind.
+    """
     filled = engine_info(model.engine).metrics
     groups = [group for group in GROUPS if group in filled]
-    if not groups:
+    if not groups and PARTICLE_GROUP not in filled:
         raise EvaluateError(
-            f"{model.path}: expected a model that finds instances, got one of the engine "
-            f"{model.engine}, which is measured by {', '.join(filled) or 'nothing'}"
+            f"{model.path}: expected a model that finds instances or particles, got one of the "
+            f"engine {model.engine}, which is measured by {', '.join(filled) or 'nothing'}"
+        )
+    if groups and wishes.match_radius is not None:
+        raise EvaluateError(
+            f"--match-radius: expected none with {model.engine}, whose instances are matched by "
+            f"their overlap, got {wishes.match_radius:g}"
+        )
+    if not groups and wishes.max_det is not None:
+        raise EvaluateError(
+            f"--max-det: expected none with {model.engine}, whose picks all count, got "
+            f"{wishes.max_det}"
         )
     return groups
 
 
-def _check_out(job: Job) -> None:
+def check_out(job: Job) -> None:
     """Refuse a folder that holds something else than an earlier evaluation of the same.
 
     Raises:
         EvaluateError: It does.
     """
-    finish_replacing(job.out, METRICS_FILE)
     if not job.out.exists() or (job.out.is_dir() and not any(job.out.iterdir())):
         return
     try:
-        before = json.loads((job.out / METRICS_FILE).read_text("utf-8"))["identity"]
+        before = dict(json.loads((job.out / METRICS_FILE).read_text("utf-8"))["identity"])
     except (OSError, ValueError, KeyError, TypeError):
         raise EvaluateError(
             f"{job.out}: expected a new folder or an earlier evaluation, got something else; "

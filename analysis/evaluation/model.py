@@ -2,17 +2,26 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from analysis.best_config import best_of
-from analysis.configuration import BEST_FOLDER, BEST_YAML, BestConfig, load_best
-from analysis.errors import EvaluateError
+from analysis.configuration import (
+    BEST_FOLDER,
+    BEST_YAML,
+    BestConfig,
+    checked_params,
+    load_best,
+)
+from analysis.errors import BestConfigError, EvaluateError
 from analysis.retrain import IDENTITY
 from search_spaces.names import nearest_name
+from trainables.contract import Device, InfeasibleParams, Predictor
 from trainables.keeping import CHECKPOINT_FOLDER, HISTORY_FILE, METRICS_FILE, MODEL_FILE
-from trainables.registry import engine_info, engines
+from trainables.registry import engine_info, engines, load_engine
 from tune.folders import JOURNAL, RESOLVED, STUDY, latest_attempt
 from tune.store import StudyDir
 
@@ -24,6 +33,8 @@ _PLACES: Final = (
 )
 """Where below a folder its model lies, the first that is there."""
 
+_ALIKE: Final = (BEST_FOLDER, CHECKPOINT_FOLDER, "work")
+_MOST_SAID: Final = 300  # characters of what a framework says
 _STUDY_ABOVE: Final = 5  # <study>/trials/<n>/attempt-<k>/best/model.pt
 
 
@@ -70,7 +81,8 @@ def find_model(path: Path, trainable: str | None = None) -> TrainedModel:
         trainable: Its engine, where nothing beside the file says so.
 
     Raises:
-        EvaluateError: There is no model, its engine is unknown, or it is not `trainable`.
+        EvaluateError: There is no model, what lies beside it cannot be read, its engine is unknown,
+            it is not `trainable`, or it does not know some of the model's hyperparameters.
         AnalysisError: The study or the `best.yaml` cannot be read or has no model.
         EngineError: There is no engine of this name.
     """
@@ -85,7 +97,59 @@ def find_model(path: Path, trainable: str | None = None) -> TrainedModel:
             f"--trainable: expected {found.engine}, which trained {found.path} ({found.origin}), "
             f"got {trainable}"
         )
-    return found
+    return replace(found, params=_readable(found))
+
+
+def _readable(found: TrainedModel) -> dict[str, Any]:
+    """The hyperparameters as the engine reads them today.
+
+    Raises:
+        EvaluateError: It does not know some of them, or there is no such engine.
+    """
+    if found.engine not in engines():
+        raise EvaluateError(
+            f"{found.path}: expected a model of one of the engines {', '.join(engines())}, got "
+            f"one of {found.engine} ({found.origin}){nearest_name(found.engine, engines())}"
+        )
+    try:
+        return checked_params(found.path, found.engine, found.params)
+    except BestConfigError as error:
+        raise EvaluateError(
+            f"{error}\n{found.origin} was trained by another version of {found.engine}: "
+            f"evaluate it with that one, or copy {found.path.name} elsewhere and name its engine "
+            f"(--trainable {found.engine}), if this version can read it"
+        ) from error
+
+
+def load_model(model: TrainedModel, device: Device) -> Predictor:
+    """The model, ready to predict.
+
+    Raises:
+        EvaluateError: Its engine cannot read the file.
+        EngineError: The engine's framework is not installed.
+    """
+    engine = load_engine(model.engine)
+    try:
+        return engine.load(model.path, device)
+    except Exception as error:  # whatever a framework makes of a file that is none of its own
+        if isinstance(error, InfeasibleParams) and str(model.path) in str(error):
+            raise EvaluateError(str(error)) from error
+        raise EvaluateError(
+            f"{model.path}: expected a model of the engine {model.engine}, got a file that it "
+            f"cannot read: {_said(error)}"
+        ) from error
+
+
+def _said(error: Exception) -> str:
+    """What is wrong with a file; of hyperparameters of another version each one that is."""
+    if not isinstance(error, ValidationError):
+        words = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return words if len(words) <= _MOST_SAID else f"{words[:_MOST_SAID]}..."
+    wrong = (
+        f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}, got {problem['input']!r}"
+        for problem in error.errors()
+    )
+    return f"its hyperparameters are of another version: {'; '.join(wrong)}"
 
 
 def _found(path: Path, trainable: str | None) -> TrainedModel:
@@ -181,17 +245,24 @@ def _of_study(model: Path, study: StudyDir) -> TrainedModel | None:
 
 
 def _of_retraining(model: Path, folder: Path) -> TrainedModel:
-    identity = json.loads((folder / IDENTITY).read_text("utf-8"))
     epoch, metrics = _measured(model.parent)
-    return TrainedModel(
-        engine=identity["engine"],
-        path=model,
-        name=folder.name,
-        origin=f"an unfinished retraining in {folder}{epoch}",
-        params=identity["params"],
-        metrics=metrics,
-        fingerprint=identity["fingerprint"],
-    )
+    try:
+        identity = json.loads((folder / IDENTITY).read_text("utf-8"))
+        return TrainedModel(
+            engine=str(identity["engine"]),
+            path=model,
+            name=folder.name,
+            origin=f"an unfinished retraining in {folder}{epoch}",
+            params=dict(identity["params"]),
+            metrics=metrics,
+            fingerprint=str(identity["fingerprint"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EvaluateError(
+            f"{folder / IDENTITY}: expected what `segtune retrain` wrote of the training of "
+            f"{model}, got a file that cannot be read: {type(error).__name__}: {error}; copy the "
+            "model elsewhere and name its engine with --trainable"
+        ) from error
 
 
 def _known_by_word(model: Path, trainable: str | None) -> TrainedModel:
@@ -204,7 +275,13 @@ def _known_by_word(model: Path, trainable: str | None) -> TrainedModel:
     if model.name != MODEL_FILE:  # what lies beside it is of another one
         return TrainedModel(trainable, model, model.stem, "a file")
     epoch, metrics = _measured(model.parent)
-    return TrainedModel(trainable, model, model.parent.name, f"a file{epoch}", metrics=metrics)
+    return TrainedModel(trainable, model, _folder_name(model), f"a file{epoch}", metrics=metrics)
+
+
+def _folder_name(model: Path) -> str:
+    """Name of the first folder above a model that is not called alike in every training."""
+    names = (folder.name for folder in model.parents if folder.name not in _ALIKE)
+    return next(names, "") or model.stem
 
 
 def _measured(folder: Path) -> tuple[str, Mapping[str, float]]:

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from analysis.evaluation.scores import Counting, PictureScore, outcome
 from trainables.contract import Instances
-from trainables.datasets.contact_sheet import SHIFT, Rgb, class_colors, outlines
+from trainables.datasets.contact_sheet import SHIFT, Rgb, class_colors, outlines, scaled
 from trainables.datasets.prepared import ImageRecord
 from trainables.matching import GroundTruth, Kind
 
@@ -28,7 +28,9 @@ OUTCOMES: Final[Mapping[str, Rgb]] = {
 }
 """What became of an object or a prediction, and its colour."""
 
-_PANEL_PX: Final = 720
+PANEL_PX: Final = 720
+"""Longer side of a panel."""
+
 _GAP_PX: Final = 12
 _LINE_PX: Final = 24
 _TEXT_PX: Final = 15
@@ -61,6 +63,21 @@ class Scene:
     counting: Counting
 
 
+@dataclass(frozen=True)
+class Panel:
+    """A picture with something drawn on it.
+
+    Attributes:
+        title: Of what.
+        legend: Names and their colours.
+        pixels: (h, w, 3) uint8 RGB.
+    """
+
+    title: str
+    legend: Sequence[tuple[str, Rgb]]
+    pixels: Pixels
+
+
 def caption(image: ImageRecord, score: PictureScore) -> str:
     """What is written below a picture."""
     return (
@@ -77,27 +94,31 @@ def draw_overlay(scene: Scene, classes: Sequence[str], path: Path) -> Path:
         classes: Names of the classes that are measured.
         path: PNG file to write.
     """
-    height, width = scene.pixels.shape[:2]
-    scale = _PANEL_PX / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    shrinks = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    picture = np.asarray(cv2.resize(scene.pixels, size, interpolation=shrinks), dtype=np.uint8)
+    picture, scale = scaled(scene.pixels, PANEL_PX)
     left, names = _truth(scene, picture.copy(), scale, classes)
     right, counts = _predictions(scene, picture.copy(), scale)
-    sheet = Image.new("RGB", (2 * size[0] + 3 * _GAP_PX, size[1] + 3 * _LINE_PX), _PAPER)
-    draw = ImageDraw.Draw(sheet)
-    second = size[0] + 2 * _GAP_PX
-    for x, title, entries, panel in (
-        (_GAP_PX, "true", names, left),
-        (second, "predicted", counts, right),
-    ):
-        _legend(draw, (x, 4), title, entries, size[0])
-        sheet.paste(Image.fromarray(panel), (x, _LINE_PX + 4))
-    text = caption(scene.image, scene.score)
     at = f"{scene.counting.kind}, IoU 0.5, confidence {scene.counting.confidence:.3f}"
+    panels = (Panel("true", names, left), Panel("predicted", counts, right))
+    return write_panels(panels, (caption(scene.image, scene.score), at), path)
+
+
+def write_panels(panels: tuple[Panel, Panel], lines: tuple[str, str], path: Path) -> Path:
+    """Write two pictures of one size beside each other.
+
+    Args:
+        panels: Left and right.
+        lines: Below them.
+        path: PNG file to write.
+    """
+    height, width = panels[0].pixels.shape[:2]
+    sheet = Image.new("RGB", (2 * width + 3 * _GAP_PX, height + 3 * _LINE_PX), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for x, panel in zip((_GAP_PX, width + 2 * _GAP_PX), panels, strict=True):
+        _legend(draw, (x, 4), panel.title, panel.legend, width)
+        sheet.paste(Image.fromarray(panel.pixels), (x, _LINE_PX + 4))
     font = ImageFont.load_default(_TEXT_PX)
-    draw.text((_GAP_PX, size[1] + _LINE_PX + 8), text, _INK, font)
-    draw.text((_GAP_PX, size[1] + 2 * _LINE_PX + 2), at, _INK, font)
+    draw.text((_GAP_PX, height + _LINE_PX + 8), lines[0], _INK, font)
+    draw.text((_GAP_PX, height + 2 * _LINE_PX + 2), lines[1], _INK, font)
     sheet.save(path, compress_level=6)
     return path
 

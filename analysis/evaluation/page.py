@@ -1,14 +1,22 @@
 """The page of an evaluation: one small file that loads nothing and needs no script."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from analysis.evaluation.coco import COCO_NAMES
 from analysis.evaluation.overlays import caption
-from analysis.evaluation.result import OVERLAYS, PAGE, EvaluationResult, counted, drawn_pictures
+from analysis.evaluation.result import (
+    OVERLAYS,
+    PAGE,
+    EvaluationResult,
+    Ranked,
+    counted,
+    drawn_pictures,
+)
 from analysis.pictures import Picture, data_uri
 from trainables.metrics import GROUPS
 from tune.files import write_text
@@ -50,6 +58,29 @@ def write_page(result: EvaluationResult, folder: Path) -> Path:
         result: What it shows.
         folder: To write into; the curves, matrices and overlays are there.
     """
+    return write_html(
+        PAGE,
+        folder,
+        r=result,
+        seconds=result.seconds,
+        groups=GROUPS,
+        coco_names=COCO_NAMES,
+        coco_words=_COCO_WORDS,
+        measure_words=_MEASURE_WORDS,
+        curves=pictures_of(folder, _CURVES),
+        confusion=pictures_of(folder, _CONFUSION),
+        overlays=overlays_of(result, folder),
+    )
+
+
+def write_html(template: str, folder: Path, **values: Any) -> Path:
+    """Write `evaluation.html`.
+
+    Args:
+        template: Name among the templates.
+        folder: To write into.
+        values: For the template.
+    """
     environment = Environment(
         loader=PackageLoader("analysis"),
         autoescape=select_autoescape(["html"]),
@@ -58,17 +89,8 @@ def write_page(result: EvaluationResult, folder: Path) -> Path:
         lstrip_blocks=True,
     )
     environment.filters |= {"metric": metric, "counted": counted}
-    text = environment.get_template(PAGE).render(
-        r=result,
-        groups=GROUPS,
-        coco_names=COCO_NAMES,
-        coco_words=_COCO_WORDS,
-        measure_words=_MEASURE_WORDS,
-        curves=_pictures(folder, _CURVES),
-        confusion=_pictures(folder, _CONFUSION),
-        overlays=_overlays(result, folder),
-        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-    )
+    written = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    text = environment.get_template(template).render(**values, written=written)
     write_text(folder / PAGE, text)
     return folder / PAGE
 
@@ -82,7 +104,8 @@ def metric(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _pictures(folder: Path, titles: dict[str, str]) -> list[Picture]:
+def pictures_of(folder: Path, titles: Mapping[str, str]) -> list[Picture]:
+    """The pictures of these names that lie in a folder, with their titles."""
     return [
         Picture(title, title, data_uri(folder / name))
         for name, title in titles.items()
@@ -90,7 +113,7 @@ def _pictures(folder: Path, titles: dict[str, str]) -> list[Picture]:
     ]
 
 
-def _overlays(result: EvaluationResult, folder: Path) -> dict[str, list[Picture]]:
+def overlays_of(result: Ranked, folder: Path) -> dict[str, list[Picture]]:
     """Overlays by place, "worst" and "best", each with its picture's caption."""
     found: dict[str, list[Picture]] = {"worst": [], "best": []}
     for drawn in drawn_pictures(result):

@@ -75,11 +75,13 @@ def predict(
         progress(len(places), len(images))
 
     def read(index: int) -> Instances:
+        """What was found in a picture, from the file."""
         file.seek(places[index])
         instances: Instances = pickle.load(file)
         return instances
 
     def truth(index: int) -> GroundTruth:
+        """The true objects of a picture, of the classes that are measured."""
         return classes.truth(ground_truth(data, images[index]))
 
     return Predicted(images, Lazy(len(places), read), Lazy(len(images), truth), seconds)

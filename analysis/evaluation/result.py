@@ -1,20 +1,18 @@
 """What came out of an evaluation: one value, its tables, and how it is told."""
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from analysis.evaluation.classes import ClassMap
 from analysis.evaluation.coco import CocoTable
 from analysis.evaluation.job import Job
 from analysis.evaluation.scores import PictureScore
 from trainables.datasets.prepared import ImageRecord
-from trainables.keeping import METRICS_FILE
+from trainables.keeping import METRICS_FILE, write_table
 from trainables.metrics import GROUPS, Evaluation, metrics_of
-from tune.files import write_json, write_text
+from tune.files import write_json
 
 PAGE, OVERLAYS = "evaluation.html", "overlays"
 METRICS_CSV, CLASSES_CSV, IMAGES_CSV = "metrics.csv", "classes.csv", "images.csv"
@@ -75,6 +73,25 @@ class DrawnPicture:
         return f"{self.place}_{self.rank:02}_{self.image.path.stem}.png"
 
 
+class Ranked(Protocol):
+    """What came out of any evaluation: pictures in an order."""
+
+    @property
+    def job(self) -> Job:
+        """What was asked for."""
+        ...
+
+    @property
+    def best(self) -> Sequence[PictureScore]:
+        """The best pictures, best first."""
+        ...
+
+    @property
+    def worst(self) -> Sequence[PictureScore]:
+        """The worst pictures, worst first."""
+        ...
+
+
 @dataclass(frozen=True)
 class EvaluationResult:
     """A model on a part of a data set.
@@ -126,23 +143,20 @@ class EvaluationResult:
         return {name.partition("/")[2]: value for name, value in metrics.items()}
 
     @property
-    def part(self) -> str:
-        """What was measured, for a reader."""
-        return "all parts" if self.job.part == "all" else f"the {self.job.part} part"
-
-    @property
     def notes(self) -> list[str]:
         """What a reader must know before using the figures."""
-        return [*_notes_on_data(self), *_notes_on_limits(self)]
+        return [
+            *notes_on_data(self.job, self.classes, self.objects),
+            *_notes_on_confidence(self),
+            *_notes_on_limits(self),
+        ]
 
     def lines(self) -> list[str]:
         """What to tell the user."""
         job = self.job
-        size = f"{counted(len(job.images), 'picture')}, {counted(self.objects, 'object')}"
         measured = ", ".join(f"{name} {value:.4f}" for name, value in self.measurement.items())
         return [
-            f"model       {job.model.engine}, {job.model.origin}",
-            f"data        {job.data.name}, {self.part}{job.part_words}: {size}",
+            *head_lines(job, self.objects),
             f"confidence  {self.confidence_words}",
             f"detections  {self.detections}",
             *(line for group in self.evaluations for line in self._group_lines(group)),
@@ -164,22 +178,39 @@ class EvaluationResult:
         ]
 
 
-def _notes_on_data(result: EvaluationResult) -> Iterator[str]:
-    job, classes = result.job, result.classes
+def head_lines(job: Job, objects: int) -> list[str]:
+    """What was measured, and on what, for the user."""
+    size = f"{counted(len(job.images), 'picture')}, {counted(objects, 'object')}"
+    return [
+        f"model       {job.model.engine}, {job.model.origin}",
+        f"data        {job.data.name}, {job.part_told}: {size}",
+    ]
+
+
+def notes_on_data(job: Job, classes: ClassMap, objects: int) -> Iterator[str]:
+    """What a reader must know of the pictures and the classes."""
+    if not objects:
+        yield (
+            "these pictures hold no object, so no share of any can be found: only how much was "
+            "predicted where nothing is can be told here"
+        )
     if job.model.fingerprint == job.data.fingerprint:
         if job.part in ("train", "all"):
             yield "the model was trained on these pictures: it reads new ones less well"
         if job.part == "val":
             yield "the model was chosen by these pictures: it may read new ones less well"
-    if result.own_confidence and job.part != "val":
-        yield (
-            "there is no validation part, so P, R and F1 are taken at the confidence that is best "
-            "for these very pictures, which flatters them; --confidence names another"
-        )
     if classes.not_in_data:
         yield f"classes that the data lacks were left out: {', '.join(classes.not_in_data)}"
     if classes.not_in_model:
         yield f"classes that the model lacks were left out: {', '.join(classes.not_in_model)}"
+
+
+def _notes_on_confidence(result: EvaluationResult) -> Iterator[str]:
+    if result.own_confidence and result.job.part != "val":
+        yield (
+            "there is no validation part, so P, R and F1 are taken at the confidence that is best "
+            "for these very pictures, which flatters them; --confidence names another"
+        )
 
 
 def _notes_on_limits(result: EvaluationResult) -> Iterator[str]:
@@ -206,7 +237,7 @@ def counted(n: int, noun: str) -> str:
     return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
-def drawn_pictures(result: EvaluationResult) -> Iterator[DrawnPicture]:
+def drawn_pictures(result: Ranked) -> Iterator[DrawnPicture]:
     """The pictures to draw, the worst first."""
     for place, scores in (("worst", result.worst), ("best", result.best)):
         for rank, score in enumerate(scores, start=1):
@@ -215,11 +246,17 @@ def drawn_pictures(result: EvaluationResult) -> Iterator[DrawnPicture]:
 
 def write_tables(result: EvaluationResult, folder: Path) -> None:
     """Write `metrics.csv`, `classes.csv`, `images.csv` and, last, `metrics.json`."""
-    metrics = [{"metric": name, "value": value} for name, value in result.metrics.items()]
-    _write_csv(folder / METRICS_CSV, metrics)
-    _write_csv(folder / CLASSES_CSV, class_rows(result))
-    _write_csv(folder / IMAGES_CSV, [_picture_row(result, score) for score in result.scores])
+    write_metrics(result.metrics, folder)
+    write_table(class_rows(result), folder / CLASSES_CSV)
+    rows = [picture_row(result.job, score) for score in result.scores]
+    write_table(rows, folder / IMAGES_CSV)
     write_json(folder / METRICS_FILE, as_json(result))
+
+
+def write_metrics(metrics: Mapping[str, float | None], folder: Path) -> None:
+    """Write `metrics.csv`; an empty cell is a value that there is not."""
+    rows = [{"metric": name, "value": value} for name, value in metrics.items()]
+    write_table(rows, folder / METRICS_CSV)
 
 
 def class_rows(result: EvaluationResult) -> list[dict[str, Any]]:
@@ -235,21 +272,7 @@ def as_json(result: EvaluationResult) -> dict[str, Any]:
     """What `metrics.json` holds."""
     job, detections = result.job, result.detections
     return {
-        "format": FORMAT,
-        "identity": job.identity,
-        "model": {
-            "engine": job.model.engine,
-            "path": str(job.model.path),
-            "origin": job.model.origin,
-        },
-        "data": {
-            "path": str(job.data.root),
-            "name": job.data.name,
-            "fingerprint": job.data.fingerprint,
-            "part": job.part,
-            "pictures": len(job.images),
-            "objects": result.objects,
-        },
+        **head_json(job, result.objects),
         "classes": list(result.classes.names),
         "confidence": {
             **{group: found.confidence for group, found in result.evaluations.items()},
@@ -277,8 +300,30 @@ def as_json(result: EvaluationResult) -> dict[str, Any]:
     }
 
 
-def _picture_row(result: EvaluationResult, score: PictureScore) -> dict[str, Any]:
-    image = result.job.images[score.index]
+def head_json(job: Job, objects: int) -> dict[str, Any]:
+    """What `metrics.json` holds of model and data."""
+    return {
+        "format": FORMAT,
+        "identity": job.identity,
+        "model": {
+            "engine": job.model.engine,
+            "path": str(job.model.path),
+            "origin": job.model.origin,
+        },
+        "data": {
+            "path": str(job.data.root),
+            "name": job.data.name,
+            "fingerprint": job.data.fingerprint,
+            "part": job.part,
+            "pictures": len(job.images),
+            "objects": objects,
+        },
+    }
+
+
+def picture_row(job: Job, score: PictureScore) -> dict[str, Any]:
+    """A row of `images.csv`."""
+    image = job.images[score.index]
     return {
         "image": image.path.name,
         "part": image.split,
@@ -289,12 +334,3 @@ def _picture_row(result: EvaluationResult, score: PictureScore) -> dict[str, Any
         "recall": score.recall,
         "F1": score.f1,
     }
-
-
-def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """A table with a line of names; an empty cell is a value that there is not."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())

@@ -9,23 +9,26 @@
     <out>/overlays/               the worst and the best pictures with truth and prediction
     <out>/*_curve.png, confusion_matrix.png
     <out>/metrics.json            all figures, the confusion matrices, the settings; written last
+
+Of a model that picks particles it holds other figures: `analysis.evaluation.particles.run`.
 """
 
-import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from analysis.configuration import confidences_in
-from analysis.errors import EvaluateError
 from analysis.evaluation.classes import ClassMap, match_classes
 from analysis.evaluation.coco import coco_tables
-from analysis.evaluation.job import Job, Wishes, plan_job
+from analysis.evaluation.job import Job, Wishes, check_out, plan_job
+from analysis.evaluation.model import load_model
 from analysis.evaluation.overlays import Scene, draw_overlay
 from analysis.evaluation.page import write_page
+from analysis.evaluation.particles.result import ParticleResult
+from analysis.evaluation.particles.run import measure_particles
 from analysis.evaluation.predicting import Predicted, predict
 from analysis.evaluation.result import (
     OVERLAYS,
@@ -36,16 +39,16 @@ from analysis.evaluation.result import (
 )
 from analysis.evaluation.scores import Counting, best_and_worst, picture_scores
 from trainables.contract import Instances, Predictor
-from trainables.keeping import replace_folder
+from trainables.datasets.prepared import ImageRecord
+from trainables.datasets.publishing import locked, new_folder
 from trainables.matching import GroundTruth
-from trainables.metrics import GROUPS, evaluate_groups
+from trainables.metrics import GROUPS, Evaluation, evaluate_groups
 from trainables.plots import plot_all
-from trainables.registry import load_engine
 
 
 def evaluate_model(
     model: Path, data: Path, out: Path | None = None, wishes: Wishes | None = None
-) -> EvaluationResult:
+) -> EvaluationResult | ParticleResult:
     """Measure a trained model on a part of a prepared data set, and write everything down.
 
     P, R, F1, the confusion matrix and the measurement errors are taken at the confidence that was
@@ -60,7 +63,7 @@ def evaluate_model(
 
     Raises:
         AnalysisError: As for `plan_job`, or the engine cannot read the model.
-        DatasetError: As for `plan_job`.
+        DatasetError: As for `plan_job`, or the folder cannot be written, or is being written.
         EngineError: As for `plan_job`, or the engine's framework is not installed.
         TuneError: As for `plan_job`.
     """
@@ -71,16 +74,11 @@ def evaluate_model(
         job.data.root,
         other_classes=job.wishes.other_classes,
     )
-    new = job.out.with_name(f"{job.out.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    try:
-        with tempfile.TemporaryFile(dir=new) as file:
-            result = _measured(job, predictor, classes, new, file)
-        replace_folder(new, job.out)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-    return result
+    measure = measure_instances if job.groups else measure_particles
+    with locked(job.out):
+        check_out(job)  # a killed evaluation may have been put back just now
+        with new_folder(job.out) as new:
+            return measure(job, predictor, classes, new)
 
 
 def _loaded(model: Path, data: Path, out: Path | None, wishes: Wishes) -> tuple[Job, Predictor]:
@@ -89,21 +87,28 @@ def _loaded(model: Path, data: Path, out: Path | None, wishes: Wishes) -> tuple[
     A running study may replace its best model between reading the one and the other.
     """
     job = plan_job(model, data, out, wishes)
-    predictor = _load(job)
+    predictor = load_model(job.model, job.device)
     while (now := plan_job(model, data, out, wishes)).model != job.model:
-        job, predictor = now, _load(now)
+        job, predictor = now, load_model(now.model, now.device)
     return job, predictor
 
 
-def _load(job: Job) -> Predictor:
-    engine = load_engine(job.model.engine)
-    try:
-        return engine.load(job.model.path, job.device)
-    except Exception as error:  # whatever a framework makes of a file that is none of its own
-        raise EvaluateError(
-            f"{job.model.path}: expected a model of the engine {job.model.engine}, got a file that "
-            f"it cannot read: {type(error).__name__}: {error}"
-        ) from error
+def measure_instances(
+    job: Job, predictor: Predictor, classes: ClassMap, folder: Path
+) -> EvaluationResult:
+    """Find instances, compare, and write everything into `folder`.
+
+    Args:
+        job: What was asked for.
+        predictor: The model.
+        classes: Of the model and of the data.
+        folder: Existing and empty.
+
+    Raises:
+        DatasetError: A picture is missing or was changed.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return _measured(job, predictor, classes, folder, file)
 
 
 def _measured(
@@ -111,21 +116,8 @@ def _measured(
 ) -> EvaluationResult:
     """Measure, and write everything into `folder`; `file` takes the predictions meanwhile."""
     confidences, words = _confidences(job, predictor, classes, folder)
-    found = predict(
-        predictor,
-        job.data,
-        job.images,
-        classes,
-        file=file,
-        progress=lambda done, total: job.wishes.progress("finding", done, total),
-    )
-    evaluations = evaluate_groups(
-        found.predictions,
-        found.truths,
-        classes.names,
-        groups=job.groups,
-        confidences=confidences,
-        max_detections=job.wishes.max_det,
+    found, evaluations = _evaluated(
+        job, predictor, classes, job.images, confidences, file, "finding"
     )
     first = evaluations[job.groups[0]]
     detections = Detections(
@@ -178,23 +170,37 @@ def _confidences(
     if job.part == "val" or not images:
         return None, "the best of this very part"
     with tempfile.TemporaryFile(dir=folder) as file:
-        found = predict(
-            predictor,
-            job.data,
-            images,
-            classes,
-            file=file,
-            progress=lambda done, total: job.wishes.progress("validation part", done, total),
-        )
-        evaluations = evaluate_groups(
-            found.predictions,
-            found.truths,
-            classes.names,
-            groups=job.groups,
-            max_detections=job.wishes.max_det,
-        )
+        _, evaluations = _evaluated(job, predictor, classes, images, None, file, "validation part")
     values = {f"{group}/confidence": e.confidence for group, e in evaluations.items()}
     return values, f"the best on the validation part of {job.data.name}"
+
+
+def _evaluated(  # noqa: PLR0913  what differs between the part and its validation part
+    job: Job,
+    predictor: Predictor,
+    classes: ClassMap,
+    images: Sequence[ImageRecord],
+    confidences: Mapping[str, float] | None,
+    file: IO[bytes],
+    stage: str,
+) -> tuple[Predicted, dict[str, Evaluation]]:
+    """Find what is in pictures, into `file`, and compare it with the truth."""
+    found = predict(
+        predictor,
+        job.data,
+        images,
+        classes,
+        file=file,
+        progress=lambda done, total: job.wishes.progress(stage, done, total),
+    )
+    return found, evaluate_groups(
+        found.predictions,
+        found.truths,
+        classes.names,
+        groups=job.groups,
+        confidences=confidences,
+        max_detections=job.wishes.max_det,
+    )
 
 
 def _most_of_a_class(pictures: Iterable[Instances | GroundTruth]) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +14,14 @@ from trainables.tally import taken_at
 
 @dataclass(frozen=True)
 class PictureScore:
-    """One picture at the evaluation's confidence and IoU 0.5.
+    """One picture at the evaluation's confidence.
 
     Attributes:
         index: Of the picture.
         truths: True objects.
         predicted: Predictions that count.
-        matched: Of these, the ones that take a truth of their class.
+        matched: Of these, the ones that take a truth: of their class at IoU 0.5, or a particle
+            within the match radius.
     """
 
     index: int
@@ -98,9 +100,10 @@ def picture_scores(
     return scores
 
 
-def best_and_worst(
-    scores: Sequence[PictureScore], n: int
-) -> tuple[list[PictureScore], list[PictureScore]]:
+Score = TypeVar("Score", bound=PictureScore)
+
+
+def best_and_worst(scores: Sequence[Score], n: int) -> tuple[list[Score], list[Score]]:
     """At most `n` of each, no picture twice; of equal ones those with more objects.
 
     Returns:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from analysis.errors import AnalysisError
 from analysis.evaluation.classes import match_classes
+from analysis.evaluation.particles.finding import pick_pictures
 from analysis.evaluation.predicting import predict
-from trainables.contract import Device, Engine
+from trainables.contract import Device, Engine, Picker
 from trainables.datasets.prepared import PreparedDataset, Split
-from trainables.metrics import evaluate_instances
+from trainables.metrics import PARTICLE_GROUP, evaluate_instances
 
 
 def evaluate_split(  # noqa: PLR0913  one flat call, for benchmarks too
@@ -30,12 +31,14 @@ def evaluate_split(  # noqa: PLR0913  one flat call, for benchmarks too
         split: Part to measure.
         device: To predict on.
         confidences: Metrics of the validation part; P, R and F1 are taken at its
-            `seg_metrics/confidence` and `box_metrics/confidence`. None takes them at the best
-            confidence of this very part, which is only right for the validation part itself.
+            `seg_metrics/confidence` and `box_metrics/confidence`, or `particle_metrics/confidence`.
+            None takes them at the best confidence of this very part, which is only right for the
+            validation part itself.
         max_det: At most so many predictions of a class in a picture count; None for all.
 
     Returns:
-        `seg_metrics/F1`, ... and `box_metrics/F1`, ... (boxes only for a box-only engine).
+        `seg_metrics/F1`, ... and `box_metrics/F1`, ... (boxes only for a box-only engine); of a
+        model that picks, `particle_metrics/F1`, ... and `pixel_metrics/F1`, ...
 
     Raises:
         AnalysisError: The part is empty, the classes differ, or the test part is to be measured
@@ -51,6 +54,11 @@ def evaluate_split(  # noqa: PLR0913  one flat call, for benchmarks too
         raise AnalysisError(f"{data.root}: expected pictures in the part {split}, got none")
     predictor = engine.load(model, device)
     classes = match_classes(predictor.classes, data.classes, data.root)
+    if isinstance(predictor, Picker):
+        picked = pick_pictures(predictor, data, images, classes)
+        at = None if confidences is None else confidences[f"{PARTICLE_GROUP}/confidence"]
+        particles = picked.metrics(predictor.match_radius, at)
+        return {**particles.as_metrics(), **picked.pixels.as_metrics()}
     with tempfile.TemporaryFile() as file:
         found = predict(
             predictor, data, images, classes, file=file, progress=lambda done, total: None

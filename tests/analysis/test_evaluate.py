@@ -40,8 +40,10 @@ from tests.trainables.test_metrics import names, random_scene
 from trainables.contract import Device, Instances
 from trainables.datasets.prepare import prepare
 from trainables.datasets.prepared import DatasetError, PreparedDataset
+from trainables.datasets.publishing import locked
 from trainables.metrics import evaluate as evaluate_masks
 from trainables.registry import load_engine
+from tune.store import StudyDir
 
 PLUGINS = Path(__file__).parents[1] / "contract" / "thirdparty"
 FILES = {
@@ -101,6 +103,13 @@ def copy(discs: PreparedDataset, tmp_path: Path) -> PreparedDataset:
     return PreparedDataset.load(shutil.copytree(discs.root, tmp_path / "copy"))
 
 
+def measure(model: Path, data: Path, *more: Any) -> EvaluationResult:
+    """Evaluate a model that finds instances."""
+    result = evaluate_model(model, data, *more)
+    assert isinstance(result, EvaluationResult)
+    return result
+
+
 def run_oracle(
     data: PreparedDataset, folder: Path, split: str = "val", out: str = "out", **knows: Any
 ) -> EvaluationResult:
@@ -110,7 +119,7 @@ def run_oracle(
     model = folder / "model.pt"
     model.write_text(json.dumps({"data": str(data.root), **knows}))
     asked = Wishes(split=split, trainable="oracle", **wishes)
-    return evaluate_model(model, data.root, folder / out, asked)
+    return measure(model, data.root, folder / out, asked)
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +211,7 @@ def test_a_blind_spot_shows_in_recall_confusion_and_count(
 def test_cocos_ap_is_our_own_map_on_real_data(
     undrawn: None, nuclei: PreparedDataset, trained: RetrainResult, tmp_path: Path
 ) -> None:
-    result = evaluate_model(trained.directory, nuclei.root, tmp_path / "out")
+    result = measure(trained.directory, nuclei.root, tmp_path / "out")
     for group in ("seg", "box"):
         ours = result.metrics[f"{group}_metrics/map50_95"]
         assert ours is not None
@@ -221,7 +230,7 @@ def test_cocos_ap_is_our_own_map_on_real_data(
 def test_the_test_part_is_measured_at_the_validation_parts_confidence(
     undrawn: None, nuclei: PreparedDataset, trained: RetrainResult, tmp_path: Path
 ) -> None:
-    result = evaluate_model(trained.directory, nuclei.root, tmp_path / "out")
+    result = measure(trained.directory, nuclei.root, tmp_path / "out")
     assert result.job.part == "test"
     kept = trained.validation["seg_metrics/confidence"]
     assert result.evaluations["seg_metrics"].confidence == kept
@@ -234,7 +243,7 @@ def test_without_a_known_confidence_it_is_found_on_the_validation_part(
     alone = Path(shutil.copy(trained.model, tmp_path / "alone.pt"))
     seen: list[str] = []
     wishes = Wishes(trainable="threshold", progress=lambda stage, done, total: seen.append(stage))
-    result = evaluate_model(alone, nuclei.root, tmp_path / "out", wishes)
+    result = measure(alone, nuclei.root, tmp_path / "out", wishes)
     kept = trained.validation["seg_metrics/confidence"]
     assert result.evaluations["seg_metrics"].confidence == kept
     assert f"the best on the validation part of {nuclei.name}" in "\n".join(result.lines())
@@ -272,8 +281,8 @@ def test_a_model_that_a_running_study_replaces_is_measured_at_its_own_confidence
         return load_engine(name)
 
     keep(1, 0.75)
-    monkeypatch.setattr(run, "load_engine", load_late)
-    result = evaluate_model(folder, discs.root, tmp_path / "out", Wishes("val", "oracle"))
+    monkeypatch.setattr("analysis.evaluation.model.load_engine", load_late)
+    result = measure(folder, discs.root, tmp_path / "out", Wishes("val", "oracle"))
     assert result.job.model.origin == "a file, epoch 2"
     assert result.evaluations["seg_metrics"].confidence == 0.625
 
@@ -389,7 +398,7 @@ def test_the_test_part_is_the_default_and_validation_where_there_is_none(
         model = tmp_path / f"{part[4:8].strip()}.pt"
         model.write_text(json.dumps({"data": str(root)}))
         wishes = Wishes(trainable="oracle", overlays=0)
-        result = evaluate_model(model, root, tmp_path / model.stem, wishes)
+        result = measure(model, root, tmp_path / model.stem, wishes)
         assert part in result.lines()[1]
     assert "(there is no test part)" in result.lines()[1]
 
@@ -417,7 +426,7 @@ def test_a_picture_that_was_replaced_is_an_error_and_leaves_nothing(
     model.write_text(json.dumps({"data": str(discs.root)}))
     Image.new("RGB", (9, 9)).save(copy.images("val")[1].path)
     with pytest.raises(DatasetError, match="9 x 9"):
-        evaluate_model(model, copy.root, tmp_path / "out", Wishes("val", "oracle"))
+        measure(model, copy.root, tmp_path / "out", Wishes("val", "oracle"))
     assert {path.name for path in tmp_path.iterdir()} == {"model.pt", "copy"}
 
 
@@ -443,30 +452,80 @@ def test_another_evaluation_and_other_files_are_never_replaced(
         evaluate(discs, out="thesis")
 
 
-def test_pictures_the_model_has_seen_are_said(
-    undrawn: None, discs: PreparedDataset, tmp_path: Path
+def test_folders_of_a_like_name_are_left_alone(
+    discs: PreparedDataset, tmp_path: Path, evaluate: Evaluate
 ) -> None:
-    study = rehearse(
-        tmp_path,
+    mine = {name: tmp_path / name for name in ("out.old", "out.new", "out.bak")}
+    for folder in mine.values():
+        folder.mkdir()
+        (folder / "metrics.json").write_text("mine")
+    evaluate(discs)
+    evaluate(discs)
+    assert all((folder / "metrics.json").read_text() == "mine" for folder in mine.values())
+    assert {path.name for path in tmp_path.iterdir()} == {"model.pt", "out", *mine}
+
+
+@pytest.mark.parametrize("finished", [True, False], ids=["between renames", "while writing"])
+def test_a_killed_evaluation_loses_nothing_and_the_next_one_clears_up(
+    finished: bool, discs: PreparedDataset, tmp_path: Path, evaluate: Evaluate
+) -> None:
+    before = evaluate(discs).job.out
+    if finished:
+        before.rename(tmp_path / ".out.old-1")
+    half = tmp_path / ".out.new-1"
+    half.mkdir()
+    (half / "metrics.csv").touch()
+    with pytest.raises(EvaluateError, match="differs in part"):
+        evaluate(discs, "train")
+    assert (before / "metrics.json").is_file()
+    evaluate(discs)
+    assert {path.name for path in tmp_path.iterdir()} == {"model.pt", "out"}
+
+
+def test_two_evaluations_do_not_write_one_folder_at_once(
+    discs: PreparedDataset, tmp_path: Path, evaluate: Evaluate
+) -> None:
+    with (
+        locked(tmp_path / "out"),
+        pytest.raises(DatasetError, match="out: another process is writing it just now"),
+    ):
+        evaluate(discs)
+    assert evaluate(discs).job.out.is_dir()
+
+
+@pytest.mark.parametrize("identity", ["one", 7, ["model"], {"data": 3}, None])
+def test_a_foreign_metrics_file_makes_no_earlier_evaluation(
+    identity: object, discs: PreparedDataset, tmp_path: Path, evaluate: Evaluate
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "metrics.json").write_text(json.dumps({"identity": identity}))
+    with pytest.raises(EvaluateError, match=r"expected a.* earlier evaluation.*got "):
+        evaluate(discs)
+
+
+@pytest.fixture(scope="module")
+def blind_study(discs: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> StudyDir:
+    """A study of the simulated engine, whose models find nothing, on pictures that are there."""
+    return rehearse(
+        tmp_path_factory.mktemp("blind"),
         data=str(discs.root),
         budget={"trials": 1, "epochs": 2},
         scheduler={"kind": "none"},
     )
+
+
+def test_pictures_the_model_has_seen_are_said(
+    undrawn: None, discs: PreparedDataset, blind_study: StudyDir, tmp_path: Path
+) -> None:
     for split, words in (("train", "was trained on these"), ("val", "was chosen by these")):
-        result = evaluate_model(study.path, discs.root, tmp_path / split, Wishes(split))
+        result = measure(blind_study.path, discs.root, tmp_path / split, Wishes(split))
         assert any(words in note for note in result.notes)
 
 
 def test_a_model_that_finds_nothing_is_measured_as_well(
-    undrawn: None, discs: PreparedDataset, tmp_path: Path
+    undrawn: None, discs: PreparedDataset, blind_study: StudyDir, tmp_path: Path
 ) -> None:
-    study = rehearse(
-        tmp_path,
-        data=str(discs.root),
-        budget={"trials": 1, "epochs": 2},
-        scheduler={"kind": "none"},
-    )
-    result = evaluate_model(study.path, discs.root, tmp_path / "out", Wishes("val"))
+    result = measure(blind_study.path, discs.root, tmp_path / "out", Wishes("val"))
     assert result.metrics["seg_metrics/F1"] == result.metrics["seg_coco/AP"] == 0.0
     assert result.detections.most_predicted == 0
     assert (tmp_path / "out" / "evaluation.html").is_file()
@@ -477,9 +536,7 @@ def test_one_part_at_the_trainings_confidence_gives_the_evaluators_figures(
 ) -> None:
     engine = load_engine("threshold")
     values = evaluate_split(engine, trained.model, nuclei, "val", Device(), trained.validation)
-    result = evaluate_model(
-        trained.directory, nuclei.root, tmp_path / "out", Wishes("val", overlays=1)
-    )
+    result = measure(trained.directory, nuclei.root, tmp_path / "out", Wishes("val", overlays=1))
     assert {name: result.metrics[name] for name in values} == values
 
 
@@ -523,6 +580,17 @@ def test_the_page_loads_nothing_and_runs_nothing(drawn: EvaluationResult) -> Non
     assert "<script" not in page
     assert not re.search(r"(?:src|href)=\"(?!data:|#)", page)
     assert len(page) < 3_000_000
+
+
+def test_pictures_without_any_object_are_said(
+    discs: PreparedDataset, evaluate: Evaluate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not evaluate(discs).notes
+    monkeypatch.setattr(PreparedDataset, "annotations", lambda *_: ())
+    result = evaluate(discs, out="bare")
+    assert result.objects == 0
+    assert result.metrics["seg_coco/AP"] is None
+    assert any("hold no object" in note for note in result.notes)
 
 
 def test_no_picture_is_both_best_and_worst() -> None:

@@ -1,6 +1,7 @@
 """The model that a path means."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -8,13 +9,14 @@ import pytest
 
 from analysis.best_config import export_best
 from analysis.errors import AnalysisError, EvaluateError
-from analysis.evaluation.model import TrainedModel, find_model
+from analysis.evaluation.model import TrainedModel, find_model, load_model
 from analysis.leaderboard import best_trial
-from analysis.retrain import retrain
+from analysis.retrain import IDENTITY, retrain
 from tests.analysis.rehearsed_study import rehearse
 from tests.discs import CLASSES, prepare_discs
+from trainables.contract import Device, InfeasibleParams
 from trainables.datasets.prepared import PreparedDataset
-from trainables.registry import EngineError
+from trainables.registry import EngineError, engine_info, load_engine
 from tune.errors import StoreError
 from tune.store import StudyDir
 
@@ -84,6 +86,42 @@ def test_an_unfinished_retraining_is_known_by_what_it_trains(
     assert model.engine == "simulated"
     assert "unfinished retraining" in model.origin
     assert model.fingerprint == study.resolved["fingerprint"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"engine": "simul', "[]", "{}", '{"engine": "simulated", "params": [1], "fingerprint": ""}'],
+    ids=["half", "list", "empty", "other"],
+)
+def test_an_unfinished_retraining_whose_word_is_damaged_is_named(
+    attempt: Path, tmp_path: Path, content: str
+) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(attempt / "best", again / "best")
+    (again / IDENTITY).write_text(content)
+    with pytest.raises(EvaluateError, match=rf"{IDENTITY}: expected what .*with --trainable$"):
+        find_model(again)
+
+
+def test_a_model_of_an_engine_that_is_not_here_is_told_with_those_that_are(
+    attempt: Path, tmp_path: Path
+) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(attempt / "best", again / "best")
+    identity = {"engine": "simulted", "params": {}, "fingerprint": ""}
+    (again / IDENTITY).write_text(json.dumps(identity))
+    with pytest.raises(EvaluateError, match=r"one of simulted .*did you mean simulated\?$"):
+        find_model(again)
+
+
+@pytest.mark.parametrize("place", ["best", "checkpoint", "work/checkpoint", ""])
+def test_a_model_alone_is_called_by_the_folder_that_tells_it_from_others(
+    attempt: Path, tmp_path: Path, place: str
+) -> None:
+    folder = tmp_path / "powder" / place
+    folder.mkdir(parents=True)
+    shutil.copy(attempt / "best" / "model.pt", folder)
+    assert find_model(folder, "simulated").name == "powder"
 
 
 @pytest.mark.parametrize(
@@ -164,3 +202,75 @@ def test_metrics_that_cannot_be_read_are_left_out(attempt: Path, tmp_path: Path)
     assert find_model(folder, "simulated").metrics
     (folder / "metrics.json").write_text(json.dumps(["nothing"]))
     assert find_model(folder, "simulated").metrics == {}
+
+
+@pytest.mark.parametrize("place", ["", "trials/1"])
+def test_hyperparameters_of_another_version_are_all_named_before_anything_else_is_done(
+    study: StudyDir, leader: int, tmp_path: Path, place: str
+) -> None:
+    copy = Path(shutil.copytree(study.path, tmp_path / study.path.name))
+    trial = copy / (place or f"trials/{leader}")
+    params = json.loads((trial / "params.json").read_text())
+    params["fixed"] |= {"lr1": 0.5, "noise": -7}
+    (trial / "params.json").write_text(json.dumps(params))
+    with pytest.raises(EvaluateError) as error:
+        find_model(copy / place)
+    said = str(error.value)
+    assert f"{trial / 'attempt-1' / 'best' / 'model.pt'}: 2 problems" in said
+    assert "params.lr1: " in said
+    assert "did you mean lr0?" in said
+    assert "params.noise: " in said
+    assert "by another version of simulated" in said
+    alone = shutil.copy(trial / "attempt-1" / "best" / "model.pt", tmp_path / "alone.pt")
+    assert find_model(Path(alone), "simulated").params == {}
+
+
+def test_a_file_of_another_version_is_refused_with_every_hyperparameter_it_is_about(
+    attempt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = engine_info("simulated").params
+
+    def refuse(*_: object) -> None:
+        schema.model_validate({"lr0": 7, "mosaics": 1})
+
+    monkeypatch.setattr(type(load_engine("simulated")), "load", refuse)
+    with pytest.raises(EvaluateError) as error:
+        load_model(find_model(attempt), Device())
+    said = str(error.value)
+    assert "its hyperparameters are of another version: " in said
+    assert "got 7; mosaics: " in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            InfeasibleParams("{}: expected a model, got a poem"),
+            "^{}: expected a model, got a poem$",
+        ),
+        (InfeasibleParams("a poem"), "^{}: expected a .* cannot read: InfeasibleParams: a poem$"),
+        (RuntimeError("line\n" * 400), r"^{}: .*RuntimeError: line line [^\n]{{1,300}}\.\.\.$"),
+    ],
+    ids=["names the file", "does not", "very long"],
+)
+def test_what_an_engine_says_of_a_file_is_told_once_and_in_short(
+    attempt: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    model = find_model(attempt)
+
+    def refuse(*_: object) -> None:
+        raise type(error)(str(error).format(model.path))
+
+    monkeypatch.setattr(type(load_engine("simulated")), "load", refuse)
+    with pytest.raises(EvaluateError, match=told.format(re.escape(str(model.path)))):
+        load_model(model, Device())
+
+
+def test_hyperparameters_are_as_the_engine_reads_them(study: StudyDir, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(study.path, tmp_path / study.path.name))
+    file = copy / "trials" / "1" / "params.json"
+    params = json.loads(file.read_text())
+    params["fixed"]["noise"] = "1e-5"  # as YAML 1.1 reads it
+    file.write_text(json.dumps(params))
+    assert find_model(file.parent).params["noise"] == 1e-5

@@ -1,32 +1,20 @@
 """`segtune evaluate` with a YOLO that was trained for two epochs."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from analysis.evaluation.split import evaluate_split
+from tests.command_line import segtune
 from tests.discs import prepare_discs
+from tests.trainables.engine_trials import without_artifacts
+from tests.trainables.yolo_seg.conftest import QUICK
 from trainables.contract import Device, MemoryTrial, TrainMetrics
 from trainables.datasets.prepared import PreparedDataset
 from trainables.registry import load_engine
 
 pytest.importorskip("ultralytics", reason="needs the extra yolo")
-
-ROOT = Path(__file__).parents[2]
-QUICK = {
-    "model": "yolo11n-seg.yaml",
-    "imgsz": 64,
-    "batch": 4,
-    "nbs": 4,
-    "optimizer": "AdamW",
-    "lr0": 0.002,
-    "warmup_epochs": 1,
-    "close_mosaic": 1,
-}
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +24,9 @@ def discs(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
 
 @pytest.fixture(scope="module")
 def trial(discs: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> MemoryTrial:
-    from trainables.yolo_seg import training
-
     folder = tmp_path_factory.mktemp("trial")
     trial = MemoryTrial(QUICK, discs, folder, train_metrics=TrainMetrics(every=0))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "keep_artifacts", lambda *_: None)
+    with without_artifacts():
         load_engine("yolo_seg").train(trial)
     return trial
 
@@ -53,15 +38,7 @@ def test_the_command_measures_a_checkpoint_as_its_training_did(
     assert trial.checkpoint is not None
     options = ("--trainable", "yolo_seg", "--split", "val", "--out", "figures", "--device", "cpu")
     place = (str(trial.checkpoint), str(discs.root))
-    answer = subprocess.run(
-        [sys.executable, "-m", "tune.cli", "evaluate", *place, *options],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    answer = segtune(tmp_path, "evaluate", *place, *options)
     assert answer.returncode == 0, answer.stderr
     assert "model       yolo_seg, a file, epoch 2" in answer.stdout
     assert "figures/evaluation.html" in answer.stdout

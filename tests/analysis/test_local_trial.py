@@ -10,6 +10,7 @@ from analysis.local_trial import LocalTrial, StopFlag, stopping_on_signals
 from tests.study_samples import write_data
 from trainables.contract import ArtifactKind, Device, Diverged, EpochMetrics, TrialStopped
 from trainables.datasets.prepared import PreparedDataset
+from trainables.goal import Goal, Limit
 from trainables.simulated.engine import SimulatedEngine
 
 F1 = "seg_metrics/F1"
@@ -132,3 +133,11 @@ def test_outside_the_main_thread_signals_are_left_alone() -> None:
     thread.start()
     thread.join()
     assert found == [signal.getsignal(signal.SIGINT)]
+
+
+def test_an_engine_is_told_what_makes_an_epoch_better(
+    data: PreparedDataset, tmp_path: Path
+) -> None:
+    limits = (Limit("measure/count_error", at_most=0.2),)
+    one = trial(data, tmp_path / "out", objective="val/loss", mode="min", limits=limits)
+    assert one.goal == Goal("val/loss", "min", limits)

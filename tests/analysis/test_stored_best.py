@@ -104,14 +104,16 @@ def test_an_interrupted_training_goes_on_whatever_the_store_holds_by_then(
 def test_a_named_backbone_replaces_that_of_the_configuration(
     exported: Path, store: BestStore, tmp_path: Path
 ) -> None:
-    small = {"engine": "yolo_seg", "backbone": "yolo11s-seg.pt"}
-    recorded = to_stored(load_best(exported)).model_copy(
-        update={**small, "params": {"model": "/theirs/yolo11s-seg.pt", "lr0": 0.02}}
-    )
+    theirs, mine = (tmp_path / name / "yolo11s-seg.pt" for name in ("theirs", "mine"))
+    for file in (theirs, mine):
+        file.parent.mkdir()
+        file.write_text("the very same weights")
+    params = {"model": str(theirs), "lr0": 0.02}
+    config = load_best(exported).model_copy(update={"engine": "yolo_seg", "params": params})
+    recorded = to_stored(config)
     store.put(recorded, everywhere=True)
+    theirs.unlink()
     data, out = data_of(exported), tmp_path / "out"
-    mine = tmp_path / "yolo11s-seg.pt"
-    mine.touch()
     chosen = choose(store, "yolo_seg", data, str(mine), out).config
     assert chosen.params == {"model": str(mine), "lr0": 0.02}
     chosen = choose(store, "yolo_seg", data, "yolo11n-seg.yaml", out).config

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 import cluster.bucket
-from cluster.documents import Documents, open_documents
+from cluster.documents import Change, Documents, open_documents
 from cluster.errors import StorageError
-from tests.bucket_server import BUCKET, answering, bucket_server
+from tests.bucket_server import BUCKET, answering, bucket_server, losing_answers
 
 ROOT = Path(__file__).parents[2]
 COUNTING = """
@@ -130,7 +130,62 @@ def test_a_reader_sees_the_old_text_or_the_new_one(place: str) -> None:
     assert writer.returncode == 0
 
 
+def test_a_write_whose_answer_is_lost_is_not_made_again(bucket: str, tmp_path: Path) -> None:
+    place = f"{bucket}/{tmp_path.name}"
+    seen: list[str | None] = []
+
+    def count(text: str | None) -> str:
+        seen.append(text)
+        return str(int(text or 0) + 1)
+
+    open_documents(place).update("n.json", count)
+    with losing_answers() as writes:
+        open_documents(place).update("n.json", count)
+    assert len(writes) == 2
+    assert seen == [None, "1"]
+    assert open_documents(place).read("n.json") == "2"
+
+
+def test_anothers_equal_text_is_not_taken_for_ones_own(bucket: str, tmp_path: Path) -> None:
+    place = f"{bucket}/{tmp_path.name}"
+    hurried = False
+
+    def count(text: str | None) -> str:
+        nonlocal hurried
+        if not hurried:
+            hurried = True
+            open_documents(place).update("n.json", count)
+        return str(int(text or 0) + 1)
+
+    open_documents(place).update("n.json", count)
+    assert open_documents(place).read("n.json") == "2"
+
+
+def test_a_lost_answer_after_which_another_wrote_is_a_change_of_anothers_text(
+    bucket: str, tmp_path: Path
+) -> None:
+    place = f"{bucket}/{tmp_path.name}"
+    others = open_documents(place)
+    assert others.names() == []  # its line goes to the emulator itself
+
+    def add(letter: str) -> Change:
+        return lambda text: f"{text or ''}{letter}"
+
+    with losing_answers(lambda: others.update("n.json", add("b"))):
+        open_documents(place).update("n.json", add("a"))
+    assert others.read("n.json") == "aba"
+
+
 # --- what goes wrong
+
+
+def test_bytes_that_are_no_text_can_be_told_and_replaced(documents: Documents, place: str) -> None:
+    documents.update("n.json", lambda text: "ok\udcff")
+    if not place.startswith("gs://"):
+        assert (Path(place) / "n.json").read_bytes() == b"ok\xff"
+    assert documents.read("n.json") == "ok\udcff"
+    documents.update("n.json", lambda text: "good")
+    assert documents.read("n.json") == "good"
 
 
 @pytest.mark.parametrize("place", ["s3://bucket/x", "gs://", "gs:///x", ""])
@@ -164,10 +219,8 @@ def test_a_bucket_with_an_impossible_name_is_refused(bucket: str) -> None:
         (400, "the service answered 400 go away"),
     ],
 )
-def test_what_cannot_pass_is_said_once_and_not_tried_again(
-    status: int, says: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with answering([status], monkeypatch) as asked:
+def test_what_cannot_pass_is_said_once_and_not_tried_again(status: int, says: str) -> None:
+    with answering([status]) as asked:
         documents = open_documents(f"gs://{BUCKET}/x")
         with pytest.raises(StorageError, match=says) as error:
             documents.read("n.json")
@@ -175,8 +228,8 @@ def test_what_cannot_pass_is_said_once_and_not_tried_again(
         assert "\n" not in str(error.value)
 
 
-def test_what_may_pass_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    with answering([503, 429, 200], monkeypatch) as asked:
+def test_what_may_pass_is_tried_again() -> None:
+    with answering([503, 429, 200]) as asked:
         assert open_documents(f"gs://{BUCKET}/x").names() == []
         assert asked.count(asked[0]) == 3
 
@@ -195,6 +248,14 @@ def test_no_credentials_are_said_with_the_remedy(
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
     with pytest.raises(StorageError, match=r"expected Google credentials.*gcloud auth"):
         open_documents(f"gs://{BUCKET}/x").names()
+
+
+def test_only_files_are_texts(tmp_path: Path) -> None:
+    documents = open_documents(str(tmp_path))
+    (tmp_path / "folder.json").mkdir()
+    (tmp_path / "nowhere.json").symlink_to(tmp_path / "gone")
+    documents.update("a.json", lambda text: "one")
+    assert documents.names() == ["a.json"]
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-import json
+import shutil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,11 +16,12 @@ from tune.best_store import (
     DataKey,
     StoredBest,
     backbone_of,
+    comparable,
     entry_name,
     given_backbone,
     store_place,
 )
-from tune.best_table import cleared_lines, table_lines, used_lines
+from tune.best_table import cleared_lines, refuse_damaged, table_lines, used_lines
 from tune.errors import StoreError, StudyError, UsageError
 from tune.plan import StudyPlan, plan_lines, plan_study, resolved, to_yaml
 from tune.resolve import resolve_space
@@ -32,20 +33,20 @@ NANO, SMALL = "yolo11n-seg.yaml", "yolo11s-seg.yaml"
 POWDER, NUCLEI = DataKey("powder", "p1"), DataKey("nuclei", "n1")
 
 
-def best(data: DataKey = POWDER, backbone: str = NANO, **changes: Any) -> StoredBest:
+def best(key: DataKey = POWDER, backbone: str = NANO, **changes: Any) -> StoredBest:
     """A configuration of YOLO."""
     values = {
         "engine": "yolo_seg",
         "backbone": backbone,
-        "data_set": data.name,
-        "fingerprint": data.fingerprint,
+        "data_set": key.name,
+        "fingerprint": key.fingerprint,
         "params": {"model": backbone, "lr0": 0.003, "batch": 8},
         "epochs": 40,
         "metric": "seg_metrics/F1",
         "mode": "max",
         "value": 0.7,
         "epoch": 31,
-        "study": f"{data.name}-yolo",
+        "study": f"{key.name}-yolo",
         "trial": 3,
         "trials": 24,
         "recorded": "2026-11-21T08:00:00+00:00",
@@ -56,6 +57,10 @@ def best(data: DataKey = POWDER, backbone: str = NANO, **changes: Any) -> Stored
 @pytest.fixture
 def store(tmp_path: Path) -> BestStore:
     return BestStore(str(tmp_path / "store"))
+
+
+def shown(store: BestStore) -> list[str]:
+    return table_lines(store.entries(), store.place)
 
 
 def documents(store: BestStore) -> dict[str, str]:
@@ -118,15 +123,58 @@ def test_an_extended_data_set_keeps_its_best_and_the_difference_is_said(store: B
     assert found.line().endswith("the data set was changed since, so that value is not comparable")
 
 
-def test_a_model_is_known_by_the_name_of_its_file(store: BestStore) -> None:
-    weights = {"model": "/somewhere/yolo11s-seg.pt"}
-    assert backbone_of(YOLO, weights) == "yolo11s-seg.pt"
+def weights(folder: Path, content: str) -> str:
+    """A weights file of one and the same name."""
+    folder.mkdir(exist_ok=True)
+    (folder / "best.pt").write_text(content)
+    return str(folder / "best.pt")
+
+
+def of_file(model: str, **changes: Any) -> StoredBest:
+    params = {"model": model}
+    return best(backbone=backbone_of(YOLO, params), params=params, **changes)
+
+
+def test_a_weights_file_is_known_by_its_name_and_its_content_wherever_it_lies(
+    store: BestStore, tmp_path: Path
+) -> None:
+    mine, copy = weights(tmp_path / "mine", "a"), weights(tmp_path / "copy", "a")
+    other = weights(tmp_path / "other", "b")
+    store.put(of_file(mine), everywhere=False)
+    assert store.find_asked(YOLO, POWDER, copy)[0].best == of_file(mine)
+    assert store.find_asked(YOLO, POWDER, other)[0].level == "default"
+    store.put(of_file(other, value=0.6), everywhere=False)
+    assert len(documents(store)) == 2
+    assert store.find_asked(YOLO, POWDER, mine)[0].best == of_file(mine)
+    assert store.find_asked(YOLO, POWDER, other)[0].best == of_file(other, value=0.6)
+
+
+def test_a_recorded_file_that_is_not_at_hand_is_named_as_the_store_names_it(
+    store: BestStore, tmp_path: Path
+) -> None:
+    files = [weights(tmp_path / name, name) for name in ("mine", "other")]
+    recorded = [of_file(file) for file in files]
+    store.put(recorded[0], everywhere=False)
+    assert store.find(YOLO, POWDER, "best.pt").best == recorded[0]
+    store.put(recorded[1], everywhere=False)
+    assert store.find_asked(YOLO, POWDER, recorded[1].backbone) == (
+        store.find(YOLO, POWDER, recorded[1].backbone),
+        {},
+    )
+    with pytest.raises(StoreError, match="expected one model of yolo_seg, got 2") as error:
+        store.find(YOLO, POWDER, "best.pt")
+    assert all(best.backbone in str(error.value) for best in recorded)
+    with pytest.raises(UsageError, match=r"--backbone: expected a file, .*got best\.pt@0{12}"):
+        store.find_asked(YOLO, POWDER, "best.pt@000000000000")
+    assert len(cleared_lines(store, None, recorded[0].backbone, None, everywhere=False)) == 1
+    assert [entry.best for entry in store.entries()] == [recorded[1]]
+    assert len(cleared_lines(store, None, "best.pt", None, everywhere=False)) == 1
+
+
+def test_a_model_that_is_no_file_is_known_by_its_name() -> None:
+    assert backbone_of(YOLO, {"model": "/gone/yolo11s-seg.pt"}) == "yolo11s-seg.pt"
     assert backbone_of(YOLO, {}) == NANO
     assert backbone_of(engine_info("simulated"), {"lr0": 1}) == ""
-    store.put(best(backbone=backbone_of(YOLO, weights), params=weights), everywhere=False)
-    elsewhere = backbone_of(YOLO, {"model": "/elsewhere/yolo11s-seg.pt"})
-    assert store.find(YOLO, POWDER, elsewhere).level == "data set"
-    assert store.find(YOLO, POWDER, SMALL).level == "default"
 
 
 def test_a_backbone_that_an_engine_has_not_is_refused() -> None:
@@ -156,7 +204,8 @@ def test_without_a_backbone_the_one_recorded_is_found_and_of_several_one_is_aske
 
 
 @pytest.mark.parametrize(
-    "name", ["grains, 10 µm", "a/b", "../up", ".hidden", "n" * 300, "Global", "con.json", "ü"]
+    "name",
+    ["grains, 10 µm", "a/b", "../up", ".hidden", "n" * 300, "global", "data", "(global)", "x.json"],
 )
 def test_any_name_of_a_data_set_has_a_document_of_its_own_inside_the_store(
     store: BestStore, name: str
@@ -165,8 +214,12 @@ def test_any_name_of_a_data_set_has_a_document_of_its_own_inside_the_store(
     store.put(best(DataKey(f"{name}.", "x"), value=0.1), everywhere=False)
     store.put(best(value=0.2), everywhere=True)
     assert store.find(YOLO, DataKey(name)).best == best(DataKey(name, "x"))
+    assert store.find(YOLO, NUCLEI).best == store.find(YOLO, None).best == best(value=0.2)
     assert {path.parts[0] for path in map(Path, documents(store))} == {"yolo_seg"}
+    assert [entry.level for entry in store.entries()].count("global") == 1
     assert len(documents(store)) == 3
+    cleared_lines(store, None, None, None, everywhere=True)
+    assert [entry.level for entry in store.entries()] == ["data set", "data set"]
 
 
 # --- what is recorded
@@ -176,7 +229,7 @@ def test_a_worse_configuration_of_the_same_data_and_metric_is_refused(store: Bes
     store.put(best(), everywhere=False)
     for everywhere in (False, True):
         store.put(best(), everywhere=everywhere)
-        with pytest.raises(StoreError, match=r"got seg_metrics/F1 0\.6000 of worse; --force"):
+        with pytest.raises(StoreError, match=r"got seg_metrics/F1 0\.6000 \(worse, .*; --force"):
             store.put(best(value=0.6, study="worse"), everywhere=everywhere)
     assert store.put(best(value=0.6), everywhere=False, force=True) == best()
     assert store.find(YOLO, POWDER).best == best(value=0.6)
@@ -192,11 +245,39 @@ def test_of_a_metric_that_is_better_when_smaller_the_larger_value_is_worse(
         store.put(best(value=0.3, **loss), everywhere=False)
 
 
-@pytest.mark.parametrize("other", [{"fingerprint": "p2"}, {"metric": "seg_metrics/map50"}])
-def test_what_cannot_be_compared_is_replaced(store: BestStore, other: dict[str, Any]) -> None:
-    store.put(best(), everywhere=False)
-    assert store.put(best(value=0.1, **other), everywhere=False) == best()
-    assert store.find(YOLO, POWDER).best == best(value=0.1, **other)
+@pytest.mark.parametrize(
+    ("other", "differs"),
+    [
+        ({"fingerprint": "p2", "data": "/new/powder"}, "fingerprint of the pictures"),
+        ({"metric": "seg_metrics/map50"}, "metric"),
+        ({"metric": "val/loss", "mode": "min"}, "metric and direction"),
+    ],
+)
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_what_cannot_be_compared_is_replaced_by_force_only(
+    store: BestStore, other: dict[str, Any], differs: str, everywhere: bool
+) -> None:
+    known, new = best(data="/old/powder"), best(value=0.9, study="mine", **other)
+    store.put(known, everywhere=everywhere)
+    with pytest.raises(StoreError) as error:
+        store.put(new, everywhere=everywhere)
+    said = str(error.value)
+    assert f"(it differs in {differs})" in said
+    assert f"known is {known.origin()} on powder in /old/powder, fingerprint p1" in said
+    assert f"got {new.origin()}" in said
+    assert "--force" in said
+    assert store.find(YOLO, POWDER).best == known
+    assert not comparable(known, new)
+    assert store.put(new, everywhere=everywhere, force=True) == known
+    assert store.find(YOLO, POWDER).best == new
+
+
+def test_another_data_sets_best_does_not_become_the_global_one_unasked(store: BestStore) -> None:
+    store.put(best(POWDER), everywhere=True)
+    with pytest.raises(StoreError, match="differs in data set and fingerprint of the pictures"):
+        store.put(best(NUCLEI, value=0.9), everywhere=True)
+    store.put(best(NUCLEI, value=0.9), everywhere=True, force=True)
+    assert store.find(YOLO, None).best == best(NUCLEI, value=0.9)
 
 
 def test_a_store_in_a_bucket_is_as_one_in_a_folder(tmp_path: Path) -> None:
@@ -210,7 +291,7 @@ def test_a_store_in_a_bucket_is_as_one_in_a_folder(tmp_path: Path) -> None:
             store.put(best(), everywhere=False)
         assert store.find(YOLO, POWDER).best == best(value=0.8)
         assert store.find(YOLO, NUCLEI).level == "global"
-        assert len(table_lines(store)) == 3
+        assert len(shown(store)) == 3
         assert store.clear(store.entries()) == 2
         assert store.find(YOLO, POWDER).level == "default"
 
@@ -218,15 +299,72 @@ def test_a_store_in_a_bucket_is_as_one_in_a_folder(tmp_path: Path) -> None:
 # --- what is wrong
 
 
-def test_a_damaged_entry_is_named(store: BestStore) -> None:
+DAMAGED = [
+    b"",
+    b"{",
+    b"[]",
+    b"\xff\xfe\x00",
+    best().model_dump_json().replace("0.7", "NaN").encode(),
+    best().model_dump_json().replace("0.7", "null").encode(),
+    best().model_dump_json().replace("powder-yolo", "p\u00fc").encode("latin-1"),
+    best(NUCLEI).model_dump_json().encode(),
+    best(backbone=SMALL).model_dump_json().encode(),
+    best().model_dump_json().replace("yolo_seg", "mask_rcnn").encode(),
+]
+
+
+@pytest.fixture(params=DAMAGED)
+def damaged(request: pytest.FixtureRequest, store: BestStore) -> Path:
+    """The document of an entry of powder that cannot be read, beside a good one of nuclei."""
+    store.put(best(NUCLEI), everywhere=False)
     store.put(best(), everywhere=False)
     file = Path(store.place) / entry_name(best(), everywhere=False)
-    for content in ("", "{", "[]", json.dumps({**json.loads(file.read_text()), "value": "high"})):
-        file.write_text(content)
-        with pytest.raises(StoreError) as error:
-            store.find(YOLO, POWDER)
-        assert f"{file}: expected a best configuration" in str(error.value)
-        assert "delete it" in str(error.value)
+    assert file.is_file()
+    file.write_bytes(request.param)
+    return file
+
+
+def test_a_damaged_entry_is_named_and_the_others_are_shown(store: BestStore, damaged: Path) -> None:
+    with pytest.raises(StoreError) as used:
+        store.find(YOLO, POWDER)
+    assert str(used.value).startswith(f"{damaged}: expected a best configuration")
+    assert [line.split()[2] for line in shown(store)] == ["data", "nuclei"]
+    with pytest.raises(StoreError) as named:
+        refuse_damaged(store.entries())
+    assert str(named.value) == str(used.value)
+    (used_line, *_) = used_lines(store, "yolo_seg", None, "nuclei")
+    assert used_line.startswith("best of the data set nuclei")
+
+
+def test_a_damaged_entry_is_replaced_by_force(store: BestStore, damaged: Path) -> None:
+    with pytest.raises(StoreError, match="segtune best set --force"):
+        store.put(best(value=0.1), everywhere=False)
+    assert store.put(best(value=0.1), everywhere=False, force=True) is None
+    assert store.find(YOLO, POWDER).best == best(value=0.1)
+    refuse_damaged(store.entries())
+
+
+def test_a_damaged_entry_is_cleared_as_its_message_says(store: BestStore, damaged: Path) -> None:
+    with pytest.raises(StoreError) as error:
+        store.find(YOLO, POWDER)
+    options = f"--trainable yolo_seg --backbone {NANO} --data powder --store {store.place}`"
+    assert options in str(error.value)
+    lines = cleared_lines(store, "yolo_seg", NANO, "powder", everywhere=False)
+    assert lines == [f"cleared yolo_seg, {NANO}, powder, could not be read"]
+    assert [entry.best for entry in store.entries()] == [best(NUCLEI)]
+
+
+def test_an_entry_that_was_copied_to_another_data_set_is_not_taken_for_its_best(
+    store: BestStore,
+) -> None:
+    store.put(best(NUCLEI), everywhere=False)
+    mine = Path(store.place) / entry_name(best(NUCLEI), everywhere=False)
+    shutil.copy(mine, mine.with_name("powder.json"))
+    with pytest.raises(StoreError, match=rf"it is of yolo_seg {NANO} on nuclei, moved here"):
+        store.find(YOLO, POWDER)
+    store.put(best(NUCLEI), everywhere=True)  # the one place for any data set's
+    mine.with_name("powder.json").unlink()
+    assert store.find(YOLO, POWDER).best == best(NUCLEI)
 
 
 def test_an_entry_that_the_engine_no_longer_accepts_is_refused_with_every_reason(
@@ -262,10 +400,10 @@ def test_a_store_is_as_given_else_that_of_the_environment_else_beside_the_studie
 
 
 def test_the_table_has_a_row_for_every_entry(store: BestStore) -> None:
-    assert "nothing is recorded" in table_lines(store)[0]
+    assert "nothing is recorded" in shown(store)[0]
     store.put(best(), everywhere=False)
     store.put(best(NUCLEI, backbone=SMALL, trial=None), everywhere=True)
-    assert [line.split() for line in table_lines(store)[1:]] == [
+    assert [line.split() for line in shown(store)[1:]] == [
         f"yolo_seg {NANO} powder seg_metrics/F1 0.7000 powder-yolo, trial 3 2026-11-21".split(),
         f"yolo_seg {SMALL} (global) seg_metrics/F1 0.7000 nuclei-yolo 2026-11-21".split(),
     ]

@@ -1,0 +1,136 @@
+"""What a model picks in many pictures, beside the particles that are there.
+
+Places and confidences are kept of each picture; of its map of probabilities only counts of pixels,
+so that memory does not grow with the size of the pictures.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.errors import EvaluateError
+from analysis.evaluation.classes import ClassMap
+from analysis.evaluation.predicting import Progress
+from trainables.contract import Picker, Predictor
+from trainables.datasets.grey_view import centers_of, object_mask, radii_of
+from trainables.datasets.prepared import Annotation, ImageRecord, PreparedDataset
+from trainables.particles import (
+    ParticleCurve,
+    ParticleMetrics,
+    Picks,
+    PixelCounts,
+    evaluate_particles,
+    particle_curve,
+)
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PickedPicture:
+    """A picture, what is in it and what was picked.
+
+    Attributes:
+        image: Of the data set.
+        picks: All of them, however low their confidence.
+        centers: (M, 2) true particles, x y in pixels.
+        radius_px: Median of the true particles' radii; the model's own where there is none.
+    """
+
+    image: ImageRecord
+    picks: Picks
+    centers: Floats
+    radius_px: float
+
+
+@dataclass(frozen=True)
+class Picked:
+    """Pictures and what was picked in them.
+
+    Attributes:
+        pictures: In the order they were given.
+        pixels: Of all of them.
+        seconds: What the model took, without reading the pictures.
+    """
+
+    pictures: Sequence[PickedPicture]
+    pixels: PixelCounts
+    seconds: float
+
+    def metrics(self, match_radius: float, confidence: float | None) -> ParticleMetrics:
+        """Of all pictures together.
+
+        Args:
+            match_radius: Of a pick from its particle, in the picture's particle radii.
+            confidence: From which on a pick counts; None for where F1 is best.
+        """
+        return evaluate_particles(*self._compared(match_radius), confidence=confidence)
+
+    def curve(self, match_radius: float) -> ParticleCurve:
+        """Precision and recall over confidence, of all pictures together."""
+        return particle_curve(*self._compared(match_radius))
+
+    def _compared(self, match_radius: float) -> tuple[list[Picks], list[Floats], list[float]]:
+        return (
+            [picture.picks for picture in self.pictures],
+            [picture.centers for picture in self.pictures],
+            [match_radius * picture.radius_px for picture in self.pictures],
+        )
+
+
+def as_picker(predictor: Predictor, model: Path) -> Picker:
+    """A predictor that gives picks and probabilities.
+
+    Raises:
+        EvaluateError: It does not, though its engine says that it is measured by them.
+    """
+    if not isinstance(predictor, Picker):
+        raise EvaluateError(
+            f"{model}: expected a model that gives picks and probabilities "
+            f"(trainables.contract.Picker), got {type(predictor).__name__}"
+        )
+    return predictor
+
+
+def pick_pictures(
+    picker: Picker,
+    data: PreparedDataset,
+    images: Sequence[ImageRecord],
+    classes: ClassMap,
+    progress: Progress = lambda done, total: None,
+) -> Picked:
+    """Pick the particles of pictures.
+
+    Args:
+        picker: The model.
+        data: Holds the pictures.
+        images: Of which.
+        classes: Objects of other classes are no particles here.
+        progress: Told how many of how many are done.
+
+    Raises:
+        DatasetError: A picture is missing or was changed; no other takes its place.
+    """
+    pixels, pictures, seconds = PixelCounts(), [], 0.0
+    for image in images:
+        picture = data.read(image)
+        started = time.monotonic()
+        probability = picker.probability(picture)
+        picks = picker.picks(probability)
+        seconds += time.monotonic() - started
+        objects = _particles(data, image, classes)
+        pixels.add(probability, object_mask(objects, image).astype(np.float32))
+        radii = radii_of(objects)
+        radius = float(np.median(radii)) if len(radii) else picker.radius_px
+        pictures.append(PickedPicture(image, picks, centers_of(objects), radius))
+        progress(len(pictures), len(images))
+    return Picked(pictures, pixels, seconds)
+
+
+def _particles(data: PreparedDataset, image: ImageRecord, classes: ClassMap) -> list[Annotation]:
+    """The objects of a picture that are of a class that is measured."""
+    return [item for item in data.annotations(image) if classes.of_data[item.category] >= 0]

@@ -1,0 +1,98 @@
+"""A model that picks particles on a part of a data set, and everything written down.
+
+::
+
+    <out>/evaluation.html      everything on one page that loads nothing
+    <out>/metrics.csv          metric,value: particle_metrics/..., pixel_metrics/...
+    <out>/images.csv           a row a picture
+    <out>/overlays/            the worst and the best pictures with particles and picks
+    <out>/Particle*_curve.png
+    <out>/metrics.json         all figures and the settings; written last
+"""
+
+from pathlib import Path
+from typing import Final
+
+from analysis.evaluation.classes import ClassMap
+from analysis.evaluation.job import Job, Wishes
+from analysis.evaluation.particles.curves import plot_particle_curves
+from analysis.evaluation.particles.finding import as_picker, pick_pictures
+from analysis.evaluation.particles.overlays import draw_picks
+from analysis.evaluation.particles.page import write_particle_page
+from analysis.evaluation.particles.result import ParticleResult, write_particle_tables
+from analysis.evaluation.particles.scores import Matching, particle_scores
+from analysis.evaluation.result import OVERLAYS, drawn_pictures
+from analysis.evaluation.scores import best_and_worst
+from trainables.contract import Picker, Predictor
+
+_ASKED: Final = "as asked for"
+
+
+def measure_particles(
+    job: Job, predictor: Predictor, classes: ClassMap, folder: Path
+) -> ParticleResult:
+    """Pick, compare, and write everything into `folder`.
+
+    Args:
+        job: What was asked for.
+        predictor: The model.
+        classes: Of the model and of the data.
+        folder: Existing and empty.
+
+    Raises:
+        EvaluateError: The model gives no picks.
+        DatasetError: A picture is missing or was changed.
+    """
+    picker = as_picker(predictor, job.model.path)
+    matching = _matching(job.wishes, picker)
+    found = pick_pictures(
+        picker,
+        job.data,
+        job.images,
+        classes,
+        lambda done, total: job.wishes.progress("finding", done, total),
+    )
+    scores = particle_scores(found.pictures, matching)
+    best, worst = best_and_worst(scores, job.wishes.overlays)
+    result = ParticleResult(
+        job=job,
+        classes=classes,
+        found=found,
+        particles=found.metrics(matching.radius, matching.confidence),
+        matching=matching,
+        scores=scores,
+        best=best,
+        worst=worst,
+        model_radius_px=picker.radius_px,
+    )
+    plot_particle_curves(found.curve(matching.radius), result.particles, folder)
+    _draw(result, folder / OVERLAYS)
+    write_particle_page(result, folder)
+    write_particle_tables(result, folder)
+    return result
+
+
+def _matching(wishes: Wishes, picker: Picker) -> Matching:
+    """As asked for, else as the model was measured when it was chosen."""
+    asked = wishes.confidence, wishes.match_radius
+    return Matching(
+        confidence=picker.confidence if asked[0] is None else asked[0],
+        radius=picker.match_radius if asked[1] is None else asked[1],
+        confidence_words="the best on the validation part that the model was chosen by"
+        if asked[0] is None
+        else _ASKED,
+        radius_words="as the model was tuned" if asked[1] is None else _ASKED,
+    )
+
+
+def _draw(result: ParticleResult, folder: Path) -> None:
+    """Write the overlays of the best and the worst pictures."""
+    folder.mkdir()
+    for drawn in drawn_pictures(result):
+        draw_picks(
+            result.found.pictures[drawn.score.index],
+            result.job.data.read(drawn.image),
+            result.scores[drawn.score.index],
+            result.matching,
+            folder / drawn.file,
+        )

@@ -1,0 +1,90 @@
+"""How well each single picture was picked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.evaluation.particles.finding import PickedPicture
+from analysis.evaluation.scores import PictureScore
+from trainables.particles import Picks, assign
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Which picks count, and which particles they may stand for.
+
+    Attributes:
+        confidence: Lowest of a pick.
+        radius: Largest distance of a pick from its particle, in the picture's particle radii.
+        confidence_words: Why at that confidence.
+        radius_words: Why at that radius.
+    """
+
+    confidence: float
+    radius: float
+    confidence_words: str = ""
+    radius_words: str = ""
+
+    def radius_px(self, picture: PickedPicture) -> float:
+        """Largest distance of a pick from its particle in a picture, in pixels."""
+        return self.radius * picture.radius_px
+
+
+@dataclass(frozen=True)
+class ParticleScore(PictureScore):
+    """One picture of which particles were picked.
+
+    Attributes:
+        position_error_px: Mean distance of picks from their particles; None without a pair.
+        match_radius_px: Largest distance of a pick from its particle.
+    """
+
+    position_error_px: float | None
+    match_radius_px: float
+
+
+@dataclass(frozen=True)
+class PickOutcome:
+    """What became of each pick and each particle of a picture.
+
+    Attributes:
+        picks: Those that count.
+        right: (N,) whether a pick stands for a particle.
+        missed: (M,) whether no pick stands for a particle.
+        distances_px: (K,) of the pairs.
+    """
+
+    picks: Picks
+    right: npt.NDArray[np.bool_]
+    missed: npt.NDArray[np.bool_]
+    distances_px: npt.NDArray[np.float64]
+
+
+def pick_outcome(picture: PickedPicture, matching: Matching) -> PickOutcome:
+    """Match a picture's picks as the metrics do."""
+    picks = picture.picks.at_least(matching.confidence)
+    pick, particle, distances = assign(picks.centers, picture.centers, matching.radius_px(picture))
+    right, missed = np.zeros(len(picks), np.bool_), np.ones(len(picture.centers), np.bool_)
+    right[pick] = True
+    missed[particle] = False
+    return PickOutcome(picks, right, missed, distances)
+
+
+def particle_scores(pictures: Sequence[PickedPicture], matching: Matching) -> list[ParticleScore]:
+    """One score a picture, in order."""
+    return [_score(index, picture, matching) for index, picture in enumerate(pictures)]
+
+
+def _score(index: int, picture: PickedPicture, matching: Matching) -> ParticleScore:
+    found = pick_outcome(picture, matching)
+    distances = found.distances_px
+    return ParticleScore(
+        index=index,
+        truths=len(picture.centers),
+        predicted=len(found.picks),
+        matched=len(distances),
+        position_error_px=float(distances.mean()) if len(distances) else None,
+        match_radius_px=matching.radius_px(picture),
+    )
