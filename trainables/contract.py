@@ -20,13 +20,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from search_spaces.schema import Hyperparameters
 from trainables.datasets.prepared import PreparedDataset
+from trainables.goal import Goal
+
+if TYPE_CHECKING:
+    from trainables.particles import Picks
 
 
 class TrainingError(Exception):
@@ -86,7 +90,8 @@ class Device:
         memory_fraction: Share in (0, 1] of the GPU's memory this trial may take.
         cpus: CPU threads this trial may use, loader workers included.
         gpus: How many GPUs this trial may use, `cuda:0` and those after it; more than one only
-            for an engine whose `EngineInfo.max_gpus` allows it. Means nothing on the CPU.
+            for an engine whose `EngineInfo.max_gpus` allows it. On the CPU, where a study never
+            asks for more than one, the processes that such an engine trains with.
     """
 
     name: str = "cpu"
@@ -138,6 +143,8 @@ class Trial(Protocol):
         directory: This attempt's own scratch folder, absolute, existing.
         resume_from: Checkpoint folder of an interrupted run of this same trial, or None.
         train_metrics: How often and on how many images the training split is measured.
+        goal: What makes one epoch better than another, for an engine that goes on from its best
+            one; None where nobody said.
     """
 
     name: str
@@ -150,6 +157,7 @@ class Trial(Protocol):
     directory: Path
     resume_from: Path | None
     train_metrics: TrainMetrics
+    goal: Goal | None
 
     @property
     def train_to(self) -> int:
@@ -233,6 +241,47 @@ class Predictor(Protocol):
         ...
 
 
+@runtime_checkable
+class Picker(Predictor, Protocol):
+    """A trained model that picks particles from a map of probabilities.
+
+    Attributes:
+        confidence: Where the particle F1 was best on the validation part.
+        radius_px: Of a particle.
+        min_distance_px: Least distance of two picks.
+        match_radius: Largest distance of a pick from the particle it is taken for when the model
+            is measured, in radii of the picture's particles.
+        um_per_px: Side of a pixel of the training pictures, or None where nobody said it.
+    """
+
+    confidence: float
+    radius_px: float
+    min_distance_px: float
+    match_radius: float
+    um_per_px: float | None
+
+    def probability(
+        self, image: npt.NDArray[np.uint8], levels: tuple[float, float] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """(H, W) float32 in [0, 1]: that a pixel belongs to a particle.
+
+        Args:
+            image: (H, W, 3) RGB or (H, W) grey, of a picture or a part of it.
+            levels: Mean and standard deviation of the whole picture in grey; default: the image's.
+        """
+        ...
+
+    def picks(
+        self,
+        probability: npt.NDArray[np.float32],
+        *,
+        min_confidence: float = ...,
+        min_distance_px: float | None = None,
+    ) -> "Picks":
+        """The particles of such a map, most confident first, from `min_confidence` on."""
+        ...
+
+
 @dataclass(frozen=True)
 class EngineInfo:
     """What is known of an engine without importing its framework.
@@ -250,6 +299,8 @@ class EngineInfo:
         max_gpus: Most GPUs that one training can use.
         backbone: The hyperparameter that names the network or its size: the best-config store
             keeps a best for each of its values. "" where there is but one.
+        sizes: The other hyperparameters that say how large network and training pictures are:
+            with the same values, epochs on the same data take about as long.
     """
 
     name: str
@@ -262,6 +313,7 @@ class EngineInfo:
     install: str = ""
     max_gpus: int = 1
     backbone: str = ""
+    sizes: tuple[str, ...] = ()
 
 
 class Engine(Protocol):
@@ -315,6 +367,7 @@ class MemoryTrial:
     device: Device = field(default_factory=Device)
     resume_from: Path | None = None
     train_metrics: TrainMetrics = field(default_factory=TrainMetrics)
+    goal: Goal | None = None
     stop_after: int | None = None
     over: bool = False
     reported: dict[int, dict[str, float]] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainables.goal import Limit, Mode, standing, violation
+from trainables.goal import Goal, Limit, Mode
 
 MODEL_FILE = "model.pt"
 METRICS_FILE = "metrics.json"
@@ -55,6 +55,7 @@ class BestKeeper:
         self.metric = metric
         self.mode: Mode = mode
         self.limits = tuple(limits)
+        self._goal = Goal(metric, mode, self.limits)
         self._folder = directory / BEST_FOLDER
         finish_replacing(self._folder, METRICS_FILE)
         self.best = read_kept(self._folder, metric)
@@ -100,11 +101,7 @@ class BestKeeper:
             return False
         if self.best is None:
             return True
-        return self._standing(value, values) > self._standing(self.best.value, self.best.values)
-
-    def _standing(self, value: float, values: Mapping[str, float]) -> tuple[float, float]:
-        broken = violation(limit.excess(values) for limit in self.limits)
-        return standing(value, broken, self.mode)
+        return self._goal.standing(values) > self._goal.standing(self.best.values)
 
 
 def read_kept(folder: Path, metric: str) -> KeptEpoch | None:

@@ -77,6 +77,8 @@ def load_engine(name: str) -> Engine:
 
 
 def _package(name: str) -> str:
+    if name in BUILT_IN:  # without a look at everything that is installed
+        return BUILT_IN[name]
     known = packages()
     if name not in known:
         raise EngineError(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tune.study import Tracking
 
 FINISH_S = 120.0  # for an engine's artifacts after its trial has ended
-REDRAW_S = 600.0  # for the same where it has to load framework, data and model first
+REDRAW_S = 600.0  # for the same where it may have to load framework, data and model first
 REPORT, ENDED, CLOSED = "report", "ended", "closed"
 
 
@@ -108,6 +108,7 @@ class TrialActor(ray_tune.Trainable):
             "rule": event.rule,
             "message": event.message,
             "retry": event.retry,
+            "disk_full": event.disk_full,
             "notes": notes,
         }
 
@@ -199,7 +200,7 @@ class TrialActor(ray_tune.Trainable):
             return True
         if self._waiting:
             self._runner.stop()
-        ended = self._drain(REDRAW_S if self._task.trial.over else FINISH_S)
+        ended = self._drain(FINISH_S if self._task.trial.resume_from is None else REDRAW_S)
         self._running = False
         if ended is not None and ended.rule is Rule.ERROR:
             self._notes.append(f"its artifacts may be missing: {ended.message}")

@@ -12,6 +12,7 @@ from ray.tune.search import Searcher
 
 from tune.actor import CLOSED, ENDED, ActorTask
 from tune.controller import Assignment, Controller
+from tune.errors import DriverError
 from tune.events import Observer, Outcome
 from tune.folders import RESOLVED, attempt_number
 from tune.plan import StudyPlan
@@ -157,6 +158,12 @@ class Bridge:
         if number in self._controller.outcomes:
             return
         rule, message = result["rule"], result["message"]
+        if result["disk_full"]:
+            raise DriverError(
+                f"trial {number}: {message}: expected room for its checkpoints in "
+                f"{self._plan.directory}; make some, then `segtune resume {self._plan.directory}` "
+                "goes on"
+            )
         if result["retry"]:
             self._crashed(number, message)
             return
@@ -195,7 +202,7 @@ class Bridge:
 
     def _closing_task(self, number: int) -> ActorTask:
         """Close a trial that has ended: its engine has no epoch left to train and only draws."""
-        log.info("trial %d: a crash left its artifacts or its record open; closing them", number)
+        log.info("trial %d ended without its artifacts or its record; closing it", number)
         redraw = self._controller.outcomes[number].state in DRAWN
         directory, checkpoint = self._recorder.reopen(number, redraw=redraw)
         task = self._task(self._controller.assignment(number), directory)

@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,7 @@ from tune.usage import (
     new_file,
     new_place,
     one_of,
+    positive_number,
     shares,
     usage_message,
     whole_number,
@@ -68,10 +70,37 @@ Backbone = Annotated[
     typer.Option("--backbone", "--model", help="Backbone or model; default: the one recorded."),
 ]
 EngineName = Annotated[str | None, typer.Option("--trainable", help="The engine.")]
+DeviceName = Annotated[
+    str | None, typer.Option("--device", help="cpu, cuda:0; default: what is there.")
+]
+_MODEL_HELP: Final = "A study, an exported or retrained folder, a trial's folder, or a model file."
+PixelSize = Annotated[
+    str | None,
+    typer.Option(
+        "--pixel-size",
+        metavar="LENGTH",
+        help="Side of a pixel: 1.77A, 0.177nm; default: an MRC's header.",
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override a key: budget.trials=8. May be given several times."),
 ]
+
+
+def _out(what: str) -> Any:
+    """The option --out of a verb, for a folder to make."""
+    return typer.Option("--out", "-o", parser=new_place("--out"), metavar="FOLDER", help=what)
+
+
+def _number(name: str, what: str, least: int = 0) -> Any:
+    """An option of a verb for a whole number of at least `least`."""
+    return typer.Option(name, parser=whole_number(name, least), metavar="N", help=what)
+
+
+def _confidence(what: str) -> Any:
+    """The option --confidence of a verb."""
+    return typer.Option("--confidence", parser=fraction("--confidence"), metavar="C", help=what)
 
 
 class Form(StrEnum):
@@ -114,6 +143,7 @@ def _exit_code(arguments: list[str]) -> int:
     try:
         return _run_verb(arguments)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed once more, it is ending already
         typer.echo("interrupted", err=True)
         return 130
     except BrokenPipeError:  # `segtune status ... | head`: the reader has seen enough
@@ -172,16 +202,7 @@ def _options(
 @app.command()
 def prepare(
     raw: Annotated[Path, typer.Argument(help="Folder with images and annotations.")],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            "-o",
-            parser=new_place("--out"),
-            metavar="FOLDER",
-            help="Folder of the prepared data set.",
-        ),
-    ],
+    out: Annotated[Path, _out("Folder of the prepared data set.")],
     form: Annotated[
         str | None,
         typer.Option(
@@ -202,19 +223,12 @@ def prepare(
         str,
         typer.Option(parser=shares("--splits"), metavar="SHARES", help="Of train, val and test."),
     ] = "0.7,0.15,0.15",
-    seed: Annotated[
-        int, typer.Option(parser=whole_number("--seed"), metavar="N", help="Seed of the split.")
-    ] = 0,
+    seed: Annotated[int, _number("--seed", "Seed of the split.")] = 0,
     radius: Annotated[
         str | None,
         typer.Option(metavar="LENGTH", help="Of the particles, for coordinates: 9px, 80A, 8nm."),
     ] = None,
-    pixel_size: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LENGTH", help="Side of a pixel: 1.77A, 0.177nm; default: an MRC's header."
-        ),
-    ] = None,
+    pixel_size: PixelSize = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse data with problems.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a prepared data set.")] = False,
 ) -> None:
@@ -244,32 +258,15 @@ def prepare(
 @app.command()
 def simulate(
     preset: Annotated[str, typer.Argument(help="demo, sem_powder, tem_nanoparticles or cryo_em.")],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            "-o",
-            parser=new_place("--out"),
-            metavar="FOLDER",
-            help="Folder for the raw data set.",
-        ),
-    ],
-    images: Annotated[
-        int | None,
-        typer.Option(
-            parser=whole_number("--images", 1), metavar="N", help="Number of micrographs."
-        ),
-    ] = None,
+    out: Annotated[Path, _out("Folder for the raw data set.")],
+    images: Annotated[int | None, _number("--images", "Number of micrographs.", 1)] = None,
     form: Annotated[
         Form,
         typer.Option(
             "--format", parser=one_of("--format", Form), metavar="FORMAT", help=", ".join(Form)
         ),
     ] = Form.COCO,
-    seed: Annotated[
-        int | None,
-        typer.Option(parser=whole_number("--seed"), metavar="N", help="Seed of the micrographs."),
-    ] = None,
+    seed: Annotated[int | None, _number("--seed", "Seed of the micrographs.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a simulated set.")] = False,
 ) -> None:
     """Draw micrographs with exactly known particles, in any raw format."""
@@ -331,8 +328,10 @@ class _EpochTicker:
         if now - self._shown < (0.2 if terminal else 10.0):
             return
         self._shown = now
-        f1 = metrics.values.get("seg_metrics/F1")
-        score = "" if f1 is None else f", seg_metrics/F1 {f1:.3f}"
+        from trainables.metrics import F1_NAMES
+
+        f1 = next((name for name in F1_NAMES if name in metrics.values), None)
+        score = "" if f1 is None else f", {f1} {metrics.values[f1]:.3f}"
         end = "\r" if terminal else "\n"
         typer.echo(f"epoch {metrics.epoch}{score}   {end}", nl=False, err=True)
 
@@ -345,7 +344,7 @@ def plan(
     study: StudyFile,
     overrides: Overrides = None,
     probe: Annotated[
-        bool, typer.Option("--probe", help="Train two epochs to estimate the hours.")
+        bool, typer.Option("--probe", help="Estimate the hours by two epochs of trials.")
     ] = False,
 ) -> None:
     """Show what a study would do; nothing is started."""
@@ -411,16 +410,7 @@ def export(
 
 @app.command()
 def retrain(
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            "-o",
-            parser=new_place("--out"),
-            metavar="FOLDER",
-            help="Folder for the trained model.",
-        ),
-    ],
+    out: Annotated[Path, _out("Folder for the trained model.")],
     best: Annotated[
         Path | None,
         typer.Argument(
@@ -431,15 +421,9 @@ def retrain(
     trainable: EngineName = None,
     backbone: Backbone = None,
     store: Store = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(parser=whole_number("--epochs", 1), metavar="N", help="Default: the study's."),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(parser=whole_number("--seed"), metavar="N", help="Default: the trial's."),
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda:0; default: what is there.")] = None,
+    epochs: Annotated[int | None, _number("--epochs", "Default: the study's.", 1)] = None,
+    seed: Annotated[int | None, _number("--seed", "Default: the trial's.")] = None,
+    device: DeviceName = None,
     other_classes: Annotated[
         bool, typer.Option("--other-classes", help="Allow data with other classes.")
     ] = False,
@@ -468,59 +452,44 @@ def retrain(
 
 @app.command()
 def evaluate(
-    model: Annotated[
-        Path,
-        typer.Argument(
-            help="A study, an exported or retrained folder, a trial's folder, or a model file.",
-        ),
-    ],
+    model: Annotated[Path, typer.Argument(help=_MODEL_HELP)],
     data: Annotated[Path, typer.Argument(help="A prepared data set.")],
     split: Annotated[
         str | None,
         typer.Option(help="train, val, test or all; default: test, or val where there is none."),
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            parser=new_place("--out"),
-            metavar="FOLDER",
-            help="Folder for the figures; default: one below evaluations/.",
-        ),
+        Path | None, _out("Folder for the figures; default: one below evaluations/.")
     ] = None,
     trainable: EngineName = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda:0; default: what is there.")] = None,
+    device: DeviceName = None,
     confidence: Annotated[
         float | None,
-        typer.Option(
-            parser=fraction("--confidence"),
-            metavar="C",
-            help="For precision, recall and F1; default: the validation part's best.",
-        ),
+        _confidence("For precision, recall and F1; default: the validation part's best."),
     ] = None,
     max_det: Annotated[
         int | None,
+        _number(
+            "--max-det", "Most predictions of a class in a picture that count; default: all.", 1
+        ),
+    ] = None,
+    match_radius: Annotated[
+        float | None,
         typer.Option(
-            "--max-det",
-            parser=whole_number("--max-det", 1),
-            metavar="N",
-            help="Most predictions of a class in a picture that count; default: all.",
+            "--match-radius",
+            parser=positive_number("--match-radius"),
+            metavar="R",
+            help="Of a pick from its particle, in particle radii; default: as the model was tuned.",
         ),
     ] = None,
     other_classes: Annotated[
         bool, typer.Option("--other-classes", help="Measure the common classes alone.")
     ] = False,
     overlays: Annotated[
-        int,
-        typer.Option(
-            parser=whole_number("--overlays"),
-            metavar="N",
-            help="Pictures drawn of the best and of the worst.",
-        ),
+        int, _number("--overlays", "Pictures drawn of the best and of the worst.")
     ] = 6,
 ) -> None:
-    """Measure any trained model on any prepared data set: COCO's table, curves, overlays."""
+    """Measure any trained model on any prepared data set: tables, curves, overlays."""
     from analysis.evaluation.job import Wishes
     from analysis.evaluation.run import evaluate_model
 
@@ -530,12 +499,73 @@ def evaluate(
         device=device,
         confidence=confidence,
         max_det=max_det,
+        match_radius=match_radius,
         other_classes=other_classes,
         overlays=overlays,
         progress=_stages(),
     )
     for line in evaluate_model(model, data, out, wishes).lines():
         typer.echo(line)
+
+
+@app.command()
+def pick(
+    micrographs: Annotated[
+        list[str], typer.Argument(help="Files, folders and patterns: MRC, TIFF, PNG, JPEG.")
+    ],
+    model: Annotated[Path, typer.Option("--model", "-m", help=_MODEL_HELP)],
+    out: Annotated[Path, _out("Folder for coordinates and masks.")],
+    save_prob: Annotated[
+        bool, typer.Option("--save-prob", help="Also write the maps of probabilities, as MRC.")
+    ] = False,
+    confidence: Annotated[
+        float | None,
+        _confidence("From which on a pick counts; default: the validation part's best."),
+    ] = None,
+    min_distance: Annotated[
+        str | None,
+        typer.Option(metavar="LENGTH", help="Of two picks: 30px, 80A; default: the model's own."),
+    ] = None,
+    pixel_size: PixelSize = None,
+    box_px: Annotated[
+        int | None,
+        _number("--box-px", "Side of the EMAN boxes; default: one and a half diameters.", 2),
+    ] = None,
+    trainable: EngineName = None,
+    device: DeviceName = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Pick again what an earlier run has done.")
+    ] = False,
+) -> None:
+    """Pick the particles of micrographs: .star, .csv, .box, JSON, masks.
+
+    Exit code 3: some micrographs failed, the others are done; 1: all failed.
+    """
+    from analysis.picking.job import PickWishes
+    from analysis.picking.run import pick_micrographs
+
+    wishes = PickWishes(
+        trainable=trainable,
+        device=device,
+        confidence=confidence,
+        min_distance=min_distance,
+        pixel_size=pixel_size,
+        box_px=box_px,
+        save_prob=save_prob,
+        overwrite=overwrite,
+        progress=_Ticker("pick"),
+    )
+    try:
+        result = pick_micrographs(micrographs, model, out, wishes)
+    except KeyboardInterrupt:
+        typer.echo(f"the same command goes on with what is not yet in {out}", err=True)
+        raise
+    for line in result.lines():
+        typer.echo(line)
+    for line in result.warnings():
+        typer.echo(line, err=True)
+    if result.failed:
+        raise typer.Exit(3 if result.records else 1)
 
 
 def _given(options: Mapping[str, object]) -> list[str]:
@@ -586,17 +616,19 @@ def best_show(
 ) -> None:
     """Show what is recorded; with --trainable the configuration that would be used."""
     from tune.best_store import BestStore, store_place
-    from tune.best_table import table_lines, used_lines
+    from tune.best_table import refuse_damaged, table_lines, used_lines
 
     opened = BestStore(store_place(store))
-    if trainable is None:
-        if given := _given({"--backbone": backbone, "--data": data}):
-            raise UsageError(f"best show: expected --trainable beside {given[0]}, got none")
-        lines = table_lines(opened)
-    else:
-        lines = used_lines(opened, trainable, backbone, data)
-    for line in lines:
+    if trainable is not None:
+        for line in used_lines(opened, trainable, backbone, data):
+            typer.echo(line)
+        return
+    if given := _given({"--backbone": backbone, "--data": data}):
+        raise UsageError(f"best show: expected --trainable beside {given[0]}, got none")
+    entries = opened.entries()
+    for line in table_lines(entries, opened.place):
         typer.echo(line)
+    refuse_damaged(entries)
 
 
 @best_app.command("set")
@@ -607,7 +639,9 @@ def best_set(
         typer.Option("--global", help="Record it for data sets that have no best of their own."),
     ] = False,
     store: Store = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a better one.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace whatever is recorded, a better one too.")
+    ] = False,
 ) -> None:
     """Record an exported best configuration as that of its data set, or of all others."""
     from analysis.configuration import load_best
@@ -687,22 +721,8 @@ def doctor(
 
 @app.command()
 def demo(
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            "-o",
-            parser=new_place("--out"),
-            metavar="FOLDER",
-            help="Folder for everything.",
-        ),
-    ] = Path("demo"),
-    trials: Annotated[
-        int,
-        typer.Option(
-            parser=whole_number("--trials", 1), metavar="N", help="Trials of the demo study."
-        ),
-    ] = 8,
+    out: Annotated[Path, _out("Folder for everything.")] = Path("demo"),
+    trials: Annotated[int, _number("--trials", "Trials of the demo study.", 1)] = 8,
 ) -> None:
     """The whole story on simulated micrographs: data, study, report, export, retraining."""
     from tune.demo import demo_study, fresh_folder
@@ -739,7 +759,7 @@ def _plan(study: Path, overrides: list[str] | None) -> "StudyPlan":
 
 
 def _run(plan: "StudyPlan", *, resume: bool) -> None:
-    from tune.progress import make_progress
+    from tune.progress import make_progress, next_step
     from tune.tracking import tracking_line
 
     result = _tuned(plan, [make_progress()], resume=resume)
@@ -748,14 +768,12 @@ def _run(plan: "StudyPlan", *, resume: bool) -> None:
     typer.echo("writing leaderboard and report")
     for path in _write_results(plan.directory):
         typer.echo(f"wrote {path}")
-    if result.reason == "out of time":
-        typer.echo(
-            f"the {plan.study.budget.hours:g} hours are used up; `segtune resume {plan.directory} "
-            "--set budget.hours=N` with more goes on with the trials that were running"
-        )
+    step = next_step(plan.study, plan.directory, len(result.outcomes), plan.trials)
     if result.reason == "interrupted":
-        typer.echo(f"interrupted; `segtune resume {plan.directory}` goes on", err=True)
+        typer.echo(f"interrupted; {step}", err=True)
         raise typer.Exit(130)
+    if result.reason == "out of time":
+        typer.echo(step)
     failed = [n for n, o in result.outcomes.items() if o.state == "failed"]
     if result.outcomes and len(failed) == len(result.outcomes):
         last = result.outcomes[failed[-1]]

@@ -16,7 +16,7 @@ from search_spaces.names import nearest_name
 from trainables.goal import Mode, standing, violation
 from tune.events import Outcome, State
 from tune.journal import Arrival, Journal, arrivals
-from tune.metric_names import direction
+from tune.metric_names import direction, of_training
 from tune.search import Proposal, Search, trial_seed
 from tune.stopping import (
     GO_ON,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tune.plan import StudyPlan
 
 MAX_CRASHES = 3
-_CRASHES = "crashes"  # what a trial's worker crashes are journalled under
+_CRASHES = "crashed"  # what a trial's crashes are journalled under: how many, at which epoch
 
 _STATES: Mapping[Rule, State] = {
     Rule.EPOCHS: "complete",
@@ -71,13 +71,23 @@ class Assignment:
 
 @dataclass
 class _Curve:
-    """What the decisions on one trial look at; values as reported."""
+    """What the decisions on one trial look at; values as reported.
+
+    Attributes:
+        objective: By epoch.
+        excess: By how much each constraint is broken, by epoch.
+        watched: What the plateau rule watches, where it is not the objective.
+        decisions: Those that said more than "go on", by epoch.
+        crashes: How often its worker died since the trial last got further.
+        crashed_at: Last epoch the journal had then.
+    """
 
     objective: list[float] = field(default_factory=list)
     excess: list[Mapping[str, float]] = field(default_factory=list)
     watched: list[float] = field(default_factory=list)
     decisions: dict[int, Decision] = field(default_factory=dict)
     crashes: int = 0
+    crashed_at: int = 0
 
 
 class UnusableReportError(Exception):
@@ -109,7 +119,7 @@ class Controller:
         towards = direction(self._watched) if self._watched else self._mode
         self._watched_sign = 1.0 if towards == "max" else -1.0
         self._plateau = _without_floor(study.plateau) if self._watched_sign < 0 else study.plateau
-        self._train_every = study.train_metrics.every
+        self._watched_every = _every(self._watched, study.train_metrics.every)
         self._search = Search(
             plan.space, study.search, plan.points, study.seed, study.budget.trials
         )
@@ -190,14 +200,18 @@ class Controller:
     def crashed(self, number: int, message: str) -> bool:
         """A worker died: queue its trial again, or fail it when it did so too often.
 
+        Only crashes without an epoch between them count together, so that a long trial outlives
+        a machine that fails it now and then.
+
         Returns:
             Whether the trial will go on.
         """
-        curve = self._curves[number]
+        curve, epoch = self._curves[number], self.last_epoch(number)
         if number in self.outcomes:
             return False
-        curve.crashes += 1
-        self._journal.annotate(number, _CRASHES, curve.crashes)
+        curve.crashes = 1 if epoch > curve.crashed_at else curve.crashes + 1
+        curve.crashed_at = epoch
+        self._journal.annotate(number, _CRASHES, [curve.crashes, epoch])
         if curve.crashes >= MAX_CRASHES:
             self.fail(number, Rule.ERROR, f"{message} ({curve.crashes} times)")
             return False
@@ -222,16 +236,12 @@ class Controller:
             raise UnusableReportError(f"the engine reported epoch {epoch} where {due} was due")
         value = _metric(values, self._metric)
         watched = None
-        if self._watched is not None and self._carries(self._watched, epoch):
+        if self._watched is not None and epoch % self._watched_every == 0:
             watched = _metric(values, self._watched)
         for limit in self._limits:
             _metric(values, limit.metric)
         excess = {limit.metric: limit.excess(values) for limit in self._limits}
         return Arrival(number, epoch, value, None, watched, excess)
-
-    def _carries(self, metric: str, epoch: int) -> bool:
-        every = self._train_every if metric.startswith("train_") else 1
-        return every > 0 and epoch % every == 0
 
     def _decide(self, arrival: Arrival) -> Decision:
         if not math.isfinite(arrival.value):
@@ -259,9 +269,8 @@ class Controller:
             )
         if arrival.watched is None:
             return GO_ON
-        return curve_end(
-            self._plateau, [self._watched_sign * w for w in (*curve.watched, arrival.watched)]
-        )
+        watched = [self._watched_sign * value for value in (*curve.watched, arrival.watched)]
+        return curve_end(self._plateau, watched, self._watched_every)
 
     def _oriented(self, values: Sequence[float]) -> list[float]:
         return [self._sign * value for value in values]
@@ -343,7 +352,7 @@ class Controller:
             self._apply(arrival, arrival.decision)
         for trial in self._journal.trials():
             curve = self._curves.setdefault(trial.number, _Curve())
-            curve.crashes = trial.user_attrs.get(_CRASHES, 0)
+            curve.crashes, curve.crashed_at = trial.user_attrs.get(_CRASHES, (0, 0))
             if trial.state.is_finished():
                 self.outcomes[trial.number] = self._past_outcome(trial)
             else:
@@ -370,6 +379,11 @@ class Controller:
             epoch=len(curve.objective),
             message=ending.get("message", ""),
         )
+
+
+def _every(metric: str | None, train_every: int) -> int:
+    """Every how many epochs an engine is to report a metric."""
+    return train_every if metric is not None and of_training(metric) else 1
 
 
 def _without_floor(rule: Slope | Std | NoPlateau) -> Slope | Std | NoPlateau:

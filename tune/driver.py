@@ -11,10 +11,10 @@ import logging
 import os
 import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -31,15 +31,15 @@ from tune.controller import Controller
 from tune.errors import DriverError, StoreError
 from tune.events import Observer, Outcome
 from tune.files import write_json, write_text
-from tune.folders import JOURNAL, LOG, RESOLVED, STUDY, read_json
+from tune.folders import JOURNAL, LOG, RESOLVED, SESSION, STUDY, read_json
 from tune.journal import DriverLock, Journal
 from tune.plan import StudyPlan, resolved, to_yaml
-from tune.recorder import Recorder
+from tune.recorder import Recorder, close_earlier
+from tune.scratch import make_scratch
 from tune.store import refuse_begun
 
 log = logging.getLogger(__name__)
 
-SESSION = "session.json"
 _MEMORY = Path("/dev/shm")  # Ray makes a folder a trial that nobody reads
 
 _RAY_ENVIRONMENT = {
@@ -94,7 +94,8 @@ def run_study(
         except KeyboardInterrupt:
             log.info("interrupted; checkpoints are kept")
         finally:
-            clock.save()
+            with contextlib.suppress(OSError):  # a full disk, which has its own message
+                clock.save()
             bridge.tell("study_ended", reason)
         return StudyResult(plan.directory, reason, dict(controller.outcomes))
 
@@ -106,9 +107,7 @@ def run_study(
 def _directory(plan: StudyPlan, *, resume: bool) -> Iterator[None]:
     """The study directory, ours alone."""
     directory = plan.directory
-    if not resume:
-        refuse_begun(directory)
-    elif not (directory / JOURNAL).exists():
+    if resume and not (directory / JOURNAL).exists():
         raise StoreError(f"{directory}: expected a study to resume, found none")
     directory.mkdir(parents=True, exist_ok=True)
     lock = DriverLock(directory / ".driver")
@@ -119,8 +118,12 @@ def _directory(plan: StudyPlan, *, resume: bool) -> Iterator[None]:
             "`segtune status` shows it, Ctrl-C there ends it"
         )
     try:
+        if not resume:
+            refuse_begun(directory)
         write_text(directory / STUDY, to_yaml(plan))
         began = read_json(directory / RESOLVED) if resume else {}
+        if resume and "layout" not in began:
+            close_earlier(directory)
         kept = {key: began[key] for key in ("created", "best") if key in began}
         write_json(directory / RESOLVED, {**resolved(plan), **kept})
         yield
@@ -151,23 +154,31 @@ def _log_file(directory: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends what runs here as Ctrl-C does, also where a shell has Ctrl-C ignored."""
+def _signals(action: Callable[[int, FrameType | None], Any] | signal.Handlers) -> Iterator[None]:
+    """Take an action on SIGTERM and SIGINT, where this is the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {
-        number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)
-    }
+    before = {number: signal.signal(number, action) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _terminable() -> AbstractContextManager[None]:
+    """SIGTERM ends what runs here as Ctrl-C does, also where a shell has Ctrl-C ignored."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    return _signals(interrupt)
+
+
+def _uninterrupted() -> AbstractContextManager[None]:
+    """Ctrl-C once more leaves no processes behind that the first one is just ending."""
+    return _signals(signal.SIG_IGN)
 
 
 @dataclass
@@ -202,14 +213,12 @@ def _run_on_ray(plan: StudyPlan, bridge: Bridge) -> None:
     os.environ.update(_RAY_ENVIRONMENT)
     shares = plan.shares
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(plan.study.resources.concurrent)
-    scratch = Path(
-        tempfile.mkdtemp(prefix="segtune-ray-", dir=_MEMORY if _MEMORY.is_dir() else None)
-    )
+    scratch = make_scratch("ray", _MEMORY if _MEMORY.is_dir() else None)
     started = not ray.is_initialized()
     try:
         if started:
             with _ray_into_log():
-                _start_ray(plan.study.resources.concurrent * shares.cpus)
+                _start_ray(plan.study.resources.concurrent * shares.cpus, plan.machine.gpus)
         bridge.n_gpus = int(ray.cluster_resources().get("GPU", 0))
         tuner = ray_tune.Tuner(
             ray_tune.with_resources(TrialActor, {"cpu": shares.cpus}),
@@ -227,9 +236,10 @@ def _run_on_ray(plan: StudyPlan, bridge: Bridge) -> None:
         with _ray_into_log(), _terminable():  # Ray took the signals for itself when it started
             tuner.fit()
     finally:
-        if started:
-            ray.shutdown()
-        shutil.rmtree(scratch, ignore_errors=True)
+        with _uninterrupted():
+            if started:
+                ray.shutdown()
+            shutil.rmtree(scratch, ignore_errors=True)
     if bridge.error is not None:
         raise bridge.error
 
@@ -246,15 +256,21 @@ def _ray_into_log() -> Iterator[None]:
         rays.handlers, rays.propagate = before
 
 
-def _start_ray(cpus: int) -> None:
+def _start_ray(cpus: int, gpus: int) -> None:
+    """Start a Ray with these processors, or connect to the one that RAY_ADDRESS names."""
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # as it should be
+    own: dict[str, Any] = {
+        "address": "local",  # not whatever else runs here
+        "num_cpus": cpus,
+        "num_gpus": gpus,  # as the plan counted them; Ray's own count may be another
+        "include_dashboard": False,
+        "object_store_memory": 100 * 2**20,
+    }
     try:
         ray.init(
-            num_cpus=cpus,
-            include_dashboard=False,
             log_to_driver=False,
             configure_logging=False,
-            object_store_memory=100 * 2**20,
+            **(own if os.environ.get("RAY_ADDRESS") in (None, "", "local") else {}),
         )
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         raise DriverError(
@@ -266,8 +282,8 @@ def _guarded(bridge: Bridge, action: Callable[[], Any], otherwise: Any) -> Any:
     """Run a callback; an error of ours ends the study with its own message, not Ray's."""
     try:
         return action()
-    except Exception as error:
-        log.exception("the driver failed")
+    except Exception as error:  # raised again once Ray has ended
+        log.debug("the driver failed", exc_info=True)
         bridge.error = error
         return otherwise
 

@@ -1,5 +1,6 @@
 """Writing files so that a crash leaves the old one or the new one, never half of either."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -7,11 +8,20 @@ from typing import Any
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file atomically."""
+    """Write a file atomically.
+
+    Raises:
+        OSError: It cannot be written; named by its own name, not by the temporary one.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        error.filename, error.filename2 = str(path), None
+        raise
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 STUDY, RESOLVED, JOURNAL, LOG = "study.yaml", "resolved.json", "optuna.journal", "segtune.log"
 PARAMS, METRICS, OUTCOME, ERROR = "params.json", "metrics.jsonl", "outcome.json", "error.txt"
+SESSION = "session.json"  # how long the study has run, over all its drivers
 CLOSED = "closed.json"  # a trial that has ended, its artifacts drawn and its record closed
+LAYOUT = 2  # of a study directory, in its RESOLVED; 1, which does not say so, had no CLOSED
 ELAPSED = "elapsed_s"  # column of the metrics table: wall time of all attempts so far
 
 

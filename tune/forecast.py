@@ -104,7 +104,7 @@ def _curves(
     height = random.beta(4, 2, size=(trials, 1))
     time_constant = epochs * np.exp(random.uniform(np.log(0.02), np.log(0.5), size=(trials, 1)))
     noise = random.normal(0, NOISE, size=(trials, len(rungs)))
-    values: npt.NDArray[np.float64] = height * (1 - np.exp(-np.array(rungs) / time_constant))
+    values: npt.NDArray[np.float64] = height * (1 - np.exp(-np.array(rungs, float) / time_constant))
     return values + noise
 
 

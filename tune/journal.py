@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from io import FileIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -63,18 +64,28 @@ class _Backend(JournalFileBackend):
         self._synced = 0.0
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append whole lines."""
+        """Append whole lines: where the disk is full, none of them."""
         text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         self._flock.acquire()
         try:
-            with self._path.open("ab") as file:
-                file.write(text.encode())
+            with self._path.open("ab", buffering=0) as file:
+                _write_whole(file, text.encode())
                 if time.monotonic() - self._synced > SYNC_EVERY_S:
-                    file.flush()
                     os.fsync(file.fileno())
                     self._synced = time.monotonic()
         finally:
             self._flock.release()
+
+
+def _write_whole(file: FileIO, data: bytes) -> None:
+    """Write all of `data` at a file's end, or leave the file as it is."""
+    before = file.seek(0, os.SEEK_END)
+    try:
+        while data:
+            data = data[file.write(data) :]
+    except OSError:
+        file.truncate(before)
+        raise
 
 
 def open_storage(path: Path) -> JournalStorage:

@@ -25,6 +25,7 @@ _ALIASES: Final[Mapping[str, str]] = {
 _BIAS: Final = f"{MEASURE}/diameter_bias"
 _SHIFT: Final = f"{MEASURE}/diameter_shift"
 _POSITION: Final = "position_error_px"
+_GAP: Final = "overfit_gap"
 
 
 def normal_name(metric: str) -> str:
@@ -44,11 +45,20 @@ def is_loss(metric: str) -> bool:
 def direction(metric: str) -> Literal["max", "min"]:
     """Which way a metric is better.
 
-    >>> direction("seg_metrics/F1"), direction("measure/count_error"), direction("val/seg_loss")
+    >>> direction("seg_metrics/F1"), direction("measure/count_error"), direction("overfit_gap")
     ('max', 'min', 'min')
     """
     is_error = metric.startswith(f"{MEASURE}/") or metric.endswith(f"/{_POSITION}")
-    return "min" if is_loss(metric) or is_error else "max"
+    return "min" if is_loss(metric) or is_error or metric == _GAP else "max"
+
+
+def of_training(metric: str) -> bool:
+    """Whether a metric is there only at epochs that measure the training split.
+
+    >>> of_training("train_seg_metrics/F1"), of_training("overfit_gap"), of_training("train/loss")
+    (True, True, False)
+    """
+    return metric.startswith("train_") or metric == _GAP
 
 
 def objective_problem(metric: str, info: EngineInfo) -> str | None:
@@ -108,12 +118,12 @@ def watched_problem(metric: str, info: EngineInfo, every: int) -> str | None:
     """
     groups = dict.fromkeys(group.removeprefix("train_") for group in info.metrics)
     of_both = [name for group in groups if group != MEASURE for name in names_in(group)]
-    of_training = [f"train_{name}" for name in of_both]
-    known = list(dict.fromkeys([*of_both, *objectives(info), *of_training]))
+    of_train = [f"train_{name}" for name in of_both]
+    known = list(dict.fromkeys([*of_both, *objectives(info), *of_train, _GAP]))
     problem = _problem(metric, known, info)
     if problem:
         return problem
-    if metric.startswith("train_") and every == 0:
+    if of_training(metric) and every == 0:
         return (
             f"expected a metric that is taken, got {metric} with train_metrics.every = 0; "
             "set train_metrics.every to 1"

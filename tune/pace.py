@@ -6,13 +6,15 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
+from trainables.contract import EngineInfo
 from tune.errors import StoreError
 from tune.files import write_json
 from tune.folders import ELAPSED, read_json
 
 if TYPE_CHECKING:
     from tune.plan import StudyPlan
-    from tune.store import StudyDir, TrialRecord
+    from tune.store import TrialRecord
+    from tune.study import Study
 
 PROBE: Final = "probe.json"  # in the study directory
 
@@ -24,10 +26,12 @@ class Pace:
     Attributes:
         epoch_s: An epoch.
         start_s: A trial's start: its process, framework, data and model.
+        measured: Over what, in words.
     """
 
     epoch_s: float
     start_s: float = 0.0
+    measured: str = ""
 
 
 def known_pace(plan: "StudyPlan") -> Pace | None:
@@ -49,39 +53,48 @@ def probed_pace(plan: "StudyPlan") -> Pace | None:
 
 
 def _probed(plan: "StudyPlan") -> dict[str, Any]:
-    """What a trial's pace depends on."""
+    """What a trial's pace depends on, as far as it is known beforehand."""
+    from tune.plan import resolved
+
+    return _like(plan.info, resolved(plan), plan.study)
+
+
+def _like(info: EngineInfo, resolved: Mapping[str, Any], study: "Study") -> dict[str, Any]:
+    """What studies of like pace have in common.
+
+    Args:
+        info: The engine.
+        resolved: Of the study, as in its `resolved.json`.
+        study: The study.
+    """
+    searched = {name: found["domain"] for name, found in resolved["search_space"].items()}
+    values = {**searched, **resolved["fixed"]}
     return {
-        **_like(plan.study.trainable, plan.data.fingerprint, plan.fixed),
-        "cpus": plan.shares.cpus,
-        "concurrent": plan.study.resources.concurrent,
+        "engine": resolved["engine"],
+        "fingerprint": resolved["fingerprint"],
+        "sizes": {key: values.get(key) for key in (info.backbone, *info.sizes) if key},
+        "cpus": resolved.get("cpus_per_trial"),
+        "gpus": resolved.get("gpus", 0),
+        "concurrent": study.resources.concurrent,
     }
 
 
-def _like(engine: str, fingerprint: str, fixed: Mapping[str, Any]) -> dict[str, Any]:
-    """What studies of like pace have in common."""
-    sizes = {key: fixed.get(key) for key in ("imgsz", "model")}
-    return {"engine": engine, "fingerprint": fingerprint, **sizes}
-
-
 def _past_pace(plan: "StudyPlan") -> Pace | None:
-    """Medians over all trials of studies of this engine, data and image size, or None."""
+    """Medians over all trials of studies of like pace, or None."""
     from tune.store import StudyDir
 
-    wanted = _like(plan.study.trainable, plan.data.fingerprint, plan.fixed)
+    wanted = _probed(plan)
     trials: list[TrialRecord] = []
     for folder in sorted(plan.directory.parent.glob("*/")):
         with contextlib.suppress(StoreError):
-            study = StudyDir.open(folder)
-            if _of(study) == wanted:
-                trials += study.trials()
-    epochs = [m["epoch_seconds"] for t in trials for m in t.metrics if "epoch_seconds" in m]
-    if not epochs:
+            past = StudyDir.open(folder)
+            if _like(plan.info, past.resolved, past.study) == wanted:
+                trials += past.trials()
+    seen = [t for t in trials if any("epoch_seconds" in m for m in t.metrics)]
+    if not seen:
         return None
-    firsts = [t.metrics[0] for t in trials if t.metrics and "epoch_seconds" in t.metrics[0]]
+    epochs = [m["epoch_seconds"] for t in seen for m in t.metrics if "epoch_seconds" in m]
+    firsts = [t.metrics[0] for t in seen if "epoch_seconds" in t.metrics[0]]
     starts = [max(0.0, m.get(ELAPSED, 0.0) - m["epoch_seconds"]) for m in firsts]
-    return Pace(median(epochs), median(starts))
-
-
-def _of(study: "StudyDir") -> dict[str, Any]:
-    resolved = study.resolved
-    return _like(resolved["engine"], resolved["fingerprint"], resolved["fixed"])
+    noun = "trial" if len(seen) == 1 else "trials"
+    return Pace(median(epochs), median(starts or [0.0]), f"{len(seen)} {noun} of past studies")

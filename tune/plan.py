@@ -12,6 +12,7 @@ from typing import Any, Final
 from search_spaces.space import Parameter, SearchSpace
 from trainables.contract import EngineInfo
 from trainables.datasets.prepared import PreparedDataset
+from tune.folders import LAYOUT
 from tune.forecast import Forecast, Hours, forecast, hours
 from tune.machine import Machine, Shares, this_machine
 from tune.pace import Pace
@@ -192,10 +193,6 @@ def to_yaml(plan: StudyPlan) -> str:
     The preset and the best configuration known are written out, so that what becomes of them later
     does not change this study.
     """
-    written = plan.study.model_dump(mode="json")
-    written["fixed"] = dict(plan.study.fixed)
-    written["search_space"] = dict(plan.written_space)
-    written["warm_start"] = {"points": [dict(point) for point in plan.points]}
     versions = ", ".join(f"{name} {number}" for name, number in plan.versions.items())
     header = [
         f"# Resolved by segtune. Versions: {versions}",
@@ -203,13 +200,24 @@ def to_yaml(plan: StudyPlan) -> str:
         f"# Data set: {plan.data.name}, fingerprint {plan.data.fingerprint}",
         f"# Seed: {plan.study.seed}",
     ]
-    return "\n".join([*header, write_yaml(written)])
+    return "\n".join([*header, write_yaml(_written(plan))])
+
+
+def _written(plan: StudyPlan) -> dict[str, Any]:
+    """The values of a resolved study file."""
+    return {
+        **plan.study.model_dump(mode="json"),
+        "fixed": dict(plan.study.fixed),
+        "search_space": dict(plan.written_space),
+        "warm_start": {"points": [dict(point) for point in plan.points]},
+    }
 
 
 def resolved(plan: StudyPlan) -> dict[str, Any]:
     """What is true of a study when it is started, for its `resolved.json`."""
     study = plan.study
     return {
+        "layout": LAYOUT,
         "study": study.study,
         "engine": study.trainable,
         "classes": list(plan.data.classes),
@@ -223,6 +231,7 @@ def resolved(plan: StudyPlan) -> dict[str, Any]:
         "search": study.search,
         "seed": study.seed,
         "cpus_per_trial": plan.shares.cpus,
+        "gpus": plan.machine.gpus,
         "search_space": {name: _described(p) for name, p in plan.space.parameters.items()},
         "fixed": dict(plan.fixed),
         "no_effect": dict(plan.no_effect),
@@ -231,6 +240,7 @@ def resolved(plan: StudyPlan) -> dict[str, Any]:
         "versions": dict(plan.versions),
         "git_commit": plan.git_commit,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "written": _written(plan),
     }
 
 
@@ -258,7 +268,7 @@ def plan_lines(plan: StudyPlan, pace: Pace | None = None) -> list[str]:
         ("plateau", _plateau_text(study)),
         ("resources", _resources_text(plan)),
         ("epochs", _epochs_text(plan.forecast)),
-        ("hours", _hours_text(estimate_hours(plan, pace))),
+        ("hours", _hours_text(estimate_hours(plan, pace), pace)),
         *_rows("searched", _searched(plan.space)),
         *_rows("fixed", {key: str(value) for key, value in plan.fixed.items()}),
         *_rows("no effect", plan.no_effect),
@@ -300,7 +310,8 @@ def _scheduler_text(plan: StudyPlan) -> str:
     if not isinstance(scheduler, Asha):
         return "none, every trial runs to its end"
     rungs = ", ".join(map(str, plan.rungs))
-    return f"asha, rungs at epochs {rungs}; 1 trial in {scheduler.reduction_factor} passes each"
+    by = ", constraints aside" if plan.study.objective.limits else ""
+    return f"asha, rungs at epochs {rungs}; 1 trial in {scheduler.reduction_factor} passes each{by}"
 
 
 def _objective_text(study: Study) -> str:
@@ -343,10 +354,11 @@ def _epochs_text(expected: Forecast) -> str:
     )
 
 
-def _hours_text(estimate: Hours | None) -> str:
-    if estimate is None:
-        return "unknown: no past run of this engine on these data; --probe measures an epoch"
-    return f"about {estimate.median:.2g} ({estimate.low:.2g} to {estimate.high:.2g})"
+def _hours_text(estimate: Hours | None, pace: Pace | None) -> str:
+    if estimate is None or pace is None:
+        return "unknown: no past run of such trials on these data; --probe trains two epochs"
+    text = f"about {estimate.median:.2g} ({estimate.low:.2g} to {estimate.high:.2g})"
+    return f"{text}, by {pace.measured}" if pace.measured else text
 
 
 def _searched(space: SearchSpace) -> dict[str, str]:

@@ -5,6 +5,7 @@ ends, one now and then for the study. `status_lines` shows a study directory as 
 """
 
 import logging
+import shlex
 import sys
 import threading
 import time
@@ -24,7 +25,7 @@ from tune.board import Board, Section, TrialView, clock, ending, number, roughly
 from tune.errors import StoreError
 from tune.eta import StudyEta
 from tune.events import Observer, Outcome, State
-from tune.folders import read_json
+from tune.folders import SESSION, read_json
 from tune.pace import probed_pace
 from tune.sharing import auto_share
 from tune.stopping import Decision
@@ -76,9 +77,41 @@ def status_lines(study_dir: "StudyDir", *, width: int | None = None) -> list[str
     with console.capture() as capture:
         console.print(_header(board, now, state))
         console.print(_table(board, board.sections(len(board.trials)), now))
-        if state == "not running":
-            console.print(Text(f"`segtune resume {study_dir.path}` goes on"), soft_wrap=True)
+        if state != "running" and (line := _next_step(study_dir, board)):
+            console.print(Text(line), soft_wrap=True)
     return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def next_step(study: "Study", directory: Path, ended: int, trials: int) -> str:
+    """The command that goes on with a study nobody runs, and why it stands still; "" for none.
+
+    Args:
+        study: As it was started.
+        directory: Its folder.
+        ended: Trials that have ended.
+        trials: Of the whole study.
+    """
+    resume, budget = f"segtune resume {shlex.quote(str(directory))}", study.budget
+    if ended >= trials:
+        if trials < budget.trials:  # a grid, and there is no more of it
+            return ""
+        more = f"{resume} --set budget.trials={2 * trials}"
+        return f"budget.trials is used up; `{more}`, or another number above {trials}, tries more"
+    if budget.hours is not None and _elapsed_s(directory) >= budget.hours * 3600:
+        more = f"{resume} --set budget.hours={2 * budget.hours:g}"
+        return (
+            f"budget.hours is used up; `{more}`, or another number above {budget.hours:g}, goes on"
+        )
+    return f"`{resume}` goes on"
+
+
+def _next_step(study_dir: "StudyDir", board: Board) -> str:
+    return next_step(study_dir.study, study_dir.path, len(board.ended), board.eta.trials)
+
+
+def _elapsed_s(study_dir: Path) -> float:
+    """How long a study has run so far, over all its drivers."""
+    return float(read_json(study_dir / SESSION).get("elapsed_s", 0.0))
 
 
 def is_driven(study_dir: Path) -> bool:
@@ -302,14 +335,14 @@ def _restore(board: Board, directory: Path) -> None:
         board.restore(StudyDir.open(directory).trials())
     except StoreError:  # nothing to show of earlier runs
         return
-    board.before_s = float(read_json(directory / "session.json").get("elapsed_s", 0.0))
+    board.before_s = _elapsed_s(directory)
 
 
 def _board_of(study_dir: "StudyDir", *, driven: bool) -> Board:
     study, resolved = study_dir.study, study_dir.resolved
     board = _empty_board(study, int(resolved["trials"]), tuple(resolved["rungs"]))
     board.restore(study_dir.trials())
-    board.before_s = float(read_json(study_dir.path / "session.json").get("elapsed_s", 0.0))
+    board.before_s = _elapsed_s(study_dir.path)
     board.began = time.monotonic()
     for view in board.trials.values():
         if view.outcome is None and driven:

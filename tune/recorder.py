@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainables.keeping import (
+    ARTIFACT_FOLDER,
     BEST_FOLDER,
     CHECKPOINT_FOLDER,
     HISTORY_FILE,
@@ -34,6 +35,21 @@ from tune.folders import (
 
 if TYPE_CHECKING:
     from tune.plan import StudyPlan
+
+
+def close_earlier(study: Path) -> None:
+    """Note as closed the ended trials of a study directory of layout 1 that have artifacts.
+
+    Its trials were not closed one by one; whether a kill left some half drawn, nobody can say.
+    """
+    for ended in study.glob(f"trials/*/{OUTCOME}"):
+        latest = latest_attempt(ended.parent)
+        if latest is not None and any((latest / ARTIFACT_FOLDER).glob("*")):
+            _close(ended.parent)
+
+
+def _close(directory: Path) -> None:
+    write_json(directory / CLOSED, {"attempts": len(attempts(directory))})
 
 
 @dataclass
@@ -114,8 +130,7 @@ class Recorder:
 
     def close(self, number: int) -> None:
         """Note that an ended trial has its artifacts, and its tracker all of it."""
-        directory = trial_dir(self._study, number)
-        write_json(directory / CLOSED, {"attempts": len(attempts(directory))})
+        _close(trial_dir(self._study, number))
 
     def is_closed(self, number: int) -> bool:
         """Whether nothing is left to do for an ended trial."""
@@ -161,7 +176,8 @@ def _new_attempt(directory: Path) -> tuple[Path, Path | None]:
     attempt.mkdir()
     best = _last_whole(before, (BEST_FOLDER,), METRICS_FILE)
     if best is not None:
-        shutil.copytree(best, attempt / BEST_FOLDER)
+        copy = shutil.copytree(best, attempt / f"{BEST_FOLDER}.part")
+        copy.rename(attempt / BEST_FOLDER)  # never half of it under its name
     checkpoint = _last_checkpoint(before)
     return attempt, None if checkpoint is None else checkpoint.rename(attempt / RESUME_FOLDER)
 

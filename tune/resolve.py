@@ -22,7 +22,7 @@ from search_spaces.names import nearest_name
 from search_spaces.presets.preset import Point, Preset
 from search_spaces.presets.registry import presets
 from search_spaces.schema import Hyperparameters
-from search_spaces.space import SearchSpace, domain_values, parse_space
+from search_spaces.space import SearchSpace, domain_values, n_values, parse_space
 from trainables.contract import EngineInfo
 from tune.allowed import field_schema, mismatch
 from tune.problems import Problem, under
@@ -318,10 +318,9 @@ def _check_domains(
 
 def _probes(domain: Domain) -> list[Any]:
     """All values of a small domain; of a large one its ends and a value with a long fraction."""
-    large = isinstance(domain, IntDomain) and domain.high - domain.low > _ALL_VALUES
-    values = None if large else domain_values(domain)
-    if isinstance(domain, ChoiceDomain) or (values is not None and len(values) <= _ALL_VALUES):
-        return values or []
+    n = n_values(domain)
+    if isinstance(domain, ChoiceDomain) or (n is not None and n <= _ALL_VALUES):
+        return domain_values(domain) or []
     middle = domain.low + (domain.high - domain.low) * 0.6180339887
     return [domain.low, domain.high, middle if isinstance(domain, FloatDomain) else int(middle)]
 

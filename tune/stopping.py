@@ -100,7 +100,7 @@ class _CurveRule(Spec):
 
     Attributes:
         metric: What is watched; None for the objective.
-        window: Epochs over which flatness is judged.
+        window: Epochs over which flatness is judged, at two measurements at least.
         grace: Epochs before the rule applies.
         floor: Below this a flat curve is no plateau: it has not begun to learn, or has collapsed.
         collapse_window: Epochs a curve may stay flat below the floor before it counts as collapsed.
@@ -136,9 +136,14 @@ class Slope(_CurveRule):
     window: Annotated[int, Field(ge=2)] = 15
     grace: PositiveInt = 20
 
-    def flat(self, window: Sequence[float]) -> bool:
-        """Whether the curve rises by less than `slope` an epoch over `window`."""
-        return slope_of(window) < self.slope
+    @property
+    def limit(self) -> float:
+        """A smaller `change` is a plateau."""
+        return self.slope
+
+    def change(self, window: Sequence[float], every: int) -> float:
+        """Gain an epoch over values that are `every` epochs apart."""
+        return slope_of(window) / every
 
 
 class Std(_CurveRule):
@@ -155,9 +160,15 @@ class Std(_CurveRule):
     window: Annotated[int, Field(ge=2)] = 5
     grace: PositiveInt = 10
 
-    def flat(self, window: Sequence[float]) -> bool:
-        """Whether the standard deviation (ddof 0) of `window` is below `std`."""
-        return float(np.std(window)) < self.std
+    @property
+    def limit(self) -> float:
+        """A smaller `change` is a plateau."""
+        return self.std
+
+    def change(self, window: Sequence[float], every: int) -> float:
+        """Standard deviation (ddof 0), however far apart the values are."""
+        del every
+        return float(np.std(window))
 
 
 class NoPlateau(Spec):
@@ -182,26 +193,34 @@ def slope_of(values: Sequence[float]) -> float:
     return float((x * (y - y.mean())).sum() / (x * x).sum())
 
 
-def curve_end(rule: Slope | Std | NoPlateau, values: Sequence[float]) -> Decision:
+def curve_end(
+    rule: Slope | Std | NoPlateau, values: Sequence[float], every: int = 1
+) -> Decision:
     """Whether a curve has come to one of its named ends.
 
     Args:
         rule: The study's plateau rule.
-        values: The watched metric of every epoch so far, larger is better.
+        values: The watched metric at each epoch so far at which it was taken, larger is better.
+        every: Every how many epochs that was, from epoch `every` on.
     """
     if isinstance(rule, NoPlateau):
         return GO_ON
-    last = list(values[-rule.collapse_window :])
-    if len(last) == rule.collapse_window and max(last) < rule.floor:
+    last = _within(values, rule.collapse_window, every)
+    if last and max(last) < rule.floor:
         return Decision(False, Rule.COLLAPSED, None, rule.floor, values[-1])
-    window = list(values[-rule.window :])
-    if len(values) < max(rule.grace, rule.window) or max(window) < rule.floor:
+    window = _within(values, rule.window, every)
+    if not window or every * len(values) < rule.grace or max(window) < rule.floor:
         return GO_ON
-    if not rule.flat(window):
-        return GO_ON
-    limit = rule.slope if isinstance(rule, Slope) else rule.std
-    found = slope_of(window) if isinstance(rule, Slope) else float(np.std(window))
-    return Decision(False, Rule.PLATEAU, None, limit, found)
+    change = rule.change(window, every)
+    if change < rule.limit:  # which one that is not finite never is
+        return Decision(False, Rule.PLATEAU, None, rule.limit, change)
+    return GO_ON
+
+
+def _within(values: Sequence[float], epochs: int, every: int) -> list[float]:
+    """The last values, as many as fall within so many epochs but two at least; [] until then."""
+    n = max(2, epochs // every)
+    return list(values[-n:]) if len(values) >= n else []
 
 
 @dataclass

@@ -252,17 +252,23 @@ def _best(
     )
 
 
-RESUMABLE = ("budget", "resources", "tracking", "storage")
-"""Keys that may change when a study is resumed; any other would make it another study."""
+RESUMABLE = ("budget", "resources", "tracking", "data", "storage")
+"""Keys that may change when a study is resumed; any other would make it another study.
+
+`data` is where the data set lies: that it is the same one, its fingerprint says.
+"""
 
 
 def load_for_resume(opened: StudyDir, overrides: Sequence[str]) -> Study:
     """The study to go on with: as it was resolved, wherever its folder is now.
 
     Raises:
-        StudyError: An override would make it another study, or its data is gone.
+        StudyError: An override, or what somebody has written into its file since, would make it
+            another study; or its data is gone.
         StoreError: The study's folder was renamed.
     """
+    written = opened.resolved.get("written")  # earlier versions did not keep it
+    began = opened.study if written is None else Study.model_validate(written)
     here = f"storage={json.dumps(str(opened.path.parent))}"
     if opened.path.name != opened.study.study:
         raise StoreError(
@@ -273,16 +279,16 @@ def load_for_resume(opened: StudyDir, overrides: Sequence[str]) -> Study:
     changed = [
         key
         for key in type(study).model_fields
-        if key not in RESUMABLE and getattr(study, key) != getattr(opened.study, key)
+        if key not in RESUMABLE and getattr(study, key) != getattr(began, key)
     ]
     if changed:
         raise StudyError(
             f"{opened.path}: {', '.join(changed)}: expected the value the study began with; only "
-            f"{', '.join(RESUMABLE[:3])} may change on resume. Begin another study for the rest."
+            f"{', '.join(RESUMABLE[:4])} may change on resume. Begin another study for the rest."
         )
-    if study.budget.trials < opened.study.budget.trials:
+    if study.budget.trials < began.budget.trials:
         raise StudyError(
-            f"{opened.path}: budget.trials: expected {opened.study.budget.trials} or more, got "
+            f"{opened.path}: budget.trials: expected {began.budget.trials} or more, got "
             f"{study.budget.trials}; a study's budget can only be raised."
         )
     data = PreparedDataset.load(study.data)
@@ -292,9 +298,9 @@ def load_for_resume(opened: StudyDir, overrides: Sequence[str]) -> Study:
             f"{opened.resolved['fingerprint'][:12]}), got another at {data.root} "
             f"({data.fingerprint[:12]}). Put it back, or begin another study."
         )
-    if study.budget.epochs != opened.study.budget.epochs:
+    if study.budget.epochs != began.budget.epochs:
         raise StudyError(
-            f"{opened.path}: budget.epochs: expected {opened.study.budget.epochs}, the length the "
+            f"{opened.path}: budget.epochs: expected {began.budget.epochs}, the length the "
             f"study's schedules were laid out for, got {study.budget.epochs}. Begin another study."
         )
     return study

@@ -1,5 +1,6 @@
 """The study file: its parts, and every check that needs no GPU and no framework."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,9 +50,17 @@ def _local(path: Any) -> Any:
     """An absolute path; refuses an address such as gs://bucket."""
     if not isinstance(path, str | Path):
         return path
-    if "://" in str(path) or not str(path):
+    if "://" in str(path) or not str(path) or not _can_name_a_file(str(path)):
         raise ValueError(f"expected a local folder, got {str(path)!r}")
     return Path(path).absolute()
+
+
+def _can_name_a_file(path: str) -> bool:
+    """Whether a text holds only characters that paths may have."""
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
 
 
 def _gpu_share(share: float | str) -> float | str:

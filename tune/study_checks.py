@@ -14,7 +14,7 @@ from cluster.errors import ClusterError
 from search_spaces.domains import ChoiceDomain, Domain, FloatDomain
 from search_spaces.names import nearest_name
 from search_spaces.presets.preset import Point
-from search_spaces.space import SearchSpace, domain_values
+from search_spaces.space import SearchSpace, n_values
 from trainables.contract import EngineInfo
 from trainables.datasets.prepared import DatasetError, PreparedDataset, check_trainable
 from trainables.goal import Limit
@@ -168,16 +168,16 @@ def _check_searched(space: SearchSpace, parts: Parts) -> Iterator[Problem]:
 
 
 def _check_grid(space: SearchSpace) -> Iterator[Problem]:
-    size = 1
+    size = 1.0
     for name, parameter in space.parameters.items():
-        values = domain_values(parameter.domain)
-        if values is None:
+        n = n_values(parameter.domain)
+        if n is None:
             yield Problem(
                 f"search_space.{name}",
                 "expected a finite domain (choice, randint, quniform) for search: grid, got "
                 f"{parameter.domain}; the nearest is {_three_of(parameter.domain)}, or search: tpe",
             )
-        size *= len(values or [0])
+        size *= n or 1
     if size > MAX_GRID:
         yield Problem(
             "search",

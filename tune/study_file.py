@@ -154,8 +154,16 @@ def _near(path: Path) -> str:
 def _located(key: str, value: Any, folder: Path) -> Any:
     """A value with its relative paths made absolute, below `folder`."""
     if key in PATH_KEYS and isinstance(value, str) and value and "://" not in value:
-        return str((folder / Path(value).expanduser()).resolve())
+        return _absolute(value, folder)
     return _located_files(value, folder) if key.split(".")[0] in FILE_KEYS else value
+
+
+def _absolute(path: str, folder: Path) -> str:
+    """A path below `folder` made absolute; as it is where no file can have that name."""
+    try:
+        return str((folder / Path(path).expanduser()).resolve())
+    except (RuntimeError, ValueError):  # of an unknown user's home, or with a character like NUL
+        return path
 
 
 def _located_files(value: Any, folder: Path) -> Any:

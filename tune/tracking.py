@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tune.scratch import make_scratch
 from tune.wandb_run import connection
 
 if TYPE_CHECKING:
@@ -323,7 +324,7 @@ class _Process:
         self.last_words = ""
         self._left_behind = False
         self._died = died
-        self._folder = Path(tempfile.mkdtemp(prefix="segtune-wandb-"))
+        self._folder = make_scratch("wandb")
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  the process outlives this
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tune.wandb_run", self._folder],

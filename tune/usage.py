@@ -53,6 +53,17 @@ def fraction(option: str) -> Callable[[str | float], float]:
     return read
 
 
+def positive_number(option: str) -> Callable[[str | float], float]:
+    """A reader of finite numbers above 0, for an option of this name."""
+
+    def read(text: str | float) -> float:
+        if not _is_number(str(text)) or not 0 < float(text) < float("inf"):
+            raise UsageError(f"{option}: expected a number above 0, got {text}")
+        return float(text)
+
+    return read
+
+
 def one_of(option: str, choices: type[Choice]) -> Callable[[str], Choice]:
     """A reader of one of a few names, for an option of this name."""
 

@@ -6,12 +6,14 @@ engine, which needs no framework, runs in a thread of the runner instead.
 """
 
 import contextlib
+import errno
 import json
 import logging
 import multiprocessing as mp
 import multiprocessing.connection
 import os
 import queue
+import shutil
 import signal
 import sys
 import threading
@@ -35,7 +37,7 @@ from trainables.contract import (
     TrialStopped,
 )
 from trainables.datasets.prepared import PreparedDataset
-from trainables.goal import Limit
+from trainables.goal import Goal, Limit
 from trainables.keeping import HISTORY_FILE, BestKeeper, keep_artifact
 from trainables.registry import engine_info, load_engine, packages
 from tune.files import write_text
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _GO_ON, _STOP = "go on", "stop"
+LEAST_FREE_BYTES = 2**20  # below it a failure is the full disk's, in whatever words it comes
 
 
 @dataclass(frozen=True)
@@ -169,11 +172,13 @@ class Ended:
         rule: None where it trained to the end or stopped as told; else why it ended by itself.
         message: For the user.
         retry: Whether another attempt from the last checkpoint may succeed.
+        disk_full: Whether it ended because nothing can be written: no other trial would do better.
     """
 
     rule: Rule | None = None
     message: str = ""
     retry: bool = False
+    disk_full: bool = False
 
 
 Event = Reported | Kept | Noted | Ended
@@ -214,12 +219,11 @@ class WorkerTrial:
 
     task: TrialTask
     channel: Channel
-    name: str = field(init=False)
+    name: str
     keeper: BestKeeper = field(init=False)
 
     def __post_init__(self) -> None:
         task = self.task
-        self.name = f"{task.study}/{task.number}"
         self.params = task.params
         self.sampled = task.sampled
         self.data = task.data
@@ -229,8 +233,14 @@ class WorkerTrial:
         self.directory = task.directory
         self.resume_from = task.resume_from
         self.train_metrics = task.train_metrics
-        self.train_to = 0 if task.over else task.epochs
+        self.goal: Goal | None = Goal(task.objective, task.mode, task.limits)
+        self.over = task.over
         self.keeper = BestKeeper(task.directory, task.objective, task.mode, task.limits)
+
+    @property
+    def train_to(self) -> int:
+        """Last epoch to train; 0 for a trial that has ended already."""
+        return 0 if self.over else self.epochs
 
     def report(self, metrics: EpochMetrics, checkpoint: Path | None) -> None:
         """Keep the model if it is the best so far, report, and wait for the decision.
@@ -239,7 +249,7 @@ class WorkerTrial:
             TrialStopped: The study's scheduler, stopper or budget ends the trial.
             RunnerGoneError: Nobody answers.
         """
-        if self.task.over:
+        if self.over:
             raise TrialStopped(f"{self.name} is over")
         if checkpoint is not None:
             self.keeper.offer(metrics.epoch, metrics.values, checkpoint)
@@ -267,21 +277,29 @@ class WorkerTrial:
             raise RunnerGoneError from error
 
     def report_history(self) -> None:
-        """Report again what the checkpoint has beyond the journal, before anything trains."""
-        if self.resume_from is None or self.task.over:
+        """Report again what the checkpoint has beyond the journal, before anything trains.
+
+        Where one of these epochs ends the trial, or pauses it, none is left to train: the engine
+        only draws its artifacts, as after any other last epoch.
+        """
+        if self.resume_from is None or self.over:
             return
         history = json.loads((self.resume_from / HISTORY_FILE).read_text())
         last = history[-1]["epoch"] if history else 0
-        for entry in history:
-            if entry["epoch"] > self.task.reported:
+        beyond = [entry for entry in history if entry["epoch"] > self.task.reported]
+        try:
+            for entry in beyond:
                 checkpoint = self.resume_from if entry["epoch"] == last else None
                 self.report(EpochMetrics(entry["epoch"], entry["values"]), checkpoint)
+        except TrialStopped:
+            self.over = True
 
 
 def run_task(task: TrialTask, channel: Channel) -> None:
     """Train one trial and say how it ended; never raises."""
-    trial = WorkerTrial(task, channel)
+    name = f"{task.study}/{task.number}"
     try:
+        trial = WorkerTrial(task, channel, name)
         engine = load_engine(task.engine)
         trial.report_history()
         engine.train(trial)
@@ -291,13 +309,30 @@ def run_task(task: TrialTask, channel: Channel) -> None:
     except RunnerGoneError:
         return
     except Exception as error:  # any engine's bug fails its trial, not the study
-        log.exception("%s failed", trial.name)
-        write_text(task.directory.parent / ERROR, traceback.format_exc())
-        ended = Ended(Rule.ERROR, f"{type(error).__name__}: {error}")
+        log.exception("%s failed", name)
+        ended = _failed(task, error)
     if ended.message:
         level = logging.INFO if ended.rule is Rule.PATIENCE else logging.ERROR
-        log.log(level, "%s: %s", trial.name, ended.message)
+        log.log(level, "%s: %s", name, ended.message)
     channel.send(ended)
+
+
+def _failed(task: TrialTask, error: Exception) -> Ended:
+    message = f"{type(error).__name__}: {error}"
+    with contextlib.suppress(FileNotFoundError):  # somebody has cleared the trial's folder
+        if _is_of_full_disk(error) or shutil.disk_usage(task.directory).free < LEAST_FREE_BYTES:
+            return Ended(Rule.ERROR, message, retry=True, disk_full=True)
+        write_text(task.directory.parent / ERROR, "".join(traceback.format_exception(error)))
+    return Ended(Rule.ERROR, message)
+
+
+def _is_of_full_disk(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, says that there is no room."""
+    if error is None:
+        return False
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return _is_of_full_disk(error.__cause__ or error.__context__)
 
 
 def _ended_on_purpose(error: TrainingError) -> Ended:
@@ -415,10 +450,15 @@ class TrialRunner:
 
     def kill(self) -> None:
         """End the child and everything it started, now."""
-        if self._process is not None and self._process.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        self.abort()
         self._clean_up()
+
+    def abort(self) -> None:
+        """End them where another thread waits for the next event, which then says so."""
+        process = self._process
+        if process is not None and process.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
     def poll(self, timeout_s: float | None) -> bool:
         """Whether an event, or the child's death, is there within `timeout_s`; None for ever."""

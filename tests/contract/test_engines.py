@@ -3,6 +3,7 @@
 import json
 import math
 import pkgutil
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 import trainables
+from analysis.picking.finding import Asked, find_particles
 from search_spaces.presets.registry import presets
 from search_spaces.space import parse_space
 from tests.contract.conftest import DIVERGES, ENGINES, Train
@@ -25,6 +27,7 @@ from trainables.contract import (
     ExportForm,
     InfeasibleParams,
     MemoryTrial,
+    Picker,
 )
 from trainables.measure import MEASURE
 from trainables.metrics import GROUPS, METRIC_NAMES, PARTICLE_GROUP, PIXEL_GROUP, names_in
@@ -235,6 +238,64 @@ def test_a_model_is_loaded_and_predicts_each_image_in_order(
         assert all(coco_mask.area(mask) > 0 for mask in masks)
         height, width = picture.shape[:2]
         assert ((first.boxes >= 0) & (first.boxes <= [width, height, width, height])).all()
+
+
+def test_any_model_gives_picks_inside_the_picture_the_surest_first(
+    engine: Engine, unbroken: MemoryTrial
+) -> None:
+    assert unbroken.checkpoint is not None
+    data = unbroken.data
+    predictor = engine.load(unbroken.checkpoint, Device())
+    for picture in [data.read(image) for image in data.images("val")]:
+        height, width = picture.shape[:2]
+        found = find_particles(predictor, picture, Asked(0.01))
+        assert found.mask.shape == (height, width)
+        assert (np.diff(found.picks.scores) <= 0).all()
+        assert ((found.picks.centers >= 0) & (found.picks.centers <= [width, height])).all()
+        if not isinstance(predictor, Picker):
+            (instances,) = predictor([picture])
+            assert len(found.picks) == (instances.scores >= 0.01).sum()
+
+
+def test_predictions_do_not_depend_on_what_is_predicted_together(
+    engine: Engine, unbroken: MemoryTrial
+) -> None:
+    assert unbroken.checkpoint is not None
+    data = unbroken.data
+    predictor = engine.load(unbroken.checkpoint, Device())
+    pictures = [data.read(image) for image in data.images("val")]
+    assert len({picture.shape for picture in pictures}) > 1
+    for picture, expected in zip(pictures, predictor(pictures), strict=True):
+        [alone] = predictor([picture])
+        np.testing.assert_allclose(alone.scores, expected.scores, atol=1e-5)
+        np.testing.assert_array_equal(alone.classes, expected.classes)
+    assert predictor([]) == []
+
+
+def test_a_missing_model_and_one_of_another_engine_are_named(
+    engine: Engine, info: EngineInfo, tmp_path: Path
+) -> None:
+    if info.name not in BUILT_IN or not info.isolated:
+        pytest.skip("reads no file")
+    torch = pytest.importorskip("torch")
+    with pytest.raises(InfeasibleParams, match=f"expected a model of {info.name} at"):
+        engine.load(tmp_path / "model.pt", Device())
+    torch.save({"engine": "another", "format": 1}, tmp_path / "model.pt")
+    with pytest.raises(InfeasibleParams, match="got engine another and format 1"):
+        engine.load(tmp_path, Device())
+
+
+def test_a_broken_checkpoint_is_named(
+    stopped: MemoryTrial, train: Train, info: EngineInfo, tmp_path: Path
+) -> None:
+    if info.name not in BUILT_IN or not info.isolated:
+        pytest.skip("keeps no state of its own")
+    assert stopped.checkpoint is not None
+    broken = tmp_path / "checkpoint"
+    shutil.copytree(stopped.checkpoint, broken)
+    (broken / "state.pt").write_bytes(b"PK broken")
+    with pytest.raises(InfeasibleParams, match=r"state\.pt: expected a file written by segtune"):
+        train(epochs=4, seed=1, resume_from=broken)
 
 
 def test_the_native_form_is_a_file(engine: Engine, unbroken: MemoryTrial, tmp_path: Path) -> None:

@@ -792,6 +792,35 @@ PARTICLES = [
         coordinates(p0=[], p1=[]),
     ),
     Mistake(
+        "coordinates of a larger picture",
+        "prepare new --out made --radius 9px",
+        [
+            "p0.png: outside the image: 2 of 3 coordinates are not in 64 x 48 pixels",
+            "they reach to (200, 190): were they made on a larger picture, about 4 times as large?",
+        ],
+        coordinates(p0=[[9, 9], [200, 80], [30, 190]]),
+    ),
+    Mistake(
+        "corrupt micrographs",
+        "prepare new --out made --radius 9px",
+        [
+            "expected at least one object in 0 pictures",
+            "p1.mrc: unreadable image: ",
+            "2 unreadable",
+        ],
+        both(
+            text("new/p0.mrc", b"MRC"),
+            text("new/p1.mrc", bytes(2000)),
+            text("new/c.json", '{"p0.mrc": [[9, 9]], "p1.mrc": [[9, 9]]}'),
+        ),
+    ),
+    Mistake(
+        "CSV without a column y",
+        "prepare new --out made --radius 9px",
+        ["new: no annotations", "c.csv holds no coordinates: expected a header with the columns x"],
+        both(pictures_in_new, text("new/c.csv", "micrograph,x\np0.png,9\n")),
+    ),
+    Mistake(
         "broken STAR file",
         "prepare new --out made --radius 9px",
         ["p0.star", "cannot be read"],
@@ -892,6 +921,17 @@ EVALUATE = [
         ["--confidence: expected a number from 0 to 1, got 45; did you mean 0.45?"],
     ),
     Mistake("no detections", "evaluate done data --max-det 0", ["--max-det: ", "nearest is 1"]),
+    Mistake(
+        "no match radius",
+        "evaluate done data --match-radius 0",
+        ["--match-radius: expected a number above 0, got 0"],
+    ),
+    Mistake(
+        "match radius of instances",
+        "evaluate done data --match-radius 1.5",
+        ["--match-radius: expected none with simulated", "got 1.5"],
+        grain_model,
+    ),
     Mistake("overlays below 0", "evaluate done data --overlays -1", ["--overlays: ", "is 0"]),
     Mistake(
         "evaluated on no device",
@@ -901,7 +941,100 @@ EVALUATE = [
     ),
 ]
 
-MISTAKES = [*WORDS, *VALUES, *PLACES, *FILES, *RAW, *PREPARED, *BEST, *PARTICLES, *EVALUATE]
+PICK = [
+    Mistake("nothing to pick", "pick", ["pick: expected MICROGRAPHS", "--model", "--out", "none"]),
+    Mistake(
+        "picked without a model",
+        "pick raw --out made",
+        ["pick: expected --model", "got none"],
+    ),
+    Mistake(
+        "picked with a model that is not there",
+        "pick raw --model dnoe --out made",
+        ["dnoe: expected a study directory, a folder that", "did you mean done?"],
+    ),
+    Mistake(
+        "picked with a model of no known engine",
+        "pick raw --model loose.pt --out made",
+        ["loose.pt: expected a model whose engine can be told", "--trainable "],
+        loose_model,
+    ),
+    Mistake(
+        "picked with a study that has no model",
+        "pick raw --model begun --out made",
+        ["begun: expected a trial with a value of seg_metrics/F1, got 0 trials"],
+    ),
+    Mistake(
+        "micrograph that is not there",
+        "pick raw/micrograph_9.png --model done --out made",
+        ["raw/micrograph_9.png: expected a picture, a folder or a pattern", "did you mean"],
+    ),
+    Mistake(
+        "empty folder of micrographs",
+        "pick empty --model done --out made",
+        ["empty: expected pictures in it (MRC, TIFF, PNG, JPEG), got none"],
+    ),
+    Mistake(
+        "micrograph that is no picture",
+        "pick notes.txt --model done --out made",
+        ["notes.txt: expected a picture (MRC, TIFF, PNG, JPEG), got .txt"],
+    ),
+    Mistake(
+        "pattern that matches nothing",
+        "pick raw/*.mrc --model done --out made",
+        ["raw/*.mrc: expected pictures", "the pattern matches none"],
+    ),
+    Mistake(
+        "picked over something else",
+        "pick raw --model done --out data",
+        ["--out: expected a new folder or one of an earlier `segtune pick`, got", "data"],
+    ),
+    Mistake(
+        "several mistakes of a picking",
+        "pick nowhere.mrc --model done --out raw --min-distance 5 --pixel-size 2px --device gpu",
+        [
+            "pick: 5 problems",
+            "nowhere.mrc: expected a picture",
+            "--min-distance: expected a length above 0 with its unit, as 30px or 80A, got '5'",
+            "--pixel-size: expected a length above 0 with its unit, as 1.77A, got '2px'",
+            "--device: expected cpu",
+            "--out: expected a new folder",
+        ],
+    ),
+    Mistake(
+        "maps of a model that draws none",
+        "pick raw --model done --out made --save-prob",
+        ["--save-prob: expected a model that draws maps", "got one of simulated"],
+    ),
+    Mistake(
+        "picks of no known confidence",
+        "pick raw --model done --out made",
+        ["--confidence: expected a number from 0 to 1, as none lies beside"],
+    ),
+    Mistake(
+        "pick confidence in per cent",
+        "pick raw --model done --out made --confidence 45",
+        ["--confidence: expected a number from 0 to 1, got 45; did you mean 0.45?"],
+    ),
+    Mistake(
+        "boxes of one pixel",
+        "pick raw --model done --out made --box-px 1",
+        ["--box-px: expected a whole number of at least 2, got 1; the nearest is 2"],
+    ),
+]
+
+MISTAKES = [
+    *WORDS,
+    *VALUES,
+    *PLACES,
+    *FILES,
+    *RAW,
+    *PREPARED,
+    *BEST,
+    *PARTICLES,
+    *EVALUATE,
+    *PICK,
+]
 FIRST_OF_VERB = list({m.command.split()[0]: m for m in reversed(MISTAKES)}.values())
 
 

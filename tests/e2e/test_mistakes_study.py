@@ -120,6 +120,12 @@ SHAPES = [
         {"budget": {"trials": 3, "epochs": 10, "hours": -2}},
     ),
     Mistake(
+        "a number too large for any float",
+        "search_space.epoch_seconds",
+        ["expected uniform: [low, high] with 2 numbers"],
+        {"search_space": {"epoch_seconds": {"uniform": [0, 10**400]}}},
+    ),
+    Mistake(
         "list for a mapping",
         "budget",
         ["expected a mapping with", "got [3, 4]"],
@@ -156,6 +162,18 @@ SHAPES = [
         "storage",
         ["expected a local folder, got 'gs://bucket/x'"],
         {"storage": "gs://bucket/x"},
+    ),
+    Mistake(
+        "a folder that no file system has",
+        "storage",
+        ["expected a local folder, got", "x00"],
+        {"storage": "results\0"},
+    ),
+    Mistake(
+        "the home of nobody",
+        "data",
+        ["~nobody-of-this-name/data"],
+        {"data": "~nobody-of-this-name/data"},
     ),
     Mistake(
         "file as storage",
@@ -394,6 +412,15 @@ POINTS = [
             "got 1e-05 to 0.1, log scale; the nearest is {choice: [1e-05, 0.001, 0.1]}",
         ],
         {"search": "grid", "search_space": {"lr0": {"loguniform": [1e-5, 0.1]}}},
+    ),
+    Mistake(
+        "grid of more than can be listed",
+        "search",
+        ["expected a grid of at most 100000 configurations, got up to 1e+12"],
+        {
+            "search": "grid",
+            "search_space": {"epoch_seconds": {"quniform": [0.001, 1000, 1e-9]}},
+        },
     ),
     Mistake(
         "grid without end",

@@ -108,16 +108,18 @@ def test_a_study_is_complete_when_no_trial_was_left_out_or_cut_short(ram_path: P
     assert controller.complete
 
 
-def test_a_watched_training_metric_is_expected_only_when_it_is_taken(ram_path: Path) -> None:
-    rule = Std(metric="train_seg_metrics/F1", window=3, grace=3)
-    controller = make(ram_path, plateau=rule, every=2)
+@pytest.mark.parametrize("metric", ["train_seg_metrics/F1", "overfit_gap"])
+def test_a_watched_training_metric_is_expected_only_when_it_is_taken(
+    ram_path: Path, metric: str
+) -> None:
+    controller = make(ram_path, plateau=Std(metric=metric, window=6, grace=6), every=2)
     number = start(controller)
     for epoch in range(1, 6):
-        values = {F1: 0.1 * epoch} | ({"train_seg_metrics/F1": 0.5} if epoch % 2 == 0 else {})
+        values = {F1: 0.1 * epoch} | ({metric: 0.5} if epoch % 2 == 0 else {})
         assert controller.report(number, epoch, values).go_on
-    decision = controller.report(number, 6, {F1: 0.6, "train_seg_metrics/F1": 0.5})
+    decision = controller.report(number, 6, {F1: 0.6, metric: 0.5})
     assert decision.rule is Rule.PLATEAU
-    assert "train_seg_metrics/F1" in controller.outcomes[number].message
+    assert metric in controller.outcomes[number].message
     other = start(controller)
     controller.report(other, 1, {F1: 0.1})
     assert controller.report(other, 2, {F1: 0.1}).rule is Rule.ERROR
@@ -185,12 +187,24 @@ def test_crashes_are_counted_over_restarts(ram_path: Path) -> None:
     assert not make(ram_path).crashed(number, "its worker died")
 
 
+def test_a_trial_that_gets_further_between_its_crashes_goes_on(ram_path: Path) -> None:
+    number = start(make(ram_path))
+    for epoch in range(1, 2 * MAX_CRASHES):
+        controller = make(ram_path)
+        assert start(controller) == number
+        assert controller.report(number, epoch, {F1: 0.1}).go_on
+        assert controller.crashed(number, "its worker died")
+    for _ in range(MAX_CRASHES - 2):
+        assert controller.crashed(number, "its worker died")
+    assert not make(ram_path).crashed(number, "its worker died")
+
+
 def test_a_driver_killed_between_the_last_crash_and_its_outcome_fails_the_trial(
     ram_path: Path,
 ) -> None:
     controller = make(ram_path)
     number = start(controller)
-    controller._journal.annotate(number, "crashes", MAX_CRASHES)
+    controller._journal.annotate(number, "crashed", [MAX_CRASHES, 0])
     resumed = make(ram_path)
     assert resumed.outcomes[number].stop_reason == Rule.ERROR
     assert start(resumed) == number + 1

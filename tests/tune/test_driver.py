@@ -5,6 +5,8 @@ import json
 import logging
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +15,11 @@ from typing import Any
 import pytest
 import ray
 
+from tests.command_line import ROOT
 from trainables.datasets.prepare import prepare
 from trainables.datasets.simulate import SPECS, simulate
 from tune.driver import StudyResult, run_study
-from tune.errors import StoreError, StudyError
+from tune.errors import DriverError, StoreError, StudyError
 from tune.events import Outcome
 from tune.plan import plan_study
 from tune.stopping import Decision, Rule
@@ -40,7 +43,13 @@ def local_ray() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(THIRD_PARTY)
         patch.setenv("PYTHONPATH", str(THIRD_PARTY), prepend=os.pathsep)
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        ray.init(
+            "local",
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            configure_logging=False,
+        )
         yield
         ray.shutdown()
 
@@ -205,6 +214,15 @@ def test_what_breaks_the_driver_ends_the_study_at_once(tmp_path: Path, prepared:
     assert plan_study(study).directory == blocked.parents[1]
 
 
+def test_a_full_disk_ends_the_study_and_no_trial(tmp_path: Path, prepared: Path) -> None:
+    text = "fixed: {behaviour: fills the disk}\nscheduler: none\nplateau: none\n"
+    with pytest.raises(DriverError, match="expected room for its checkpoints"):
+        run(tmp_path, prepared, text, trials=4, epochs=3, trainable="awkward")
+    study = StudyDir.open(tmp_path / "studies" / "try")
+    assert {trial.state for trial in study.trials()} == {"running"}
+    assert load_for_resume(study, []).budget.trials == 4
+
+
 @pytest.mark.slow
 def test_the_last_trial_is_given_the_time_its_artifacts_take(
     tmp_path: Path, prepared: Path
@@ -242,6 +260,29 @@ def test_resume_refuses_to_become_another_study(tmp_path: Path, prepared: Path) 
         load_for_resume(opened, ["seed=7"])
     with pytest.raises(StudyError, match=r"budget.epochs: expected 4"):
         load_for_resume(opened, ["budget.epochs=9"])
+
+
+def test_resume_refuses_a_study_whose_file_was_changed_by_hand(
+    tmp_path: Path, prepared: Path
+) -> None:
+    result, _ = run(tmp_path, prepared, "", trials=1)
+    file = result.directory / "study.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("seed: 0", "seed: 7"))
+    with pytest.raises(StudyError, match=r"seed: expected the value the study began with"):
+        load_for_resume(StudyDir.open(result.directory), [])
+    file.write_text(text.replace("epochs: 4", "epochs: 5"))
+    with pytest.raises(StudyError, match=r"budget.epochs: expected 4"):
+        load_for_resume(StudyDir.open(result.directory), [])
+    file.write_text(text.replace("trials: 1", "trials: 2"))
+    assert load_for_resume(StudyDir.open(result.directory), []).budget.trials == 2
+
+
+def test_resume_takes_the_same_data_from_another_place(tmp_path: Path, prepared: Path) -> None:
+    result, _ = run(tmp_path, shutil.copytree(prepared, tmp_path / "before"), "", trials=1)
+    moved = (tmp_path / "before").rename(tmp_path / "after")
+    study = load_for_resume(StudyDir.open(result.directory), [f"data={moved}"])
+    assert study.data == moved
 
 
 def test_resume_goes_on_in_a_moved_folder_and_refuses_a_renamed_one(
@@ -302,6 +343,55 @@ def test_a_trial_left_without_its_ending_is_closed_on_resume(
     assert closed.best_model is not None
     assert closed.metrics == trial.metrics
     assert (trial.directory / "closed.json").is_file()
+
+
+def test_a_trial_whose_last_epoch_the_journal_lost_is_drawn_without_training(
+    tmp_path: Path, prepared: Path
+) -> None:
+    text = "scheduler: none\nplateau: none\n"
+    result, _ = run(tmp_path, prepared, text, trials=1, epochs=2, trainable="awkward")
+    journal = result.directory / "optuna.journal"
+    lines = journal.read_text().splitlines(keepends=True)
+    first = next(n for n, line in enumerate(lines) if '"step":1' in line)
+    journal.write_text("".join(lines[: first + 1]))
+    trial = result.directory / "trials" / "0"
+    for ending in ("closed.json", "outcome.json"):
+        (trial / ending).unlink()
+    shutil.rmtree(trial / "attempt-1" / "artifacts")
+    watcher = Watcher()
+    study = load_for_resume(StudyDir.open(result.directory), [])
+    again = run_study(plan_study(study), [watcher], resume=True)
+    assert watcher.reported == [(0, 2)]
+    assert again.outcomes[0].stop_reason == Rule.EPOCHS
+    assert (trial / "attempt-2" / "artifacts" / "curves.txt").read_text() == "drawn"
+    assert not (trial / "attempt-2" / "checkpoint").exists()
+    assert (trial / "closed.json").is_file()
+
+
+def test_a_study_from_before_trials_were_closed_is_not_drawn_again(
+    tmp_path: Path, prepared: Path
+) -> None:
+    text = "scheduler: none\nplateau: none\n"
+    result, _ = run(tmp_path, prepared, text, trials=1, epochs=1, trainable="awkward")
+    began = json.loads((result.directory / "resolved.json").read_text())
+    assert began.pop("layout") == 2
+    (result.directory / "resolved.json").write_text(json.dumps(began))
+    closed = result.directory / "trials" / "0" / "closed.json"
+    closed.unlink()
+    study = load_for_resume(StudyDir.open(result.directory), [])
+    run_study(plan_study(study), [], resume=True)
+    assert closed.is_file()
+    assert not (closed.parent / "attempt-2").exists()
+
+
+@pytest.mark.slow
+def test_a_ray_of_ones_own_has_the_gpus_that_the_study_was_planned_for() -> None:
+    code = "import ray, tune.driver; tune.driver._start_ray(1, 3); print(ray.cluster_resources())"
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "0,1,2"}
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+    )
+    assert "'GPU': 3.0" in found.stdout  # though another Ray runs here, and there is no GPU
 
 
 def test_the_journal_opens_in_plain_optuna(tmp_path: Path, prepared: Path) -> None:

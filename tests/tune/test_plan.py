@@ -196,11 +196,11 @@ engine      yolo_seg
 objective   box_metrics/F1 (max), measure/count_error at most 0.1
 budget      8 trials of 40 epochs, at most 2 hours
 search      tpe, seed 3
-scheduler   asha, rungs at epochs 5, 10, 20, 40; 1 trial in 2 passes each
+scheduler   asha, rungs at epochs 5, 10, 20, 40; 1 trial in 2 passes each, constraints aside
 plateau     box_metrics/F1 gains less than 0.001 an epoch over 15 epochs, from epoch 20 on
 resources   2 at once, each 2 CPU and no GPU (this machine has 4 CPU cores, 0 GPUs)
 epochs      EPOCHS
-hours       unknown: no past run of this engine on these data; --probe measures an epoch
+hours       unknown: no past run of such trials on these data; --probe trains two epochs
 searched    lr0             1e-05 to 0.1, log scale
             warmup_epochs   whole numbers 0 to 4
             optimizer       one of AdamW, SGD
@@ -349,6 +349,13 @@ def test_a_resolved_study_says_where_it_comes_from(tmp_path: Path) -> None:
     assert all(line.startswith("# ") for line in header)
     assert "numpy 2" in header[0]
     assert "fingerprint 0123456789abcdef" in header[2]
+
+
+def test_a_plan_says_that_asha_does_not_look_at_constraints(tmp_path: Path) -> None:
+    held = {"constraints": {"measure/count_error": {"at_most": 0.1}}}
+    said = "constraints aside"
+    assert said not in lines(plan(tmp_path), "scheduler")[0]
+    assert lines(plan(tmp_path, objective=held), "scheduler")[0].endswith(said)
 
 
 def test_the_record_of_a_study_is_plain_data(tmp_path: Path) -> None:

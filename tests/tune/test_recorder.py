@@ -1,6 +1,9 @@
 """The trial folders, after every kind of kill."""
 
 import json
+import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +12,7 @@ import pytest
 
 from tune.controller import Assignment
 from tune.events import Outcome
-from tune.recorder import Recorder
+from tune.recorder import Recorder, close_earlier
 from tune.search import Proposal
 
 
@@ -78,6 +81,20 @@ def test_a_kill_while_a_folder_is_replaced_loses_neither_model_nor_checkpoint(
     assert (again / "best" / "model.pt").read_text() == f"of epoch {kept}"
 
 
+def test_a_best_model_half_copied_is_not_the_best(tmp_path: Path) -> None:
+    attempt, _, _ = recorder(tmp_path).begin(assignment(0))
+    folder(attempt / "best", "metrics.json", 3)
+    (attempt / "best" / "model.pt").unlink()
+    os.mkfifo(attempt / "best" / "model.pt")  # which cannot be copied
+    with pytest.raises(shutil.Error):
+        recorder(tmp_path).begin(assignment(0))
+    (attempt / "best" / "model.pt").unlink()
+    (attempt / "best" / "model.pt").write_text("of epoch 3")
+    again, _, _ = recorder(tmp_path).begin(assignment(0))
+    assert again.name == "attempt-3"
+    assert (again / "best" / "model.pt").read_text() == "of epoch 3"
+
+
 def test_a_checkpoint_half_written_is_not_gone_on_from(tmp_path: Path) -> None:
     attempt, _, _ = recorder(tmp_path).begin(assignment(0))
     folder(attempt / "checkpoint", "history.json", 3)
@@ -131,6 +148,21 @@ def test_a_trial_that_goes_on_after_all_is_no_longer_closed(tmp_path: Path) -> N
     second = recorder(tmp_path)
     second.begin(assignment(0))
     assert not second.is_closed(0)
+
+
+def test_of_a_study_from_before_trials_were_closed_only_those_without_artifacts_are_open(
+    tmp_path: Path,
+) -> None:
+    earlier = recorder(tmp_path)
+    for number in (0, 1):
+        attempt, _, _ = earlier.begin(replace(assignment(0), number=number))
+        earlier.end(number, Outcome("complete", "epochs"))
+    (tmp_path / "trials" / "0" / "attempt-1" / "artifacts").mkdir()
+    (tmp_path / "trials" / "0" / "attempt-1" / "artifacts" / "curves.png").touch()
+    (attempt / "artifacts").mkdir()
+    close_earlier(tmp_path)
+    assert recorder(tmp_path).is_closed(0)
+    assert not recorder(tmp_path).is_closed(1)
 
 
 def test_a_trial_whose_folder_was_cleared_is_reopened_with_nothing_to_draw(tmp_path: Path) -> None:

@@ -23,12 +23,14 @@ from tune.stopping import (
 ORACLE = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.71, 0.71, 0.71, 0.71, 0.71, 0.71]
 
 
-def first_end(rule: Slope | Std, curve: list[float]) -> tuple[int, Rule] | None:
-    for n in range(1, len(curve) + 1):
-        decision = curve_end(rule, curve[:n])
+def first_end(rule: Slope | Std, curve: list[float], every: int = 1) -> tuple[int, Rule] | None:
+    """The epoch at which a curve ends that is measured every few epochs, and why."""
+    measured = curve[every - 1 :: every]
+    for n in range(1, len(measured) + 1):
+        decision = curve_end(rule, measured[:n], every)
         if not decision.go_on:
             assert decision.rule is not None
-            return n, decision.rule
+            return n * every, decision.rule
     return None
 
 
@@ -118,6 +120,21 @@ def test_a_curve_that_gains_0_002_an_epoch_goes_on_under_slope_and_ends_under_st
     curve = [0.3 + 0.002 * epoch for epoch in range(60)]
     assert first_end(Slope(window=5, grace=10), curve) is None
     assert first_end(Std(), curve) == (10, Rule.PLATEAU)
+
+
+@pytest.mark.parametrize("every", [1, 3, 5, 20])
+def test_a_metric_that_is_not_taken_each_epoch_is_judged_by_epochs_all_the_same(every: int) -> None:
+    rule = Slope(window=10, grace=20)
+    assert first_end(rule, [0.3 + 0.002 * epoch for epoch in range(99)], every) is None
+    ended = first_end(rule, [0.5] * 99, every)
+    assert ended is not None
+    assert ended[0] - 20 in range(21 if every == 20 else every), "two values at least"
+    collapsed = first_end(Slope(window=10, collapse_window=30), [0.0] * 99, every)
+    assert collapsed == (40 if every == 20 else 30, Rule.COLLAPSED)
+
+
+def test_a_curve_with_a_hole_has_not_converged() -> None:
+    assert first_end(Slope(window=5, grace=10), [0.5] * 9 + [math.nan] * 3) is None
 
 
 @pytest.mark.parametrize("rule", [Slope(), Slope(window=5, grace=10), Std()], ids=str)

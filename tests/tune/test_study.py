@@ -182,6 +182,18 @@ def test_a_share_of_the_gpus_is_one_that_machine_and_engine_can_give(
     assert said in line
 
 
+def test_an_engine_that_trains_over_several_gpus_may_have_them(tmp_path: Path) -> None:
+    def gpus_per_trial(wanted: int) -> float | str:
+        engine = {"trainable": "unet_selftraining", "search_space": "unet_selftraining"}
+        resources = {"concurrent": 1, "gpus_per_trial": wanted}
+        path = write_study(tmp_path, **engine, resources=resources)
+        return load_study(path, machine=Machine(cpus=8, gpus=16)).resources.gpus_per_trial
+
+    assert gpus_per_trial(2) == 2
+    with pytest.raises(StudyError, match="or up to 8, which is what unet_selftraining can train"):
+        gpus_per_trial(9)
+
+
 def test_an_automatic_optimizer_may_be_tried_where_nothing_is_searched_that_it_ignores(
     tmp_path: Path,
 ) -> None:

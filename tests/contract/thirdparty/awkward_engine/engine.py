@@ -62,6 +62,11 @@ def _draw(trial: Trial, seconds: float) -> None:
 def _misbehave(behaviour: str) -> None:
     if behaviour == "eof":
         raise EOFError("Ran out of input")
+    if behaviour == "fills the disk":
+        try:
+            Path("/dev/full").write_text("a model")
+        except OSError:
+            raise RuntimeError("the writer has failed") from None
     if behaviour == "leaves a process":
         if os.fork() == 0:  # as a loader's worker, it holds a copy of every open file
             time.sleep(60)
