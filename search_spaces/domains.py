@@ -11,6 +11,7 @@
 """
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
@@ -130,16 +131,20 @@ def _same(one: object, other: object) -> bool:
 def _numbers(kind: str, value: object, n: int) -> list[float]:
     names = {2: "[low, high]", 3: "[low, high, step]"}[n]
     numbers = value if isinstance(value, list | tuple) else []
-    good = len(numbers) == n and all(
-        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in numbers
-    )
-    if not good:
+    if len(numbers) != n or not all(_is_finite(v) for v in numbers):
         raise ValueError(f"expected {kind}: {names} with {n} numbers, got {value!r}")
     if numbers[0] >= numbers[1]:
         swapped = [numbers[1], numbers[0], *numbers[2:]]
         near = "" if numbers[0] == numbers[1] else f"; did you mean {swapped!r}?"
         raise ValueError(f"expected {kind}: {names} with low < high, got {value!r}{near}")
     return [float(v) for v in numbers]
+
+
+def _is_finite(value: object) -> bool:
+    """Whether a value is a number that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max
 
 
 def _uniform(value: object) -> Domain:
@@ -156,7 +161,7 @@ def _loguniform(value: object) -> Domain:
 
 def _quniform(value: object) -> Domain:
     low, high, step = _numbers("quniform", value, 3)
-    if not 0 < step <= high - low:
+    if not (0 < step <= high - low and high - step < high):  # also for a float's digits
         raise ValueError(
             f"expected quniform: [low, high, step] with a step that fits, got {value!r}"
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from search_spaces.domains import ChoiceDomain, Domain, Value, parse_domain
+from search_spaces.domains import ChoiceDomain, Domain, IntDomain, Value, parse_domain
 from search_spaces.names import nearest_name
 
 
@@ -115,15 +115,29 @@ def _has_numbers(domain: ChoiceDomain) -> bool:
     return any(isinstance(c, int | float) and not isinstance(c, bool) for c in domain.choices)
 
 
+def n_values(domain: Domain) -> int | None:
+    """How many values a finite domain has, or None for a continuous one.
+
+    >>> n_values(parse_domain({"randint": [0, 10_000_000_000]}))
+    10000000000
+    """
+    if isinstance(domain, ChoiceDomain):
+        return len(domain.choices)
+    step = _step(domain)
+    return None if step is None else int((domain.high - domain.low) / step + 1e-9) + 1
+
+
 def domain_values(domain: Domain) -> list[Value] | None:
     """The values of a finite domain in order, or None for a continuous one."""
+    n, step = n_values(domain), _step(domain)
     if isinstance(domain, ChoiceDomain):
         return list(domain.choices)
-    step = getattr(domain, "step", 1)
-    if step is None:
-        return None
-    n = int((domain.high - domain.low) / step + 1e-9) + 1
-    return [domain.low + i * step for i in range(n)]
+    return None if n is None or step is None else [domain.low + i * step for i in range(n)]
+
+
+def _step(domain: Domain) -> float | None:
+    """Distance of a domain's numbers; None where there is none."""
+    return 1 if isinstance(domain, IntDomain) else getattr(domain, "step", None)
 
 
 def _condition(parameter: Parameter) -> str:

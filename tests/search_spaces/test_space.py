@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search_spaces.space import SearchSpace, domain_values, parse_space
+from search_spaces.domains import parse_domain
+from search_spaces.space import SearchSpace, domain_values, n_values, parse_space
 
 
 def space(**written: object) -> SearchSpace:
@@ -85,6 +86,8 @@ def test_finite_domains_list_their_values() -> None:
     parameters = space(a={"quniform": [0.0, 0.2, 0.05]}, b={"uniform": [0, 1]}).parameters
     assert domain_values(parameters["a"].domain) == pytest.approx([0, 0.05, 0.1, 0.15, 0.2])
     assert domain_values(parameters["b"].domain) is None
+    fine = parse_domain({"quniform": [0, 1, 1e-12]})
+    assert n_values(fine) == 10**12 + 1, "counted without listing them"
 
 
 POINTS = space(
