@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -122,6 +123,9 @@ def replace_folder(new: Path, place: Path) -> None:
         place: Where it goes; may not exist yet.
     """
     old = place.with_name(place.name + ".old")
+    for file in new.rglob("*"):
+        if file.is_file():
+            _to_disk(file)
     if place.exists():
         shutil.rmtree(old, ignore_errors=True)
         place.rename(old)
@@ -147,7 +151,14 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
     """
     temporary = path.with_name(f".{path.name}.part")
     write(temporary)
+    _to_disk(temporary)
     return temporary.replace(path)
+
+
+def _to_disk(file: Path) -> None:
+    """Wait until a file is on the disk: a power cut may else leave its name without its content."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
 
 
 def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:

@@ -1,10 +1,14 @@
 """Writing files so that a crash leaves the old one or the new one, never half of either."""
 
 import contextlib
+import errno
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+FULL_DISK: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
+"""Numbers of `OSError` that say that there is no room."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -15,7 +19,10 @@ def write_text(path: Path, text: str) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut may leave the name without the text
         temporary.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):

@@ -1,5 +1,6 @@
 import json
 import math
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -133,6 +134,28 @@ def test_an_unfinished_new_folder_gives_way_to_the_old_one(tmp_path: Path) -> No
     assert kept is not None
     assert kept.epoch == 1
     assert kept_weights(tmp_path) == "weights 1"
+
+
+def test_a_kept_model_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    synced, renamed = os.fsync, Path.rename
+
+    def fsync(file: int) -> None:
+        events.append(Path(f"/proc/self/fd/{file}").readlink().name)
+        synced(file)
+
+    def rename(self: Path, target: Path) -> Path:
+        events.append(f"{self.name} is now {target.name}")
+        return renamed(self, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "rename", rename)
+    keeper = BestKeeper(tmp_path, F1)
+    keeper.offer(1, {F1: 0.5}, checkpoint(tmp_path / "epoch", "weights"))
+    assert events[-1] == "best.new is now best"
+    assert {"model.pt", "metrics.json"} <= set(events[:-1])
 
 
 def test_replacing_a_folder_leaves_only_the_new_one(tmp_path: Path) -> None:

@@ -85,6 +85,11 @@ def read_content(path: Path, engine: str, version: int) -> dict[str, Any]:
     if not file.is_file():
         raise InfeasibleParams(f"expected a model of {engine} at {path}, got no file {file}")
     content = read_plain(file, torch.device("cpu"), engine)
+    if "engine" not in content:
+        raise InfeasibleParams(
+            f"{file}: expected a model written by the engine {engine}, got a file that names no "
+            "engine: another program's, or what `segtune export` wrote for another program"
+        )
     known = content.get("engine"), content.get("format")
     if known != (engine, version):
         raise InfeasibleParams(

@@ -72,11 +72,14 @@ def test_a_file_of_something_else_is_named(content: object, tmp_path: Path) -> N
         read_content(tmp_path, "mine", 1)
 
 
-def test_a_missing_model_and_one_of_another_engine_are_named(tmp_path: Path) -> None:
+def test_a_missing_model_and_one_of_another_engine_or_program_are_named(tmp_path: Path) -> None:
     with pytest.raises(InfeasibleParams, match=r"expected a model of mine at .*, got no file"):
         read_content(tmp_path / "model.pt", "mine", 1)
     torch.save({"engine": "other", "format": 3}, tmp_path / "model.pt")
     with pytest.raises(InfeasibleParams, match="got engine other and format 3"):
+        read_content(tmp_path, "mine", 1)
+    torch.save({"model": {}}, tmp_path / "model.pt")
+    with pytest.raises(InfeasibleParams, match="got a file that names no engine: another program"):
         read_content(tmp_path, "mine", 1)
 
 
