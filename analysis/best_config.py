@@ -38,14 +38,8 @@ from analysis.leaderboard import best_trial
 from analysis.model_card import model_card
 from trainables.contract import ExportForm
 from trainables.datasets.prepared import DatasetError, PreparedDataset
-from trainables.keeping import (
-    METRICS_FILE,
-    MODEL_FILE,
-    KeptEpoch,
-    finish_replacing,
-    read_kept,
-    replace_folder,
-)
+from trainables.datasets.publishing import locked, new_folder
+from trainables.keeping import METRICS_FILE, MODEL_FILE, KeptEpoch, read_kept
 from trainables.registry import engine_info, load_engine
 from tune.files import write_json, write_text
 from tune.store import StudyDir, TrialRecord
@@ -69,16 +63,16 @@ def export_best(study: StudyDir, to: Path | None = None) -> Path:
 
     Raises:
         ExportError: There is no model yet, or `to` holds something else than an export.
+        DatasetError: The folder cannot be written, or is being written by another process.
     """
     config, model = best_of(study)
     place = (to or study.path / BEST_FOLDER).absolute()
     check_replaceable(place)
-    new = place.with_name(f"{place.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    shutil.copyfile(model, new / MODEL_FILE)
-    write_forms(config, new, _data(config))
-    replace_folder(new, place)
+    with locked(place):
+        check_replaceable(place)  # a killed export may have been put back just now
+        with new_folder(place) as new:
+            shutil.copyfile(model, new / MODEL_FILE)
+            write_forms(config, new, _data(config))
     return place
 
 
@@ -194,7 +188,6 @@ def check_replaceable(place: Path) -> None:
     Raises:
         ExportError: `place` exists and is neither empty nor an earlier export.
     """
-    finish_replacing(place, BEST_JSON)
     if place.is_dir() and (not any(place.iterdir()) or (place / BEST_YAML).is_file()):
         return
     if place.exists():

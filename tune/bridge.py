@@ -12,7 +12,7 @@ from ray.tune.search import Searcher
 
 from tune.actor import CLOSED, ENDED, ActorTask
 from tune.controller import Assignment, Controller
-from tune.errors import DriverError
+from tune.errors import no_room
 from tune.events import Observer, Outcome
 from tune.folders import RESOLVED, attempt_number
 from tune.plan import StudyPlan
@@ -159,11 +159,7 @@ class Bridge:
             return
         rule, message = result["rule"], result["message"]
         if result["disk_full"]:
-            raise DriverError(
-                f"trial {number}: {message}: expected room for its checkpoints in "
-                f"{self._plan.directory}; make some, then `segtune resume {self._plan.directory}` "
-                "goes on"
-            )
+            raise no_room(self._plan.directory, f"trial {number}: {message}")
         if result["retry"]:
             self._crashed(number, message)
             return

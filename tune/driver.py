@@ -6,11 +6,11 @@ calls into the controller's.
 """
 
 import contextlib
-import json
 import logging
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,10 +28,10 @@ from ray.tune.search import Searcher
 from tune.actor import TrialActor
 from tune.bridge import Bridge
 from tune.controller import Controller
-from tune.errors import DriverError, StoreError
+from tune.errors import DriverError, StoreError, no_room
 from tune.events import Observer, Outcome
-from tune.files import write_json, write_text
-from tune.folders import JOURNAL, LOG, RESOLVED, SESSION, STUDY, read_json
+from tune.files import FULL_DISK, write_json, write_text
+from tune.folders import JOURNAL, LOG, RESOLVED, SESSION, STUDY, elapsed_before_s, read_json
 from tune.journal import DriverLock, Journal
 from tune.plan import StudyPlan, resolved, to_yaml
 from tune.recorder import Recorder, close_earlier
@@ -77,10 +77,15 @@ def run_study(
     Raises:
         StoreError: The directory holds a study already (and `resume` is not set), none (and it
             is), or a living driver's.
-        DriverError: Ray cannot be started here.
+        DriverError: Ray cannot be started here, or the disk is full.
     """
-    with _directory(plan, resume=resume), _log_file(plan.directory), _terminable():
-        clock = _SessionClock(plan.directory / SESSION)
+    with (
+        _room_told(plan.directory),
+        _directory(plan, resume=resume),
+        _log_file(plan.directory),
+        _terminable(),
+    ):
+        clock = _SessionClock(plan.directory)
         journal = Journal(plan.directory / JOURNAL, plan.study.study, plan.study.objective.mode)
         controller = Controller(plan, journal, clock.elapsed_s)
         bridge = Bridge(plan, controller, Recorder(plan), observers, clock.tick)
@@ -90,7 +95,10 @@ def run_study(
             bridge.finish_decided()
             if not bridge.idle():
                 _run_on_ray(plan, bridge)
-            reason = "finished" if controller.complete else "out of time"
+            if controller.complete:
+                reason = "finished"
+            elif controller.out_of_time():
+                reason = "out of time"
         except KeyboardInterrupt:
             log.info("interrupted; checkpoints are kept")
         finally:
@@ -101,6 +109,17 @@ def run_study(
 
 
 # --- the directory
+
+
+@contextlib.contextmanager
+def _room_told(directory: Path) -> Iterator[None]:
+    """Tell a full disk with what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL_DISK:
+            raise no_room(directory, str(error)) from error
+        raise
 
 
 @contextlib.contextmanager
@@ -131,13 +150,27 @@ def _directory(plan: StudyPlan, *, resume: bool) -> Iterator[None]:
         lock.release()
 
 
+class _LogFile(logging.FileHandler):
+    """The study's log; a full disk shortens it, and has its say elsewhere."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's own name
+        """Pass over a line that cannot be written."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        """Close the file, with what could be written."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 @contextlib.contextmanager
 def _log_file(directory: Path) -> Iterator[None]:
     """Everything of ours down to DEBUG goes to the study's log, and there only below INFO."""
     screen = [h for h in logging.getLogger().handlers if h.level == logging.NOTSET]
     for shown in screen:  # a handler takes what a logger below lets through
         shown.setLevel(logging.getLogger().level)
-    handler = logging.FileHandler(directory / LOG, encoding="utf-8")
+    handler = _LogFile(directory / LOG, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     loggers = [logging.getLogger(name) for name in ("tune", "trainables", "analysis")]
     for logger in loggers:
@@ -185,14 +218,13 @@ def _uninterrupted() -> AbstractContextManager[None]:
 class _SessionClock:
     """Wall time the study has taken, over all its drivers; written at most once a second."""
 
-    path: Path
+    directory: Path
     _before_s: float = field(init=False, default=0.0)
     _started: float = field(init=False, default_factory=time.monotonic)
     _saved: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
-        if self.path.exists():
-            self._before_s = float(json.loads(self.path.read_text())["elapsed_s"])
+        self._before_s = elapsed_before_s(self.directory)
 
     def elapsed_s(self) -> float:
         return self._before_s + time.monotonic() - self._started
@@ -202,7 +234,7 @@ class _SessionClock:
             self.save()
 
     def save(self) -> None:
-        write_json(self.path, {"elapsed_s": self.elapsed_s()})
+        write_json(self.directory / SESSION, {"elapsed_s": self.elapsed_s()})
         self._saved = time.monotonic()
 
 
@@ -284,7 +316,7 @@ def _guarded(bridge: Bridge, action: Callable[[], Any], otherwise: Any) -> Any:
         return action()
     except Exception as error:  # raised again once Ray has ended
         log.debug("the driver failed", exc_info=True)
-        bridge.error = error
+        bridge.error = bridge.error or error
         return otherwise
 
 

@@ -9,6 +9,9 @@
     `-- UsageError          the command line
 """
 
+import shlex
+from pathlib import Path
+
 
 class TuneError(Exception):
     """Base: a mistake or a state the user can mend; the message says what, where and how."""
@@ -24,6 +27,14 @@ class StoreError(TuneError):
 
 class DriverError(TuneError):
     """This machine or cluster cannot run the study."""
+
+
+def no_room(study_dir: Path, what: str) -> DriverError:
+    """A study's disk is full; `what` happened says so."""
+    return DriverError(
+        f"{what}: expected room for its files in {study_dir}; make some, then "
+        f"`segtune resume {shlex.quote(str(study_dir))}` goes on"
+    )
 
 
 class UsageError(TuneError):

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tune.errors import StoreError
+
 STUDY, RESOLVED, JOURNAL, LOG = "study.yaml", "resolved.json", "optuna.journal", "segtune.log"
 PARAMS, METRICS, OUTCOME, ERROR = "params.json", "metrics.jsonl", "outcome.json", "error.txt"
 SESSION = "session.json"  # how long the study has run, over all its drivers
@@ -35,17 +37,45 @@ def latest_attempt(directory: Path) -> Path | None:
 
 
 def read_metrics(directory: Path) -> list[dict[str, float]]:
-    """A trial's metrics table, one mapping an epoch, a torn last line left out."""
+    """A trial's metrics table, one mapping an epoch, a torn last line left out.
+
+    Raises:
+        StoreError: A line is no JSON object.
+    """
     path = directory / METRICS
     if not path.is_file():
         return []
     with path.open("rb") as file:
-        return [json.loads(line) for line in file if line.endswith(b"\n")]
+        whole = [line for line in file if line.endswith(b"\n")]
+    return [_object(line, f"{path}, line {n}") for n, line in enumerate(whole, start=1)]
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object, empty where there is no file."""
-    if not path.is_file():
-        return {}
-    content: dict[str, Any] = json.loads(path.read_text())
+    """A JSON object, empty where there is no file.
+
+    Raises:
+        StoreError: The file holds something else.
+    """
+    return _object(path.read_bytes(), str(path)) if path.is_file() else {}
+
+
+def elapsed_before_s(study: Path) -> float:
+    """How long a study has run so far, over all its drivers.
+
+    Raises:
+        StoreError: As for `read_json`.
+    """
+    return float(read_json(study / SESSION).get("elapsed_s", 0.0))
+
+
+def _object(text: bytes, place: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise StoreError(f"{place}: the study directory cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise StoreError(
+            f"{place}: the study directory cannot be read: expected a JSON object, got "
+            f"{type(content).__name__}"
+        )
     return content

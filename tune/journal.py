@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from io import FileIO
 from pathlib import Path
@@ -21,6 +21,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock  # the seam JournalFileBackend takes
 from optuna.trial import FrozenTrial, TrialState
 
+from tune.errors import StoreError
 from tune.files import cut_torn_line
 from tune.stopping import Decision, Rule
 
@@ -62,6 +63,21 @@ class _Backend(JournalFileBackend):
         super().__init__(str(path), lock_obj=self._flock)
         self._path = path
         self._synced = 0.0
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """Read the lines from a number on.
+
+        Raises:
+            StoreError: A line is damaged, and more follow.
+        """
+        try:
+            yield from super().read_logs(log_number_from)
+        except ValueError as error:
+            raise StoreError(
+                f"{self._path}: the study directory cannot be read: expected a JSON object a line, "
+                f"got something else ({error}); put a copy from before in its place, or begin "
+                "another study"
+            ) from error
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append whole lines: where the disk is full, none of them."""

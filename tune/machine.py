@@ -2,7 +2,9 @@
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 
@@ -37,6 +39,21 @@ def this_machine() -> Machine:
     return Machine(_cpus(), _gpus())
 
 
+def visible_gpus(environ: Mapping[str, str]) -> list[str] | None:
+    """The GPUs that CUDA_VISIBLE_DEVICES names, as CUDA reads it; None where it does not say.
+
+    What stands behind a name that there is not, such as -1, CUDA does not see.
+
+    >>> visible_gpus({"CUDA_VISIBLE_DEVICES": "2, 5,-1,3"}), visible_gpus({})
+    (['2', '5'], None)
+    """
+    visible = environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return None
+    names = (name.strip() for name in visible.split(","))
+    return list(takewhile(lambda name: name not in {"", "-1"}, names))
+
+
 def _cpus() -> int:
     n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = Path("/sys/fs/cgroup/cpu.max")  # what a container may use: "200000 100000", or "max"
@@ -45,9 +62,8 @@ def _cpus() -> int:
 
 
 def _gpus() -> int:
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = visible_gpus(os.environ)
     if visible is not None:
-        named = [name.strip() for name in visible.split(",")]
-        return len([name for name in named if name and name != "-1"])
+        return len(visible)
     devices = Path("/dev")
     return len([d for d in devices.glob("nvidia*") if re.fullmatch(r"nvidia\d+", d.name)])

@@ -67,8 +67,8 @@ def _like(info: EngineInfo, resolved: Mapping[str, Any], study: "Study") -> dict
         resolved: Of the study, as in its `resolved.json`.
         study: The study.
     """
-    searched = {name: found["domain"] for name, found in resolved["search_space"].items()}
-    values = {**searched, **resolved["fixed"]}
+    searched = {name: found["domain"] for name, found in resolved.get("search_space", {}).items()}
+    values = {**searched, **resolved.get("fixed", {})}
     return {
         "engine": resolved["engine"],
         "fingerprint": resolved["fingerprint"],

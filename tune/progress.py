@@ -25,7 +25,7 @@ from tune.board import Board, Section, TrialView, clock, ending, number, roughly
 from tune.errors import StoreError
 from tune.eta import StudyEta
 from tune.events import Observer, Outcome, State
-from tune.folders import SESSION, read_json
+from tune.folders import elapsed_before_s
 from tune.pace import probed_pace
 from tune.sharing import auto_share
 from tune.stopping import Decision
@@ -97,7 +97,7 @@ def next_step(study: "Study", directory: Path, ended: int, trials: int) -> str:
             return ""
         more = f"{resume} --set budget.trials={2 * trials}"
         return f"budget.trials is used up; `{more}`, or another number above {trials}, tries more"
-    if budget.hours is not None and _elapsed_s(directory) >= budget.hours * 3600:
+    if budget.hours is not None and elapsed_before_s(directory) >= budget.hours * 3600:
         more = f"{resume} --set budget.hours={2 * budget.hours:g}"
         return (
             f"budget.hours is used up; `{more}`, or another number above {budget.hours:g}, goes on"
@@ -107,11 +107,6 @@ def next_step(study: "Study", directory: Path, ended: int, trials: int) -> str:
 
 def _next_step(study_dir: "StudyDir", board: Board) -> str:
     return next_step(study_dir.study, study_dir.path, len(board.ended), board.eta.trials)
-
-
-def _elapsed_s(study_dir: Path) -> float:
-    """How long a study has run so far, over all its drivers."""
-    return float(read_json(study_dir / SESSION).get("elapsed_s", 0.0))
 
 
 def is_driven(study_dir: Path) -> bool:
@@ -335,14 +330,14 @@ def _restore(board: Board, directory: Path) -> None:
         board.restore(StudyDir.open(directory).trials())
     except StoreError:  # nothing to show of earlier runs
         return
-    board.before_s = _elapsed_s(directory)
+    board.before_s = elapsed_before_s(directory)
 
 
 def _board_of(study_dir: "StudyDir", *, driven: bool) -> Board:
     study, resolved = study_dir.study, study_dir.resolved
     board = _empty_board(study, int(resolved["trials"]), tuple(resolved["rungs"]))
     board.restore(study_dir.trials())
-    board.before_s = _elapsed_s(study_dir.path)
+    board.before_s = elapsed_before_s(study_dir.path)
     board.began = time.monotonic()
     for view in board.trials.values():
         if view.outcome is None and driven:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from search_spaces.domains import ChoiceDomain, Domain, FloatDomain, IntDomain, parse_domain
+from search_spaces.domains import ChoiceDomain, Domain, FloatDomain, parse_domain
 from search_spaces.names import nearest_name
 from search_spaces.presets.preset import Point, Preset
 from search_spaces.presets.registry import presets

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trainables.contract import Device
+from tune.machine import visible_gpus
 
 
 @dataclass
@@ -58,8 +59,7 @@ def gpu_names(indices: Sequence[int], environ: Mapping[str, str] = os.environ) -
     >>> gpu_names([1], {}), gpu_names([0, 1], {"CUDA_VISIBLE_DEVICES": "2, 5"}), gpu_names([], {})
     ('1', '2,5', '')
     """
-    visible = environ.get("CUDA_VISIBLE_DEVICES")
-    names = None if visible is None else [name.strip() for name in visible.split(",")]
+    names = visible_gpus(environ)
     return ",".join(str(index) if names is None else names[index] for index in indices)
 
 

@@ -193,9 +193,7 @@ def slope_of(values: Sequence[float]) -> float:
     return float((x * (y - y.mean())).sum() / (x * x).sum())
 
 
-def curve_end(
-    rule: Slope | Std | NoPlateau, values: Sequence[float], every: int = 1
-) -> Decision:
+def curve_end(rule: Slope | Std | NoPlateau, values: Sequence[float], every: int = 1) -> Decision:
     """Whether a curve has come to one of its named ends.
 
     Args:

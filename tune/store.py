@@ -40,6 +40,8 @@ _STATES: Mapping[TrialState, State] = {
     TrialState.FAIL: "failed",
 }
 
+_ALWAYS_RESOLVED = ("study", "engine", "classes", "data", "fingerprint", "epochs")
+
 
 @dataclass(frozen=True)
 class TrialRecord:
@@ -148,12 +150,12 @@ class StudyDir:
                 f"{path}: expected a study directory with {', '.join(missing)}"
                 f"{_near(path) or '; `segtune tune` makes one at <storage>/<study>'}"
             )
-        try:
-            resolved = json.loads((path / RESOLVED).read_text())
-        except ValueError as error:
+        resolved = read_json(path / RESOLVED)
+        if lacking := [key for key in _ALWAYS_RESOLVED if key not in resolved]:
             raise StoreError(
-                f"{path / RESOLVED}: the study directory cannot be read: {error}"
-            ) from error
+                f"{path / RESOLVED}: the study directory cannot be read: expected "
+                f"{', '.join(lacking)}, got none"
+            )
         try:
             return cls(path, load_study(path / STUDY, check_data=False), resolved)
         except StudyError as error:

@@ -6,7 +6,6 @@ engine, which needs no framework, runs in a thread of the runner instead.
 """
 
 import contextlib
-import errno
 import json
 import logging
 import multiprocessing as mp
@@ -40,7 +39,7 @@ from trainables.datasets.prepared import PreparedDataset
 from trainables.goal import Goal, Limit
 from trainables.keeping import HISTORY_FILE, BestKeeper, keep_artifact
 from trainables.registry import engine_info, load_engine, packages
-from tune.files import write_text
+from tune.files import FULL_DISK, write_text
 from tune.folders import ERROR
 from tune.sharing import Placement, device_on, gpu_names
 from tune.stopping import Rule
@@ -330,7 +329,7 @@ def _is_of_full_disk(error: BaseException | None) -> bool:
     """Whether an error, or one that it came from, says that there is no room."""
     if error is None:
         return False
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in FULL_DISK:
         return True
     return _is_of_full_disk(error.__cause__ or error.__context__)
 

@@ -199,12 +199,23 @@ def test_an_export_killed_half_way_leaves_the_old_one_and_does_not_hinder_the_ne
     finished: StudyDir, tmp_path: Path
 ) -> None:
     first = export_best(finished, tmp_path / "out")
-    first.rename(tmp_path / "out.old")
-    half = tmp_path / "out.new"
+    first.rename(tmp_path / ".out.old-1")
+    half = tmp_path / ".out.new-1"
     half.mkdir()
     (half / "best.yaml").touch()
     assert files(export_best(finished, tmp_path / "out")) == FILES
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_folders_of_a_like_name_are_left_alone(finished: StudyDir, tmp_path: Path) -> None:
+    mine = {name: tmp_path / name for name in ("out.old", "out.new")}
+    for folder in mine.values():
+        folder.mkdir()
+        (folder / "best.json").write_text("mine")
+    export_best(finished, tmp_path / "out")
+    export_best(finished, tmp_path / "out")
+    assert all((folder / "best.json").read_text() == "mine" for folder in mine.values())
+    assert {path.name for path in tmp_path.iterdir()} == {"out", *mine}
 
 
 @pytest.mark.parametrize("what", ["a folder with other files", "a file"])

@@ -20,6 +20,8 @@ from trainables.registry import EngineError, engine_info, load_engine
 from tune.errors import StoreError
 from tune.store import StudyDir
 
+BROKEN = ['{"engine": ', "[]", "", "half"]
+
 
 @pytest.fixture(scope="module")
 def discs(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
@@ -190,10 +192,28 @@ def test_a_study_without_a_trial_is_refused(not_begun: StudyDir, all_failed: Stu
         assert find_model(place).origin.startswith("study")
 
 
-def test_a_damaged_study_says_what_cannot_be_read(study: StudyDir, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *((name, text) for name in ("resolved.json", "trials/1/params.json") for text in BROKEN),
+        ("resolved.json", '{"engine": "simulated"}'),
+    ],
+)
+def test_a_damaged_study_says_what_cannot_be_read(
+    study: StudyDir, tmp_path: Path, name: str, content: str
+) -> None:
     copy = shutil.copytree(study.path, tmp_path / study.path.name)
-    (copy / "resolved.json").write_text('{"engine": ')
-    with pytest.raises(StoreError, match=r"resolved\.json: .* cannot be read"):
+    (copy / name).write_text(content)
+    with pytest.raises(StoreError, match=rf"{name}: .* cannot be read"):
+        find_model(copy)
+
+
+def test_a_line_of_metrics_that_is_none_is_named(study: StudyDir, tmp_path: Path) -> None:
+    copy = shutil.copytree(study.path, tmp_path / study.path.name)
+    table = copy / "trials" / "1" / "metrics.jsonl"
+    first, *rest = table.read_text().splitlines(keepends=True)
+    table.write_text("".join([first, "half\n", *rest]))
+    with pytest.raises(StoreError, match=r"metrics\.jsonl, line 2: .* cannot be read"):
         find_model(copy)
 
 

@@ -18,6 +18,7 @@ from tests.faults.simulation import (
     values_written,
 )
 from trainables.goal import Limit
+from tune.errors import StoreError
 from tune.journal import Journal, arrivals
 from tune.stopping import Asha, Rungs, Slope
 
@@ -116,6 +117,14 @@ def test_a_journal_on_a_full_disk_is_as_before_and_goes_on_when_there_is_room(
     assert path.read_bytes() == before
     journal.study.set_user_attr("note", "kept")
     assert Journal(path, "cuts", "max").study.user_attrs["note"] == "kept"
+
+
+def test_a_journal_damaged_in_its_middle_is_named(unbroken: World, ram_path: Path) -> None:
+    path = ram_path / "damaged.journal"
+    lines = unbroken.path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:9], b"\0\0\0\n", *lines[10:]]))
+    with pytest.raises(StoreError, match=r"damaged\.journal: the study directory cannot be read"):
+        Journal(path, "cuts", "max")
 
 
 def told(path: Path) -> list[tuple[float | None, dict[str, float]]]:

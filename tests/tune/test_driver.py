@@ -216,11 +216,38 @@ def test_what_breaks_the_driver_ends_the_study_at_once(tmp_path: Path, prepared:
 
 def test_a_full_disk_ends_the_study_and_no_trial(tmp_path: Path, prepared: Path) -> None:
     text = "fixed: {behaviour: fills the disk}\nscheduler: none\nplateau: none\n"
-    with pytest.raises(DriverError, match="expected room for its checkpoints"):
+    with pytest.raises(DriverError, match="expected room for its files"):
         run(tmp_path, prepared, text, trials=4, epochs=3, trainable="awkward")
     study = StudyDir.open(tmp_path / "studies" / "try")
     assert {trial.state for trial in study.trials()} == {"running"}
     assert load_for_resume(study, []).budget.trials == 4
+
+
+def test_a_log_that_the_disk_has_no_room_for_ends_nothing_and_is_not_shown(
+    tmp_path: Path, prepared: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    directory = tmp_path / "studies" / "try"
+    directory.mkdir(parents=True)
+    (directory / "segtune.log").symlink_to("/dev/full")
+    result, _ = run(tmp_path, prepared, "", Shouter(), trials=1, epochs=1)
+    assert result.reason == "finished"
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_study_that_the_disk_has_no_room_for_says_how_to_go_on(
+    tmp_path: Path, prepared: Path
+) -> None:
+    directory = tmp_path / "studies" / "try"
+
+    class Filler(Watcher):
+        def trial_started(self, number: int, params: Mapping[str, Any], attempt: int) -> None:
+            table = directory / "trials" / str(number) / "metrics.jsonl"
+            table.unlink()
+            table.symlink_to("/dev/full")
+
+    said = f"No space left on device: expected room .* `segtune resume {directory}` goes on"
+    with pytest.raises(DriverError, match=said):
+        run(tmp_path, prepared, "", Filler(), trials=1, epochs=1)
 
 
 @pytest.mark.slow

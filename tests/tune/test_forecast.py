@@ -21,6 +21,10 @@ def test_the_guides_study_saves_about_three_times() -> None:
     assert most == pytest.approx(4.2, abs=0.7)
 
 
+def test_a_number_of_epochs_beyond_any_machine_is_no_error() -> None:
+    assert forecast((10**29,), 2, trials=4, epochs=10**30).full == 4 * 10**30
+
+
 def test_an_earlier_grace_and_a_larger_factor_save_more() -> None:
     """Grace 10, factor 4 gave 5.8 with Ray's own brackets."""
     saving = forecast(rungs(10, 4, 250), 4, trials=50, epochs=250).saving()[0]

@@ -95,6 +95,17 @@ def test_ultralytics_names_of_metrics_are_understood(
     assert study.plateau.metric == metric
 
 
+def test_the_overfit_gap_may_be_watched_where_the_training_split_is_measured(
+    tmp_path: Path,
+) -> None:
+    watched = {"metric": "overfit_gap"}
+    study = load(tmp_path, plateau=watched, train_metrics={"every": 5})
+    assert isinstance(study.plateau, Slope)
+    assert study.plateau.metric == "overfit_gap"
+    with pytest.raises(StudyError, match=r"got overfit_gap with train_metrics.every = 0"):
+        load(tmp_path, plateau=watched, train_metrics={"every": 0})
+
+
 @pytest.mark.parametrize(
     ("metric", "mode"),
     [
