@@ -339,7 +339,7 @@ def test_progress_counts_what_is_left_to_do_those_that_fail_too_and_says_for_how
         assert told == [(n, expected) for n in range(1, expected + 1)]
         told.clear()
     clock = iter([0.0, 30.0])
-    monkeypatch.setattr(cli.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("tune.cli.time.monotonic", lambda: next(clock))
     cli._Ticker("pick")(3, 12)
     assert "pick: 3/12, 90 s left" in capsys.readouterr().err
 

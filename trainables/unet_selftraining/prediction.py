@@ -21,7 +21,7 @@ from trainables.unet_selftraining.picking import pick_particles
 Map = npt.NDArray[np.float32]
 
 _SMALLEST_PX: Final = 1024  # of a predicted tile: smaller ones waste more of their rims
-_FLIPS: Final[Sequence[Sequence[int]]] = ((), (-1,), (-2,), (-2, -1))
+_FLIPS: Final[Sequence[tuple[int, ...]]] = ((), (-1,), (-2,), (-2, -1))
 _HALF_WIDTH: Final = 1.18  # a Gaussian falls to a half at so many standard deviations
 
 
@@ -52,7 +52,7 @@ class Reading:
         return mosaic.result()
 
     @property
-    def flips(self) -> Sequence[Sequence[int]]:
+    def flips(self) -> Sequence[tuple[int, ...]]:
         """Axes over which a picture is flipped for each prediction that is averaged."""
         return _FLIPS if self.params.flip_average else _FLIPS[:1]
 

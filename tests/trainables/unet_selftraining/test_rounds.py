@@ -31,7 +31,7 @@ from trainables.unet_selftraining.rounds import (  # noqa: E402
     standing,
     teach,
 )
-from trainables.unet_selftraining.validation import Measured  # noqa: E402
+from trainables.unet_selftraining.validation import Measured, measure  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -204,7 +204,6 @@ def test_patience_counts_anew_in_each_phase(
 ) -> None:
     """The loss jumps up when a round begins and falls from there, never below what was before."""
     losses = iter([0.5, 0.4, 0.9, 0.8, 0.7, 0.71, 0.72])
-    measure = training.measure
 
     def with_loss(*args: Any, **given: Any) -> Measured:
         return replace(measure(*args, **given), loss=next(losses))
