@@ -190,7 +190,8 @@ def _best_file(path: Path) -> Path:
         return found[0]
     if (path / "study.yaml").is_file():
         raise BestConfigError(
-            f"{path}: this study has no {BEST_FOLDER}/{BEST_YAML} yet; run `segtune export {path}`"
+            f"{path}: this study has no {BEST_FOLDER}/{BEST_YAML} yet: run `segtune export "
+            f"{path}`, or name the {BEST_YAML} that was exported to another folder"
         )
     near = sorted(path.parent.glob("*.yaml")) if path.parent.is_dir() else []
     hint = f"; did you mean {near[0]}?" if near else ""

@@ -120,7 +120,7 @@ def curves(summary: Summary) -> go.Figure:
         figure.add_annotation(
             x=rung, y=1, yref="paper", yanchor="bottom", showarrow=False, text=f"rung {rung}"
         )
-    figure.update_xaxes(title="epoch", tickformat="d")
+    figure.update_xaxes(_epochs_axis(reached))
     figure.update_yaxes(title=f"{summary.metric}, validation")
     return figure
 
@@ -154,8 +154,13 @@ def train_and_validation(summary: Summary) -> go.Figure | None:
     figure.update_yaxes(
         title="training - validation", row=2, col=1, range=_gap_range(trials, metric)
     )
-    figure.update_xaxes(title="epoch", tickformat="d", row=2, col=1)
+    figure.update_xaxes(_epochs_axis(max(trial.epochs for trial in trials)), row=2, col=1)
     return figure
+
+
+def _epochs_axis(reached: int) -> dict[str, Any]:
+    """An axis of whole epochs; left to itself, a short one has ticks between them, too."""
+    return {"title": "epoch", "tickformat": "d"} | ({"dtick": 1} if reached <= 12 else {})
 
 
 def with_f1(summary: Summary) -> list[TrialRecord]:

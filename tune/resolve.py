@@ -24,10 +24,12 @@ from search_spaces.presets.registry import presets
 from search_spaces.schema import Hyperparameters
 from search_spaces.space import SearchSpace, domain_values, n_values, parse_space
 from trainables.contract import EngineInfo
+from trainables.registry import engine_info, engines
 from tune.allowed import field_schema, mismatch
 from tune.problems import Problem, under
 
 DEFAULT: Final = "default"
+_FOREIGN_KEYS: Final = 2  # one alone may be a slip
 _ALL_VALUES: Final = 256  # so many values of a finite domain are checked one by one
 _Params = type[Hyperparameters]
 
@@ -92,8 +94,10 @@ def resolve_space(
         The space, without the keys that are wrong, and everything that is wrong.
     """
     preset, own, problems = _split(info, search_space)
+    foreign = _of_another_engine(info, fixed, own)
+    problems += foreign or _unknown("fixed", info, fixed) + _unknown("search_space", info, own)
     fixed, fixed_problems = _check_fixed(info, fixed)
-    problems += fixed_problems + _unknown("search_space", info, own)
+    problems += fixed_problems
     own = {key: domain for key, domain in own.items() if key in info.params.model_fields}
     idle = info.params.without_effect(fixed)
     problems += _clashes(fixed, own, preset, idle)
@@ -166,6 +170,24 @@ def _unknown(prefix: str, info: EngineInfo, given: Mapping[str, Any]) -> list[Pr
         for key in given
         if key not in known
     ]
+
+
+def _of_another_engine(
+    info: EngineInfo, fixed: Mapping[str, Any], own: Mapping[str, Any]
+) -> list[Problem]:
+    """One problem for several unknown keys that all are another engine's."""
+    keys = [key for key in dict.fromkeys((*fixed, *own)) if key not in info.params.model_fields]
+    if len(keys) < _FOREIGN_KEYS:
+        return []
+    for name in engines():
+        known = engine_info(name).params.model_fields
+        if all(key in known for key in keys):
+            message = (
+                f"expected hyperparameters of {info.name}, got {', '.join(keys)}, which are those "
+                f"of {name}; did you mean `trainable: {name}`?"
+            )
+            return [Problem("trainable", message)]
+    return []
 
 
 def _unknown_message(info: EngineInfo, key: str, value: object) -> str:
@@ -262,9 +284,9 @@ def _fit(domain: Any, known: Mapping[str, Any], defaults: Mapping[str, Any]) -> 
 def _check_fixed(
     info: EngineInfo, fixed: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """The fixed values as the engine reads them, and what is wrong with them."""
+    """The fixed values of known keys as the engine reads them, and what is wrong with them."""
     values: dict[str, Any] = {}
-    problems = _unknown("fixed", info, fixed)
+    problems: list[Problem] = []
     for key, value in fixed.items():
         if key not in info.params.model_fields:
             continue

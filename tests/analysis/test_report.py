@@ -126,6 +126,12 @@ def test_f1_is_drawn_for_both_splits_also_where_the_objective_is_a_loss(
     assert len(traces) == 3 * len(minimised.trials())
 
 
+def test_a_short_studys_ticks_are_whole_epochs(minimised: StudyDir) -> None:
+    charts = Page(write_report(minimised)).charts
+    assert charts["curves"]["layout"]["xaxis"]["dtick"] == 1
+    assert charts["f1"]["layout"]["xaxis2"]["dtick"] == 1
+
+
 def test_the_gap_levels_are_drawn(page: Page) -> None:
     layout = page.charts["f1"]["layout"]
     texts = [note["text"] for note in layout["annotations"]]

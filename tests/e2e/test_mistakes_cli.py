@@ -485,7 +485,10 @@ FILES = [
     Mistake(
         "study without an export",
         "retrain begun --out new",
-        ["begun: this study has no best/best.yaml yet; run `segtune export begun`"],
+        [
+            "begun: this study has no best/best.yaml yet: run `segtune export begun`, or "
+            "name the best.yaml that was exported to another folder"
+        ],
     ),
     Mistake(
         "garbled best",
@@ -543,7 +546,7 @@ RAW = [
     Mistake(
         "unreadable annotations",
         "prepare new --out made",
-        ["1 files cannot be read, the first is p0.json: "],
+        ["1 file cannot be read: p0.json: "],
         both(lambda folder: pictures(folder / "new"), text("new/p0.json", '{"shapes": [')),
     ),
     Mistake(
@@ -684,7 +687,10 @@ BEST = [
     Mistake(
         "best of a study that is not exported",
         "best set begun",
-        ["begun: this study has no best/best.yaml yet; run `segtune export begun`"],
+        [
+            "begun: this study has no best/best.yaml yet: run `segtune export begun`, or "
+            "name the best.yaml that was exported to another folder"
+        ],
     ),
     Mistake(
         "best without a data set's name",

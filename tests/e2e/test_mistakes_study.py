@@ -209,6 +209,15 @@ ENGINES = [
         {**YOLO, "search_space": {"preset": "yolo_seg", "learning_rate": 0.1}},
     ),
     Mistake(
+        "another engine's hyperparameters",
+        "trainable",
+        [
+            "expected hyperparameters of yolo_seg, got ims_per_batch, anchor_px, which are "
+            "those of mask_rcnn; did you mean `trainable: mask_rcnn`?"
+        ],
+        {**YOLO, "fixed": {"ims_per_batch": 2, "anchor_px": 16}},
+    ),
+    Mistake(
         "mistyped hyperparameter",
         "search_space.momentun",
         ["did you mean momentum?"],

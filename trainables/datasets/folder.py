@@ -178,6 +178,8 @@ class RawFolder:
     def _parse(self, file: PurePosixPath) -> Any:
         try:
             text = self.path(file).read_text(encoding="utf-8-sig")
+            if not text.strip():
+                raise ValueError("the file is empty")
             return yaml.safe_load(text) if file.suffix.lower() in _YAML else json.loads(text)
         except (OSError, ValueError, RecursionError, yaml.YAMLError, LeavesFolderError) as error:
             self.broken[file] = " ".join(str(error).split()) or type(error).__name__

@@ -149,6 +149,7 @@ def prepare(  # noqa: PLR0913  each is one flag of `segtune prepare`
             splits=assignment.by + (f" by {data.given}" if data.given else ""),
             problems=problems,
             notes=(*data.notes, *assignment.notes, *held_out, *_conversions(converted)),
+            warnings=data.warnings,
             seconds=time.monotonic() - started,
         )
         tell("drawing contact sheets", 0, 1)

@@ -25,6 +25,7 @@ class RawData:
         classes: In the order of their numbers.
         problems: All of them.
         notes: What the user should know but need not mend.
+        warnings: What is probably a mistake, but can be read.
         given: What says which picture is in which part, or "".
     """
 
@@ -34,6 +35,7 @@ class RawData:
     classes: tuple[str, ...]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
     given: str = ""
 
 
@@ -76,6 +78,7 @@ def read_raw(
         classes=_class_list(reading, images, classes),
         problems=tuple(reading.problems),
         notes=tuple(reading.notes),
+        warnings=tuple(reading.warnings),
         given=given,
     )
 

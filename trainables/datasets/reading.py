@@ -182,6 +182,7 @@ class Reading:
         images: Pictures by file and page.
         problems: In the order found.
         notes: What the user should know but need not mend.
+        warnings: What is probably a mistake, but can be read.
         order: Class names in the order a format gives them; empty where it gives none.
     """
 
@@ -192,6 +193,7 @@ class Reading:
     images: dict[tuple[PurePosixPath, int], RawImage] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
     _headers: dict[PurePosixPath, Header | None] = field(default_factory=dict)
 

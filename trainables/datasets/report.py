@@ -29,6 +29,7 @@ class PrepareReport:
         splits: How the parts came about.
         problems: Everything that was left out or clipped, with file, place and reason.
         notes: What the user should know but need not mend.
+        warnings: What is probably a mistake, but could be read.
         seconds: How long it took.
     """
 
@@ -38,6 +39,7 @@ class PrepareReport:
     splits: str
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
     seconds: float
 
     def at(self, root: Path) -> "PrepareReport":
@@ -53,7 +55,8 @@ def describe(prepared: PreparedDataset | PrepareReport) -> list[str]:
     if len(prepared.problems) > _PROBLEMS_SHOWN:
         shown.append(f"  ... all {len(prepared.problems)} are listed in the report")
     notes = [f"note: {note}" for note in prepared.notes]
-    return [*_describe_data(prepared.data), *shown, *notes]
+    warnings = [f"warning: {warning}" for warning in prepared.warnings]
+    return [*_describe_data(prepared.data), *shown, *notes, *warnings]
 
 
 def write_reports(report: PrepareReport, folder: Path) -> None:
@@ -77,6 +80,8 @@ def _describe_data(data: PreparedDataset) -> list[str]:
     ]
     if data.evaluation_only:
         lines.append(f"warning: for evaluation only: {data.evaluation_only}")
+        if manifest.get("problems"):
+            lines.append("         or mend what was left out: see the problems")
     sheets = ", ".join(f"contact_{part}.png" for part in _pictured(data))
     lines.append(f"look at {sheets} and {REPORT_MARKDOWN} in {data.root}")
     return lines
@@ -143,6 +148,7 @@ def _to_json(report: PrepareReport) -> dict[str, Any]:
         "splits": report.splits,
         "problems": [asdict(problem) for problem in report.problems],
         "notes": list(report.notes),
+        "warnings": list(report.warnings),
         "seconds": round(report.seconds, 3),
     }
 
@@ -157,6 +163,7 @@ def _to_markdown(report: PrepareReport) -> str:
     ]
     if data.evaluation_only:
         lines += [f"**For evaluation only:** {data.evaluation_only}", ""]
+    lines += [line for warning in report.warnings for line in (f"**Warning:** {warning}", "")]
     lines += _counts_table(data)
     lines += ["", "## Contact sheets", ""]
     lines += [f"![{part}](contact_{part}.png)" for part in _pictured(data)]

@@ -12,6 +12,7 @@ All are plain data: `torch.load(weights_only=True)` reads them, so no code can h
 import json
 import pickle
 import shutil
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,11 @@ def read_plain(file: Path, device: torch.device, engine: str) -> dict[str, Any]:
     Raises:
         InfeasibleParams: It is broken, or holds more than plain data.
     """
+    if file.is_file() and not zipfile.is_zipfile(file):
+        raise InfeasibleParams(
+            f"{file}: expected a file written by segtune's {engine} engine, got one that is no "
+            "PyTorch file, or only the beginning of one"
+        )
     try:
         content: Any = torch.load(file, map_location=device, weights_only=True)
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:

@@ -581,6 +581,14 @@ def test_an_empty_folder_says_so(tmp_path: Path) -> None:
         _read(tmp_path)
 
 
+def test_an_empty_annotation_file_is_called_empty(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", 0)
+    (tmp_path / "coordinates.json").write_text("\n")
+    said = "1 file cannot be read: coordinates.json: the file is empty"
+    with pytest.raises(DatasetError, match=said):
+        _read(tmp_path)
+
+
 def test_a_missing_folder_says_so(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="it does not exist"):
         _read(tmp_path / "nowhere")

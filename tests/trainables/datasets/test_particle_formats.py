@@ -329,7 +329,7 @@ def test_a_pixel_size_that_contradicts_the_headers_by_5_percent_is_told(
         _write_mrc(tmp_path / f"m{i}.mrc", picture(i).astype(np.float32), side=2.0)
     raw = _coordinates(tmp_path, {f"m{i}.mrc": CENTERS for i in range(3)})
     data = _read(raw, "12A", given)
-    said = [note for note in data.notes if "headers of 3 micrographs say another" in note]
+    said = [note for note in data.warnings if "headers of 3 micrographs say another" in note]
     assert bool(said) == told
     disc = data.images[0].objects[0].disc
     um = particle_size(None, given).um_per_px(None)
@@ -473,7 +473,7 @@ def test_a_radius_with_which_particles_cover_each_others_centres_is_questioned(
         write_picture(tmp_path / name, seed=1, width=256, height=256)
     grid = [[x, y] for x in range(20, 250, 17) for y in range(20, 250, 17)]
     data = _read(_coordinates(tmp_path, dict.fromkeys(names, grid)), radius, pixel_size)
-    said = [note for note in data.notes if "cover each other's centres" in note]
+    said = [note for note in data.warnings if "cover each other's centres" in note]
     assert len(said) == crowded
     if crowded:
         assert f"from --radius {radius}" in said[0]

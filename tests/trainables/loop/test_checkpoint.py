@@ -56,11 +56,11 @@ def test_a_kill_while_writing_leaves_the_checkpoint_before(tmp_path: Path) -> No
     assert read_plain(folder / "state.pt", CPU, "mine") == {"step": 1}
 
 
-@pytest.mark.parametrize("content", [b"", b"no model", b"PK broken"])
+@pytest.mark.parametrize("content", [b"", b"junk", b"no model", b"PK broken"])
 def test_a_broken_file_is_named(content: bytes, tmp_path: Path) -> None:
     folder = _written(tmp_path)
     (folder / "state.pt").write_bytes(content)
-    with pytest.raises(InfeasibleParams, match=r"state\.pt: expected a file written by segtune"):
+    with pytest.raises(InfeasibleParams, match=r"state\.pt: expected .* is no PyTorch file"):
         read_plain(folder / "state.pt", CPU, "mine")
 
 

@@ -59,8 +59,8 @@ def read(reading: Reading, suffix: str) -> None:
             image.split = split_of(image.file)
             _add_particles(reading, image, points, source.of(image))
     _add_unlabelled(reading)
-    _note_pixel_sizes(reading)
-    _note_crowding(reading)
+    _warn_of_pixel_sizes(reading)
+    _warn_of_crowding(reading)
 
 
 def _micrographs(folder: RawFolder, suffix: str) -> Iterator[tuple[PurePosixPath, str, Points]]:
@@ -194,7 +194,7 @@ def _add_unlabelled(reading: Reading) -> None:
         )
 
 
-def _note_crowding(reading: Reading) -> None:
+def _warn_of_crowding(reading: Reading) -> None:
     """Say where the particles are nearer to each other than one of them is large.
 
     Whoever errs in the unit of the radius or in the pixel size sees it here.
@@ -212,14 +212,14 @@ def _note_crowding(reading: Reading) -> None:
     if distance < radius:
         asked = reading.sizes.radius
         given = f", from --radius {asked.text}" if asked else ""
-        reading.notes.append(
+        reading.warnings.append(
             f"particles of {radius:.3g} px radius{given}, cover each other's centres: the nearest "
             f"one is {distance:.3g} px away in the median. Are the unit and the pixel size right? "
             "Look at the contact sheets"
         )
 
 
-def _note_pixel_sizes(reading: Reading) -> None:
+def _warn_of_pixel_sizes(reading: Reading) -> None:
     """Say where the pixel size given is not the one of the pictures' headers."""
     given = reading.sizes.pixel_size
     if given is None:
@@ -228,7 +228,7 @@ def _note_pixel_sizes(reading: Reading) -> None:
     wrong = [(file, um) for file, um in headers.items() if um and reading.sizes.contradicts(um)]
     if wrong:
         file, um = wrong[0]
-        reading.notes.append(
+        reading.warnings.append(
             f"the pixel size {given.text} is used, but the headers of {len(wrong)} micrographs say "
             f"another: {file} {um * 1e4:.4g} \N{LATIN CAPITAL LETTER A WITH RING ABOVE}"
         )

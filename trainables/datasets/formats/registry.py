@@ -160,7 +160,9 @@ def _what_is_here(folder: RawFolder, asked: str = "") -> str:
         return f"found {listed}; --format {there[0]} reads it"
     if folder.broken:
         file, reason = next(iter(folder.broken.items()))
-        return f"{len(folder.broken)} files cannot be read, the first is {file}: {reason}"
+        n = len(folder.broken)
+        head = "1 file cannot be read:" if n == 1 else f"{n} files cannot be read, the first is"
+        return f"{head} {file}: {reason}"
     boxes = yolo_seg.count_box_files(folder)
     if boxes:
         return f"{boxes} YOLO files hold boxes, not outlines; instance segmentation needs outlines"
