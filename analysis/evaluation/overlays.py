@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from analysis.evaluation.scores import Counting, PictureScore, outcome
 from trainables.contract import Instances
-from trainables.datasets.contact_sheet import SHIFT, Rgb, class_colors, outlines, scaled
+from trainables.datasets.contact_sheet import SHIFT, Rgb, class_colors, displayed, outlines
 from trainables.datasets.prepared import ImageRecord
 from trainables.matching import GroundTruth, Kind
 
@@ -94,7 +94,7 @@ def draw_overlay(scene: Scene, classes: Sequence[str], path: Path) -> Path:
         classes: Names of the classes that are measured.
         path: PNG file to write.
     """
-    picture, scale = scaled(scene.pixels, PANEL_PX)
+    picture, scale = displayed(scene.pixels, PANEL_PX)
     left, names = _truth(scene, picture.copy(), scale, classes)
     right, counts = _predictions(scene, picture.copy(), scale)
     at = f"{scene.counting.kind}, IoU 0.5, confidence {scene.counting.confidence:.3f}"
@@ -155,7 +155,7 @@ def _predictions(
 
 
 def _rims(objects: GroundTruth | Instances, index: int, scale: float, kind: Kind) -> Rims:
-    """Outlines of an object on the scaled picture: of its mask, or of its box."""
+    """Outlines of an object on the displayed picture: of its mask, or of its box."""
     if kind == "masks" and objects.masks is not None:
         mask: dict[str, Any] = dict(objects.masks[index])
         return outlines(mask, scale)

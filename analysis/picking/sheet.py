@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from analysis.picking.micrographs import Micrograph
 from analysis.picking.outputs import Outputs, Record
-from trainables.datasets.contact_sheet import SHIFT, class_colors, lay_out, scaled
+from trainables.datasets.contact_sheet import SHIFT, class_colors, displayed, lay_out
 from trainables.datasets.images import read_picture
 from trainables.keeping import write_whole
 
@@ -45,7 +45,7 @@ def draw_sheet(
 def _thumb(outputs: Outputs, micrograph: Micrograph, record: Record) -> npt.NDArray[np.uint8]:
     """A small micrograph, stretched to all grey levels, a circle around each pick."""
     pixels = read_picture(micrograph.path, micrograph.page).pixels
-    small, scale = scaled(pixels, _THUMB_PX)
+    small, scale = displayed(pixels, _THUMB_PX)
     low, high = np.percentile(small, _PERCENTILES)
     stretched = (small.astype(np.float32) - low) * (_GREY_LEVELS / max(high - low, 1))
     thumb = np.clip(stretched, 0, _GREY_LEVELS).astype(np.uint8)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from analysis.evaluation.overlays import OUTCOMES, PANEL_PX, Panel, Pixels, caption, write_panels
 from analysis.evaluation.particles.finding import PickedPicture
 from analysis.evaluation.particles.scores import Matching, ParticleScore, PickOutcome, pick_outcome
-from trainables.datasets.contact_sheet import SHIFT, Rgb, scaled
+from trainables.datasets.contact_sheet import SHIFT, Rgb, displayed
 
 TRUE: Final[Rgb] = (70, 175, 255)
 """Colour of the particles that are there."""
@@ -40,7 +40,7 @@ def draw_picks(
         matching: As for the score.
         path: PNG file to write.
     """
-    shown, scale = scaled(pixels, PANEL_PX)
+    shown, scale = displayed(pixels, PANEL_PX)
     radius = picture.radius_px * scale
     left = shown.copy()
     _circles(left, picture.centers * scale, radius, TRUE, _width_px(radius))
