@@ -154,15 +154,27 @@ class EvaluationResult:
     def lines(self) -> list[str]:
         """What to tell the user."""
         job = self.job
-        measured = ", ".join(f"{name} {value:.4f}" for name, value in self.measurement.items())
         return [
             *head_lines(job, self.objects),
             f"confidence  {self.confidence_words}",
             f"detections  {self.detections}",
             *(line for group in self.evaluations for line in self._group_lines(group)),
-            *([f"measure     {measured}"] if measured else []),
+            *self._measurement_lines(),
             *(f"note        {note}" for note in self.notes),
             f"page        {job.out / PAGE}",
+        ]
+
+    def _measurement_lines(self) -> list[str]:
+        found = self.measurement
+        if not found:
+            return []
+        shift = found["diameter_shift"]
+        named = ", ".join(f"{name} {value:.4f}" for name, value in found.items())
+        return [
+            f"measured    counts off by {100 * found['count_error']:.1f} %, mean diameter "
+            f"{100 * abs(shift):.1f} % too {'small' if shift < 0 else 'large'}, sizes "
+            f"{100 * found['size_distance']:.1f} % of the mean diameter apart",
+            f"            {named}",
         ]
 
     def _group_lines(self, group: str) -> list[str]:
