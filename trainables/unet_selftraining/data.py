@@ -109,9 +109,9 @@ def whole_target(scene: Scene, target: Target) -> Map:
     return target_tile(scene, 0, 0, max(height, width), target)[:height, :width]
 
 
-def ring_target(params: UnetParams) -> Target | None:
-    """Above 0 where a marked particle says what is around it; None where humans marked all."""
-    return Target("disc", params.ring_scale) if params.background == "ring" else None
+def ring_target(params: UnetParams) -> Target:
+    """Above 0 where a marked particle says what is around it."""
+    return Target("disc", params.ring_scale)
 
 
 def forget_far(labels: Map, ring: Map) -> Map:
@@ -207,7 +207,7 @@ def make_lessons(
         near_fraction=params.near_fraction,
         n_tiles=params.tiles or max(len(micrographs.labelled), round(covering)),
     )
-    ring = ring_target(params)
+    ring = ring_target(params) if params.background == "ring" else None
     augmentation = AUGMENTATIONS[params.augment]
     return Lessons(sampler, params.batch_size, augmentation, ring, pseudo)
 

@@ -25,6 +25,9 @@ from trainables.unet_selftraining.pseudo import Caps, ThresholdPlan, Thresholds,
 PSEUDO_FOLDER: Final = "pseudo"
 """In the folder of an attempt: the labels of its running round."""
 
+_LEAST_BACKGROUND: Final = 0.1
+"""Pixels of background for each of a particle, without which a round learns particles alone."""
+
 
 def standing(values: Mapping[str, float], goal: Goal | None) -> tuple[float, ...]:
     """How good an epoch is: larger is better.
@@ -54,13 +57,16 @@ class Teaching:
         plan: Thresholds of all rounds.
         caps: How much may be labelled.
         calibrated: Whether thresholds are for calibrated probabilities.
-        ring: Target that is above 0 where marked particles imply background; None: nowhere.
+        ring: Target that is above 0 where marked particles imply background.
+        ringed: Whether they do so in every round; else only in one whose teacher is certain of next
+            to no background.
     """
 
     plan: ThresholdPlan
     caps: Caps
     calibrated: bool
-    ring: Target | None
+    ring: Target
+    ringed: bool
 
     @classmethod
     def of(cls, params: UnetParams) -> Self:
@@ -73,7 +79,8 @@ class Teaching:
             negative_ceiling=params.negative_ceiling,
         )
         caps = Caps(params.positive_cap, params.negative_cap)
-        return cls(plan, caps, params.calibrate, ring_target(params))
+        ringed = params.background == "ring"
+        return cls(plan, caps, params.calibrate, ring_target(params), ringed)
 
 
 @dataclass(frozen=True)
@@ -85,12 +92,14 @@ class Taught:
         counts: Pixels by where their label is from, over all pictures.
         thresholds: That probabilities had to pass.
         calibration: From the teacher's logits to those probabilities.
+        ringed: Whether rings around marked particles are background.
     """
 
     labels: LabelMaps
     counts: Mapping[str, int]
     thresholds: Thresholds
     calibration: Calibration
+    ringed: bool
 
 
 def teach(
@@ -116,19 +125,29 @@ def teach(
     if teaching.calibrated:
         calibration = calibrate(_judged(teacher, micrographs, reading))
     folder.mkdir(parents=True, exist_ok=True)
-    counts = dict.fromkeys(("human", "positive", "negative", "ignored"), 0)
-    for scene in micrographs.taught:
-        probability = calibration.probabilities(reading.logits(teacher, scene_picture(scene)))
-        human = whole_target(scene, micrographs.target)
-        around = None if teaching.ring is None else whole_target(scene, teaching.ring) > 0
-        found = combine(probability, human, thresholds, teaching.caps, around)
-        file = folder / f"{scene.record.id}.npy"
-        file.unlink(missing_ok=True)  # the round before may still have it mapped
-        np.save(file, found.labels.astype(np.float16))
-        for key in counts:
-            counts[key] += getattr(found, f"n_{key}")
+
+    def labelled(*, ringed: bool) -> dict[str, int]:
+        counts = dict.fromkeys(("human", "positive", "negative", "ignored"), 0)
+        for scene in micrographs.taught:
+            probability = calibration.probabilities(reading.logits(teacher, scene_picture(scene)))
+            human = whole_target(scene, micrographs.target)
+            around = whole_target(scene, teaching.ring) > 0 if ringed else None
+            found = combine(probability, human, thresholds, teaching.caps, around)
+            file = folder / f"{scene.record.id}.npy"
+            file.unlink(missing_ok=True)  # the round before may still have it mapped
+            np.save(file, found.labels.astype(np.float16))
+            for key in counts:
+                counts[key] += getattr(found, f"n_{key}")
+        return counts
+
+    ringed = teaching.ringed
+    counts = labelled(ringed=ringed)
+    particles = counts["human"] + counts["positive"]
+    if not ringed and counts["negative"] < _LEAST_BACKGROUND * particles:
+        ringed = True
+        counts = labelled(ringed=True)
     labels = read_labels(folder, micrographs.taught)
-    return Taught(labels, counts, thresholds, calibration)
+    return Taught(labels, counts, thresholds, calibration, ringed)
 
 
 def _judged(
@@ -184,4 +203,5 @@ def _of_labels(taught: Taught | None) -> dict[str, Any]:
         "pixels": dict(taught.counts),
         "thresholds": asdict(taught.thresholds),
         "calibration": asdict(taught.calibration),
+        "ringed": taught.ringed,
     }

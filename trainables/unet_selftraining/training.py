@@ -193,6 +193,11 @@ class _Session:
                     f"round {phase}: no pixel is above positive_threshold but those that humans "
                     "marked; the round learns from these alone"
                 )
+            if taught.ringed and not self.teaching.ringed:
+                self.trial.note(
+                    f"round {phase}: next to no pixel is below negative_threshold; rings around "
+                    "the marked particles are background, or the round would learn particles alone"
+                )
         return self._taught[1]
 
     def _remember(self, metrics: EpochMetrics) -> None:
@@ -265,7 +270,7 @@ class _Session:
         scene = self.micrographs.labelled[0]
         taught = self._labels(phase) if phase else None
         labels = [whole_target(scene, self.micrographs.target)]
-        if self.teaching.ring is not None:
+        if self.teaching.ringed:
             forget_far(labels[0], whole_target(scene, self.teaching.ring))
         if taught is not None:
             labels.append(taught.labels[scene.record.id].astype("float32"))

@@ -188,6 +188,23 @@ def test_what_humans_marked_keeps_its_label_in_the_rounds(
     assert any("no pixel is above positive_threshold" in note for note in trial.notes)
 
 
+def test_a_teacher_that_knows_no_background_does_not_teach_particles_alone(
+    few_marked: PreparedDataset,
+    make_trial: MakeTrial,
+    labels: dict[int, npt.NDArray[np.float32]],
+) -> None:
+    """No probability is below the threshold: what is left of background are the rings."""
+    params = {"rounds": 1, "negative_threshold": 1e-9, "threshold_decay": 0.0}
+    trial = make_trial(params, data=few_marked, epochs=2, seed=2)
+    UnetEngine().train(trial)
+    assert any("rings around" in note for note in trial.notes)
+    record = json.loads((trial.directory / "rounds" / "round-1-metrics.json").read_text())
+    assert record["ringed"]
+    assert record["pixels"]["negative"] == 0
+    for image in few_marked.images("train"):
+        assert (labels[image.id] == 0).sum() > (labels[image.id] > 0).sum() > 0
+
+
 @pytest.mark.parametrize("stop_after", [None, 3], ids=["to its end", "stopped"])
 def test_labels_as_large_as_all_pictures_do_not_outlive_the_training(
     stop_after: int | None, make_trial: MakeTrial, labels: dict[int, npt.NDArray[np.float32]]
