@@ -24,7 +24,6 @@ MARGIN_PX: Final = 256
 """What a network sees beyond a pixel, and a particle's radius, both lie within it."""
 
 MASKED: Final = 255
-_HALF: Final = 0.5  # as pixel metrics are taken
 
 Pixels = npt.NDArray[np.uint8]
 Map = npt.NDArray[np.float32]
@@ -49,7 +48,8 @@ class Found:
 
     Attributes:
         picks: Most confident first.
-        mask: (H, W) uint8, `MASKED` where a particle is, else 0.
+        mask: (H, W) uint8, `MASKED` where a particle is, else 0: where the map is at least the
+            confidence, or in an instance that counts.
         radius_px: Of a particle; of instances the median, 0 where there are none.
     """
 
@@ -123,7 +123,7 @@ def _mapped(picker: Picker, pixels: Pixels, asked: Asked, probability: Map | Non
     for down, right in windows:
         map_ = picker.probability(grey[down.window, right.window], levels)
         core = map_[down.inner, right.inner]
-        mask[down.core, right.core] = np.where(core >= _HALF, MASKED, 0)
+        mask[down.core, right.core] = np.where(core >= asked.confidence, MASKED, 0)
         if probability is not None:
             probability[down.core, right.core] = core
         picks = picker.picks(

@@ -20,7 +20,7 @@ from trainables.registry import EngineError, engine_info
 from tune.errors import TuneError
 
 SETTINGS: Final = "pick.json"
-FORMAT: Final = 1
+FORMAT: Final = 2  # 1: masks were of a half, whatever the confidence
 _ANGSTROM_PER_UM: Final = 1e4
 
 Progress = Callable[[int, int], None]

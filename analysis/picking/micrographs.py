@@ -10,10 +10,9 @@ from typing import Final
 
 from analysis.errors import PickError
 from search_spaces.names import nearest_name
-from trainables.datasets.images import SUFFIXES, UnreadableImageError, probe
+from trainables.datasets.images import PAGED, SUFFIXES, UnreadableImageError, probe
 
 _PATTERN: Final = frozenset("*?[")
-_PAGED: Final = frozenset({".mrc", ".tif", ".tiff", ".gif"})
 _KINDS: Final = "MRC, TIFF, PNG, JPEG"
 
 
@@ -80,7 +79,7 @@ def _files(text: str, out: Path) -> Iterator[Path]:
         found = [file for file in sorted(place.iterdir()) if _is_picture(file)]
         found = [file for file in found if out not in file.resolve().parents]
         if not found:
-            raise PickError(f"{text}: expected pictures in it ({_KINDS}), got none{_below(place)}")
+            raise PickError(f"{text}: {_why_none(place, out)}")
         return iter(found)
     if _PATTERN & set(text):
         matching = (Path(name) for name in sorted(glob.glob(text, recursive=True)))  # noqa: PTH207
@@ -98,6 +97,16 @@ def _is_picture(file: Path) -> bool:
     return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
 
 
+def _why_none(folder: Path, out: Path) -> str:
+    """Why there is nothing to pick in a folder."""
+    if folder.resolve().is_relative_to(out):
+        return (
+            "expected micrographs elsewhere than below --out, where only results lie, got "
+            f"--out {_text(str(out))}; choose another --out"
+        )
+    return f"expected pictures in it ({_KINDS}), got none{_below(folder)}"
+
+
 def _below(folder: Path) -> str:
     """A hint where the pictures are further down."""
     deeper = next((f for f in folder.rglob("*") if f.is_file() and _is_picture(f)), None)
@@ -111,7 +120,7 @@ def _near(place: Path) -> str:
 
 def _pages(file: Path) -> Sequence[int]:
     """Pages of a file; of one that cannot be read the first, to be reported with the others."""
-    if file.suffix.lower() not in _PAGED:
+    if file.suffix.lower() not in PAGED:
         return (0,)
     try:
         return probe(file).pages

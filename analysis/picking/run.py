@@ -149,7 +149,7 @@ class _Picking:
             source=read.source,
             width=width,
             height=height,
-            um_per_px=um_per_px,
+            um_per_px=None if um_per_px is None else float(f"{um_per_px:.6g}"),
             picks=len(scores),
             median_confidence=round(float(np.median(scores)), 6) if len(scores) else None,
             radius_px=found.radius_px,

@@ -195,14 +195,15 @@ def test_all_files_of_a_micrograph_say_the_same(pick: Pick, tmp_path: Path) -> N
     with mrcfile.open(out / "probabilities" / "a.mrc") as mrc:
         assert mrc.data.dtype == np.float32
         assert float(mrc.voxel_size.x) == pytest.approx(ANGSTROM)
-        np.testing.assert_array_equal(mask, np.where(mrc.data >= 0.5, 255, 0))
+        least = np.float32(json.loads((out / "pick.json").read_text())["settings"]["confidence"])
+        np.testing.assert_array_equal(mask, np.where(mrc.data >= least, 255, 0))
         columns, rows = centers.astype(int).T
         assert mrc.data[rows, columns].min() > 0.5
         assert mrc.data.mean() < 0.5
         assert float(mrc.header.dmax) == pytest.approx(float(mrc.data.max()))
     (row,) = (row for row in rows_of(out / "micrographs.csv") if row["micrograph"] == "in/a.mrc")
     assert row["picks"] == str(len(centers))
-    assert float(row["um_per_px"]) == pytest.approx(ANGSTROM * 1e-4)
+    assert row["um_per_px"] == f"{ANGSTROM * 1e-4:g}"
     assert float(row["median_confidence"]) == pytest.approx(np.median(scores))
     together = starfile.read(out / "picks.star")
     assert (together["rlnMicrographName"] == "in/a.mrc").sum() == len(centers)
@@ -257,6 +258,21 @@ def test_a_bad_micrograph_does_not_stop_the_rest(pick: Pick, tmp_path: Path) -> 
     (tmp_path / "in" / "e.mrc").unlink()
     assert pick("in")[0] == 0
     assert not (tmp_path / "out" / "failed.csv").exists()
+
+
+def test_a_micrograph_in_which_nothing_can_be_seen_fails_and_the_rest_goes_on(
+    pick: Pick, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    write_mrc(tmp_path / "in" / "a.mrc", 20)
+    for name, level in (("b.mrc", np.nan), ("c.mrc", 3.5)):
+        with mrcfile.new(tmp_path / "in" / name) as mrc:
+            mrc.set_data(np.full(SIDES, level, np.float32))
+    assert pick("in")[0] == 3
+    reasons = {r["micrograph"]: r["reason"] for r in rows_of(tmp_path / "out" / "failed.csv")}
+    assert list(reasons) == ["in/b.mrc", "in/c.mrc"]
+    assert all("there is nothing to see: " in reason for reason in reasons.values())
+    assert set(read_picks(tmp_path / "out" / "picks.star")) == {"in/a.mrc"}
 
 
 def test_a_micrograph_whose_name_is_no_text_is_picked_or_reported_like_any_other(

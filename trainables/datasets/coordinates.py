@@ -13,8 +13,9 @@ Conventions, one for all of them:
 - `.json`: {"image.png": [[x, y], ...]}, a particle's centre.
 
 `.star` and `.csv` may have a column that names the micrograph; without one, and in `.box`, a file
-speaks of the micrograph whose name it bears. A confidence is a third number in JSON, and a column
-in `.star` (rlnAutopickFigureOfMerit) and `.csv` (confidence, score).
+speaks of the micrograph whose name it bears; so does a `.star` that is empty or names a table
+without columns, which says that there is nothing in it. A confidence is a third number in JSON, and
+a column in `.star` (rlnAutopickFigureOfMerit) and `.csv` (confidence, score).
 """
 
 import csv
@@ -116,7 +117,7 @@ def _read_star(path: Path) -> Coordinates | None:
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if _STAR_SIGN not in head:
-        return None
+        return {OWN_NAME: _points_of_list([])} if _has_no_column(head) else None
     import starfile  # type: ignore[import-untyped]  # not at the top: it takes a quarter second
 
     try:
@@ -128,6 +129,12 @@ def _read_star(path: Path) -> Coordinates | None:
         if (found := _from_columns(lists)) is not None:
             return found
     raise ValueError("expected the columns rlnCoordinateX and rlnCoordinateY in one table")
+
+
+def _has_no_column(star: bytes) -> bool:
+    """Whether a STAR file is empty, or names a table without saying anything in it."""
+    lines = [line.strip() for line in star.splitlines()]
+    return all(not line or line.startswith((b"#", b"data_")) or line == b"loop_" for line in lines)
 
 
 def _as_list(column: Any) -> list[Any]:

@@ -4,14 +4,17 @@ What is done, so that a picture looks the same to every engine:
 
 - 8-bit grey and RGB are kept as they are (a PNG byte for byte).
 - More than 8 bits: the 0.1 and 99.9 percentiles of the picture become 0 and 255, linearly, one
-  scale for all channels; beyond them is cut off.
+  scale for all channels; beyond them is cut off. Pixels that are NaN or infinite do not count
+  for them, and become 0 (NaN, minus infinity) or 255.
+- A picture of one grey level between these percentiles (8 bits: everywhere), or without a finite
+  pixel, is refused: there is nothing to see in it.
 - Transparency: blended over black, so opaque pixels do not change.
 - Palettes and bilevel pictures: their colours.
 - The orientation a camera wrote into a JPEG or PNG is applied, as annotation tools do.
 - A TIFF of several pages of one size: each page is a picture; smaller pages (previews) are not.
-- MRC: the rows in the order of the file, so that coordinates of RELION and EMAN fit; each section
-  of a stack is a picture. The pixel size is the header's, unless that is 0 or 1 Å, which is what
-  programs write that do not know it.
+- MRC (.mrc, .mrcs): the rows in the order of the file, so that coordinates of RELION and EMAN fit;
+  each section of a stack is a picture. The pixel size is the header's, unless that is 0 or 1 Å,
+  which is what programs write that do not know it.
 """
 
 import threading
@@ -29,14 +32,17 @@ import tifffile
 from PIL import Image, ImageOps
 
 SUFFIXES: Final = frozenset(
-    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".mrc"}
+    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".mrc", ".mrcs"}
 )
+PAGED: Final = frozenset({".mrc", ".mrcs", ".tif", ".tiff"})
+"""Suffixes of files that may hold several pictures."""
+
 LOW_PERCENT: Final = 0.1
 HIGH_PERCENT: Final = 99.9
 
 _TIFF: Final = frozenset({".tif", ".tiff"})
 _JPEG: Final = frozenset({".jpg", ".jpeg"})
-_MRC: Final = ".mrc"
+_MRC: Final = frozenset({".mrc", ".mrcs"})
 _UNKNOWN_ANGSTROM: Final = (0.0, 1.0)
 _UM_PER_ANGSTROM: Final = 1e-4
 _opening_mrc = threading.Lock()  # warnings are switched off for all threads at once
@@ -93,7 +99,7 @@ def probe(path: Path) -> Header:
     Raises:
         UnreadableImageError: It cannot be read.
     """
-    if path.suffix.lower() == _MRC:
+    if path.suffix.lower() in _MRC:
         return _guarded(_probe_mrc, path)
     return _guarded(_probe_tiff if path.suffix.lower() in _TIFF else _probe_other, path)
 
@@ -102,7 +108,7 @@ def read_picture(path: Path, page: int = 0) -> Picture:
     """Decode one page of a picture and bring it to 8 bits.
 
     Raises:
-        UnreadableImageError: It cannot be decoded.
+        UnreadableImageError: It cannot be decoded, or there is nothing to see in it.
     """
     raw, oriented = _guarded(lambda file: _decode(file, page), path)
     if raw.size == 0:
@@ -110,8 +116,9 @@ def read_picture(path: Path, page: int = 0) -> Picture:
     changes = ["turned as its orientation says"] if oriented else []
     opaque = _blend(raw, changes)
     grey_range = _grey_range(opaque)
+    _refuse_blank(opaque, grey_range)
     pixels = _to_8_bits(opaque, grey_range, changes)
-    verbatim = not changes and path.suffix.lower() != _MRC and _is_plain_png(path)
+    verbatim = not changes and path.suffix.lower() not in _MRC and _is_plain_png(path)
     return Picture(pixels, tuple(changes), verbatim, grey_range)
 
 
@@ -216,7 +223,7 @@ def _has_end_of_jpeg(path: Path) -> bool:
 
 def _decode(path: Path, page: int) -> tuple[Pixels, bool]:
     """Pixels as stored, colours as RGB(A), and whether the orientation turned them."""
-    if path.suffix.lower() == _MRC:
+    if path.suffix.lower() in _MRC:
         return _decode_mrc(path, page), False
     if path.suffix.lower() in _TIFF:
         return _decode_tiff(path, page), False
@@ -330,6 +337,27 @@ def _grey_range(pixels: Pixels) -> tuple[float, float] | None:
     return None if pixels.dtype in (np.uint8, np.bool_) else _percentiles(pixels)
 
 
+def _refuse_blank(pixels: Pixels, grey_range: tuple[float, float] | None) -> None:
+    """Refuse a picture in which there is nothing to see.
+
+    Raises:
+        UnreadableImageError: It has one grey level (or colour) only, or no finite pixel.
+    """
+    if grey_range is None:
+        if (pixels == pixels[:1, :1]).all():
+            level = "/".join(map(str, np.atleast_1d(pixels[0, 0]).tolist()))
+            raise UnreadableImageError(f"there is nothing to see: all its pixels are {level}")
+    elif grey_range[0] >= grey_range[1]:
+        if not np.isfinite(pixels).any():
+            raise UnreadableImageError(
+                "there is nothing to see: all its pixels are NaN or infinite"
+            )
+        raise UnreadableImageError(
+            f"there is nothing to see: its pixels from the {LOW_PERCENT} to the {HIGH_PERCENT} "
+            f"percentile are all {grey_range[0]:g}"
+        )
+
+
 def _to_8_bits(
     pixels: Pixels, grey_range: tuple[float, float] | None, changes: list[str]
 ) -> npt.NDArray[np.uint8]:
@@ -338,8 +366,8 @@ def _to_8_bits(
         return np.ascontiguousarray(bits, dtype=np.uint8)
     changes.append(f"{pixels.dtype} scaled to 8 bits")
     low, high = grey_range
-    if high <= low:
-        return np.zeros(pixels.shape, dtype=np.uint8)
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        changes.append("pixels that are NaN or infinite drawn black or white")
     finite = np.nan_to_num(pixels, nan=low, posinf=high, neginf=low)
     scaled = (finite.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
     return np.asarray(np.rint(np.clip(scaled, 0, 255)), dtype=np.uint8)

@@ -25,6 +25,10 @@ _NUMBER: Final = r"[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?"
 _LENGTH: Final = re.compile(rf"\s*([+-]?{_NUMBER})\s*(\S*)\s*")
 
 
+class TooSmallPictureError(DatasetError):
+    """A picture that is smaller than a particle of the radius that was asked for."""
+
+
 @dataclass(frozen=True)
 class Length:
     """A length as written.
@@ -77,7 +81,8 @@ class ParticleSize:
 
         Raises:
             DatasetError: No radius was given, its unit needs a pixel size that nobody said, or it
-                cannot be one: below two pixels, or more than half the picture.
+                cannot be one: below two pixels.
+            TooSmallPictureError: It is more than half the picture.
         """
         if self.radius is None:
             raise DatasetError(
@@ -97,7 +102,8 @@ class ParticleSize:
             how = f", which is {radius:.3g} px at {um_per_px * 1e4:.4g} Å a pixel"
         if MIN_RADIUS_PX <= radius <= shorter_side_px / 2:
             return radius
-        raise DatasetError(
+        kind = DatasetError if radius < MIN_RADIUS_PX else TooSmallPictureError
+        raise kind(
             f"--radius: expected {MIN_RADIUS_PX:g} to {shorter_side_px / 2:g} px (half of "
             f"{picture}), got {self.radius.text}{how}; is the unit right?"
         )

@@ -160,7 +160,11 @@ def _without_clashes(reading: Reading, images: list[RawImage]) -> list[RawImage]
 
 
 def _apply_given_splits(reading: Reading, images: list[RawImage]) -> str:
-    """Use the user's file of parts, if there is one; its name."""
+    """Use the user's file of parts, if there is one; its name.
+
+    Raises:
+        DatasetError: It cannot be understood, or leaves out pictures and has none for training.
+    """
     splits, name = given_splits(reading.folder)
     if not name:
         return ""
@@ -172,10 +176,29 @@ def _apply_given_splits(reading: Reading, images: list[RawImage]) -> str:
         image.split = splits[found[0]] if found else None
         if not found and image.labelled:
             reading.problem(Kind.NOT_IN_SPLITS, Source(image.file), f"{name} does not name it")
+    _refuse_without_train(name, [image for image in images if image.labelled])
     for key in sorted(unused):
         reason = f"{name} names {key}, which is no annotated picture"
         reading.problem(Kind.MISSING_IMAGE, Source(PurePosixPath(name), key), reason)
     return name
+
+
+def _refuse_without_train(name: str, images: list[RawImage]) -> None:
+    """Refuse a file of parts that leaves out pictures, and puts none of the others in train.
+
+    Raises:
+        DatasetError: It does.
+    """
+    left_out = [image for image in images if image.split is None]
+    if not left_out or any(image.split == "train" for image in images):
+        return
+    parts = sorted({image.split for image in images if image.split})
+    got = f"pictures of {' and '.join(parts)} only" if parts else "no annotated picture"
+    raise DatasetError(
+        f"{name}: expected a part for every annotated picture, got {got}, and {len(left_out)} of "
+        f"{len(images)} pictures are not named, the first is {left_out[0].file}: none would be for "
+        "training. Name them too, as train, val or test; without this file parts are drawn"
+    )
 
 
 def _refuse_empty(root: Path, chosen: Format, reading: Reading, images: list[RawImage]) -> None:

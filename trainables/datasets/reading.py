@@ -36,6 +36,7 @@ class Kind(StrEnum):
     CROWD = "crowd region"
     UNKNOWN_LABEL = "unknown label"
     SIZE_DIFFERS = "size differs"
+    SMALL_PICTURE = "picture smaller than a particle"
     MALFORMED = "malformed"
     MISSING_IMAGE = "missing image"
     UNREADABLE_IMAGE = "unreadable image"

@@ -95,8 +95,11 @@ def _part_lines(data: PreparedDataset) -> list[str]:
             f"  {split:5s} {data.counts()[split]:5d} images {sum(objects.values()):6d} objects"
             f"  {_of_classes(objects)}"
         )
-    if data.n_unlabelled:
-        lines.append(f"  {data.n_unlabelled} unlabelled micrographs, in no part; no negatives")
+    images = [image for split in SPLITS for image in data.images(split)]
+    if negatives := sum(not data.annotations(image) for image in images):
+        lines.append(f"  {_count(negatives, 'picture')} of these without objects: negatives")
+    if n := data.n_unlabelled:
+        lines.append(f"  {_count(n, 'unlabelled micrograph')}, in no part: not taken as empty")
     return lines
 
 
@@ -113,7 +116,7 @@ def _of_classes(objects: dict[str, int]) -> str:
 def _groups_line(groups: dict[str, dict[str, int]], by: str) -> str:
     """How many groups, and those of several pictures with their parts."""
     several = {name: parts for name, parts in groups.items() if sum(parts.values()) > 1}
-    head = f"{len(groups)} {'group' if len(groups) == 1 else 'groups'} by {by}"
+    head = f"{_count(len(groups), 'group')} by {by}"
     if not several:
         return f"{head}: every picture is a group of its own"
     shown = [
@@ -130,8 +133,11 @@ def _problems_line(problems: dict[str, int]) -> str:
     if not problems:
         return "no problems"
     listed = ", ".join(f"{n} {kind}" for kind, n in problems.items())
-    n = sum(problems.values())
-    return f"{n} {'problem' if n == 1 else 'problems'}: {listed}"
+    return f"{_count(sum(problems.values()), 'problem')}: {listed}"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _to_json(report: PrepareReport) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def test_a_picture_in_windows_has_the_same_particles_and_pixels_as_a_whole_one()
     assert evaluate_particles([found.picks], [whole.centers], 0.1).f1 == 1
     assert (np.diff(found.picks.scores) <= 0).all()
     np.testing.assert_array_equal(map_, (pixels / 255).astype(np.float32))
-    np.testing.assert_array_equal(found.mask == MASKED, map_ >= 0.5)
+    np.testing.assert_array_equal(found.mask == MASKED, map_ >= 0.2)
 
 
 @pytest.mark.parametrize("side", [1, 63, 64, 65, 97, 500])
@@ -124,6 +124,16 @@ def test_the_cores_of_windows_cover_a_side_once_and_lie_inside_them(side: int) -
         assert part.window.stop - part.window.start == min(side, 64)
         assert part.core.start - part.window.start >= 16 or part.window.start == 0
         assert part.window.stop - part.core.stop >= 16 or part.window.stop == side
+
+
+@pytest.mark.parametrize("confidence", [0.1, 0.28, 0.5, 0.7])
+def test_a_mask_is_of_the_confidence_from_which_picks_count(confidence: float) -> None:
+    pixels = _spots([(20.5, 20.5), (60.5, 20.5)], 40, 80) // 2  # tops of about 0.3 and 0.4
+    found = find_particles(BrightSpots(), pixels, Asked(confidence))
+    np.testing.assert_array_equal(found.mask == MASKED, pixels / 255 >= np.float32(confidence))
+    for x, y in found.picks.centers.astype(int).tolist():  # its confidence is a mean of pixels
+        assert found.mask[y - 6 : y + 7, x - 6 : x + 7].any()
+    assert found.mask.any() == (confidence < 0.5)
 
 
 def test_only_picks_of_the_confidence_are_kept_also_below_that_of_the_metrics() -> None:

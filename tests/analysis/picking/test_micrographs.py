@@ -48,6 +48,12 @@ def test_what_an_earlier_run_wrote_is_no_micrograph(here: Path) -> None:
     assert _names(find_micrographs([".", "**/*.png"], here / "out")) == ["a.png"]
 
 
+def test_a_folder_below_the_results_is_told_to_be_one(here: Path) -> None:
+    _pictures(here / "io", "a.png")
+    with pytest.raises(PickError, match=r"io: expected micrographs elsewhere than below --out"):
+        find_micrographs(["io"], here / "io")
+
+
 def test_pictures_of_one_name_get_files_of_different_names(here: Path) -> None:
     _pictures(here / "grid1", "m_1.png", "m_2.png")
     _pictures(here / "grid2", "M_1.png")
@@ -55,15 +61,17 @@ def test_pictures_of_one_name_get_files_of_different_names(here: Path) -> None:
     assert [m.stem for m in found] == ["grid1_m_1_png", "m_2", "grid2_M_1_png"]
 
 
-def test_a_stack_has_a_micrograph_for_each_section(here: Path) -> None:
-    with mrcfile.new(here / "s.mrc") as mrc:
+@pytest.mark.parametrize("suffix", [".mrc", ".mrcs"])
+def test_a_stack_has_a_micrograph_for_each_section(here: Path, suffix: str) -> None:
+    with mrcfile.new(here / f"s{suffix}") as mrc:
         mrc.set_data(np.zeros((3, 8, 9), np.float32))
-    found = find_micrographs(["s.mrc"], here / "out")
-    assert [(m.name, m.page, m.stem) for m in found] == [
-        ("s.mrc", 0, "s"),
-        ("s_p1.mrc", 1, "s_p1"),
-        ("s_p2.mrc", 2, "s_p2"),
-    ]
+    for asked in (f"s{suffix}", "."):
+        found = find_micrographs([asked], here / "out")
+        assert [(m.name, m.page, m.stem) for m in found] == [
+            (f"s{suffix}", 0, "s"),
+            (f"s_p1{suffix}", 1, "s_p1"),
+            (f"s_p2{suffix}", 2, "s_p2"),
+        ]
 
 
 def test_a_stack_that_cannot_be_read_is_left_to_be_reported_with_the_others(here: Path) -> None:

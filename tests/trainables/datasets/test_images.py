@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,36 @@ def test_float_pictures_are_scaled_and_nan_does_no_harm(tmp_path: Path) -> None:
     assert (got[0, 0], got[0, 1], got[-1, -1]) == (0, 0, 255)
 
 
-def test_a_picture_without_contrast_becomes_black(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", np.full((30, 40), 700, np.uint16))
-    assert not read_picture(tmp_path / "a.tif").pixels.any()
+def test_pixels_that_are_no_number_are_told(tmp_path: Path) -> None:
+    pixels = np.linspace(-1, 1, 1200, dtype=np.float32).reshape(30, 40)
+    pixels[0, :3] = np.nan, np.inf, -np.inf
+    picture = read_picture(_mrc(tmp_path / "a.mrc", pixels))
+    assert picture.pixels[0, :3].tolist() == [0, 255, 0]
+    assert "pixels that are NaN or infinite drawn black or white" in picture.changes
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "says"),
+    [
+        ("a.tif", np.full((30, 40), 700, np.uint16), "percentile are all 700"),
+        ("a.tif", np.full((30, 40), 7, np.uint8), "all its pixels are 7"),
+        ("a.png", np.full((30, 40, 3), (1, 2, 3), np.uint8), "all its pixels are 1/2/3"),
+        ("a.mrc", np.full((30, 40), -2.5, np.float32), "percentile are all -2.5"),
+        ("a.mrc", np.full((30, 40), np.nan, np.float32), "all its pixels are NaN or infinite"),
+        ("a.mrc", np.full((30, 40), np.inf, np.float32), "all its pixels are NaN or infinite"),
+    ],
+)
+def test_a_picture_in_which_nothing_can_be_seen_is_refused(
+    name: str, pixels: npt.NDArray[Any], says: str, tmp_path: Path
+) -> None:
+    writers: dict[str, Callable[[Path, npt.NDArray[Any]], object]] = {
+        ".tif": tifffile.imwrite,
+        ".png": _save,
+        ".mrc": _mrc,
+    }
+    writers[Path(name).suffix](tmp_path / name, pixels)
+    with pytest.raises(UnreadableImageError, match=f"there is nothing to see: .*{says}"):
+        read_picture(tmp_path / name)
 
 
 def test_transparency_is_blended_over_black(tmp_path: Path) -> None:
@@ -189,9 +217,10 @@ def test_mrc_of_any_depth_is_scaled_with_its_first_row_first(kind: str, tmp_path
     assert picture.changes == (f"{kind} scaled to 8 bits",)
 
 
-def test_every_section_of_an_mrc_stack_is_a_picture(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["stack.mrc", "stack.mrcs"])
+def test_every_section_of_an_mrc_stack_is_a_picture(name: str, tmp_path: Path) -> None:
     stack = np.stack([GREY, GREY[::-1], GREY[:, ::-1]]).astype(np.float32)
-    path = _mrc(tmp_path / "stack.mrc", stack)
+    path = _mrc(tmp_path / name, stack)
     assert probe(path).pages == (0, 1, 2)
     first, second = (read_picture(path, page).pixels for page in (0, 1))
     assert np.array_equal(first[::-1], second)

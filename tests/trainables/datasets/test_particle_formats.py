@@ -174,7 +174,9 @@ def test_a_micrograph_that_is_not_named_is_unlabelled_and_an_empty_list_is_a_neg
     assert data.n_unlabelled == 2
     assert sum(data.counts().values()) == 7
     assert any("2 micrographs are named by no coordinates" in note for note in report.notes)
-    assert any("2 unlabelled micrographs" in line for line in describe(data))
+    said = [line.strip() for line in describe(data)]
+    assert "2 unlabelled micrographs, in no part: not taken as empty" in said
+    assert "1 picture of these without objects: negatives" in said
     assert (data.root / "contact_unlabelled.png").is_file()
     assert all(image.path.is_file() for image in data.unlabelled())
 
@@ -214,7 +216,81 @@ def test_an_empty_star_file_of_a_micrograph_says_that_it_holds_nothing(tmp_path:
     ]
 
 
+@pytest.mark.parametrize("content", ["", "\n", "data_\n", "# of a program\ndata_\n\nloop_\n"])
+def test_a_star_file_without_a_table_says_so_too_and_must_be_of_a_micrograph(
+    tmp_path: Path, content: str
+) -> None:
+    names = _pictures(tmp_path, 3)
+    _as_star_a_picture(tmp_path, names[:1])
+    (tmp_path / "m1.star").write_text(content)
+    (tmp_path / "x.star").write_text(content)
+    data = _read(tmp_path)
+    assert [(i.stem, len(i.objects), i.labelled) for i in data.images] == [
+        ("m0", 2, True),
+        ("m1", 0, True),
+        ("m2", 0, False),
+    ]
+    assert [(p.file, p.kind) for p in data.problems] == [("x.star", Kind.LABEL_WITHOUT_IMAGE)]
+
+
 # --- what is wrong
+
+
+def test_a_picture_smaller_than_a_particle_is_left_out_and_told(tmp_path: Path) -> None:
+    names = [*_pictures(tmp_path, 2), write_picture(tmp_path / "tiny.png", 9, 48, 16).name]
+    data = _read(_coordinates(tmp_path, dict.fromkeys(names, CENTERS)), radius="9px")
+    assert [image.stem for image in data.images] == ["m0", "m1"]
+    (problem,) = data.problems
+    assert problem.kind == Kind.SMALL_PICTURE
+    assert "expected 2 to 8 px (half of tiny.png), got 9px" in problem.reason
+
+
+def test_micrographs_in_which_nothing_can_be_seen_are_left_out_and_told(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    blank = {4: np.full((48, 64), np.nan), 5: np.full((48, 64), 3.5), 6: np.full((48, 64), 3.5)}
+    for i in range(7):
+        _write_mrc(raw / f"m{i}.mrc", blank.get(i, picture(i)).astype(np.float32))
+    _coordinates(raw, {f"m{i}.mrc": CENTERS for i in range(6)})
+    report = prepare(raw, tmp_path / "out", radius="5px")
+    assert [(p.file, p.kind) for p in report.problems] == [
+        (f"m{i}.mrc", Kind.UNREADABLE_IMAGE) for i in blank
+    ]
+    assert sum(report.data.counts().values()) == 4
+    assert report.data.n_unlabelled == 0
+
+
+@pytest.mark.parametrize("name", ["s_p1.mrcs", "Micrographs/s_p1.mrcs"])
+def test_sections_of_a_stack_have_coordinates_under_a_name_with_their_number(
+    tmp_path: Path, name: str
+) -> None:
+    stack = np.stack([picture(i) for i in range(3)]).astype(np.float32)
+    _write_mrc(tmp_path / "s.mrcs", stack)
+    data = _read(_coordinates(tmp_path, {"s.mrcs": CENTERS, name: CENTERS[:1]}))
+    assert [(i.stem, len(i.objects)) for i in data.images] == [("s_p000", 2), ("s_p001", 1)]
+
+
+@pytest.mark.parametrize("name", ["s_p1", "s_p001_autopick"])
+def test_a_file_without_names_is_about_the_section_in_its_own_name(
+    tmp_path: Path, name: str
+) -> None:
+    stack = np.stack([picture(i) for i in range(3)]).astype(np.float32)
+    _write_mrc(tmp_path / "s.mrcs", stack)
+    (tmp_path / "s.box").write_text("2 4 16 16\n32 22 16 16\n")
+    (tmp_path / f"{name}.box").write_text("2 4 16 16\n")
+    data = _read(tmp_path)
+    assert data.problems == ()
+    assert {i.stem: len(i.objects) for i in data.images} == {"s_p000": 2, "s_p001": 1}
+
+
+def test_a_file_of_parts_that_leaves_none_for_training_is_refused(tmp_path: Path) -> None:
+    raw = _sample(tmp_path)
+    (raw / "splits.json").write_text('{"val": ["m2.png"]}')
+    with pytest.raises(DatasetError, match=r"got pictures of val only, and 5 of 6 .* m0\.png"):
+        _read(raw)
+    (raw / "splits.json").write_text('{"val": ["M2"]}')
+    with pytest.raises(DatasetError, match="got no annotated picture, and 6 of 6"):
+        _read(raw)
 
 
 def test_each_bad_coordinate_is_left_out_and_told(tmp_path: Path) -> None:

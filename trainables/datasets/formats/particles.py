@@ -8,10 +8,12 @@ where it lies in the folder of a labelled one or in one named `unlabelled`, and 
 that a file speaks of without naming a particle is a negative.
 
 A file without a column for the micrograph belongs to the picture of its own name, or to the one
-with the longest name that its own begins with: `grid2_007_autopick.star` to `grid2_007.mrc`.
+with the longest name that its own begins with: `grid2_007_autopick.star` to `grid2_007.mrc`. What
+is called `stack_p2.box` is about the third section of `stack.mrcs`.
 """
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
@@ -22,7 +24,7 @@ from scipy.spatial import cKDTree
 from trainables.datasets.coordinates import OWN_NAME, Points
 from trainables.datasets.folder import LeavesFolderError, NotFoundError, RawFolder, split_of
 from trainables.datasets.images import SUFFIXES
-from trainables.datasets.particle_size import MIN_RADIUS_PX
+from trainables.datasets.particle_size import MIN_RADIUS_PX, TooSmallPictureError
 from trainables.datasets.prepared import Disc
 from trainables.datasets.reading import Kind, RawImage, Reading, Source
 
@@ -39,6 +41,8 @@ _FEW: Final = 3
 
 _UNLABELLED: Final = frozenset({"unlabelled", "unlabeled"})
 _SEPARATORS: Final = "_-. "
+_SECTION: Final = re.compile(r"_p(\d+)(?![^_\-. ])")
+"""What follows a stack's name in that of a file about one of its sections."""
 
 
 def count_images(folder: RawFolder, suffix: str) -> int:
@@ -47,8 +51,13 @@ def count_images(folder: RawFolder, suffix: str) -> int:
 
 
 def read(reading: Reading, suffix: str) -> None:
-    """Read the files of one kind, and take in the micrographs that they do not speak of."""
+    """Read the files of one kind, and take in the micrographs that they do not speak of.
+
+    Raises:
+        DatasetError: No radius is known, or it cannot be one in any picture.
+    """
     reading.notes.append(f"the format has no classes; every object is {reading.object_class!r}")
+    too_small: list[TooSmallPictureError] = []
     for file, name, points in _micrographs(reading.folder, suffix):
         source = Source(file, name)
         if name == OWN_NAME:
@@ -57,7 +66,13 @@ def read(reading: Reading, suffix: str) -> None:
             image = reading.image(_findable(reading.folder, name, file), source)
         if image and reading.claim(image, source):
             image.split = split_of(image.file)
-            _add_particles(reading, image, points, source.of(image))
+            try:
+                _add_particles(reading, image, points, source.of(image))
+            except TooSmallPictureError as error:
+                reading.problem(Kind.SMALL_PICTURE, source.of(image), str(error))
+                too_small.append(error)
+    if too_small and not any(image.objects for image in reading.images.values()):
+        raise too_small[0]  # the radius is wrong, not the pictures
     _add_unlabelled(reading)
     _warn_of_pixel_sizes(reading)
     _warn_of_crowding(reading)
@@ -82,7 +97,9 @@ def _names_a_picture(folder: RawFolder, name: str) -> bool:
 def _own_picture(reading: Reading, source: Source) -> RawImage | None:
     picture = _picture_named_like(reading.folder, source.file)
     if picture is not None:
-        return reading.open(picture)
+        section = _SECTION.match(source.file.stem, len(picture.stem))
+        stack = section is not None and reading.pages(picture) > 1
+        return reading.open(picture, int(section[1]) if section and stack else None)
     reason = f"no picture is called {source.file.stem}.*, or as the beginning of that"
     reading.problem(Kind.LABEL_WITHOUT_IMAGE, source, reason)
     return None
