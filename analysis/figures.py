@@ -48,6 +48,7 @@ MOST_AXES = 8
 MOST_SLICES = 6
 _WORSE_TO_BETTER = [[0, "#8f98a2"], [0.5, "#2f80d0"], [1, "#d1493d"]]
 _FEW_VALUES = 8
+_LONG_NAME = 13  # letters; eight axes leave room for no more
 _GAP_COLOURS: Mapping[str, str] = {"normal": "#199271", "warning": "#b8761c", "severe": "#d1493d"}
 
 
@@ -229,7 +230,7 @@ def parallel(summary: Summary) -> go.Figure | None:
         return None
     values = [t.objective for t in trials]
     axes = [_axis(key, [t.params.get(key) for t in trials], summary) for key in keys[:MOST_AXES]]
-    axes.append({"label": summary.metric, "values": values, "tickformat": ".3f"})
+    axes.append(_objective_axis(summary.metric, [v for v in values if v is not None]))
     line = {
         "color": values,
         "colorscale": _WORSE_TO_BETTER,
@@ -441,6 +442,28 @@ def _shown(value: Any) -> Any:
     return str(value) if isinstance(value, bool) or value is None else value
 
 
+def _objective_axis(metric: str, values: Sequence[float]) -> dict[str, Any]:
+    """With ticks of its own: the ends that Plotly writes instead lie where a name may be."""
+    low, high = min(values), max(values)
+    ticks = sorted({low + place * (high - low) / 4 for place in range(5)})
+    words = [f"{tick:.3f}" for tick in ticks]
+    label = _in_two_lines(metric)
+    return {"label": label, "values": values, "tickvals": ticks, "ticktext": words}
+
+
+def _in_two_lines(name: str) -> str:
+    """A long name broken near its middle, so that it keeps clear of the next axis' name.
+
+    >>> _in_two_lines("positive_threshold"), _in_two_lines("seg_metrics/F1"), _in_two_lines("lr0")
+    ('positive_<br>threshold', 'seg_<br>metrics/F1', 'lr0')
+    """
+    ends = [place + 1 for place, letter in enumerate(name) if letter in "_/"]
+    if len(name) < _LONG_NAME or not ends:
+        return name
+    middle = min(ends, key=lambda end: abs(2 * end - len(name)))
+    return f"{name[:middle]}<br>{name[middle:]}"
+
+
 def _axis(key: str, values: Sequence[Any], summary: Summary) -> dict[str, Any]:
     """One axis; trials without the key lie at a tick of their own below the others."""
     given = [value for value in values if value is not None]
@@ -448,7 +471,7 @@ def _axis(key: str, values: Sequence[Any], summary: Summary) -> dict[str, Any]:
     if kind == "category":
         names = sorted({str(value) for value in values})
         return {
-            "label": key,
+            "label": _in_two_lines(key),
             "values": [names.index(str(value)) for value in values],
             "tickvals": list(range(len(names))),
             "ticktext": ["not used" if name == "None" else name for name in names],
@@ -465,7 +488,7 @@ def _axis(key: str, values: Sequence[Any], summary: Summary) -> dict[str, Any]:
     if len(given) < len(values):
         ticks, words = [absent, *ticks], ["not used", *words]
     return {
-        "label": key,
+        "label": _in_two_lines(key),
         "values": [absent if value is None else scale(value) for value in values],
         "tickvals": ticks,
         "ticktext": words,

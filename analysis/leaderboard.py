@@ -58,9 +58,15 @@ def best_trial(trials: Iterable[TrialRecord], mode: Literal["max", "min"]) -> Tr
 
 
 def gap_level(metrics: Mapping[str, float]) -> str:
-    """Level of the overfit gap of an epoch: normal, warning or severe; "" where it has none."""
+    """Level of the overfit gap of an epoch: normal, warning or severe; "" where it has none.
+
+    As far below zero as a warning is above it, it is `negative`: most often because many objects of
+    the training pictures are not marked, and then it says nothing about overfitting.
+    """
     gap = metrics.get("overfit_gap")
-    return "" if gap is None else overfit_gap(gap, 0.0)[1]
+    if gap is None:
+        return ""
+    return "negative" if overfit_gap(-gap, 0.0)[1] != "normal" else overfit_gap(gap, 0.0)[1]
 
 
 def write_leaderboard(study: StudyDir) -> Path:

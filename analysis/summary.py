@@ -187,11 +187,21 @@ def _hints(trials: Sequence[TrialRecord], best: TrialRecord | None, epochs: int)
         hints.append(
             f"Trial {best.number} was best at its last epoch: more epochs may bring it further."
         )
-    level = gap_level(best.best_metrics)
+    return [*hints, *_gap_hints(best)]
+
+
+def _gap_hints(best: TrialRecord) -> list[str]:
+    """What to make of a training part that is far ahead of validation, or far behind it."""
+    level, gap = gap_level(best.best_metrics), best.best_metrics.get("overfit_gap", 0.0)
     if level in ("warning", "severe"):
-        gap = best.best_metrics["overfit_gap"]
-        hints.append(
+        return [
             f"Trial {best.number} overfits ({level}): its training F1 is {gap:.2f} above "
             "validation's. More pictures or stronger augmentation may help."
-        )
-    return hints
+        ]
+    if level == "negative":
+        return [
+            f"Trial {best.number}: its training F1 is {-gap:.2f} below validation's. Are all "
+            "objects of the training pictures marked? Where they are not, the training F1 and the "
+            "overfit gap say little about the model."
+        ]
+    return []

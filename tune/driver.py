@@ -34,11 +34,14 @@ from tune.files import FULL_DISK, write_json, write_text
 from tune.folders import JOURNAL, LOG, RESOLVED, SESSION, STUDY, elapsed_before_s, read_json
 from tune.journal import DriverLock, Journal
 from tune.plan import StudyPlan, resolved, to_yaml
+from tune.progress import LineProgress
 from tune.recorder import Recorder, close_earlier
 from tune.scratch import make_scratch
 from tune.store import refuse_begun
 
 log = logging.getLogger(__name__)
+_told = logging.getLogger("segtune")  # what a study's lines say, in its log alone
+_told.propagate = False
 
 _MEMORY = Path("/dev/shm")  # Ray makes a folder a trial that nobody reads
 
@@ -88,7 +91,8 @@ def run_study(
         clock = _SessionClock(plan.directory)
         journal = Journal(plan.directory / JOURNAL, plan.study.study, plan.study.objective.mode)
         controller = Controller(plan, journal, clock.elapsed_s)
-        bridge = Bridge(plan, controller, Recorder(plan), observers, clock.tick)
+        watching = (LineProgress(_told.info), *observers)
+        bridge = Bridge(plan, controller, Recorder(plan), watching, clock.tick)
         bridge.tell("study_started", plan, resume)
         reason = "interrupted"
         try:
@@ -172,12 +176,15 @@ def _log_file(directory: Path) -> Iterator[None]:
         shown.setLevel(logging.getLogger().level)
     handler = _LogFile(directory / LOG, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    loggers = [logging.getLogger(name) for name in ("tune", "trainables", "analysis")]
+    loggers = [_told, *map(logging.getLogger, ("tune", "trainables", "analysis"))]
     for logger in loggers:
         logger.setLevel(logging.DEBUG)
         logger.addHandler(handler)
     try:
         yield
+    except Exception:
+        _told.exception("the study ended by an error")
+        raise
     finally:
         for logger in loggers:
             logger.removeHandler(handler)

@@ -150,7 +150,8 @@ class StudyEta:
         pace = timed.pace_s() or self._typical_pace_s()
         if pace is None:
             return None
-        return max(0.0, (self.epochs - timed.epoch) * pace - (now - timed.last))
+        spent_s = now - timed.last if timed.begun else 0.0  # of an epoch nobody here saw begin
+        return max(0.0, (self.epochs - timed.epoch) * pace - spent_s)
 
     def study(self, now: float) -> Eta | None:
         """Time until the last trial ends; None before any epoch was reported."""

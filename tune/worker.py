@@ -252,6 +252,7 @@ class WorkerTrial:
             raise TrialStopped(f"{self.name} is over")
         if checkpoint is not None:
             self.keeper.offer(metrics.epoch, metrics.values, checkpoint)
+        log.debug("%s: %s", self.name, self._line(metrics))
         self._send(Reported(metrics.epoch, dict(metrics.values)))
         try:
             answer = self.channel.recv()
@@ -268,6 +269,16 @@ class WorkerTrial:
         """Pass a message on to the user."""
         log.info("%s: %s", self.name, message)
         self._send(Noted(message))
+
+    def _line(self, metrics: EpochMetrics) -> str:
+        """Losses and objective of an epoch, for the log."""
+        shown = [name for name in metrics.values if "loss" in name]
+        values = (
+            f"{name} {metrics.values[name]:.4g}"
+            for name in dict.fromkeys([*shown, self.task.objective])
+            if name in metrics.values
+        )
+        return f"epoch {metrics.epoch} of {self.epochs}: {', '.join(values) or 'no objective'}"
 
     def _send(self, event: Event) -> None:
         try:

@@ -138,6 +138,22 @@ def test_the_gap_levels_are_drawn(page: Page) -> None:
     assert texts == ["normal 0.03", "warning 0.15", "severe 0.35"]
 
 
+def test_long_names_of_neighbouring_axes_are_broken_to_keep_apart(
+    finished: StudyDir, tmp_path: Path
+) -> None:
+    shutil.copy(finished.path / "study.yaml", tmp_path)
+    names = ("positive_threshold", "negative_threshold")
+    records = tuple(
+        replace(trial, params=dict.fromkeys(names, trial.params["lr0"]))
+        for trial in finished.trials()
+    )
+    study = OtherTrials(tmp_path, finished.study, finished.resolved, records)
+    axes = Page(write_report(study)).charts["parallel"]["data"][0]["dimensions"]
+    labels = sorted(axis["label"] for axis in axes)
+    assert labels == ["negative_<br>threshold", "positive_<br>threshold", "seg_<br>metrics/F1"]
+    assert all(axis["ticktext"] for axis in axes)
+
+
 def test_what_stopped_whom_names_rung_value_and_cutoff(finished: StudyDir, page: Page) -> None:
     stopped = json.loads((finished.path / "report.json").read_text())["stopped"]
     by_asha = [entry for entry in stopped if entry["rule"] == "asha"]
@@ -262,6 +278,24 @@ def test_a_best_trial_that_overfits_is_pointed_out(finished: StudyDir) -> None:
     records = (replace(leader, metrics=metrics), *others)
     study = OtherTrials(finished.path, finished.study, finished.resolved, records)
     assert any("overfits (severe)" in hint for hint in summarise(study).hints)
+
+
+def test_a_training_part_far_below_validation_is_said_and_is_not_called_normal(
+    finished: StudyDir, tmp_path: Path
+) -> None:
+    leader = summarise(finished).best
+    assert leader is not None
+    metrics = tuple({**row, "overfit_gap": -0.73} for row in leader.metrics)
+    shutil.copy(finished.path / "study.yaml", tmp_path)
+    study = OtherTrials(
+        tmp_path, finished.study, finished.resolved, (replace(leader, metrics=metrics),)
+    )
+    assert any("0.73 below validation's. Are all objects" in h for h in summarise(study).hints)
+    page = Page(write_report(study))
+    assert "training below validation" in page.words
+    assert "overfits" not in page.words
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["ranking"][0]["overfit"] == "negative"
 
 
 def test_every_rule_has_words_a_colour_and_a_mark_of_its_own() -> None:

@@ -195,9 +195,19 @@ def test_the_screen_shows_no_debug_lines_while_the_log_has_them(
     finally:
         root.removeHandler(handler)
         root.setLevel(level)
-    assert "a detail" in (result.directory / "segtune.log").read_text()
+    log = (result.directory / "segtune.log").read_text()
+    assert "a detail" in log
     assert "a detail" not in stream.getvalue()
     assert "a headline" in stream.getvalue()
+    order = [
+        "study try: 1 trials of 4 epochs",
+        "trial 0 started: ",
+        "trial 0 ended: trained to its end at epoch 4; best ",
+        "study try finished: 1/1 trials ended",
+    ]
+    places = [log.index(f"INFO segtune: {line}") for line in order]
+    assert places == sorted(places)
+    assert "trial 0" not in stream.getvalue()  # the screen has its own lines
 
 
 def test_what_breaks_the_driver_ends_the_study_at_once(tmp_path: Path, prepared: Path) -> None:

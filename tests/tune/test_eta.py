@@ -167,6 +167,12 @@ def test_a_trial_that_has_just_begun_is_foretold_from_the_others() -> None:
     assert eta.trial(2, 23.5) == pytest.approx(20.0, abs=1)
 
 
+def test_a_trial_that_another_process_trains_is_foretold_from_the_epochs_it_has() -> None:
+    eta = StudyEta(trials=2, epochs=8, concurrent=1)
+    eta.restore(0, 2, 36.0, ended=False)
+    assert eta.trial(0, 1000.0) == pytest.approx(6 * 18.0)
+
+
 def test_a_study_that_has_ended_takes_no_more_time() -> None:
     assert equal_trials(69.0).study(69.0) == Eta(0.0, 0.0)
 

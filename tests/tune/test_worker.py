@@ -72,6 +72,8 @@ def test_an_engine_told_to_stop_hands_over_its_artifacts_and_ends(
     assert isinstance(kept, Kept)
     assert kept.path.read_text() == "drawn"
     assert runner.next_event() == Ended()
+    told = (tmp_path / "0" / "train.log").read_text().splitlines()
+    assert told[0].endswith("try/0: epoch 1 of 5: seg_metrics/F1 0.5")
 
 
 def test_a_trial_that_ends_at_an_epoch_reported_again_hands_over_its_artifacts(

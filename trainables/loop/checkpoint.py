@@ -10,7 +10,6 @@ All are plain data: `torch.load(weights_only=True)` reads them, so no code can h
 """
 
 import json
-import pickle
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -30,6 +29,8 @@ from trainables.keeping import (
 )
 
 STATE_FILE = "state.pt"
+NOT_PLAIN = "it holds more than plain data, which could run code, or is damaged"
+"""Said instead of PyTorch's own words, which advise to run that code."""
 
 
 def write_checkpoint(
@@ -113,10 +114,12 @@ def read_plain(file: Path, device: torch.device, engine: str) -> dict[str, Any]:
         )
     try:
         content: Any = torch.load(file, map_location=device, weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a broken or foreign file fails in any way there is
+        said = str(error).splitlines()[0] if str(error) else repr(error)
+        reason = said if isinstance(error, OSError | RuntimeError) else NOT_PLAIN
         raise InfeasibleParams(
             f"{file}: expected a file written by segtune's {engine} engine, got one that cannot "
-            f"be read: {str(error).splitlines()[0] if str(error) else error!r}"
+            f"be read: {reason}"
         ) from error
     if not isinstance(content, dict):
         raise InfeasibleParams(

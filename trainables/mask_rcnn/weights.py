@@ -6,6 +6,8 @@ allowed in it.
 
 import pickle
 import socket
+import struct
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -17,6 +19,7 @@ import torch
 import yaml
 
 from trainables.contract import InfeasibleParams
+from trainables.loop.checkpoint import NOT_PLAIN
 from trainables.mask_rcnn.framework import PathManager, model_zoo
 from trainables.mask_rcnn.params import COCO
 
@@ -238,7 +241,12 @@ def _body(weights: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 
 
 def _plain(file: Path) -> Any:
-    return torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of foreign pickles, for PyTorch's makers
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, struct.error) as error:
+        raise pickle.UnpicklingError(NOT_PLAIN) from error
 
 
 def _unpickled(file: Path) -> Any:

@@ -63,6 +63,9 @@ class UnetParams(LoopParams):
     loss: Literal["focal_dice", "ce_dice", "focal", "dice", "bce", "tversky"] = Field(
         "focal_dice", description=LOSS
     )
+    label_smoothing: float | None = Field(
+        None, ge=0, le=0.5, description="share of a label spread over both classes; none: 0"
+    )
     dropout: Dropout = 0.0
 
     encoder: str = Field(

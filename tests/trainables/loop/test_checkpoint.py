@@ -1,6 +1,8 @@
 """The folder that a training goes on from."""
 
 import shutil
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,38 @@ def test_a_broken_file_is_named(content: bytes, tmp_path: Path) -> None:
     (folder / "state.pt").write_bytes(content)
     with pytest.raises(InfeasibleParams, match=r"state\.pt: expected .* is no PyTorch file"):
         read_plain(folder / "state.pt", CPU, "mine")
+
+
+class _Code:
+    """What runs code where it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return print, ("run",)
+
+
+def _damaged(file: Path, content: str) -> None:
+    with zipfile.ZipFile(file, "w") as written:
+        written.writestr("model/data.pkl", content)
+        written.writestr("model/version", "3")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda file: torch.save({"engine": _Code()}, file),
+        lambda file: _damaged(file, "garbage"),
+        lambda file: _damaged(file, "junk"),
+    ],
+    ids=["code", "damaged", "cut"],
+)
+def test_more_than_plain_data_is_refused_without_pytorchs_advice_to_run_it(
+    write: Callable[[Path], None], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "model.pt")
+    with pytest.raises(InfeasibleParams, match=r"more than plain data, .* damaged$") as told:
+        read_content(tmp_path, "mine", 1)
+    assert "weights_only" not in str(told.value)
+    assert capfd.readouterr().out == ""
 
 
 @pytest.mark.parametrize("content", [None, [1, 2], torch.zeros(3)], ids=["none", "list", "tensor"])
