@@ -14,6 +14,7 @@
 
 import importlib
 import logging
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -115,8 +116,12 @@ def config_of(
             trial.best_epoch,
             kept.epoch,
         )
+    notes = [*trial.notes, *_broken(trial)]
+    for note in notes:
+        log.warning("trial %d: %s", trial.number, note)
     resolved, objective = study.resolved, study.study.objective
     return BestConfig(
+        notes=tuple(notes),
         engine=resolved["engine"],
         params={**trial.fixed, **trial.params},
         sampled=tuple(trial.params),
@@ -146,6 +151,16 @@ def config_of(
             segtune=own_version(),
         ),
     )
+
+
+def _broken(trial: TrialRecord) -> list[str]:
+    """That the best epoch breaks a constraint, if it does."""
+    broken = ", ".join(
+        f"{metric} {trial.best_metrics.get(metric, math.nan):.4g}"
+        for metric, excess in trial.excess.items()
+        if excess > 0
+    )
+    return [f"no trial of the study keeps its constraints; this one has {broken}"] if broken else []
 
 
 def write_forms(

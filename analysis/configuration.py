@@ -96,6 +96,7 @@ class BestConfig(Spec):
         confidences: Metric group to the confidence at which its P, R and F1 were taken on the
             validation part; predictions below it are to be dropped.
         source: Where it comes from.
+        notes: What a user of the model must know of its training.
     """
 
     format: Literal[1] = FORMAT
@@ -112,6 +113,7 @@ class BestConfig(Spec):
     metrics: dict[str, float] = Field(default_factory=dict)
     confidences: dict[str, float] = Field(default_factory=dict)
     source: Source
+    notes: tuple[str, ...] = ()
 
 
 def own_version() -> str:

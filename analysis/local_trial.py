@@ -71,6 +71,7 @@ class LocalTrial:
         progress: Told of every epoch.
         stop: Looked at after every epoch.
         ended_early: Whether the engine's own patience has run out.
+        notes: What the engine had to say.
     """
 
     name: str
@@ -92,6 +93,7 @@ class LocalTrial:
     goal: Goal | None = field(init=False)
     keeper: BestKeeper = field(init=False)
     ended_early: bool = field(init=False, default=False)
+    notes: list[str] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self.directory = self.out / WORK
@@ -143,6 +145,7 @@ class LocalTrial:
 
     def note(self, message: str) -> None:
         """Tell the user."""
+        self.notes.append(message)
         log.info("%s: %s", self.name, message)
 
     def _check(self, metrics: EpochMetrics) -> None:

@@ -13,7 +13,7 @@
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -283,7 +283,7 @@ def _finish(
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
     shutil.copyfile(model, new / MODEL_FILE)
-    write_forms(_retrained(job, kept), new, job.data, test)
+    write_forms(_retrained(job, kept, trial.notes), new, job.data, test)
     replace_folder(new, job.out / BEST_FOLDER)
     result = _result(job, trial, seconds, kept, test, note)
     write_json(job.out / RESULT, {**asdict(result), "directory": str(result.directory)})
@@ -307,7 +307,7 @@ def _test(
     return test, f"{n} {noun}, at the validation part's confidence"
 
 
-def _retrained(job: _Job, kept: KeptEpoch) -> BestConfig:
+def _retrained(job: _Job, kept: KeptEpoch, notes: Sequence[str]) -> BestConfig:
     """The configuration with what it reached now."""
     config = job.config
     objective = Reached(
@@ -326,6 +326,7 @@ def _retrained(job: _Job, kept: KeptEpoch) -> BestConfig:
             "classes": job.data.classes,
             "metrics": dict(kept.values),
             "confidences": confidences_in(kept.values),
+            "notes": tuple(notes),
             "source": Source(
                 study=config.source.study,
                 trial=config.source.trial,

@@ -166,16 +166,20 @@ class Found:
         best: The configuration, None for the default.
         wanted: The data set it was asked for, None for none.
         place: The store.
+        backbone: The one it was asked for, None for any.
     """
 
     level: Level
     best: StoredBest | None
     wanted: "DataKey | None"
     place: str
+    backbone: str | None = None
 
     def line(self) -> str:
         """Which level is used, and where it comes from."""
         asked = f" for the data set {self.wanted.name}" if self.wanted else ""
+        if self.backbone:
+            asked += f" with {self.backbone}"
         if self.best is None:
             return f"engine default: nothing is recorded{asked} in {self.place}"
         if self.level == "data set":
@@ -309,8 +313,9 @@ class BestStore:
             if len(found) > 1:
                 raise StoreError(self._which(info, found))
             if found:
-                return Found(level, _checked(found[0], info, self.place), data, self.place)
-        return Found("default", None, data, self.place)
+                best = _checked(found[0], info, self.place)
+                return Found(level, best, data, self.place, backbone)
+        return Found("default", None, data, self.place, backbone)
 
     def find_asked(
         self, info: EngineInfo, data: DataKey | None, backbone: str | None

@@ -149,7 +149,8 @@ class Bridge:
     # --- within
 
     def _note(self, number: int, note: str) -> None:
-        """Show what an engine has to say; what several trials say is shown once."""
+        """Keep and show what an engine has to say; what several trials say is shown once."""
+        self._recorder.note(number, note)
         seen = note in self._notes
         self._notes.add(note)
         log.log(logging.DEBUG if seen else logging.WARNING, "trial %d: %s", number, note)

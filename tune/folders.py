@@ -8,6 +8,7 @@ from tune.errors import StoreError
 
 STUDY, RESOLVED, JOURNAL, LOG = "study.yaml", "resolved.json", "optuna.journal", "segtune.log"
 PARAMS, METRICS, OUTCOME, ERROR = "params.json", "metrics.jsonl", "outcome.json", "error.txt"
+NOTES = "notes.json"  # what the engine had to say of a trial
 SESSION = "session.json"  # how long the study has run, over all its drivers
 CLOSED = "closed.json"  # a trial that has ended, its artifacts drawn and its record closed
 LAYOUT = 2  # of a study directory, in its RESOLVED; 1, which does not say so, had no CLOSED
@@ -48,6 +49,11 @@ def read_metrics(directory: Path) -> list[dict[str, float]]:
     with path.open("rb") as file:
         whole = [line for line in file if line.endswith(b"\n")]
     return [_object(line, f"{path}, line {n}") for n, line in enumerate(whole, start=1)]
+
+
+def read_notes(directory: Path) -> tuple[str, ...]:
+    """What the engine had to say of a trial."""
+    return tuple(read_json(directory / NOTES).get("notes", ()))
 
 
 def read_json(path: Path) -> dict[str, Any]:

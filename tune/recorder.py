@@ -23,6 +23,7 @@ from tune.folders import (
     CLOSED,
     ELAPSED,
     METRICS,
+    NOTES,
     OUTCOME,
     PARAMS,
     attempt_number,
@@ -30,6 +31,7 @@ from tune.folders import (
     latest_attempt,
     read_json,
     read_metrics,
+    read_notes,
     trial_dir,
 )
 
@@ -114,6 +116,14 @@ class Recorder:
         with (trial_dir(self._study, number) / METRICS).open("a") as file:
             file.write(json.dumps(line) + "\n")
         self._last[number] = epoch
+
+    def note(self, number: int, text: str) -> None:
+        """Keep what an engine has to say of a trial, once."""
+        directory = trial_dir(self._study, number)
+        notes = read_notes(directory)
+        if text not in notes:
+            directory.mkdir(parents=True, exist_ok=True)
+            write_json(directory / NOTES, {"notes": [*notes, text]})
 
     def end(self, number: int, outcome: Outcome) -> Outcome:
         """Write how a trial ended, or that it pauses, before its actor hears of it."""

@@ -27,6 +27,7 @@ from tune.folders import (
     latest_attempt,
     read_json,
     read_metrics,
+    read_notes,
     trial_dir,
 )
 from tune.journal import excess_of, open_storage
@@ -69,6 +70,7 @@ class TrialRecord:
         message: Why it ended, for a reader.
         excess: By how much each constraint is broken at the best epoch, by metric; at most 0
             where it is kept.
+        notes: What its engine had to say.
     """
 
     number: int
@@ -91,6 +93,7 @@ class TrialRecord:
     warm_start: int | None
     message: str
     excess: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def violation(self) -> float:
@@ -217,6 +220,7 @@ class StudyDir:
             warm_start=params.get("warm_start"),
             message=ending.get("message", ""),
             excess=excess.get(best_epoch or 0, {}),
+            notes=read_notes(directory),
         )
 
 

@@ -284,6 +284,13 @@ def _check_limit(limit: Limit, info: EngineInfo) -> Iterator[Problem]:
                 f"expected {' or '.join(known)} for {limit.metric} ({better} is better), got "
                 f"{side} {bound:g}",
             )
+    if limit.at_least is not None and limit.at_least > 1 and "at_least" in known:
+        meant = limit.at_least / 100
+        yield Problem(
+            f"{key}.at_least",
+            f"expected a share from 0 to 1 for {limit.metric}, got {limit.at_least:g}"
+            + (f"; did you mean {meant:g}?" if meant <= 1 else ""),
+        )
 
 
 # --- data and machine

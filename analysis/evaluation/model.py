@@ -1,6 +1,7 @@
 """The model that a path of the user means, and what lies beside it: its engine, its confidences."""
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,8 +23,10 @@ from search_spaces.names import nearest_name
 from trainables.contract import Device, InfeasibleParams, Predictor
 from trainables.keeping import CHECKPOINT_FOLDER, HISTORY_FILE, METRICS_FILE, MODEL_FILE
 from trainables.registry import engine_info, engines, load_engine
-from tune.folders import JOURNAL, RESOLVED, STUDY, latest_attempt
+from tune.folders import JOURNAL, METRICS, RESOLVED, STUDY, latest_attempt
 from tune.store import StudyDir
+
+log = logging.getLogger(__name__)
 
 _PLACES: Final = (
     MODEL_FILE,
@@ -33,7 +36,8 @@ _PLACES: Final = (
 )
 """Where below a folder its model lies, the first that is there."""
 
-_ALIKE: Final = (BEST_FOLDER, CHECKPOINT_FOLDER, "work")
+_NATIVE: Final = "native"  # below an exported folder, the model in its framework's own form
+_ALIKE: Final = (BEST_FOLDER, CHECKPOINT_FOLDER, _NATIVE, "work")
 _MOST_SAID: Final = 300  # characters of what a framework says
 _STUDY_ABOVE: Final = 5  # <study>/trials/<n>/attempt-<k>/best/model.pt
 
@@ -163,6 +167,8 @@ def _found(path: Path, trainable: str | None) -> TrainedModel:
     model = _model_file(path)
     if model.name == MODEL_FILE and _exported(model.parent):
         return _configured(load_best(model.parent), model)
+    if model.parent.name == _NATIVE and _exported(model.parent.parent):
+        return _configured(load_best(model.parent.parent), model)
     return _known_by_place(model) or _known_by_word(model, trainable)
 
 
@@ -206,7 +212,7 @@ def _configured(config: BestConfig, model: Path) -> TrainedModel:
     return TrainedModel(
         engine=config.engine,
         path=model,
-        name=f"{source.study}{'-retrained' if source.retrained else ''}",
+        name=_folder_name(model) if source.retrained else source.study,
         origin=f"study {source.study}{trial}{again}, epoch {config.objective.epoch}",
         params=config.params,
         classes=config.classes,
@@ -231,6 +237,8 @@ def _of_study(model: Path, study: StudyDir) -> TrainedModel | None:
     trial = trials.get(inside[1]) if inside[:1] == ("trials",) and len(inside) > 1 else None
     if trial is None:
         return None
+    if trial.state in ("running", "waiting"):
+        _say_unfinished(model, trial.epochs, int(study.resolved["epochs"]))
     epoch, metrics = _measured(model.parent)
     return TrainedModel(
         engine=study.resolved["engine"],
@@ -248,7 +256,7 @@ def _of_retraining(model: Path, folder: Path) -> TrainedModel:
     epoch, metrics = _measured(model.parent)
     try:
         identity = json.loads((folder / IDENTITY).read_text("utf-8"))
-        return TrainedModel(
+        trained = TrainedModel(
             engine=str(identity["engine"]),
             path=model,
             name=folder.name,
@@ -257,12 +265,21 @@ def _of_retraining(model: Path, folder: Path) -> TrainedModel:
             metrics=metrics,
             fingerprint=str(identity["fingerprint"]),
         )
+        epochs = int(identity["epochs"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EvaluateError(
             f"{folder / IDENTITY}: expected what `segtune retrain` wrote of the training of "
             f"{model}, got a file that cannot be read: {type(error).__name__}: {error}; copy the "
             "model elsewhere and name its engine with --trainable"
         ) from error
+    table = folder / METRICS
+    done = len(table.read_text("utf-8").splitlines()) if table.is_file() else 0
+    _say_unfinished(model, done, epochs)
+    return trained
+
+
+def _say_unfinished(model: Path, done: int, epochs: int) -> None:
+    log.warning("%s: its training is not finished (%d of %d epochs)", model, done, epochs)
 
 
 def _known_by_word(model: Path, trainable: str | None) -> TrainedModel:

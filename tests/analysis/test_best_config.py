@@ -275,6 +275,23 @@ def test_a_form_that_cannot_be_written_is_told_and_the_others_are_there(
     assert (native["task"], native["model"], native["lr0"]) == ("segment", "yolo11n-seg.yaml", 1e-3)
 
 
+def test_what_an_engine_said_of_the_best_trial_and_what_it_breaks_is_exported(
+    finished: StudyDir, tmp_path: Path
+) -> None:
+    notes = ("the zoo could not be reached; trained from scratch instead",)
+    leader = replace(best_of(finished), notes=notes, excess={"seg_metrics/recall": 0.2, "x": -0.1})
+    study = OtherTrials(finished.path, finished.study, finished.resolved, (leader,))
+    folder = export_best(study, tmp_path / "best")
+    said = load_best(folder).notes
+    recall = leader.best_metrics["seg_metrics/recall"]
+    broken = f"keeps its constraints; this one has seg_metrics/recall {recall:.4g}"
+    assert said[0] == notes[0]
+    assert said[1].endswith(broken)
+    card = (folder / "model_card.md").read_text()
+    assert f"- Of its training: {notes[0]}" in card
+    assert broken in card
+
+
 # --- the card
 
 

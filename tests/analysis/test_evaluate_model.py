@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,17 +70,30 @@ def test_an_export_is_known_wherever_it_lies(study: StudyDir, tmp_path: Path, gi
     assert (model.engine, model.classes) == ("simulated", CLASSES)
 
 
+@pytest.mark.parametrize("retrained", [False, True])
+def test_the_native_form_is_known_by_the_folder_it_was_exported_to(
+    study: StudyDir, tmp_path: Path, caplog: pytest.LogCaptureFixture, retrained: bool
+) -> None:
+    best = export_best(study, tmp_path / "exported")
+    if retrained:
+        best = retrain(best, None, tmp_path / "again", epochs=2).model.parent
+    (best / "native").mkdir(exist_ok=True)
+    native = Path(shutil.copy(best / "model.pt", best / "native" / "best.pt"))
+    assert find_model(native) == replace(find_model(best), path=native)
+    assert caplog.messages == []
+
+
 def test_a_retrained_folder_and_its_best_are_one_model(study: StudyDir, tmp_path: Path) -> None:
     retrain(export_best(study, tmp_path / "best"), None, tmp_path / "again", epochs=2)
     model = find_model(tmp_path / "again")
     assert model == find_model(tmp_path / "again" / "best")
     assert model.path == tmp_path / "again" / "best" / "model.pt"
     assert "retrained" in model.origin
-    assert model.name.endswith("-retrained")
+    assert model.name == "again"
 
 
-def test_an_unfinished_retraining_is_known_by_what_it_trains(
-    study: StudyDir, tmp_path: Path
+def test_an_unfinished_retraining_is_known_by_what_it_trains_and_said_to_be_unfinished(
+    study: StudyDir, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     retrain(export_best(study, tmp_path / "best"), None, tmp_path / "again", epochs=2)
     for name in ("best.yaml", "best.json"):
@@ -87,6 +101,9 @@ def test_an_unfinished_retraining_is_known_by_what_it_trains(
     model = find_model(tmp_path / "again")
     assert model.engine == "simulated"
     assert "unfinished retraining" in model.origin
+    assert [line.partition(": ")[2] for line in caplog.messages] == [
+        "its training is not finished (2 of 2 epochs)"
+    ]
     assert model.fingerprint == study.resolved["fingerprint"]
 
 
@@ -110,7 +127,7 @@ def test_a_model_of_an_engine_that_is_not_here_is_told_with_those_that_are(
 ) -> None:
     again = tmp_path / "again"
     shutil.copytree(attempt / "best", again / "best")
-    identity = {"engine": "simulted", "params": {}, "fingerprint": ""}
+    identity = {"engine": "simulted", "params": {}, "epochs": 2, "fingerprint": ""}
     (again / IDENTITY).write_text(json.dumps(identity))
     with pytest.raises(EvaluateError, match=r"one of simulted .*did you mean simulated\?$"):
         find_model(again)
@@ -145,6 +162,19 @@ def test_a_folder_of_a_trial_is_that_trial(
     assert model.origin.startswith(f"study {study.study.study}, trial 1, epoch ")
     assert "lr0" in model.params
     assert model.metrics
+
+
+def test_a_trial_that_is_still_trained_is_said_to_be(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = rehearse(
+        tmp_path, budget={"trials": 3, "epochs": 5}, stop_after=7, scheduler={"kind": "none"}
+    )
+    assert [trial.state for trial in study.trials()] == ["complete", "running"]
+    find_model(study.path / "trials" / "0")
+    assert caplog.messages == []
+    find_model(study.path / "trials" / "1")
+    assert caplog.messages[0].endswith("its training is not finished (2 of 5 epochs)")
 
 
 def test_a_checkpoint_is_of_the_last_epoch(attempt: Path) -> None:

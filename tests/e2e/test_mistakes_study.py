@@ -521,6 +521,12 @@ RULES = [
         },
     ),
     Mistake(
+        "share in percent",
+        "objective.constraints.seg_metrics/recall.at_least",
+        ["expected a share from 0 to 1 for seg_metrics/recall, got 80; did you mean 0.8?"],
+        {"objective": {"constraints": {"seg_metrics/recall": {"at_least": 80}}}},
+    ),
+    Mistake(
         "constraint on the wrong side",
         "objective.constraints.measure/count_error.at_least",
         ["expected at_most for measure/count_error (smaller is better), got at_least 0.1"],

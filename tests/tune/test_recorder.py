@@ -12,6 +12,7 @@ import pytest
 
 from tune.controller import Assignment
 from tune.events import Outcome
+from tune.folders import read_notes
 from tune.recorder import Recorder, close_earlier
 from tune.search import Proposal
 
@@ -48,6 +49,16 @@ def test_an_epoch_that_the_journal_lacks_is_reported_again(tmp_path: Path) -> No
     assert written(tmp_path) == [1, 2]
     second.report(0, 3, {"f1": 0.5})
     assert written(tmp_path) == [1, 2, 3]
+
+
+def test_what_an_engine_says_of_a_trial_is_kept_once(tmp_path: Path) -> None:
+    first = recorder(tmp_path)
+    for said in ("slow", "from scratch", "slow"):
+        first.note(0, said)
+    second = recorder(tmp_path)
+    second.begin(assignment(0))
+    second.note(0, "from scratch")
+    assert read_notes(tmp_path / "trials" / "0") == ("slow", "from scratch")
 
 
 def test_an_epoch_that_the_table_lacks_is_reported_again(tmp_path: Path) -> None:

@@ -43,8 +43,9 @@ class MaskRcnnParams(Hyperparameters):
     )
     weights: str = Field(
         UNTRAINED,
-        description="`none` (from scratch), `coco` (the model zoo's; from scratch where it cannot "
-        "be reached), or a local file: .pkl or .pth of Detectron2, model.pt of this engine",
+        description="`none` (from scratch), `coco` (the model zoo's, for r50, r101 and combo with "
+        "BN or FrozenBN and download; from scratch where it cannot be reached), or a local file: "
+        ".pkl or .pth of Detectron2, model.pt of this engine",
     )
     download: bool = Field(False, description="allow Detectron2 to fetch the model zoo's weights")
     norm: Literal["GN", "BN", "FrozenBN"] = Field(
