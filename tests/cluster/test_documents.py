@@ -231,7 +231,8 @@ def test_what_cannot_pass_is_said_once_and_not_tried_again(status: int, says: st
 def test_what_may_pass_is_tried_again() -> None:
     with answering([503, 429, 200]) as asked:
         assert open_documents(f"gs://{BUCKET}/x").names() == []
-        assert asked.count(asked[0]) == 3
+        listings = [address for address in asked if "/o?" in address]  # the library asks for more
+        assert listings == [listings[0]] * 3
 
 
 def test_a_service_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
