@@ -22,6 +22,8 @@ Part = Literal["train", "val", "test", "all"]
 PARTS: Final[tuple[Part, ...]] = (*SPLITS, "all")
 FOLDER: Final = "evaluations"
 N_OVERLAYS: Final = 6
+AS_ASKED: Final = "as asked for"
+CHOSEN_BY: Final = "the best on the validation part that the model was chosen by"
 
 Progress = Callable[[str, int, int], None]
 

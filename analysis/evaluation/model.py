@@ -2,10 +2,10 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 from pydantic import ValidationError
 
@@ -123,6 +123,34 @@ def _readable(found: TrainedModel) -> dict[str, Any]:
             f"evaluate it with that one, or copy {found.path.name} elsewhere and name its engine "
             f"(--trainable {found.engine}), if this version can read it"
         ) from error
+
+
+class _Planned(Protocol):
+    """What is to be done with a model."""
+
+    @property
+    def model(self) -> TrainedModel: ...
+
+    @property
+    def device(self) -> Device: ...
+
+
+_PlannedT = TypeVar("_PlannedT", bound=_Planned)
+
+
+def load_planned(plan: Callable[[], _PlannedT]) -> tuple[_PlannedT, Predictor]:
+    """A job and its model, whose confidences are of the very same epoch.
+
+    A running study may replace its best model between reading the one and the other.
+
+    Args:
+        plan: Checks what was asked for, and finds the model as it now is.
+    """
+    job = plan()
+    predictor = load_model(job.model, job.device)
+    while (now := plan()).model != job.model:
+        job, predictor = now, load_model(now.model, now.device)
+    return job, predictor
 
 
 def load_model(model: TrainedModel, device: Device) -> Predictor:

@@ -23,8 +23,8 @@ import numpy as np
 from analysis.configuration import confidences_in
 from analysis.evaluation.classes import ClassMap, match_classes
 from analysis.evaluation.coco import coco_tables
-from analysis.evaluation.job import Job, Wishes, check_out, plan_job
-from analysis.evaluation.model import load_model
+from analysis.evaluation.job import AS_ASKED, CHOSEN_BY, Job, Wishes, check_out, plan_job
+from analysis.evaluation.model import load_planned
 from analysis.evaluation.overlays import Scene, draw_overlay
 from analysis.evaluation.page import write_page
 from analysis.evaluation.particles.result import ParticleResult
@@ -67,7 +67,7 @@ def evaluate_model(
         EngineError: As for `plan_job`, or the engine's framework is not installed.
         TuneError: As for `plan_job`.
     """
-    job, predictor = _loaded(model, data, out, wishes or Wishes())
+    job, predictor = load_planned(lambda: plan_job(model, data, out, wishes or Wishes()))
     classes = match_classes(
         predictor.classes,
         job.data.classes,
@@ -79,18 +79,6 @@ def evaluate_model(
         check_out(job)  # a killed evaluation may have been put back just now
         with new_folder(job.out) as new:
             return measure(job, predictor, classes, new)
-
-
-def _loaded(model: Path, data: Path, out: Path | None, wishes: Wishes) -> tuple[Job, Predictor]:
-    """The checked evaluation and its model, whose confidences are of the very same epoch.
-
-    A running study may replace its best model between reading the one and the other.
-    """
-    job = plan_job(model, data, out, wishes)
-    predictor = load_model(job.model, job.device)
-    while (now := plan_job(model, data, out, wishes)).model != job.model:
-        job, predictor = now, load_model(now.model, now.device)
-    return job, predictor
 
 
 def measure_instances(
@@ -163,9 +151,9 @@ def _confidences(
     """Where P, R and F1 are taken, as `evaluate_groups` reads it, and why there."""
     asked = job.wishes.confidence
     if asked is not None:
-        return {f"{group}/confidence": asked for group in job.groups}, "as asked for"
+        return {f"{group}/confidence": asked for group in job.groups}, AS_ASKED
     if set(job.groups) <= set(confidences_in(job.model.metrics)):
-        return job.model.metrics, "the best on the validation part that the model was chosen by"
+        return job.model.metrics, CHOSEN_BY
     images = job.data.images("val")
     if job.part == "val" or not images:
         return None, "the best of this very part"

@@ -13,7 +13,7 @@ from analysis.errors import AnalysisError, PickError
 from analysis.evaluation.model import TrainedModel, find_model
 from analysis.picking.micrographs import Micrograph, find_micrographs
 from trainables.contract import Device, Picker, Predictor
-from trainables.datasets.particle_size import HEADER_TOLERANCE, Length, read_length
+from trainables.datasets.particle_size import ANGSTROM_PER_UM, HEADER_TOLERANCE, Length, read_length
 from trainables.datasets.prepared import DatasetError
 from trainables.metrics import PARTICLE_GROUP
 from trainables.registry import EngineError, engine_info
@@ -21,7 +21,6 @@ from tune.errors import TuneError
 
 SETTINGS: Final = "pick.json"
 FORMAT: Final = 2  # 1: masks were of a half, whatever the confidence
-_ANGSTROM_PER_UM: Final = 1e4
 
 Progress = Callable[[int, int], None]
 _T = TypeVar("_T")
@@ -175,7 +174,7 @@ def check_pixel_size(predictor: Predictor, um_per_px: float | None) -> None:
     known = predictor.um_per_px if isinstance(predictor, Picker) else None
     if known is None or um_per_px is None or abs(um_per_px / known - 1) <= HEADER_TOLERANCE:
         return
-    trained, got = known * _ANGSTROM_PER_UM, um_per_px * _ANGSTROM_PER_UM
+    trained, got = known * ANGSTROM_PER_UM, um_per_px * ANGSTROM_PER_UM
     raise PickError(
         f"expected a pixel size of {trained:.4g} Å, with which the model was trained, got "
         f"{got:.4g} Å: particles look {known / um_per_px:.3g} times as large to it. Scale the "

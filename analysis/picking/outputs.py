@@ -30,6 +30,7 @@ from PIL import Image
 
 from analysis.picking.finding import Found
 from analysis.picking.micrographs import Micrograph
+from trainables.datasets.particle_size import ANGSTROM_PER_UM
 from trainables.datasets.picks import PickForm, read_picks, write_picks
 from trainables.keeping import write_whole
 from trainables.particles import Picks
@@ -42,7 +43,6 @@ SHEET: Final = "contact_sheet.png"
 FOLDERS: Final = ("star", "csv", "json", "box", "masks", "probabilities", "done")
 _SUFFIXES: Final = {"masks": ".png", "probabilities": ".mrc", "done": ".json"}
 _TOGETHER: Final[tuple[PickForm, ...]] = ("star", "csv", "json")
-_ANGSTROM_PER_UM: Final = 1e4
 _BOX_DIAMETERS: Final = 1.5
 
 Map = npt.NDArray[np.float32]
@@ -137,7 +137,7 @@ class Outputs:
         try:
             with mrcfile.new_mmap(temporary, shape=shape, mrc_mode=2, overwrite=True) as mrc:
                 if um_per_px is not None:
-                    mrc.voxel_size = um_per_px * _ANGSTROM_PER_UM
+                    mrc.voxel_size = um_per_px * ANGSTROM_PER_UM
                 yield mrc.data
                 mrc.update_header_stats()
             temporary.replace(place)

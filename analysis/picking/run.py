@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.errors import PickError
-from analysis.evaluation.model import load_model
+from analysis.evaluation.model import load_planned
 from analysis.picking.finding import Asked, find_particles
 from analysis.picking.job import (
     SETTINGS,
@@ -176,7 +176,7 @@ def pick_micrographs(
         DatasetError: Another process is writing the folder.
         EngineError: The engine's framework is not installed.
     """
-    job, predictor = _loaded(asked, model, out, wishes or PickWishes())
+    job, predictor = load_planned(lambda: plan_pick(asked, model, out, wishes or PickWishes()))
     confidence, words = validated_confidence(job, predictor)
     outputs = Outputs(job.out, save_prob=job.wishes.save_prob)
     picking = _Picking(job, predictor, outputs, job.settings(confidence))
@@ -204,20 +204,6 @@ def pick_micrographs(
         confidence=confidence,
         confidence_words=words,
     )
-
-
-def _loaded(
-    asked: Sequence[str], model: Path, out: Path, wishes: PickWishes
-) -> tuple[PickJob, Predictor]:
-    """The checked picking and its model, whose confidence is of the very same epoch.
-
-    A running study may replace its best model between reading the one and the other.
-    """
-    job = plan_pick(asked, model, out, wishes)
-    predictor = load_model(job.model, job.device)
-    while (now := plan_pick(asked, model, out, wishes)).model != job.model:
-        job, predictor = now, load_model(now.model, now.device)
-    return job, predictor
 
 
 def _pick_rest(picking: _Picking, rest: Sequence[Micrograph]) -> dict[Micrograph, str]:

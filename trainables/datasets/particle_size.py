@@ -15,6 +15,7 @@ MIN_RADIUS_PX: Final = 2.0
 HEADER_TOLERANCE: Final = 0.05
 """A given pixel size that differs more than this from the header's is called out."""
 
+ANGSTROM_PER_UM: Final = 1e4
 _UM: Final = {"A": 1e-4, "nm": 1e-3, "um": 1.0}
 _PLAIN: Final = {
     "a": "A",
@@ -99,7 +100,7 @@ class ParticleSize:
             )
         else:
             radius = self.radius.um / um_per_px
-            how = f", which is {radius:.3g} px at {um_per_px * 1e4:.4g} Å a pixel"
+            how = f", which is {radius:.3g} px at {um_per_px * ANGSTROM_PER_UM:.4g} Å a pixel"
         if MIN_RADIUS_PX <= radius <= shorter_side_px / 2:
             return radius
         kind = DatasetError if radius < MIN_RADIUS_PX else TooSmallPictureError

@@ -11,10 +11,9 @@
 """
 
 from pathlib import Path
-from typing import Final
 
 from analysis.evaluation.classes import ClassMap
-from analysis.evaluation.job import Job, Wishes
+from analysis.evaluation.job import AS_ASKED, CHOSEN_BY, Job, Wishes
 from analysis.evaluation.particles.curves import plot_particle_curves
 from analysis.evaluation.particles.finding import as_picker, pick_pictures
 from analysis.evaluation.particles.overlays import draw_picks
@@ -24,8 +23,6 @@ from analysis.evaluation.particles.scores import Matching, particle_scores
 from analysis.evaluation.result import OVERLAYS, drawn_pictures
 from analysis.evaluation.scores import best_and_worst
 from trainables.contract import Picker, Predictor
-
-_ASKED: Final = "as asked for"
 
 
 def measure_particles(
@@ -78,10 +75,8 @@ def _matching(wishes: Wishes, picker: Picker) -> Matching:
     return Matching(
         confidence=picker.confidence if asked[0] is None else asked[0],
         radius=picker.match_radius if asked[1] is None else asked[1],
-        confidence_words="the best on the validation part that the model was chosen by"
-        if asked[0] is None
-        else _ASKED,
-        radius_words="as the model was tuned" if asked[1] is None else _ASKED,
+        confidence_words=CHOSEN_BY if asked[0] is None else AS_ASKED,
+        radius_words="as the model was tuned" if asked[1] is None else AS_ASKED,
     )
 
 

@@ -24,7 +24,7 @@ from scipy.spatial import cKDTree
 from trainables.datasets.coordinates import OWN_NAME, Points
 from trainables.datasets.folder import LeavesFolderError, NotFoundError, RawFolder, split_of
 from trainables.datasets.images import SUFFIXES
-from trainables.datasets.particle_size import MIN_RADIUS_PX, TooSmallPictureError
+from trainables.datasets.particle_size import ANGSTROM_PER_UM, MIN_RADIUS_PX, TooSmallPictureError
 from trainables.datasets.prepared import Disc
 from trainables.datasets.reading import Kind, RawImage, Reading, Source
 
@@ -247,5 +247,5 @@ def _warn_of_pixel_sizes(reading: Reading) -> None:
         file, um = wrong[0]
         reading.warnings.append(
             f"the pixel size {given.text} is used, but the headers of {len(wrong)} micrographs say "
-            f"another: {file} {um * 1e4:.4g} \N{LATIN CAPITAL LETTER A WITH RING ABOVE}"
+            f"another: {file} {um * ANGSTROM_PER_UM:.4g} \N{LATIN CAPITAL LETTER A WITH RING ABOVE}"
         )
