@@ -4,23 +4,20 @@
 
     AnalysisError           exit code 2; str() is the whole message for the user
     |-- ExportError         a study has nothing to export, or it must not go where it was sent
-    |-- BestConfigError     a best.yaml cannot be read
     |-- RetrainError        a configuration cannot be trained as asked
     |-- EvaluateError       a model cannot be measured as asked
     `-- PickError           micrographs cannot be picked as asked, or one of them cannot
 """
 
+from trainables.files.errors import UserError
 
-class AnalysisError(Exception):
+
+class AnalysisError(UserError):
     """Base: a mistake or a state the user can mend; the message says what, where and how."""
 
 
 class ExportError(AnalysisError):
     """There is no model to export, or the folder named is something else."""
-
-
-class BestConfigError(AnalysisError):
-    """A best configuration is missing, damaged or invalid."""
 
 
 class RetrainError(AnalysisError):

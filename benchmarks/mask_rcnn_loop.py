@@ -22,10 +22,11 @@ import torch
 from detectron2.engine import AMPTrainer, SimpleTrainer
 from detectron2.utils.events import EventStorage
 
-from trainables.contract import Device, MemoryTrial
+from trainables.contract import Device
 from trainables.datasets.prepared import PreparedDataset
-from trainables.mask_rcnn.params import MaskRcnnParams
-from trainables.mask_rcnn.trainer import MaskRcnnRun
+from trainables.engines.mask_rcnn.params import MaskRcnnParams
+from trainables.engines.mask_rcnn.run import MaskRcnnRun
+from trainables.trials.memory import MemoryTrial
 
 Step = Callable[[], object]
 

@@ -21,14 +21,17 @@ from statistics import median
 from typing import Any
 
 from trainables.contract import Device, TrainMetrics
-from trainables.datasets.prepare import prepare
 from trainables.datasets.prepared import PreparedDataset
-from trainables.datasets.simulate import SPECS, simulate
-from tune.driver import run_study
-from tune.plan import StudyPlan, plan_study
-from tune.store import StudyDir, TrialRecord
-from tune.study import load_study
-from tune.worker import Ended, Reported, TrialRunner, TrialTask
+from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.simulate.dataset import simulate
+from trainables.datasets.simulate.presets import SPECS
+from tune.directory.reader import StudyDir, TrialRecord
+from tune.driver.driver import run_study
+from tune.plan.loading import load_study
+from tune.plan.plan import StudyPlan, plan_study
+from tune.trial.messages import Ended, Reported
+from tune.trial.runner import TrialRunner
+from tune.trial.task import TrialTask
 
 IDLE_TRIALS = (40, 240)
 
@@ -133,7 +136,7 @@ def start() -> None:
         seconds = [timed(lambda: start_and_end(runner, Path(folder))) for _ in range(6)]
     fresh = timed(
         lambda: subprocess.run(
-            [sys.executable, "-c", "import trainables.yolo_seg.engine"], check=True
+            [sys.executable, "-c", "import trainables.engines.yolo_seg.engine"], check=True
         )
     )
     print(f"first child, with the fork server     {seconds[0]:.2f} s")

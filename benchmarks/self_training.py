@@ -36,12 +36,15 @@ import yaml
 from pycocotools import mask as coco_mask
 from scipy.stats import t as student
 
-from analysis.local_trial import LocalTrial
 from trainables.contract import Device, TrainMetrics
-from trainables.datasets.prepare import prepare
 from trainables.datasets.prepared import SPLITS, ImageRecord, PreparedDataset
-from trainables.datasets.simulate import SPECS, SimulationSpec, simulate
-from trainables.particles import PixelCounts, evaluate_particles
+from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.simulate.dataset import simulate
+from trainables.datasets.simulate.presets import SPECS
+from trainables.datasets.simulate.spec import SimulationSpec
+from trainables.metrics.particles import evaluate_particles
+from trainables.metrics.pixels import PixelCounts
+from trainables.trials.local import LocalTrial
 
 METRIC: Final = "particle_metrics/F1"
 SHOWN: Final = (
@@ -238,7 +241,7 @@ def run(job: Job) -> dict[str, float]:
         if content["job"] == wanted:
             return dict(content["result"])
     shutil.rmtree(job.out, ignore_errors=True)
-    from trainables.unet_selftraining.engine import UnetEngine  # in this process only
+    from trainables.engines.unet_selftraining.engine import UnetEngine  # in this process only
 
     trial = LocalTrial(
         name=f"{job.arm}/{job.seed}",
@@ -271,7 +274,7 @@ def run(job: Job) -> dict[str, float]:
 
 def tested(job: Job, validated: Mapping[str, float]) -> dict[str, float]:
     """Metrics of the kept model on the test part."""
-    from trainables.unet_selftraining.predictor import load_predictor
+    from trainables.engines.unet_selftraining.picking.predictor import load_predictor
 
     data = PreparedDataset.load(job.data)
     predictor = load_predictor(job.out / "best" / "model.pt", Device("cpu", cpus=1))

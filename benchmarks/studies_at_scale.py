@@ -27,6 +27,7 @@ from typing import Any, Final
 
 from tests.analysis.rehearsed_study import rehearse
 from trainables.datasets.prepare import prepare
+
 from trainables.datasets.simulate import SPECS, simulate
 
 HERE: Final = Path(__file__).resolve().parents[1]

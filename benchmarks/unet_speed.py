@@ -23,14 +23,15 @@ from typing import Any
 
 import torch
 
-from trainables.contract import Device, EpochMetrics, MemoryTrial
+from trainables.contract import Device, EpochMetrics
 from trainables.datasets.prepared import PreparedDataset
+from trainables.engines.unet_selftraining.data import Batch, make_lessons, open_micrographs
+from trainables.engines.unet_selftraining.engine import UnetEngine
+from trainables.engines.unet_selftraining.params import UnetParams
+from trainables.engines.unet_selftraining.picking.maps import Reading
+from trainables.engines.unet_selftraining.run import UnetRun, choose_kernels
 from trainables.loop.device import use_device
-from trainables.unet_selftraining.data import Batch, make_lessons, open_micrographs
-from trainables.unet_selftraining.engine import UnetEngine
-from trainables.unet_selftraining.params import UnetParams
-from trainables.unet_selftraining.prediction import Reading
-from trainables.unet_selftraining.trainer import UnetRun, choose_kernels
+from trainables.trials.memory import MemoryTrial
 
 Clock = Callable[[], float]
 

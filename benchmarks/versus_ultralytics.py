@@ -28,11 +28,12 @@ import numpy as np
 import psutil
 from pycocotools import mask as coco_mask
 
-from trainables.contract import Instances
 from trainables.datasets.prepared import PreparedDataset
-from trainables.datasets.views import yolo_view
-from trainables.metrics import evaluate, ground_truth
-from tune.journal import arrivals
+from trainables.datasets.views.yolo import yolo_view
+from trainables.metrics.instances import evaluate
+from trainables.metrics.matching import ground_truth
+from trainables.results import Instances
+from tune.directory.journal import arrivals
 
 ROOT = Path(__file__).resolve().parents[1]
 QUARTERS = (0.25, 0.5, 0.75, 1.0)

@@ -6,8 +6,10 @@
     `-- StorageError        a folder or bucket is not there, or may not be read or written
 """
 
+from trainables.files.errors import UserError
 
-class ClusterError(Exception):
+
+class ClusterError(UserError):
     """Base: a mistake or a state the user can mend; the message says what, where and how."""
 
 

@@ -1,1 +1,1 @@
-"""What may vary: domains, conditions, hyperparameter schemas and presets."""
+"""Search spaces: domains, conditions, hyperparameter schemas and presets."""

@@ -11,22 +11,14 @@ A default is that of the task; a default that is changed keeps its bounds::
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Any, Final, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field
 
 from search_spaces.schema import Hyperparameters
 
-Task = Literal[
-    "classification",
-    "anomaly",
-    "detection",
-    "oriented_detection",
-    "instance_segmentation",
-    "segmentation",
-    "regression",
-]
 LOSS: Final = "what is minimised"
+
 DEFAULT_SMOOTHING: Final = 0.1
 """Label smoothing of the loss `label_smoothing` where none is given."""
 
@@ -41,20 +33,28 @@ Optimizer = Annotated[
     Literal["adam", "adamw", "sgd"],
     Field(description="adam adds the weight decay to the gradient, adamw decays apart from it"),
 ]
+
 LearningRate = Annotated[float, Field(gt=0, description="after the warm-up, before any decay")]
+
 WeightDecay = Annotated[float, Field(ge=0, description="L2 penalty")]
+
 Momentum = Annotated[float, Field(ge=0, le=1, description="of sgd")]
+
 Scheduler = Annotated[
     Literal["cosine", "step", "multistep", "poly", "none"],
     Field(description="how the learning rate falls after the warm-up, to the training's end"),
 ]
+
 WarmupEpochs = Annotated[
     int, Field(ge=0, description="epochs over which the learning rate rises from a tenth")
 ]
+
 StepSize = Annotated[
     int, Field(ge=1, description="epochs from drop to drop, counted from the warm-up's end")
 ]
+
 Gamma = Annotated[float, Field(gt=0, lt=1, description="factor of each drop")]
+
 Milestones = Annotated[
     Annotated[
         tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1), AfterValidator(_increasing)
@@ -65,18 +65,22 @@ Milestones = Annotated[
         "twice step_size after the warm-up"
     ),
 ]
+
 PolyPower = Annotated[float, Field(gt=0, description="power of poly; 1 is a straight line")]
+
 BatchSize = Annotated[int, Field(ge=1, le=256, description="samples a forward pass")]
+
 BatchMultiplier = Annotated[
     int, Field(ge=1, le=64, description="batches whose gradients are summed before a step")
 ]
-MaxEpochs = Annotated[int, Field(ge=1, le=1000, description="length of the training")]
+
 Patience = Annotated[
     int,
     Field(
         ge=0, le=100, description="epochs without a better validation loss that end it; 0: never"
     ),
 ]
+
 LabelSmoothing = Annotated[
     float | None,
     Field(
@@ -86,7 +90,9 @@ LabelSmoothing = Annotated[
         f"{DEFAULT_SMOOTHING} with loss label_smoothing, else 0",
     ),
 ]
+
 Dropout = Annotated[float, Field(ge=0, le=0.9, description="probability of dropping a feature")]
+
 Loss = Annotated[
     Literal[
         "default",
@@ -189,130 +195,3 @@ class LoopParams(Hyperparameters):
         """The values a key can have: a searched one comes as a tuple of them."""
         value = params.get(key, cls.model_fields[key].default)
         return set(value) if isinstance(value, tuple) else {value}
-
-
-class TrainingParams(LoopParams):
-    """One training, its length included."""
-
-    early_stopping_patience: Patience = 10
-    max_epochs: MaxEpochs = 50
-
-    @model_validator(mode="after")
-    def _fits_into_its_length(self) -> Self:
-        problems = self.length_problems(self.model_dump(), self.max_epochs)
-        if problems:
-            raise ValueError("; ".join(f"{key}: {message}" for key, message in problems))
-        return self
-
-
-class ClassificationTraining(TrainingParams):
-    """A class, or an anomaly, of each image."""
-
-    loss: Literal["cross_entropy", "focal", "label_smoothing"] = Field(
-        "cross_entropy", description=LOSS
-    )
-
-
-class DetectionTraining(TrainingParams):
-    """Boxes, turned boxes or instances."""
-
-    optimizer: Optimizer = "sgd"
-    learning_rate: LearningRate = 0.005
-    weight_decay: WeightDecay = 0.0005
-    scheduler: Scheduler = "step"
-    warmup_epochs: WarmupEpochs = 0
-    batch_size: BatchSize = 8
-    early_stopping_patience: Patience = 15
-    loss: Literal["default"] = Field("default", description="the sum of the model's own losses")
-    dropout: Dropout = 0.0
-
-    @classmethod
-    def without_effect(cls, params: Mapping[str, Any]) -> dict[str, str]:
-        """As for every loop, and the dropout."""
-        reasons = super().without_effect(params)
-        return reasons | ({"dropout": "detectors have none"} if "dropout" in params else {})
-
-
-class SegmentationTraining(TrainingParams):
-    """A class of each pixel."""
-
-    optimizer: Optimizer = "sgd"
-    learning_rate: LearningRate = 0.01
-    scheduler: Scheduler = "poly"
-    warmup_epochs: WarmupEpochs = 0
-    batch_size: BatchSize = 8
-    max_epochs: MaxEpochs = 60
-    early_stopping_patience: Patience = 15
-    loss: Literal["cross_entropy", "dice", "ce_dice", "focal", "bce", "tversky", "focal_dice"] = (
-        Field("ce_dice", description=LOSS)
-    )
-    dropout: Dropout = 0.0
-
-
-class RegressionTraining(TrainingParams):
-    """Numbers of each image."""
-
-    warmup_epochs: WarmupEpochs = 0
-    loss: Literal["mse", "l1", "huber"] = Field("mse", description=LOSS)
-
-
-TRAININGS: Final[Mapping[Task, type[TrainingParams]]] = {
-    "classification": ClassificationTraining,
-    "anomaly": ClassificationTraining,
-    "detection": DetectionTraining,
-    "oriented_detection": DetectionTraining,
-    "instance_segmentation": DetectionTraining,
-    "segmentation": SegmentationTraining,
-    "regression": RegressionTraining,
-}
-"""The schema of each task: its defaults, and no losses but its own."""
-
-Params = TypeVar("Params", bound=LoopParams)
-
-
-def losses(schema: type[LoopParams]) -> tuple[str, ...]:
-    """The losses that a schema offers.
-
-    >>> losses(RegressionTraining)
-    ('mse', 'l1', 'huber')
-    """
-    return get_args(schema.model_fields["loss"].annotation)
-
-
-def relevant_fields(params: LoopParams) -> tuple[str, ...]:
-    """The fields to be shown beside these values, in their order: those that have an effect.
-
-    >>> [key for key in relevant_fields(RegressionTraining()) if key in {"momentum", "gamma"}]
-    []
-    """
-    values = params.model_dump()
-    idle = params.without_effect(values)
-    return tuple(key for key in values if key not in idle)
-
-
-def edited_fields(params: LoopParams) -> dict[str, Any]:
-    """The values that differ from the schema's defaults, or were given although they do not."""
-    return params.model_dump(include=params.model_fields_set)
-
-
-def refill(params: LoopParams, schema: type[Params]) -> Params:
-    """The same form for another architecture: what was edited stays, the rest is filled again.
-
-    A field that the other schema does not have, or a value it does not offer (a loss of another
-    task), is filled again too.
-
-    Raises:
-        pydantic.ValidationError: Edited fields contradict the other architecture's defaults.
-    """
-    edited = edited_fields(params).items()
-    return schema.model_validate(
-        {key: value for key, value in edited if _offers(schema, key, value)}
-    )
-
-
-def _offers(schema: type[LoopParams], key: str, value: Any) -> bool:
-    try:
-        schema.model_validate({key: value})
-    except ValidationError as error:
-        return all(not entry["loc"] for entry in error.errors())  # of several fields: kept, told
-    return True

@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from trainables.datasets.contact_sheet import Rgb, class_colors
-from trainables.datasets.prepare import prepare
+from trainables.datasets.drawing import Rgb, class_colors
 from trainables.datasets.prepared import PreparedDataset
-from trainables.datasets.simulate import SPECS, simulate
-from trainables.mask_rcnn.data import NetworkInput, TrainingPictures
-from trainables.mask_rcnn.params import AUGMENTS, MaskRcnnParams
+from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.simulate.dataset import simulate
+from trainables.datasets.simulate.presets import SPECS
+from trainables.engines.mask_rcnn.data import NetworkInput, TrainingPictures
+from trainables.engines.mask_rcnn.params import AUGMENTS, MaskRcnnParams
 
 SIDE_PX, EPOCHS, GAP_PX, LABEL_PX = 150, 4, 6, 64
 

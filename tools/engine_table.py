@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from search_spaces.presets.registry import presets
 from search_spaces.space import parse_space
-from search_spaces.training import TRAININGS, USED_WITH, TrainingParams, losses
+from search_spaces.tasks import TRAININGS, TrainingParams, losses
+from search_spaces.training import USED_WITH
 from trainables.registry import engine_info
 
 _NAME: Final = "engine_table.py"

@@ -1,1 +1,1 @@
-"""Model families behind one contract; they know nothing of Ray, trackers or buckets."""
+"""Engines, data sets and metrics; nothing here knows Ray, trackers or buckets."""

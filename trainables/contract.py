@@ -17,7 +17,7 @@ Anything else is a bug of the engine: the trial fails with its traceback in `tra
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
@@ -28,9 +28,10 @@ import numpy.typing as npt
 from search_spaces.schema import Hyperparameters
 from trainables.datasets.prepared import PreparedDataset
 from trainables.goal import Goal
+from trainables.results import Instances
 
 if TYPE_CHECKING:
-    from trainables.particles import Picks
+    from trainables.results import Picks
 
 
 class TrainingError(Exception):
@@ -120,7 +121,7 @@ class EpochMetrics:
 
     Attributes:
         epoch: 1-based, the number of epochs trained so far.
-        values: Metric name to value, names as in `trainables.metrics`.
+        values: Metric name to value, names as in `trainables.metrics.names`.
     """
 
     epoch: int
@@ -192,45 +193,6 @@ class Trial(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Instances:
-    """Instances in one image, best score first.
-
-    Attributes:
-        boxes: (N, 4) float32, x1 y1 x2 y2 in pixels of the original image.
-        scores: (N,) float32 in [0, 1], not increasing.
-        classes: (N,) int64, 0-based index into the model's class list.
-        masks: N COCO run-length encodings ({"size": [H, W], "counts": bytes}) at original image
-            size, or None for a box-only engine. Never a dense (N, H, W) array: 5,000 masks of a
-            4k image would be 80 GB.
-    """
-
-    boxes: npt.NDArray[np.float32]
-    scores: npt.NDArray[np.float32]
-    classes: npt.NDArray[np.int64]
-    masks: Sequence[Mapping[str, Any]] | None = None
-
-    def __post_init__(self) -> None:
-        """Check that the parts belong together.
-
-        Raises:
-            ValueError: Lengths or shapes differ, or scores are not sorted.
-        """
-        n = len(self.scores)
-        if self.boxes.shape != (n, 4) or self.classes.shape != (n,):
-            raise ValueError(
-                f"expected boxes ({n}, 4) and classes ({n},) for {n} scores, "
-                f"got {self.boxes.shape} and {self.classes.shape}"
-            )
-        if self.masks is not None and len(self.masks) != n:
-            raise ValueError(f"expected {n} masks for {n} scores, got {len(self.masks)}")
-        if n and bool((np.diff(self.scores) > 0).any()):
-            raise ValueError("expected scores sorted best first")
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-
 class Predictor(Protocol):
     """A trained model."""
 
@@ -289,7 +251,7 @@ class EngineInfo:
     Attributes:
         name: As in the study file's `trainable`.
         params: Its hyperparameter schema.
-        metrics: Metric groups it fills, e.g. "seg_metrics" (see `trainables.metrics`).
+        metrics: Metric groups it fills, e.g. "seg_metrics" (see `trainables.metrics.names`).
         objective: The metric tuned by default.
         preset: The search-space preset used by default.
         isolated: Whether a trial runs in a child process of its own (False only for simulated
@@ -343,58 +305,3 @@ class Engine(Protocol):
     def export(self, model: Path, to: Path, form: ExportForm) -> Path:
         """Write a trained model in another form below `to`; returns the file."""
         ...
-
-
-@dataclass
-class MemoryTrial:
-    """A trial that lives in memory: for tests, and the base of every trial that runs locally.
-
-    Attributes:
-        reported: Values by epoch, in the order reported.
-        stop_after: Epoch after whose report the trial is stopped, or None.
-        over: Whether the trial has ended already.
-        kept: Artifacts, by kind.
-        notes: What the engine told the user.
-    """
-
-    params: Mapping[str, Any]
-    data: PreparedDataset
-    directory: Path
-    epochs: int = 2
-    seed: int = 0
-    name: str = "memory/0"
-    sampled: frozenset[str] = frozenset()
-    device: Device = field(default_factory=Device)
-    resume_from: Path | None = None
-    train_metrics: TrainMetrics = field(default_factory=TrainMetrics)
-    goal: Goal | None = None
-    stop_after: int | None = None
-    over: bool = False
-    reported: dict[int, dict[str, float]] = field(default_factory=dict)
-    kept: list[tuple[Path, ArtifactKind]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    checkpoint: Path | None = None
-
-    @property
-    def train_to(self) -> int:
-        """Last epoch to train."""
-        return 0 if self.over else self.epochs
-
-    def report(self, metrics: EpochMetrics, checkpoint: Path | None) -> None:
-        """Keep the values; stop where told to.
-
-        Raises:
-            TrialStopped: After epoch `stop_after`.
-        """
-        self.reported[metrics.epoch] = dict(metrics.values)
-        self.checkpoint = checkpoint
-        if self.stop_after is not None and metrics.epoch >= self.stop_after:
-            raise TrialStopped(f"stopped after epoch {metrics.epoch}")
-
-    def artifact(self, path: Path, kind: ArtifactKind) -> None:
-        """Remember the file; it stays where the engine wrote it."""
-        self.kept.append((path, kind))
-
-    def note(self, message: str) -> None:
-        """Remember the message."""
-        self.notes.append(message)

@@ -16,17 +16,19 @@ from typing import Any
 
 from search_spaces.names import nearest_name
 from trainables.contract import Engine, EngineInfo
+from trainables.files.errors import UserError
 
 BUILT_IN: Mapping[str, str] = {
-    "mask_rcnn": "trainables.mask_rcnn",
-    "simulated": "trainables.simulated",
-    "unet_selftraining": "trainables.unet_selftraining",
-    "yolo_seg": "trainables.yolo_seg",
+    "mask_rcnn": "trainables.engines.mask_rcnn",
+    "simulated": "trainables.engines.simulated",
+    "unet_selftraining": "trainables.engines.unet_selftraining",
+    "yolo_seg": "trainables.engines.yolo_seg",
 }
+
 ENTRY_POINTS = "segtune.engines"
 
 
-class EngineError(Exception):
+class EngineError(UserError):
     """No such engine, or it cannot be used here; the message is for the user."""
 
 

@@ -6,14 +6,17 @@
     |-- StudyError          the study file, its overrides or its data: nothing was started
     |-- StoreError          a study directory cannot be read, or is in use
     |-- DriverError         the study could not be run on this machine
+    |-- BestConfigError     a best.yaml cannot be read
     `-- UsageError          the command line
 """
 
 import shlex
 from pathlib import Path
 
+from trainables.files.errors import UserError
 
-class TuneError(Exception):
+
+class TuneError(UserError):
     """Base: a mistake or a state the user can mend; the message says what, where and how."""
 
 
@@ -39,3 +42,7 @@ def no_room(study_dir: Path, what: str) -> DriverError:
 
 class UsageError(TuneError):
     """A verb, an argument or an option that there is not, or that cannot be."""
+
+
+class BestConfigError(TuneError):
+    """A best configuration is missing, damaged or invalid."""

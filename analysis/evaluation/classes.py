@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from analysis.errors import EvaluateError
 from search_spaces.names import nearest_name
-from trainables.contract import Instances
-from trainables.matching import GroundTruth
+from trainables.metrics.matching import GroundTruth
+from trainables.results import Instances
 
 Labels = npt.NDArray[np.int64]
 

@@ -20,8 +20,9 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from trainables.contract import Instances
-from trainables.matching import GroundTruth, Kind
+from trainables.metrics.matching import GroundTruth
+from trainables.metrics.names import Kind
+from trainables.results import Instances
 
 COCO_NAMES: Final = (
     "AP",
@@ -39,8 +40,11 @@ COCO_NAMES: Final = (
 medium and large (from 96² px) objects; recall with the best 1, 10, 100 and all that count."""
 
 _AREAS: Final = ("all", "small", "medium", "large")
+
 _TYPES: Final[Mapping[Kind, str]] = {"masks": "segm", "boxes": "bbox"}
+
 _ALL_IOUS = slice(None)
+
 _AT_50, _AT_75 = slice(0, 1), slice(5, 6)
 
 

@@ -15,10 +15,11 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from analysis.evaluation.scores import Counting, PictureScore, outcome
-from trainables.contract import Instances
-from trainables.datasets.contact_sheet import SHIFT, Rgb, class_colors, displayed, outlines
+from trainables.datasets.drawing import SHIFT, Rgb, class_colors, displayed, outlines
 from trainables.datasets.prepared import ImageRecord
-from trainables.matching import GroundTruth, Kind
+from trainables.metrics.matching import GroundTruth
+from trainables.metrics.names import Kind
+from trainables.results import Instances
 
 OUTCOMES: Final[Mapping[str, Rgb]] = {
     "found": (0, 190, 130),
@@ -32,13 +33,19 @@ PANEL_PX: Final = 720
 """Longer side of a panel."""
 
 _GAP_PX: Final = 12
+
 _LINE_PX: Final = 24
+
 _TEXT_PX: Final = 15
+
 _MOST_NAMED: Final = 8
+
 _PAPER: Final = (255, 255, 255)
+
 _INK: Final = (20, 20, 20)
 
 Pixels = npt.NDArray[np.uint8]
+
 Rims = list[npt.NDArray[np.int32]]
 
 

@@ -17,9 +17,9 @@ from analysis.evaluation.result import (
     counted,
     drawn_pictures,
 )
-from analysis.pictures import Picture, data_uri
-from trainables.metrics import GROUPS
-from tune.files import write_text
+from analysis.pages.pictures import Picture, data_uri
+from trainables.files.whole import write_text
+from trainables.metrics.names import GROUPS
 
 _CURVES: Final = {
     "MaskPR_curve.png": "Masks: precision over recall",
@@ -27,10 +27,12 @@ _CURVES: Final = {
     "BoxPR_curve.png": "Boxes: precision over recall",
     "BoxF1_curve.png": "Boxes: F1 over confidence",
 }
+
 _CONFUSION: Final = {
     "confusion_matrix.png": "Objects",
     "confusion_matrix_normalized.png": "Fractions of the true objects of a class",
 }
+
 _COCO_WORDS: Final = {
     "AP": "mean over IoU 0.50 to 0.95",
     "AP50": "at IoU 0.5",
@@ -43,6 +45,7 @@ _COCO_WORDS: Final = {
     "AR100": "with the best 100",
     "ARmax": "with all that count",
 }
+
 _MEASURE_WORDS: Final = {
     "count_error": "objects counted wrongly in a picture, as a share of all",
     "diameter_bias": "relative error of the mean equivalent diameter",
@@ -82,7 +85,7 @@ def write_html(template: str, folder: Path, **values: Any) -> Path:
         values: For the template.
     """
     environment = Environment(
-        loader=PackageLoader("analysis"),
+        loader=PackageLoader("analysis.pages"),
         autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -12,10 +12,10 @@ from typing import IO, Final
 
 from analysis.evaluation.classes import ClassMap
 from analysis.evaluation.lazy import Lazy
-from trainables.contract import Instances, Predictor
+from trainables.contract import Predictor
 from trainables.datasets.prepared import ImageRecord, PreparedDataset
-from trainables.matching import GroundTruth
-from trainables.metrics import ground_truth
+from trainables.metrics.matching import GroundTruth, ground_truth
+from trainables.results import Instances
 
 AT_ONCE: Final = 4
 """Pictures a call of the predictor: few, as whole micrographs may be large."""

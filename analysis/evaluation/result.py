@@ -7,15 +7,18 @@ from typing import Any, Final, Protocol
 
 from analysis.evaluation.classes import ClassMap
 from analysis.evaluation.coco import CocoTable
-from analysis.evaluation.job import Job
+from analysis.evaluation.plan import Job
 from analysis.evaluation.scores import PictureScore
 from trainables.datasets.prepared import ImageRecord
-from trainables.keeping import METRICS_FILE, write_table
-from trainables.metrics import GROUPS, Evaluation, metrics_of
-from tune.files import write_json
+from trainables.files.whole import write_json, write_table
+from trainables.metrics.instances import Evaluation, metrics_of
+from trainables.metrics.names import GROUPS
+from trainables.trials.layout import METRICS_FILE
 
 PAGE, OVERLAYS = "evaluation.html", "overlays"
+
 METRICS_CSV, CLASSES_CSV, IMAGES_CSV = "metrics.csv", "classes.csv", "images.csv"
+
 FORMAT: Final = 1
 
 

@@ -20,15 +20,13 @@ from typing import IO
 
 import numpy as np
 
-from analysis.configuration import confidences_in
 from analysis.evaluation.classes import ClassMap, match_classes
 from analysis.evaluation.coco import coco_tables
-from analysis.evaluation.job import AS_ASKED, CHOSEN_BY, Job, Wishes, check_out, plan_job
-from analysis.evaluation.model import load_planned
 from analysis.evaluation.overlays import Scene, draw_overlay
 from analysis.evaluation.page import write_page
 from analysis.evaluation.particles.result import ParticleResult
 from analysis.evaluation.particles.run import measure_particles
+from analysis.evaluation.plan import AS_ASKED, CHOSEN_BY, Job, Wishes, check_out, plan_job
 from analysis.evaluation.predicting import Predicted, predict
 from analysis.evaluation.result import (
     OVERLAYS,
@@ -38,12 +36,16 @@ from analysis.evaluation.result import (
     write_tables,
 )
 from analysis.evaluation.scores import Counting, best_and_worst, picture_scores
-from trainables.contract import Instances, Predictor
+from analysis.models.find import load_planned
+from trainables.contract import Predictor
 from trainables.datasets.prepared import ImageRecord
-from trainables.datasets.publishing import locked, new_folder
-from trainables.matching import GroundTruth
-from trainables.metrics import GROUPS, Evaluation, evaluate_groups
-from trainables.plots import plot_all
+from trainables.files.folders import locked, new_folder
+from trainables.metrics.instances import Evaluation, evaluate_groups
+from trainables.metrics.matching import GroundTruth
+from trainables.metrics.names import GROUPS
+from trainables.metrics.plots import plot_all
+from trainables.results import Instances
+from tune.best.configuration import confidences_in
 
 
 def evaluate_model(

@@ -7,9 +7,10 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from trainables.contract import Instances
-from trainables.matching import GroundTruth, Kind, first_of_each_class, match_image
-from trainables.tally import taken_at
+from trainables.metrics.matching import GroundTruth, first_of_each_class, match_image
+from trainables.metrics.names import Kind
+from trainables.metrics.tally import taken_at
+from trainables.results import Instances
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from analysis.evaluation.particles.finding import pick_pictures
 from analysis.evaluation.predicting import predict
 from trainables.contract import Device, Engine, Picker
 from trainables.datasets.prepared import PreparedDataset, Split
-from trainables.metrics import PARTICLE_GROUP, evaluate_instances
+from trainables.metrics.instances import evaluate_instances
+from trainables.metrics.names import PARTICLE_GROUP
 
 
 def evaluate_split(  # noqa: PLR0913  one flat call, for benchmarks too

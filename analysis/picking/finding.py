@@ -14,18 +14,21 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from trainables.contract import Instances, Picker, Predictor
+from trainables.contract import Picker, Predictor
 from trainables.datasets import geometry
-from trainables.datasets.tiles import grid
-from trainables.particles import MIN_CONFIDENCE, Picks
+from trainables.datasets.views.tiles import grid
+from trainables.metrics.particles import MIN_CONFIDENCE
+from trainables.results import Instances, Picks
 
 WINDOW_PX: Final = 6144
+
 MARGIN_PX: Final = 256
 """What a network sees beyond a pixel, and a particle's radius, both lie within it."""
 
 MASKED: Final = 255
 
 Pixels = npt.NDArray[np.uint8]
+
 Map = npt.NDArray[np.float32]
 
 

@@ -13,6 +13,7 @@ from search_spaces.names import nearest_name
 from trainables.datasets.images import PAGED, SUFFIXES, UnreadableImageError, probe
 
 _PATTERN: Final = frozenset("*?[")
+
 _KINDS: Final = "MRC, TIFF, PNG, JPEG"
 
 

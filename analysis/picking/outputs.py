@@ -28,21 +28,27 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from analysis.picking.files import PickForm, read_picks, write_picks
 from analysis.picking.finding import Found
 from analysis.picking.micrographs import Micrograph
 from trainables.datasets.particle_size import ANGSTROM_PER_UM
-from trainables.datasets.picks import PickForm, read_picks, write_picks
-from trainables.keeping import write_whole
-from trainables.particles import Picks
-from tune.files import write_json
+from trainables.files.whole import write_json, write_whole
+from trainables.results import Picks
 
 ALL: Final = "picks"
+
 TABLE: Final = "micrographs.csv"
+
 FAILED: Final = "failed.csv"
+
 SHEET: Final = "contact_sheet.png"
+
 FOLDERS: Final = ("star", "csv", "json", "box", "masks", "probabilities", "done")
+
 _SUFFIXES: Final = {"masks": ".png", "probabilities": ".mrc", "done": ".json"}
+
 _TOGETHER: Final[tuple[PickForm, ...]] = ("star", "csv", "json")
+
 _BOX_DIAMETERS: Final = 1.5
 
 Map = npt.NDArray[np.float32]

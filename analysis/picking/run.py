@@ -18,9 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.errors import PickError
-from analysis.evaluation.model import load_planned
+from analysis.models.find import load_planned
 from analysis.picking.finding import Asked, find_particles
-from analysis.picking.job import (
+from analysis.picking.micrographs import Micrograph
+from analysis.picking.outputs import ALL, FAILED, SHEET, Outputs, Record, box_side, source_of
+from analysis.picking.plan import (
     SETTINGS,
     PickJob,
     PickWishes,
@@ -28,17 +30,16 @@ from analysis.picking.job import (
     plan_pick,
     validated_confidence,
 )
-from analysis.picking.micrographs import Micrograph
-from analysis.picking.outputs import ALL, FAILED, SHEET, Outputs, Record, box_side, source_of
 from analysis.picking.sheet import draw_sheet
 from trainables.contract import Predictor
 from trainables.datasets.images import UnreadableImageError, probe, read_picture
-from trainables.datasets.publishing import locked
-from tune.files import write_json
+from trainables.files.folders import locked
+from trainables.files.whole import write_json
 
 log = logging.getLogger(__name__)
 
 _NAMED: Final = 5  # of the failed ones in the message
+
 _T = TypeVar("_T")
 
 

@@ -10,14 +10,18 @@ import numpy.typing as npt
 
 from analysis.picking.micrographs import Micrograph
 from analysis.picking.outputs import Outputs, Record
-from trainables.datasets.contact_sheet import SHIFT, class_colors, displayed, lay_out
+from trainables.datasets.drawing import SHIFT, class_colors, displayed, lay_out
 from trainables.datasets.images import read_picture
-from trainables.keeping import write_whole
+from trainables.files.whole import write_whole
 
 MOST: Final = 12
+
 _THUMB_PX: Final = 480
+
 _SMALLEST_PX: Final = 2.0  # of a circle on the sheet
+
 _PERCENTILES: Final = (0.5, 99.5)
+
 _GREY_LEVELS: Final = 255
 
 

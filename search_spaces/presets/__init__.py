@@ -1,1 +1,1 @@
-"""One preset file an engine."""
+"""Presets, which are search spaces by name: one module an engine."""

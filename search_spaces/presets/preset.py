@@ -12,6 +12,7 @@ from search_spaces.domains import Value
 from search_spaces.space import SearchSpace
 
 Point = dict[str, Value]
+
 Points = Callable[[SearchSpace, Mapping[str, Any]], list[Point]]
 """Warm-start points of a space, given the engine's defaults."""
 

@@ -7,7 +7,6 @@ named like their engine::
     my_engine = "my_package.presets:PRESETS"
 """
 
-import importlib
 import importlib.util
 from importlib.metadata import entry_points
 

@@ -21,6 +21,7 @@ SEED_DEFAULTS: Mapping[str, Any] = {
     "negative_threshold": 0.05,
     "threshold_decay": 0.02,
 }
+
 RECIPE: Mapping[str, Any] = {
     "learning_rate": 0.002,
     "weight_decay": 0.01,

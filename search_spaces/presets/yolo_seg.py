@@ -28,9 +28,13 @@ from search_spaces.presets.preset import Point, Preset, nearest_point
 from search_spaces.space import SearchSpace
 
 BATCHES = [2, 4, 8, 16, 32, 64]
+
 WARM_START_BATCHES = (16, 8, 2)
+
 ADAPTIVE_LR0, ADAPTIVE_BATCH = 0.002, 16
+
 SGD_LR0, SGD_BATCH = 0.01, 64
+
 OPTIMIZER = "AdamW"
 """What Ultralytics' default `auto` becomes; it would ignore lr0 and momentum."""
 

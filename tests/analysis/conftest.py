@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.analysis.rehearsed_study import rehearse
-from tune.store import StudyDir
+from tests.support.places import DATA
+from tests.support.rehearsed_study import rehearse
+from tune.directory.reader import StudyDir
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +75,7 @@ def not_begun(tmp_path_factory: pytest.TempPathFactory) -> StudyDir:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real data sets, beside the repository."""
-    folder = Path(__file__).parents[2] / ".." / "shared" / "data"
+    folder = DATA
     if not folder.is_dir():
         pytest.skip(f"the real data sets are not at {folder}")
     return folder

@@ -1,7 +1,6 @@
 """Every registered engine, and a third party's, on a tiny data set."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -9,12 +8,13 @@ import pytest
 
 from search_spaces.presets.registry import presets
 from search_spaces.space import parse_space
-from tests.discs import prepare_discs
-from trainables.contract import Engine, EngineInfo, MemoryTrial, TrainMetrics, TrialStopped
+from tests.support.discs import prepare_discs
+from tests.support.places import THIRD_PARTY
+from trainables.contract import Engine, EngineInfo, TrainMetrics, TrialStopped
 from trainables.datasets.prepared import PreparedDataset
 from trainables.registry import FrameworkMissingError, engine_info, engines, load_engine
+from trainables.trials.memory import MemoryTrial
 
-THIRD_PARTY = Path(__file__).parent / "thirdparty"
 ENGINES = sorted({*engines(), "threshold"})
 
 CHEAP: dict[str, dict[str, Any]] = {

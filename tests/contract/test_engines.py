@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-import trainables
+import trainables.engines
 from analysis.picking.finding import Asked, find_particles
 from search_spaces.presets.registry import presets
 from search_spaces.space import parse_space
 from tests.contract.conftest import DIVERGES, ENGINES, Train
+from tests.support.places import ROOT
 from trainables.contract import (
     ArtifactKind,
     Device,
@@ -26,11 +27,16 @@ from trainables.contract import (
     EngineInfo,
     ExportForm,
     InfeasibleParams,
-    MemoryTrial,
     Picker,
 )
-from trainables.measure import MEASURE
-from trainables.metrics import GROUPS, METRIC_NAMES, PARTICLE_GROUP, PIXEL_GROUP, names_in
+from trainables.metrics.names import (
+    GROUPS,
+    MEASURE,
+    METRIC_NAMES,
+    PARTICLE_GROUP,
+    PIXEL_GROUP,
+    names_in,
+)
 from trainables.registry import (
     BUILT_IN,
     EngineError,
@@ -38,19 +44,17 @@ from trainables.registry import (
     engine_info,
     load_engine,
 )
+from trainables.trials.memory import MemoryTrial
 
-NO_ENGINE = {"datasets", "loop"}
 """Packages in `trainables` that hold no engine."""
 
 TIMES = {"epoch_seconds", "gpu_memory_gb"}
 """Metrics that differ from run to run."""
 
-ROOT = Path(__file__).parents[2]
-
 
 def test_every_engine_folder_is_registered() -> None:
-    folders = {m.name for m in pkgutil.iter_modules(trainables.__path__) if m.ispkg}
-    assert folders - NO_ENGINE == {package.rpartition(".")[2] for package in BUILT_IN.values()}
+    folders = {m.name for m in pkgutil.iter_modules(trainables.engines.__path__) if m.ispkg}
+    assert folders == {package.rpartition(".")[2] for package in BUILT_IN.values()}
 
 
 def test_the_metadata_of_all_engines_is_read_without_any_framework() -> None:

@@ -10,16 +10,18 @@ from pydantic import BaseModel
 
 from search_spaces.domains import KINDS
 from search_spaces.presets.registry import presets
-from trainables.datasets.formats.registry import FORMATS
-from trainables.datasets.prepare import prepare
-from trainables.datasets.simulate import SPECS, simulate
+from tests.support.places import ROOT
+from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.raw.formats.registry import FORMATS
+from trainables.datasets.simulate.dataset import simulate
+from trainables.datasets.simulate.presets import SPECS
 from trainables.registry import BUILT_IN
-from tune.cli import app
-from tune.plan import plan_study
-from tune.stopping import Rule
-from tune.study import Study, load_study
+from tune.cli.main import app
+from tune.plan.loading import load_study
+from tune.plan.plan import plan_study
+from tune.stopping.decision import Rule
+from tune.study.study import Study
 
-ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 VERBS = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]

@@ -1,10 +1,9 @@
-from pathlib import Path
-
 import pytest
 
+from tests.support.places import ROOT
 from tools.engine_table import LOOPS, loops_page, page
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 
 
 @pytest.mark.parametrize("engine", ["yolo_seg", "mask_rcnn", "unet_selftraining"])

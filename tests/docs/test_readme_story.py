@@ -9,9 +9,11 @@ import mrcfile  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 
-from tests.command_line import ROOT, segtune
+from tests.support.command_line import segtune
+from tests.support.places import ROOT
 from trainables.datasets.images import read_picture
-from trainables.datasets.simulate import SPECS, simulate
+from trainables.datasets.simulate.dataset import simulate
+from trainables.datasets.simulate.presets import SPECS
 
 README = (ROOT / "README.md").read_text()
 TINY = {

@@ -20,11 +20,10 @@ import cv2
 import numpy as np
 import pytest
 
-from analysis.configuration import BestConfig, Reached, Source, TrainedOn, load_best, to_yaml
-from analysis.stored_best import to_stored
-from tests.analysis.rehearsed_study import rehearse
-from tests.command_line import ROOT, segtune
-from tests.trainables.datasets.raw_samples import (
+from analysis.models.stored import to_stored
+from tests.support.command_line import segtune
+from tests.support.places import ROOT
+from tests.support.raw_samples import (
     labelme_set,
     shape,
     square,
@@ -32,11 +31,13 @@ from tests.trainables.datasets.raw_samples import (
     write_labelme,
     write_picture,
 )
-from trainables.datasets.prepare import prepare
+from tests.support.rehearsed_study import rehearse
 from trainables.datasets.prepared import PreparedDataset
-from tune.best_store import BestStore
-from tune.cli import app, main
-from tune.study_file import write_yaml
+from trainables.datasets.preparing.prepare import prepare
+from tune.best.configuration import BestConfig, Reached, Source, TrainedOn, load_best, to_yaml
+from tune.best.store import BestStore
+from tune.cli.main import app, main
+from tune.study.file import write_yaml
 
 LIMIT_S = 2.0
 VERBS = [command.callback.__name__ for command in app.registered_commands if command.callback]
@@ -1176,9 +1177,9 @@ def test_nothing_at_all_shows_the_help(folder: Path) -> None:
 
 
 def test_a_bug_of_ours_keeps_its_traceback_and_ends_with_one(folder: Path) -> None:
-    bug = "import tune.cli, tune.study; tune.study.study_schema = lambda: {}['bug']; "
+    bug = "import tune.cli.main, tune.study.study as s; s.study_schema = lambda: {}['bug']; "
     answer = subprocess.run(
-        [sys.executable, "-c", f"{bug}tune.cli.main(['schema'])"],
+        [sys.executable, "-c", f"{bug}tune.cli.main.main(['schema'])"],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -1209,9 +1210,10 @@ def test_a_reader_that_has_seen_enough_is_no_error(folder: Path) -> None:
 # --- Ctrl-C
 
 MINDS_CTRL_C = """
-import signal, tune.cli
+import signal
+from tune.cli.main import main
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
-tune.cli.main()
+main()
 """
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.study_samples import minimal, write_data
+from cluster.machines.machine import Machine
+from tests.support.study_samples import minimal, write_data
 from tune.errors import StudyError
-from tune.machine import Machine
-from tune.study import load_study
-from tune.study_file import write_yaml
+from tune.plan.loading import load_study
+from tune.study.file import write_yaml
 
 MACHINE = Machine(cpus=4, gpus=1)
 LIMIT_S = 2.0

@@ -21,17 +21,18 @@ import tifffile
 
 pytest.importorskip("torch", reason="needs the extra unet")
 
-from analysis.picking.job import PickWishes
+from analysis.picking.files import read_picks
+from analysis.picking.plan import PickWishes
 from analysis.picking.run import pick_micrographs
-from tests.command_line import ROOT
-from trainables.contract import MemoryTrial, TrainMetrics
-from trainables.datasets.picks import read_picks
-from trainables.datasets.prepare import prepare
+from tests.support.places import ROOT
+from trainables.contract import TrainMetrics
 from trainables.datasets.prepared import PreparedDataset
-from trainables.particles import evaluate_particles
+from trainables.datasets.preparing.prepare import prepare
+from trainables.metrics.particles import evaluate_particles
 from trainables.registry import load_engine
-from tune import cli
-from tune.cli import main
+from trainables.trials.memory import MemoryTrial
+from tune.cli import tickers
+from tune.cli.main import main
 
 Floats = npt.NDArray[np.float64]
 Pick = Callable[..., tuple[int, str]]
@@ -355,8 +356,8 @@ def test_progress_counts_what_is_left_to_do_those_that_fail_too_and_says_for_how
         assert told == [(n, expected) for n in range(1, expected + 1)]
         told.clear()
     clock = iter([0.0, 30.0])
-    monkeypatch.setattr("tune.cli.time.monotonic", lambda: next(clock))
-    cli._Ticker("pick")(3, 12)
+    monkeypatch.setattr("tune.cli.tickers.time.monotonic", lambda: next(clock))
+    tickers.Ticker("pick")(3, 12)
     assert "pick: 3/12, 90 s left" in capsys.readouterr().err
 
 

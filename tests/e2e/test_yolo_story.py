@@ -14,10 +14,12 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 import yaml
 
-from tests.command_line import ROOT, segtune
-from tests.faults.simulation import values_written
-from trainables.datasets.simulate import SPECS, simulate
-from tune.offline_run import load_offline_run
+from tests.support.command_line import segtune
+from tests.support.places import ROOT
+from tests.support.simulation import values_written
+from trainables.datasets.simulate.dataset import simulate
+from trainables.datasets.simulate.presets import SPECS
+from tune.tracking.offline import load_offline_run
 
 EPOCHS, TRIALS = 3, 3
 FIVE = ("F1", "precision", "recall", "map50", "map50_95")

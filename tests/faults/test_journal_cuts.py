@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from search_spaces.space import parse_space
-from tests.faults.simulation import (
+from tests.support.simulation import (
     ERROR,
     METRIC,
     World,
@@ -18,9 +18,10 @@ from tests.faults.simulation import (
     values_written,
 )
 from trainables.goal import Limit
+from tune.directory.journal import Journal, arrivals
 from tune.errors import StoreError
-from tune.journal import Journal, arrivals
-from tune.stopping import Asha, Rungs, Slope
+from tune.stopping.asha import Asha, Rungs
+from tune.stopping.plateau import Slope
 
 N_CUTS = 200
 EPOCHS, TRIALS, FACTOR = 20, 16, 2

@@ -17,11 +17,12 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.command_line import ROOT
-from tests.faults.simulation import decisions, reference_asha, values_written
-from trainables.datasets.prepare import prepare
-from trainables.datasets.simulate import SPECS, simulate
-from tune.offline_run import load_offline_run
+from tests.support.places import ROOT
+from tests.support.simulation import decisions, reference_asha, values_written
+from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.simulate.dataset import simulate
+from trainables.datasets.simulate.presets import SPECS
+from tune.tracking.offline import load_offline_run
 
 THIRD_PARTY = ROOT / "tests" / "contract" / "thirdparty"
 TRIALS, EPOCHS, GRACE, FACTOR = 20, 8, 2, 2

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.command_line import segtune
+from tests.support.command_line import segtune
 
 HERE: Final = Path(__file__).parent
 PLACEHOLDER: Final = "@GOLDEN@"

@@ -11,8 +11,8 @@ from search_spaces.presets.preset import Preset, engine_defaults, nearest_point
 from search_spaces.presets.registry import ENTRY_POINTS, presets
 from search_spaces.presets.yolo_seg import YOLO_SEG, YOLO_SEG_SCRIPT, scaled_lr0, warm_start
 from search_spaces.space import SearchSpace, parse_space
+from trainables.engines.yolo_seg.params import YoloSegParams
 from trainables.registry import engine_info, engines
-from trainables.yolo_seg.params import YoloSegParams
 
 
 def all_presets() -> Iterator[tuple[str, str]]:

@@ -3,12 +3,9 @@ from typing import Any, Literal
 import pytest
 from pydantic import Field, ValidationError
 
-from search_spaces.training import (
-    LOSS,
+from search_spaces.tasks import (
     TRAININGS,
     DetectionTraining,
-    LearningRate,
-    LoopParams,
     RegressionTraining,
     SegmentationTraining,
     Task,
@@ -18,6 +15,7 @@ from search_spaces.training import (
     refill,
     relevant_fields,
 )
+from search_spaces.training import LOSS, LearningRate, LoopParams
 
 CLASSIFICATION = {
     "optimizer": "adam",

@@ -6,9 +6,9 @@ pytest.importorskip("detectron2", reason="needs detectron2: tools/install_detect
 
 import numpy as np
 
-from tests.discs import prepare_discs
+from tests.support.discs import prepare_discs
 from tools.augment_picture import EPOCHS, GAP_PX, LABEL_PX, SIDE_PX, draw
-from trainables.mask_rcnn.params import AUGMENTS
+from trainables.engines.mask_rcnn.params import AUGMENTS
 
 
 def test_every_option_but_none_shows_different_pictures(tmp_path: Path) -> None:

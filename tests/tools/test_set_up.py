@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.places import ROOT
 from tools.set_up import (
     SetupError,
     create_environment,
@@ -54,8 +55,8 @@ def test_a_failing_detectron2_tool_ends_the_set_up() -> None:
 
 def test_make_says_which_python_it_expects(tmp_path: Path) -> None:
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
-        shutil.copy(Path(__file__).parents[2] / name, tmp_path)
-    shutil.copytree(Path(__file__).parents[2] / "tools", tmp_path / "tools")
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "tools", tmp_path / "tools")
     done = subprocess.run(
         ["make", "setup", f"PYTHON={FALSE}"],
         cwd=tmp_path,
@@ -70,6 +71,6 @@ def test_make_says_which_python_it_expects(tmp_path: Path) -> None:
 
 
 def test_setting_up_needs_nothing_but_the_standard_library() -> None:
-    tool = Path(__file__).parents[2] / "tools" / "set_up.py"
+    tool = ROOT / "tools" / "set_up.py"
     code = f"import runpy; runpy.run_path({str(tool)!r}, run_name='set_up')"
     subprocess.run([sys.executable, "-S", "-I", "-c", code], check=True)

@@ -33,7 +33,9 @@ OWN_NAME: Final = ""
 """Key of the particles of the micrograph that bears the file's own name."""
 
 _X: Final = ("rlncoordinatex", "x", "x_coord", "xcoord", "x_coordinate", "center_x")
+
 _Y: Final = ("rlncoordinatey", "y", "y_coord", "ycoord", "y_coordinate", "center_y")
+
 _MICROGRAPH: Final = (
     "rlnmicrographname",
     "micrograph",
@@ -44,9 +46,13 @@ _MICROGRAPH: Final = (
     "file_name",
     "file",
 )
+
 _SCORE: Final = ("rlnautopickfigureofmerit", "confidence", "score")
+
 _RADIUS: Final = ("radius", "radius_px")
+
 _STAR_SIGN: Final = b"_rlnCoordinateX"
+
 _HEAD_BYTES: Final = 1 << 16
 
 

@@ -18,10 +18,12 @@ from pycocotools import mask as coco_mask
 
 Polygon = npt.NDArray[np.float64]
 """(N, 2) float64, x y in pixels."""
+
 Rle = dict[str, Any]
 """COCO run-length encoding: {"size": [height, width], "counts": bytes}."""
 
 MIN_POINTS: Final = 3
+
 _SEGMENT_PX: Final = 1.0
 
 

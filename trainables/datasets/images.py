@@ -34,24 +34,36 @@ from PIL import Image, ImageOps
 SUFFIXES: Final = frozenset(
     {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".mrc", ".mrcs"}
 )
+
 PAGED: Final = frozenset({".mrc", ".mrcs", ".tif", ".tiff"})
 """Suffixes of files that may hold several pictures."""
 
 LOW_PERCENT: Final = 0.1
+
 HIGH_PERCENT: Final = 99.9
 
 _TIFF: Final = frozenset({".tif", ".tiff"})
+
 _JPEG: Final = frozenset({".jpg", ".jpeg"})
+
 _MRC: Final = frozenset({".mrc", ".mrcs"})
+
 _UNKNOWN_ANGSTROM: Final = (0.0, 1.0)
+
 _UM_PER_ANGSTROM: Final = 1e-4
+
 _opening_mrc = threading.Lock()  # warnings are switched off for all threads at once
+
 _ORIENTATION: Final = 0x0112
+
 _TAIL_BYTES: Final = 1 << 16
+
 _PLAIN_TIFF: Final = (0, 1, 2)  # min is white, min is black, RGB
+
 _PNG_DEPTH_BYTE: Final = 24
 
 Pixels = npt.NDArray[Any]
+
 _T = TypeVar("_T")
 
 

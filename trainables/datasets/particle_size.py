@@ -12,17 +12,22 @@ from typing import Final
 from trainables.datasets.prepared import DatasetError
 
 MIN_RADIUS_PX: Final = 2.0
+
 HEADER_TOLERANCE: Final = 0.05
 """A given pixel size that differs more than this from the header's is called out."""
 
 ANGSTROM_PER_UM: Final = 1e4
+
 _UM: Final = {"A": 1e-4, "nm": 1e-3, "um": 1.0}
+
 _PLAIN: Final = {
     "a": "A",
     "\u00e5": "A",
     "\u03bcm": "um",
 }  # the angstrom and micro signs, normalised
+
 _NUMBER: Final = r"[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?"
+
 _LENGTH: Final = re.compile(rf"\s*([+-]?{_NUMBER})\s*(\S*)\s*")
 
 

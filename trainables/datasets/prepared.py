@@ -27,17 +27,24 @@ from typing import Any, Final, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from trainables.files.errors import UserError
+
 FORMAT_VERSION: Final = 1
+
 MANIFEST: Final = "dataset.json"
+
 ANNOTATIONS: Final = "annotations.json"
+
 IMAGES: Final = "images"
 
 Split = Literal["train", "val", "test"]
+
 SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")
+
 UNLABELLED: Final = "unlabelled"
 
 
-class DatasetError(Exception):
+class DatasetError(UserError):
     """A mistake in a data set or in how it was asked for; `str()` is the whole message."""
 
 
@@ -289,6 +296,7 @@ def _check_unchanged(data: PreparedDataset) -> None:
 
 
 _AGAIN: Final = "Prepare the data set again: segtune prepare RAW --out FOLDER --force"
+
 _KEYS: Final[dict[str, type]] = {
     "name": str,
     "classes": list,

@@ -1,1 +1,1 @@
-"""Parts of a training loop of ours: schedule, optimizer, averaged weights, patience."""
+"""Parts of a training loop that engines share: schedule, optimizer, averaged weights, patience."""

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trainables.contract import ArtifactKind, EpochMetrics, Trial
-from trainables.keeping import ARTIFACT_FOLDER, write_table
-from trainables.metrics import Evaluation
-from trainables.plots import plot_all
+from trainables.files.whole import write_table
+from trainables.metrics.instances import Evaluation
+from trainables.metrics.plots import plot_all
+from trainables.trials.layout import ARTIFACT_FOLDER
 
 
 def keep_epochs(trial: Trial, history: Sequence[EpochMetrics]) -> Path:

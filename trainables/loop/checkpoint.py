@@ -19,16 +19,12 @@ from typing import Any
 import torch
 
 from trainables.contract import EpochMetrics, InfeasibleParams
-from trainables.keeping import (
-    CHECKPOINT_FOLDER,
-    HISTORY_FILE,
-    MODEL_FILE,
-    finish_replacing,
-    replace_folder,
-    write_whole,
-)
+from trainables.files.folders import finish_replacing, replace_folder
+from trainables.files.whole import write_whole
+from trainables.trials.layout import CHECKPOINT_FOLDER, HISTORY_FILE, MODEL_FILE
 
 STATE_FILE = "state.pt"
+
 NOT_PLAIN = "it holds more than plain data, which could run code, or is damaged"
 """Said instead of PyTorch's own words, which advise to run that code."""
 

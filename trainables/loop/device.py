@@ -13,6 +13,7 @@ from trainables.contract import Device, InfeasibleParams
 
 MOST_WORKERS: Final = 8
 """Loader workers that are started where nobody asked for a number."""
+
 _OUT_OF_MEMORY: Final = (
     "out of memory",
     "ALLOC_FAILED",

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from trainables.contract import Diverged, Trial
-from trainables.metrics import affordable_images
+from trainables.metrics.subset import affordable_images
 
 _SHARE: Final = 0.10
 """Of an epoch, for the training split's metrics; they must stay within 0.15."""

@@ -15,7 +15,9 @@ from trainables.loop.artifacts import keep_evaluations
 from trainables.loop.checkpoint import read_history
 from trainables.loop.device import forget_peak_memory, peak_memory_gb
 from trainables.loop.epochs import finite, measured_train_images, train_metrics_due
-from trainables.metrics import Evaluation, metrics_of, overfit_gap, train_subset
+from trainables.metrics.instances import Evaluation, metrics_of
+from trainables.metrics.scores import overfit_gap
+from trainables.metrics.subset import train_subset
 
 Item = TypeVar("Item")
 

@@ -8,6 +8,7 @@ from torch import nn
 from search_spaces.training import LoopParams
 
 WEIGHTS: Final = "weights"
+
 SPARED: Final = "norms and biases"
 
 

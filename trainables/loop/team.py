@@ -35,8 +35,11 @@ TIMEOUT_S: Final = 300.0
 """How long a process waits for the others within a step before the training fails."""
 
 _START_S: Final = 600.0  # until a follower has opened its data and built its network
+
 _END_S: Final = 10.0
+
 _GRACE_S: Final = 5.0  # until a process whose sockets have closed is gone
+
 _TOO_LATE: Final = ("timed out", "timeout")
 """What the backends say when a process is waited for in vain."""
 
@@ -268,8 +271,6 @@ def _last_word(pipe: connection.Connection) -> Any:
 
 
 # --- in a follower
-
-
 def _follower(
     follow: Follow, task: Any, rank: Rank, meeting: _Meeting, pipe: connection.Connection
 ) -> None:

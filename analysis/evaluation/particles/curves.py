@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import Final
 
-from trainables.particles import ParticleCurve, ParticleMetrics
-from trainables.plots import new_figure, save_figure, unit_square
+from trainables.metrics.particles import ParticleCurve, ParticleMetrics
+from trainables.metrics.plots import new_figure, save_figure, unit_square
 
 PR_CURVE: Final = "ParticlePR_curve.png"
+
 F1_CURVE: Final = "ParticleF1_curve.png"
 
 _COLOURS: Final = {"F1": "#1f3b73", "precision": "#d97b29", "recall": "#1b9e77"}
+
 _SIZE: Final = (7.5, 5)
 
 

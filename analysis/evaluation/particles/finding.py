@@ -16,16 +16,16 @@ from analysis.errors import EvaluateError
 from analysis.evaluation.classes import ClassMap
 from analysis.evaluation.predicting import Progress
 from trainables.contract import Picker, Predictor
-from trainables.datasets.grey_view import centers_of, object_mask, radii_of
 from trainables.datasets.prepared import Annotation, ImageRecord, PreparedDataset
-from trainables.particles import (
+from trainables.datasets.views.grey import centers_of, object_mask, radii_of
+from trainables.metrics.particles import (
     ParticleCurve,
     ParticleMetrics,
-    Picks,
-    PixelCounts,
     evaluate_particles,
     particle_curve,
 )
+from trainables.metrics.pixels import PixelCounts
+from trainables.results import Picks
 
 Floats = npt.NDArray[np.float64]
 

@@ -15,16 +15,19 @@ import numpy.typing as npt
 from analysis.evaluation.overlays import OUTCOMES, PANEL_PX, Panel, Pixels, caption, write_panels
 from analysis.evaluation.particles.finding import PickedPicture
 from analysis.evaluation.particles.scores import Matching, ParticleScore, PickOutcome, pick_outcome
-from trainables.datasets.contact_sheet import SHIFT, Rgb, displayed
+from trainables.datasets.drawing import SHIFT, Rgb, displayed
 
 TRUE: Final[Rgb] = (70, 175, 255)
 """Colour of the particles that are there."""
 
 _CROSS: Final = 0.75  # half its side, in radii
+
 _THIN_PX, _THICK_PX = 1, 2
+
 _SMALL_PX: Final = 6.0  # radius on the panel below which lines are thin
 
 Places = npt.NDArray[np.float64]
+
 Draw = Callable[[Pixels, Places, float, Rgb, int], None]
 
 

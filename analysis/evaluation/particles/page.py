@@ -8,10 +8,12 @@ from analysis.evaluation.particles.curves import F1_CURVE, PR_CURVE
 from analysis.evaluation.particles.result import ParticleResult
 
 _TEMPLATE: Final = "evaluation_particles.html"
+
 _CURVES: Final = {
     PR_CURVE: "Precision over recall",
     F1_CURVE: "F1, precision and recall over confidence",
 }
+
 _PIXEL_WORDS: Final = {
     "F1": "harmonic mean of precision and recall of the pixels with a probability of at least 0.5",
     "precision": "of the pixels taken for particle, the share that is",

@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 
 from analysis.evaluation.classes import ClassMap
-from analysis.evaluation.job import Job
 from analysis.evaluation.particles.finding import Picked
 from analysis.evaluation.particles.scores import Matching, ParticleScore
+from analysis.evaluation.plan import Job
 from analysis.evaluation.result import (
     IMAGES_CSV,
     PAGE,
@@ -20,10 +20,10 @@ from analysis.evaluation.result import (
     picture_row,
     write_metrics,
 )
-from trainables.keeping import METRICS_FILE, write_table
-from trainables.metrics import PARTICLE_GROUP
-from trainables.particles import ParticleMetrics
-from tune.files import write_json
+from trainables.files.whole import write_json, write_table
+from trainables.metrics.names import PARTICLE_GROUP
+from trainables.metrics.particles import ParticleMetrics
+from trainables.trials.layout import METRICS_FILE
 
 _ALIKE: Final = 1.2  # radii that differ by a larger factor are worth a word
 

@@ -13,13 +13,13 @@
 from pathlib import Path
 
 from analysis.evaluation.classes import ClassMap
-from analysis.evaluation.job import AS_ASKED, CHOSEN_BY, Job, Wishes
 from analysis.evaluation.particles.curves import plot_particle_curves
 from analysis.evaluation.particles.finding import as_picker, pick_pictures
 from analysis.evaluation.particles.overlays import draw_picks
 from analysis.evaluation.particles.page import write_particle_page
 from analysis.evaluation.particles.result import ParticleResult, write_particle_tables
 from analysis.evaluation.particles.scores import Matching, particle_scores
+from analysis.evaluation.plan import AS_ASKED, CHOSEN_BY, Job, Wishes
 from analysis.evaluation.result import OVERLAYS, drawn_pictures
 from analysis.evaluation.scores import best_and_worst
 from trainables.contract import Picker, Predictor

@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from analysis.evaluation.particles.finding import PickedPicture
 from analysis.evaluation.scores import PictureScore
-from trainables.particles import Picks, assign
+from trainables.metrics.particles import assign
+from trainables.results import Picks
 
 
 @dataclass(frozen=True)

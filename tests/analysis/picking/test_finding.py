@@ -7,10 +7,10 @@ import pytest
 
 from analysis.picking import finding
 from analysis.picking.finding import MASKED, Asked, find_particles, spans
-from trainables.contract import Instances
 from trainables.datasets import geometry
-from trainables.particles import MIN_CONFIDENCE, Picks, evaluate_particles
-from trainables.unet_selftraining.picking import pick_particles
+from trainables.engines.unet_selftraining.picking.peaks import pick_particles
+from trainables.metrics.particles import MIN_CONFIDENCE, evaluate_particles
+from trainables.results import Instances, Picks
 
 Pixels = npt.NDArray[np.uint8]
 Map = npt.NDArray[np.float32]

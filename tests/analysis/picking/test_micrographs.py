@@ -7,7 +7,7 @@ import pytest
 
 from analysis.errors import PickError
 from analysis.picking.micrographs import Micrograph, find_micrographs
-from tests.trainables.datasets.raw_samples import write_picture
+from tests.support.raw_samples import write_picture
 
 
 def _pictures(folder: Path, *names: str) -> None:

@@ -4,16 +4,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.trainables.datasets.raw_samples import real_data
+from analysis.picking.files import PickForm, read_picks, write_picks
+from tests.support.raw_samples import real_data
 from trainables.datasets.coordinates import (
     OWN_NAME,
     Coordinates,
     coordinates_of_json,
     read_coordinates,
 )
-from trainables.datasets.picks import PickForm, read_picks, write_picks
 from trainables.datasets.prepared import DatasetError
-from trainables.particles import Picks
+from trainables.results import Picks
 
 STAR = "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n_rlnMicrographName #3\n"
 OPTICS = "data_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnMicrographPixelSize #2\n1 1.77\n\n\n"

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainables.datasets.raw_samples import labelme_set
-from trainables.datasets.prepare import prepare
+from tests.support.places import ROOT
+from tests.support.raw_samples import labelme_set
 from trainables.datasets.prepared import DatasetError, PreparedDataset, check_trainable
-
-REPO = Path(__file__).parents[3]
+from trainables.datasets.preparing.prepare import prepare
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def test_loading_reads_the_manifest_alone_and_imports_no_image_library(root: Pat
         "print(data.counts(), [m for m in ('cv2', 'torch', 'PIL', 'scipy') if m in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "{'train': 4, 'val': 1, 'test': 1} []"
 

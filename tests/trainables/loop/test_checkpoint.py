@@ -9,13 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch")
 
-from trainables.contract import EpochMetrics, InfeasibleParams  # noqa: E402
-from trainables.loop.checkpoint import (  # noqa: E402
-    read_content,
-    read_history,
-    read_plain,
-    write_checkpoint,
+from trainables.contract import (
+    EpochMetrics,
+    InfeasibleParams,
 )
+from trainables.loop.checkpoint import read_content, read_history, read_plain, write_checkpoint
 
 MODEL = {"engine": "mine", "format": 1, "weights": {}}
 HISTORY = [EpochMetrics(1, {"lr": 0.1}), EpochMetrics(2, {"lr": 0.05})]

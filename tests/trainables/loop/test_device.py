@@ -6,8 +6,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from trainables.contract import Device, InfeasibleParams  # noqa: E402
-from trainables.loop.device import (  # noqa: E402
+from trainables.contract import (
+    Device,
+    InfeasibleParams,
+)
+from trainables.loop.device import (
     MOST_WORKERS,
     loader_processes,
     memory_errors,

@@ -10,17 +10,17 @@ from typing import get_args
 
 import pytest
 
+from tests.support.places import ROOT
+
 pytest.importorskip("torch", reason="needs the extra unet")
 
 import torch
 from torch import distributed, nn
 
-from tests.trainables.loop import followers
+from tests.support import followers
 from trainables.contract import Device, InfeasibleParams, TransientError
+from trainables.engines.unet_selftraining.network.losses import LossName, SegmentationLoss
 from trainables.loop.team import Rank, Team
-from trainables.unet_selftraining.losses import LossName, SegmentationLoss
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(("n", "of"), [(8, 2), (5, 2), (1, 2), (0, 3), (7, 4)])
@@ -94,7 +94,7 @@ def test_a_follower_that_cannot_begin_says_why() -> None:
 _LEAD = """
 import sys, time, torch
 from torch import distributed
-from tests.trainables.loop import followers
+from tests.support import followers
 from trainables.loop.team import Team
 follow, task = {"computing": (followers.misbehave, "dawdle")}.get(
     sys.argv[1], (followers.sum_up, 1.0)

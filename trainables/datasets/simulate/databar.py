@@ -11,7 +11,9 @@ from trainables.datasets.simulate.spec import DataBar
 from trainables.datasets.simulate.truth import ScaleBar
 
 _LONGEST: Final = 0.36  # of the picture's width; the 1-2-5 series always has one above 0.144
+
 _PHOTO_WIDTH_UM: Final = 120_000  # of the print that a magnification is told for
+
 _GAP_PX: Final = 5
 
 

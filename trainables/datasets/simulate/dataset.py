@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from trainables.datasets.prepared import DatasetError
-from trainables.datasets.publishing import locked, new_folder
 from trainables.datasets.simulate.micrograph import render
 from trainables.datasets.simulate.spec import SimulationSpec
 from trainables.datasets.simulate.truth import Micrograph, SimulatedObject
 from trainables.datasets.simulate.writers import WRITERS, FormName, write_picture
+from trainables.files.folders import locked, new_folder
 
 GENERATOR: Final = 1
 """Raised whenever the same spec no longer gives the same bytes."""
@@ -54,6 +54,7 @@ TRUTH_COLUMNS: Final = {
     "um_per_px": "pixel size of the picture",
     "visible_rle": "pixels seen as COCO's compressed run lengths",
 }
+
 ORIGIN: Final = "simulation.json"
 """What a set was made from; marks a folder as one."""
 
@@ -67,6 +68,7 @@ _SCALE_COLUMNS: Final = (
     "bar_px",
     "um_per_px",
 )
+
 _T = TypeVar("_T")
 
 

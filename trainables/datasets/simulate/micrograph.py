@@ -12,7 +12,9 @@ from trainables.datasets.simulate.spec import SimulationSpec
 from trainables.datasets.simulate.truth import Micrograph
 
 _SCENE: Final = 0
+
 _LOOK: Final = 1
+
 _CAMERA: Final = 2
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 Point = tuple[int, int]
+
 Loop = list[Point]
 
 

@@ -18,8 +18,11 @@ from trainables.datasets.simulate.truth import SimulatedObject
 Picture = npt.NDArray[np.float32]
 
 FINE: Final = 3  # points along each side of a pixel
+
 _DETECTOR: Final = (-0.45, -0.9)  # direction to the detector, x and y, seen from the sample
+
 _HALO_REACH: Final = 0.3  # of the object's extent
+
 _THIN: Final = 0.35  # share of a body's darkness that it has at its thinnest (TEM)
 
 

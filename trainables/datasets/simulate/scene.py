@@ -13,6 +13,7 @@ from trainables.datasets.simulate.spec import SimulationSpec
 from trainables.datasets.simulate.truth import SimulatedObject
 
 _ATTEMPTS = 60
+
 _MOST_OBJECTS = 60_000  # a label picture of 16 bits can hold that many
 
 

@@ -22,6 +22,7 @@ from pydantic import (
 from trainables.datasets.simulate import shapes
 
 Grey = Annotated[float, Field(ge=0, le=255)]
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -32,11 +33,15 @@ def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
 
 
 _in_order = AfterValidator(_ordered)
+
 Aspect = Annotated[tuple[Annotated[float, Field(ge=1)], Annotated[float, Field(ge=1)]], _in_order]
+
 Share = Annotated[
     tuple[Annotated[float, Field(gt=0, lt=1)], Annotated[float, Field(gt=0, lt=1)]], _in_order
 ]
+
 Count = Annotated[tuple[NonNegativeInt, NonNegativeInt], _in_order]
+
 Length = Annotated[tuple[NonNegativeFloat, NonNegativeFloat], _in_order]
 
 

@@ -10,8 +10,9 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from trainables.contract import Device, ExportForm, Instances, Trial
+from trainables.contract import Device, ExportForm, Trial
 from trainables.datasets.prepared import SPLITS, Annotation, PreparedDataset
+from trainables.results import Instances
 
 
 @dataclass(frozen=True)

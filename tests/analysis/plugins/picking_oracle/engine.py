@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from oracle_engine.engine import digest
 
-from trainables.contract import Device, ExportForm, Instances, Trial
-from trainables.datasets.grey_view import centers_of, object_mask
+from trainables.contract import Device, ExportForm, Trial
 from trainables.datasets.prepared import SPLITS, ImageRecord, PreparedDataset
-from trainables.particles import Picks
+from trainables.datasets.views.grey import centers_of, object_mask
+from trainables.results import Instances, Picks
 
 Map = npt.NDArray[np.float32]
 

@@ -21,11 +21,12 @@ from trainables.contract import (
     EpochMetrics,
     ExportForm,
     InfeasibleParams,
-    Instances,
     Trial,
 )
 from trainables.datasets.prepared import Annotation
-from trainables.metrics import evaluate_instances, ground_truth
+from trainables.metrics.instances import evaluate_instances
+from trainables.metrics.matching import ground_truth
+from trainables.results import Instances
 
 SLOPE = 20.0
 _Pair = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | float]

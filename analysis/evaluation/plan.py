@@ -1,0 +1,238 @@
+"""An evaluation that was asked for, checked before anything is computed or written."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from analysis.errors import EvaluateError
+from analysis.evaluation.classes import match_classes
+from analysis.models.device import chosen_device
+from analysis.models.find import TrainedModel, find_model
+from search_spaces.names import nearest_name
+from trainables.contract import Device
+from trainables.datasets.prepared import SPLITS, ImageRecord, PreparedDataset, Split
+from trainables.metrics.names import GROUPS, PARTICLE_GROUP
+from trainables.registry import engine_info
+from trainables.trials.layout import METRICS_FILE
+
+Part = Literal["train", "val", "test", "all"]
+
+PARTS: Final[tuple[Part, ...]] = (*SPLITS, "all")
+
+FOLDER: Final = "evaluations"
+
+N_OVERLAYS: Final = 6
+
+AS_ASKED: Final = "as asked for"
+
+CHOSEN_BY: Final = "the best on the validation part that the model was chosen by"
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What may be asked for beside model, data and folder.
+
+    Attributes:
+        split: train, val, test or all; None for test where it has pictures, else val.
+        trainable: Engine of the model, where nothing beside its file says so.
+        device: As torch names it; None for the first GPU where there is one.
+        confidence: Where to take P, R and F1; None for the validation part's.
+        max_det: At most so many predictions of a class in a picture count; None for all.
+        other_classes: Measure the common classes alone where model and data have others, too.
+        match_radius: How far a pick may be from a particle, in particle radii; None for what the
+            model was tuned with.
+        overlays: How many of the best and of the worst pictures are drawn.
+        progress: Told of a stage, and how many of how many pictures are done.
+    """
+
+    split: str | None = None
+    trainable: str | None = None
+    device: str | Device | None = None
+    confidence: float | None = None
+    max_det: int | None = None
+    other_classes: bool = False
+    match_radius: float | None = None
+    overlays: int = N_OVERLAYS
+    progress: Progress = lambda stage, done, total: None
+
+
+@dataclass(frozen=True)
+class Job:
+    """An evaluation that has been checked.
+
+    Attributes:
+        model: To measure.
+        data: On what.
+        part: Of the data.
+        part_words: Why that one, for a reader; "" where it was asked for.
+        images: Its pictures, all there.
+        out: Folder to write, absolute.
+        device: To predict on.
+        groups: The metric groups of instances that the engine fills, the most important one first;
+            empty for an engine that picks particles.
+        wishes: The rest.
+    """
+
+    model: TrainedModel
+    data: PreparedDataset
+    part: Part
+    part_words: str
+    images: Sequence[ImageRecord]
+    out: Path
+    device: Device
+    groups: Sequence[str]
+    wishes: Wishes
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What must be equal for an evaluation to take the place of an earlier one."""
+        return {"model": str(self.model.path), "data": self.data.fingerprint, "part": self.part}
+
+    @property
+    def part_told(self) -> str:
+        """What is measured, for a reader."""
+        part = "all parts" if self.part == "all" else f"the {self.part} part"
+        return f"{part}{self.part_words}"
+
+
+def plan_job(model: Path, data: Path, out: Path | None, wishes: Wishes) -> Job:
+    """Check what was asked for.
+
+    Args:
+        model: As `find_model` takes it.
+        data: Folder of a prepared data set.
+        out: Folder to write; None for one below `evaluations/`.
+        wishes: The rest.
+
+    Raises:
+        AnalysisError: There is no such model, or model, data and folder do not belong together.
+        DatasetError: The data set is none, or was changed.
+        EngineError: There is no such engine.
+        TuneError: The study cannot be read.
+    """
+    prepared = PreparedDataset.load(data)
+    trained = find_model(model, wishes.trainable)
+    if trained.classes:
+        match_classes(
+            trained.classes, prepared.classes, prepared.root, other_classes=wishes.other_classes
+        )
+    part, words = _part(prepared, wishes.split)
+    job = Job(
+        model=trained,
+        data=prepared,
+        part=part,
+        part_words=words,
+        images=_images(prepared, part),
+        out=(out or Path(FOLDER) / _name(trained, prepared, part)).absolute(),
+        device=chosen_device(wishes.device),
+        groups=_groups(trained, wishes),
+        wishes=wishes,
+    )
+    check_out(job)
+    return job
+
+
+def _part(data: PreparedDataset, asked: str | None) -> tuple[Part, str]:
+    """The part to measure, and why.
+
+    Raises:
+        EvaluateError: There is no such part, or it has no pictures.
+    """
+    counts = data.counts()
+    there = ", ".join(f"{split} {n}" for split, n in counts.items())
+    if asked is None:
+        if counts["test"]:
+            return "test", ""
+        if counts["val"]:
+            return "val", " (there is no test part)"
+        raise EvaluateError(
+            f"{data.root}: expected pictures in test or val, got {there}; --split names a part"
+        )
+    known = {str(part): part for part in PARTS}
+    if asked not in known:
+        raise EvaluateError(
+            f"--split: expected one of {', '.join(PARTS)}, got "
+            f"{asked!r}{nearest_name(asked, PARTS)}"
+        )
+    if not sum(n for split, n in counts.items() if asked in (split, "all")):
+        raise EvaluateError(
+            f"--split: expected a part of {data.root} with pictures ({there}), got {asked}"
+        )
+    return known[asked], ""
+
+
+def _images(data: PreparedDataset, part: Part) -> list[ImageRecord]:
+    """The pictures of a part, in order of their ids.
+
+    Raises:
+        EvaluateError: Some are no longer there: no other may take their place.
+    """
+    splits: Sequence[Split] = SPLITS if part == "all" else (part,)
+    images = sorted((i for split in splits for i in data.images(split)), key=lambda i: i.id)
+    missing = [image.path.name for image in images if not image.path.is_file()]
+    if missing:
+        named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if missing[5:] else "")
+        raise EvaluateError(
+            f"{data.root}: expected {len(images)} pictures in the part {part}, {len(missing)} "
+            f"missing: {named}. Prepare the data set again: segtune prepare RAW --out FOLDER "
+            "--force"
+        )
+    return images
+
+
+def _name(model: TrainedModel, data: PreparedDataset, part: Part) -> str:
+    return re.sub(r"[^\w.-]+", "_", f"{model.name}-on-{data.name}-{part}")
+
+
+def _groups(model: TrainedModel, wishes: Wishes) -> list[str]:
+    """The groups of instances that a model is measured by; none for one that picks particles.
+
+    Raises:
+        EvaluateError: It does neither, or something is asked for that is of the other kind.
+    """
+    filled = engine_info(model.engine).metrics
+    groups = [group for group in GROUPS if group in filled]
+    if not groups and PARTICLE_GROUP not in filled:
+        raise EvaluateError(
+            f"{model.path}: expected a model that finds instances or particles, got one of the "
+            f"engine {model.engine}, which is measured by {', '.join(filled) or 'nothing'}"
+        )
+    if groups and wishes.match_radius is not None:
+        raise EvaluateError(
+            f"--match-radius: expected none with {model.engine}, whose instances are matched by "
+            f"their overlap, got {wishes.match_radius:g}"
+        )
+    if not groups and wishes.max_det is not None:
+        raise EvaluateError(
+            f"--max-det: expected none with {model.engine}, whose picks all count, got "
+            f"{wishes.max_det}"
+        )
+    return groups
+
+
+def check_out(job: Job) -> None:
+    """Refuse a folder that holds something else than an earlier evaluation of the same.
+
+    Raises:
+        EvaluateError: It does.
+    """
+    if not job.out.exists() or (job.out.is_dir() and not any(job.out.iterdir())):
+        return
+    try:
+        before = dict(json.loads((job.out / METRICS_FILE).read_text("utf-8"))["identity"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise EvaluateError(
+            f"{job.out}: expected a new folder or an earlier evaluation, got something else; "
+            "choose another with --out"
+        ) from None
+    if before != job.identity:
+        differs = [key for key, value in job.identity.items() if before.get(key) != value]
+        raise EvaluateError(
+            f"{job.out}: expected an earlier evaluation of the same, got one that differs in "
+            f"{', '.join(differs)} ({before.get('model')}); choose another with --out"
+        )

@@ -1,0 +1,270 @@
+"""The folder `best/`: a study's best trial, its model and its configuration in every form.
+
+::
+
+    best/model.pt          weights of the best epoch
+    best/best.yaml         what `segtune retrain` takes
+    best/best.json         the same as JSON
+    best/native.yaml       the same in the engine's own words, where it has any
+    best/native/           the weights in the framework's own form, where it can write one
+    best/metrics.json      every metric of that epoch
+    best/classes.txt       class names, one a line, in the order of the model's outputs
+    best/model_card.md     what the model is, what was measured, what it must not be used for
+"""
+
+import importlib
+import logging
+import math
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from analysis.errors import ExportError
+from analysis.models.card import model_card
+from trainables.contract import ExportForm
+from trainables.datasets.prepared import DatasetError, PreparedDataset
+from trainables.files.folders import locked, new_folder
+from trainables.files.whole import write_json, write_text
+from trainables.registry import engine_info, load_engine
+from trainables.trials.keeping import KeptEpoch, read_kept
+from trainables.trials.layout import METRICS_FILE, MODEL_FILE
+from tune.best.configuration import (
+    BEST_FOLDER,
+    BEST_YAML,
+    BestConfig,
+    Reached,
+    Source,
+    TrainedOn,
+    confidences_in,
+    own_version,
+    to_yaml,
+)
+from tune.directory.ranking import best_trial
+from tune.directory.reader import StudyDir, TrialRecord
+
+log = logging.getLogger(__name__)
+
+BEST_JSON: Final = "best.json"
+
+
+def export_best(study: StudyDir, to: Path | None = None) -> Path:
+    """Write the best trial's model and configuration in every form.
+
+    The folder appears as a whole: until then an earlier export stays. A form that cannot be
+    written is logged and named in the model card; the others are there.
+
+    Args:
+        study: Finished or not.
+        to: Folder to write; `best/` of the study directory by default.
+
+    Raises:
+        ExportError: There is no model yet, or `to` holds something else than an export.
+        DatasetError: The folder cannot be written, or is being written by another process.
+    """
+    config, model = best_of(study)
+    place = (to or study.path / BEST_FOLDER).absolute()
+    check_replaceable(place)
+    with locked(place):
+        check_replaceable(place)  # a killed export may have been put back just now
+        with new_folder(place) as new:
+            shutil.copyfile(model, new / MODEL_FILE)
+            write_forms(config, new, _data(config))
+    return place
+
+
+def best_of(study: StudyDir) -> tuple[BestConfig, Path]:
+    """The best trial's configuration, and the model of its best epoch.
+
+    Raises:
+        ExportError: No trial has a value yet, or the model is gone.
+    """
+    trials = study.trials()
+    trial = best_trial(trials, study.study.objective.mode)
+    model = trial.best_model if trial else None
+    if trial is None or model is None:
+        raise ExportError(_why_nothing(study, trial, trials))
+    kept = read_kept(model.parent, study.study.objective.metric)
+    return config_of(study, trial, kept, len(trials)), model
+
+
+def config_of(
+    study: StudyDir, trial: TrialRecord, kept: KeptEpoch | None, n_trials: int
+) -> BestConfig:
+    """A trial of a study as a configuration to be trained again.
+
+    Args:
+        study: The trial's.
+        trial: With an objective.
+        kept: The epoch whose weights are at hand; the trial's best one if None.
+        n_trials: How many trials it was the best of.
+    """
+    if kept is None:
+        assert trial.best_epoch is not None
+        assert trial.objective is not None
+        values = {k: v for k, v in trial.best_metrics.items() if k not in ("epoch", "elapsed_s")}
+        kept = KeptEpoch(trial.best_epoch, trial.objective, values)
+    if kept.epoch != trial.best_epoch:
+        log.warning(
+            "trial %d: its best epoch is %s, the kept weights are of epoch %d and are exported "
+            "with the metrics of that epoch",
+            trial.number,
+            trial.best_epoch,
+            kept.epoch,
+        )
+    notes = [*trial.notes, *_broken(trial)]
+    for note in notes:
+        log.warning("trial %d: %s", trial.number, note)
+    resolved, objective = study.resolved, study.study.objective
+    return BestConfig(
+        notes=tuple(notes),
+        engine=resolved["engine"],
+        params={**trial.fixed, **trial.params},
+        sampled=tuple(trial.params),
+        epochs=resolved["epochs"],
+        seed=trial.seed,
+        cpus=resolved.get("cpus_per_trial"),
+        train_metrics=study.study.train_metrics,
+        objective=Reached(
+            metric=objective.metric,
+            mode=objective.mode,
+            value=kept.value,
+            epoch=kept.epoch,
+            constraints=objective.constraints,
+        ),
+        data=TrainedOn(
+            path=Path(resolved["data"]),
+            name=resolved.get("data_name", ""),
+            fingerprint=resolved["fingerprint"],
+        ),
+        classes=tuple(resolved["classes"]),
+        metrics=dict(kept.values),
+        confidences=confidences_in(kept.values),
+        source=Source(
+            study=resolved["study"],
+            trial=trial.number,
+            trials=n_trials,
+            segtune=own_version(),
+        ),
+    )
+
+
+def _broken(trial: TrialRecord) -> list[str]:
+    """That the best epoch breaks a constraint, if it does."""
+    broken = ", ".join(
+        f"{metric} {trial.best_metrics.get(metric, math.nan):.4g}"
+        for metric, excess in trial.excess.items()
+        if excess > 0
+    )
+    return [f"no trial of the study keeps its constraints; this one has {broken}"] if broken else []
+
+
+def write_forms(
+    config: BestConfig,
+    folder: Path,
+    data: PreparedDataset | None,
+    test: Mapping[str, float] | None = None,
+) -> None:
+    """Write everything of `best/` but the weights, which are there, into `folder`.
+
+    Args:
+        config: What to write.
+        folder: Holds `model.pt`.
+        data: What the model was trained on, if it is at hand.
+        test: Metrics of the test part, for the model card.
+    """
+    write_text(folder / BEST_YAML, to_yaml(config))
+    write_json(folder / METRICS_FILE, metrics_file(config))
+    write_text(folder / "classes.txt", "".join(f"{name}\n" for name in config.classes))
+    missing = [why for write in (_native_config, _native_weights) if (why := write(config, folder))]
+    write_text(folder / "model_card.md", model_card(config, data, test, missing))
+    write_json(folder / BEST_JSON, config.model_dump(mode="json"))
+
+
+def metrics_file(config: BestConfig) -> dict[str, Any]:
+    """`metrics.json`: the best epoch's metrics, of which part they are, at which confidence."""
+    return {
+        "epoch": config.objective.epoch,
+        "metric": config.objective.metric,
+        "mode": config.objective.mode,
+        "part": "val",
+        "values": config.metrics,
+        "confidences": config.confidences,
+    }
+
+
+def check_replaceable(place: Path) -> None:
+    """Refuse to write an export over something that is none.
+
+    Raises:
+        ExportError: `place` exists and is neither empty nor an earlier export.
+    """
+    if place.is_dir() and (not any(place.iterdir()) or (place / BEST_YAML).is_file()):
+        return
+    if place.exists():
+        kind = "a folder with other files" if place.is_dir() else "a file"
+        raise ExportError(
+            f"{place}: expected a new folder or an earlier export, got {kind}; choose another "
+            "with --to"
+        )
+
+
+def _native_config(config: BestConfig, folder: Path) -> str:
+    """Write `native.yaml` if the engine has words of its own; returns why it could not."""
+    params = importlib.import_module(engine_info(config.engine).params.__module__)
+    native = getattr(params, "native_config", None)
+    if native is None:
+        return ""
+    try:
+        values = native(config.params)
+    except ValueError as error:
+        return _missing("native.yaml", error)
+    header = (
+        f"# {config.source.study}, trial {config.source.trial}: hyperparameters in the words of "
+        f"{config.engine}'s framework.\n"
+        f"# Not in here: the data set, {config.epochs} epochs, seed {config.seed}.\n"
+    )
+    write_text(folder / "native.yaml", header + yaml.safe_dump(dict(values), sort_keys=False))
+    return ""
+
+
+def _native_weights(config: BestConfig, folder: Path) -> str:
+    """Write `native/`; returns why it could not."""
+    try:
+        load_engine(config.engine).export(folder / MODEL_FILE, folder / "native", ExportForm.NATIVE)
+    except Exception as error:  # noqa: BLE001  any framework's trouble: the other forms are whole
+        shutil.rmtree(folder / "native", ignore_errors=True)
+        return _missing("native weights", error)
+    return ""
+
+
+def _missing(what: str, error: Exception) -> str:
+    why = f"{what} could not be written: {type(error).__name__}: {error}"
+    log.warning("%s", why)
+    return why
+
+
+def _data(config: BestConfig) -> PreparedDataset | None:
+    try:
+        data = PreparedDataset.load(config.data.path)
+    except DatasetError:
+        return None
+    return data if data.fingerprint == config.data.fingerprint else None
+
+
+def _why_nothing(
+    study: StudyDir, trial: TrialRecord | None, trials: tuple[TrialRecord, ...]
+) -> str:
+    if trial is not None:
+        return (
+            f"{study.path}: expected the model of trial {trial.number}'s best epoch in "
+            f"{trial.directory}, got none; it was deleted, or its engine keeps no checkpoint"
+        )
+    failed = [t for t in trials if t.state == "failed"]
+    last = f"; the last failure: {failed[-1].message}" if failed else ""
+    return (
+        f"{study.path}: expected a trial with a value of {study.study.objective.metric}, got "
+        f"{len(trials)} trials without one ({len(failed)} failed){last}"
+    )

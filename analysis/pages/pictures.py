@@ -1,0 +1,54 @@
+"""Pictures small enough to stand inside a page."""
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+LONGEST_SIDE_PX = 1600
+
+_FORMS: Mapping[str, Mapping[str, Any]] = {"png": {"optimize": True}, "jpeg": {"quality": 88}}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the report.
+
+    Attributes:
+        title: Heading above it.
+        description: What it shows, for readers who cannot see it.
+        uri: `data:` URI.
+    """
+
+    title: str
+    description: str
+    uri: str
+
+
+def data_uri(path: Path, *, photo: bool = False) -> str:
+    """A picture file as a `data:` URI, at most `LONGEST_SIDE_PX` wide or high.
+
+    Args:
+        path: The file.
+        photo: Whether JPEG is known to be the smaller form; else both are tried, which takes long.
+
+    Raises:
+        OSError: The file is no picture.
+    """
+    with Image.open(path) as opened:
+        picture = opened.convert("RGB")
+    picture.thumbnail((LONGEST_SIDE_PX, LONGEST_SIDE_PX))
+    forms = ("jpeg",) if photo else _FORMS
+    encoded = {name: _encoded(picture, name, _FORMS[name]) for name in forms}
+    name = min(encoded, key=lambda form: len(encoded[form]))
+    return f"data:image/{name};base64,{base64.b64encode(encoded[name]).decode('ascii')}"
+
+
+def _encoded(picture: Image.Image, form: str, options: Mapping[str, Any]) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, form, **options)
+    return content.getvalue()

@@ -1,0 +1,65 @@
+"""Numbers, durations and metric names as a page writes them."""
+
+from typing import Any
+
+from trainables.metrics.names import MEASURE, PARTICLE_GROUP, PIXEL_GROUP, names_in
+
+_METRIC_WORDS = {
+    "seg_metrics/F1": "mask F1",
+    "box_metrics/F1": "box F1",
+    **{name: name.rpartition("/")[2].replace("_", " ") for name in names_in(MEASURE)},
+    **{
+        name: name.replace("_metrics/", " ").replace("_px", " (px)").replace("_", " ")
+        for group in (PARTICLE_GROUP, PIXEL_GROUP)
+        for name in names_in(group)
+    },
+}
+
+
+def short(value: Any) -> str:
+    """A value as a table shows it: numbers to four digits.
+
+    >>> short(0.123456), short(1.5e-05), short(3), short(None), short(True)
+    ('0.1235', '1.5e-05', '3', '', 'yes')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+def metric(value: float | None) -> str:
+    """A metric as a table shows it: four decimals.
+
+    >>> metric(0.69620033), metric(None), metric(0.0000652)
+    ('0.6962', '', '0.0001')
+    """
+    return "" if value is None else f"{value:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """A time as one reads it.
+
+    >>> duration(42), duration(4000), duration(203000)
+    ('42 s', '1 h 07 min', '2 d 8 h')
+    """
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+
+
+def metric_words(metric: str) -> str:
+    """A metric as a heading names it.
+
+    >>> metric_words("seg_metrics/F1"), metric_words("particle_metrics/position_error_px")
+    ('mask F1', 'particle position error (px)')
+    """
+    return _METRIC_WORDS.get(metric, metric)

@@ -1,0 +1,211 @@
+"""The report of a study: one self-contained page for people, `report.json` and `report.md`."""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import plotly.offline
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from analysis.pages.pictures import Picture
+from analysis.pages.words import duration, metric, metric_words, short
+from analysis.report import figures
+from analysis.report.leaderboard import gap_level
+from analysis.report.pareto import fronts_of
+from analysis.report.pictures import confusion_matrices, contact_sheets, round_figures
+from analysis.report.summary import RULES, Summary, summarise
+from trainables.datasets.prepared import DatasetError, PreparedDataset
+from trainables.files.whole import write_json, write_text
+from tune.directory.layout import STUDY
+from tune.directory.reader import StudyDir, TrialRecord
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+REPORT_HTML, REPORT_JSON, REPORT_MD = "report.html", "report.json", "report.md"
+
+_SPARK_WIDTH, _SPARK_HEIGHT = 96, 26
+
+
+def write_report(study: StudyDir) -> Path:
+    """Write `report.html`, `report.json` and `report.md` into the study directory.
+
+    Works on a study that has not ended, and on one of which every trial failed.
+
+    Returns:
+        The page.
+    """
+    summary = summarise(study)
+    data = _data_of(study)
+    write_json(study.path / REPORT_JSON, report_values(summary))
+    write_text(study.path / REPORT_MD, _environment().get_template(REPORT_MD).render(s=summary))
+    write_text(study.path / REPORT_HTML, _page(study, summary, data))
+    return study.path / REPORT_HTML
+
+
+def report_values(summary: Summary) -> dict[str, Any]:
+    """What `report.json` holds: ranking, importances, what stopped whom, failures."""
+    return {
+        "study": summary.name,
+        "engine": summary.engine,
+        "objective": {
+            "metric": summary.metric,
+            "mode": summary.mode,
+            "constraints": [str(limit) for limit in summary.limits],
+        },
+        "best": _entry(summary.best) if summary.best else None,
+        "trials": dict(summary.states),
+        "epochs": {
+            "trained": summary.epochs_trained,
+            "without_stopping": summary.epochs_full,
+            "saved_fraction": summary.saving,
+        },
+        "seconds": summary.seconds,
+        "hints": list(summary.hints),
+        "ranking": [_entry(trial) for trial in summary.trials],
+        "importance": [
+            {
+                "epoch": found.epoch,
+                "compared": found.compared,
+                "left_out": found.left_out,
+                "shares": dict(found.shares),
+                "explained": found.explained,
+                "meaningful": found.meaningful,
+                "not_assessed": list(found.not_assessed),
+                "reason": found.reason,
+            }
+            for found in summary.importances
+        ],
+        "pareto": {front.error: [t.number for t in front.trials] for front in summary.fronts},
+        "stopped": [_stop(trial) for trial in summary.stopped],
+        "failures": [
+            {"trial": trial.number, "epoch": trial.epochs, "reason": trial.message}
+            for trial in summary.failures
+        ],
+    }
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("analysis.pages"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "short": short,
+        "metric": metric,
+        "duration": duration,
+        "metric_words": metric_words,
+        "gap_level": gap_level,
+    }
+    environment.globals |= {"RULES": RULES, "spark": _spark, "fronts_of": fronts_of}
+    return environment
+
+
+def _page(study: StudyDir, summary: Summary, data: PreparedDataset | None) -> str:
+    return (
+        _environment()
+        .get_template(REPORT_HTML)
+        .render(
+            s=summary,
+            charts=_charts(summary),
+            curve_trials=figures.with_f1(summary),
+            in_rounds=any(map(figures.round_starts, summary.trials)),
+            pictures=_pictures(summary, data),
+            data=data,
+            resolved=study.resolved,
+            study_yaml=(study.path / STUDY).read_text("utf-8"),
+            written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            plotly_js=plotly.offline.get_plotlyjs(),
+        )
+    )
+
+
+def _charts(summary: Summary) -> dict[str, str]:
+    """Every chart that has something to show, as JSON that is safe inside a script element."""
+    drawn: dict[str, go.Figure | None] = {"parallel": figures.parallel(summary)}
+    if any(trial.objective is not None for trial in summary.trials):
+        drawn["history"] = figures.history(summary)
+        drawn["curves"] = figures.curves(summary)
+        drawn["f1"] = figures.train_and_validation(summary)
+        drawn["slices"] = figures.slices(summary)
+        drawn["pareto"] = figures.pareto(summary)
+    for place, found in enumerate(summary.importances):
+        shown = found.meaningful or (place == 0 and found.shares)
+        drawn[f"importance{place}"] = figures.importance(found) if shown else None
+    return {name: _json(figure) for name, figure in drawn.items() if figure is not None}
+
+
+def _json(figure: "go.Figure") -> str:
+    figure.update_layout(template="none")
+    return str(figure.to_json()).replace("<", "\\u003c")
+
+
+def _data_of(study: StudyDir) -> PreparedDataset | None:
+    """The study's data set, or None where it is no longer there."""
+    try:
+        return PreparedDataset.load(Path(study.resolved["data"]))
+    except DatasetError:
+        return None
+
+
+def _pictures(summary: Summary, data: PreparedDataset | None) -> list[Picture]:
+    best = summary.best
+    return [*confusion_matrices(best), *round_figures(best), *contact_sheets(data)]
+
+
+def _entry(trial: TrialRecord) -> dict[str, Any]:
+    return {
+        "trial": trial.number,
+        "state": trial.state,
+        "stop_reason": trial.stop_reason,
+        "objective": trial.objective,
+        "violation": trial.violation,
+        "best_epoch": trial.best_epoch,
+        "last": trial.last,
+        "epochs": trial.epochs,
+        "seconds": trial.seconds,
+        "overfit": gap_level(trial.best_metrics),
+        "params": dict(trial.params),
+    }
+
+
+def _stop(trial: TrialRecord) -> dict[str, Any]:
+    return {
+        "trial": trial.number,
+        "epoch": trial.epochs,
+        "rule": trial.stop_reason,
+        "rung": trial.rung,
+        "cutoff": trial.cutoff,
+        "value": trial.value,
+        "message": trial.message,
+    }
+
+
+def _spark(trial: TrialRecord, summary: Summary) -> Mapping[str, str]:
+    """Points of two small lines, validation and training, for an SVG polyline."""
+    metric = summary.f1_metric or summary.metric
+    names = {"val": metric, "train": f"train_{metric}"}
+    rows = {
+        which: [(row["epoch"], row[name]) for row in trial.metrics if name in row]
+        for which, name in names.items()
+    }
+    values = [value for points in rows.values() for _, value in points if math.isfinite(value)]
+    top = 1.0 if metric.endswith("/F1") else max(values, default=1.0)
+    low = 0.0 if metric.endswith("/F1") else min(values, default=0.0)
+    return {which: _polyline(points, summary.epochs, low, top) for which, points in rows.items()}
+
+
+def _polyline(points: Sequence[tuple[float, float]], epochs: int, low: float, top: float) -> str:
+    height = (top - low) or 1.0
+    return " ".join(
+        f"{_SPARK_WIDTH * epoch / epochs:.1f},"
+        f"{_SPARK_HEIGHT - 1 - (_SPARK_HEIGHT - 2) * (value - low) / height:.1f}"
+        for epoch, value in points
+        if math.isfinite(value)
+    )

@@ -1,0 +1,1 @@
+"""A best configuration trained again, to full length (`segtune retrain`)."""

@@ -1,0 +1,345 @@
+"""Training the best configuration again, to full length, and measuring it on the test part.
+
+::
+
+    <out>/retrain.json     what is being trained; the same command goes on where it was
+    <out>/config.yaml      the configuration it began with, as a best.yaml
+    <out>/best/            as `segtune export` writes it, of the retrained model
+    <out>/metrics.jsonl    one line an epoch
+    <out>/artifacts/       curves, tables, pictures
+    <out>/result.json      written last
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.errors import RetrainError
+from analysis.evaluation.split import evaluate_split
+from analysis.models.device import chosen_device
+from analysis.models.export import write_forms
+from analysis.models.layout import CONFIG, IDENTITY, RESULT
+from analysis.retrain.result import RetrainResult
+from trainables.contract import (
+    Device,
+    EarlyStopped,
+    Engine,
+    EpochMetrics,
+    TrainingError,
+    TrainMetrics,
+    TrialStopped,
+)
+from trainables.datasets.prepared import DatasetError, PreparedDataset, check_trainable
+from trainables.files.folders import replace_folder
+from trainables.files.whole import write_json, write_text
+from trainables.registry import engine_info, load_engine
+from trainables.trials.keeping import KeptEpoch
+from trainables.trials.layout import MODEL_FILE
+from trainables.trials.local import WORK, LocalTrial, Progress, StopFlag, stopping_on_signals
+from tune.best.configuration import (
+    BEST_FOLDER,
+    BestConfig,
+    Reached,
+    Source,
+    TrainedOn,
+    confidences_in,
+    load_best,
+    own_version,
+    to_yaml,
+)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A retraining that has been checked.
+
+    Attributes:
+        config: To train, with the epochs and the seed of this training.
+        tuned: The configuration as it came.
+        data: To train on.
+        out: Absolute.
+    """
+
+    config: BestConfig
+    tuned: BestConfig
+    data: PreparedDataset
+    out: Path
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for a training to go on in the same folder."""
+        config = self.config
+        values = {
+            "engine": config.engine,
+            "params": config.params,
+            "epochs": config.epochs,
+            "seed": config.seed,
+            "objective": config.objective.metric,
+            "fingerprint": self.data.fingerprint,
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(values))
+        return plain
+
+
+def retrain(  # noqa: PLR0913  the command's options
+    best: Path | BestConfig,
+    data: Path | None,
+    out: Path,
+    *,
+    epochs: int | None = None,
+    seed: int | None = None,
+    device: str | Device | None = None,
+    progress: Progress | None = None,
+    other_classes: bool = False,
+) -> RetrainResult:
+    """Train a configuration to full length and measure it on the test part.
+
+    Interrupted (Ctrl-C, a kill), the same call goes on from the last epoch; finished, it returns
+    the result it had.
+
+    Args:
+        best: A `best.yaml`, its folder, a study directory, or the configuration itself.
+        data: Another prepared data set than the one it was tuned on.
+        out: Folder for the result.
+        epochs: Length of the training; default: the study's.
+        seed: Default: the trial's.
+        device: As torch names it; default: the first GPU where there is one.
+        progress: Told of every epoch.
+        other_classes: Whether the data may have other classes than the configuration.
+
+    Raises:
+        RetrainError: Configuration, data and folder do not belong together, or it cannot train.
+        AnalysisError: This machine has no such device.
+        BestConfigError: As for `load_best`.
+        EngineError: The engine's framework is not installed.
+    """
+    job = _job(best, data, out, epochs, seed)
+    _check(job, other_classes)
+    finished = job.out / RESULT
+    if finished.is_file():
+        return _read_result(finished)
+    place = chosen_device(device, job.config.cpus)
+    engine = load_engine(job.config.engine)
+    job.out.mkdir(parents=True, exist_ok=True)
+    write_json(job.out / IDENTITY, job.identity)
+    write_text(job.out / CONFIG, to_yaml(job.tuned))
+    started = time.monotonic()
+    trial = _train(job, engine, place, progress or _silent)
+    seconds = time.monotonic() - started
+    if trial.keeper.best is None or not trial.finished:
+        return _result(job, trial, seconds)
+    return _finish(job, trial, trial.keeper.best, engine, seconds)
+
+
+def _job(
+    best: Path | BestConfig, data: Path | None, out: Path, epochs: int | None, seed: int | None
+) -> _Job:
+    tuned = best if isinstance(best, BestConfig) else load_best(best)
+    changes = {"epochs": epochs, "seed": seed}
+    given = {key: value for key, value in changes.items() if value is not None}
+    prepared = _load_data(tuned, data)
+    return _Job(tuned.model_copy(update=given), tuned, prepared, out.absolute())
+
+
+def _load_data(config: BestConfig, data: Path | None) -> PreparedDataset:
+    try:
+        prepared = PreparedDataset.load(data or config.data.path)
+        check_trainable(prepared)
+    except DatasetError as error:
+        hint = "" if data else ". The configuration was tuned on it; name another with --data."
+        raise RetrainError(f"{str(error).rstrip('.')}{hint}") from error
+    return prepared
+
+
+def _check(job: _Job, other_classes: bool) -> None:
+    """Refuse what cannot be meant.
+
+    Raises:
+        RetrainError: Other classes, or a folder that holds something else.
+    """
+    wanted, got = job.config.classes, job.data.classes
+    if wanted != got and not other_classes:
+        raise RetrainError(
+            f"{job.data.root}: expected the classes {', '.join(wanted)}, for which "
+            f"{job.config.source.study} was tuned, got {', '.join(got)}; prepare the data with "
+            f"--classes {','.join(wanted)}, tune a study of its own on it, or allow them with "
+            "--other-classes"
+        )
+    identity = job.out / IDENTITY
+    if identity.is_file():
+        before = json.loads(identity.read_text("utf-8"))
+        if before != job.identity:
+            raise RetrainError(
+                f"{job.out}: expected an empty folder or the same training, got one that differs "
+                f"in {', '.join(_differences(before, job.identity))}; choose another --out"
+            )
+    elif job.out.exists() and (not job.out.is_dir() or any(job.out.iterdir())):
+        raise RetrainError(
+            f"{job.out}: expected a new or empty folder, got one with other files; choose another "
+            "--out"
+        )
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Dotted names of what differs between two trainings."""
+    names = []
+    for key in sorted({*before, *now}):
+        one, other = before.get(key), now.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            names += [f"{key}.{name}" for name in _differences(one, other)]
+        elif one != other:
+            names.append(key)
+    return names
+
+
+def _train(job: _Job, engine: Engine, device: Device, progress: Progress) -> LocalTrial:
+    """Train until the end, or until the user interrupts.
+
+    Raises:
+        RetrainError: The configuration cannot be trained.
+    """
+    config = job.config
+    images = config.train_metrics.images
+    trial = LocalTrial(
+        name=f"{config.source.study}/retrain",
+        params=config.params,
+        sampled=frozenset(config.sampled),
+        data=job.data,
+        epochs=config.epochs,
+        seed=config.seed,
+        device=device,
+        out=job.out,
+        objective=config.objective.metric,
+        mode=config.objective.mode,
+        limits=config.objective.limits,
+        train_metrics=TrainMetrics(
+            config.train_metrics.every, None if images == "auto" else images
+        ),
+        progress=progress,
+        stop=StopFlag(),
+    )
+    if trial.finished:
+        return trial
+    try:
+        with stopping_on_signals(trial.stop):
+            engine.train(trial)
+    except TrialStopped:
+        return trial
+    except EarlyStopped:
+        trial.ended_early = True
+    except TrainingError as error:
+        raise RetrainError(
+            f"{trial.name}: the training ended after epoch {trial.epochs_done} of {trial.epochs}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if trial.keeper.best is None:
+        raise RetrainError(
+            f"{trial.name}: the engine {config.engine} ended without a model "
+            f"({trial.epochs_done} of {trial.epochs} epochs reported)"
+        )
+    return trial
+
+
+def _result(
+    job: _Job,
+    trial: LocalTrial,
+    seconds: float,
+    kept: KeptEpoch | None = None,
+    test: Mapping[str, float] | None = None,
+    note: str = "the training was interrupted",
+) -> RetrainResult:
+    """Of a training that has epochs left, or with the model it kept."""
+    tuned = job.tuned
+    return RetrainResult(
+        directory=job.out,
+        metric=tuned.objective.metric,
+        mode=tuned.objective.mode,
+        tuned=tuned.objective.value,
+        tuned_epochs=tuned.epochs,
+        comparable=job.data.fingerprint == tuned.data.fingerprint,
+        value=kept.value if kept else None,
+        epoch=kept.epoch if kept else 0,
+        epochs_done=trial.epochs_done,
+        epochs=trial.epochs,
+        validation=dict(kept.values) if kept else {},
+        test=test,
+        test_note=note,
+        seconds=seconds,
+    )
+
+
+def _finish(
+    job: _Job, trial: LocalTrial, kept: KeptEpoch, engine: Engine, seconds: float
+) -> RetrainResult:
+    """Measure the test part, write everything, and drop what was only for going on."""
+    model = job.out / BEST_FOLDER / MODEL_FILE
+    test, note = _test(job, engine, model, kept, trial.device)
+    new = job.out / f"{BEST_FOLDER}.new"
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir()
+    shutil.copyfile(model, new / MODEL_FILE)
+    write_forms(_retrained(job, kept, trial.notes), new, job.data, test)
+    replace_folder(new, job.out / BEST_FOLDER)
+    result = _result(job, trial, seconds, kept, test, note)
+    write_json(job.out / RESULT, {**asdict(result), "directory": str(result.directory)})
+    shutil.rmtree(job.out / WORK, ignore_errors=True)
+    return result
+
+
+def _test(
+    job: _Job, engine: Engine, model: Path, kept: KeptEpoch, device: Device
+) -> tuple[Mapping[str, float] | None, str]:
+    """Metrics of the test part and on what they were taken, or why there are none."""
+    n = job.data.counts()["test"]
+    if not n:
+        return None, "the data set has no test part"
+    if not confidences_in(kept.values):
+        return None, f"the engine {job.config.engine} reports no confidence on the validation part"
+    schema = engine_info(job.config.engine).params
+    max_det = getattr(schema.model_validate(job.config.params), "max_det", 300)
+    test = evaluate_split(engine, model, job.data, "test", device, kept.values, max_det)
+    noun = "picture" if n == 1 else "pictures"
+    return test, f"{n} {noun}, at the validation part's confidence"
+
+
+def _retrained(job: _Job, kept: KeptEpoch, notes: Sequence[str]) -> BestConfig:
+    """The configuration with what it reached now."""
+    config = job.config
+    objective = Reached(
+        metric=config.objective.metric,
+        mode=config.objective.mode,
+        value=kept.value,
+        epoch=kept.epoch,
+        constraints=config.objective.constraints,
+    )
+    return config.model_copy(
+        update={
+            "objective": objective,
+            "data": TrainedOn(
+                path=job.data.root, name=job.data.name, fingerprint=job.data.fingerprint
+            ),
+            "classes": job.data.classes,
+            "metrics": dict(kept.values),
+            "confidences": confidences_in(kept.values),
+            "notes": tuple(notes),
+            "source": Source(
+                study=config.source.study,
+                trial=config.source.trial,
+                retrained=True,
+                segtune=own_version(),
+            ),
+        }
+    )
+
+
+def _read_result(path: Path) -> RetrainResult:
+    content = json.loads(path.read_text("utf-8"))
+    return RetrainResult(**{**content, "directory": path.parent})
+
+
+def _silent(metrics: EpochMetrics) -> None:
+    del metrics

@@ -1,0 +1,1 @@
+"""Machines: what each has, and what share of it a trial gets."""

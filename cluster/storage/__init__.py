@@ -1,0 +1,1 @@
+"""Storage of documents, in a folder or a bucket."""

@@ -1,0 +1,404 @@
+import json
+import re
+import shutil
+import subprocess
+from collections import Counter
+from dataclasses import dataclass, replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from analysis.report.figures import COLOURS, SYMBOLS
+from analysis.report.pareto import pareto_fronts
+from analysis.report.report import write_report
+from analysis.report.summary import RULES, summarise
+from tests.support.rehearsed_study import rehearse
+from tune.directory.reader import StudyDir, TrialRecord
+from tune.stopping.decision import Rule
+
+
+@dataclass(frozen=True)
+class OtherTrials(StudyDir):
+    """A study directory with other trials than its journal's."""
+
+    records: tuple[TrialRecord, ...] = ()
+
+    def trials(self) -> tuple[TrialRecord, ...]:
+        return self.records
+
+
+class Page(HTMLParser):
+    """What a page holds: ids, references, its text, and the data of its charts."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.ids: Counter[str] = Counter()
+        self.references: list[str] = []
+        self.words = ""
+        self.charts: dict[str, Any] = {}
+        self._inside = ""
+        self._id = ""
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self._inside, self._id = tag, given.get("id") or ""
+        if self._id:
+            self.ids[self._id] += 1
+        self.references += [given[name] or "" for name in ("src", "href") if name in given]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._id.startswith("data-") and self._inside == "script":
+            self.charts[self._id.removeprefix("data-")] = json.loads(data)
+        elif self._inside not in ("script", "style"):
+            self.words += data
+
+
+def many(study: StudyDir, n: int, folder: Path) -> OtherTrials:
+    """The study with `n` trials, its own over and over, their values a little apart."""
+    records = study.trials()
+    copies = tuple(
+        replace(
+            records[number % len(records)],
+            number=number,
+            params={**records[number % len(records)].params, "lr0": 1e-4 * (number + 1)},
+        )
+        for number in range(n)
+    )
+    return OtherTrials(folder, study.study, study.resolved, copies)
+
+
+@pytest.fixture(scope="module")
+def page(finished: StudyDir) -> Page:
+    """The page of a finished study."""
+    return Page(write_report(finished))
+
+
+def test_the_page_loads_nothing(finished: StudyDir, page: Page) -> None:
+    assert page.references
+    assert all(r.startswith(("#", "data:")) for r in page.references)
+    assert "default-src 'none'" in (finished.path / "report.html").read_text("utf-8")
+
+
+def test_the_page_has_every_part_once(page: Page) -> None:
+    parts = "history curves stopped importance together ranking failures data configuration"
+    assert all(page.ids[part] == 1 for part in parts.split())
+    assert max(page.ids.values()) == 1
+    charts = {"history", "curves", "f1", "importance0", "slices", "parallel"}
+    assert charts <= set(page.charts)
+
+
+def test_every_chart_has_its_place(page: Page) -> None:
+    assert {f"chart-{name}" for name in page.charts} == {
+        name for name in page.ids if name.startswith("chart-")
+    }
+
+
+def test_the_history_shows_every_trial_at_its_best_epoch(finished: StudyDir, page: Page) -> None:
+    traces = page.charts["history"]["data"]
+    shown = {
+        x: y for t in traces if t["mode"] == "markers" for x, y in zip(t["x"], t["y"], strict=True)
+    }
+    assert shown == {trial.number: trial.objective for trial in finished.trials()}
+    best_so_far = next(t for t in traces if t["mode"] == "lines")
+    assert list(best_so_far["y"]) == sorted(best_so_far["y"])
+
+
+def test_the_best_so_far_falls_where_less_is_better(minimised: StudyDir) -> None:
+    traces = Page(write_report(minimised)).charts["history"]["data"]
+    best_so_far = next(t for t in traces if t["mode"] == "lines")
+    assert list(best_so_far["y"]) == sorted(best_so_far["y"], reverse=True)
+
+
+def test_f1_is_drawn_for_both_splits_also_where_the_objective_is_a_loss(
+    minimised: StudyDir,
+) -> None:
+    traces = Page(write_report(minimised)).charts["f1"]["data"]
+    names = [trace["name"] for trace in traces[:3]]
+    assert names == ["F1, validation", "F1, training", "gap"]
+    assert len(traces) == 3 * len(minimised.trials())
+
+
+def test_a_short_studys_ticks_are_whole_epochs(minimised: StudyDir) -> None:
+    charts = Page(write_report(minimised)).charts
+    assert charts["curves"]["layout"]["xaxis"]["dtick"] == 1
+    assert charts["f1"]["layout"]["xaxis2"]["dtick"] == 1
+
+
+def test_the_gap_levels_are_drawn(page: Page) -> None:
+    layout = page.charts["f1"]["layout"]
+    texts = [note["text"] for note in layout["annotations"]]
+    assert texts == ["normal 0.03", "warning 0.15", "severe 0.35"]
+
+
+def test_long_names_of_neighbouring_axes_are_broken_to_keep_apart(
+    finished: StudyDir, tmp_path: Path
+) -> None:
+    shutil.copy(finished.path / "study.yaml", tmp_path)
+    names = ("positive_threshold", "negative_threshold")
+    records = tuple(
+        replace(trial, params=dict.fromkeys(names, trial.params["lr0"]))
+        for trial in finished.trials()
+    )
+    study = OtherTrials(tmp_path, finished.study, finished.resolved, records)
+    axes = Page(write_report(study)).charts["parallel"]["data"][0]["dimensions"]
+    labels = sorted(axis["label"] for axis in axes)
+    assert labels == ["negative_<br>threshold", "positive_<br>threshold", "seg_<br>metrics/F1"]
+    assert all(axis["ticktext"] for axis in axes)
+
+
+def test_what_stopped_whom_names_rung_value_and_cutoff(finished: StudyDir, page: Page) -> None:
+    stopped = json.loads((finished.path / "report.json").read_text())["stopped"]
+    by_asha = [entry for entry in stopped if entry["rule"] == "asha"]
+    assert by_asha
+    trials = {trial.number: trial for trial in finished.trials()}
+    for entry in by_asha:
+        assert entry["rung"] == entry["epoch"] == trials[entry["trial"]].epochs
+        assert entry["value"] < entry["cutoff"]
+    assert all(f"cut-off {entry['cutoff']:.4g}" in page.words for entry in by_asha)
+
+
+def test_importance_is_taken_at_the_first_rung_and_says_so(finished: StudyDir, page: Page) -> None:
+    assert "At epoch 3, the first rung" in page.words
+    assert "14 trials are compared by their value at this one epoch" in page.words
+    first = json.loads((finished.path / "report.json").read_text())["importance"][0]
+    assert (first["epoch"], first["compared"]) == (3, 14)
+    assert set(first["shares"]) == {"lr0", "batch", "optimizer"}
+    assert first["not_assessed"] == ["momentum"]
+
+
+def test_too_few_trials_for_importance_are_said(troubled: StudyDir) -> None:
+    page = Page(write_report(troubled))
+    assert "too few trials to say" in page.words
+    assert "importance0" not in page.charts
+
+
+def test_failures_come_with_their_reasons(troubled: StudyDir) -> None:
+    page = Page(write_report(troubled))
+    assert "simulated crash" in page.words
+    assert "the training loss is nan in epoch 3" in page.words
+    failures = json.loads((troubled.path / "report.json").read_text())["failures"]
+    assert [failure["trial"] for failure in failures] == [0, 2]
+    assert "simulated crash" in (troubled.path / "report.md").read_text()
+
+
+def test_a_study_of_which_all_trials_failed_has_a_report(all_failed: StudyDir) -> None:
+    page = Page(write_report(all_failed))
+    assert "Every trial failed" in page.words
+    assert "history" in page.charts
+
+
+def test_a_study_without_trials_has_a_report(not_begun: StudyDir) -> None:
+    page = Page(write_report(not_begun))
+    assert "No trial has reported a value yet" in page.words
+    assert page.charts == {}
+    assert json.loads((not_begun.path / "report.json").read_text())["best"] is None
+
+
+def test_a_study_of_one_trial_has_a_report(tmp_path: Path) -> None:
+    study = rehearse(tmp_path, budget={"trials": 1, "epochs": 3}, scheduler={"kind": "none"})
+    page = Page(write_report(study))
+    assert {"history", "curves", "f1"} == set(page.charts)
+
+
+def test_a_running_study_has_a_report(tmp_path: Path) -> None:
+    study = rehearse(tmp_path, budget={"trials": 3, "epochs": 5}, stop_after=3)
+    page = Page(write_report(study))
+    assert "is still training" in page.words
+
+
+def test_a_study_of_60_trials_has_a_report_with_all_of_them(
+    finished: StudyDir, tmp_path: Path
+) -> None:
+    shutil.copy(finished.path / "study.yaml", tmp_path)
+    study = many(finished, 60, tmp_path)
+    page = Page(write_report(study))
+    assert len(page.charts["f1"]["data"]) == 180
+    assert len(page.charts["parallel"]["data"][0]["dimensions"]) == 5
+
+
+def test_what_a_study_says_cannot_become_code(finished: StudyDir, tmp_path: Path) -> None:
+    shutil.copy(finished.path / "study.yaml", tmp_path)
+    evil = "</script><script>alert(1)</script>"
+    records = tuple(
+        replace(trial, message=evil, params={**trial.params, "key": evil}, state="failed")
+        for trial in finished.trials()
+    )
+    path = write_report(OtherTrials(tmp_path, finished.study, finished.resolved, records))
+    text = path.read_text("utf-8")
+    assert evil not in text
+    assert "&lt;script&gt;alert(1)" in text
+
+
+def test_the_best_trials_confusion_matrix_is_on_the_page(tmp_path: Path) -> None:
+    study = rehearse(tmp_path, budget={"trials": 1, "epochs": 2}, scheduler={"kind": "none"})
+    attempt = study.trials()[0].attempt
+    assert attempt is not None
+    (attempt / "artifacts").mkdir()
+    picture = np.random.default_rng(0).integers(0, 255, (2400, 2400, 3), np.uint8)
+    cv2.imwrite(str(attempt / "artifacts" / "confusion_matrix.png"), picture)
+    (attempt / "artifacts" / "confusion_matrix_normalized.png").write_bytes(b"no picture")
+    page = Page(write_report(study))
+    pictures = [r for r in page.references if r.startswith("data:image/")]
+    assert len(pictures) == 1
+    assert "Trial 0: confusion matrix" in page.words
+
+
+def test_no_file_is_left_half_written(finished: StudyDir, page: Page) -> None:
+    assert page.ids
+    names = {path.name for path in finished.path.iterdir()}
+    assert {"report.html", "report.json", "report.md"} <= names
+    assert not [name for name in names if name.endswith(".tmp")]
+
+
+def test_the_saving_counts_what_the_trials_would_have_trained(finished: StudyDir) -> None:
+    summary = summarise(finished)
+    trained = sum(trial.epochs for trial in finished.trials())
+    assert summary.epochs_trained == trained
+    assert summary.epochs_full == 14 * 12
+    assert summary.saving == pytest.approx(1 - trained / 168)
+
+
+def test_a_failed_trial_saves_nothing(all_failed: StudyDir) -> None:
+    assert summarise(all_failed).saving == 0
+
+
+def test_a_best_trial_that_overfits_is_pointed_out(finished: StudyDir) -> None:
+    leader = summarise(finished).best
+    assert leader is not None
+    metrics = tuple({**row, "overfit_gap": 0.4} for row in leader.metrics)
+    others = tuple(t for t in finished.trials() if t.number != leader.number)
+    records = (replace(leader, metrics=metrics), *others)
+    study = OtherTrials(finished.path, finished.study, finished.resolved, records)
+    assert any("overfits (severe)" in hint for hint in summarise(study).hints)
+
+
+def test_a_training_part_far_below_validation_is_said_and_is_not_called_normal(
+    finished: StudyDir, tmp_path: Path
+) -> None:
+    leader = summarise(finished).best
+    assert leader is not None
+    metrics = tuple({**row, "overfit_gap": -0.73} for row in leader.metrics)
+    shutil.copy(finished.path / "study.yaml", tmp_path)
+    study = OtherTrials(
+        tmp_path, finished.study, finished.resolved, (replace(leader, metrics=metrics),)
+    )
+    assert any("0.73 below validation's. Are all objects" in h for h in summarise(study).hints)
+    page = Page(write_report(study))
+    assert "training below validation" in page.words
+    assert "overfits" not in page.words
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["ranking"][0]["overfit"] == "negative"
+
+
+def test_every_rule_has_words_a_colour_and_a_mark_of_its_own() -> None:
+    rules = {str(rule) for rule in Rule}
+    assert set(RULES) == rules
+    assert rules <= set(COLOURS) == set(SYMBOLS)
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_marks_are_readable_on_light_and_on_dark_ground(finished: StudyDir, page: Page) -> None:
+    assert page.ids
+    text = (finished.path / "report.html").read_text("utf-8")
+    grounds = re.findall(r"--ground: (#[0-9a-f]{6})", text)
+    assert len(grounds) == 2
+    for ground in grounds:
+        for colour in COLOURS.values():
+            high, low = sorted((luminance(ground), luminance(colour)), reverse=True)
+            assert (high + 0.05) / (low + 0.05) >= 3, (colour, ground)
+
+
+@pytest.mark.slow
+def test_a_browser_draws_every_chart_without_an_error(finished: StudyDir, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("no chromium on this machine")
+    path = write_report(finished)
+    flags = (
+        "--headless --no-sandbox --disable-gpu --enable-unsafe-swiftshader --disable-quic "
+        "--no-first-run --disable-background-networking --disable-component-update "
+        "--disable-sync --virtual-time-budget=8000 --enable-logging=stderr"
+    )
+    done = subprocess.run(
+        [browser, *flags.split(), f"--user-data-dir={tmp_path}", "--dump-dom", path.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    drawn = re.findall(r'id="chart-(\w+)"[^>]*class="[^"]*js-plotly-plot', done.stdout)
+    drawn += re.findall(r'class="[^"]*js-plotly-plot[^>]*id="chart-(\w+)"', done.stdout)
+    assert set(drawn) == set(Page(path).charts)
+    said = [
+        line for line in done.stderr.splitlines() if "CONSOLE" in line and "GL Driver" not in line
+    ]
+    assert said == []
+
+
+def test_the_fronts_are_drawn_and_their_trials_listed_with_a_link_to_their_row(
+    finished: StudyDir, page: Page
+) -> None:
+    fronts = pareto_fronts(finished.trials())
+    drawn = [t for t in page.charts["pareto"]["data"] if t["name"] == "Pareto front"]
+    assert [[point[0] for point in trace["customdata"]] for trace in drawn] == [
+        [trial.number for trial in front.trials] for front in fronts
+    ]
+    for front, trace in zip(fronts, drawn, strict=True):
+        assert trace["x"] == [trial.best_metrics[front.error] for trial in front.trials]
+    linked = {link for link in page.references if link.startswith("#trial-")}
+    assert linked == {f"#trial-{trial.number}" for front in fronts for trial in front.trials}
+    assert all(page.ids[link.removeprefix("#")] == 1 for link in linked)
+
+
+def test_a_broken_constraint_is_told_and_drawn(constrained: StudyDir) -> None:
+    page = Page(write_report(constrained))
+    assert "measure/count_error at most 0.535" in page.words
+    texts = [note["text"] for note in page.charts["pareto"]["layout"]["annotations"]]
+    assert "at most 0.535" in texts
+    history = page.charts["history"]["data"]
+    best_so_far = next(t for t in history if t["mode"] == "lines")["y"]
+    best = summarise(constrained).best
+    assert best is not None
+    assert best_so_far[-1] == best.objective
+
+
+def test_where_no_trial_keeps_the_constraints_the_report_says_so(tmp_path: Path) -> None:
+    study = rehearse(
+        tmp_path,
+        objective={"constraints": {"measure/size_distance": {"at_most": 0}}},
+        budget={"trials": 2, "epochs": 3},
+    )
+    (hint,) = [hint for hint in summarise(study).hints if "constraints" in hint]
+    assert hint.startswith("No trial keeps the constraints.")
+    assert "measure/size_distance" in hint
+    assert hint in Page(write_report(study)).words
+
+
+def test_a_study_may_minimise_a_measurement_error(tmp_path: Path) -> None:
+    study = rehearse(
+        tmp_path,
+        objective={"metric": "measure/size_distance"},
+        budget={"trials": 5, "epochs": 6},
+        search="random",
+        scheduler={"kind": "none"},
+    )
+    best = summarise(study).best
+    assert best is not None
+    rows = [row for trial in study.trials() for row in trial.metrics]
+    assert best.objective == min(row["measure/size_distance"] for row in rows)
+    page = Page(write_report(study))
+    assert "best size distance" in page.words
+    assert {"history", "curves", "f1", "pareto"} <= set(page.charts)

@@ -1,0 +1,111 @@
+"""Study directories for the tests of `analysis`, written by the real parts without Ray.
+
+The real plan, controller, journal, recorder and runner, with the simulated engine: one trial after
+another, in this process, milliseconds each.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.support.study_samples import write_study
+from trainables.contract import Device, TrainMetrics
+from trainables.files.whole import write_json, write_text
+from tune.directory.journal import Journal
+from tune.directory.layout import JOURNAL, RESOLVED, STUDY
+from tune.directory.reader import StudyDir
+from tune.directory.trials import Assignment
+from tune.directory.writer import Recorder
+from tune.driver.controller import Controller
+from tune.plan.loading import load_study
+from tune.plan.plan import StudyPlan, plan_study
+from tune.plan.resolved import resolved, to_yaml
+from tune.stopping.decision import Rule
+from tune.trial.messages import Ended, Reported
+from tune.trial.runner import TrialRunner
+from tune.trial.task import TrialTask
+
+SPACE: Mapping[str, Any] = {
+    "lr0": {"loguniform": [1e-5, 0.1]},
+    "momentum": {"uniform": [0.6, 0.98], "when": {"optimizer": "SGD"}},
+    "batch": {"choice": [2, 4, 8, 16, 32]},
+    "optimizer": {"choice": ["AdamW", "SGD"]},
+}
+
+
+def rehearse(
+    folder: Path,
+    *,
+    run: bool = True,
+    stop_after: int | None = None,
+    **changes: Any,
+) -> StudyDir:
+    """Run a study of the simulated engine.
+
+    Args:
+        folder: For the study file, its data and the study directory.
+        run: Whether to run any trial.
+        stop_after: Leave the study unfinished after so many reports, in the middle of a trial.
+        changes: Keys of the study file.
+    """
+    asked = {"search_space": dict(SPACE), "warm_start": {"points": []}, **changes}
+    plan = plan_study(load_study(write_study(folder, **asked)))
+    plan.directory.mkdir(parents=True)
+    write_text(plan.directory / STUDY, to_yaml(plan))
+    write_json(plan.directory / RESOLVED, resolved(plan))
+    study = plan.study
+    journal = Journal(plan.directory / JOURNAL, study.study, study.objective.mode)
+    if run:
+        _run(plan, Controller(plan, journal), Recorder(plan.directory, plan.fixed), stop_after)
+    return StudyDir(plan.directory, study, resolved(plan))
+
+
+def _run(
+    plan: StudyPlan, controller: Controller, recorder: Recorder, stop_after: int | None
+) -> None:
+    reports = 0
+    while (assignment := controller.next_trial()) is not None:
+        runner = TrialRunner(plan.study.trainable)
+        runner.start(_task(plan, assignment, recorder))
+        while True:
+            event = runner.next_event()
+            if isinstance(event, Ended):
+                break
+            if not isinstance(event, Reported):
+                continue
+            decision = controller.report(assignment.number, event.epoch, event.values)
+            recorder.report(assignment.number, event.epoch, event.values)
+            reports += 1
+            if reports == stop_after:
+                return
+            if decision.go_on:
+                runner.go_on()
+            else:
+                runner.stop()
+        if assignment.number not in controller.outcomes:
+            controller.fail(assignment.number, event.rule or Rule.ERROR, event.message)
+        recorder.end(assignment.number, controller.outcomes[assignment.number])
+
+
+def _task(plan: StudyPlan, assignment: Assignment, recorder: Recorder) -> TrialTask:
+    study = plan.study
+    attempt, checkpoint, reported = recorder.begin(assignment)
+    sampled = dict(assignment.proposal.params)
+    return TrialTask(
+        engine=study.trainable,
+        study=study.study,
+        number=assignment.number,
+        params={**plan.fixed, **sampled},
+        sampled=frozenset(sampled),
+        data=plan.data,
+        epochs=study.budget.epochs,
+        seed=assignment.seed,
+        device=Device(),
+        directory=attempt,
+        resume_from=checkpoint,
+        reported=reported,
+        objective=study.objective.metric,
+        mode=study.objective.mode,
+        train_metrics=TrainMetrics(study.train_metrics.every),
+        limits=study.objective.limits,
+    )

@@ -1,0 +1,33 @@
+import numpy as np
+
+from trainables.datasets.drawing import displayed
+
+
+def _picture(background: int, object_: int) -> np.ndarray:
+    pixels = np.full((60, 80, 3), background, np.uint8)
+    pixels[20:40, 20:40] = object_
+    return pixels
+
+
+def test_a_dark_picture_is_displayed_brighter_and_left_as_it_is() -> None:
+    dark = _picture(4, 30)
+    shown, scale = displayed(dark, 80)
+    assert scale == 1
+    assert 155 <= shown[30, 30, 0] <= 165
+    assert shown[0, 0, 0] == round(4 * 160 / 30)
+    assert dark[30, 30, 0] == 30
+
+
+def test_a_bright_picture_is_displayed_as_it_is() -> None:
+    bright = _picture(40, 200)
+    np.testing.assert_array_equal(displayed(bright, 80)[0], bright)
+
+
+def test_a_black_picture_stays_black() -> None:
+    assert not displayed(_picture(0, 0), 40)[0].any()
+
+
+def test_the_longer_side_is_as_asked() -> None:
+    shown, scale = displayed(_picture(0, 200), 40)
+    assert shown.shape == (30, 40, 3)
+    assert scale == 0.5

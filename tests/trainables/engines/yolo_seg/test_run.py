@@ -1,0 +1,150 @@
+"""Our loop against Ultralytics' own, and what it does where theirs would hide a failure."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra yolo")
+
+from tests.support.engine_trials import MakeTrial
+from trainables.contract import (
+    Diverged,
+    InfeasibleParams,
+)
+from trainables.engines.yolo_seg.data import describe_dataset
+from trainables.engines.yolo_seg.engine import YoloSegEngine
+from trainables.engines.yolo_seg.framework import (
+    SegmentationTrainer,
+    unwrap_model,
+)
+from trainables.engines.yolo_seg.params import YoloSegParams
+from trainables.engines.yolo_seg.run import (
+    YoloSegRun,
+    overrides,
+)
+from trainables.trials.memory import MemoryTrial
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+class _Theirs(SegmentationTrainer):  # type: ignore[misc]  # untyped
+    """Ultralytics' own loop, without its trackers, its downloads and its validation."""
+
+    def __init__(self, settings: dict[str, Any], described: dict[str, Any]) -> None:
+        self.described = described
+        self.losses: list[dict[str, float]] = []
+        super().__init__(overrides={**settings, "val": False})
+
+    def get_dataset(self) -> dict[str, Any]:
+        return self.described
+
+    def run_callbacks(self, event: str) -> None:
+        if event == "on_train_epoch_end":
+            self.losses.append({name: float(value) for name, value in self.tloss.items()})
+
+
+def _settings(trial: MemoryTrial) -> tuple[dict[str, Any], dict[str, Any]]:
+    settings = overrides(YoloSegParams.model_validate(trial.params), trial)
+    return settings, describe_dataset(trial.data, trial.directory)[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"nbs": 12, "mosaic": 0.5, "mixup": 0.3, "cos_lr": True},
+        {"optimizer": "SGD", "batch": 3, "nbs": 6, "lr0": 0.01, "warmup_epochs": 2, "freeze": 2},
+    ],
+    ids=["AdamW, summed gradients", "SGD, uneven batches"],
+)
+def test_our_loop_trains_what_ultralytics_own_loop_trains(
+    params: dict[str, Any], make_trial: MakeTrial
+) -> None:
+    trial, other = make_trial(params, epochs=3, seed=5), make_trial(params, epochs=3, seed=5)
+    theirs = _Theirs(*_settings(other))
+    theirs.train()
+
+    ours = YoloSegRun(*_settings(trial))
+    ours.build()
+    losses = [ours.train_epoch(epoch) for epoch in range(3)]
+    ours.close()
+
+    for mine, reference in zip(losses, theirs.losses, strict=True):
+        assert mine == pytest.approx(reference, rel=1e-5)
+    reference = unwrap_model(theirs.model).state_dict()
+    for name, value in unwrap_model(ours.model).state_dict().items():
+        assert torch.equal(value, reference[name]), name
+    smoothed = theirs.ema.ema.state_dict()
+    for name, value in ours.ema.ema.state_dict().items():
+        assert torch.equal(value, smoothed[name]), name
+
+
+def test_two_learning_rates_give_two_first_steps(make_trial: MakeTrial) -> None:
+    def first_epoch(lr0: float) -> Any:
+        run = YoloSegRun(*_settings(make_trial({"lr0": lr0}, epochs=3)))
+        run.build()
+        run.train_epoch(0)
+        run.close()
+        return torch.cat([p.detach().flatten() for p in run.model.parameters()])
+
+    assert not torch.equal(first_epoch(0.001), first_epoch(0.002))
+
+
+def test_a_loss_that_is_no_number_ends_the_trial_without_a_report(make_trial: MakeTrial) -> None:
+    trial = make_trial({"optimizer": "RMSProp", "lr0": 1.0, "momentum": 0.98, "warmup_epochs": 0})
+    trial.epochs = 8
+    with pytest.raises(Diverged, match=r"loss is (nan|inf).* in epoch \d"):
+        YoloSegEngine().train(trial)
+    assert len(trial.reported) < 8
+    for values in trial.reported.values():
+        assert all(value == value for value in values.values())
+
+
+def test_memory_that_does_not_suffice_never_halves_the_batch(
+    make_trial: MakeTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_much(run: YoloSegRun, batch: dict[str, Any]) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(YoloSegRun, "_gradients", too_much)
+    trial = make_trial()
+    with pytest.raises(InfeasibleParams, match="batch=4 at imgsz=64 does not fit"):
+        YoloSegEngine().train(trial)
+
+
+def test_freezing_everything_is_infeasible(make_trial: MakeTrial) -> None:
+    with pytest.raises(InfeasibleParams, match="froze the entire model"):
+        YoloSegEngine().train(make_trial({"freeze": 100}))
+
+
+def test_a_single_value_a_channel_is_infeasible(make_trial: MakeTrial) -> None:
+    with pytest.raises(InfeasibleParams, match="final batch=1"):
+        YoloSegEngine().train(make_trial({"imgsz": 32, "batch": 7}))
+
+
+def test_a_model_that_finds_boxes_only_is_infeasible(make_trial: MakeTrial, tmp_path: Path) -> None:
+    architecture = tmp_path / "boxes.yaml"
+    architecture.write_text(
+        "nc: 2\nbackbone:\n  - [-1, 1, Conv, [16, 3, 2]]\n  - [-1, 1, Conv, [16, 3, 4]]\n"
+        "head:\n  - [[1], 1, Detect, [nc]]\n"
+    )
+    with pytest.raises(InfeasibleParams, match=r"expected a -seg model, got .* the head Detect"):
+        YoloSegEngine().train(make_trial({"model": str(architecture)}))
+
+
+def test_missing_weights_are_not_fetched(make_trial: MakeTrial) -> None:
+    with pytest.raises(InfeasibleParams, match=r"expected existing weights, got yolo11n-seg\.pt"):
+        YoloSegEngine().train(make_trial({"model": "yolo11n-seg.pt"}))
+
+
+def test_weights_that_are_none_are_refused(make_trial: MakeTrial, tmp_path: Path) -> None:
+    weights = tmp_path / "broken-seg.pt"
+    weights.write_bytes(b"no weights")
+    with pytest.raises(InfeasibleParams, match=r"broken-seg\.pt"):
+        YoloSegEngine().train(make_trial({"model": str(weights)}))
+
+
+def test_an_unknown_key_is_infeasible(make_trial: MakeTrial) -> None:
+    with pytest.raises(InfeasibleParams, match="learning_rate: Extra inputs are not permitted"):
+        YoloSegEngine().train(make_trial({"learning_rate": 0.1}))

@@ -1,0 +1,50 @@
+"""What a trial's actor does when; without Ray, whose calls are made here."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.discs import prepare_discs
+from trainables.contract import Device, TrainMetrics
+from tune.study.study import Tracking, Wandb
+from tune.trial.actor import ENDED, ActorTask, TrialActor
+from tune.trial.task import TrialTask
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> ActorTask:
+    attempt = tmp_path / "trials" / "0" / "attempt-1"
+    attempt.mkdir(parents=True)
+    trial = TrialTask(
+        engine="simulated",
+        study="try",
+        number=0,
+        params={},
+        sampled=frozenset(),
+        data=prepare_discs(tmp_path / "discs"),
+        epochs=3,
+        seed=0,
+        device=Device(),
+        directory=attempt,
+        resume_from=None,
+        reported=0,
+        objective="seg_metrics/F1",
+        mode="max",
+        train_metrics=TrainMetrics(),
+    )
+    return ActorTask(trial, Tracking(wandb=Wandb(mode="disabled")), {}, "try-0")
+
+
+def test_an_actor_that_never_steps_never_trains(task: ActorTask) -> None:
+    """Ray makes an actor for a trial, and may give the trial to another that is free sooner."""
+    made = TrialActor({"task": task})
+    time.sleep(0.3)  # an epoch takes a millisecond
+    made.cleanup()
+    assert list(task.trial.directory.iterdir()) == []
+
+
+def test_an_actor_trains_an_epoch_a_step(task: ActorTask) -> None:
+    actor = TrialActor({"task": task})
+    assert [actor.step()["epoch"] for _ in range(3)] == [1, 2, 3]
+    assert actor.step()["event"] == ENDED

@@ -1,1 +1,0 @@
-"""Readers of annotation formats, one module each; `registry` lists them."""

@@ -1,0 +1,276 @@
+"""Raw annotations in, one prepared data set out.
+
+What is wrong with the raw data is found in two passes: the annotation files and the pictures'
+headers first (a strict run refuses there, within seconds), the pixels when they are converted. The
+prepared folder appears whole or not at all.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from trainables.datasets.particle_size import particle_size
+from trainables.datasets.prepared import MANIFEST, SPLITS, DatasetError, PreparedDataset
+from trainables.datasets.preparing import writing
+from trainables.datasets.preparing.contact_sheet import draw_contact_sheets
+from trainables.datasets.preparing.grouping import (
+    Grouping,
+    Member,
+    check_group_names,
+    compile_group_expression,
+    find_groups,
+)
+from trainables.datasets.preparing.report import PrepareReport, write_reports
+from trainables.datasets.preparing.splits import (
+    DEFAULT_FRACTIONS,
+    Assignment,
+    Sample,
+    assign,
+    check_fractions,
+)
+from trainables.datasets.preparing.writing import Converted
+from trainables.datasets.raw.formats.registry import check_format
+from trainables.datasets.raw.read import RawData, describe_problems, list_problems, read_raw
+from trainables.datasets.raw.reading import Kind, Problem, RawImage
+from trainables.files.folders import locked, new_folder
+
+Progress = Callable[[str, int, int], None]
+"""Told the stage, how much of it is done, and how much there is."""
+
+_THREADS: Final = 4
+
+_REFUSED_LINES: Final = 200
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What was asked for, kept in the manifest."""
+
+    format: str | None
+    classes: tuple[str, ...] | None
+    group: str | None
+    splits: tuple[float, float, float]
+    seed: int
+    strict: bool
+    radius: str | None
+    pixel_size: str | None
+
+
+def prepare(  # noqa: PLR0913  each is one flag of `segtune prepare`
+    raw: Path,
+    out: Path,
+    *,
+    format: str | None = None,  # noqa: A002  the flag's name
+    name: str | None = None,
+    classes: Sequence[str] | None = None,
+    group: str | None = None,
+    splits: Sequence[float] = DEFAULT_FRACTIONS,
+    seed: int = 0,
+    radius: str | None = None,
+    pixel_size: str | None = None,
+    strict: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> PrepareReport:
+    """Read raw annotations of any known format and write a prepared data set.
+
+    Args:
+        raw: Folder of pictures and annotations; it is only read.
+        out: Folder to make.
+        format: Name of the annotation format; by default it is found out.
+        name: Of the data set; by default the name of `raw`.
+        classes: The class names allowed, in order; by default those found. For a format without
+            classes, the one name of its objects ("object" by default).
+        group: Regular expression that finds in a picture's name which group it belongs to.
+        splits: Shares of train, val and test, unless the raw data says which picture is in which.
+        seed: Of the drawn parts.
+        radius: Of the particles, for formats of coordinates: "9px", "80A", "8nm".
+        pixel_size: Side of a pixel, "1.77A"; by default the one in an MRC file's header.
+        strict: Whether to refuse raw data with any problem, instead of leaving out what is wrong.
+        force: Whether to replace a prepared data set at `out`.
+        progress: Told how far it is.
+
+    Raises:
+        DatasetError: Nothing was written (what was at `out` before is still there): an argument is
+            wrong, nothing usable was found, or `strict` and there are problems.
+    """
+    started = time.monotonic()
+    settings = _Settings(
+        format=format,
+        classes=_checked_classes(classes),
+        group=group,
+        splits=check_fractions(splits),
+        seed=seed,
+        strict=strict,
+        radius=radius,
+        pixel_size=pixel_size,
+    )
+    check_format(format)
+    sizes = particle_size(radius, pixel_size)
+    expression = compile_group_expression(group)
+    raw, out = Path(raw), Path(out)
+    _check_places(raw, out, force=force)
+    tell = progress or (lambda stage, done, total: None)
+    tell("reading annotations", 0, 1)
+    data = read_raw(raw, format_name=format, classes=settings.classes, sizes=sizes)
+    if expression is not None:
+        check_group_names(expression, [image.stem for image in data.images])
+    if strict:
+        _refuse_problems(raw, data.problems)
+    with locked(out), new_folder(out) as folder:
+        _check_places(raw, out, force=force)  # another run may have finished meanwhile
+        converted, problems = _convert_all(data, folder, tell)
+        problems = (*data.problems, *problems)
+        if strict:
+            _refuse_problems(raw, problems)
+        grouping = find_groups([_member(item) for item in converted], expression)
+        assignment = assign(_samples(converted, grouping), settings.splits, seed)
+        converted, held_out = _without_held_out(converted, grouping, assignment, folder)
+        grouping = grouping.only({item.image.stem for item in converted})
+        content = writing.Content(
+            name=name or raw.resolve().name,
+            classes=data.classes,
+            format=data.format.name,
+            images=converted,
+            grouping=grouping,
+            assignment=assignment,
+            settings=asdict(settings),
+            problems=Counter(str(problem.kind) for problem in problems),
+        )
+        manifest = writing.write_annotations(folder, content)
+        report = PrepareReport(
+            data=PreparedDataset.from_manifest(folder, manifest),
+            format=data.format.title,
+            grouping=grouping,
+            splits=assignment.by + (f" by {data.given}" if data.given else ""),
+            problems=problems,
+            notes=(*data.notes, *assignment.notes, *held_out, *_conversions(converted)),
+            warnings=data.warnings,
+            seconds=time.monotonic() - started,
+        )
+        tell("drawing contact sheets", 0, 1)
+        draw_contact_sheets(report.data, folder)
+        write_reports(report, folder)
+        writing.write_manifest(folder, manifest)
+    tell("done", 1, 1)
+    return report.at(out)
+
+
+def _checked_classes(classes: Sequence[str] | None) -> tuple[str, ...] | None:
+    if classes is None:
+        return None
+    names = tuple(name.strip() for name in classes)
+    twice = [name for name, n in Counter(names).items() if n > 1]
+    if not names or not all(names) or twice:
+        got = f"{', '.join(twice)} more than once" if twice else repr(list(classes))
+        raise DatasetError(f"--classes: expected different, non-empty names, got {got}")
+    return names
+
+
+def _check_places(raw: Path, out: Path, *, force: bool) -> None:
+    """Refuse places where writing would harm the raw data or something else of the user's."""
+    source, target = raw.resolve(), out.resolve()
+    if source == target or source in target.parents:
+        raise DatasetError(
+            f"{out}: expected a folder outside the raw data {raw}, which is only read; "
+            f"write for example to {source.parent / (source.name + '-prepared')}"
+        )
+    if target in source.parents:
+        raise DatasetError(f"{out}: holds the raw data {raw}; expected a folder of its own")
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise DatasetError(f"{out}: expected a folder to make, got a file that is there")
+    if not any(out.iterdir()):
+        return
+    if not (out / MANIFEST).is_file():
+        raise DatasetError(
+            f"{out}: there is something else here (no {MANIFEST}), which is never replaced; "
+            "choose a new folder"
+        )
+    if not force:
+        raise DatasetError(
+            f"{out}: there is a prepared data set here; --force replaces it, or choose a new folder"
+        )
+
+
+def _refuse_problems(raw: Path, problems: tuple[Problem, ...]) -> None:
+    if problems:
+        raise DatasetError(
+            f"{raw}: {describe_problems(problems)}, refused as --strict asks:\n"
+            f"{list_problems(problems, _REFUSED_LINES)}"
+        )
+
+
+def _convert_all(
+    data: RawData, folder: Path, tell: Progress
+) -> tuple[tuple[Converted, ...], tuple[Problem, ...]]:
+    """Write all pictures; those that cannot be decoded become problems."""
+    writing.make_images_folder(folder)
+    converted: list[Converted] = []
+    problems: list[Problem] = []
+    threads = min(_THREADS, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads) as pool:
+        results = pool.map(lambda image: writing.convert(image, folder), data.images)
+        for done, (image, result) in enumerate(zip(data.images, results, strict=True), start=1):
+            if isinstance(result, str):
+                problems.append(Problem(str(image.file), "", Kind.UNREADABLE_IMAGE, result))
+            else:
+                converted.append(result)
+            tell("converting pictures", done, len(data.images))
+    if not any(item.image.objects for item in converted):
+        raise DatasetError(
+            f"{data.folder}: no picture with objects can be decoded:\n"
+            f"{list_problems(tuple(problems))}"
+        )
+    return tuple(converted), tuple(problems)
+
+
+def _member(item: Converted) -> Member:
+    image = item.image
+    stack = image.file.stem if image.paged else ""
+    return Member(image.stem, image.width, image.height, stack, item.pixels, item.look)
+
+
+def _samples(converted: Sequence[Converted], grouping: Grouping) -> list[Sample]:
+    labelled = [item.image for item in converted if item.image.labelled]
+    return [_sample(image, grouping.group[image.stem]) for image in labelled]
+
+
+def _sample(image: RawImage, group: str) -> Sample:
+    return Sample(image.stem, group, Counter(o.label for o in image.objects), image.split)
+
+
+def _without_held_out(
+    converted: tuple[Converted, ...], grouping: Grouping, assignment: Assignment, folder: Path
+) -> tuple[tuple[Converted, ...], list[str]]:
+    """Leave out unlabelled pictures that belong to a group of val or test, and say so.
+
+    Training may see every unlabelled picture, and must not see what it is judged on.
+    """
+    closed = {grouping.group[name] for name, part in assignment.split.items() if part != "train"}
+    kept: list[Converted] = []
+    left_out: list[Converted] = []
+    for item in converted:
+        image = item.image
+        held = image.split in SPLITS[1:] or grouping.group[image.stem] in closed
+        (left_out if held and not image.labelled else kept).append(item)
+    for item in left_out:
+        (folder / item.file_name).unlink()
+    if not left_out:
+        return converted, []
+    return tuple(kept), [
+        f"{len(left_out)} unlabelled micrographs are left out: they belong to a group of val or "
+        f"test, the first is {left_out[0].image.file}"
+    ]
+
+
+def _conversions(converted: Sequence[Converted]) -> list[str]:
+    """What was done to how many pictures."""
+    counts = Counter(change for item in converted for change in item.changes)
+    return [f"{n} pictures: {change}" for change, n in sorted(counts.items())]

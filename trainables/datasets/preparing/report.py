@@ -1,0 +1,232 @@
+"""What `prepare` did: for the terminal, in `report.md` for people, `report.json` for programs."""
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from trainables.datasets.prepared import SPLITS, UNLABELLED, PreparedDataset
+from trainables.datasets.preparing.grouping import Grouping
+from trainables.datasets.raw.reading import CLIPPED, LEFT_OUT, Problem
+
+REPORT_JSON: Final = "report.json"
+
+REPORT_MARKDOWN: Final = "report.md"
+
+_GROUPS_SHOWN: Final = 8
+
+_PROBLEMS_SHOWN: Final = 5
+
+_PROBLEMS_IN_MARKDOWN: Final = 500
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What came out of `prepare`.
+
+    Attributes:
+        data: The prepared data set.
+        format: Title of the raw format.
+        grouping: Which pictures belong together, and how that was found out.
+        splits: How the parts came about.
+        problems: Everything that was left out or clipped, with file, place and reason.
+        notes: What the user should know but need not mend.
+        warnings: What is probably a mistake, but could be read.
+        seconds: How long it took.
+    """
+
+    data: PreparedDataset
+    format: str
+    grouping: Grouping
+    splits: str
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    seconds: float
+
+    def at(self, root: Path) -> "PrepareReport":
+        """The same report of the same data set at its final place."""
+        return replace(self, data=replace(self.data, root=Path(root).absolute()))
+
+
+def describe(prepared: PreparedDataset | PrepareReport) -> list[str]:
+    """A prepared data set in a few lines for the terminal."""
+    if isinstance(prepared, PreparedDataset):
+        return _describe_data(prepared)
+    shown = [f"  {problem}" for problem in prepared.problems[:_PROBLEMS_SHOWN]]
+    if len(prepared.problems) > _PROBLEMS_SHOWN:
+        shown.append(f"  ... all {len(prepared.problems)} are listed in the report")
+    notes = [f"note: {note}" for note in prepared.notes]
+    warnings = [f"warning: {warning}" for warning in prepared.warnings]
+    return [*_describe_data(prepared.data), *shown, *notes, *warnings]
+
+
+def write_reports(report: PrepareReport, folder: Path) -> None:
+    """Write `report.json` and `report.md` below `folder`."""
+    text = json.dumps(_to_json(report), ensure_ascii=False, indent=1)
+    (folder / REPORT_JSON).write_text(text + "\n", "utf-8")
+    (folder / REPORT_MARKDOWN).write_text(_to_markdown(report), "utf-8")
+
+
+def _describe_data(data: PreparedDataset) -> list[str]:
+    manifest = data.manifest
+    total = Counter[str]()
+    for objects in data.objects().values():
+        total.update(objects)
+    lines = [
+        f"{data.name}: {sum(data.counts().values())} images, {total.total()} objects, "
+        f"{_of_classes(total)}; read as {manifest.get('source_format', 'unknown')}",
+        *_part_lines(data),
+        _groups_line(manifest.get("groups", {}), manifest.get("grouped_by", "")),
+        _problems_line(manifest.get("problems", {})),
+    ]
+    if data.evaluation_only:
+        lines.append(f"warning: for evaluation only: {data.evaluation_only}")
+        if manifest.get("problems"):
+            lines.append("         or mend what was left out: see the problems")
+    sheets = ", ".join(f"contact_{part}.png" for part in _pictured(data))
+    lines.append(f"look at {sheets} and {REPORT_MARKDOWN} in {data.root}")
+    return lines
+
+
+def _part_lines(data: PreparedDataset) -> list[str]:
+    lines = []
+    for split in SPLITS:
+        objects = data.objects()[split]
+        lines.append(
+            f"  {split:5s} {data.counts()[split]:5d} images {sum(objects.values()):6d} objects"
+            f"  {_of_classes(objects)}"
+        )
+    images = [image for split in SPLITS for image in data.images(split)]
+    if negatives := sum(not data.annotations(image) for image in images):
+        lines.append(f"  {_count(negatives, 'picture')} of these without objects: negatives")
+    if n := data.n_unlabelled:
+        lines.append(f"  {_count(n, 'unlabelled micrograph')}, in no part: not taken as empty")
+    return lines
+
+
+def _pictured(data: PreparedDataset) -> list[str]:
+    """Parts with a contact sheet."""
+    parts = [split for split, n in data.counts().items() if n]
+    return [*parts, UNLABELLED] if data.n_unlabelled else [*parts]
+
+
+def _of_classes(objects: dict[str, int]) -> str:
+    return ", ".join(f"{name} {n}" for name, n in objects.items())
+
+
+def _groups_line(groups: dict[str, dict[str, int]], by: str) -> str:
+    """How many groups, and those of several pictures with their parts."""
+    several = {name: parts for name, parts in groups.items() if sum(parts.values()) > 1}
+    head = f"{_count(len(groups), 'group')} by {by}"
+    if not several:
+        return f"{head}: every picture is a group of its own"
+    shown = [
+        f"{name} ({sum(parts.values())} in {' and '.join(parts)})"
+        for name, parts in list(several.items())[:_GROUPS_SHOWN]
+    ]
+    more = f" and {len(several) - len(shown)} more" if len(several) > len(shown) else ""
+    alone = len(groups) - len(several)
+    rest = f"; {alone} of one picture" if alone else ""
+    return f"{head}: {', '.join(shown)}{more}{rest}"
+
+
+def _problems_line(problems: dict[str, int]) -> str:
+    if not problems:
+        return "no problems"
+    listed = ", ".join(f"{n} {kind}" for kind, n in problems.items())
+    return f"{_count(sum(problems.values()), 'problem')}: {listed}"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _to_json(report: PrepareReport) -> dict[str, Any]:
+    return {
+        "name": report.data.name,
+        "format": report.format,
+        "classes": list(report.data.classes),
+        "fingerprint": report.data.fingerprint,
+        "evaluation_only": report.data.evaluation_only,
+        "counts": report.data.manifest["counts"],
+        UNLABELLED: report.data.n_unlabelled,
+        "grouped_by": report.grouping.by,
+        "groups": report.grouping.members(),
+        "splits": report.splits,
+        "problems": [asdict(problem) for problem in report.problems],
+        "notes": list(report.notes),
+        "warnings": list(report.warnings),
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def _to_markdown(report: PrepareReport) -> str:
+    data = report.data
+    lines = [
+        f"# {data.name}",
+        "",
+        f"Read as {report.format}. Parts: {report.splits}. Fingerprint `{data.fingerprint[:16]}`.",
+        "",
+    ]
+    if data.evaluation_only:
+        lines += [f"**For evaluation only:** {data.evaluation_only}", ""]
+    lines += [line for warning in report.warnings for line in (f"**Warning:** {warning}", "")]
+    lines += _counts_table(data)
+    lines += ["", "## Contact sheets", ""]
+    lines += [f"![{part}](contact_{part}.png)" for part in _pictured(data)]
+    lines += ["", f"## Groups: {len(report.grouping.members())}, by {report.grouping.by}", ""]
+    lines += _groups_table(report)
+    lines += ["", "## Notes", "", *([f"- {note}" for note in report.notes] or ["None."])]
+    lines += ["", f"## Problems: {len(report.problems)}", "", *_problems_table(report.problems)]
+    return "\n".join(lines) + "\n"
+
+
+def _counts_table(data: PreparedDataset) -> list[str]:
+    head = ["part", "images", "objects", *(_cell(name) for name in data.classes)]
+    rows: list[list[Any]] = [
+        [
+            split,
+            data.counts()[split],
+            sum(data.objects()[split].values()),
+            *data.objects()[split].values(),
+        ]
+        for split in SPLITS
+    ]
+    if data.n_unlabelled:
+        rows.append([UNLABELLED, data.n_unlabelled, "unknown", *[""] * len(data.classes)])
+    return _table(head, rows)
+
+
+def _groups_table(report: PrepareReport) -> list[str]:
+    groups = report.data.manifest["groups"]
+    rows = [
+        [_cell(group), ", ".join(groups[group]), len(names), _cell(", ".join(names))]
+        for group, names in report.grouping.members().items()
+    ]
+    return _table(["group", "part", "images", "names"], rows)
+
+
+def _problems_table(problems: tuple[Problem, ...]) -> list[str]:
+    if not problems:
+        return ["None."]
+    left_out = sum(problem.action == LEFT_OUT for problem in problems)
+    clipped = sum(problem.action == CLIPPED for problem in problems)
+    rows = [
+        [_cell(p.file), _cell(p.object), p.kind, _cell(p.reason), p.action]
+        for p in problems[:_PROBLEMS_IN_MARKDOWN]
+    ]
+    more = len(problems) - len(rows)
+    rest = ["", f"{more} more stand in {REPORT_JSON}."] if more else []
+    table = _table(["file", "object", "problem", "reason", "action"], rows)
+    return [f"{left_out} left out, {clipped} clipped.", "", *table, *rest]
+
+
+def _table(head: list[str], rows: list[list[Any]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

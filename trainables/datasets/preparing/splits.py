@@ -1,0 +1,232 @@
+"""Which picture is for training, which for validation, which for the final test.
+
+Groups of pictures stay together. Drawn parts depend on the seed and on the names of the groups,
+not on the order in which a file system lists them: of up to 100 seeded orders of the groups, the
+first is taken among those that leave no class out of a part (where there are enough groups of it)
+and come nearest to the fractions.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from trainables.datasets.prepared import SPLITS, DatasetError, Split
+
+DEFAULT_FRACTIONS: Final = (0.7, 0.15, 0.15)
+
+_DRAWS: Final = 100
+
+_GROUPS_DRAWN: Final = 20_000
+
+_NEAR: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What splitting needs to know of a picture.
+
+    Attributes:
+        name: Its name in the prepared set.
+        group: Its group.
+        objects: Objects by class.
+        given: The part the raw data puts it in, or None.
+    """
+
+    name: str
+    group: str
+    objects: Mapping[str, int]
+    given: Split | None = None
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Parts of all pictures.
+
+    Attributes:
+        split: Picture name to part.
+        by: How it came about, for people.
+        evaluation_only: "" or why no model can be trained on this set.
+        notes: What the user should know.
+    """
+
+    split: dict[str, Split]
+    by: str
+    evaluation_only: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
+    """Shares of train, val and test.
+
+    Raises:
+        DatasetError: Not three shares that add up to 1, or train or val is 0 (all in test is
+            allowed: a set for evaluation).
+    """
+    values = tuple(float(value) for value in fractions)
+    good = len(values) == 3 and min(values) >= 0 and abs(sum(values) - 1) < 1e-6
+    if good and (min(values[:2]) > 0 or values[2] == 1):
+        return values[0], values[1], values[2]
+    hint = ""
+    if len(values) == 3 and sum(values) > 0 and min(values) >= 0:
+        near = ",".join(f"{value / sum(values):.3g}" for value in values)
+        hint = f"; did you mean {near}?" if not good else "; train and val need pictures"
+    raise DatasetError(
+        "--splits: expected the shares of train, val and test, at least 0 and 1 together (0,0,1 "
+        f"for a set that only evaluates), got {','.join(f'{v:g}' for v in values)}{hint}"
+    )
+
+
+def assign(
+    samples: Sequence[Sample], fractions: tuple[float, float, float], seed: int
+) -> Assignment:
+    """Put every picture in a part."""
+    samples = sorted(samples, key=lambda sample: sample.name)
+    given: dict[str, Split] = {s.name: s.given for s in samples if s.given is not None}
+    if len(given) == len(samples) and len(set(given.values())) > 1:
+        return _use_given(samples, given, fractions, seed)
+    notes = _why_given_not_used(given, len(samples))
+    return _draw_all(samples, fractions, seed, notes)
+
+
+def _draw_all(
+    samples: Sequence[Sample],
+    fractions: tuple[float, float, float],
+    seed: int,
+    notes: tuple[str, ...],
+) -> Assignment:
+    parts = [split for split, share in zip(SPLITS, fractions, strict=True) if share > 0]
+    groups = {sample.group for sample in samples}
+    everything: dict[str, Split] = {sample.name: "test" for sample in samples}
+    if parts == ["test"]:
+        return Assignment(everything, "all in test", "it was asked for with --splits 0,0,1", notes)
+    if len(groups) < len(parts):
+        reason = (
+            f"{_count(len(groups), 'group')} of pictures cannot fill {len(parts)} parts "
+            f"({', '.join(parts)}) without one group in two of them. Annotate more pictures; or "
+            "tell the groups apart with --group REGEX; or use fewer parts, as --splits 0.8,0.2,0; "
+            "or give a splits.csv"
+        )
+        return Assignment(everything, "all in test", reason, notes)
+    shares = {split: share for split, share in zip(SPLITS, fractions, strict=True) if share > 0}
+    split_of_group = _draw(samples, shares, seed)
+    split = {sample.name: split_of_group[sample.group] for sample in samples}
+    return Assignment(split, f"drawn with seed {seed}", notes=notes)
+
+
+def _use_given(
+    samples: Sequence[Sample],
+    given: dict[str, Split],
+    fractions: tuple[float, float, float],
+    seed: int,
+) -> Assignment:
+    parts = set(given.values())
+    notes = _straddling(samples, given)
+    if "train" not in parts:
+        reason = (
+            f"the raw data puts its pictures in {' and '.join(sorted(parts))} only; none is for "
+            "training. Name a part train, or give a splits.csv"
+        )
+        return Assignment(given, "given", reason, notes)
+    if "val" in parts:
+        return Assignment(given, "given", notes=notes)
+    rest = [sample for sample in samples if given[sample.name] == "train"]
+    if len({sample.group for sample in rest}) < 2:
+        reason = "no val part is given, and the train part is one group that cannot be divided"
+        return Assignment(given, "given", reason, notes)
+    share = fractions[1] / (fractions[0] + fractions[1]) if fractions[1] else DEFAULT_FRACTIONS[1]
+    drawn = _draw(rest, {"train": 1 - share, "val": share}, seed)
+    split = given | {sample.name: drawn[sample.group] for sample in rest}
+    notes += (f"no val part is given; {share:.0%} of train was drawn for it with seed {seed}",)
+    return Assignment(split, "given, val drawn from train", notes=notes)
+
+
+def _why_given_not_used(given: Mapping[str, Split], n: int) -> tuple[str, ...]:
+    if not given:
+        return ()
+    if len(given) == n:
+        part = next(iter(given.values()))
+        return (f"the raw data names one part only, {part}, for all pictures; parts were drawn",)
+    return (f"only {len(given)} of {n} pictures lie in a folder of a part; parts were drawn",)
+
+
+def _straddling(samples: Sequence[Sample], given: Mapping[str, Split]) -> tuple[str, ...]:
+    """A warning where the given parts divide a group."""
+    parts: dict[str, set[Split]] = {}
+    for sample in samples:
+        parts.setdefault(sample.group, set()).add(given[sample.name])
+    divided = [group for group, found in parts.items() if len(found) > 1]
+    if not divided:
+        return ()
+    listed = ", ".join(divided[:5]) + (" and others" if len(divided) > 5 else "")
+    return (
+        f"the given parts divide {_count(len(divided), 'group')} ({listed}): scores on val and "
+        "test will look better than they are",
+    )
+
+
+def _draw(samples: Sequence[Sample], shares: Mapping[Split, float], seed: int) -> dict[str, Split]:
+    """Parts of the groups."""
+    names = sorted({sample.group for sample in samples})
+    row = {name: i for i, name in enumerate(names)}
+    classes = sorted({label for sample in samples for label in sample.objects})
+    sizes = np.zeros(len(names))
+    objects = np.zeros((len(names), len(classes)))
+    for sample in samples:
+        sizes[row[sample.group]] += 1
+        objects[row[sample.group]] += [sample.objects.get(label, 0) for label in classes]
+    targets = np.array(list(shares.values())) * sizes.sum()
+    best: tuple[tuple[int, int], npt.NDArray[np.intp]] | None = None
+    for draw in range(min(_DRAWS, 1 + _GROUPS_DRAWN // len(names))):
+        part = _fill(sizes, targets, _order(names, seed, draw))
+        cost = _cost(part, sizes, objects, targets)
+        if best is None or cost < best[0]:
+            best = cost, part
+    assert best is not None
+    splits = list(shares)
+    return {name: splits[best[1][i]] for name, i in row.items()}
+
+
+def _order(names: Sequence[str], seed: int, draw: int) -> list[int]:
+    """A random order that depends on the names and the seed alone."""
+    keys = [hashlib.sha256(f"{seed}/{draw}/{name}".encode()).digest() for name in names]
+    return sorted(range(len(names)), key=keys.__getitem__)
+
+
+def _fill(
+    sizes: npt.NDArray[np.float64], targets: npt.NDArray[np.float64], order: Sequence[int]
+) -> npt.NDArray[np.intp]:
+    """Give each group to the part that lacks most; the last groups go to parts still empty."""
+    part = np.zeros(len(sizes), dtype=np.intp)
+    have = np.zeros(len(targets))
+    for place, group in enumerate(order):
+        lack = targets - have
+        empty = have == 0
+        if len(order) - place <= empty.sum():
+            lack = np.where(empty, lack, -np.inf)
+        part[group] = int(np.argmax(lack))
+        have[part[group]] += sizes[group]
+    return part
+
+
+def _cost(
+    part: npt.NDArray[np.intp],
+    sizes: npt.NDArray[np.float64],
+    objects: npt.NDArray[np.float64],
+    targets: npt.NDArray[np.float64],
+) -> tuple[int, int]:
+    """Classes left out of parts although enough groups hold them, then distance from the shares."""
+    n_parts = len(targets)
+    per_part = np.stack([objects[part == i].sum(axis=0) for i in range(n_parts)])
+    possible = (objects > 0).sum(axis=0) >= n_parts
+    left_out = int(((per_part == 0) & possible).sum())
+    have = np.array([sizes[part == i].sum() for i in range(n_parts)])
+    away = float(np.abs(have - targets).sum() / targets.sum())
+    return left_out, round(away / _NEAR)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -1,0 +1,1 @@
+"""Raw annotations read: a folder, its format, its pictures with their objects."""

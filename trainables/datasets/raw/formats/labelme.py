@@ -1,0 +1,157 @@
+"""LabelMe: one JSON file a picture.
+
+Keys: `imagePath` (relative to the JSON file), `imageHeight`, `imageWidth`, and `shapes`, each with
+`label`, `shape_type`, `points` and `group_id`. Shapes with the same group number and label are
+parts of one object. Types: polygon and oriented_rectangle (corners), rectangle and ellipse (two
+opposite corners of the box), circle (centre and a point on the rim), mask (a base64 PNG inside a
+box whose integer corners both belong to it).
+"""
+
+import base64
+import math
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+import cv2
+import numpy as np
+
+from trainables.datasets import geometry
+from trainables.datasets.geometry import Polygon, Rle
+from trainables.datasets.raw.folder import RawFolder, split_of
+from trainables.datasets.raw.reading import Kind, Outline, RawImage, Reading, Source
+
+NAME = "labelme"
+
+TITLE = "LabelMe"
+
+
+def annotation_files(folder: RawFolder) -> list[PurePosixPath]:
+    """JSON files that are LabelMe's by their keys."""
+    return [file for file in folder.with_suffix(".json") if _is_labelme(folder.document(file))]
+
+
+def count_images(folder: RawFolder) -> int:
+    """Pictures that LabelMe files speak of."""
+    return len(annotation_files(folder))
+
+
+def read(reading: Reading) -> None:
+    """Read every LabelMe file."""
+    for file in annotation_files(reading.folder):
+        document, source = reading.folder.document(file), Source(file)
+        image = reading.image(_picture(reading.folder, file, document), source)
+        if image is None or not reading.claim(image, source):
+            continue
+        image.split = split_of(image.file) or split_of(file)
+        if reading.fits(image, (document.get("imageWidth"), document.get("imageHeight")), source):
+            _read_shapes(reading, image, source.of(image), document["shapes"])
+
+
+def _picture(folder: RawFolder, file: PurePosixPath, document: Mapping[str, Any]) -> str:
+    """The picture's path as the file gives it, else the picture of the same name."""
+    if document.get("imagePath"):
+        return str(document["imagePath"])
+    same = folder.matching(file.stem, file.parent)
+    return str(folder.root / same) if same else f"{file.stem}.png"
+
+
+def _is_labelme(document: Any) -> bool:
+    return (
+        isinstance(document, dict)
+        and isinstance(document.get("shapes"), list)
+        and ("imagePath" in document or "imageData" in document)
+    )
+
+
+def _read_shapes(reading: Reading, image: RawImage, source: Source, shapes: list[Any]) -> None:
+    """Add the objects of a file; the parts of a group become one object."""
+    groups: dict[tuple[Any, ...], list[tuple[str, Mapping[str, Any]]]] = {}
+    for number, shape in enumerate(shapes):
+        place = f"shapes[{number}]"
+        with reading.at(source.at(place)):
+            group = shape.get("group_id")
+            key = (number,) if group is None else (str(group), str(shape.get("label")))
+            groups.setdefault(key, []).append((place, shape))
+    for members in groups.values():
+        outline = _outline(reading, image, source, members)
+        if outline:
+            places = " + ".join(place for place, _ in members)
+            reading.add(image, members[0][1].get("label"), outline, source.at(places))
+
+
+def _outline(
+    reading: Reading,
+    image: RawImage,
+    source: Source,
+    members: list[tuple[str, Mapping[str, Any]]],
+) -> Outline | None:
+    parts: list[Polygon] = []
+    masks: list[Rle] = []
+    for place, shape in members:
+        with reading.at(source.at(place)):
+            kind = shape.get("shape_type") or "polygon"
+            if kind == "mask":
+                masks.append(_mask(shape, image))
+            elif kind in _SHAPES:
+                parts.append(_SHAPES[kind](geometry.polygon(shape["points"])))
+            else:
+                reason = f"a shape of type {kind!r} has no area; expected {', '.join(_TYPES)}"
+                reading.problem(Kind.NO_OUTLINE, source.at(place), reason)
+    return Outline(parts=parts, masks=masks) if parts or masks else None
+
+
+def _corners(points: Polygon) -> tuple[float, float, float, float]:
+    if len(points) != 2:
+        raise ValueError(f"expected 2 points, got {len(points)}")
+    (x0, y0), (x1, y1) = points.tolist()
+    return x0, y0, x1, y1
+
+
+def _rectangle(points: Polygon) -> Polygon:
+    if len(points) == 4:  # all four corners, as newer versions and forks write it
+        return points
+    return geometry.rectangle(*_corners(points))
+
+
+def _circle(points: Polygon) -> Polygon:
+    x, y, rim_x, rim_y = _corners(points)
+    radius = math.hypot(rim_x - x, rim_y - y)
+    return geometry.ellipse((x, y), (radius, radius))
+
+
+def _ellipse(points: Polygon) -> Polygon:
+    x0, y0, x1, y1 = _corners(points)
+    return geometry.ellipse(((x0 + x1) / 2, (y0 + y1) / 2), (abs(x1 - x0) / 2, abs(y1 - y0) / 2))
+
+
+_SHAPES = {
+    "polygon": lambda points: points,
+    "oriented_rectangle": lambda points: points,
+    "rotation": lambda points: points,
+    "rectangle": _rectangle,
+    "circle": _circle,
+    "ellipse": _ellipse,
+}
+
+_TYPES = ("polygon", "rectangle", "circle", "ellipse", "mask")
+
+
+def _mask(shape: Mapping[str, Any], image: RawImage) -> Rle:
+    """A mask shape at the size of the picture.
+
+    Raises:
+        ValueError: The mask is no picture.
+    """
+    data = np.frombuffer(base64.b64decode(shape["mask"]), dtype=np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if picture is None:
+        raise ValueError("expected a base64 PNG as mask")
+    patch = picture != 0 if picture.ndim == 2 else (picture != 0).any(axis=2)
+    left, top = (round(value) for value in _corners(geometry.polygon(shape["points"]))[:2])
+    full = np.zeros((image.height, image.width), dtype=np.uint8)
+    rows, columns = slice(max(-top, 0), None), slice(max(-left, 0), None)
+    patch = patch[rows, columns]
+    window = full[max(top, 0) :, max(left, 0) :][: patch.shape[0], : patch.shape[1]]
+    window[:] = patch[: window.shape[0], : window.shape[1]]
+    return geometry.encode_mask(full)

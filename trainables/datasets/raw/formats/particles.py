@@ -1,0 +1,256 @@
+"""Particle coordinates beside micrographs: JSON, STAR, EMAN box and CSV files.
+
+What the files mean is told in `trainables.datasets.coordinates`. A particle becomes a disc of the
+radius that is asked for, cut at the picture's edges, and keeps its centre and radius.
+
+A micrograph that no file speaks of is unlabelled: what is in it is not known. It is kept as such,
+where it lies in the folder of a labelled one or in one named `unlabelled`, and is no negative. One
+that a file speaks of without naming a particle is a negative.
+
+A file without a column for the micrograph belongs to the picture of its own name, or to the one
+with the longest name that its own begins with: `grid2_007_autopick.star` to `grid2_007.mrc`. What
+is called `stack_p2.box` is about the third section of `stack.mrcs`.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Final
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from trainables.datasets.coordinates import OWN_NAME, Points
+from trainables.datasets.images import SUFFIXES
+from trainables.datasets.particle_size import ANGSTROM_PER_UM, MIN_RADIUS_PX, TooSmallPictureError
+from trainables.datasets.prepared import Disc
+from trainables.datasets.raw.folder import LeavesFolderError, NotFoundError, RawFolder, split_of
+from trainables.datasets.raw.reading import Kind, RawImage, Reading, Source
+
+JSON: Final = ".json"
+
+STAR: Final = ".star"
+
+BOX: Final = ".box"
+
+CSV: Final = ".csv"
+
+SAME_PX: Final = 1.0
+"""Two centres nearer than this are one particle, listed twice."""
+
+_FEW: Final = 3
+"""Fewer coordinates do not tell whether most of them are wrong."""
+
+_UNLABELLED: Final = frozenset({"unlabelled", "unlabeled"})
+
+_SEPARATORS: Final = "_-. "
+
+_SECTION: Final = re.compile(r"_p(\d+)(?![^_\-. ])")
+"""What follows a stack's name in that of a file about one of its sections."""
+
+
+def count_images(folder: RawFolder, suffix: str) -> int:
+    """Micrographs that the files of one kind speak of."""
+    return sum(1 for _ in _micrographs(folder, suffix))
+
+
+def read(reading: Reading, suffix: str) -> None:
+    """Read the files of one kind, and take in the micrographs that they do not speak of.
+
+    Raises:
+        DatasetError: No radius is known, or it cannot be one in any picture.
+    """
+    reading.notes.append(f"the format has no classes; every object is {reading.object_class!r}")
+    too_small: list[TooSmallPictureError] = []
+    for file, name, points in _micrographs(reading.folder, suffix):
+        source = Source(file, name)
+        if name == OWN_NAME:
+            image = _own_picture(reading, source)
+        else:
+            image = reading.image(_findable(reading.folder, name, file), source)
+        if image and reading.claim(image, source):
+            image.split = split_of(image.file)
+            try:
+                _add_particles(reading, image, points, source.of(image))
+            except TooSmallPictureError as error:
+                reading.problem(Kind.SMALL_PICTURE, source.of(image), str(error))
+                too_small.append(error)
+    if too_small and not any(image.objects for image in reading.images.values()):
+        raise too_small[0]  # the radius is wrong, not the pictures
+    _add_unlabelled(reading)
+    _warn_of_pixel_sizes(reading)
+    _warn_of_crowding(reading)
+
+
+def _micrographs(folder: RawFolder, suffix: str) -> Iterator[tuple[PurePosixPath, str, Points]]:
+    """Files with the micrographs they name and their particles."""
+    for file in folder.with_suffix(suffix):
+        found = folder.coordinates(file) or {}
+        if suffix == JSON and not any(_names_a_picture(folder, name) for name in found):
+            continue
+        if suffix == CSV and OWN_NAME in found and _picture_named_like(folder, file) is None:
+            continue  # a table of something else
+        for name, points in found.items():
+            yield file, name, points
+
+
+def _names_a_picture(folder: RawFolder, name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in SUFFIXES or name in folder.by_stem
+
+
+def _own_picture(reading: Reading, source: Source) -> RawImage | None:
+    picture = _picture_named_like(reading.folder, source.file)
+    if picture is not None:
+        section = _SECTION.match(source.file.stem, len(picture.stem))
+        stack = section is not None and reading.pages(picture) > 1
+        return reading.open(picture, int(section[1]) if section and stack else None)
+    reason = f"no picture is called {source.file.stem}.*, or as the beginning of that"
+    reading.problem(Kind.LABEL_WITHOUT_IMAGE, source, reason)
+    return None
+
+
+def _picture_named_like(folder: RawFolder, file: PurePosixPath) -> PurePosixPath | None:
+    """The picture whose name is the file's, or the longest beginning of it at a word's end."""
+    stem = file.stem
+    for end in range(len(stem), 0, -1):
+        at_word = end == len(stem) or stem[end] in _SEPARATORS
+        found = folder.matching(stem[:end], file.parent) if at_word else None
+        if found is not None:
+            return found
+    return None
+
+
+def _findable(folder: RawFolder, name: str, beside: PurePosixPath) -> str:
+    """A micrograph's name as a picture of the folder has it.
+
+    Programs write the path in their own project, and the suffix of the file that they read; here
+    it may lie elsewhere, as a PNG.
+    """
+    with contextlib.suppress(NotFoundError, LeavesFolderError):
+        return str(folder.find(name, beside))
+    base = PureWindowsPath(name).name
+    if base in folder.by_name:
+        return base
+    stem = PurePosixPath(base).stem if PurePosixPath(base).suffix.lower() in SUFFIXES else base
+    same = folder.by_stem.get(stem, [])
+    return same[0].name if len(same) == 1 else base
+
+
+def _add_particles(reading: Reading, image: RawImage, points: Points, source: Source) -> None:
+    image.um_per_px = reading.sizes.um_per_px(image.um_per_px)
+    if reason := _of_another_picture(image, points):
+        reading.problem(Kind.OUTSIDE, source.of(image), reason)
+        return
+    radii = _radii(reading, image, points)
+    twice = _listed_before(points)
+    for number, (x, y) in enumerate(points.centers.tolist()):
+        here = source.at(", ".join(filter(None, (source.place, f"row {points.rows[number]}"))))
+        if number in twice:
+            reason = f"within {SAME_PX:g} px of row {points.rows[twice[number]]}"
+            reading.problem(Kind.PARTICLE_TWICE, here, reason)
+        else:
+            reading.add_disc(image, Disc(x, y, radii[number]), here)
+
+
+def _of_another_picture(image: RawImage, points: Points) -> str:
+    """Why coordinates cannot be of this picture, or "".
+
+    Where most lie outside, those that lie inside are at wrong places too.
+    """
+    centers = points.centers[np.isfinite(points.centers).all(axis=1)]
+    size = np.array([image.width, image.height])
+    outside = ((centers < 0) | (centers > size)).any(axis=1)
+    if 2 * outside.sum() <= len(centers) or len(centers) < _FEW:
+        return ""
+    x, y = centers.max(axis=0)
+    return (
+        f"{outside.sum()} of {len(centers)} coordinates are not in {image.width} x {image.height} "
+        f"pixels, they reach to ({x:g}, {y:g}): were they made on a larger picture, about "
+        f"{max(x / image.width, y / image.height):.2g} times as large? None of them is used"
+    )
+
+
+def _radii(reading: Reading, image: RawImage, points: Points) -> list[float]:
+    """Radius of each particle: of its row where all rows have one, else the one asked for."""
+    given = points.radii
+    if given is not None and np.isfinite(given).all() and (given >= MIN_RADIUS_PX).all():
+        return [float(radius) for radius in given]
+    if not len(points):
+        return []
+    side = min(image.width, image.height)
+    radius = reading.sizes.radius_px(str(image.file), image.um_per_px, side)
+    return [radius] * len(points)
+
+
+def _listed_before(points: Points) -> dict[int, int]:
+    """Particles that are there already: index to the index of the first one."""
+    finite = np.flatnonzero(np.isfinite(points.centers).all(axis=1))
+    pairs = cKDTree(points.centers[finite]).query_pairs(SAME_PX, output_type="ndarray")
+    twice: dict[int, int] = {}
+    for first, second in sorted(map(tuple, finite[pairs].tolist())):
+        if first not in twice:
+            twice.setdefault(second, first)
+    return twice
+
+
+def _add_unlabelled(reading: Reading) -> None:
+    labelled = list(reading.images.values())
+    folders = {image.file.parent for image in labelled}
+    stems = {image.file.stem for image in labelled}
+    taken = 0
+    for picture in reading.folder.images:
+        named = any(part.lower() in _UNLABELLED for part in picture.parts[:-1])
+        if picture.stem in stems or not (named or picture.parent in folders):
+            continue
+        image = reading.open(picture)
+        if image is not None:
+            image.labelled, image.split = False, split_of(picture)
+            image.um_per_px = reading.sizes.um_per_px(image.um_per_px)
+            taken += 1
+    if taken:
+        reading.notes.append(
+            f"{taken} micrographs are named by no coordinates: unlabelled, not negatives. Only "
+            "training without labels uses them; an empty list of coordinates says that there is "
+            "nothing in a micrograph"
+        )
+
+
+def _warn_of_crowding(reading: Reading) -> None:
+    """Say where the particles are nearer to each other than one of them is large.
+
+    Whoever errs in the unit of the radius or in the pixel size sees it here.
+    """
+    distances, radii = [], []
+    for image in reading.images.values():
+        discs = [item.disc for item in image.objects if item.disc is not None]
+        if len(discs) > 1:
+            centers = np.array([(disc.x, disc.y) for disc in discs])
+            distances.append(cKDTree(centers).query(centers, k=2)[0][:, 1])
+            radii += [disc.radius for disc in discs]
+    if not radii:
+        return
+    distance, radius = float(np.median(np.concatenate(distances))), float(np.median(radii))
+    if distance < radius:
+        asked = reading.sizes.radius
+        given = f", from --radius {asked.text}" if asked else ""
+        reading.warnings.append(
+            f"particles of {radius:.3g} px radius{given}, cover each other's centres: the nearest "
+            f"one is {distance:.3g} px away in the median. Are the unit and the pixel size right? "
+            "Look at the contact sheets"
+        )
+
+
+def _warn_of_pixel_sizes(reading: Reading) -> None:
+    """Say where the pixel size given is not the one of the pictures' headers."""
+    given = reading.sizes.pixel_size
+    if given is None:
+        return
+    headers = {image.file: reading.header_um(image.file) for image in reading.images.values()}
+    wrong = [(file, um) for file, um in headers.items() if um and reading.sizes.contradicts(um)]
+    if wrong:
+        file, um = wrong[0]
+        reading.warnings.append(
+            f"the pixel size {given.text} is used, but the headers of {len(wrong)} micrographs say "
+            f"another: {file} {um * ANGSTROM_PER_UM:.4g} \N{LATIN CAPITAL LETTER A WITH RING ABOVE}"
+        )

@@ -1,0 +1,187 @@
+"""The formats segtune reads, and which one a folder holds.
+
+To add a format: one module here that finds its files by content and fills a `Reading`, and one
+line in `FORMATS`.
+"""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from trainables.datasets.prepared import DatasetError
+from trainables.datasets.raw.folder import RawFolder
+from trainables.datasets.raw.formats import (
+    coco,
+    label_masks,
+    labelme,
+    particles,
+    superannotate,
+    via,
+    yolo_seg,
+)
+from trainables.datasets.raw.reading import Reading
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of annotations.
+
+    Attributes:
+        name: As in `--format`.
+        title: For people.
+        count_images: How many pictures its files in a folder speak of; 0 if there are none.
+        read: Fills a `Reading` from all its files.
+        count_asked: The same when it is named by `--format`, if that asks for less.
+        asked_only: Whether it is used only when named, never by content.
+        object_class: Name of its objects where it has no classes.
+        sized: Whether it needs `--radius`, as it says where objects are and not how large.
+    """
+
+    name: str
+    title: str
+    count_images: Callable[[RawFolder], int]
+    read: Callable[[Reading], None]
+    count_asked: Callable[[RawFolder], int] | None = None
+    asked_only: bool = False
+    object_class: str = "object"
+    sized: bool = False
+
+
+def _particles(name: str, title: str, suffix: str) -> Format:
+    return Format(
+        name,
+        title,
+        partial(particles.count_images, suffix=suffix),
+        partial(particles.read, suffix=suffix),
+        object_class="particle",
+        sized=True,
+    )
+
+
+FORMATS: Final = (  # the one that can say more of an object first
+    Format(coco.NAME, coco.TITLE, coco.count_images, coco.read),
+    Format(labelme.NAME, labelme.TITLE, labelme.count_images, labelme.read),
+    Format(superannotate.NAME, superannotate.TITLE, superannotate.count_images, superannotate.read),
+    Format(via.NAME, via.TITLE, via.count_images, via.read),
+    Format(yolo_seg.NAME, yolo_seg.TITLE, yolo_seg.count_images, yolo_seg.read),
+    Format(
+        label_masks.NAME,
+        label_masks.TITLE,
+        label_masks.count_images,
+        label_masks.read,
+        count_asked=label_masks.count_paired,
+    ),
+    Format(
+        label_masks.BINARY_NAME,
+        label_masks.BINARY_TITLE,
+        label_masks.count_binary,
+        label_masks.read_binary,
+        count_asked=label_masks.count_paired,
+        asked_only=True,
+    ),
+    _particles("coordinates", "particle coordinates, coordinates.json", particles.JSON),
+    _particles("star", "particle coordinates, RELION STAR", particles.STAR),
+    _particles("box", "particle coordinates, EMAN box", particles.BOX),
+    _particles("csv", "particle coordinates, CSV", particles.CSV),
+)
+
+_NEEDED: Final = {
+    particles.CSV: "a header with the columns x and y, and rows of pictures that are here",
+    particles.STAR: "a table with the columns rlnCoordinateX and rlnCoordinateY",
+    particles.BOX: "x, y, width and height in each row",
+    particles.JSON: '{"image.png": [[x, y], ...], ...} with names of pictures that are here',
+}
+"""What coordinates look like, by the suffix of their file."""
+
+
+def check_format(name: str | None) -> None:
+    """Refuse a format nobody knows, naming the nearest.
+
+    Raises:
+        DatasetError: `name` is none of `FORMATS`.
+    """
+    names = [entry.name for entry in FORMATS]
+    if name is None or name in names:
+        return
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise DatasetError(f"--format: expected one of {', '.join(names)}, got {name!r}{hint}")
+
+
+def choose_format(folder: RawFolder, asked: str | None) -> tuple[Format, list[str]]:
+    """The format of a folder, and what the user should know about the choice.
+
+    Of several, the one that speaks of the most pictures is taken, and among equals the one that
+    can say more of an object.
+
+    Raises:
+        DatasetError: None is found, or not the one asked for.
+    """
+    check_format(asked)
+    if asked is not None:
+        chosen = next(entry for entry in FORMATS if entry.name == asked)
+        if (chosen.count_asked or chosen.count_images)(folder):
+            return chosen, []
+        raise DatasetError(
+            f"{folder.root}: no annotations of the format {asked} ({chosen.title}) here; "
+            f"{_what_is_here(folder, asked)}"
+        )
+    found = {entry.name: entry.count_images(folder) for entry in FORMATS if not entry.asked_only}
+    if not any(found.values()):
+        raise DatasetError(
+            f"{folder.root}: no annotations of a known format; {_what_is_here(folder)}"
+        )
+    chosen = max((entry for entry in FORMATS if entry.name in found), key=lambda e: found[e.name])
+    return chosen, _notes(chosen, found)
+
+
+def _notes(chosen: Format, found: dict[str, int]) -> list[str]:
+    others = {name: n for name, n in found.items() if n and name != chosen.name}
+    if not others:
+        return []
+    there = ", ".join(f"{name} ({n} pictures)" for name, n in others.items())
+    return [
+        f"several formats here: {chosen.name} ({found[chosen.name]} pictures) is read, as it "
+        f"covers the most or can say more; not read: {there}. --format chooses another"
+    ]
+
+
+def _what_is_here(folder: RawFolder, asked: str = "") -> str:
+    """What a folder holds instead of what was asked for, and what to do about it."""
+    if not folder.files:
+        return "the folder is empty"
+    found = {entry.name: entry.count_images(folder) for entry in FORMATS}
+    there = [name for name, n in found.items() if n]
+    if there:
+        listed = ", ".join(f"{name} ({found[name]} pictures)" for name in there)
+        return f"found {listed}; --format {there[0]} reads it"
+    if folder.broken:
+        file, reason = next(iter(folder.broken.items()))
+        n = len(folder.broken)
+        head = "1 file cannot be read:" if n == 1 else f"{n} files cannot be read, the first is"
+        return f"{head} {file}: {reason}"
+    boxes = yolo_seg.count_box_files(folder)
+    if boxes:
+        return f"{boxes} YOLO files hold boxes, not outlines; instance segmentation needs outlines"
+    if any(file.suffix.lower() == ".xml" for file in folder.files):
+        return "XML files (Pascal VOC?) hold boxes, not outlines; segmentation needs outlines"
+    if table := _table_without_coordinates(folder, asked):
+        return table
+    names = ", ".join(entry.name for entry in FORMATS)
+    return (
+        f"found {len(folder.images)} pictures and {len(folder.files) - len(folder.images)} other "
+        f"files; expected one of {names}"
+    )
+
+
+def _table_without_coordinates(folder: RawFolder, asked: str) -> str:
+    """What a file lacks that could have held coordinates; "" where there is none."""
+    suffixes = [particles.CSV, particles.STAR, particles.BOX]
+    suffixes += [particles.JSON] if asked == "coordinates" else []
+    for suffix in suffixes:
+        file = next(iter(folder.with_suffix(suffix)), None)
+        if file is not None:
+            return f"{file} holds no coordinates: expected {_NEEDED[suffix]}"
+    return ""

@@ -1,0 +1,255 @@
+"""YOLO segmentation text: one file a picture, one line an object.
+
+A line is the class number and at least three pairs x y as fractions of the picture's width and
+height. Label files lie in a folder `labels` beside `images` (with `train`, `val` and `test` inside,
+or above), or beside the pictures. Class names stand in a YAML file (`names`), or one a line in
+`classes.txt` or `obj.names`. A picture without a label file, beside others that have one, is a
+negative: so the format wants it.
+
+The parts come from the YAML file's `train`, `val` and `test` (folders, or lists of pictures), else
+from the folders' names.
+"""
+
+import contextlib
+import posixpath
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from trainables.datasets import geometry
+from trainables.datasets.prepared import Split
+from trainables.datasets.raw.folder import (
+    LeavesFolderError,
+    NotFoundError,
+    RawFolder,
+    split_of,
+    split_word,
+)
+from trainables.datasets.raw.reading import Kind, Outline, RawImage, Reading, Source
+
+NAME = "yolo"
+
+TITLE = "YOLO segmentation text"
+
+_NO_LABELS: Final = frozenset({"classes.txt", "readme.txt", "license.txt", "requirements.txt"})
+
+_SAMPLE_BYTES: Final = 4096
+
+_BOX_NUMBERS: Final = 5
+
+_OUTLINE_NUMBERS: Final = 7
+
+
+def annotation_files(folder: RawFolder) -> list[PurePosixPath]:
+    """Text files that are labels: all in `labels` folders, elsewhere those that look like it."""
+    files = [f for f in folder.with_suffix(".txt") if f.name.lower() not in _NO_LABELS]
+    kinds = {file: _kind(folder, file) for file in files}
+    if "outline" not in kinds.values():
+        return []
+    return [f for f in files if "labels" in _lower(f) or kinds[f] in ("outline", "box")]
+
+
+def count_images(folder: RawFolder) -> int:
+    """Pictures that label files speak of."""
+    return len(annotation_files(folder))
+
+
+def count_box_files(folder: RawFolder) -> int:
+    """Label files that hold boxes, which are no outlines."""
+    return sum(_kind(folder, file) == "box" for file in folder.with_suffix(".txt"))
+
+
+def read(reading: Reading) -> None:
+    """Read every label file, and the pictures beside them as negatives."""
+    folder = reading.folder
+    names, splits = _read_yaml(reading)
+    names = names or _read_name_list(folder)
+    _use_names(reading, names)
+    for file in annotation_files(folder):
+        picture = _picture_of(folder, file)
+        if picture is None:
+            reason = f"no picture {file.stem}.* beside it or in the images folder"
+            reading.problem(Kind.LABEL_WITHOUT_IMAGE, Source(file), reason)
+            continue
+        image = reading.image(str(picture), Source(PurePosixPath(file.name)))
+        if image and reading.claim(image, Source(file)):
+            _read_lines(reading, image, Source(file, image=image), names)
+    _add_negatives(reading)
+    for image in reading.images.values():
+        image.split = splits.get(image.file) or split_of(image.file)
+
+
+def _lower(file: PurePosixPath) -> tuple[str, ...]:
+    return tuple(part.lower() for part in file.parts[:-1])
+
+
+def _kind(folder: RawFolder, file: PurePosixPath) -> str:
+    """What the lines of a text file look like: "outline", "box", "empty" or "other"."""
+    try:
+        with folder.path(file).open("rb") as stream:
+            lines = stream.read(_SAMPLE_BYTES).decode("utf-8-sig", "replace").splitlines()
+    except (OSError, LeavesFolderError):
+        return "other"
+    rows = [line.split() for line in lines[:20] if line.strip()]
+    if not rows:
+        return "empty"
+    lengths = {len(row) for row in rows if _is_row(row)}
+    if any(length >= _OUTLINE_NUMBERS and length % 2 for length in lengths):
+        return "outline"
+    return "box" if _BOX_NUMBERS in lengths else "other"
+
+
+def _is_row(row: list[str]) -> bool:
+    """Whether a line is a class number and other numbers."""
+    with contextlib.suppress(ValueError):
+        return len([float(word) for word in row]) >= _BOX_NUMBERS and row[0].isdigit()
+    return False
+
+
+def _read_yaml(reading: Reading) -> tuple[dict[int, str], dict[PurePosixPath, Split]]:
+    """Class names and parts of the first YAML file that has names."""
+    for file in sorted(reading.folder.with_suffix(".yaml", ".yml"), key=lambda f: len(f.parts)):
+        document = reading.folder.document(file)
+        if isinstance(document, dict) and isinstance(document.get("names"), list | dict):
+            names = document["names"]
+            pairs = names.items() if isinstance(names, dict) else enumerate(names)
+            with reading.at(Source(file, "names")):
+                numbered = {int(number): str(name) for number, name in pairs}
+                return numbered, dict(_yaml_splits(reading, file, document))
+    return {}, {}
+
+
+def _yaml_splits(
+    reading: Reading, file: PurePosixPath, document: Mapping[str, Any]
+) -> Iterator[tuple[PurePosixPath, Split]]:
+    """Pictures with the part that the YAML file puts them in."""
+    for key, value in document.items():
+        split = split_word(str(key))
+        if split is None or not value:
+            continue
+        for entry in value if isinstance(value, list) else [value]:
+            for picture in _entry_pictures(reading, file, str(entry), str(key)):
+                yield picture, split
+
+
+def _entry_pictures(
+    reading: Reading, file: PurePosixPath, entry: str, key: str
+) -> list[PurePosixPath]:
+    """Pictures of one entry: below a folder, or listed in a text file.
+
+    The file's own `path` is not followed: it is where the set lay on another machine.
+    """
+    folder = reading.folder
+    wanted = entry.replace("\\", "/")
+    # Roboflow writes ../train/images for a folder beside the YAML file.
+    for candidate in (wanted, wanted.removeprefix("../")):
+        target = PurePosixPath(posixpath.normpath((file.parent / candidate).as_posix()))
+        if target in folder.files:
+            return _listed_pictures(reading, target)
+        inside = [picture for picture in folder.images if target in picture.parents]
+        if inside:
+            return inside
+    if wanted.startswith(("/", "..")):
+        reason = f"{entry} lies outside the data folder"
+        reading.problem(Kind.LEAVES_FOLDER, Source(file, key), reason)
+    return []
+
+
+def _listed_pictures(reading: Reading, listing: PurePosixPath) -> list[PurePosixPath]:
+    pictures = []
+    lines = reading.folder.path(listing).read_text(encoding="utf-8-sig").splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            if line.strip():
+                pictures.append(reading.folder.find(line.strip(), listing))
+        except LeavesFolderError as error:
+            reading.problem(Kind.LEAVES_FOLDER, Source(listing, f"line {number}"), str(error))
+        except NotFoundError as error:
+            reading.problem(Kind.MISSING_IMAGE, Source(listing, f"line {number}"), str(error))
+    return pictures
+
+
+def _read_name_list(folder: RawFolder) -> dict[int, str]:
+    """Class names of a `classes.txt` or `obj.names`."""
+    for file in folder.files:
+        if file.name.lower() in ("classes.txt", "obj.names"):
+            lines = folder.path(file).read_text(encoding="utf-8-sig").splitlines()
+            return dict(enumerate(line.strip() for line in lines if line.strip()))
+    return {}
+
+
+def _use_names(reading: Reading, names: dict[int, str]) -> None:
+    if not names and reading.classes:
+        names.update(enumerate(reading.classes))
+    if not names:
+        reading.notes.append(
+            "no YAML file or classes.txt names the classes; they are called class_0 and so on"
+        )
+    reading.order += [name for _, name in sorted(names.items())]
+
+
+def _picture_of(folder: RawFolder, file: PurePosixPath) -> PurePosixPath | None:
+    """The picture a label file belongs to; pages of a TIFF are named `stack_p2`."""
+    stem, _, page = file.stem.rpartition("_p")
+    near = _images_folder(file)
+    found = folder.matching(file.stem, near)
+    if found is None and page.isdigit():
+        stack = folder.matching(stem, near)
+        return stack.with_name(f"{file.stem}{stack.suffix}") if stack else None
+    return found
+
+
+def _images_folder(file: PurePosixPath) -> PurePosixPath:
+    """Folder of the pictures: the last `labels` of the path becomes `images`."""
+    parts = list(file.parts[:-1])
+    places = [i for i, part in enumerate(parts) if part.lower() == "labels"]
+    if places:
+        parts[places[-1]] = "images"
+    return PurePosixPath(*parts)
+
+
+def _read_lines(
+    reading: Reading, image: RawImage, source: Source, names: Mapping[int, str]
+) -> None:
+    text = ""
+    with reading.at(source):
+        text = reading.folder.path(source.file).read_text(encoding="utf-8-sig")
+    for number, line in enumerate(text.splitlines(), start=1):
+        here = source.at(f"line {number}")
+        if line.strip():
+            with reading.at(here):
+                _read_line(reading, image, here, line.split(), names)
+
+
+def _read_line(
+    reading: Reading,
+    image: RawImage,
+    source: Source,
+    words: list[str],
+    names: Mapping[int, str],
+) -> None:
+    if len(words) == _BOX_NUMBERS:
+        reading.problem(Kind.NO_OUTLINE, source, "a box (4 numbers), not an outline")
+        return
+    points = geometry.polygon([float(word) for word in words[1:]])
+    category = int(words[0])
+    if names and category not in names:
+        known = ", ".join(f"{key} ({name})" for key, name in sorted(names.items())[:10])
+        reason = f"no class has the number {category}; known: {known}"
+        reading.problem(Kind.UNKNOWN_LABEL, source, reason)
+        return
+    outline = Outline(parts=[points * [image.width, image.height]])
+    reading.add(image, names.get(category, f"class_{category}"), outline, source)
+
+
+def _add_negatives(reading: Reading) -> None:
+    """Take the pictures beside labelled ones that have no label file."""
+    folders = {image.file.parent for image in reading.images.values()}
+    negatives = 0
+    taken = {image.file for image in reading.images.values()}
+    for picture in reading.folder.images:
+        in_place = picture.parent in folders or "images" in _lower(picture)
+        if in_place and picture not in taken and reading.open(picture):
+            negatives += 1
+    if negatives:
+        reading.notes.append(f"{negatives} pictures without a label file are taken as negatives")

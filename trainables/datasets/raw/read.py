@@ -1,0 +1,242 @@
+"""A raw folder read whole: its format, its pictures with their objects, and all its problems."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from trainables.datasets.particle_size import ParticleSize
+from trainables.datasets.prepared import DatasetError
+from trainables.datasets.raw.folder import RawFolder
+from trainables.datasets.raw.formats.registry import Format, choose_format
+from trainables.datasets.raw.given_splits import given_splits
+from trainables.datasets.raw.reading import Kind, Problem, RawImage, Reading, Source
+
+_LISTED = 20
+
+
+@dataclass(frozen=True)
+class RawData:
+    """What a raw folder holds.
+
+    Attributes:
+        folder: Where.
+        format: How it is annotated.
+        images: With their objects, sorted by name; negatives and unlabelled ones included.
+        classes: In the order of their numbers.
+        problems: All of them.
+        notes: What the user should know but need not mend.
+        warnings: What is probably a mistake, but can be read.
+        given: What says which picture is in which part, or "".
+    """
+
+    folder: Path
+    format: Format
+    images: tuple[RawImage, ...]
+    classes: tuple[str, ...]
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    given: str = ""
+
+
+def read_raw(
+    root: Path,
+    *,
+    format_name: str | None,
+    classes: tuple[str, ...] | None,
+    sizes: ParticleSize | None = None,
+) -> RawData:
+    """Read every annotation file below `root`; no picture is decoded, label pictures excepted.
+
+    Args:
+        root: The raw folder.
+        format_name: The format to read, or None to find it out.
+        classes: The only class names allowed, in order; None for whatever is found. With one name
+            and a format without classes, the name of its objects.
+        sizes: Radius and pixel size, for formats of coordinates.
+
+    Raises:
+        DatasetError: No known format, no picture with an object, or no radius where one is needed.
+    """
+    folder = RawFolder(root)
+    chosen, notes = choose_format(folder, format_name)
+    one_class = classes[0] if classes and len(classes) == 1 else chosen.object_class
+    reading = Reading(folder, classes, one_class, sizes or ParticleSize())
+    reading.notes += notes
+    if reading.sizes.radius and not chosen.sized:
+        reading.notes.append(f"--radius has no effect: {chosen.name} has outlines or masks")
+    chosen.read(reading)
+    for file, reason in folder.broken.items():
+        reading.problem(Kind.UNREADABLE_ANNOTATION, Source(file), reason)
+    images = _without_clashes(reading, _without_false_negatives(reading, _annotated(reading)))
+    given = _apply_given_splits(reading, images)
+    _refuse_empty(root, chosen, reading, images)
+    return RawData(
+        folder=root,
+        format=chosen,
+        images=tuple(i for i in images if not given or i.split or not i.labelled),
+        classes=_class_list(reading, images, classes),
+        problems=tuple(reading.problems),
+        notes=tuple(reading.notes),
+        warnings=tuple(reading.warnings),
+        given=given,
+    )
+
+
+def describe_problems(problems: tuple[Problem, ...]) -> str:
+    """How many, and by kind: "4 problems (3 too few points, 1 zero size)"."""
+    counts = Counter(str(problem.kind) for problem in problems)
+    noun = "problem" if len(problems) == 1 else "problems"
+    kinds = ", ".join(f"{n} {kind}" for kind, n in counts.most_common())
+    return f"{len(problems)} {noun} ({kinds})"
+
+
+def list_problems(problems: tuple[Problem, ...], limit: int = _LISTED) -> str:
+    """Problems line by line, the first `limit` of them."""
+    lines = [f"  {problem}" for problem in problems[:limit]]
+    if len(problems) > limit:
+        lines.append(f"  ... and {len(problems) - limit} more")
+    return "\n".join(lines)
+
+
+def _annotated(reading: Reading) -> list[RawImage]:
+    """Pictures that annotations speak of, and, where the format means it, the ones they omit."""
+    images = sorted(reading.images.values(), key=lambda image: (image.file, image.page))
+    known = {image.file for image in images}
+    told = {problem.file for problem in reading.problems if problem.kind is Kind.UNREADABLE_IMAGE}
+    unnamed = [
+        file
+        for file in reading.folder.images
+        if file not in known and str(file) not in told and not _is_unused_folder(file, known)
+    ]
+    if unnamed:
+        reading.notes.append(
+            f"{len(unnamed)} pictures are named by no annotation file and are left out, the first "
+            f"is {unnamed[0]}; a picture without objects needs an annotation file that says so"
+        )
+    _note_pages(reading, images)
+    return images
+
+
+def _is_unused_folder(file: PurePosixPath, known: set[PurePosixPath]) -> bool:
+    """Whether no picture of this folder is used: label pictures, thumbnails and the like."""
+    return file.parent not in {picture.parent for picture in known}
+
+
+def _note_pages(reading: Reading, images: list[RawImage]) -> None:
+    used = Counter(image.file for image in images if image.paged)
+    for file, n in used.items():
+        pages = reading.pages(file)
+        if n < pages:
+            reading.notes.append(
+                f"{file}: {pages - n} of {pages} pages have no annotations and are left out; "
+                f"those of the second page go under the name {file.stem}_p1{file.suffix}"
+            )
+
+
+def _without_false_negatives(reading: Reading, images: list[RawImage]) -> list[RawImage]:
+    """Drop pictures that have no object only because all of theirs were left out."""
+    kept = [image for image in images if image.objects or not image.lost]
+    if len(kept) < len(images):
+        reading.notes.append(
+            f"{len(images) - len(kept)} pictures of which every object was left out are left out "
+            "too: they are no negatives"
+        )
+    return kept
+
+
+def _without_clashes(reading: Reading, images: list[RawImage]) -> list[RawImage]:
+    """Keep the first of pictures that would get one name in the prepared set."""
+    first: dict[str, RawImage] = {}
+    for image in images:
+        other = first.setdefault(image.stem.casefold(), image)
+        if other is not image:
+            reason = (
+                f"{other.file} has the same name without suffix; this one and its "
+                f"{len(image.objects)} objects are left out. Rename one of them"
+            )
+            reading.problem(Kind.NAME_CLASH, Source(image.file), reason)
+    return list(first.values())
+
+
+def _apply_given_splits(reading: Reading, images: list[RawImage]) -> str:
+    """Use the user's file of parts, if there is one; its name.
+
+    Raises:
+        DatasetError: It cannot be understood, or leaves out pictures and has none for training.
+    """
+    splits, name = given_splits(reading.folder)
+    if not name:
+        return ""
+    unused = set(splits)
+    for image in images:
+        keys = (str(image.file), image.file.name, f"{image.stem}{image.file.suffix}", image.stem)
+        found = [key for key in keys if key in splits]
+        unused.difference_update(found)
+        image.split = splits[found[0]] if found else None
+        if not found and image.labelled:
+            reading.problem(Kind.NOT_IN_SPLITS, Source(image.file), f"{name} does not name it")
+    _refuse_without_train(name, [image for image in images if image.labelled])
+    for key in sorted(unused):
+        reason = f"{name} names {key}, which is no annotated picture"
+        reading.problem(Kind.MISSING_IMAGE, Source(PurePosixPath(name), key), reason)
+    return name
+
+
+def _refuse_without_train(name: str, images: list[RawImage]) -> None:
+    """Refuse a file of parts that leaves out pictures, and puts none of the others in train.
+
+    Raises:
+        DatasetError: It does.
+    """
+    left_out = [image for image in images if image.split is None]
+    if not left_out or any(image.split == "train" for image in images):
+        return
+    parts = sorted({image.split for image in images if image.split})
+    got = f"pictures of {' and '.join(parts)} only" if parts else "no annotated picture"
+    raise DatasetError(
+        f"{name}: expected a part for every annotated picture, got {got}, and {len(left_out)} of "
+        f"{len(images)} pictures are not named, the first is {left_out[0].file}: none would be for "
+        "training. Name them too, as train, val or test; without this file parts are drawn"
+    )
+
+
+def _refuse_empty(root: Path, chosen: Format, reading: Reading, images: list[RawImage]) -> None:
+    if any(image.objects for image in images):
+        return
+    problems = tuple(reading.problems)
+    why = (
+        f"{describe_problems(problems)}:\n{list_problems(problems)}"
+        if problems
+        else "its annotation files hold none"
+    )
+    raise DatasetError(
+        f"{root}: read as {chosen.name}, expected at least one object in {len(images)} pictures, "
+        f"got none: {why}"
+    )
+
+
+def _class_list(
+    reading: Reading, images: list[RawImage], classes: tuple[str, ...] | None
+) -> tuple[str, ...]:
+    """Class names by number: as asked for, else as the format orders them, else sorted."""
+    used = {item.label for image in images for item in image.objects}
+    if classes is not None:
+        return classes
+    unused = [name for name in dict.fromkeys(reading.order) if name not in used]
+    if unused:
+        reading.notes.append(f"classes without objects are left out: {', '.join(unused)}")
+    ordered = [name for name in dict.fromkeys(reading.order) if name in used]
+    names = (*ordered, *sorted(used - set(ordered)))
+    alike = [group for group in _by_folded_name(names).values() if len(group) > 1]
+    for group in alike:
+        reading.notes.append(f"classes that differ in case or spaces only: {', '.join(group)}")
+    return names
+
+
+def _by_folded_name(names: tuple[str, ...]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        folded = "".join(c for c in name.casefold() if c.isalnum())
+        groups.setdefault(folded, []).append(name)
+    return groups

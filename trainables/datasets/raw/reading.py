@@ -1,0 +1,406 @@
+"""What the readers of all formats fill: pictures with their objects, and a list of problems.
+
+A reader says what a file says; whether that makes sense (is there such a picture, has the outline
+an area, does it lie inside) is checked here, once for all formats.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from trainables.datasets import geometry
+from trainables.datasets.geometry import Polygon, Rle
+from trainables.datasets.images import Header, UnreadableImageError, probe
+from trainables.datasets.particle_size import ParticleSize
+from trainables.datasets.prepared import Disc, Split
+from trainables.datasets.raw.folder import LeavesFolderError, NotFoundError, RawFolder
+
+SLACK_PX: Final = 1.0
+"""An outline may reach this far beyond the picture without a word: tools round and snap."""
+
+
+class Kind(StrEnum):
+    """What can be wrong with raw annotations."""
+
+    TOO_FEW_POINTS = "too few points"
+    OUTSIDE = "outside the image"
+    PARTLY_OUTSIDE = "partly outside the image"
+    ZERO_SIZE = "zero size"
+    NO_OUTLINE = "no outline"
+    CROWD = "crowd region"
+    UNKNOWN_LABEL = "unknown label"
+    SIZE_DIFFERS = "size differs"
+    SMALL_PICTURE = "picture smaller than a particle"
+    MALFORMED = "malformed"
+    MISSING_IMAGE = "missing image"
+    UNREADABLE_IMAGE = "unreadable image"
+    UNREADABLE_ANNOTATION = "unreadable annotation file"
+    LEAVES_FOLDER = "path leaves the data folder"
+    LABEL_WITHOUT_IMAGE = "label file without image"
+    NAME_CLASH = "name clash"
+    ANNOTATED_TWICE = "annotated twice"
+    PARTICLE_TWICE = "particle twice"
+    NOT_IN_SPLITS = "not in the given splits"
+
+
+CLIPPED: Final = "clipped"
+
+LEFT_OUT: Final = "left out"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something in the raw data that is not as it should be.
+
+    Attributes:
+        file: Below the raw folder.
+        object: Where in the file: "shapes[3]", "line 7"; "" for the whole file.
+        kind: What is wrong.
+        reason: In words, with the values.
+        action: What was done: `LEFT_OUT`, or `CLIPPED` at the picture's edge.
+    """
+
+    file: str
+    object: str
+    kind: Kind
+    reason: str
+    action: str = LEFT_OUT
+
+    def __str__(self) -> str:
+        place = f", {self.object}" if self.object else ""
+        return f"{self.file}{place}: {self.kind}: {self.reason} ({self.action})"
+
+
+@dataclass(frozen=True)
+class RawObject:
+    """One object: its class, its mask, and where it was read.
+
+    Attributes:
+        label: Class name.
+        rle: At the size of the picture.
+        file: Annotation file.
+        place: Where in it.
+        disc: The particle that the mask is drawn from, for formats of coordinates.
+    """
+
+    label: str
+    rle: Rle
+    file: str
+    place: str
+    disc: Disc | None = None
+
+
+@dataclass
+class RawImage:
+    """A picture, or one page of it, with the objects of its annotations.
+
+    Attributes:
+        file: Below the raw folder.
+        path: For opening it.
+        page: Page of a TIFF.
+        paged: Whether the file has several pages.
+        width: Columns.
+        height: Rows.
+        split: The part that folders or files of the raw data put it in, if any.
+        objects: Empty for a negative.
+        annotated_by: Annotation files that speak of it.
+        lost: Entries of its annotations that are left out.
+        labelled: False for a micrograph that no coordinates speak of: what is in it is not known.
+        um_per_px: Pixel size, or None where nobody said it.
+    """
+
+    file: PurePosixPath
+    path: Path
+    page: int
+    paged: bool
+    width: int
+    height: int
+    split: Split | None = None
+    objects: list[RawObject] = field(default_factory=list)
+    annotated_by: list[str] = field(default_factory=list)
+    lost: int = 0
+    labelled: bool = True
+    um_per_px: float | None = None
+
+    @property
+    def stem(self) -> str:
+        """Name in the prepared set, without suffix."""
+        return f"{self.file.stem}_p{self.page:03d}" if self.paged else self.file.stem
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where something was read.
+
+    Attributes:
+        file: Annotation file (or picture), below the raw folder.
+        place: Where in it: "shapes[3]", "line 7"; "" for all of it.
+        image: The picture that loses an object if this is left out, if it is known.
+    """
+
+    file: PurePosixPath
+    place: str = ""
+    image: RawImage | None = None
+
+    def at(self, place: str) -> "Source":
+        """Another place in the same file."""
+        return replace(self, place=place)
+
+    def of(self, image: RawImage) -> "Source":
+        """The same place, known to be about `image`."""
+        return replace(self, image=image)
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a format may say of an object's shape.
+
+    Attributes:
+        parts: Outlines that are united.
+        holes: Outlines that are cut out.
+        masks: Encoded masks, united with the parts.
+    """
+
+    parts: Sequence[Polygon] = ()
+    holes: Sequence[Polygon] = ()
+    masks: Sequence[Rle] = ()
+
+
+@dataclass
+class Reading:
+    """Everything read so far.
+
+    Attributes:
+        folder: The raw folder.
+        classes: The only class names allowed, or None for whatever is found.
+        object_class: Name of objects in a format without classes.
+        sizes: What the user said of the sizes of particles and pixels.
+        images: Pictures by file and page.
+        problems: In the order found.
+        notes: What the user should know but need not mend.
+        warnings: What is probably a mistake, but can be read.
+        order: Class names in the order a format gives them; empty where it gives none.
+    """
+
+    folder: RawFolder
+    classes: tuple[str, ...] | None = None
+    object_class: str = "object"
+    sizes: ParticleSize = field(default_factory=ParticleSize)
+    images: dict[tuple[PurePosixPath, int], RawImage] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    order: list[str] = field(default_factory=list)
+    _headers: dict[PurePosixPath, Header | None] = field(default_factory=dict)
+
+    def problem(self, kind: Kind, source: Source, reason: str) -> None:
+        """List a problem whose subject is left out."""
+        self.problems.append(Problem(str(source.file), source.place, kind, reason))
+        if source.image is not None:
+            source.image.lost += 1
+
+    @contextmanager
+    def at(self, source: Source) -> Iterator[None]:
+        """Turn whatever a malformed entry makes a reader stumble over into a problem."""
+        try:
+            yield
+        except KeyError as error:
+            self.problem(Kind.MALFORMED, source, f"no key {error}")
+        except (TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+            self.problem(Kind.MALFORMED, source, str(error))
+
+    def image(self, reference: str, source: Source) -> RawImage | None:
+        """The picture that an annotation file names, or None with a problem listed.
+
+        A picture `stack_p2.tif` that is not there is the third page of `stack.tif`.
+        """
+        try:
+            file, page = self._locate(reference, source.file)
+        except LeavesFolderError as error:
+            self.problem(Kind.LEAVES_FOLDER, source, str(error))
+        except NotFoundError as error:
+            self.problem(Kind.MISSING_IMAGE, source, str(error))
+        else:
+            return self.open(file, page)
+        return None
+
+    def open(self, file: PurePosixPath, page: int | None = None) -> RawImage | None:
+        """A picture of the folder, or None with a problem listed once.
+
+        Args:
+            file: Below the folder.
+            page: Which of its pages, counted from 0; the first by default.
+        """
+        header = self._header(file)
+        if header is None:
+            return None
+        index = 0 if page is None else page
+        if index >= len(header.pages):
+            reason = f"page {index} of {len(header.pages)} (counted from 0)"
+            self.problem(Kind.MISSING_IMAGE, Source(file), reason)
+            return None
+        key = (file, header.pages[index])
+        if key not in self.images:
+            self.images[key] = RawImage(
+                file,
+                self.folder.path(file),
+                header.pages[index],
+                len(header.pages) > 1,
+                header.width,
+                header.height,
+                um_per_px=header.um_per_px,
+            )
+        return self.images[key]
+
+    def pages(self, file: PurePosixPath) -> int:
+        """How many pages a picture has; 0 if it cannot be read (listed as a problem)."""
+        header = self._header(file)
+        return len(header.pages) if header else 0
+
+    def header_um(self, file: PurePosixPath) -> float | None:
+        """Pixel size that a picture itself states, in micrometres."""
+        header = self._header(file)
+        return header.um_per_px if header else None
+
+    def claim(self, image: RawImage, source: Source) -> bool:
+        """Say that `source` annotates `image`; False, with a problem, if another file did."""
+        if image.annotated_by:
+            reason = f"{image.file} is already annotated by {image.annotated_by[0]}"
+            self.problem(Kind.ANNOTATED_TWICE, source, reason)
+            return False
+        image.annotated_by.append(str(source.file))
+        return True
+
+    def fits(self, image: RawImage, size: tuple[Any, Any], source: Source) -> bool:
+        """Whether the width and height an annotation file gives, if any, are the picture's."""
+        width, height = size
+        if (width or image.width, height or image.height) == (image.width, image.height):
+            return True
+        reason = (
+            f"annotated at {width} x {height} pixels, but {image.file} has "
+            f"{image.width} x {image.height}; all its objects are left out"
+        )
+        self.problem(Kind.SIZE_DIFFERS, source.of(image), reason)
+        return False
+
+    def add(self, image: RawImage, label: Any, outline: Outline, source: Source) -> None:
+        """Add an object, or list why it is left out."""
+        source = source.of(image)
+        with self.at(source):
+            name = self._class_name(label, source)
+            rle = self._rasterise(image, outline, source) if name else None
+            if name and rle:
+                image.objects.append(RawObject(name, rle, str(source.file), source.place))
+
+    def add_disc(self, image: RawImage, disc: Disc, source: Source) -> None:
+        """Add a particle by its centre and radius, or list why it is left out."""
+        source = source.of(image)
+        name = self._class_name(self.object_class, source)
+        if not name:
+            return
+        if not math.isfinite(disc.x + disc.y):
+            self.problem(Kind.MALFORMED, source, "expected two numbers x and y")
+        elif not (0 <= disc.x <= image.width and 0 <= disc.y <= image.height):
+            reason = f"({disc.x:g}, {disc.y:g}) is not in {image.width} x {image.height} pixels"
+            self.problem(Kind.OUTSIDE, source, reason)
+        else:
+            rle = geometry.disc(disc.x, disc.y, disc.radius, image.width, image.height)
+            image.objects.append(RawObject(name, rle, str(source.file), source.place, disc))
+
+    def _locate(self, reference: str, source: PurePosixPath) -> tuple[PurePosixPath, int | None]:
+        try:
+            return self.folder.find(reference, source), None
+        except NotFoundError as missing:
+            page = re.fullmatch(r"(.*)_p(\d+)(\.\w+)?", reference)
+            if page is None:
+                raise
+            for suffix in dict.fromkeys((page[3] or ".tif", ".tif", ".tiff")):
+                try:
+                    return self.folder.find(page[1] + suffix, source), int(page[2])
+                except NotFoundError:
+                    continue
+            raise missing from None
+
+    def _header(self, file: PurePosixPath) -> Header | None:
+        if file not in self._headers:
+            self._headers[file] = None
+            try:
+                self._headers[file] = probe(self.folder.path(file))
+            except LeavesFolderError as error:
+                self.problem(Kind.LEAVES_FOLDER, Source(file), str(error))
+            except UnreadableImageError as error:
+                self.problem(Kind.UNREADABLE_IMAGE, Source(file), str(error))
+        return self._headers[file]
+
+    def _class_name(self, label: Any, source: Source) -> str:
+        name = str(label).strip() if isinstance(label, str | int) else ""
+        if not name:
+            self.problem(Kind.UNKNOWN_LABEL, source, f"expected a class name, got {label!r}")
+            return ""
+        if self.classes is None or name in self.classes:
+            return name
+        near = difflib.get_close_matches(name, self.classes, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        reason = f"{name!r} is none of the classes {', '.join(self.classes)}{hint}"
+        self.problem(Kind.UNKNOWN_LABEL, source, reason)
+        return ""
+
+    def _rasterise(self, image: RawImage, outline: Outline, source: Source) -> Rle | None:
+        parts = self._usable_parts(outline.parts, source)
+        if not parts and not outline.masks:
+            if not outline.parts:
+                self.problem(Kind.NO_OUTLINE, source, "it has neither outline nor mask")
+            return None
+        masks = list(outline.masks)
+        if parts and not self._lies_inside(image, parts, source):
+            return None
+        if parts:
+            holes = [hole for hole in outline.holes if geometry.distinct_points(hole) >= 3]
+            masks.append(geometry.encode_polygons(parts, holes, image.width, image.height))
+        return self._with_area(image, masks, source)
+
+    def _usable_parts(self, parts: Sequence[Polygon], source: Source) -> list[Polygon]:
+        usable = []
+        for number, part in enumerate(parts, start=1):
+            points = geometry.distinct_points(part)
+            if points >= geometry.MIN_POINTS:
+                usable.append(part)
+                continue
+            reason = f"expected at least {geometry.MIN_POINTS} different points, got {points}"
+            if len(parts) > 1:
+                reason = f"part {number} of {len(parts)}: {reason}"
+            self.problem(Kind.TOO_FEW_POINTS, source, reason)
+        return usable
+
+    def _lies_inside(self, image: RawImage, parts: Sequence[Polygon], source: Source) -> bool:
+        over = geometry.overshoot(parts, image.width, image.height)
+        if over <= SLACK_PX:
+            return True
+        size = f"the picture of {image.width} x {image.height}"
+        if not geometry.touches(parts, image.width, image.height):
+            self.problem(Kind.OUTSIDE, source, f"it lies wholly outside {size}")
+            return False
+        reason = f"it reaches {over:.0f} pixels beyond {size}"
+        self.problems.append(
+            Problem(str(source.file), source.place, Kind.PARTLY_OUTSIDE, reason, CLIPPED)
+        )
+        return True
+
+    def _with_area(self, image: RawImage, masks: Sequence[Rle], source: Source) -> Rle | None:
+        sizes = {tuple(mask["size"]) for mask in masks}
+        if sizes != {(image.height, image.width)}:
+            got = ", ".join(f"{width} x {height}" for height, width in sorted(sizes))
+            reason = f"the mask has {got} pixels, {image.file} has {image.width} x {image.height}"
+            self.problem(Kind.SIZE_DIFFERS, source, reason)
+            return None
+        merged = geometry.merge(masks)
+        if geometry.area(merged) == 0:
+            self.problem(Kind.ZERO_SIZE, source, "it covers no pixel")
+            return None
+        return merged

@@ -1,0 +1,1 @@
+"""A prepared data set as an engine wants it."""

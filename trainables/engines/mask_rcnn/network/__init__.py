@@ -1,0 +1,1 @@
+"""The network that is built, and the weights it starts from."""

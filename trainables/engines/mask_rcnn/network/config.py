@@ -1,0 +1,40 @@
+"""A Mask R-CNN in Detectron2's own words."""
+
+from typing import Any
+
+from trainables.engines.mask_rcnn.network.framework import CfgNode, get_cfg
+from trainables.engines.mask_rcnn.network.weights import Colours
+from trainables.engines.mask_rcnn.params import MaskRcnnParams, native_config
+
+
+def build_config(
+    params: MaskRcnnParams, backbone: str, n_classes: int, colours: Colours | None = None
+) -> Any:
+    """The network, its input and its output; the training itself is not Detectron2's.
+
+    Args:
+        params: Of the training.
+        backbone: r18, r50 or r101.
+        n_classes: Of the data set.
+        colours: What trained weights expect; None for those of a training from scratch, or of
+            Detectron2's model zoo.
+
+    Returns:
+        A `CfgNode` on the CPU.
+    """
+    cfg = get_cfg()
+    own = native_config({**params.model_dump(), "backbone": backbone})
+    cfg.merge_from_other_cfg(CfgNode(own))
+    cfg.MODEL.DEVICE, cfg.MODEL.WEIGHTS = "cpu", ""
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES = n_classes
+    if colours is not None:
+        cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD = [*colours.mean], [*colours.std]
+    cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (), ()
+    return cfg
+
+
+def read_config(text: str) -> Any:
+    """Detectron2's configuration from its YAML; nothing in it is run."""
+    cfg = get_cfg()
+    cfg.merge_from_other_cfg(CfgNode.load_cfg(text))
+    return cfg

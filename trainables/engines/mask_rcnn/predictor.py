@@ -1,0 +1,81 @@
+"""A trained Mask R-CNN."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from trainables.contract import Device, Predictor
+from trainables.engines.mask_rcnn.augmentation import input_size
+from trainables.engines.mask_rcnn.checkpoint import SavedModel, read_model
+from trainables.engines.mask_rcnn.data import network_input
+from trainables.engines.mask_rcnn.fusion import Fusion
+from trainables.engines.mask_rcnn.inference import find_instances
+from trainables.engines.mask_rcnn.network.config import read_config
+from trainables.engines.mask_rcnn.network.framework import build_model
+from trainables.engines.mask_rcnn.params import COMBO, MaskRcnnParams
+from trainables.results import Instances
+
+
+def build_network(saved: SavedModel, backbone: str) -> Any:
+    """One network of a saved model, in evaluation mode on the CPU."""
+    state = torch.get_rng_state()  # building draws weights that are overwritten at once
+    net = build_model(read_config(saved.configs[backbone]))
+    torch.set_rng_state(state)
+    net.load_state_dict(dict(saved.weights[backbone]))
+    net.requires_grad_(False)
+    return net.eval()
+
+
+def fusion_of(params: MaskRcnnParams) -> Fusion:
+    """How a training's networks are fused; a single one is left alone."""
+    weights: dict[str, float] = {params.backbone: 1.0}
+    if params.backbone == "combo":
+        weights = dict(zip(COMBO, (params.combo_weight, 1 - params.combo_weight), strict=True))
+    return Fusion(weights, params.combo_iou, params.max_det)
+
+
+def load_predictor(model: Path, device: Device) -> "MaskRcnnPredictor":
+    """Read a checkpoint folder or its model file.
+
+    Raises:
+        InfeasibleParams: There is no model of this engine.
+    """
+    return MaskRcnnPredictor(read_model(model), device)
+
+
+class MaskRcnnPredictor:
+    """Finds instances as validation did, by the same function: a picture at a time.
+
+    Instances with low scores are there, too; those from `confidence` on are what F1 was measured
+    with.
+
+    Attributes:
+        classes: Class names in order.
+        confidence: Where the mask F1 was best on validation.
+    """
+
+    def __init__(self, saved: SavedModel, device: Device) -> None:
+        self.classes = tuple(saved.classes)
+        self.confidence = saved.confidence
+        place = torch.device(device.name)
+        if place.type == "cpu":
+            torch.set_num_threads(device.cpus)
+        params = MaskRcnnParams.model_validate(dict(saved.params))
+        self._networks = {name: build_network(saved, name).to(place) for name in saved.weights}
+        self._resize = input_size(params)
+        self._fusion = fusion_of(params)
+
+    def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
+        """Instances in (H, W, 3) RGB images; one result an image, in order."""
+        inputs = (network_input(image, self._resize) for image in images)
+        return [find_instances(self._networks, self._fusion, item) for item in inputs]
+
+
+if TYPE_CHECKING:
+
+    def _fulfils(predictor: MaskRcnnPredictor) -> Predictor:
+        return predictor

@@ -1,0 +1,141 @@
+"""One trial from its first epoch, or from its checkpoint, to its artifacts."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from trainables.contract import ArtifactKind, EpochMetrics, InfeasibleParams, Trial
+from trainables.datasets.prepared import ImageRecord
+from trainables.engines.mask_rcnn.checkpoint import SavedModel, restore, training_state
+from trainables.engines.mask_rcnn.data import MeasuredSplit
+from trainables.engines.mask_rcnn.effective import check_effective
+from trainables.engines.mask_rcnn.network.start import Start, find_start
+from trainables.engines.mask_rcnn.params import MaskRcnnParams
+from trainables.engines.mask_rcnn.predictor import fusion_of
+from trainables.engines.mask_rcnn.run import MaskRcnnRun, diverged_in, within_memory
+from trainables.engines.mask_rcnn.validation import measure
+from trainables.files.whole import write_whole
+from trainables.loop.checkpoint import write_checkpoint
+from trainables.loop.device import loader_processes, use_device
+from trainables.loop.instances import InstanceTraining, Measured
+
+_SUBSET = "train_subset"
+
+
+def train_trial(trial: Trial, params: MaskRcnnParams) -> None:
+    """Train, reporting each epoch, and keep the artifacts, also of a stopped trial.
+
+    Raises:
+        TrainingError: As `trainables.contract.Engine.train` says.
+    """
+    problems = MaskRcnnParams.problems(dict(trial.params), frozenset())
+    if problems:
+        raise InfeasibleParams("; ".join(f"{key}: {message}" for key, message in problems))
+    use_device(trial.device, loader_processes(params.workers, trial.device))
+    ignored = _ignored(trial, params)
+    start = find_start(trial, params)
+    with within_memory(start.params, torch.device(trial.device.name)):
+        run = MaskRcnnRun(trial, start.params, start.configs)
+    course = _Course(trial, start.params, run)
+    check_effective(run, course.fusion, start.params, ignored)
+    _note_what_to_know(trial, ignored, start, run)
+    InstanceTraining(trial, course).run()
+
+
+class _Course:
+    """Detectron2's side of a training."""
+
+    def __init__(self, trial: Trial, params: MaskRcnnParams, run: MaskRcnnRun) -> None:
+        self.trial, self.params, self.run = trial, params, run
+        self.fusion = fusion_of(params)
+        self.validation = MeasuredSplit(trial.data, trial.data.images("val"), params)
+        self._epoch = 0
+
+    @property
+    def device(self) -> torch.device:
+        return self.run.device
+
+    @property
+    def learning_rate(self) -> float:
+        return self.run.learning_rate
+
+    @property
+    def steady_epoch_s(self) -> float:
+        return self.run.steady_epoch_s
+
+    def train_images(self, records: Sequence[ImageRecord]) -> MeasuredSplit:
+        return MeasuredSplit(self.trial.data, records, self.params, objects=False)
+
+    def train_epoch(self, epoch: int) -> Mapping[str, float]:
+        self._epoch = epoch
+        return self.run.train_epoch(epoch)
+
+    def measure(
+        self,
+        images: MeasuredSplit,
+        *,
+        confidences: Mapping[str, float] | None = None,
+        losses: bool = True,
+    ) -> Measured:
+        with diverged_in(self._epoch):
+            return measure(
+                self.run.networks, images, self.fusion, confidences=confidences, losses=losses
+            )
+
+    def save(
+        self, history: Sequence[EpochMetrics], n_train_images: int | None, measured: Measured
+    ) -> Path:
+        model = SavedModel(
+            weights={name: net.state_dict() for name, net in self.run.networks.items()},
+            configs={name: member.config.dump() for name, member in self.run.members.items()},
+            classes=list(self.trial.data.classes),
+            confidence=measured.evaluations["seg_metrics"].confidence,
+            epoch=len(history),
+            params=self.params.model_dump(),
+        )
+        state = training_state(self.run, {_SUBSET: n_train_images})
+        return write_checkpoint(self.trial.directory, vars(model), state, history)
+
+    def restore(self, folder: Path) -> int | None:
+        n_train_images: int | None = restore(self.run, folder)[_SUBSET]
+        return n_train_images
+
+    def keep(self, folder: Path) -> None:
+        for name, member in self.run.members.items():
+            write = partial(Path.write_text, data=member.config.dump())
+            self.trial.artifact(write_whole(folder / f"{name}.yaml", write), ArtifactKind.CONFIG)
+
+    def within_memory(self) -> AbstractContextManager[None]:
+        return within_memory(self.params, self.run.device)
+
+
+def _ignored(trial: Trial, params: MaskRcnnParams) -> dict[str, str]:
+    """Keys without effect in this trial, defaults included, with the reason."""
+    ignored = MaskRcnnParams.without_effect(params.model_dump())
+    if trial.device.name == "cpu":
+        ignored |= {"amp": "there is no mixed precision on the CPU"}
+        ignored |= {"workers": "the CPU trains without loader processes"}
+    return ignored
+
+
+def _note_what_to_know(
+    trial: Trial, ignored: Mapping[str, str], start: Start, run: MaskRcnnRun
+) -> None:
+    """Tell the user what has no effect, what the weights gave, and of a warm-up without end."""
+    for key, reason in ignored.items():
+        if key in trial.params:
+            trial.note(f"{key} has no effect: {reason}")
+    for note in start.notes:
+        trial.note(note)
+    for member in run.members.values():
+        if member.taken:
+            trial.note(f"{member.backbone}: {member.taken}")
+    schedule = run.schedule
+    if schedule.warmup_steps >= schedule.n_steps:
+        trial.note(
+            f"warmup_iters={schedule.warmup_steps} is no shorter than the whole training of "
+            f"{schedule.n_steps} steps; the learning rate never reaches base_lr"
+        )

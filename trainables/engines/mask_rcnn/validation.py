@@ -1,0 +1,91 @@
+"""Measuring networks on a split: predictions, and losses without learning from them."""
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from trainables.engines.mask_rcnn.data import MeasuredSplit, NetworkInput
+from trainables.engines.mask_rcnn.fusion import Fusion
+from trainables.engines.mask_rcnn.inference import find_instances
+from trainables.engines.mask_rcnn.network.framework import EventStorage
+from trainables.loop.instances import Measured, Reading
+from trainables.metrics.instances import Evaluation, evaluate_groups
+from trainables.metrics.names import GROUPS
+from trainables.results import Instances
+
+_LOSS_SEED = 0
+"""Detectron2 draws the regions that its losses are taken of; always the same ones of an image."""
+
+
+def measure(
+    networks: Mapping[str, Any],
+    split: MeasuredSplit,
+    fusion: Fusion,
+    *,
+    confidences: Mapping[str, float] | None = None,
+    losses: bool = True,
+) -> Measured:
+    """Predict a split, compare with the truth, and take Detectron2's losses.
+
+    Every image is measured alone, as the predictor sees it: no value depends on the order of the
+    images or on `ims_per_batch`.
+
+    Args:
+        networks: By backbone; they are left in evaluation mode.
+        split: What to measure on; for the losses, with its objects.
+        fusion: Of the networks' instances.
+        confidences: Metrics of the validation split, to take P, R and F1 at its confidences.
+        losses: Whether to compute the losses, too.
+
+    Raises:
+        FloatingPointError: A network's regions are no longer finite.
+    """
+    split.load()
+    start = time.perf_counter()
+    predictions: list[Instances] = []
+    sums: dict[str, float] = {}
+    reading = Reading(split)
+    for item in reading:
+        for net in networks.values() if losses else ():
+            _add_losses(net, item, sums)
+        predictions.append(find_instances(networks, fusion, item))
+    means = {name: value / (split.n_images * len(networks)) for name, value in sums.items()}
+    evaluations: Mapping[str, Evaluation] = {}
+    if all(map(math.isfinite, means.values())):  # else the trial has diverged
+        evaluations = evaluate_groups(
+            predictions,
+            split.truths,
+            split.data.classes,
+            groups=tuple(GROUPS),
+            confidences=confidences,
+            max_detections=fusion.max_det,
+        )
+    return Measured(evaluations, means, time.perf_counter() - start - reading.seconds)
+
+
+@torch.no_grad()
+def _add_losses(net: Any, item: NetworkInput, sums: dict[str, float]) -> None:
+    with _learning_nothing(net), EventStorage():
+        for name, value in net([item]).items():
+            sums[name] = sums.get(name, 0.0) + float(value)
+
+
+@contextlib.contextmanager
+def _learning_nothing(net: Any) -> Iterator[None]:
+    """Let a network give its losses, as in training, but keep norms and random numbers.
+
+    Batch norms in training would take in the validation images' statistics.
+    """
+    cuda = [net.device] if net.device.type == "cuda" else []
+    net.train()
+    for module in net.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.eval()
+    with torch.random.fork_rng(devices=cuda):
+        torch.manual_seed(_LOSS_SEED)
+        yield
+    net.eval()

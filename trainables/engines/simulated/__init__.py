@@ -1,0 +1,1 @@
+"""Learning curves without learning, to rehearse a study in seconds."""

@@ -1,0 +1,134 @@
+"""A training's folder from which it goes on exactly where it was, and the model in it.
+
+::
+
+    model.pt       the measured network's weights and all that is needed to predict
+    state.pt       the rest: raw weights, optimizer, scaler, the best weights, the round's teacher
+    rounds/        figure and numbers of the phases so far
+    history.json   the metrics of every epoch so far, written last
+
+All are plain data: `torch.load(weights_only=True)` reads them, so no code can hide in a model.
+Pseudo-labels are not kept: they are made again from their teacher. The schedule and the random
+numbers follow from the epoch.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from trainables.contract import EpochMetrics
+from trainables.engines.unet_selftraining.run import UnetRun, Weights
+from trainables.loop.checkpoint import STATE_FILE, read_content, read_plain, write_checkpoint
+from trainables.trials.layout import MODEL_FILE
+
+ROUNDS_FOLDER: Final = "rounds"
+
+FORMAT: Final = 1
+
+ENGINE_NAME: Final = "unet_selftraining"
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What `model.pt` holds.
+
+    Attributes:
+        weights: Of the network as measured: its average where there is one.
+        classes: Class names in order.
+        category: 0-based class of all picks.
+        radius_px: Of a particle.
+        confidence: Where the particle F1 was best on validation.
+        epoch: 1-based.
+        params: Every hyperparameter, defaults included.
+        um_per_px: Median side of a pixel of the training pictures; None where nobody said it.
+        format: Of this file.
+        engine: Which engine wrote it.
+    """
+
+    weights: Weights
+    classes: list[str]
+    category: int
+    radius_px: float
+    confidence: float
+    epoch: int
+    params: Mapping[str, Any]
+    um_per_px: float | None = None
+    format: int = FORMAT
+    engine: str = ENGINE_NAME
+
+
+@dataclass
+class Memory:
+    """What a training remembers besides its networks.
+
+    Attributes:
+        best: Weights of the best epoch so far; empty before the first one.
+        teacher: Weights that made the labels of the running round; empty in the supervised phase.
+    """
+
+    best: Weights
+    teacher: Weights
+
+
+def read_model(path: Path) -> SavedModel:
+    """Read a checkpoint folder or its model file.
+
+    Raises:
+        InfeasibleParams: There is none, or it is not of this engine.
+    """
+    return SavedModel(**read_content(path, ENGINE_NAME, FORMAT))
+
+
+def save_checkpoint(
+    run: UnetRun,
+    model: SavedModel,
+    memory: Memory,
+    history: Sequence[EpochMetrics],
+    directory: Path,
+) -> Path:
+    """Write the training's folder after an epoch, in place of the one before.
+
+    A kill at any time leaves the old one or the new one whole (`trainables.loop.checkpoint`).
+
+    Args:
+        run: The training, after its epoch.
+        model: What to predict with.
+        memory: What else to remember.
+        history: Of all epochs so far.
+        directory: The attempt's own.
+    """
+    averaged = run.average is not None
+    state = {
+        "weights": run.network.state_dict() if averaged else {},
+        "average_steps": run.average.steps if run.average is not None else 0,
+        "optimizer": run.optimizer.state_dict(),
+        "scaler": run.scaler.state_dict(),
+        "memory": dict(vars(memory)),
+    }
+    rounds = directory / ROUNDS_FOLDER
+    folders = [rounds] if rounds.is_dir() else []
+    return write_checkpoint(directory, vars(model), state, history, folders)
+
+
+def restore(run: UnetRun, folder: Path, directory: Path) -> Memory:
+    """Bring a freshly built training to where a checkpoint was.
+
+    Args:
+        run: The training.
+        folder: The checkpoint.
+        directory: The new attempt's own; it receives the phases so far.
+    """
+    state = read_plain(folder / STATE_FILE, run.device, ENGINE_NAME)
+    measured = read_plain(folder / MODEL_FILE, run.device, ENGINE_NAME)["weights"]
+    if run.average is None:
+        run.network.load_state_dict(measured)
+    else:
+        run.network.load_state_dict(state["weights"])
+        run.average.load_state_dict({"weights": measured, "steps": state["average_steps"]})
+    run.optimizer.load_state_dict(state["optimizer"])
+    run.scaler.load_state_dict(state["scaler"])
+    if (folder / ROUNDS_FOLDER).is_dir():
+        shutil.copytree(folder / ROUNDS_FOLDER, directory / ROUNDS_FOLDER, dirs_exist_ok=True)
+    return Memory(**state["memory"])

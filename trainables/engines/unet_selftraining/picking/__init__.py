@@ -1,0 +1,1 @@
+"""A network's map of probabilities, and the picks found in it."""

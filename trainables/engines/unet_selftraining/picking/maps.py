@@ -1,0 +1,107 @@
+"""A network's map of a whole picture, and the particles in it.
+
+Validation, pseudo-labels and a trained model in use all go this way, so they see the same maps.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from trainables.datasets.views.grey import Scene
+from trainables.datasets.views.tiles import Mosaic, cut, grid
+from trainables.engines.unet_selftraining.params import UnetParams
+from trainables.engines.unet_selftraining.picking.peaks import pick_particles
+from trainables.metrics.particles import MIN_CONFIDENCE
+from trainables.results import Picks
+
+Map = npt.NDArray[np.float32]
+
+_SMALLEST_PX: Final = 1024  # of a predicted tile: smaller ones waste more of their rims
+
+_FLIPS: Final[Sequence[tuple[int, ...]]] = ((), (-1,), (-2,), (-2, -1))
+
+_HALF_WIDTH: Final = 1.18  # a Gaussian falls to a half at so many standard deviations
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a network's output becomes particles.
+
+    Attributes:
+        params: Tiles, flips, target, distances.
+        radius_px: Of a particle.
+        device: On which the network is.
+    """
+
+    params: UnetParams
+    radius_px: float
+    device: torch.device
+
+    def logits(self, network: nn.Module, picture: Map) -> Map:
+        """(H, W) logits of a standardised picture (H, W), the mean of overlapping tiles."""
+        height, width = picture.shape
+        size = min(max(self.params.tile_px, _SMALLEST_PX), max(height, width))
+        mosaic = Mosaic(height, width)
+        network.eval()
+        for top, left in grid(height, width, size, size // 4):
+            tile = torch.from_numpy(cut(picture, top, left, size))[None, None]
+            map_ = self._forward(network, tile.to(self.device))
+            mosaic.add(map_[0, 0].cpu().numpy(), top, left)
+        return mosaic.result()
+
+    @property
+    def flips(self) -> Sequence[tuple[int, ...]]:
+        """Axes over which a picture is flipped for each prediction that is averaged."""
+        return _FLIPS if self.params.flip_average else _FLIPS[:1]
+
+    @property
+    def min_distance_px(self) -> float:
+        """Least distance of two picks."""
+        return self.params.min_distance * self.radius_px
+
+    def picks(
+        self,
+        probability: Map,
+        *,
+        min_confidence: float = MIN_CONFIDENCE,
+        min_distance_px: float | None = None,
+    ) -> Picks:
+        """The particles of a map (H, W), most confident first."""
+        drawn = {
+            "mask": 1.0,
+            "disc": self.params.target_scale,
+            "gaussian": _HALF_WIDTH * self.params.target_scale,
+        }[self.params.target]
+        return pick_particles(
+            probability,
+            drawn * self.radius_px,
+            min_distance_px=min_distance_px or self.min_distance_px,
+            min_confidence=min_confidence,
+        )
+
+    @torch.inference_mode()
+    def _forward(self, network: nn.Module, tiles: Tensor) -> Tensor:
+        amp = self.params.amp and self.device.type == "cuda"
+        with torch.autocast(self.device.type, torch.float16, enabled=amp):
+            maps = [network(tiles.flip(axes)).flip(axes) for axes in self.flips]
+        return torch.stack(maps).float().mean(dim=0)
+
+
+def standardised(grey: npt.NDArray[np.uint8], mean: float, std: float) -> Map:
+    """A picture of mean 0 and standard deviation 1."""
+    return np.asarray((grey.astype(np.float32) - mean) / std, dtype=np.float32)
+
+
+def scene_picture(scene: Scene) -> Map:
+    """A micrograph as the network sees it, unaugmented."""
+    return standardised(scene.grey, scene.mean, scene.std)
+
+
+def probabilities(logits: Map) -> Map:
+    """Of logits of any shape."""
+    return np.asarray(torch.sigmoid(torch.from_numpy(logits)).numpy(), dtype=np.float32)

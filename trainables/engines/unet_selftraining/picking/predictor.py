@@ -1,0 +1,143 @@
+"""A trained picker of particles."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from trainables.contract import Device, ExportForm, InfeasibleParams, Picker, Predictor
+from trainables.datasets import geometry
+from trainables.engines.unet_selftraining.checkpoint import SavedModel, read_model
+from trainables.engines.unet_selftraining.network.network import build_network
+from trainables.engines.unet_selftraining.params import UnetParams
+from trainables.engines.unet_selftraining.picking.maps import (
+    Map,
+    Reading,
+    probabilities,
+    standardised,
+)
+from trainables.engines.unet_selftraining.run import network_settings
+from trainables.files.whole import write_whole
+from trainables.metrics.particles import MIN_CONFIDENCE
+from trainables.results import Instances, Picks
+
+NATIVE_FILE: Final = "best.pt"
+
+
+def load_predictor(model: Path, device: Device) -> "UnetPredictor":
+    """Read a checkpoint folder or its model file.
+
+    Raises:
+        InfeasibleParams: There is no model of this engine.
+    """
+    return UnetPredictor(read_model(model), device)
+
+
+def export_model(model: Path, to: Path, form: ExportForm) -> Path:
+    """Write a model below `to`.
+
+    `native` is `best.pt`: plain data that `torch.load(weights_only=True)` reads, the network's
+    state dictionary under `weights` beside its settings.
+
+    Raises:
+        InfeasibleParams: There is no model of this engine, or the form is ONNX.
+    """
+    read_model(model)  # refuses what is none
+    if form is not ExportForm.NATIVE:
+        raise InfeasibleParams(
+            "expected native as the form of a unet_selftraining model, got onnx, which this engine "
+            "does not write"
+        )
+    to.mkdir(parents=True, exist_ok=True)
+    file = model / "model.pt" if model.is_dir() else model
+    return write_whole(to / NATIVE_FILE, lambda path: shutil.copyfile(file, path))
+
+
+class UnetPredictor:
+    """Picks particles as validation did.
+
+    Picks of a low confidence are there, too; those from `confidence` on are what F1 was measured
+    with. A pick's mask is a disc of the radius that particles had in training.
+
+    Attributes:
+        classes: Class names in order.
+        confidence: Where the particle F1 was best on validation.
+        radius_px: Of a particle.
+        min_distance_px: Of two picks.
+        match_radius: Of the metrics, in particle radii.
+        um_per_px: Side of a pixel of the training pictures, or None where nobody said it.
+    """
+
+    def __init__(self, saved: SavedModel, device: Device) -> None:
+        self.classes = tuple(saved.classes)
+        self.confidence = saved.confidence
+        self.radius_px = saved.radius_px
+        self.um_per_px = saved.um_per_px
+        self._category = saved.category
+        place = torch.device(device.name)
+        if place.type == "cpu":
+            torch.set_num_threads(device.cpus)
+        params = UnetParams.model_validate(dict(saved.params))
+        state = torch.get_rng_state()  # building draws weights that are overwritten at once
+        network = build_network(network_settings(params))
+        torch.set_rng_state(state)
+        network.load_state_dict(dict(saved.weights))
+        self._network = network.to(place).eval()
+        self._reading = Reading(params, saved.radius_px, place)
+        self.min_distance_px = self._reading.min_distance_px
+        self.match_radius = params.match_radius
+
+    def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
+        """Particles in (H, W, 3) RGB images; one result an image, in order."""
+        return [self._instances(self.picks(self.probability(i)), *i.shape[:2]) for i in images]
+
+    def probability(
+        self, image: npt.NDArray[np.uint8], levels: tuple[float, float] | None = None
+    ) -> Map:
+        """(H, W) float32: that a pixel of an (H, W, 3) RGB or (H, W) grey image is a particle's.
+
+        Args:
+            image: The picture, or a part of it.
+            levels: Mean and standard deviation of the whole picture in grey; default: the image's.
+        """
+        grey = image
+        if image.ndim == 3:
+            grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+        mean, std = levels or (float(grey.mean()), float(grey.std()))
+        picture = standardised(grey, mean, max(std, 1.0))
+        return probabilities(self._reading.logits(self._network, picture))
+
+    def picks(
+        self,
+        probability: Map,
+        *,
+        min_confidence: float = MIN_CONFIDENCE,
+        min_distance_px: float | None = None,
+    ) -> Picks:
+        """The particles of a map, most confident first."""
+        return self._reading.picks(
+            probability, min_confidence=min_confidence, min_distance_px=min_distance_px
+        )
+
+    def _instances(self, picks: Picks, height: int, width: int) -> Instances:
+        masks: list[dict[str, Any]] = [
+            geometry.disc(x, y, self.radius_px, width, height) for x, y in picks.centers.tolist()
+        ]
+        boxes = [(x, y, x + w, y + h) for x, y, w, h in map(geometry.box, masks)]
+        return Instances(
+            boxes=np.array(boxes, dtype=np.float32).reshape(-1, 4),
+            scores=picks.scores.astype(np.float32),
+            classes=np.full(len(picks), self._category, np.int64),
+            masks=masks,
+        )
+
+
+if TYPE_CHECKING:
+
+    def _fulfils(predictor: UnetPredictor) -> tuple[Predictor, Picker]:
+        return predictor, predictor

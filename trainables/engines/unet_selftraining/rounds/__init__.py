@@ -1,0 +1,1 @@
+"""Rounds of self-training, each taught by the best weights so far through pseudo-labels."""

@@ -1,0 +1,88 @@
+"""Measuring a network on whole micrographs: pixels, particles and the loss."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from trainables.datasets.views.grey import Scene
+from trainables.datasets.views.tiles import Target
+from trainables.engines.unet_selftraining.data import whole_target
+from trainables.engines.unet_selftraining.network.losses import SegmentationLoss
+from trainables.engines.unet_selftraining.picking.maps import Reading, probabilities, scene_picture
+from trainables.metrics.particles import ParticleMetrics, evaluate_particles
+from trainables.metrics.pixels import PixelCounts
+
+_OBJECTS = Target("mask")
+"""What pixels are compared with, whatever is learned: so that trials can be compared."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a network does on some micrographs.
+
+    Attributes:
+        particles: Picks against the particles.
+        pixels: Probabilities against the particles' pixels.
+        loss: Mean over the micrographs, everything unmarked counting as background.
+        seconds: Time it took.
+    """
+
+    particles: ParticleMetrics
+    pixels: PixelCounts
+    loss: float
+    seconds: float
+
+    def metrics(self, split_prefix: str = "") -> dict[str, float]:
+        """The metrics under the agreed keys."""
+        return {**self.particles.as_metrics(split_prefix), **self.pixels.as_metrics(split_prefix)}
+
+
+def measure(
+    network: nn.Module,
+    scenes: Sequence[Scene],
+    reading: Reading,
+    loss: SegmentationLoss,
+    target: Target,
+    *,
+    confidence: float | None = None,
+) -> Measured:
+    """Predict labelled micrographs and compare with the truth.
+
+    Args:
+        network: Left in evaluation mode.
+        scenes: What to measure on.
+        reading: From logits to picks.
+        loss: Of the training.
+        target: What is learned.
+        confidence: That of the validation part, to take precision and recall at; None to find it.
+
+    Raises:
+        FloatingPointError: The network's output or the loss is not finite.
+    """
+    start = time.perf_counter()
+    pixels, picks, losses = PixelCounts(), [], []
+    for scene in scenes:
+        logits = reading.logits(network, scene_picture(scene))
+        if not np.isfinite(logits).all():
+            raise FloatingPointError("the network's output is not finite")
+        probability = probabilities(logits)
+        pixels.add(probability, whole_target(scene, _OBJECTS))
+        picks.append(reading.picks(probability))
+        truth = torch.from_numpy(whole_target(scene, target))
+        losses.append(float(loss(torch.from_numpy(logits), truth)))
+    if not np.isfinite(losses).all():
+        raise FloatingPointError("the validation loss is not finite")
+    radii = [reading.params.match_radius * _radius(scene, reading.radius_px) for scene in scenes]
+    found = evaluate_particles(
+        picks, [scene.centers for scene in scenes], radii, confidence=confidence
+    )
+    return Measured(found, pixels, float(np.mean(losses)), time.perf_counter() - start)
+
+
+def _radius(scene: Scene, default: float) -> float:
+    """Median radius of the particles of a micrograph, in pixels."""
+    return float(np.median(scene.radii)) if len(scene.radii) else default

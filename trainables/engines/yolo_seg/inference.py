@@ -1,0 +1,135 @@
+"""From pictures to a YOLO network's input, and from its output to instances.
+
+Validation and the predictor share this, so a model predicts what it was measured with.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from trainables.engines.yolo_seg.framework import augment, non_max_suppression
+from trainables.engines.yolo_seg.masks import Frame, encode_masks
+from trainables.results import Instances
+
+LOWEST_CONFIDENCE = 0.001
+"""Instances below it are not reported. AP needs all above; Ultralytics validates from here, too."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What counts as found.
+
+    Attributes:
+        iou: Of two boxes of a class that overlap more than this, the weaker is dropped.
+        max_det: Most instances in an image.
+        confidence: Lowest score.
+    """
+
+    iou: float
+    max_det: int
+    confidence: float = LOWEST_CONFIDENCE
+
+
+def input_shape(height: int, width: int, imgsz: int, stride: int) -> tuple[int, int]:
+    """Height and width of the network's input: the longer side `imgsz`, no more than needed.
+
+    >>> input_shape(520, 696, 640, 32)
+    (480, 640)
+    """
+    ratio = height / width
+    scaled = np.array([min(ratio, 1.0), min(1 / ratio, 1.0)])
+    rows, columns = np.ceil(scaled * imgsz / stride).astype(int) * stride
+    return int(rows), int(columns)
+
+
+def letterbox(
+    image: npt.NDArray[np.uint8], imgsz: int, stride: int
+) -> tuple[npt.NDArray[np.uint8], Frame]:
+    """Scale a picture's longer side to `imgsz` and pad it to whole strides.
+
+    Args:
+        image: (H, W, 3).
+        imgsz: Longer side of the network's input, px.
+        stride: Of the network.
+
+    Returns:
+        (h, w, 3) in the same channel order, and where the picture lies in it.
+    """
+    height, width = image.shape[:2]
+    scale = imgsz / max(height, width)
+    size = min(math.ceil(width * scale), imgsz), min(math.ceil(height * scale), imgsz)
+    resized = image if scale == 1 else cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    shape = input_shape(height, width, imgsz, stride)
+    box = augment.LetterBox(new_shape=shape, scaleup=False)
+    padding = box.get_params({"img": resized})
+    gains = (resized.shape[0] / height, resized.shape[1] / width)
+    frame = make_frame((height, width), (gains, (padding["left"], padding["top"])), shape)
+    return np.ascontiguousarray(box(image=resized)), frame
+
+
+def make_frame(original: Sequence[int], ratio_pad: Any, shape: Sequence[int]) -> Frame:
+    """Where an image lies, from Ultralytics' bookkeeping.
+
+    Args:
+        original: Height and width of the original image, px.
+        ratio_pad: ((gain downwards, gain to the right), (left, top)) as Ultralytics' LetterBox
+            leaves it.
+        shape: Height and width of the network's input, px.
+    """
+    (gain_y, gain_x), (left, top) = ratio_pad
+    height, width = (int(side) for side in original)
+    return Frame(height, width, gain_y, gain_x, top, left, int(shape[0]), int(shape[1]))
+
+
+def find_instances(
+    output: Any, frames: Sequence[Frame], n_classes: int, detection: Detection
+) -> list[Instances]:
+    """Instances in each image of a batch, with masks at original size.
+
+    An object has one class, the most probable. A detection whose mask has no pixel is no instance.
+
+    Args:
+        output: What a -seg network in evaluation mode returns.
+        frames: Where each image lies in the network's input.
+        n_classes: Of the network.
+        detection: What counts as found.
+    """
+    boxes, prototypes = output[0] if isinstance(output[0], tuple) else output[:2]
+    found = non_max_suppression(
+        boxes.float(),
+        detection.confidence,
+        detection.iou,
+        max_det=detection.max_det,
+        nc=n_classes,
+        max_time_img=math.inf,  # by default it leaves out images when the machine is slow
+    )
+    return [
+        _image_instances(rows, prototypes[i].float(), frame)
+        for i, (rows, frame) in enumerate(zip(found, frames, strict=True))
+    ]
+
+
+def _image_instances(rows: torch.Tensor, prototypes: torch.Tensor, frame: Frame) -> Instances:
+    """Instances of one image.
+
+    Args:
+        rows: (N, 6 + K) x1 y1 x2 y2 in input px, score, class, K mask coefficients; best first.
+        prototypes: (K, h, w).
+        frame: Where the image lies in the network's input.
+    """
+    boxes = frame.boxes(rows[:, :4])
+    masks, pixels = encode_masks(rows[:, 6:], prototypes, boxes, frame)
+    kept = np.flatnonzero(pixels)
+    values = torch.cat([boxes, rows[:, 4:6]], dim=1).cpu().numpy()[kept]
+    return Instances(
+        boxes=np.ascontiguousarray(values[:, :4], dtype=np.float32),
+        scores=np.ascontiguousarray(values[:, 4], dtype=np.float32),
+        classes=values[:, 5].astype(np.int64),
+        masks=tuple(masks[i] for i in kept),
+    )

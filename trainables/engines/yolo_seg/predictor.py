@@ -1,0 +1,109 @@
+"""A trained YOLO -seg model."""
+
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from trainables.contract import Device, Predictor
+from trainables.engines.yolo_seg.checkpoint import SavedModel, read_model
+from trainables.engines.yolo_seg.framework import SegmentationModel
+from trainables.engines.yolo_seg.inference import Detection, find_instances, letterbox
+from trainables.engines.yolo_seg.masks import Frame
+from trainables.results import Instances
+
+_BATCH = 8
+
+
+def build_network(saved: SavedModel) -> Any:
+    """The network of a saved model, in evaluation mode on the CPU."""
+    state = torch.get_rng_state()  # building draws weights that are overwritten at once
+    net = SegmentationModel(deepcopy(saved.architecture), nc=len(saved.classes), verbose=False)
+    _widen_class_branch(net, saved)
+    torch.set_rng_state(state)
+    net.load_state_dict(dict(saved.weights))
+    net.names = dict(enumerate(saved.classes))
+    net.end2end = False  # instances are made by suppression, as in validation
+    net.requires_grad_(False)
+    return net.eval()
+
+
+def _widen_class_branch(net: Any, saved: SavedModel) -> None:
+    """Give the class branch the width it was trained with.
+
+    It depends on the number of classes. A model that started from trained weights has the width
+    of their classes; Ultralytics copies it when it loads a model, so it gets one of that width.
+    """
+    last = len(net.model[-1].cv3[0]) - 1
+    width = saved.weights[f"model.{len(net.model) - 1}.cv3.0.{last}.weight"].shape[1]
+    if width != net.model[-1].cv3[0][last].in_channels:
+        donor = SegmentationModel(deepcopy(saved.architecture), nc=width, verbose=False)
+        net.load(donor, verbose=False)
+
+
+def load_predictor(model: Path, device: Device) -> "YoloSegPredictor":
+    """Read a checkpoint folder or its model file.
+
+    Raises:
+        InfeasibleParams: There is no model of this engine.
+    """
+    return YoloSegPredictor(read_model(model), device)
+
+
+class YoloSegPredictor:
+    """Finds instances as validation did: same input size, same suppression, same masks.
+
+    Instances with the lowest scores are there, too; those from `confidence` on are what F1 was
+    measured with.
+
+    Attributes:
+        classes: Class names in order.
+        confidence: Where the mask F1 was best on validation.
+    """
+
+    def __init__(self, saved: SavedModel, device: Device) -> None:
+        self.classes = tuple(saved.classes)
+        self.confidence = saved.confidence
+        self._device = torch.device(device.name)
+        if self._device.type == "cpu":
+            torch.set_num_threads(device.cpus)
+        self._net = build_network(saved).to(self._device)
+        self._imgsz = saved.imgsz
+        self._stride = max(int(self._net.stride.max()), 32)
+        self._detection = Detection(saved.iou, saved.max_det)
+
+    def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
+        """Instances in (H, W, 3) RGB images; one result an image, in order."""
+        inputs = [letterbox(image, self._imgsz, self._stride) for image in images]
+        found: dict[int, Instances] = {}
+        for indices in _batches([pixels.shape for pixels, _ in inputs]):
+            pixels = np.stack([inputs[i][0] for i in indices])
+            frames = [inputs[i][1] for i in indices]
+            found |= zip(indices, self._predict(pixels, frames), strict=True)
+        return [found[i] for i in range(len(images))]
+
+    @torch.no_grad()
+    def _predict(self, pixels: npt.NDArray[np.uint8], frames: list[Frame]) -> list[Instances]:
+        batch = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2).contiguous()
+        output = self._net(batch.float() / 255)
+        return find_instances(output, frames, len(self.classes), self._detection)
+
+
+def _batches(shapes: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
+    """Indices of equally large inputs, a few at a time."""
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    for index, shape in enumerate(shapes):
+        by_shape.setdefault(shape, []).append(index)
+    for indices in by_shape.values():
+        for start in range(0, len(indices), _BATCH):
+            yield indices[start : start + _BATCH]
+
+
+if TYPE_CHECKING:
+
+    def _fulfils(predictor: YoloSegPredictor) -> Predictor:
+        return predictor

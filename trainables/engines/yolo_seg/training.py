@@ -1,0 +1,164 @@
+"""One trial from its first epoch, or from its checkpoint, to its artifacts."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import torch
+
+from trainables.contract import ArtifactKind, EpochMetrics, InfeasibleParams, Trial
+from trainables.datasets.prepared import ImageRecord
+from trainables.engines.yolo_seg.checkpoint import SavedModel, restore, training_state
+from trainables.engines.yolo_seg.data import (
+    LabelledImages,
+    MeasuredSplit,
+    describe_dataset,
+    untouched_random,
+)
+from trainables.engines.yolo_seg.effective import check_effective
+from trainables.engines.yolo_seg.framework import unwrap_model
+from trainables.engines.yolo_seg.inference import Detection
+from trainables.engines.yolo_seg.params import YoloSegParams, model_problem, sampled_problem
+from trainables.engines.yolo_seg.run import YoloSegRun, overrides, within_memory
+from trainables.engines.yolo_seg.validation import measure
+from trainables.loop.checkpoint import write_checkpoint
+from trainables.loop.device import loader_processes, use_device
+from trainables.loop.instances import InstanceTraining, Measured
+
+_SUBSET = "train_subset"
+
+
+def train_trial(trial: Trial, params: YoloSegParams) -> None:
+    """Train, reporting each epoch, and keep the artifacts, also of a stopped trial.
+
+    Raises:
+        TrainingError: As `trainables.contract.Engine.train` says.
+    """
+    _check_start(trial, params)
+    use_device(trial.device, loader_processes(params.workers, trial.device))
+    described, lost = describe_dataset(trial.data, trial.directory)
+    for loss in lost:
+        trial.note(loss)
+    run = YoloSegRun(overrides(params, trial), described)
+    try:
+        run.build()
+        course = _Course(trial, params, run)
+        check_effective(run, course.detection, params, _ignored(trial, params))
+        _note_ignored(trial, params)
+        InstanceTraining(trial, course).run()
+    finally:
+        run.close()
+
+
+class _Course:
+    """Ultralytics' side of a training."""
+
+    def __init__(self, trial: Trial, params: YoloSegParams, run: YoloSegRun) -> None:
+        self.trial, self.params, self.run = trial, params, run
+        self.detection = Detection(float(run.args.iou), int(run.args.max_det))
+        self.validation = self._images(run.test_loader.dataset, trial.data.images("val"))
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.run.device
+        return device
+
+    @property
+    def learning_rate(self) -> float:
+        return self.run.learning_rate
+
+    @property
+    def steady_epoch_s(self) -> float:
+        return self.run.steady_epoch_s
+
+    def train_images(self, records: Sequence[ImageRecord]) -> MeasuredSplit:
+        with untouched_random():
+            dataset = self.run.build_dataset(self.run.data["train"], mode="val")
+        return self._images(dataset, records)
+
+    def train_epoch(self, epoch: int) -> Mapping[str, float]:
+        return self.run.train_epoch(epoch)
+
+    def measure(
+        self,
+        images: MeasuredSplit,
+        *,
+        confidences: Mapping[str, float] | None = None,
+        losses: bool = True,
+    ) -> Measured:
+        net, classes = self.run.ema.ema, self.trial.data.classes
+        return measure(net, images, classes, self.detection, confidences=confidences, losses=losses)
+
+    def save(
+        self, history: Sequence[EpochMetrics], n_train_images: int | None, measured: Measured
+    ) -> Path:
+        model = SavedModel(
+            weights=self.run.ema.ema.state_dict(),
+            architecture=unwrap_model(self.run.model).yaml,
+            classes=list(self.trial.data.classes),
+            imgsz=self.params.imgsz,
+            confidence=measured.evaluations["seg_metrics"].confidence,
+            iou=self.detection.iou,
+            max_det=self.detection.max_det,
+            epoch=len(history),
+            params=self.params.model_dump(),
+        )
+        state = training_state(self.run, {_SUBSET: n_train_images})
+        return write_checkpoint(self.trial.directory, vars(model), state, history)
+
+    def restore(self, folder: Path) -> int | None:
+        n_train_images: int | None = restore(self.run, folder)[_SUBSET]
+        return n_train_images
+
+    def keep(self, folder: Path) -> None:
+        self.run.plot_training_labels()
+        found = {"labels.jpg": ArtifactKind.PICTURE, "args.yaml": ArtifactKind.CONFIG}
+        for name, kind in found.items():
+            made = self.run.save_dir / name
+            if made.is_file():  # Ultralytics draws no labels where there are none
+                self.trial.artifact(made.replace(folder / name), kind)
+
+    def within_memory(self) -> AbstractContextManager[None]:
+        return within_memory(self.run)
+
+    def _images(self, dataset: LabelledImages, records: Sequence[ImageRecord]) -> MeasuredSplit:
+        workers = self.run.train_loader.num_workers
+        return MeasuredSplit(dataset, self.trial.data, records, 2 * self.params.batch, workers)
+
+
+def _check_start(trial: Trial, params: YoloSegParams) -> None:
+    """Refuse what would fail or mislead.
+
+    Raises:
+        InfeasibleParams: The model is not there, or `optimizer=auto` ignores a sampled key.
+    """
+    problems = [
+        ("model", model_problem(params.model, params.download)),
+        ("optimizer", sampled_problem(params.optimizer, trial.sampled)),
+    ]
+    found = [f"{key}: {problem}" for key, problem in problems if problem]
+    if found:
+        raise InfeasibleParams("; ".join(found))
+
+
+def _ignored(trial: Trial, params: YoloSegParams) -> dict[str, str]:
+    """Keys without effect in this trial, defaults included, with the reason."""
+    ignored = YoloSegParams.without_effect(params.model_dump())
+    if trial.device.name == "cpu":
+        ignored |= {"amp": "there is no mixed precision on the CPU"}
+        ignored |= {"workers": "the CPU trains without loader processes"}
+    return ignored
+
+
+def _note_ignored(trial: Trial, params: YoloSegParams) -> None:
+    """Tell the user which of the given keys have no effect in this trial."""
+    here = YoloSegParams.without_effect_in(params.model_dump(), trial.epochs, grey=trial.data.grey)
+    reasons = {**_ignored(trial, params), **here}
+    for key, reason in reasons.items():
+        if key in trial.params:
+            trial.note(f"{key} has no effect: {reason}")
+    if params.batch > len(trial.data.images("train")):
+        trial.note(
+            f"batch={params.batch} is more than there are training images; a batch holds "
+            f"all {len(trial.data.images('train'))}"
+        )

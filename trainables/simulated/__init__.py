@@ -1,1 +1,0 @@
-"""An engine that trains nothing: it rehearses a study in seconds."""

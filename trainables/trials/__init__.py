@@ -1,0 +1,1 @@
+"""Trials outside the tuner, and how a trial's best model is kept."""

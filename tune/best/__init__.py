@@ -1,0 +1,1 @@
+"""The best configurations known, and what a study or a training takes from them."""

@@ -1,0 +1,188 @@
+"""What `segtune best` tells: what is recorded, what would be used, what was changed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from search_spaces.names import nearest_name
+from trainables.datasets.prepared import PreparedDataset
+from trainables.registry import engine_info
+from tune.best.backbones import backbone_name
+from tune.best.entries import DataKey, Kept, StoredBest, comparable
+from tune.best.store import BestStore
+from tune.errors import StoreError, UsageError
+from tune.study.space import defaults
+
+_HEAD = ("engine", "backbone", "data set", "best", "from", "recorded")
+
+_GLOBAL = "(global)"
+
+
+def table_lines(entries: Sequence[Kept], place: str) -> list[str]:
+    """Everything that a store has, a line each.
+
+    Args:
+        entries: Of the store; those that cannot be read are not shown.
+        place: The store.
+    """
+    rows = [_row(entry, entry.best) for entry in entries if entry.best is not None]
+    if not entries:
+        return [
+            f"nothing is recorded in {place}; `segtune best set STUDY_DIR` records the best "
+            "configuration of an exported study"
+        ]
+    return _aligned([_HEAD, *rows]) if rows else []
+
+
+def refuse_damaged(entries: Sequence[Kept]) -> None:
+    """Name the entries that cannot be read.
+
+    Raises:
+        StoreError: There are some.
+    """
+    if problems := [entry.problem for entry in entries if entry.problem]:
+        raise StoreError("\n".join(problems))
+
+
+def used_lines(
+    store: BestStore, trainable: str, backbone: str | None, data: str | None
+) -> list[str]:
+    """The configuration that would be used, with its level and where it comes from.
+
+    Args:
+        store: Where to look.
+        trainable: The engine.
+        backbone: None for the one recorded.
+        data: Folder or recorded name of a data set; None for the global best.
+
+    Raises:
+        EngineError: There is no such engine.
+        UsageError: There is no such folder nor name, or as for `BestStore.find_asked`.
+        DatasetError: The folder is no prepared data set.
+        StoreError: As for `BestStore.find`.
+    """
+    info = engine_info(trainable)
+    key = None if data is None else _data_key(store, data)
+    found, given = store.find_asked(info, key, backbone)
+    best = found.best
+    if best is None:
+        return [found.line(), *_param_lines({**defaults(info.params), **given})]
+    length = f"epoch {best.epoch} of {best.epochs}, the best of {_trials(best)}"
+    return [found.line(), length, *_param_lines({**best.params, **given})]
+
+
+def recorded_line(
+    best: StoredBest, replaced: StoredBest | None, place: str, *, everywhere: bool
+) -> str:
+    """What was recorded, and in place of what."""
+    where = f"global best, tuned on {best.data_set}" if everywhere else f"data set {best.data_set}"
+    line = f"recorded in {place} for {_model(best)}, {where}: {best.origin()}"
+    if replaced is None:
+        return line
+    other = "" if comparable(replaced, best) else ", of other data or metric: not comparable"
+    return f"{line}; in place of {replaced.origin()}{other}"
+
+
+def cleared_lines(
+    store: BestStore,
+    trainable: str | None,
+    backbone: str | None,
+    data: str | None,
+    *,
+    everywhere: bool,
+) -> list[str]:
+    """Clear the entries that all of the given options name.
+
+    Args:
+        store: Where.
+        trainable: Of this engine only.
+        backbone: Of this backbone only.
+        data: Of this data set only: its folder or its name.
+        everywhere: The global ones only.
+
+    Raises:
+        UsageError: Nothing is recorded of what they name.
+    """
+    if data is not None and everywhere:
+        raise UsageError(f"best clear: expected --data or --global, got --data {data} and --global")
+    entries = store.entries()
+    name = None if data is None else _data_key(store, data).name
+    key = None if backbone is None else backbone_name(backbone)
+    chosen = [
+        entry
+        for entry in entries
+        if entry.concerns(engine=trainable, backbone=key, data=name)
+        and (entry.level == "global" or not everywhere)
+    ]
+    wanted = {"engine": trainable, "backbone": key, "data set": _GLOBAL if everywhere else name}
+    asked = {what: value for what, value in wanted.items() if value is not None}
+    if asked and not chosen:
+        what = ", ".join(f"{key} {value}" for key, value in asked.items())
+        known = "; ".join(", ".join(_place(entry)) for entry in entries) or "nothing"
+        raise UsageError(f"best clear: expected what {store.place} has ({known}), got {what}")
+    store.clear(chosen)
+    return [f"cleared {_told(entry)}" for entry in chosen] or ["nothing to clear"]
+
+
+def _told(entry: Kept) -> str:
+    """What an entry is of, and its value or that it could not be read."""
+    best = entry.best
+    value = f"{best.metric} {best.value:.4f}" if best else "could not be read"
+    return ", ".join([*_place(entry), value])
+
+
+def _place(entry: Kept) -> tuple[str, str, str]:
+    """Engine, backbone and data set of an entry, as its content names them if it can be read."""
+    best = entry.best
+    engine, backbone, data = (
+        (best.engine, best.backbone, best.data_set)
+        if best
+        else (entry.engine, entry.backbone, entry.data_set or "")
+    )
+    return engine, backbone or "-", _GLOBAL if entry.level == "global" else data
+
+
+def _row(entry: Kept, best: StoredBest) -> tuple[str, ...]:
+    trial = "" if best.trial is None else f", trial {best.trial}"
+    return (
+        *_place(entry),
+        f"{best.metric} {best.value:.4f}",
+        f"{best.study}{trial}",
+        best.recorded[:10],
+    )
+
+
+def _data_key(store: BestStore, data: str) -> DataKey:
+    """The key of a data set's folder, or of a name that is recorded."""
+    if Path(data).is_dir() or "/" in data:
+        return DataKey.of(PreparedDataset.load(Path(data)))
+    entries = store.entries()
+    known = sorted(
+        {entry.best.data_set if entry.best else entry.data_set or "" for entry in entries} - {""}
+    )
+    if data in known:
+        return DataKey(data)
+    raise UsageError(
+        f"--data: expected the folder of a prepared data set, or a recorded name "
+        f"({', '.join(known) or 'there is none'}), got {data!r}{nearest_name(data, known)}"
+    )
+
+
+def _model(best: StoredBest) -> str:
+    return f"{best.engine} {best.backbone}".rstrip()
+
+
+def _trials(best: StoredBest) -> str:
+    return "1 trial" if best.trials == 1 else f"{best.trials} trials"
+
+
+def _param_lines(params: dict[str, Any]) -> list[str]:
+    return [f"  {key}: {value}" for key, value in params.items()]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

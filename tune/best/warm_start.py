@@ -1,0 +1,90 @@
+"""A warm start from the best-config store: what is known to be best is tried first."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from search_spaces.domains import ChoiceDomain
+from search_spaces.presets.preset import Point, nearest_point
+from search_spaces.space import SearchSpace
+from trainables.contract import EngineInfo
+from trainables.datasets.prepared import PreparedDataset
+from tune.best.backbones import backbone_of
+from tune.best.entries import DataKey
+from tune.best.store import BestStore
+from tune.study.space import ResolvedSpace, defaults
+
+
+@dataclass(frozen=True)
+class BestPoints:
+    """Points to try first, from a store.
+
+    Attributes:
+        points: Each inside the search space.
+        lines: What each is, and what was moved to bring it into the space; or why there is none.
+    """
+
+    points: tuple[Point, ...]
+    lines: tuple[str, ...]
+
+
+def best_points(
+    store: BestStore, info: EngineInfo, resolved: ResolvedSpace, data: PreparedDataset
+) -> BestPoints:
+    """The best configuration for a study, of each backbone that it may train.
+
+    Args:
+        store: Where to look.
+        info: The engine.
+        resolved: The study's search space; the configuration is brought into it.
+        data: What the study trains on.
+
+    Raises:
+        StoreError: As for `BestStore.find`.
+        cluster.errors.StorageError: The store cannot be read.
+    """
+    space, fixed = resolved.space, resolved.fixed
+    points: list[Point] = []
+    lines: list[str] = []
+    for backbone in _backbones(info, space, fixed):
+        given = {} if backbone is None else {info.backbone: backbone}
+        name = backbone_of(info, given)
+        found = store.find(info, DataKey.of(data), name)
+        which = f" ({name})" if name else ""
+        if found.best is None:
+            lines.append(f"{found.line()}{which}")
+            continue
+        wanted = {**defaults(info.params), **found.best.params, **given}
+        point = _inside(space, wanted)
+        if point not in points:
+            points.append(point)
+        lines.append(f"{found.line()}{which}{_moved(point, wanted)}")
+    return BestPoints(tuple(points), tuple(lines))
+
+
+def _backbones(info: EngineInfo, space: SearchSpace, fixed: Mapping[str, Any]) -> list[Any]:
+    """The values that the backbone key may have in a study; None for the default."""
+    parameter = space.parameters.get(info.backbone)
+    if parameter is not None and isinstance(parameter.domain, ChoiceDomain):
+        return list(parameter.domain.choices)
+    return [fixed.get(info.backbone)]
+
+
+def _inside(space: SearchSpace, wanted: Mapping[str, Any]) -> Point:
+    """The nearest point; a text where the space has numbers (`auto`) is left to the sampler."""
+    fitting = {
+        key: value
+        for key, value in wanted.items()
+        if key in space.parameters
+        and (isinstance(space.parameters[key].domain, ChoiceDomain) or _is_number(value))
+    }
+    return nearest_point(space, fitting)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _moved(point: Point, wanted: Mapping[str, Any]) -> str:
+    moved = [f"{k} {wanted[k]} to {value}" for k, value in point.items() if wanted[k] != value]
+    return f"; brought into the space: {', '.join(moved)}" if moved else ""

@@ -1,0 +1,5 @@
+"""`python -m tune.cli`: the command line without its script."""
+
+from tune.cli.main import main
+
+main()

@@ -1,0 +1,91 @@
+"""The verbs of `segtune best`: show, set, clear."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tune.cli.options import Backbone, EngineName, Store, options_given
+from tune.errors import UsageError
+
+best_app = typer.Typer(
+    help="Keep, show and clear the best configurations of each engine and data set.",
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+
+@best_app.command("show")
+def best_show(
+    trainable: EngineName = None,
+    backbone: Backbone = None,
+    data: Annotated[
+        str | None, typer.Option(help="A prepared data set, or the name of one.")
+    ] = None,
+    store: Store = None,
+) -> None:
+    """Show what is recorded; with --trainable the configuration that would be used."""
+    from tune.best.store import BestStore, store_place
+    from tune.best.table import refuse_damaged, table_lines, used_lines
+
+    opened = BestStore(store_place(store))
+    if trainable is not None:
+        for line in used_lines(opened, trainable, backbone, data):
+            typer.echo(line)
+        return
+    if given := options_given({"--backbone": backbone, "--data": data}):
+        raise UsageError(f"best show: expected --trainable beside {given[0]}, got none")
+    entries = opened.entries()
+    for line in table_lines(entries, opened.place):
+        typer.echo(line)
+    refuse_damaged(entries)
+
+
+@best_app.command("set")
+def best_set(
+    source: Annotated[Path, typer.Argument(help="best.yaml, or an exported study's directory.")],
+    everywhere: Annotated[
+        bool,
+        typer.Option("--global", help="Record it for data sets that have no best of their own."),
+    ] = False,
+    store: Store = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace whatever is recorded, a better one too.")
+    ] = False,
+) -> None:
+    """Record an exported best configuration as that of its data set, or of all others."""
+    from analysis.models.stored import to_stored
+    from tune.best.configuration import load_best
+    from tune.best.store import BestStore, store_place
+    from tune.best.table import recorded_line
+
+    storage = source.absolute().parent if (source / "study.yaml").is_file() else Path("studies")
+    opened = BestStore(store_place(store, storage))
+    recorded = to_stored(load_best(source))
+    replaced = opened.put(recorded, everywhere=everywhere, force=force)
+    typer.echo(recorded_line(recorded, replaced, opened.place, everywhere=everywhere))
+
+
+@best_app.command("clear")
+def best_clear(
+    trainable: EngineName = None,
+    backbone: Backbone = None,
+    data: Annotated[
+        str | None, typer.Option(help="Of this data set: its folder or its name.")
+    ] = None,
+    everywhere: Annotated[bool, typer.Option("--global", help="The global ones.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All of the store.")] = False,
+    store: Store = None,
+) -> None:
+    """Remove what is recorded, as far as the options narrow it down."""
+    if not (trainable or backbone or data or everywhere or everything):
+        raise UsageError(
+            "best clear: expected what to clear, by --trainable, --backbone, --data, --global or "
+            "--all, got none of them"
+        )
+    from tune.best.store import BestStore, store_place
+    from tune.best.table import cleared_lines
+
+    opened = BestStore(store_place(store))
+    for line in cleared_lines(opened, trainable, backbone, data, everywhere=everywhere):
+        typer.echo(line)

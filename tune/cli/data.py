@@ -1,0 +1,108 @@
+"""Verbs about data: prepare, simulate."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tune.cli.options import PixelSize, number_option, out_option
+from tune.cli.tickers import Ticker, stage_tickers
+from tune.cli.values import one_of, shares
+from tune.errors import UsageError
+
+
+class Form(StrEnum):
+    """A raw annotation format."""
+
+    COCO = "coco"
+    YOLO = "yolo"
+    LABELME = "labelme"
+    VIA = "via"
+    SUPERANNOTATE = "superannotate"
+    MASKS = "masks"
+    COORDINATES = "coordinates"
+
+
+def prepare(
+    raw: Annotated[Path, typer.Argument(help="Folder with images and annotations.")],
+    out: Annotated[Path, out_option("Folder of the prepared data set.")],
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="labelme, coco, yolo, via, superannotate, masks, binary-masks, coordinates, "
+            "star, box or csv; default: recognised by content.",
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the data set.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Comma-separated classes to keep, in this order.")
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(help="Regular expression on file names; equal matches stay on one side."),
+    ] = None,
+    splits: Annotated[
+        str,
+        typer.Option(parser=shares("--splits"), metavar="SHARES", help="Of train, val and test."),
+    ] = "0.7,0.15,0.15",
+    seed: Annotated[int, number_option("--seed", "Seed of the split.")] = 0,
+    radius: Annotated[
+        str | None,
+        typer.Option(metavar="LENGTH", help="Of the particles, for coordinates: 9px, 80A, 8nm."),
+    ] = None,
+    pixel_size: PixelSize = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse data with problems.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a prepared data set.")] = False,
+) -> None:
+    """Turn raw annotations or coordinates into a prepared data set, with contact sheets."""
+    from trainables.datasets.preparing.prepare import prepare as prepare_data
+    from trainables.datasets.preparing.report import describe
+
+    report = prepare_data(
+        raw,
+        out,
+        format=form,
+        name=name,
+        classes=classes.split(",") if classes is not None else None,
+        group=group,
+        splits=[float(share) for share in splits.split(",")],
+        seed=seed,
+        radius=radius,
+        pixel_size=pixel_size,
+        strict=strict,
+        force=force,
+        progress=stage_tickers(),
+    )
+    for line in describe(report):
+        typer.echo(line)
+
+
+def simulate(
+    preset: Annotated[str, typer.Argument(help="demo, sem_powder, tem_nanoparticles or cryo_em.")],
+    out: Annotated[Path, out_option("Folder for the raw data set.")],
+    images: Annotated[int | None, number_option("--images", "Number of micrographs.", 1)] = None,
+    form: Annotated[
+        Form,
+        typer.Option(
+            "--format", parser=one_of("--format", Form), metavar="FORMAT", help=", ".join(Form)
+        ),
+    ] = Form.COCO,
+    seed: Annotated[int | None, number_option("--seed", "Seed of the micrographs.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a simulated set.")] = False,
+) -> None:
+    """Draw micrographs with exactly known particles, in any raw format."""
+    from search_spaces.names import nearest_name
+    from trainables.datasets.simulate.dataset import simulate as draw
+    from trainables.datasets.simulate.presets import SPECS
+
+    if preset not in SPECS:
+        raise UsageError(
+            f"simulate: expected one of {', '.join(SPECS)}, got "
+            f"{preset!r}{nearest_name(preset, SPECS)}"
+        )
+    given = {"images": images, "seed": seed}
+    spec = SPECS[preset].model_copy(update={k: v for k, v in given.items() if v is not None})
+    path = draw(spec, out, form=form.value, force=force, progress=Ticker("simulate"))
+    typer.echo(f"{spec.images} micrographs and their truth in {path}")

@@ -1,0 +1,45 @@
+"""Verbs about this machine: schema, doctor."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tune.cli.values import new_file
+
+
+def schema(
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            parser=new_file("--out"),
+            metavar="FILE",
+            help="Write it to a file.",
+        ),
+    ] = None,
+) -> None:
+    """Print the JSON schema of a study file, for editors."""
+    from trainables.files.whole import write_text
+    from tune.study.study import study_schema
+
+    text = json.dumps(study_schema(), indent=2)
+    if out is None:
+        typer.echo(text)
+    else:
+        write_text(out, text + "\n")
+
+
+def doctor(
+    deep: Annotated[bool, typer.Option("--deep", help="Also import the frameworks.")] = False,
+) -> None:
+    """Check this machine: packages, libraries, GPUs, W&B, disk."""
+    from tune.doctor.doctor import check_all
+
+    checks = check_all(deep=deep)
+    for check in checks:
+        typer.echo(check.line())
+    if any(check.status == "fail" for check in checks):
+        raise typer.Exit(1)

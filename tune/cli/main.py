@@ -1,0 +1,134 @@
+"""segtune: one verb, one function.
+
+A mistake of the user ends in one message on stderr and exit code 2; an interrupted study in exit
+code 130; a bug of ours keeps its traceback and ends in exit code 1.
+"""
+
+import errno
+import importlib.metadata
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import typer
+
+from trainables.files.errors import UserError
+from tune.cli.best import best_app
+from tune.cli.data import prepare, simulate
+from tune.cli.demo import demo
+from tune.cli.machine import doctor, schema
+from tune.cli.mistakes import Mistyped, usage_message
+from tune.cli.models import evaluate, export, pick, retrain
+from tune.cli.studies import plan, report, resume, status, tune
+
+app = typer.Typer(
+    name="segtune",
+    help="Tune segmentation models on micrographs: one study file, one command.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+VERBS: Final = (
+    prepare,
+    simulate,
+    plan,
+    tune,
+    resume,
+    status,
+    report,
+    export,
+    retrain,
+    evaluate,
+    pick,
+    schema,
+    doctor,
+    demo,
+)
+"""What the command line can do, in the order of `--help`."""
+
+for _verb in VERBS:
+    app.command()(_verb)
+app.add_typer(best_app, name="best")
+
+
+_STATE_OF_THE_DISK: Final = frozenset(
+    (
+        errno.EACCES,
+        errno.EDQUOT,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.ENOSPC,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+    )
+)
+"""Numbers of `OSError` that the user can mend, whoever ran into them."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; ends the process with an exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("ray", "wandb", "optuna", "matplotlib", "PIL", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    sys.exit(_exit_code(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def _exit_code(arguments: list[str]) -> int:
+    try:
+        return _run_verb(arguments)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed once more, it is ending already
+        typer.echo("interrupted", err=True)
+        return 130
+    except BrokenPipeError:  # `segtune status ... | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        message = _message(error, arguments)
+        if not message:
+            raise
+        typer.echo(message, err=True)
+        return 2
+
+
+def _run_verb(arguments: list[str]) -> int:
+    """Without typer's own handling of errors, which speaks in other words."""
+    try:
+        with typer.main.get_command(app).make_context("segtune", list(arguments)) as context:
+            context.command.invoke(context)
+    except typer.Exit as leaving:
+        return leaving.exit_code
+    return 0
+
+
+def _message(error: Exception, arguments: Sequence[str]) -> str:
+    """All that the user should see of an exception, or "" for a bug of ours."""
+    if isinstance(error, Mistyped):
+        if not arguments:  # it is the help
+            return str(error)
+        return f"segtune: {usage_message(error, arguments, _verbs())}"
+    if isinstance(error, OSError) and error.errno in _STATE_OF_THE_DISK:
+        return f"segtune: {error.filename or 'writing'}: {error.strerror}"
+    return f"segtune: {error}" if isinstance(error, UserError) else ""
+
+
+def _verbs() -> list[str]:
+    callbacks = (command.callback for command in app.registered_commands)
+    groups = (group.name for group in app.registered_groups)
+    own = [callback.__name__ for callback in callbacks if callback is not None]
+    return [*own, *(name for name in groups if name)]
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"segtune {importlib.metadata.version('segtune')}")
+        raise typer.Exit

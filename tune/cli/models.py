@@ -1,0 +1,230 @@
+"""Verbs about trained models: export, retrain, evaluate, pick."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tune.cli.options import (
+    MODEL_HELP,
+    Backbone,
+    DeviceName,
+    EngineName,
+    PixelSize,
+    Store,
+    StudyFolder,
+    confidence_option,
+    number_option,
+    options_given,
+    out_option,
+)
+from tune.cli.tickers import EpochTicker, Ticker, stage_tickers
+from tune.cli.values import new_place, positive_number
+from tune.errors import UsageError
+
+if TYPE_CHECKING:
+    from tune.best.configuration import BestConfig
+
+
+def export(
+    study_dir: StudyFolder,
+    to: Annotated[
+        Path | None,
+        typer.Option(parser=new_place("--to"), metavar="FOLDER", help="Default: <study>/best."),
+    ] = None,
+) -> None:
+    """Export the best trial: weights, configuration in every form, metrics, model card."""
+    from analysis.models.export import export_best
+    from tune.directory.reader import StudyDir
+
+    typer.echo(f"exported to {export_best(StudyDir.open(study_dir), to)}")
+
+
+def retrain(
+    out: Annotated[Path, out_option("Folder for the trained model.")],
+    best: Annotated[
+        Path | None,
+        typer.Argument(
+            help="best.yaml, or a study directory; none with --trainable: the best known."
+        ),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Another prepared data set.")] = None,
+    trainable: EngineName = None,
+    backbone: Backbone = None,
+    store: Store = None,
+    epochs: Annotated[int | None, number_option("--epochs", "Default: the study's.", 1)] = None,
+    seed: Annotated[int | None, number_option("--seed", "Default: the trial's.")] = None,
+    device: DeviceName = None,
+    other_classes: Annotated[
+        bool, typer.Option("--other-classes", help="Allow data with other classes.")
+    ] = False,
+) -> None:
+    """Train the best configuration to full length and measure it on the test part."""
+    if best is not None:
+        _refuse_beside(best, {"--trainable": trainable, "--backbone": backbone, "--store": store})
+    from analysis.retrain.retrain import retrain as train_again
+
+    progress = EpochTicker()
+    result = train_again(
+        best or _best_known(trainable, data, backbone, store, out, epochs),
+        data,
+        out,
+        epochs=epochs,
+        seed=seed,
+        device=device,
+        progress=progress,
+        other_classes=other_classes,
+    )
+    for line in result.lines():
+        typer.echo(line)
+    if result.interrupted:
+        raise typer.Exit(130)
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help=MODEL_HELP)],
+    data: Annotated[Path, typer.Argument(help="A prepared data set.")],
+    split: Annotated[
+        str | None,
+        typer.Option(help="train, val, test or all; default: test, or val where there is none."),
+    ] = None,
+    out: Annotated[
+        Path | None, out_option("Folder for the figures; default: one below evaluations/.")
+    ] = None,
+    trainable: EngineName = None,
+    device: DeviceName = None,
+    confidence: Annotated[
+        float | None,
+        confidence_option("For precision, recall and F1; default: the validation part's best."),
+    ] = None,
+    max_det: Annotated[
+        int | None,
+        number_option(
+            "--max-det", "Most predictions of a class in a picture that count; default: all.", 1
+        ),
+    ] = None,
+    match_radius: Annotated[
+        float | None,
+        typer.Option(
+            "--match-radius",
+            parser=positive_number("--match-radius"),
+            metavar="R",
+            help="Of a pick from its particle, in particle radii; default: as the model was tuned.",
+        ),
+    ] = None,
+    other_classes: Annotated[
+        bool, typer.Option("--other-classes", help="Measure the common classes alone.")
+    ] = False,
+    overlays: Annotated[
+        int, number_option("--overlays", "Pictures drawn of the best and of the worst.")
+    ] = 6,
+) -> None:
+    """Measure any trained model on any prepared data set: tables, curves, overlays."""
+    from analysis.evaluation.plan import Wishes
+    from analysis.evaluation.run import evaluate_model
+
+    wishes = Wishes(
+        split=split,
+        trainable=trainable,
+        device=device,
+        confidence=confidence,
+        max_det=max_det,
+        match_radius=match_radius,
+        other_classes=other_classes,
+        overlays=overlays,
+        progress=stage_tickers(),
+    )
+    for line in evaluate_model(model, data, out, wishes).lines():
+        typer.echo(line)
+
+
+def pick(
+    micrographs: Annotated[
+        list[str], typer.Argument(help="Files, folders and patterns: MRC, TIFF, PNG, JPEG.")
+    ],
+    model: Annotated[Path, typer.Option("--model", "-m", help=MODEL_HELP)],
+    out: Annotated[Path, out_option("Folder for coordinates and masks.")],
+    save_prob: Annotated[
+        bool, typer.Option("--save-prob", help="Also write the maps of probabilities, as MRC.")
+    ] = False,
+    confidence: Annotated[
+        float | None,
+        confidence_option("From which on a pick counts; default: the validation part's best."),
+    ] = None,
+    min_distance: Annotated[
+        str | None,
+        typer.Option(metavar="LENGTH", help="Of two picks: 30px, 80A; default: the model's own."),
+    ] = None,
+    pixel_size: PixelSize = None,
+    box_px: Annotated[
+        int | None,
+        number_option("--box-px", "Side of the EMAN boxes; default: one and a half diameters.", 2),
+    ] = None,
+    trainable: EngineName = None,
+    device: DeviceName = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Pick again what an earlier run has done.")
+    ] = False,
+) -> None:
+    """Pick the particles of micrographs: .star, .csv, .box, JSON, masks.
+
+    Exit code 3: some micrographs failed, the others are done; 1: all failed.
+    """
+    from analysis.picking.plan import PickWishes
+    from analysis.picking.run import pick_micrographs
+
+    wishes = PickWishes(
+        trainable=trainable,
+        device=device,
+        confidence=confidence,
+        min_distance=min_distance,
+        pixel_size=pixel_size,
+        box_px=box_px,
+        save_prob=save_prob,
+        overwrite=overwrite,
+        progress=Ticker("pick"),
+    )
+    try:
+        result = pick_micrographs(micrographs, model, out, wishes)
+    except KeyboardInterrupt:
+        typer.echo(f"the same command goes on with what is not yet in {out}", err=True)
+        raise
+    for line in result.lines():
+        typer.echo(line)
+    for line in result.warnings():
+        typer.echo(line, err=True)
+    if result.failed:
+        raise typer.Exit(3 if result.records else 1)
+
+
+def _refuse_beside(best: Path, options: Mapping[str, object]) -> None:
+    if given := options_given(options):
+        raise UsageError(
+            f"retrain: expected BEST or --trainable, got {best} and {', '.join(given)}; "
+            "BEST alone says what is trained"
+        )
+
+
+def _best_known(
+    trainable: str | None,
+    data: Path | None,
+    backbone: str | None,
+    store: str | None,
+    out: Path,
+    epochs: int | None,
+) -> "BestConfig":
+    if trainable is None:
+        raise UsageError(
+            "retrain: expected BEST (best.yaml, or a study directory), or --trainable and --data "
+            "for the best configuration known, got none"
+        )
+    if data is None:
+        raise UsageError("retrain: --trainable: expected --data DIR beside it, got none")
+    from analysis.models.stored import choose
+    from tune.best.store import BestStore, store_place
+
+    chosen = choose(BestStore(store_place(store)), trainable, data, backbone, out)
+    n = epochs or chosen.config.epochs
+    typer.echo(f"{chosen.line}; {n} epoch{'' if n == 1 else 's'}")
+    return chosen.config

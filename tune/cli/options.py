@@ -1,0 +1,69 @@
+"""Arguments and options that several verbs share."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from tune.cli.values import fraction, new_place, whole_number
+
+StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).")]
+
+StudyFolder = Annotated[Path, typer.Argument(help="A study directory, <storage>/<study>.")]
+
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="PLACE",
+        help="Folder or gs://BUCKET/FOLDER; default: $SEGTUNE_STORE, else studies/best-configs.",
+    ),
+]
+
+Backbone = Annotated[
+    str | None,
+    typer.Option("--backbone", "--model", help="Backbone or model; default: the one recorded."),
+]
+
+EngineName = Annotated[str | None, typer.Option("--trainable", help="The engine.")]
+
+DeviceName = Annotated[
+    str | None, typer.Option("--device", help="cpu, cuda:0; default: what is there.")
+]
+
+MODEL_HELP: Final = "A study, an exported or retrained folder, a trial's folder, or a model file."
+
+PixelSize = Annotated[
+    str | None,
+    typer.Option(
+        "--pixel-size",
+        metavar="LENGTH",
+        help="Side of a pixel: 1.77A, 0.177nm; default: an MRC's header.",
+    ),
+]
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override a key: budget.trials=8. May be given several times."),
+]
+
+
+def out_option(what: str) -> Any:
+    """The option --out of a verb, for a folder to make."""
+    return typer.Option("--out", "-o", parser=new_place("--out"), metavar="FOLDER", help=what)
+
+
+def number_option(name: str, what: str, least: int = 0) -> Any:
+    """An option of a verb for a whole number of at least `least`."""
+    return typer.Option(name, parser=whole_number(name, least), metavar="N", help=what)
+
+
+def confidence_option(what: str) -> Any:
+    """The option --confidence of a verb."""
+    return typer.Option("--confidence", parser=fraction("--confidence"), metavar="C", help=what)
+
+
+def options_given(options: Mapping[str, object]) -> list[str]:
+    """Names of the options that were given."""
+    return [name for name, value in options.items() if value is not None]

@@ -1,0 +1,135 @@
+"""Verbs about studies: plan, tune, resume, status, report."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tune.cli.options import Overrides, StudyFile, StudyFolder
+
+if TYPE_CHECKING:
+    from tune.driver.driver import StudyResult
+    from tune.plan.pace import Pace
+    from tune.plan.plan import StudyPlan
+
+
+def plan(
+    study: StudyFile,
+    overrides: Overrides = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Estimate the hours by two epochs of trials.")
+    ] = False,
+) -> None:
+    """Show what a study would do; nothing is started."""
+    from tune.plan.lines import plan_lines
+
+    made = planned_study(study, overrides)
+    pace = _probe(made) if probe else _known_pace(made)
+    for line in plan_lines(made, pace):
+        typer.echo(line)
+
+
+def tune(study: StudyFile, overrides: Overrides = None) -> None:
+    """Run a study. Ctrl-C is safe: `segtune resume` goes on where it was."""
+    from tune.directory.reader import refuse_begun
+
+    made = planned_study(study, overrides)
+    refuse_begun(made.directory)
+    run_planned(made, resume=False)
+
+
+def resume(study_dir: StudyFolder, overrides: Overrides = None) -> None:
+    """Go on with an interrupted study; --set may raise its budget."""
+    from tune.directory.reader import StudyDir
+    from tune.plan.plan import plan_study
+    from tune.plan.resume import load_for_resume
+
+    opened = StudyDir.open(study_dir)
+    run_planned(plan_study(load_for_resume(opened, overrides or [])), resume=True)
+
+
+def status(study_dir: StudyFolder) -> None:
+    """Show a study's trials, running or ended."""
+    from tune.directory.reader import StudyDir
+    from tune.progress.status import status_lines
+
+    for line in status_lines(StudyDir.open(study_dir)):
+        typer.echo(line)
+
+
+def report(study_dir: StudyFolder) -> None:
+    """Write leaderboard.csv, report.html, report.md and report.json of a study."""
+    for path in _write_results(study_dir):
+        typer.echo(f"wrote {path}")
+
+
+def planned_study(study: Path, overrides: list[str] | None) -> "StudyPlan":
+    """The plan of a study file."""
+    from tune.plan.loading import load_study
+    from tune.plan.plan import plan_study
+
+    return plan_study(load_study(study, overrides or []))
+
+
+def run_planned(plan: "StudyPlan", *, resume: bool) -> None:
+    """Run a study to its leaderboard and report, and say what to do next."""
+    from tune.progress.status import next_step
+    from tune.progress.terminal import make_progress
+    from tune.tracking.wandb import tracking_line
+
+    result = _tuned(plan, [make_progress()], resume=resume)
+    if line := tracking_line(plan.study.tracking, plan.directory):
+        typer.echo(line)
+    typer.echo("writing leaderboard and report")
+    for path in _write_results(plan.directory):
+        typer.echo(f"wrote {path}")
+    step = next_step(plan.study, plan.directory, len(result.outcomes), plan.trials)
+    if result.reason == "interrupted":
+        typer.echo(f"interrupted; {step}", err=True)
+        raise typer.Exit(130)
+    if result.reason == "out of time":
+        typer.echo(step)
+    failed = [n for n, o in result.outcomes.items() if o.state == "failed"]
+    if result.outcomes and len(failed) == len(result.outcomes):
+        last = result.outcomes[failed[-1]]
+        typer.echo(
+            f"segtune: all {len(failed)} trials failed; the last: {last.message}; see "
+            f"{plan.directory / 'trials' / str(failed[-1]) / 'train.log'}",
+            err=True,
+        )
+        raise typer.Exit(1)
+
+
+def _tuned(plan: "StudyPlan", observers: Sequence[Any], *, resume: bool) -> "StudyResult":
+    from tune.driver.driver import run_study
+
+    return run_study(plan, observers, resume=resume)
+
+
+def _write_results(study_dir: Path) -> list[Path]:
+    from tune.directory.reader import StudyDir
+
+    opened = StudyDir.open(study_dir)
+    from analysis.report.leaderboard import (
+        write_leaderboard,  # slow: only for a study that is there
+    )
+    from analysis.report.report import write_report
+
+    writers: list[Callable[[StudyDir], Path]] = [write_leaderboard, write_report]
+    return [write(opened) for write in writers]
+
+
+def _probe(plan: "StudyPlan") -> "Pace":
+    from tune.driver.probe import probe
+    from tune.plan.past_pace import keep_probed
+
+    pace = probe(plan)
+    keep_probed(plan, pace)
+    return pace
+
+
+def _known_pace(plan: "StudyPlan") -> "Pace | None":
+    from tune.plan.past_pace import known_pace
+
+    return known_pace(plan)

@@ -1,0 +1,153 @@
+"""Parsers of option values; a wrong value is refused with the nearest valid one."""
+
+import os
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+from search_spaces.names import nearest_name
+from tune.errors import UsageError
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+def whole_number(option: str, least: int = 0) -> Callable[[str | int], int]:
+    """A reader of whole numbers of at least `least`, for an option of this name."""
+
+    def read(text: str | int) -> int:
+        wanted = f"{option}: expected a whole number of at least {least}, got {text}"
+        try:
+            value = int(text)
+        except ValueError:
+            raise UsageError(f"{wanted}{_nearest_number(str(text), least)}") from None
+        if value < least:
+            raise UsageError(f"{wanted}; the nearest is {least}")
+        return value
+
+    return read
+
+
+def fraction(option: str) -> Callable[[str | float], float]:
+    """A reader of numbers from 0 to 1, for an option of this name."""
+
+    def read(text: str | float) -> float:
+        if not _is_number(str(text)) or not 0 <= float(text) <= 1:
+            hint = f"; did you mean {float(text) / 100:g}?" if _is_percentage(str(text)) else ""
+            raise UsageError(f"{option}: expected a number from 0 to 1, got {text}{hint}")
+        return float(text)
+
+    return read
+
+
+def positive_number(option: str) -> Callable[[str | float], float]:
+    """A reader of finite numbers above 0, for an option of this name."""
+
+    def read(text: str | float) -> float:
+        if not _is_number(str(text)) or not 0 < float(text) < float("inf"):
+            raise UsageError(f"{option}: expected a number above 0, got {text}")
+        return float(text)
+
+    return read
+
+
+def one_of(option: str, choices: type[Choice]) -> Callable[[str], Choice]:
+    """A reader of one of a few names, for an option of this name."""
+
+    def read(text: str) -> Choice:
+        names = [choice.value for choice in choices]
+        if text not in names:
+            raise UsageError(
+                f"{option}: expected one of {', '.join(names)}, got "
+                f"{text!r}{nearest_name(text.lower(), names)}"
+            )
+        return choices(text)
+
+    return read
+
+
+def shares(option: str) -> Callable[[str], str]:
+    """A reader of three comma-separated numbers, for an option of this name."""
+
+    def read(text: str) -> str:
+        parts = text.split(",")
+        if len(parts) != 3 or not all(_is_number(part) for part in parts):
+            raise UsageError(
+                f"{option}: expected the shares of train, val and test, such as 0.7,0.15,0.15, "
+                f"got {text!r}{_nearest_shares(text)}"
+            )
+        return text
+
+    return read
+
+
+def new_place(option: str) -> Callable[[str | Path], Path]:
+    """A reader of a folder that can be made or written, for an option of this name."""
+
+    def read(text: str | Path) -> Path:
+        place = Path(text)
+        if str(text).startswith("--"):
+            raise UsageError(f"{option}: expected a folder, got the option {text}")
+        if why := _why_not_writable(place.absolute(), folder=True):
+            raise UsageError(f"{option}: expected a folder to make, got {text}: {why}")
+        return place
+
+    return read
+
+
+def new_file(option: str) -> Callable[[str | Path], Path]:
+    """A reader of a file that can be written, for an option of this name."""
+
+    def read(text: str | Path) -> Path:
+        place = Path(text)
+        why = _why_not_writable(place.absolute(), folder=False)
+        if not why and not place.absolute().parent.is_dir():
+            why = f"there is no folder {place.parent}"
+        if why:
+            raise UsageError(f"{option}: expected a file to write, got {text}: {why}")
+        return place
+
+    return read
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_percentage(text: str) -> bool:
+    return _is_number(text) and 1 < float(text) <= 100
+
+
+def _nearest_number(text: str, least: int) -> str:
+    if not _is_number(text) or not abs(float(text)) < 1e15:
+        return ""
+    return f"; the nearest is {max(least, round(float(text)))}"
+
+
+def _nearest_shares(text: str) -> str:
+    """The same shares with what lacks, where two or three numbers of any writing are there."""
+    numbers = [float(number) for number in re.findall(r"\d+(?:\.\d+)?|\.\d+", text)]
+    if len(numbers) == 2 and 0 < sum(numbers) <= 1:
+        numbers.append(1 - sum(numbers))
+    if len(numbers) != 3 or not sum(numbers):
+        return ""
+    return f"; did you mean {','.join(f'{n / sum(numbers):.3g}' for n in numbers)}?"
+
+
+def _why_not_writable(place: Path, *, folder: bool) -> str:
+    """Why nothing can be written at an absolute path, or ""."""
+    if any(len(os.fsencode(part)) > 255 for part in place.parts):
+        return "the name is too long"
+    there = next(path for path in (place, *place.parents) if os.path.lexists(path))
+    if there == place and place.is_dir() != folder:
+        return "there is a file of this name" if folder else "it is a folder"
+    if there != place and not there.is_dir():
+        return f"{there} is a file"
+    if not os.access(there, os.W_OK):
+        return f"{there} may not be written to"
+    return ""

@@ -1,0 +1,1 @@
+"""The study directory: its layout, its journal, its writer and its reader."""

@@ -1,0 +1,242 @@
+"""The study's memory: an Optuna journal in which a crash at any byte leaves a readable file.
+
+Order of the lines is the order of events, so rungs are rebuilt by reading them from the top. For
+each report the decision is written before the value; a decision that was written is never taken
+anew.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from io import FileIO
+from pathlib import Path
+from typing import IO, Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._file import BaseJournalFileLock
+from optuna.trial import FrozenTrial, TrialState
+
+from trainables.files.whole import cut_torn_line
+from tune.errors import StoreError
+from tune.stopping.decision import Decision, Rule
+
+SYNC_EVERY_S = 1.0
+
+_DECISION, _EXCESS = "decision:", "excess"
+
+_CONSTRAINT = "constraints:"  # as optuna.Trial.set_constraint writes it; samplers read it
+
+_SET_VALUE, _SET_SYSTEM_ATTR = 7, 9  # operation codes of the file format, fixed since Optuna 3.1
+
+
+class _FlockLock(BaseJournalFileLock):
+    """A lock the kernel releases when its holder dies (Optuna's own survive a `kill -9`)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+
+    def acquire(self) -> bool:
+        """Wait for the lock and take it."""
+        self._file = self._path.open("ab")
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        return True
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+class _Backend(JournalFileBackend):
+    """Waits for the disk once a second, not at every line.
+
+    A `kill -9` loses nothing of what was written. A power failure may lose the last second, and a
+    study goes on from any prefix of its journal.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._flock = _FlockLock(path.with_suffix(".lock"))
+        super().__init__(str(path), lock_obj=self._flock)
+        self._path = path
+        self._synced = 0.0
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """Read the lines from a number on.
+
+        Raises:
+            StoreError: A line is damaged, and more follow.
+        """
+        try:
+            yield from super().read_logs(log_number_from)
+        except ValueError as error:
+            raise StoreError(
+                f"{self._path}: the study directory cannot be read: expected a JSON object a line, "
+                f"got something else ({error}); put a copy from before in its place, or begin "
+                "another study"
+            ) from error
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append whole lines: where the disk is full, none of them."""
+        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        self._flock.acquire()
+        try:
+            with self._path.open("ab", buffering=0) as file:
+                _write_whole(file, text.encode())
+                if time.monotonic() - self._synced > SYNC_EVERY_S:
+                    os.fsync(file.fileno())
+                    self._synced = time.monotonic()
+        finally:
+            self._flock.release()
+
+
+def _write_whole(file: FileIO, data: bytes) -> None:
+    """Write all of `data` at a file's end, or leave the file as it is."""
+    before = file.seek(0, os.SEEK_END)
+    try:
+        while data:
+            data = data[file.write(data) :]
+    except OSError:
+        file.truncate(before)
+        raise
+
+
+def open_storage(path: Path) -> JournalStorage:
+    """Open (or begin) the journal at `path`."""
+    return JournalStorage(_Backend(path))
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A report as the journal holds it.
+
+    Attributes:
+        trial: Optuna's number.
+        epoch: The epoch reported.
+        value: The objective as the engine reported it.
+        decision: What was decided, where more than "go on" was to be said.
+        watched: The metric the plateau rule watches, where it is not the objective.
+        excess: By how much each constraint is broken, by metric (`trainables.goal.Limit`).
+        told: Whether the value was written too, not only the decision.
+    """
+
+    trial: int
+    epoch: int
+    value: float
+    decision: Decision | None = None
+    watched: float | None = None
+    excess: Mapping[str, float] = field(default_factory=dict)
+    told: bool = False
+
+
+def arrivals(path: Path) -> list[Arrival]:
+    """Every report in the order in which it was decided."""
+    found: dict[tuple[int, int], Arrival] = {}
+    for entry in _entries(path):
+        trial = entry.get("trial_id", -1)
+        if entry["op_code"] == _SET_VALUE:
+            key = (trial, entry["step"])
+            seen = found.get(key) or Arrival(*key, entry["intermediate_value"])
+            found[key] = replace(seen, told=True)
+        elif entry["op_code"] == _SET_SYSTEM_ATTR:
+            for name, written in entry["system_attr"].items():
+                if name.startswith(_DECISION):
+                    arrival = _decided(trial, int(name.removeprefix(_DECISION)), written)
+                    found.setdefault((trial, arrival.epoch), arrival)
+    return list(found.values())
+
+
+def _entries(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield json.loads(line)
+
+
+def _decided(trial: int, epoch: int, written: Mapping[str, Any]) -> Arrival:
+    rule = None if written["rule"] is None else Rule(written["rule"])
+    decision = Decision(
+        written["go_on"], rule, written["rung"], written["cutoff"], written["value"]
+    )
+    excess = written.get(_EXCESS, {})
+    return Arrival(trial, epoch, written["reported"], decision, written["watched"], excess)
+
+
+def excess_of(trial: FrozenTrial) -> dict[int, Mapping[str, float]]:
+    """By how much each constraint was broken at each epoch of a journalled trial."""
+    return {
+        int(name.removeprefix(_DECISION)): written[_EXCESS]
+        for name, written in trial.system_attrs.items()
+        if name.startswith(_DECISION) and written.get(_EXCESS)
+    }
+
+
+class Journal:
+    """One study's journal, open for writing by its one driver.
+
+    A study file holds one Optuna study, so Optuna's trial id equals the trial's number.
+    """
+
+    def __init__(self, path: Path, name: str, mode: str) -> None:
+        cut_torn_line(path)
+        self.path = path
+        self.storage = open_storage(path)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.study = optuna.create_study(
+            study_name=name,
+            storage=self.storage,
+            direction="maximize" if mode == "max" else "minimize",
+            load_if_exists=True,
+        )
+
+    def trials(self) -> list[FrozenTrial]:
+        """Every trial, by number."""
+        return self.study.get_trials(deepcopy=False)
+
+    def create(self, template: FrozenTrial) -> int:
+        """Begin a trial, parameters and all, in one line; returns its number."""
+        trial_id = self.storage.create_new_trial(self.study._study_id, template)
+        return int(self.storage.get_trial(trial_id).number)
+
+    def decide(self, arrival: Arrival, decision: Decision) -> None:
+        """Write what was decided on a report, before the report's value."""
+        self.storage.set_trial_system_attr(
+            arrival.trial,
+            f"{_DECISION}{arrival.epoch}",
+            {
+                "reported": arrival.value,
+                "watched": arrival.watched,
+                "go_on": decision.go_on,
+                "rule": decision.rule,
+                "rung": decision.rung,
+                "cutoff": decision.cutoff,
+                "value": decision.value,
+                **({_EXCESS: dict(arrival.excess)} if arrival.excess else {}),
+            },
+        )
+
+    def report(self, arrival: Arrival) -> None:
+        """Write a report's value."""
+        self.storage.set_trial_intermediate_value(arrival.trial, arrival.epoch, arrival.value)
+
+    def annotate(self, trial: int, key: str, value: Any) -> None:
+        """Write what a reader of the study should see with a trial."""
+        self.storage.set_trial_user_attr(trial, key, value)
+
+    def constrain(self, trial: int, excess: Mapping[str, float]) -> None:
+        """Write by how much a trial breaks each constraint, before it is told."""
+        for metric, value in excess.items():
+            self.storage.set_trial_system_attr(trial, f"{_CONSTRAINT}{metric}", value)
+
+    def tell(self, trial: int, state: TrialState, value: float | None) -> None:
+        """End a trial."""
+        values = None if value is None else [value]
+        self.storage.set_trial_state_values(trial, state, values)

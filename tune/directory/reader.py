@@ -1,0 +1,275 @@
+"""A study directory read back, also while a driver runs.
+
+The journal decides what counts; the trial folders hold what is too big for it.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import ValidationError
+
+from trainables.goal import Mode, standing, violation
+from tune.directory.journal import excess_of, open_storage
+from tune.directory.layout import (
+    ELAPSED,
+    JOURNAL,
+    OUTCOME,
+    PARAMS,
+    RESOLVED,
+    STUDY,
+    latest_attempt,
+    read_json,
+    read_metrics,
+    read_notes,
+    trial_dir,
+)
+from tune.directory.trials import State
+from tune.errors import StoreError, StudyError
+from tune.study.allowed import validation_problems
+from tune.study.file import read_study_file
+from tune.study.problems import study_error
+from tune.study.study import Study
+
+_STATES: Mapping[TrialState, State] = {
+    TrialState.WAITING: "waiting",
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+
+_ALWAYS_RESOLVED = ("study", "engine", "classes", "data", "fingerprint", "epochs")
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trial as the study directory holds it.
+
+    Attributes:
+        number: Optuna's number.
+        state: What became of it so far.
+        params: Sampled values.
+        fixed: The other values it trains with.
+        seed: Seed of its training.
+        stop_reason: A `tune.stopping.decision.Rule`, or "" while it runs; `budget` where it pauses.
+        rung: Rung at which ASHA ended it.
+        cutoff: What `value` was compared with.
+        value: What the rule looked at.
+        objective: The objective at the best epoch.
+        best_epoch: Its epoch, 1-based.
+        last: The objective at the last epoch.
+        epochs: Epochs trained.
+        seconds: Wall time of all attempts.
+        metrics: One mapping an epoch, in order.
+        directory: trials/<n>.
+        attempt: Folder of the latest attempt, or None.
+        warm_start: Index of the warm-start point it came from, or None.
+        message: Why it ended, for a reader.
+        excess: By how much each constraint is broken at the best epoch, by metric; at most 0
+            where it is kept.
+        notes: What its engine had to say.
+    """
+
+    number: int
+    state: State
+    params: Mapping[str, Any]
+    fixed: Mapping[str, Any]
+    seed: int
+    stop_reason: str
+    rung: int | None
+    cutoff: float | None
+    value: float | None
+    objective: float | None
+    best_epoch: int | None
+    last: float | None
+    epochs: int
+    seconds: float
+    metrics: tuple[Mapping[str, float], ...]
+    directory: Path
+    attempt: Path | None
+    warm_start: int | None
+    message: str
+    excess: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def violation(self) -> float:
+        """By how much the best epoch breaks the constraints together; 0 where it keeps them."""
+        return violation(self.excess.values())
+
+    @property
+    def best_metrics(self) -> Mapping[str, float]:
+        """Every metric at the best epoch."""
+        found = [m for m in self.metrics if m["epoch"] == self.best_epoch]
+        return found[0] if found else {}
+
+    @property
+    def best_model(self) -> Path | None:
+        """The model of the best epoch, if it was kept."""
+        model = self.attempt / "best" / "model.pt" if self.attempt else None
+        return model if model is not None and model.is_file() else None
+
+    @property
+    def artifacts(self) -> Path | None:
+        """Curves, confusion matrices and tables of the latest attempt."""
+        folder = self.attempt / "artifacts" if self.attempt else None
+        return folder if folder is not None and folder.is_dir() else None
+
+    @property
+    def label(self) -> str:
+        """Short name for a table or a chart."""
+        start = "" if self.warm_start is None else f" (start {self.warm_start})"
+        return f"trial {self.number}{start}"
+
+
+@dataclass(frozen=True)
+class StudyDir:
+    """A study directory, read only.
+
+    Attributes:
+        path: Absolute.
+        study: As resolved when it was started.
+        resolved: What was true then: versions, classes, rungs, fingerprint.
+    """
+
+    path: Path
+    study: Study
+    resolved: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Read a study directory.
+
+        Raises:
+            StoreError: `path` is none, or is damaged.
+        """
+        path = path.resolve()
+        missing = [name for name in (STUDY, RESOLVED, JOURNAL) if not (path / name).is_file()]
+        if missing:
+            raise StoreError(
+                f"{path}: expected a study directory with {', '.join(missing)}"
+                f"{_near(path) or '; `segtune tune` makes one at <storage>/<study>'}"
+            )
+        resolved = read_json(path / RESOLVED)
+        if lacking := [key for key in _ALWAYS_RESOLVED if key not in resolved]:
+            raise StoreError(
+                f"{path / RESOLVED}: the study directory cannot be read: expected "
+                f"{', '.join(lacking)}, got none"
+            )
+        try:
+            return cls(path, _study(path, resolved), resolved)
+        except StudyError as error:
+            raise StoreError(f"{path}: the study directory cannot be read: {error}") from error
+
+    def trials(self) -> tuple[TrialRecord, ...]:
+        """Every trial, by number."""
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        storage = open_storage(self.path / JOURNAL)
+        studies = storage.get_all_studies()
+        if not studies:
+            return ()
+        trials = storage.get_all_trials(studies[0]._study_id, deepcopy=False)
+        return tuple(self._record(trial) for trial in trials)
+
+    def best(self) -> TrialRecord | None:
+        """The trial with the best epoch; a failed one only where no other has a value."""
+        mode = self.study.objective.mode
+        candidates = [t for t in self.trials() if t.objective is not None]
+        return max(
+            candidates,
+            key=lambda t: (
+                t.state != "failed",
+                standing(t.objective or 0.0, t.violation, mode),
+                -t.number,
+            ),
+            default=None,
+        )
+
+    def _record(self, trial: FrozenTrial) -> TrialRecord:
+        directory = trial_dir(self.path, trial.number)
+        params = read_json(directory / PARAMS)
+        outcome = read_json(directory / OUTCOME)
+        values, excess = trial.intermediate_values, excess_of(trial)
+        best_epoch = _best(values, excess, self.study.objective.mode)
+        last_epoch = max(values, default=0)
+        metrics = tuple(m for m in read_metrics(directory) if m["epoch"] <= last_epoch)
+        ending = trial.user_attrs.get("ending", {}) if trial.state.is_finished() else {}
+        if not ending and outcome.get("state") == "running":  # it pauses
+            ending = outcome
+        return TrialRecord(
+            number=trial.number,
+            state=_STATES[trial.state],
+            params=trial.params,
+            fixed=params.get("fixed", {}),
+            seed=params.get("seed", 0),
+            stop_reason=ending.get("stop_reason", ""),
+            rung=outcome.get("rung"),
+            cutoff=outcome.get("cutoff"),
+            value=outcome.get("value"),
+            objective=None if best_epoch is None else values[best_epoch],
+            best_epoch=best_epoch,
+            last=values.get(last_epoch),
+            epochs=last_epoch,
+            seconds=float(metrics[-1].get(ELAPSED, 0.0)) if metrics else 0.0,
+            metrics=metrics,
+            directory=directory,
+            attempt=latest_attempt(directory),
+            warm_start=params.get("warm_start"),
+            message=ending.get("message", ""),
+            excess=excess.get(best_epoch or 0, {}),
+            notes=read_notes(directory),
+        )
+
+
+def _study(path: Path, resolved: Mapping[str, Any]) -> Study:
+    """The study as it was resolved; nothing of it is held against today's engine, data or machine.
+
+    Raises:
+        StudyError: It is no study.
+    """
+    values = resolved.get("written")  # earlier versions did not keep it
+    if values is None:
+        values = read_study_file(path / STUDY, ()).values
+    try:
+        return Study.model_validate(values)
+    except ValidationError as error:
+        raise study_error(RESOLVED, validation_problems(error, Study)) from error
+
+
+def _near(path: Path) -> str:
+    """A hint at the study that may be meant: one below, the one around, or one of like name."""
+    beside = list(path.parent.glob("*")) if path.parent.is_dir() else []
+    alike = difflib.get_close_matches(path.name, [p.name for p in beside], n=3)
+    places = [*path.glob("*"), *path.glob("studies/*"), *path.parents[:3]]
+    places += [path.with_name(name) for name in alike]
+    studies = sorted(p for p in places if (p / STUDY).is_file() and (p / JOURNAL).is_file())
+    return f"; did you mean {studies[0]}?" if studies else ""
+
+
+def refuse_begun(directory: Path) -> None:
+    """Refuse to begin a study where there is one.
+
+    Raises:
+        StoreError: There is one.
+    """
+    if (directory / JOURNAL).exists():
+        raise StoreError(
+            f"{directory}: expected a new study, found one; `segtune resume {directory}` goes on "
+            "with it, another `study:` name begins another"
+        )
+
+
+def _best(
+    values: Mapping[int, float], excess: Mapping[int, Mapping[str, float]], mode: Mode
+) -> int | None:
+    """The best epoch; of equal ones the first."""
+    return max(
+        sorted(values),
+        key=lambda e: standing(values[e], violation(excess.get(e, {}).values()), mode),
+        default=None,
+    )

@@ -1,0 +1,64 @@
+"""A trial as journal and folder know it: proposed, assigned, ended."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One configuration to try.
+
+    Attributes:
+        params: Sampled values by name; names whose condition does not hold are absent.
+        warm_start: Index of the warm-start point it came from, or None.
+    """
+
+    params: Mapping[str, Any]
+    warm_start: int | None = None
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A trial to run.
+
+    Attributes:
+        number: Optuna's number.
+        proposal: Its sampled values.
+        seed: Seed of its training.
+        last_epoch: Last epoch the journal has of it; 0 for a new trial.
+    """
+
+    number: int
+    proposal: Proposal
+    seed: int
+    last_epoch: int = 0
+
+
+State = Literal["waiting", "running", "complete", "pruned", "failed"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended.
+
+    Attributes:
+        state: complete (trained to the end, or converged), pruned (stopped early) or failed;
+            running where it only pauses, as the study's hours are used up.
+        stop_reason: The rule that ended it, a `tune.stopping.decision.Rule`.
+        rung: The rung's epoch where ASHA ended it.
+        cutoff: What `value` was compared with.
+        value: The value the rule looked at.
+        epoch: Last epoch trained.
+        message: One sentence for the user; the error where it failed.
+        seconds: Training time, over all attempts.
+    """
+
+    state: State
+    stop_reason: str
+    rung: int | None = None
+    cutoff: float | None = None
+    value: float | None = None
+    epoch: int = 0
+    message: str = ""
+    seconds: float = 0.0

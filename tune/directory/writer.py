@@ -1,0 +1,227 @@
+"""The driver's one writer of the trial folders."""
+
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from trainables.files.whole import write_json, write_text
+from trainables.trials.layout import (
+    ARTIFACT_FOLDER,
+    BEST_FOLDER,
+    CHECKPOINT_FOLDER,
+    HISTORY_FILE,
+    METRICS,
+    METRICS_FILE,
+    RESUME_FOLDER,
+)
+from tune.directory.layout import (
+    CLOSED,
+    ELAPSED,
+    NOTES,
+    OUTCOME,
+    PARAMS,
+    attempt_number,
+    attempts,
+    latest_attempt,
+    read_json,
+    read_metrics,
+    read_notes,
+    trial_dir,
+)
+from tune.directory.trials import Assignment, Outcome
+
+
+def close_earlier(study: Path) -> None:
+    """Note as closed the ended trials of a study directory of layout 1 that have artifacts.
+
+    Its trials were not closed one by one; whether a kill left some half drawn, nobody can say.
+    """
+    for ended in study.glob(f"trials/*/{OUTCOME}"):
+        latest = latest_attempt(ended.parent)
+        if latest is not None and any((latest / ARTIFACT_FOLDER).glob("*")):
+            _close(ended.parent)
+
+
+def _close(directory: Path) -> None:
+    write_json(directory / CLOSED, {"attempts": len(attempts(directory))})
+
+
+@dataclass
+class _Clock:
+    """Wall time of a trial over its attempts."""
+
+    before_s: float
+    started: float = field(default_factory=time.monotonic)
+
+    def elapsed_s(self) -> float:
+        return self.before_s + time.monotonic() - self.started
+
+
+class Recorder:
+    """Writes the trial folders; one a driver.
+
+    The metrics table is appended to before the journal has the epoch, so it never lacks one that
+    the journal has; a new attempt cuts it to the journal's last epoch and reports the rest again.
+    """
+
+    def __init__(self, study_dir: Path, fixed: Mapping[str, Any]) -> None:
+        """Write below a study directory.
+
+        Args:
+            study_dir: <storage>/<study>.
+            fixed: Hyperparameters that have one value in all trials.
+        """
+        self._study = study_dir
+        self._fixed = dict(fixed)
+        self._clocks: dict[int, _Clock] = {}
+        self._last: dict[int, int] = {}
+
+    def begin(self, assignment: Assignment) -> tuple[Path, Path | None, int]:
+        """Make the folder of a new attempt.
+
+        Returns:
+            The folder, the checkpoint to go on from or None, and the last epoch that journal and
+            table both have.
+        """
+        directory = trial_dir(self._study, assignment.number)
+        self._set_aside_stranger(directory, assignment)
+        directory.mkdir(parents=True, exist_ok=True)
+        for ending in (CLOSED, OUTCOME):  # it has paused, or its journal line was lost
+            (directory / ending).unlink(missing_ok=True)
+        written = [m for m in read_metrics(directory) if m["epoch"] <= assignment.last_epoch]
+        write_text(directory / METRICS, "".join(json.dumps(line) + "\n" for line in written))
+        last = int(written[-1]["epoch"]) if written else 0
+        self._last[assignment.number] = last
+        before = written[-1].get(ELAPSED, 0.0) if written else 0.0
+        self._clocks[assignment.number] = _Clock(before)
+        write_json(
+            directory / PARAMS,
+            {
+                "sampled": dict(assignment.proposal.params),
+                "fixed": self._fixed,
+                "seed": assignment.seed,
+                "warm_start": assignment.proposal.warm_start,
+            },
+        )
+        attempt, checkpoint = _new_attempt(directory)
+        return attempt, checkpoint, last
+
+    def report(self, number: int, epoch: int, values: Mapping[str, float]) -> None:
+        """Append an epoch to the trial's table, unless it is there."""
+        if epoch != self._last[number] + 1:
+            return
+        line = {"epoch": epoch, **values, ELAPSED: self._clocks[number].elapsed_s()}
+        with (trial_dir(self._study, number) / METRICS).open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        self._last[number] = epoch
+
+    def note(self, number: int, text: str) -> None:
+        """Keep what an engine has to say of a trial, once."""
+        directory = trial_dir(self._study, number)
+        notes = read_notes(directory)
+        if text not in notes:
+            directory.mkdir(parents=True, exist_ok=True)
+            write_json(directory / NOTES, {"notes": [*notes, text]})
+
+    def end(self, number: int, outcome: Outcome) -> Outcome:
+        """Write how a trial ended, or that it pauses, before its actor hears of it."""
+        clock = self._clocks.get(number)
+        directory = trial_dir(self._study, number)
+        outcome = replace(outcome, seconds=clock.elapsed_s() if clock else _seconds(directory))
+        directory.mkdir(parents=True, exist_ok=True)
+        write_json(directory / OUTCOME, outcome.__dict__)
+        return outcome
+
+    def has_outcome(self, number: int) -> bool:
+        """Whether a trial's end is written."""
+        return (trial_dir(self._study, number) / OUTCOME).is_file()
+
+    def close(self, number: int) -> None:
+        """Note that an ended trial has its artifacts, and its tracker all of it."""
+        _close(trial_dir(self._study, number))
+
+    def is_closed(self, number: int) -> bool:
+        """Whether nothing is left to do for an ended trial."""
+        return (trial_dir(self._study, number) / CLOSED).is_file()
+
+    def reopen(self, number: int, *, redraw: bool) -> tuple[Path, Path | None]:
+        """Where to close an ended trial that a crash left open.
+
+        Args:
+            number: Its number.
+            redraw: Whether its artifacts are to be drawn anew.
+
+        Returns:
+            A new attempt's folder and the checkpoint to draw from; the latest attempt's and None
+            where nothing can or need be drawn.
+        """
+        directory = trial_dir(self._study, number)
+        latest = latest_attempt(directory)
+        if latest is None:  # somebody has cleared the trial's folder
+            return _new_attempt(directory)
+        if not redraw or _last_checkpoint(attempts(directory)) is None:
+            return latest, None
+        return _new_attempt(directory)
+
+    def _set_aside_stranger(self, directory: Path, assignment: Assignment) -> None:
+        """Move away a folder of another trial of this number (its journal lines were lost)."""
+        found = read_json(directory / PARAMS)
+        sampled = json.loads(json.dumps(dict(assignment.proposal.params)))
+        if found and (found["sampled"] != sampled or found["seed"] != assignment.seed):
+            aside = directory.with_name(f"{directory.name}.lost-{time.time_ns()}")
+            directory.rename(aside)
+
+
+def _new_attempt(directory: Path) -> tuple[Path, Path | None]:
+    """The next attempt's folder, with the best model so far, and the checkpoint to go on from.
+
+    The checkpoint is moved over: a worker of a killed driver may write into its own attempt for
+    some seconds more.
+    """
+    before = attempts(directory)
+    number = attempt_number(before[-1]) + 1 if before else 1
+    attempt = directory / f"attempt-{number}"
+    attempt.mkdir()
+    best = _last_whole(before, (BEST_FOLDER,), METRICS_FILE)
+    if best is not None:
+        copy = shutil.copytree(best, attempt / f"{BEST_FOLDER}.part")
+        copy.rename(attempt / BEST_FOLDER)  # never half of it under its name
+    checkpoint = _last_checkpoint(before)
+    return attempt, None if checkpoint is None else checkpoint.rename(attempt / RESUME_FOLDER)
+
+
+def _last_checkpoint(before: Sequence[Path]) -> Path | None:
+    return _last_whole(before, (RESUME_FOLDER, CHECKPOINT_FOLDER), HISTORY_FILE)
+
+
+def _last_whole(before: Sequence[Path], names: Sequence[str], marker: str) -> Path | None:
+    """The newest folder of some names with its `marker`, the JSON file written into it last.
+
+    A kill while one was being replaced leaves it under `<name>.new`, the one before it under
+    `<name>.old`, or both, and none under its name.
+    """
+    places = [
+        attempt / f"{name}{suffix}"
+        for attempt in before
+        for name in names
+        for suffix in (".old", "", ".new")
+    ]
+    return next((place for place in reversed(places) if _is_json(place / marker)), None)
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text())
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _seconds(directory: Path) -> float:
+    """Wall time of a trial that an earlier driver ran."""
+    written = read_metrics(directory)
+    return float(written[-1].get(ELAPSED, 0.0)) if written else 0.0

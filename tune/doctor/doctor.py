@@ -1,0 +1,55 @@
+"""What `segtune doctor` looks at: whether this machine can run a study, and what to do if not.
+
+A check looks at one thing, changes nothing and returns `Check`s.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from tune.doctor.check import Check
+from tune.doctor.machine import (
+    check_forkserver,
+    check_gpus,
+    check_python,
+    check_ray,
+    check_shared_memory,
+    check_storage,
+    check_temp,
+    check_wandb,
+)
+from tune.doctor.packages import (
+    check_detectron2,
+    check_frameworks,
+    check_opencv,
+    check_packages,
+    check_requirements,
+    check_tested_set,
+    check_torch,
+)
+
+
+def check_all(storage: Path = Path("studies"), *, deep: bool = False) -> list[Check]:
+    """Look at everything; about a second, or half a minute where frameworks are imported.
+
+    Args:
+        storage: Where studies are to be written.
+        deep: Also import the frameworks and ask them for GPUs.
+    """
+    checks = [
+        check_python(sys.version_info[:3]),
+        *check_packages(),
+        *check_requirements(),
+        check_tested_set(Path(__file__).parents[2] / "constraints.txt"),
+        *check_opencv(),
+        *check_torch(),
+        check_detectron2(),
+        check_gpus(),
+        check_ray(os.environ, Path.home()),
+        check_wandb(os.environ),
+        check_storage(storage),
+        check_temp(),
+        check_shared_memory(),
+        check_forkserver(),
+    ]
+    return [*checks, *check_frameworks()] if deep else checks

@@ -1,0 +1,1 @@
+"""Runs a study: Ray Tune executes, the controller decides, the journal remembers."""

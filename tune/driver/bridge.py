@@ -1,0 +1,239 @@
+"""Between Ray's calls and the controller's; holds nothing that would have to survive a crash."""
+
+import json
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from cluster.machines.sharing import Placement, auto_share
+from tune.directory.layout import RESOLVED, attempt_number
+from tune.directory.trials import Assignment, Outcome
+from tune.directory.writer import Recorder
+from tune.driver.controller import Controller
+from tune.errors import no_room
+from tune.plan.plan import StudyPlan
+from tune.progress.observer import Observer
+from tune.stopping.decision import Decision, Rule
+from tune.tracking.tracker import run_id
+from tune.trial.actor import CLOSED, ENDED, ActorTask
+from tune.trial.task import TrialTask, make_task
+
+log = logging.getLogger(__name__)
+
+DRAWN = frozenset({"complete", "pruned"})
+"""States of trials whose engine draws artifacts at their end."""
+
+
+class Bridge:
+    """Turns what Ray asks and tells into what the controller is asked and told.
+
+    Args:
+        plan: The study.
+        controller: Decides.
+        recorder: Writes the trial folders.
+        observers: Are told.
+        tick: Called now and then, while epochs are reported.
+
+    Attributes:
+        n_gpus: GPUs there are to share.
+        error: What went wrong in a callback; ends the study.
+    """
+
+    def __init__(
+        self,
+        plan: StudyPlan,
+        controller: Controller,
+        recorder: Recorder,
+        observers: Sequence[Observer],
+        tick: Callable[[], None],
+    ) -> None:
+        self._plan = plan
+        self._controller = controller
+        self._recorder = recorder
+        self._observers = observers
+        self._tick = tick
+        self._running: dict[str, int] = {}  # our number by Ray's trial id
+        self._next: Assignment | None = None
+        self._open: deque[int] = deque()  # ended trials that a crash left without their ending
+        self._reopened: set[int] = set()
+        self._placement: Placement | None = None
+        self._notes: set[str] = set()
+        self._created = json.loads((plan.directory / RESOLVED).read_text())["created"]
+        self.n_gpus = 0
+        self.error: Exception | None = None
+
+    # --- for Ray
+
+    def suggest(self, ray_id: str) -> dict[str, Any] | str | None:
+        """The next trial's configuration; None to ask again later; FINISHED when all is done."""
+        if len(self._running) >= self._plan.study.resources.concurrent:
+            return None
+        if self._open:
+            number = self._open.popleft()
+            self._running[ray_id] = number
+            return {"task": self._closing_task(number)}
+        assignment = self._next or self._controller.next_trial()
+        self._next = None
+        if assignment is None:
+            return None if self._running else str(Searcher.FINISHED)
+        self._running[ray_id] = assignment.number
+        return {"task": self._training_task(assignment)}
+
+    def result(self, ray_id: str, result: Mapping[str, Any]) -> bool:
+        """Take in what an actor said; returns whether it has more to do for its trial.
+
+        A trial that has ended, or pauses, is closed by its actor in one step more; an attempt
+        that a crash ended is over.
+        """
+        number = self._running[ray_id]
+        for note in result["notes"]:
+            self._note(number, note)
+        if result["event"] == CLOSED:
+            if result["whole"] and number in self._controller.outcomes:
+                self._recorder.close(number)
+            return False
+        if result["event"] == ENDED:
+            self._ended(number, result)
+            return number in self._controller.outcomes
+        epoch, values = result["epoch"], json.loads(result["values"])
+        self._recorder.report(number, epoch, values)
+        decision = self._controller.report(number, epoch, values)
+        self._tick()
+        self.tell("trial_reported", number, epoch, values, decision)
+        if number in self._controller.outcomes:
+            self._end(number)
+        elif decision.rule is Rule.BUDGET:
+            self._recorder.end(number, _pause(epoch, decision))
+        return True
+
+    def complete(self, ray_id: str, *, error: bool) -> None:
+        """Ray is done with a trial; with `error`, its actor died."""
+        number = self._running.pop(ray_id, None)
+        if number is None:
+            return
+        if self._placement is not None:
+            self._placement.free(number)
+        if error and number not in self._controller.outcomes:
+            self._crashed(number, "its worker died")
+        self._reopen_if_open(number)
+
+    # --- for the driver
+
+    def idle(self) -> bool:
+        """Whether nothing is left to start."""
+        self._next = self._controller.next_trial()
+        return self._next is None and not self._open
+
+    def finish_decided(self) -> None:
+        """Write the outcomes that a killed driver decided but did not write.
+
+        Trials whose artifacts or records it left open are closed by actors, before others start.
+        """
+        for number, outcome in self._controller.outcomes.items():
+            if not self._recorder.has_outcome(number):
+                self._recorder.end(number, outcome)
+            self._reopen_if_open(number)
+
+    def tell(self, event: str, *details: Any) -> None:
+        """Pass an event on to the observers; theirs is not to break the study."""
+        for observer in self._observers:
+            try:
+                getattr(observer, event)(*details)
+            except Exception:
+                log.exception("%s failed in %s", event, type(observer).__name__)
+
+    # --- within
+
+    def _note(self, number: int, note: str) -> None:
+        """Keep and show what an engine has to say; what several trials say is shown once."""
+        self._recorder.note(number, note)
+        seen = note in self._notes
+        self._notes.add(note)
+        log.log(logging.DEBUG if seen else logging.WARNING, "trial %d: %s", number, note)
+
+    def _ended(self, number: int, result: Mapping[str, Any]) -> None:
+        if number in self._controller.outcomes:
+            return
+        rule, message = result["rule"], result["message"]
+        if result["disk_full"]:
+            raise no_room(self._plan.directory, f"trial {number}: {message}")
+        if result["retry"]:
+            self._crashed(number, message)
+            return
+        if rule is None:
+            rule = Rule.ERROR
+            message = f"the engine ended after epoch {self._controller.last_epoch(number)}, " + (
+                f"before epoch {self._plan.study.budget.epochs}, without a reason"
+            )
+        self._controller.fail(number, Rule(rule), message)
+        self._end(number)
+
+    def _crashed(self, number: int, message: str) -> None:
+        if self._controller.crashed(number, message):
+            log.warning("trial %d: %s; it goes on from its checkpoint", number, message)
+        else:
+            self._end(number)
+
+    def _end(self, number: int) -> None:
+        outcome = self._recorder.end(number, self._controller.outcomes[number])
+        self.tell("trial_ended", number, outcome)
+
+    def _reopen_if_open(self, number: int) -> None:
+        """Have an ended trial closed that is not; tried once a run of the driver."""
+        ended = number in self._controller.outcomes
+        if ended and number not in self._reopened and not self._recorder.is_closed(number):
+            self._reopened.add(number)
+            self._open.append(number)
+
+    # --- tasks
+
+    def _training_task(self, assignment: Assignment) -> ActorTask:
+        attempt, checkpoint, reported = self._recorder.begin(assignment)
+        task = self._task(assignment, attempt)
+        self.tell("trial_started", assignment.number, task.params, attempt_number(attempt))
+        return self._for_actor(replace(task, resume_from=checkpoint, reported=reported))
+
+    def _closing_task(self, number: int) -> ActorTask:
+        """Close a trial that has ended: its engine has no epoch left to train and only draws."""
+        log.info("trial %d ended without its artifacts or its record; closing it", number)
+        redraw = self._controller.outcomes[number].state in DRAWN
+        directory, checkpoint = self._recorder.reopen(number, redraw=redraw)
+        task = self._task(self._controller.assignment(number), directory)
+        last = self._controller.last_epoch(number)
+        task = replace(task, resume_from=checkpoint, reported=last, over=True)
+        return replace(self._for_actor(task), engine_runs=checkpoint is not None)
+
+    def _task(self, assignment: Assignment, attempt: Path) -> TrialTask:
+        if self._placement is None:
+            share = self._plan.shares.gpu_fraction
+            if share is None:
+                share = auto_share(self.n_gpus, self._plan.study.resources.concurrent)
+            self._placement = Placement(self.n_gpus, share)
+        params, number = assignment.proposal.params, assignment.number
+        return make_task(self._plan, number, params, assignment.seed, attempt, self._placement)
+
+    def _for_actor(self, task: TrialTask) -> ActorTask:
+        study, data = self._plan.study, self._plan.data
+        config = {
+            **task.params,
+            "engine": study.trainable,
+            "data": data.name,
+            "data_fingerprint": data.fingerprint,
+            "epochs": study.budget.epochs,
+            "seed": task.seed,
+            "trial": task.number,
+        }
+        name = run_id(study.study, self._created, task.number)
+        return ActorTask(task, study.tracking, config, name)
+
+
+def _pause(epoch: int, decision: Decision) -> Outcome:
+    message = f"out of time at epoch {epoch}; with more hours, `segtune resume` goes on with it"
+    return Outcome(
+        "running", Rule.BUDGET, None, decision.cutoff, decision.value, epoch, message=message
+    )

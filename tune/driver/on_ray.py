@@ -1,0 +1,163 @@
+"""A study on Ray Tune: starting Ray, and the seams Ray calls."""
+
+import contextlib
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.tune as ray_tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from trainables.files.scratch import make_scratch
+from tune.driver.bridge import Bridge
+from tune.driver.session import terminable, uninterrupted
+from tune.errors import DriverError
+from tune.plan.plan import StudyPlan
+from tune.trial.actor import TrialActor
+
+log = logging.getLogger(__name__)
+
+
+_MEMORY = Path("/dev/shm")  # Ray makes a folder a trial that nobody reads
+
+_RAY_ENVIRONMENT = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+    "TUNE_RESULT_BUFFER_LENGTH": "1",
+    "TUNE_WARN_THRESHOLD_S": "30",
+}
+
+
+def run_on_ray(plan: StudyPlan, bridge: Bridge) -> None:
+    """Run all trials of a study that are not ended, on a fresh Ray Tune."""
+    os.environ.update(_RAY_ENVIRONMENT)
+    shares = plan.shares
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(plan.study.resources.concurrent)
+    scratch = make_scratch("ray", _MEMORY if _MEMORY.is_dir() else None)
+    started = not ray.is_initialized()
+    try:
+        if started:
+            with _ray_into_log():
+                _start_ray(plan.study.resources.concurrent * shares.cpus, plan.machine.gpus)
+        bridge.n_gpus = int(ray.cluster_resources().get("GPU", 0))
+        tuner = ray_tune.Tuner(
+            ray_tune.with_resources(TrialActor, {"cpu": shares.cpus}),
+            tune_config=ray_tune.TuneConfig(
+                num_samples=-1,
+                search_alg=_RaySearcher(bridge),
+                scheduler=_RayScheduler(bridge),
+                reuse_actors=True,
+                max_concurrent_trials=None,
+            ),
+            run_config=ray_tune.RunConfig(
+                name="study", storage_path=str(scratch), verbose=0, log_to_file=False
+            ),
+        )
+        with _ray_into_log(), terminable():  # Ray took the signals for itself when it started
+            tuner.fit()
+    finally:
+        with uninterrupted():
+            if started:
+                ray.shutdown()
+            shutil.rmtree(scratch, ignore_errors=True)
+    if bridge.error is not None:
+        raise bridge.error
+
+
+@contextlib.contextmanager
+def _ray_into_log() -> Iterator[None]:
+    """Ray's own words go to the study's log, not to the screen."""
+    rays = logging.getLogger("ray")
+    before = rays.handlers, rays.propagate
+    rays.handlers, rays.propagate = list(logging.getLogger("tune").handlers), False
+    try:
+        yield
+    finally:
+        rays.handlers, rays.propagate = before
+
+
+def _start_ray(cpus: int, gpus: int) -> None:
+    """Start a Ray with these processors, or connect to the one that RAY_ADDRESS names."""
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # as it should be
+    own: dict[str, Any] = {
+        "address": "local",  # not whatever else runs here
+        "num_cpus": cpus,
+        "num_gpus": gpus,  # as the plan counted them; Ray's own count may be another
+        "include_dashboard": False,
+        "object_store_memory": 100 * 2**20,
+    }
+    try:
+        ray.init(
+            log_to_driver=False,
+            configure_logging=False,
+            **(own if os.environ.get("RAY_ADDRESS") in (None, "", "local") else {}),
+        )
+    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        raise DriverError(
+            f"Ray cannot be started on this machine: {error}; `segtune doctor` says more"
+        ) from error
+
+
+def _guarded(bridge: Bridge, action: Callable[[], Any], otherwise: Any) -> Any:
+    """Run a callback; an error of ours ends the study with its own message, not Ray's."""
+    try:
+        return action()
+    except Exception as error:  # raised again once Ray has ended
+        log.debug("the driver failed", exc_info=True)
+        bridge.error = bridge.error or error
+        return otherwise
+
+
+class _RaySearcher(Searcher):
+    """Ray asks here for trials."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__(metric="training_iteration", mode="max")
+        self._bridge = bridge
+
+    def suggest(self, trial_id: str) -> Any:
+        if self._bridge.error is not None:
+            return Searcher.FINISHED
+        return _guarded(self._bridge, lambda: self._bridge.suggest(trial_id), Searcher.FINISHED)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        _guarded(self._bridge, lambda: self._bridge.complete(trial_id, error=error), None)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the journal has everything."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the journal has everything."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Ray pickles its searchers; ours is rebuilt from the journal instead
+
+
+class _RayScheduler(FIFOScheduler):
+    """Ray asks here whether a trial goes on."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._bridge = bridge
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        if self._bridge.error is not None:  # the study ends now, not when its trials do
+            return str(TrialScheduler.STOP)
+        goes_on = _guarded(
+            self._bridge, lambda: self._bridge.result(trial.trial_id, result), otherwise=False
+        )
+        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}

@@ -1,0 +1,112 @@
+"""How long a trial's start and its epochs take, measured by training a few of them together."""
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from itertools import chain, islice, repeat
+from pathlib import Path
+from random import Random
+from statistics import fmean
+from typing import Any
+
+from cluster.machines.sharing import Placement, auto_share
+from tune.driver.search import trial_seed
+from tune.errors import DriverError
+from tune.plan.pace import Pace
+from tune.plan.plan import StudyPlan
+from tune.trial.messages import Ended, Reported
+from tune.trial.runner import TrialRunner
+from tune.trial.task import TrialTask, make_task
+
+PROBED_EPOCHS = 2  # the first pays for loading and warm-up; the second is what an epoch costs
+
+
+def probe(plan: StudyPlan) -> Pace:
+    """Train two epochs of the first configurations in a scratch folder.
+
+    As many train at once as in the study, each with its share of the machine: alone, a trial is
+    quicker than beside others.
+
+    Raises:
+        DriverError: The engine cannot train one of these configurations here.
+    """
+    share = plan.shares.gpu_fraction
+    if share is None:
+        share = auto_share(plan.machine.gpus, plan.study.resources.concurrent)
+    placement = Placement(plan.machine.gpus, share)
+    with tempfile.TemporaryDirectory(prefix="segtune-probe-") as scratch:
+        tasks = []
+        for number, sampled in enumerate(_configurations(plan)):
+            attempt = Path(scratch) / str(number) / "attempt-1"
+            attempt.mkdir(parents=True)
+            seed = trial_seed(plan.study.seed, number)
+            tasks.append(make_task(plan, number, sampled, seed, attempt, placement))
+        return _pace(tasks)
+
+
+def _configurations(plan: StudyPlan) -> Iterator[Mapping[str, Any]]:
+    """As many as will train at once: warm-start points, then any."""
+    random = Random(plan.study.seed)
+    points = chain(plan.points, repeat({}))
+    n = min(plan.study.resources.concurrent, plan.trials)
+    return ({**plan.space.draw(random), **point} for point in islice(points, n))
+
+
+def _pace(tasks: Sequence[TrialTask]) -> Pace:
+    runners = [TrialRunner(task.engine) for task in tasks]
+    lacking = {task.number for task in tasks}
+    started = time.monotonic()
+    with ExitStack() as ends:  # in this order, last first
+        for runner in runners:
+            ends.callback(runner.kill)
+        pool = ends.enter_context(ThreadPoolExecutor(len(tasks)))
+        for runner in runners:
+            ends.callback(runner.abort)
+        ends.callback(lacking.clear)
+        for runner, task in zip(runners, tasks, strict=True):
+            runner.start(task)
+        shown = [
+            pool.submit(_report_times, runner, task, lacking)
+            for runner, task in zip(runners, tasks, strict=True)
+        ]
+        for ended in wait(shown, return_when=FIRST_EXCEPTION).done:
+            ended.result()  # raises what went wrong
+    epochs_s, starts_s = zip(*(_times(started, times.result()) for times in shown), strict=True)
+    n = len(tasks)
+    text = f"{PROBED_EPOCHS} epochs of {n} trials at once" if n > 1 else f"{PROBED_EPOCHS} epochs"
+    return Pace(fmean(epochs_s), fmean(starts_s), text)
+
+
+def _report_times(runner: TrialRunner, task: TrialTask, lacking: set[int]) -> list[float]:
+    """When a trial reported its epochs; it trains on until no trial lacks one.
+
+    Args:
+        runner: Runs the trial.
+        task: The trial.
+        lacking: Numbers of the trials that have not trained their two epochs.
+    """
+    last = min(PROBED_EPOCHS, task.epochs)
+    reports: list[float] = []
+    while not reports or lacking:
+        event = runner.next_event()
+        if isinstance(event, Ended):
+            if len(reports) >= last:
+                break
+            raise DriverError(f"the probe of {task.engine} ended early: {event.message}")
+        if isinstance(event, Reported):
+            reports.append(time.monotonic())
+            if len(reports) == last:
+                lacking.discard(task.number)
+            if lacking:
+                runner.go_on()
+    return reports
+
+
+def _times(started: float, reports: Sequence[float]) -> tuple[float, float]:
+    """Seconds of a trial's epoch, and of its start."""
+    if len(reports) == 1:
+        return reports[0] - started, 0.0
+    epoch_s = (reports[-1] - reports[0]) / (len(reports) - 1)
+    return epoch_s, max(0.0, reports[0] - started - epoch_s)

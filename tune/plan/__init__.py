@@ -1,0 +1,1 @@
+"""Plans of studies: all that one will do, and how long it will take, as values."""

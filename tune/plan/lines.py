@@ -1,0 +1,142 @@
+"""A plan as lines for the terminal."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from search_spaces.space import Parameter, SearchSpace
+from trainables.datasets.prepared import PreparedDataset
+from tune.plan.forecast import Forecast, Hours
+from tune.plan.pace import Pace
+from tune.plan.plan import StudyPlan, estimate_hours
+from tune.stopping.asha import Asha
+from tune.stopping.plateau import NoPlateau, Slope
+from tune.study.study import Study
+
+
+def plan_lines(plan: StudyPlan, pace: Pace | None = None) -> list[str]:
+    """A plan for people to read, a fact a line."""
+    study = plan.study
+    facts = [
+        ("study", f"{study.study}, results in {plan.directory}"),
+        ("data", _data_text(plan.data)),
+        ("engine", study.trainable),
+        ("objective", _objective_text(study)),
+        ("budget", _budget_text(plan)),
+        ("search", f"{study.search}, seed {study.seed}"),
+        ("scheduler", _scheduler_text(plan)),
+        ("plateau", _plateau_text(study)),
+        ("resources", _resources_text(plan)),
+        ("epochs", _epochs_text(plan.forecast)),
+        ("hours", _hours_text(estimate_hours(plan, pace), pace)),
+        *_rows("searched", _searched(plan.space)),
+        *_rows("fixed", {key: str(value) for key, value in plan.fixed.items()}),
+        *_rows("no effect", plan.no_effect),
+        *_rows("warm start", _points(plan.points)),
+        *(("" if i else "from store", line) for i, line in enumerate(plan.best)),
+        ("code", ", ".join(f"{name} {number}" for name, number in plan.versions.items())),
+    ]
+    return [f"{name:<11} {text}" for name, text in facts]
+
+
+def _rows(title: str, rows: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Rows under one title, their keys aligned; "none" where there are none."""
+    width = max(map(len, rows), default=0)
+    if not rows:
+        yield title, "none"
+    for i, (key, text) in enumerate(rows.items()):
+        yield "" if i else title, f"{key:<{width}}  {text}"
+
+
+def _data_text(data: PreparedDataset) -> str:
+    counts = ", ".join(f"{split} {n}" for split, n in data.counts().items())
+    counts += f", unlabelled {data.n_unlabelled}" if data.n_unlabelled else ""
+    noun = "class" if len(data.classes) == 1 else "classes"
+    classes = ", ".join(data.classes)
+    return f"{data.name} ({data.root}): images {counts}; {len(data.classes)} {noun}: {classes}"
+
+
+def _budget_text(plan: StudyPlan) -> str:
+    budget = plan.study.budget
+    limit = f", at most {budget.hours:g} hours" if budget.hours else ""
+    grid = ""
+    if plan.study.search == "grid":
+        grid = f" (of a grid of {len(plan.space.grid())})"
+    return f"{plan.trials} trials{grid} of {budget.epochs} epochs{limit}"
+
+
+def _scheduler_text(plan: StudyPlan) -> str:
+    scheduler = plan.study.scheduler
+    if not isinstance(scheduler, Asha):
+        return "none, every trial runs to its end"
+    rungs = ", ".join(map(str, plan.rungs))
+    by = ", constraints aside" if plan.study.objective.limits else ""
+    return f"asha, rungs at epochs {rungs}; 1 trial in {scheduler.reduction_factor} passes each{by}"
+
+
+def _objective_text(study: Study) -> str:
+    constraints = [f", {limit}" for limit in study.objective.limits]
+    return f"{study.objective.metric} ({study.objective.mode}){''.join(constraints)}"
+
+
+def _plateau_text(study: Study) -> str:
+    rule = study.plateau
+    if isinstance(rule, NoPlateau):
+        return "none"
+    metric = rule.metric or study.objective.metric
+    what = (
+        f"{metric} gains less than {rule.slope:g} an epoch"
+        if isinstance(rule, Slope)
+        else f"standard deviation of {metric} below {rule.std:g}"
+    )
+    return f"{what} over {rule.window} epochs, from epoch {max(rule.grace, rule.window)} on"
+
+
+def _resources_text(plan: StudyPlan) -> str:
+    gpu = plan.shares.gpu_fraction
+    if gpu is None:
+        gpus = "a share of the GPUs" if plan.machine.gpus else "no GPU"
+    else:
+        gpus = f"{gpu:g} GPU" if gpu else "no GPU"
+    n, cpus = plan.study.resources.concurrent, plan.shares.cpus
+    here = f"this machine has {plan.machine.cpus} CPU cores, {plan.machine.gpus} GPUs"
+    more = ", more than there are" if n * cpus > plan.machine.cpus else ""
+    return f"{n} at once, each {cpus} CPU and {gpus} ({here}{more})"
+
+
+def _epochs_text(expected: Forecast) -> str:
+    if expected.median == expected.full:
+        return f"{expected.full}, no trial is stopped early by the scheduler"
+    saving, least, most = expected.saving()
+    return (
+        f"{expected.full} if every trial ran to its end; about {expected.median} expected "
+        f"({expected.low} to {expected.high}): saves {saving:.1f}x ({least:.1f}x to {most:.1f}x)"
+    )
+
+
+def _hours_text(estimate: Hours | None, pace: Pace | None) -> str:
+    if estimate is None or pace is None:
+        return "unknown: no past run of such trials on these data; --probe trains two epochs"
+    text = f"about {estimate.median:.2g} ({estimate.low:.2g} to {estimate.high:.2g})"
+    return f"{text}, by {pace.measured}" if pace.measured else text
+
+
+def _searched(space: SearchSpace) -> dict[str, str]:
+    return {name: f"{p.domain}{_when_text(p)}" for name, p in space.parameters.items()}
+
+
+def _when_text(parameter: Parameter) -> str:
+    conditions = [
+        f"{key} is {' or '.join(map(str, values))}" for key, values in parameter.when.items()
+    ]
+    return f" (when {' and '.join(conditions)})" if conditions else ""
+
+
+def _points(points: tuple[Mapping[str, Any], ...]) -> dict[str, str]:
+    return {
+        str(i): ", ".join(f"{key} {_short(value)}" for key, value in point.items())
+        for i, point in enumerate(points)
+    }
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,50 @@
+"""Where a study comes from: versions of packages, commit of the code."""
+
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+VERSIONS_OF: Final = (
+    "segtune",
+    "ray",
+    "optuna",
+    "torch",
+    "torchvision",
+    "detectron2",
+    "ultralytics",
+    "numpy",
+    "opencv-python",
+    "pycocotools",
+    "pydantic",
+    "wandb",
+)
+
+
+def package_versions() -> dict[str, str]:
+    """Installed versions of the packages that decide what a study computes, by distribution."""
+    found = {}
+    for name in VERSIONS_OF:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit() -> str:
+    """The commit of this code; only where git tracks this very file."""
+    here = Path(__file__)
+    if not _git(here.parent, "ls-files", here.name):
+        return ""
+    return _git(here.parent, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """What git says, or "" where it is not installed or has nothing to say."""
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=1, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return said.stdout.strip() if said.returncode == 0 else ""

@@ -1,0 +1,141 @@
+"""Progress in lines, for a log or a pipe."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from tune.directory.trials import Outcome
+from tune.progress.board import Board, TrialView, clock, ending, number, roughly
+from tune.progress.watching import Watching
+from tune.stopping.decision import Decision
+
+if TYPE_CHECKING:
+    from tune.plan.plan import StudyPlan
+
+
+LINE_EVERY_S: Final = 60.0
+
+
+class LineProgress:
+    """Plain lines, for a log.
+
+    Args:
+        write: Takes a line.
+        every_s: Seconds between two lines for the study at least.
+        clock_s: The time in seconds.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        every_s: float = LINE_EVERY_S,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._write = write
+        self._every_s = every_s
+        self._clock_s = clock_s
+        self._watching = Watching()
+        self._last_s = 0.0
+        self._sampled: frozenset[str] = frozenset()
+
+    def study_started(self, plan: "StudyPlan", resumed: bool) -> None:
+        """Say what is about to run."""
+        board = self._watching.begin(plan, resumed=resumed)
+        board.began = self._last_s = self._clock_s()
+        self._sampled = frozenset(plan.space.parameters)
+        rungs = ", ".join(map(str, plan.rungs)) or "none"
+        constraints = "".join(f", {limit}" for limit in board.limits)
+        self._write(
+            f"study {board.study}: {board.eta.trials} trials of {board.epochs} epochs, "
+            f"{board.eta.concurrent} at a time ({board.share} each), rungs {rungs}, "
+            f"objective {board.metric} ({board.mode}){constraints}"
+        )
+        if resumed:
+            self._write(f"resumed: {_summary(board, self._clock_s())}")
+
+    def trial_started(self, number: int, params: Mapping[str, Any], attempt: int) -> None:
+        """Say which configuration is tried."""
+        with self._watching.open() as board:
+            board.start(number, self._clock_s())
+        again = f" again (attempt {attempt})" if attempt > 1 else ""
+        sampled = {key: value for key, value in params.items() if key in self._sampled}
+        self._write(f"trial {number} started{again}: {_parameters(sampled)}")
+
+    def trial_reported(
+        self, number: int, epoch: int, values: Mapping[str, float], decision: Decision
+    ) -> None:
+        """Say now and then how far the study is."""
+        now = self._clock_s()
+        with self._watching.open() as board:
+            board.report(number, epoch, values, now)
+            if now - self._last_s < self._every_s:
+                return
+            self._last_s = now
+            line = f"{_summary(board, now)}; {_running(board)}"
+        self._write(line)
+
+    def trial_ended(self, number: int, outcome: Outcome) -> None:
+        """Say why it ended, and what its best was."""
+        with self._watching.open() as board:
+            board.end(number, outcome, self._clock_s())
+            line = _ended(board, board.trials[number], outcome)
+        self._write(line)
+
+    def study_ended(self, reason: str) -> None:
+        """Say how the study stands."""
+        with self._watching.open() as board:
+            line = f"study {board.study} {reason}: {_summary(board, self._clock_s(), left=False)}"
+        self._write(line)
+
+
+def line_writer(stream: TextIO) -> Callable[[str], None]:
+    """A function that writes a line to a stream at once."""
+
+    def write(line: str) -> None:
+        stream.write(f"{line}\n")
+        stream.flush()
+
+    return write
+
+
+def _summary(board: Board, now: float, *, left: bool = True) -> str:
+    parts = [f"{len(board.ended)}/{board.eta.trials} trials ended"]
+    if board.best is not None:
+        parts.append(f"best {board.metric} {best_line(board)}")
+    parts.append(f"{clock(board.elapsed_s(now))} elapsed")
+    if left:
+        parts.append(f"left {roughly(board.left(now))}")
+    return ", ".join(parts)
+
+
+def best_line(board: Board) -> str:
+    """The best value so far with its trial and epoch; "-" where there is none."""
+    best = board.best
+    if best is None:
+        return "-"
+    return f"{number(best.best)} (trial {best.number}, epoch {best.best_epoch}{_broken(best)})"
+
+
+def _broken(view: TrialView) -> str:
+    return f", breaks its constraints by {number(view.violation)}" if view.violation else ""
+
+
+def _running(board: Board) -> str:
+    shown = [f"{t.number} at {t.epoch}/{board.epochs} {number(t.last)}" for t in board.running]
+    return "running: " + (", ".join(shown) or "none")
+
+
+def _ended(board: Board, view: TrialView, outcome: Outcome) -> str:
+    best = ""
+    if view.best is not None:
+        best = f"; best {number(view.best)} at epoch {view.best_epoch}{_broken(view)}"
+    took = f"; {clock(outcome.seconds)}" if outcome.seconds else ""
+    return f"trial {view.number} ended: {ending(outcome, board.mode)}{best}{took}"
+
+
+def _parameters(params: Mapping[str, Any]) -> str:
+    shown = (
+        f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
+        for key, value in params.items()
+    )
+    return ", ".join(shown)

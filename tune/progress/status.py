@@ -1,0 +1,86 @@
+"""A study's board from its folder, for `segtune status`, and the step to take next."""
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.text import Text
+
+from tune.directory.layout import elapsed_before_s
+from tune.directory.lock import is_driven
+from tune.progress.board import Board
+from tune.progress.table import board_header, trials_table
+from tune.progress.watching import empty_board
+
+if TYPE_CHECKING:
+    from tune.directory.reader import StudyDir
+    from tune.study.study import Study
+
+
+STATUS_WIDTH: Final = 110  # where the terminal does not say
+
+
+def status_lines(study_dir: "StudyDir", *, width: int | None = None) -> list[str]:
+    """A study directory's trials as a table, a line an element.
+
+    Args:
+        study_dir: Of a study that runs or has ended.
+        width: Columns; default: the terminal's.
+    """
+    driven = is_driven(study_dir.path)
+    board = _board_of(study_dir, driven=driven)
+    terminal = sys.stdout.isatty()
+    console = Console(
+        file=sys.stdout, width=width or (None if terminal else STATUS_WIDTH), legacy_windows=False
+    )
+    now = time.monotonic()
+    finished = len(board.ended) >= board.eta.trials
+    state = "running" if driven else "finished" if finished else "not running"
+    with console.capture() as capture:
+        console.print(board_header(board, now, state))
+        console.print(trials_table(board, board.sections(len(board.trials)), now))
+        if state != "running" and (line := _next_step(study_dir, board)):
+            console.print(Text(line), soft_wrap=True)
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def next_step(study: "Study", directory: Path, ended: int, trials: int) -> str:
+    """The command that goes on with a study nobody runs, and why it stands still; "" for none.
+
+    Args:
+        study: As it was started.
+        directory: Its folder.
+        ended: Trials that have ended.
+        trials: Of the whole study.
+    """
+    resume, budget = f"segtune resume {shlex.quote(str(directory))}", study.budget
+    if ended >= trials:
+        if trials < budget.trials:  # a grid, and there is no more of it
+            return ""
+        more = f"{resume} --set budget.trials={2 * trials}"
+        return f"budget.trials is used up; `{more}`, or another number above {trials}, tries more"
+    if budget.hours is not None and elapsed_before_s(directory) >= budget.hours * 3600:
+        more = f"{resume} --set budget.hours={2 * budget.hours:g}"
+        return (
+            f"budget.hours is used up; `{more}`, or another number above {budget.hours:g}, goes on"
+        )
+    return f"`{resume}` goes on"
+
+
+def _next_step(study_dir: "StudyDir", board: Board) -> str:
+    return next_step(study_dir.study, study_dir.path, len(board.ended), board.eta.trials)
+
+
+def _board_of(study_dir: "StudyDir", *, driven: bool) -> Board:
+    study, resolved = study_dir.study, study_dir.resolved
+    board = empty_board(study, int(resolved["trials"]), tuple(resolved["rungs"]))
+    board.restore(study_dir.trials())
+    board.before_s = elapsed_before_s(study_dir.path)
+    board.began = time.monotonic()
+    for view in board.trials.values():
+        if view.outcome is None and driven:
+            view.state = "running"
+    return board

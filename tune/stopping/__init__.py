@@ -1,0 +1,1 @@
+"""Rules that end a trial: pure functions of journalled reports."""

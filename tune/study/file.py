@@ -1,0 +1,326 @@
+"""Reading a study file: YAML with line numbers, and `--set` overrides.
+
+YAML here is YAML 1.2's core schema: `1e-5` is a number, `on` and `no` are texts, `010` is ten.
+(PyYAML alone follows YAML 1.1, where they are a text, booleans and eight.) Keys given twice are
+refused, where PyYAML silently takes the second.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from tune.errors import StudyError
+from tune.study.problems import Problem
+
+PATH_KEYS: Final = ("data", "storage")
+"""Keys that hold a path: relative to the study file's folder; with --set, to where one is."""
+
+FILE_KEYS: Final = ("fixed", "search_space", "warm_start")
+"""Keys in which the name of a file beside the study file, such as weights, means that file."""
+
+SHORTHAND: Final = {"search_space": "preset", "scheduler": "kind", "plateau": "kind"}
+"""Keys that take a text for a mapping with just this key."""
+
+_RESOLVERS: Final = {
+    "null": (r"~|null|Null|NULL|", "~nN\0"),
+    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    "int": (r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    "float": (
+        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2 core schema, text keys only."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - as PyYAML types it
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what `_Loader` reads back; nothing is shared by reference."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - as PyYAML types it
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Never write anchors."""
+        del data
+        return True
+
+
+for _tag, (_pattern, _first) in _RESOLVERS.items():
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(
+            f"tag:yaml.org,2002:{_tag}",
+            re.compile(f"^(?:{_pattern})$"),
+            ["" if character == "\0" else character for character in _first],
+        )
+
+
+def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
+    text = node.value
+    return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
+
+
+@dataclass
+class Written:
+    """What a study file and its overrides say.
+
+    Attributes:
+        name: The file as the user named it.
+        folder: The file's own, absolute; links are followed.
+        values: The content, keys as texts.
+        places: Where each key stands, by dotted key: "line 4" or "--set".
+        problems: What is wrong with the text itself.
+    """
+
+    name: str
+    folder: Path
+    values: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def beside(self) -> "Written":
+        """An empty one whose problems are this one's: for a value from elsewhere."""
+        return Written(self.name, self.folder, problems=self.problems)
+
+
+def read_study_file(path: Path, overrides: Sequence[str] = ()) -> Written:
+    """Read a study file and apply `key=value` overrides; paths become absolute.
+
+    Raises:
+        StudyError: There is no such file, or it is no YAML mapping.
+    """
+    written = Written(str(path), path.resolve().parent)
+    values = _Reader(written).read(_text(path))
+    written.values = {key: _located(key, value, written.folder) for key, value in values.items()}
+    for override in overrides:
+        _override(written, override)
+    return written
+
+
+def write_yaml(values: Mapping[str, Any]) -> str:
+    """Text that reads back as `values`."""
+    text: str = yaml.dump(
+        dict(values),
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=None,
+        width=100,
+    )
+    return text
+
+
+def _text(path: Path) -> str:
+    if path.is_dir():
+        raise StudyError(f"{path}: expected a study file (YAML), got a folder{_files(path)}")
+    if not path.exists():
+        raise StudyError(f"{path}: expected a study file (YAML), found none{_near(path)}")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise StudyError(
+            f"{path}: expected text in UTF-8, got another encoding (byte {error.start}); "
+            "save it as UTF-8"
+        ) from error
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _files(folder: Path) -> str:
+    found = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def _near(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"; there is no folder {path.parent}"
+    names = [p.name for p in path.parent.iterdir() if p.suffix in {".yaml", ".yml"}]
+    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.3)
+    return f"; did you mean {path.parent / near[0]}?" if near else ""
+
+
+def _located(key: str, value: Any, folder: Path) -> Any:
+    """A value with its relative paths made absolute, below `folder`."""
+    if key in PATH_KEYS and isinstance(value, str) and value and "://" not in value:
+        return _absolute(value, folder)
+    return _located_files(value, folder) if key.split(".")[0] in FILE_KEYS else value
+
+
+def _absolute(path: str, folder: Path) -> str:
+    """A path below `folder` made absolute; as it is where no file can have that name."""
+    try:
+        return str((folder / Path(path).expanduser()).resolve())
+    except (RuntimeError, ValueError):  # of an unknown user's home, or with a character like NUL
+        return path
+
+
+def _located_files(value: Any, folder: Path) -> Any:
+    if isinstance(value, dict):
+        return {name: _located_files(item, folder) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_located_files(item, folder) for item in value]
+    if isinstance(value, str) and Path(value).suffix and (folder / value).is_file():
+        return str((folder / value).resolve())
+    return value
+
+
+# --- the file
+class _Reader:
+    """Turns YAML nodes into values, keeping lines and finding keys given twice."""
+
+    def __init__(self, written: Written) -> None:
+        self._written = written
+        self._loader = _Loader("")
+        self._open: list[yaml.Node] = []
+
+    def read(self, text: str) -> dict[str, Any]:
+        """The file's mapping.
+
+        Raises:
+            StudyError: The text is no YAML, or not a mapping.
+        """
+        name = self._written.name
+        try:
+            value = self.value(text)
+        except yaml.YAMLError as error:
+            raise StudyError(f"{name}: {_syntax(error)}") from error
+        except RecursionError as error:
+            raise StudyError(f"{name}: expected a study file, got too deep a nesting") from error
+        if value is None:
+            raise StudyError(f"{name}: {_EXPECTED}, got an empty file. {_EXAMPLE}")
+        if not isinstance(value, dict):
+            kind = "a list" if isinstance(value, list) else f"{value!r:.60}"
+            raise StudyError(f"{name}: {_EXPECTED}, got {kind}. {_EXAMPLE}")
+        return value
+
+    def value(self, text: str) -> Any:
+        """What a text holds.
+
+        Raises:
+            yaml.YAMLError: It is no YAML.
+        """
+        node = yaml.compose(text, Loader=_Loader)
+        return None if node is None else self._value(node, "")
+
+    def _value(self, node: yaml.Node, key: str) -> Any:
+        if any(node is outer for outer in self._open):
+            raise yaml.MarkedYAMLError(
+                problem="an alias refers to what it is part of", problem_mark=node.start_mark
+            )
+        self._open.append(node)
+        try:
+            return self._content(node, key)
+        finally:
+            self._open.pop()
+
+    def _content(self, node: yaml.Node, key: str) -> Any:
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, key)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(item, _join(key, str(i))) for i, item in enumerate(node.value)]
+        return self._loader.construct_object(node, deep=True)
+
+    def _mapping(self, node: yaml.MappingNode, key: str) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name_node, value_node in node.value:
+            name = _join(key, str(name_node.value))
+            line = f"line {name_node.start_mark.line + 1}"
+            if name_node.value in values:
+                self._written.problems.append(
+                    Problem(
+                        name,
+                        f"expected every key once, got it again ({line}, first "
+                        f"{self._written.places[name]}); remove one",
+                    )
+                )
+            self._written.places.setdefault(name, line)
+            values[str(name_node.value)] = self._value(value_node, name)
+        return values
+
+
+_EXPECTED: Final = "expected a study (a mapping of keys to values)"
+
+_EXAMPLE: Final = (
+    "It needs at least study, data, trainable and budget, such as `study: my-study`; "
+    "`segtune schema` lists all keys"
+)
+
+
+def _join(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
+
+
+def _syntax(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    said = (getattr(error, "context", None), getattr(error, "problem", None))
+    problem = ", ".join(text for text in said if text) or str(error)
+    if mark is None:
+        return f"expected YAML, got something else: {problem}"
+    line = (mark.buffer or "").rstrip("\0").splitlines()
+    got = f", got {line[mark.line].strip()!r}" if mark.line < len(line) else ""
+    return f"line {mark.line + 1}, column {mark.column + 1}: expected YAML{got}: {problem}"
+
+
+# --- overrides
+def _override(written: Written, override: str) -> None:
+    """Apply one `a.b=value`."""
+    key, equals, text = override.partition("=")
+    keys = key.strip().split(".")
+    if not equals or not all(keys):
+        written.problems.append(
+            Problem("", f"--set {override}: expected KEY=VALUE such as budget.trials=8")
+        )
+        return
+    try:
+        value = _Reader(written.beside()).value(text)
+        _put(written.values, keys, _located(".".join(keys), value, Path.cwd()))
+    except yaml.YAMLError as error:
+        written.problems.append(Problem("", f"--set {override}: {_syntax(error)}"))
+    except IndexError as error:
+        written.problems.append(Problem("", f"--set {override}: {error}"))
+    written.places = {
+        name: place for name, place in written.places.items() if not name.startswith(f"{key}.")
+    } | {key: "--set"}
+
+
+def _put(values: dict[str, Any], keys: Sequence[str], value: Any) -> None:
+    """Set `value` at the end of `keys`; what is not there, or no mapping, becomes one.
+
+    Raises:
+        IndexError: A list has no such item.
+    """
+    *parents, last = keys
+    holder: Any = values
+    for parent in parents:
+        holder = _child(holder, parent)
+    holder[_index(holder, last)] = value
+
+
+def _child(holder: Any, name: str) -> Any:
+    """What stands at `name` if it can hold keys, else a new mapping put there."""
+    index = _index(holder, name)
+    found = holder[index] if isinstance(holder, list) else holder.get(index)
+    if not isinstance(found, dict | list):
+        short = isinstance(found, str) and name in SHORTHAND
+        found = holder[index] = {SHORTHAND[name]: found} if short else {}
+    return found
+
+
+def _index(holder: Any, name: str) -> Any:
+    if not isinstance(holder, list):
+        return name
+    if not name.isdigit() or int(name) >= len(holder):
+        raise IndexError(f"expected an item from 0 to {len(holder) - 1} of the list, got {name}")
+    return int(name)

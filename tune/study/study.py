@@ -1,0 +1,282 @@
+"""The study file: its parts, and every check that needs no GPU and no framework."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+from trainables.goal import Limit
+from trainables.metrics.names import direction, normal_name
+from trainables.registry import EngineError, engine_info
+from tune.spec import Spec
+from tune.stopping.asha import Asha, Scheduler
+from tune.stopping.plateau import NoPlateau, Plateau, Slope
+from tune.study.file import SHORTHAND
+from tune.study.schema import completed
+from tune.study.space import DEFAULT
+
+_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
+
+_SHARE_TOLERANCE: Final = 0.005  # 0.33 is meant as a third
+
+
+def _study_name(name: str) -> str:
+    """Refuse a name that is no plain folder name."""
+    if _NAME.fullmatch(name) and ".." not in name:
+        return name
+    near = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:100]
+    hint = f"; the nearest is {near}" if near else ""
+    raise ValueError(
+        "expected a folder name of 1 to 100 letters (a-z), digits, - _ or . that begins with a "
+        f"letter or digit, got {name!r}{hint}"
+    )
+
+
+def _local(path: Any) -> Any:
+    """An absolute path; refuses an address such as gs://bucket."""
+    if not isinstance(path, str | Path):
+        return path
+    if "://" in str(path) or not str(path) or not _can_name_a_file(str(path)):
+        raise ValueError(f"expected a local folder, got {str(path)!r}")
+    return Path(path).absolute()
+
+
+def _can_name_a_file(path: str) -> bool:
+    """Whether a text holds only characters that paths may have."""
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+
+
+def _gpu_share(share: float | str) -> float | str:
+    """Snap to 0, 1/n or a whole number of GPUs."""
+    if isinstance(share, str) or share == 0 or (share >= 1 and float(share).is_integer()):
+        return share
+    near = 1 / max(1, round(1 / share)) if 0 < share < 1 else max(0.0, float(round(share)))
+    if share < 0 or abs(near - share) > _SHARE_TOLERANCE:
+        text = f"1/{round(1 / near)} ({near:.4g})" if 0 < near < 1 else f"{near:g}"
+        raise ValueError(
+            "expected auto, 0, 1/n of a GPU (1, 0.5, 0.333, 0.25, ...) or a whole number of GPUs, "
+            f"got {share!r}; the nearest is {text}"
+        )
+    return near
+
+
+def _mapping_with(key: str, default: str) -> BeforeValidator:
+    """Accept `name` for `{key: name}`, and a mapping without `key` for the default's."""
+
+    def expand(value: Any) -> Any:
+        if isinstance(value, str):
+            return {key: value}
+        if isinstance(value, Mapping) and key not in value:
+            return {key: default, **value}
+        return value
+
+    return BeforeValidator(expand)
+
+
+MetricName = Annotated[str, AfterValidator(normal_name)]
+
+Folder = Annotated[Path, Field(strict=False), BeforeValidator(_local)]
+
+
+class Budget(Spec):
+    """How much a study may spend."""
+
+    trials: PositiveInt = Field(description="configurations to try")
+    epochs: PositiveInt = Field(description="epochs of a trial that is never stopped")
+    hours: PositiveFloat | None = Field(None, description="wall-clock limit of the whole study")
+
+
+class Bound(Spec):
+    """Where a metric must lie."""
+
+    at_most: float | None = Field(None, description="largest value that is kept")
+    at_least: float | None = Field(None, description="smallest value that is kept")
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> Self:
+        if self.at_most is None and self.at_least is None:
+            raise ValueError("expected at_most or at_least, got neither")
+        if None not in (self.at_most, self.at_least) and self.at_least > self.at_most:  # type: ignore[operator]
+            raise ValueError(
+                f"expected at_least up to at_most, got at_least {self.at_least:g} and at_most "
+                f"{self.at_most:g}"
+            )
+        return self
+
+
+def limits_of(constraints: Mapping[str, Bound]) -> tuple[Limit, ...]:
+    """Constraints as a trial is held to them."""
+    return tuple(
+        Limit(metric, bound.at_most, bound.at_least) for metric, bound in constraints.items()
+    )
+
+
+class Objective(Spec):
+    """What is tuned, and which way is better."""
+
+    metric: MetricName = Field(
+        description="a validation metric, such as seg_metrics/F1 or measure/size_distance, or a "
+        "loss; Ultralytics' names, such as metrics/F1(M), are understood"
+    )
+    mode: Literal["max", "min"] = Field(
+        default_factory=lambda parts: direction(parts.get("metric", "")),
+        description="whether larger or smaller is better; default: as the metric is",
+    )
+    constraints: dict[MetricName, Bound] = Field(
+        default_factory=dict,
+        description="metrics with bounds, such as measure/count_error: {at_most: 0.1}; what keeps "
+        "them is better than what does not",
+    )
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """The constraints as a trial is held to them."""
+        return limits_of(self.constraints)
+
+
+class TrainMetricsSpec(Spec):
+    """How the metrics of the training split are taken."""
+
+    every: Annotated[int, Field(ge=0)] = Field(
+        1, description="every how many epochs; 0 switches them off"
+    )
+    images: Literal["auto"] | PositiveInt = Field(
+        "auto", description="size of the fixed subset; auto keeps it within 15 % of an epoch"
+    )
+
+
+class Resources(Spec):
+    """What runs at once, and what each trial gets."""
+
+    concurrent: PositiveInt = Field(1, description="trials at once")
+    cpus_per_trial: Literal["auto"] | PositiveInt = Field(
+        "auto", description="CPU cores a trial; auto shares those of the machine"
+    )
+    gpus_per_trial: Literal["auto"] | float = Field(
+        "auto", description="0, 1/n of a GPU, or whole GPUs; auto shares those that are there"
+    )
+
+    @field_validator("gpus_per_trial", mode="after")
+    @classmethod
+    def _a_share(cls, share: float | str) -> float | str:
+        return _gpu_share(share)
+
+
+class Wandb(Spec):
+    """Tracking in Weights & Biases."""
+
+    project: str | None = Field(None, description="W&B project; default: segtune")
+    mode: Literal["auto", "online", "offline", "disabled"] = Field(
+        "auto", description="auto: online with a key and a network, else offline"
+    )
+    entity: str | None = Field(None, description="W&B team or user")
+
+
+class Tracking(Spec):
+    """Who else is told about each epoch."""
+
+    wandb: Wandb = Field(default_factory=Wandb)
+
+
+class WarmStart(Spec):
+    """Configurations to try first."""
+
+    points: Annotated[tuple[dict[str, Any], ...], Field(strict=False)] | None = Field(
+        None,
+        description="configurations to try first; partial ones are completed; default: the "
+        "preset's; [] for none",
+    )
+    best: bool = Field(
+        False, description="try the best configuration known for the data set before them"
+    )
+
+
+class Study(Spec):
+    """One optimisation of one engine on one data set.
+
+    Attributes:
+        study: Names the study directory, <storage>/<study>.
+        data: Absolute folder of the prepared data set.
+        search_space: A preset's name, a preset with replaced keys, or a space; see
+            `tune.study.space`.
+        storage: Absolute folder of the study directories.
+        seed: The one seed; each trial's is derived from it and the trial's number.
+    """
+
+    study: Annotated[str, AfterValidator(_study_name)] = Field(
+        description="name of the study and of its folder below `storage`"
+    )
+    data: Folder = Field(description="folder of a prepared data set (segtune prepare)")
+    trainable: str = Field(description="the engine: what is trained")
+    budget: Budget = Field(description="what the study may spend")
+    fixed: dict[str, Any] = Field(
+        default_factory=dict, description="hyperparameters that are not searched"
+    )
+    search_space: str | dict[str, Any] = Field(
+        DEFAULT,
+        description="a preset; or {preset: NAME, KEY: DOMAIN, ...} to replace keys of it (null "
+        "drops a key); or {KEY: DOMAIN, ...}",
+    )
+    search: Literal["tpe", "random", "grid"] = Field(
+        "tpe", description="how configurations are proposed; grid needs finite domains"
+    )
+    objective: Objective = Field(description="what is tuned; default: the engine's")
+    warm_start: WarmStart = Field(default_factory=WarmStart)
+    scheduler: Annotated[Scheduler, _mapping_with(SHORTHAND["scheduler"], "asha")] = Field(
+        default_factory=Asha, description="which trials are stopped early"
+    )
+    plateau: Annotated[Plateau, _mapping_with(SHORTHAND["plateau"], "slope")] = Field(
+        default_factory=Slope, description="when a trial has converged"
+    )
+    train_metrics: TrainMetricsSpec = Field(default_factory=TrainMetricsSpec)
+    resources: Resources = Field(default_factory=Resources)
+    tracking: Tracking = Field(default_factory=Tracking)
+    storage: Folder = Field(
+        Path("studies"), validate_default=True, description="folder of the study directories"
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of everything random")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_objective(cls, written: Any) -> Any:
+        """Fill in the engine's own objective."""
+        if not isinstance(written, Mapping):
+            return written
+        objective = written.get("objective", {})
+        if not isinstance(objective, Mapping) or "metric" in objective:
+            return written
+        metric = _own_objective(written.get("trainable"))
+        return {**written, "objective": {"metric": metric, **objective}}
+
+    @field_validator("plateau", mode="after")
+    @classmethod
+    def _watches_a_metric(cls, plateau: Plateau) -> Plateau:
+        if isinstance(plateau, NoPlateau) or plateau.metric is None:
+            return plateau
+        return plateau.model_copy(update={"metric": normal_name(plateau.metric)})
+
+
+def _own_objective(trainable: Any) -> str:
+    try:
+        return engine_info(str(trainable)).objective
+    except EngineError:
+        return "seg_metrics/F1"
+
+
+def study_schema() -> dict[str, Any]:
+    """The JSON schema of a study file, for editors: engines, presets and their keys included."""
+    return completed(Study.model_json_schema())

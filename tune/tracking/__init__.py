@@ -1,0 +1,1 @@
+"""Trackers, which keep a record of each trial elsewhere: Weights & Biases."""

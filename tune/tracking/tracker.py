@@ -1,0 +1,102 @@
+"""Who keeps a record of each trial; the one that keeps none."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from trainables.contract import ArtifactKind
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a tracker is told of a trial when an attempt at it begins.
+
+    Attributes:
+        study: The study's name; the run's group.
+        trial: The trial's number.
+        run_id: The run's id, from `run_id`.
+        config: Parameters, engine, data, seed.
+        directory: `trials/<n>/wandb`, where W&B's files lie; W&B fixes the last name.
+        past: Metrics of the epochs that earlier attempts trained and the journal has, in order.
+        attempt: 1-based.
+    """
+
+    study: str
+    trial: int
+    run_id: str
+    config: Mapping[str, Any]
+    directory: Path
+    past: Sequence[Mapping[str, float]] = ()
+    attempt: int = 1
+
+    def __post_init__(self) -> None:
+        if self.directory.name != "wandb":
+            raise ValueError(f"expected a directory named wandb, got {self.directory}")
+
+
+class Tracker(Protocol):
+    """Keeps a record of one trial after another. No method raises because of its service."""
+
+    def start(self, run: RunInfo) -> None:
+        """A trial begins, or goes on in a new attempt; returns at once."""
+        ...
+
+    def log(self, metrics: Mapping[str, float]) -> None:
+        """Record one epoch; returns at once.
+
+        Args:
+            metrics: With `epoch`, the step it is recorded under.
+        """
+        ...
+
+    def artifact(self, path: Path, kind: "ArtifactKind", name: str) -> None:
+        """Keep a file with the trial.
+
+        Args:
+            path: The file; it stays where it is.
+            kind: What it is.
+            name: The artifact's name; files of one name make one artifact.
+        """
+        ...
+
+    def finish(self, outcome: Mapping[str, Any]) -> None:
+        """Close the trial's record; returns within a bounded time.
+
+        Args:
+            outcome: How it ended: `state` and whatever else is known. The state `running` means
+                that the trial goes on in another attempt.
+        """
+        ...
+
+
+class NullTracker:
+    """Keeps nothing."""
+
+    def start(self, run: RunInfo) -> None:
+        """Nothing to do."""
+
+    def log(self, metrics: Mapping[str, float]) -> None:
+        """Nothing to do."""
+
+    def artifact(self, path: Path, kind: "ArtifactKind", name: str) -> None:
+        """Nothing to do."""
+
+    def finish(self, outcome: Mapping[str, Any]) -> None:
+        """Nothing to do."""
+
+
+def run_id(study: str, uid: str, trial: int) -> str:
+    """The id of a trial's W&B run: the same for every attempt, another for every other trial.
+
+    Args:
+        study: The study's name.
+        uid: Tells studies of one name apart; fixed when the study is created.
+        trial: The trial's number.
+
+    >>> run_id("powder", "7f3a", 4) == run_id("powder", "7f3a", 4) != run_id("powder", "7f3a", 5)
+    True
+    """
+    return hashlib.sha256(f"{study}\n{uid}\n{trial}".encode()).hexdigest()[:16]

@@ -1,0 +1,235 @@
+"""The Ray side of a trial: a light actor that is reused, and what passes through it.
+
+The actor starts the engine's child process, logs each epoch to the tracker *before* it reports
+it, and lets the engine finish its artifacts when the trial ends.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray.tune as ray_tune
+
+from trainables.contract import ArtifactKind
+from tune.directory.layout import ELAPSED, OUTCOME, attempt_number, read_metrics
+from tune.stopping.decision import Rule
+from tune.tracking.tracker import RunInfo, Tracker
+from tune.tracking.wandb import make_tracker
+from tune.trial.messages import Ended, Kept, Noted, Reported
+from tune.trial.runner import TrialRunner
+from tune.trial.task import TrialTask
+
+if TYPE_CHECKING:
+    from tune.study.study import Tracking
+
+
+FINISH_S = 120.0  # for an engine's artifacts after its trial has ended
+
+REDRAW_S = 600.0  # for the same where it may have to load framework, data and model first
+
+REPORT, ENDED, CLOSED = "report", "ended", "closed"
+
+
+@dataclass(frozen=True, repr=False)
+class ActorTask:
+    """What the driver sends an actor for one attempt at a trial.
+
+    Attributes:
+        trial: For the engine.
+        tracking: For the tracker.
+        config: What the run's record shows: parameters, engine, data, seed.
+        run_id: Names the run for ever, whatever crashes.
+        engine_runs: Whether the engine is started; where it is not, only the record of an ended
+            trial is closed.
+    """
+
+    trial: TrialTask
+    tracking: "Tracking"
+    config: Mapping[str, Any]
+    run_id: str
+    engine_runs: bool = True
+
+    def __repr__(self) -> str:
+        """Short: Ray writes a trial's configuration into its name."""
+        return f"{self.trial.number}.{self.trial.directory.name}"
+
+
+class TrialActor(ray_tune.Trainable):
+    """One trial after another, one engine process each.
+
+    A trial begins in the first step, not when the actor is made: while an actor comes up, Ray may
+    give its trial to another one that has become free, and would then have two of them train it.
+    """
+
+    _runner: TrialRunner
+    _tracker: Tracker
+    _task: ActorTask
+    _begun: bool
+    _artifacts: list[Kept]
+    _notes: list[str]
+    _waiting: bool  # the engine has reported and waits for an answer
+    _running: bool  # the engine has not ended
+    _closed: bool  # the trial's record is closed, or its attempt's
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Be ready for the first trial of this actor."""
+        self._task = config["task"]
+        self._runner = TrialRunner(self._task.trial.engine)
+        self._tracker = make_tracker(self._task.tracking)
+        self._begun = False
+
+    def step(self) -> dict[str, Any]:
+        """Let the engine go on, and wait for its next report or its end.
+
+        A trial whose end is decided gets one step more, in which it ends: Ray waits for a step as
+        long as it takes, but kills an actor whose `cleanup` takes over 10 s.
+        """
+        if not self._begun:
+            self._begin()
+        outcome = self._outcome()
+        if outcome is not None:
+            whole = self._finish(outcome)
+            return {"event": CLOSED, "whole": whole, "notes": self._notes}
+        if self._waiting:
+            self._runner.go_on()
+            self._waiting = False
+        event = self._next()
+        notes, self._notes = self._notes, []
+        if isinstance(event, Reported):
+            self._tracker.log({"epoch": event.epoch, **event.values})
+            self._waiting = True
+            return {
+                "event": REPORT,
+                "epoch": event.epoch,
+                "values": json.dumps(dict(event.values)),
+                "notes": notes,
+            }
+        self._running = False
+        return {
+            "event": ENDED,
+            "rule": event.rule,
+            "message": event.message,
+            "retry": event.retry,
+            "disk_full": event.disk_full,
+            "notes": notes,
+        }
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """End this trial and be ready for the next one."""
+        self._finish(self._outcome())
+        self._task = new_config["task"]
+        self._begun = False
+        return True
+
+    def cleanup(self) -> None:
+        """End the last trial."""
+        self._finish(self._outcome())
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing goes to Ray: a trial's checkpoints lie in its own folder."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing comes from Ray: an attempt goes on from its trial's own checkpoint."""
+
+    def _begin(self) -> None:
+        task = self._task
+        self._begun = True
+        self._artifacts = []
+        self._notes = []
+        self._waiting = False
+        self._running = task.engine_runs
+        self._closed = False
+        trial_dir = task.trial.directory.parent
+        self._tracker.start(
+            RunInfo(
+                study=task.trial.study,
+                trial=task.trial.number,
+                run_id=task.run_id,
+                config=task.config,
+                directory=trial_dir / "wandb",
+                past=_past(trial_dir, task.trial.reported),
+                attempt=attempt_number(task.trial.directory),
+            )
+        )
+        if task.engine_runs:
+            self._runner.start(task.trial)
+
+    def _next(self) -> Reported | Ended:
+        while True:
+            event = self._runner.next_event()
+            if isinstance(event, Kept):
+                self._artifacts.append(event)
+            elif isinstance(event, Noted):
+                self._notes.append(event.message)
+            else:
+                return event
+
+    def _outcome(self) -> dict[str, Any] | None:
+        """How the trial ended or pauses; None while it goes on, here or in another attempt."""
+        with contextlib.suppress(FileNotFoundError):
+            path = self._task.trial.directory.parent / OUTCOME
+            outcome: dict[str, Any] = json.loads(path.read_text())
+            return outcome
+        return None
+
+    def _finish(self, outcome: Mapping[str, Any] | None) -> bool:
+        """Let the engine end within our own time limit, then close the trial's record, once.
+
+        Returns:
+            Whether the engine's end was no crash, which would leave artifacts undrawn.
+        """
+        if not self._begun or self._closed:
+            return True
+        self._closed = True
+        whole = self._end_engine()
+        if outcome is None or outcome["state"] == "running":  # it goes on in another attempt
+            self._tracker.finish({"state": "running", **(outcome or {})})
+            return whole
+        best = self._task.trial.directory / "best" / "model.pt"
+        if best.is_file():
+            self._tracker.artifact(
+                best, ArtifactKind.MODEL, f"best_model_trial_{self._task.trial.number}"
+            )
+        for kept in self._artifacts:
+            name = f"training_curves_trial_{self._task.trial.number}"
+            self._tracker.artifact(kept.path, ArtifactKind.CURVES, name)
+        self._tracker.finish(outcome)
+        return whole
+
+    def _end_engine(self) -> bool:
+        """Let the engine finish its artifacts and end; False where it crashed over them."""
+        if not self._running:
+            return True
+        if self._waiting:
+            self._runner.stop()
+        ended = self._drain(FINISH_S if self._task.trial.resume_from is None else REDRAW_S)
+        self._running = False
+        if ended is not None and ended.rule is Rule.ERROR:
+            self._notes.append(f"its artifacts may be missing: {ended.message}")
+        return ended is None or not ended.retry
+
+    def _drain(self, most_s: float) -> Ended | None:
+        deadline = time.monotonic() + most_s
+        while (left := deadline - time.monotonic()) > 0:
+            if not self._runner.poll(left):
+                break
+            event = self._runner.next_event()
+            if isinstance(event, Kept):
+                self._artifacts.append(event)
+            if isinstance(event, Ended):
+                return event
+            if isinstance(event, Reported):
+                self._runner.stop()
+        self._notes.append(f"its artifacts may be missing: they took over {most_s:.0f} s")
+        self._runner.kill()
+        return None
+
+
+def _past(trial_dir: Path, last: int) -> list[dict[str, float]]:
+    """The epochs up to `last` as they were logged."""
+    lines = [line for line in read_metrics(trial_dir) if line["epoch"] <= last]
+    return [{k: v for k, v in line.items() if k != ELAPSED} for line in lines]

@@ -1,0 +1,70 @@
+"""What passes between a trial's actor and its engine's process."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from trainables.contract import ArtifactKind
+from tune.stopping.decision import Rule
+
+GO_ON, STOP = "go on", "stop"
+
+
+@dataclass(frozen=True)
+class Reported:
+    """The engine trained an epoch and waits."""
+
+    epoch: int
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The engine handed over an artifact; `path` is the kept copy."""
+
+    path: Path
+    kind: ArtifactKind
+
+
+@dataclass(frozen=True)
+class Noted:
+    """The engine has something to tell the user."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The engine is done with this trial.
+
+    Attributes:
+        rule: None where it trained to the end or stopped as told; else why it ended by itself.
+        message: For the user.
+        retry: Whether another attempt from the last checkpoint may succeed.
+        disk_full: Whether it ended because nothing can be written: no other trial would do better.
+    """
+
+    rule: Rule | None = None
+    message: str = ""
+    retry: bool = False
+    disk_full: bool = False
+
+
+Event = Reported | Kept | Noted | Ended
+
+
+class RunnerGoneError(Exception):
+    """The runner has died, so nobody is left to report to."""
+
+
+class Channel(Protocol):
+    """Two-way, ordered, one end each for the runner and the engine."""
+
+    def send(self, obj: Any, /) -> None:
+        """Pass a message to the other end."""
+        ...
+
+    def recv(self) -> Any:
+        """Wait for a message from the other end."""
+        ...
