@@ -42,11 +42,9 @@ def tune(study: StudyFile, overrides: Overrides = None) -> None:
 def resume(study_dir: StudyFolder, overrides: Overrides = None) -> None:
     """Go on with an interrupted study; --set may raise its budget."""
     from tune.directory.reader import StudyDir
-    from tune.plan.plan import plan_study
-    from tune.plan.resume import load_for_resume
+    from tune.plan.resume import plan_resumed
 
-    opened = StudyDir.open(study_dir)
-    run_planned(plan_study(load_for_resume(opened, overrides or [])), resume=True)
+    run_planned(plan_resumed(StudyDir.open(study_dir), overrides or []), resume=True)
 
 
 def status(study_dir: StudyFolder) -> None:
@@ -66,10 +64,9 @@ def report(study_dir: StudyFolder) -> None:
 
 def planned_study(study: Path, overrides: list[str] | None) -> "StudyPlan":
     """The plan of a study file."""
-    from tune.plan.loading import load_study
-    from tune.plan.plan import plan_study
+    from tune.plan.planning import plan_file
 
-    return plan_study(load_study(study, overrides or []))
+    return plan_file(study, overrides or [])
 
 
 def run_planned(plan: "StudyPlan", *, resume: bool) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from cluster.machines.machine import Machine
 from search_spaces.domains import ChoiceDomain, Domain, FloatDomain
 from search_spaces.names import nearest_name
 from search_spaces.presets.preset import Point
@@ -30,17 +31,19 @@ Parts = Mapping[str, Any]
 
 @dataclass
 class Checked:
-    """What the checks found out on their way.
+    """Findings of the checks, filled in on their way.
 
     Attributes:
+        machine: Processors of this machine.
         problems: Everything that is wrong; the rest is complete only where this is empty.
         info: The engine.
         space: The search space, with the fixed values and the keys without effect.
         points: Warm-start points.
-        best: What each of them is that came from the best-config store, or why there is none.
-        data: The data set, where it was asked for.
+        best: A line for each point from the best-config store, or the reason why there is none.
+        data: The data set.
     """
 
+    machine: Machine
     problems: list[Problem] = field(default_factory=list)
     info: EngineInfo | None = None
     space: ResolvedSpace | None = None
@@ -63,7 +66,7 @@ def check_engine(checked: Checked, name: str) -> None:
 
 
 # --- search space and points
-def check_space(checked: Checked, info: EngineInfo, parts: Parts, *, here: bool) -> None:
+def check_space(checked: Checked, info: EngineInfo, parts: Parts) -> None:
     """Resolve search space and warm-start points; what is wrong with them becomes problems."""
     space, problems = resolve_space(info, parts["search_space"], parts["fixed"])
     if "budget" in parts:
@@ -71,8 +74,7 @@ def check_space(checked: Checked, info: EngineInfo, parts: Parts, *, here: bool)
         epochs = parts["budget"].epochs
         space = space.without(info.params.without_effect_in(space.possible, epochs, grey=grey))
     checked.space = space
-    if here:
-        problems += _engine_rules(info, space, parts["fixed"])
+    problems += _engine_rules(info, space, parts["fixed"])
     if "budget" in parts:
         problems += _length_rules(info, space, parts["fixed"], parts["budget"].epochs)
     checked.problems += problems

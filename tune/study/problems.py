@@ -22,15 +22,6 @@ class Problem:
         return f"{self.key}: {self.message}" if self.key else self.message
 
 
-def under(prefix: str, problems: Sequence[tuple[str, str]]) -> list[Problem]:
-    """(key, message) pairs as problems of the keys below `prefix`.
-
-    >>> [str(problem) for problem in under("fixed", [("imgsz", "expected more")])]
-    ['fixed.imgsz: expected more']
-    """
-    return [Problem(f"{prefix}.{key}", message) for key, message in problems]
-
-
 def study_error(
     name: str, problems: Sequence[Problem], places: Mapping[str, str] | None = None
 ) -> StudyError:

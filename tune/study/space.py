@@ -26,7 +26,7 @@ from search_spaces.space import SearchSpace, domain_values, n_values, parse_spac
 from trainables.contract import EngineInfo
 from trainables.registry import engine_info, engines
 from tune.study.allowed import field_schema, mismatch
-from tune.study.problems import Problem, under
+from tune.study.problems import Problem
 
 DEFAULT: Final = "default"
 
@@ -107,7 +107,7 @@ def resolve_space(
     written = _merge(info.params, preset, own, fixed)
     scalars = {k: {"fixed": v} for k, v in fixed.items() if not isinstance(v, list | dict | tuple)}
     space, wrong = parse_space({**written, **scalars})
-    problems += under("search_space", wrong)
+    problems += [Problem(f"search_space.{key}", message) for key, message in wrong]
     problems += _check_domains(info.params, space, fixed)
     everything = {**fixed, **_constants(info.params, space, fixed)}
     no_effect = info.params.without_effect({**everything, **_possible(space)})
@@ -136,7 +136,7 @@ def resolve_points(
         known = {key: value for key, value in written.items() if key in info.params.model_fields}
         known = {key: value for key, value in known.items() if not _idle(key, resolved)}
         wrong = resolved.space.point_problems(known)
-        problems += under(prefix, wrong)
+        problems += [Problem(f"{prefix}.{key}", message) for key, message in wrong]
         point = {} if wrong else _canonical(resolved.space, known)
         if not wrong and point in points:
             message = f"expected every point once, got that of points.{points.index(point)} again"
