@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from random import Random
 from typing import Any
 
@@ -206,14 +208,18 @@ def _condition_problems(read: Mapping[str, Parameter], names: set[str]) -> list[
 def _parents_first(
     read: Mapping[str, Parameter], problems: list[tuple[str, str]]
 ) -> dict[str, Parameter]:
+    """The parameters as they are written, but each after those its condition names.
+
+    Those in a circle, and those that wait for one, are left out and become a problem.
+    """
+    sorter = TopologicalSorter({name: set(p.when) & set(read) for name, p in read.items()})
     ordered: dict[str, Parameter] = {}
-    waiting = dict(read)
-    while waiting:
-        ready = [n for n, p in waiting.items() if not (set(p.when) & set(waiting)) - {n}]
-        ready = [n for n in ready if n not in waiting[n].when]
-        if not ready:
-            problems.append((", ".join(waiting), "conditions form a circle"))
-            break
-        for name in ready:
-            ordered[name] = waiting.pop(name)
+    with suppress(CycleError):  # what stands before a circle is handed out all the same
+        sorter.prepare()
+    while ready := sorted(sorter.get_ready(), key=list(read).index):
+        ordered |= {name: read[name] for name in ready}
+        sorter.done(*ready)
+    circle = [name for name in read if name not in ordered]
+    if circle:
+        problems.append((", ".join(circle), "conditions form a circle"))
     return ordered
