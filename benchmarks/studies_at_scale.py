@@ -1,4 +1,4 @@
-"""How long segtune takes to show and to plan studies, and how much memory that needs.
+"""Time and memory that segtune takes to show and to plan studies.
 
     python -m benchmarks.studies_at_scale
     python -m benchmarks.studies_at_scale --keep FOLDER --against PATH/TO/CHECKOUT --rounds 3
@@ -119,7 +119,7 @@ def run(checkout: Path, arguments: Sequence[str], page: Path | None) -> Run:
 
     Args:
         checkout: The code that runs; paths in `arguments` start there.
-        arguments: Of the command line.
+        arguments: Arguments of the command line.
         page: The file that the command writes, or None.
 
     Raises:

@@ -17,8 +17,8 @@ class Parameter:
     """One searched hyperparameter.
 
     Attributes:
-        domain: What it is drawn from.
-        when: It exists only where every key here has one of its values; empty means always.
+        domain: Set of values it is drawn from.
+        when: Condition of its existence: every key here has one of its values; empty: always.
     """
 
     domain: Domain
@@ -27,18 +27,18 @@ class Parameter:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """What may vary in a study.
+    """Hyperparameters that vary in a study, each with its domain, and those that are constant.
 
     Attributes:
-        parameters: By name, each after the ones its condition names.
-        constants: Keys given as `fixed` or as a choice of one.
+        parameters: Searched hyperparameters by name, each after those its condition names.
+        constants: Values of the keys given as `fixed` or as a choice of one.
     """
 
     parameters: Mapping[str, Parameter]
     constants: Mapping[str, Value]
 
     def active(self, name: str, params: Mapping[str, Any]) -> bool:
-        """Whether `name` exists beside the values `params` of the keys before it."""
+        """Tell whether `name` exists beside the values `params` of the keys before it."""
         when = self.parameters[name].when
         known = {**self.constants, **params}
         return all(key in known and known[key] in values for key, values in when.items())
@@ -52,7 +52,7 @@ class SearchSpace:
         return params
 
     def point_problems(self, point: Mapping[str, Any]) -> list[tuple[str, str]]:
-        """Why `point` cannot be a trial of this space, as (key, message); partial is allowed."""
+        """Reasons why a point, also a partial one, cannot be a trial here, as (key, message)."""
         problems = []
         for key, value in point.items():
             if key in self.constants:
@@ -118,7 +118,7 @@ def _has_numbers(domain: ChoiceDomain) -> bool:
 
 
 def n_values(domain: Domain) -> int | None:
-    """How many values a finite domain has, or None for a continuous one.
+    """Number of values of a finite domain, or None for a continuous one.
 
     >>> n_values(parse_domain({"randint": [0, 10_000_000_000]}))
     10000000000

@@ -63,7 +63,7 @@ def report(study_dir: StudyFolder) -> None:
 
 
 def planned_study(study: Path, overrides: list[str] | None) -> "StudyPlan":
-    """The plan of a study file."""
+    """Plan the study of a file, with the values of `--set`."""
     from tune.plan.planning import plan_file
 
     return plan_file(study, overrides or [])

@@ -10,7 +10,7 @@ class Pace:
     Attributes:
         epoch_s: Duration of an epoch.
         start_s: Duration of a trial's start: its process, framework, data and model.
-        measured: What it was measured over, in words.
+        measured: Words for the trials or epochs it was measured over.
     """
 
     epoch_s: float

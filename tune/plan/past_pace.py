@@ -57,7 +57,11 @@ def _conditions(plan: StudyPlan) -> dict[str, Any]:
 
 
 def _past_conditions(info: EngineInfo, folder: Path) -> dict[str, Any]:
-    """The same of a study that was begun, from its directory; empty where none was.
+    """Everything the pace of a past study's trials depended on; empty where no study was begun.
+
+    Args:
+        info: The engine of the study that is planned.
+        folder: Directory of the past study.
 
     Raises:
         StoreError: Its record cannot be read.

@@ -21,8 +21,8 @@ class StudyPlan:
 
     Attributes:
         study: The study as given.
-        info: Its engine.
-        data: Its prepared data set.
+        info: The study's engine.
+        data: The study's prepared data set.
         space: Search space that is sampled; keys without effect are left out.
         written_space: Every domain in the study file's syntax, those of the preset included.
         fixed: Every key that has one value in all trials, also one without effect.

@@ -94,7 +94,7 @@ def read_draft(path: Path, overrides: Sequence[str] = ()) -> Draft:
 
     Args:
         path: The file.
-        overrides: As for `plan_file`.
+        overrides: `key=value`, as for `plan_file`.
 
     Raises:
         StudyError: There is no such file, or it is no YAML mapping.
@@ -161,7 +161,7 @@ def check_draft(draft: Draft, machine: Machine | None = None) -> Checked:
 
     Args:
         draft: The study.
-        machine: As for `plan_file`.
+        machine: Processors to train on, as for `plan_file`.
     """
     parts = draft.parts()
     checked = Checked(machine or this_machine(), list(draft.problems))
@@ -230,7 +230,7 @@ def _check_resources(checked: Checked, parts: Parts, there: Machine | None) -> I
     """Problems with what each trial asks for.
 
     Args:
-        checked: For the engine.
+        checked: Findings so far, the engine among them.
         parts: The study's values.
         there: Processors that a trial must do with; None where they are not known.
     """
@@ -251,7 +251,7 @@ def _check_resources(checked: Checked, parts: Parts, there: Machine | None) -> I
 def _check_gpus(
     info: EngineInfo | None, share: float, concurrent: int, n_gpus: int | None
 ) -> Iterator[Problem]:
-    """A share that is more than there is, than the engine can use, or more often than it fits."""
+    """Problems with a GPU share: more than there is or can be used, or too many at once."""
     usable = info.max_gpus if info else share
     if n_gpus is not None and share > n_gpus:
         yield Problem(
@@ -271,7 +271,7 @@ def _check_gpus(
 
 
 def _check_room(concurrent: int, n_gpus: int, share: float) -> Iterator[Problem]:
-    """Shares that together are more than there is."""
+    """The problem of shares that together are more than there is."""
     most = most_at_once(n_gpus, share)
     if concurrent > most:
         yield Problem(

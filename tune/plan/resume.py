@@ -15,7 +15,7 @@ from tune.study.study import Budget
 RESUMABLE: Final = ("budget", "resources", "tracking", "data", "storage")
 """Keys that may change when a study is resumed; any other would make it another study.
 
-`data` is where the data set lies: that it is the same one, its fingerprint says.
+`data` is the place of the data set; its fingerprint tells that it is the same one.
 """
 
 

@@ -74,8 +74,7 @@ class Rungs:
 
     def cutoff(self, rung: int) -> float | None:
         """The (1 - 1/eta) quantile of what stands at `rung`; None before the first arrival."""
-        values = sorted(self.recorded.get(rung, {}).values())
-        return _quantile(values, 1 - 1 / self.reduction_factor) if values else None
+        return cutoff_of(sorted(self.recorded.get(rung, {}).values()), self.reduction_factor)
 
     def compare(self, epoch: int, value: float) -> Decision:
         """Decide on a trial that reports at `epoch`; nothing is recorded yet."""
@@ -91,16 +90,18 @@ class Rungs:
             self.recorded.setdefault(epoch, {}).setdefault(trial, value)
 
 
-def _quantile(rising: Sequence[float], share: float) -> float:
-    """Quantile of a few numbers, between two of them by a straight line.
+def cutoff_of(rising: Sequence[float], reduction_factor: int) -> float | None:
+    """The (1 - 1/eta) quantile, between two values by a straight line; None of no values.
 
-    It is `np.quantile`'s to the last bit, and much quicker for a few numbers: a forecast takes
-    thousands of quantiles.
+    It is `np.quantile`'s to the last bit, and much quicker for a few values: a forecast takes
+    thousands.
 
-    >>> _quantile([0.1, 0.2, 0.4], 0.5)
+    >>> cutoff_of([0.1, 0.2, 0.4], 2)
     0.2
     """
-    place = (len(rising) - 1) * share
+    if not rising:
+        return None
+    place = (len(rising) - 1) * (1 - 1 / reduction_factor)
     below = math.floor(place)
     low, high = rising[below], rising[min(below + 1, len(rising) - 1)]
     part, gap = place - below, high - low

@@ -90,14 +90,14 @@ def check_space(checked: Checked, info: EngineInfo, parts: Parts) -> None:
 def _engine_rules(
     info: EngineInfo, space: ResolvedSpace, fixed: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    """The engine's own rules over several keys."""
+    """Problems by the engine's own rules over several keys."""
     found = info.params.problems(space.fixed, space.varied) or _choice_problems(info, space)
     for key, message in found:
         yield Problem(_written_key(key, space, fixed), message)
 
 
 def _choice_problems(info: EngineInfo, space: ResolvedSpace) -> list[tuple[str, str]]:
-    """The engine's rules for each value of a choice, as if it were fixed; one problem a key."""
+    """Problems by the engine's rules for each value of a choice, as if fixed; one for each key."""
     found: dict[str, str] = {}
     for name, parameter in space.space.parameters.items():
         choices = parameter.domain.choices if isinstance(parameter.domain, ChoiceDomain) else ()
@@ -112,13 +112,13 @@ def _choice_problems(info: EngineInfo, space: ResolvedSpace) -> list[tuple[str, 
 def _length_rules(
     info: EngineInfo, space: ResolvedSpace, fixed: Mapping[str, Any], epochs: int
 ) -> Iterator[Problem]:
-    """What does not fit into the epochs of a trial."""
+    """Problems of values that do not fit into the epochs of a trial."""
     for key, message in info.params.length_problems(space.possible, epochs):
         yield Problem(_written_key(key, space, fixed), message)
 
 
 def _written_key(key: str, space: ResolvedSpace, fixed: Mapping[str, Any]) -> str:
-    """Where a hyperparameter stands in the study file, or could stand."""
+    """The dotted key under which a hyperparameter stands in the study file, or could stand."""
     where = "search_space" if key in space.written and key not in fixed else "fixed"
     return f"{where}.{key}"
 
@@ -174,7 +174,7 @@ def _check_points(checked: Checked, info: EngineInfo, space: ResolvedSpace, part
 
 # --- rules and metrics
 def check_scheduler(parts: Parts) -> Iterator[Problem]:
-    """A grace period that leaves no rung."""
+    """The problem of a grace period that leaves no rung."""
     scheduler, budget = parts.get("scheduler"), parts.get("budget")
     if budget is None or not isinstance(scheduler, Asha) or scheduler.grace_period is None:
         return
@@ -189,7 +189,7 @@ def check_scheduler(parts: Parts) -> Iterator[Problem]:
 
 
 def check_metrics(parts: Parts, info: EngineInfo) -> Iterator[Problem]:
-    """Metrics of objective, constraints and stop rules that the engine does not report."""
+    """Problems of objective, constraints and stop rules with the metrics the engine reports."""
     if "objective" in parts:
         yield from _check_objective(parts["objective"].metric, parts["objective"].mode, info)
         for limit in parts["objective"].limits:

@@ -1,4 +1,4 @@
-"""From what a study writes to the space that is searched.
+"""The search space of a study, from the keys `search_space`, `fixed` and `warm_start`.
 
 A study names a preset, replaces single keys of one, or writes a space of its own::
 
@@ -39,14 +39,14 @@ _Params = type[Hyperparameters]
 
 @dataclass(frozen=True)
 class ResolvedSpace:
-    """A search space as a study means it.
+    """A study's search space, resolved with its preset and fixed values.
 
     Attributes:
         written: Every domain in the study file's syntax, the preset's and the study's own.
-        space: What is sampled: keys without effect are left out.
+        space: The space that is sampled; keys without effect are left out.
         fixed: Every key with one value, whoever fixed it.
         no_effect: Keys that were given but that the framework ignores, with the reason.
-        preset: Where the space began, or None.
+        preset: The preset that the space began with, or None.
     """
 
     written: Mapping[str, Any]
@@ -217,7 +217,7 @@ def _clashes(
 
 
 def _searches(domain: Any) -> bool:
-    """Whether a preset's domain has more than one value."""
+    """Tell whether a preset's domain has more than one value."""
     if domain is None or not isinstance(domain, Mapping):
         return False
     return len(_choices(domain) or (0, 1)) > 1
@@ -314,7 +314,7 @@ def _read(params: _Params, key: str, value: Any) -> tuple[Any, str | None]:
 
 
 def _other_kind(value: object, read: object) -> bool:
-    """Whether pydantic took a truth value or a text for a number."""
+    """Tell whether pydantic took a truth value or a text for a number."""
     if isinstance(value, bool) != isinstance(read, bool):
         return True
     return isinstance(value, str) and isinstance(read, int | float)
@@ -353,7 +353,7 @@ def _constants(params: _Params, space: SearchSpace, fixed: Mapping[str, Any]) ->
 
 
 def _possible(space: SearchSpace) -> dict[str, tuple[Any, ...]]:
-    """What each searched key can be: all values, or the ends of a continuous domain."""
+    """The values of each searched key: all, or the ends of a continuous domain."""
     return {
         name: p.domain.choices
         if isinstance(p.domain, ChoiceDomain)
@@ -382,7 +382,7 @@ def defaults(params: _Params) -> dict[str, Any]:
 
 # --- points
 def _idle(key: str, resolved: ResolvedSpace) -> bool:
-    """Whether a key is ignored by the framework, so that a point's value does not matter."""
+    """Tell whether the framework ignores a key, so that a point's value does not matter."""
     return key in resolved.no_effect and key not in resolved.fixed
 
 
