@@ -1,7 +1,9 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
@@ -347,6 +349,29 @@ def test_whatever_stands_in_a_file_it_is_a_study_or_a_message(
         assert all(line.startswith("  ") for line in rest)
     else:
         assert isinstance(study, Study)
+
+
+# --- one pass
+
+
+def test_each_thing_that_a_plan_depends_on_is_read_once(tmp_path: Path) -> None:
+    path = write_study(tmp_path, warm_start={"best": True})
+    calls: Counter[str] = Counter()
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        if event == "call":
+            calls[frame.f_code.co_qualname] += 1
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        plan_file(path)
+    finally:
+        sys.setprofile(before)
+    once = ("read_study_file", "resolve_space", "PreparedDataset.load", "this_machine")
+    assert {name: calls[name] for name in once} == dict.fromkeys(once, 1)
+    assert calls["best_points"] == 1
+    assert calls["package_versions"] == calls["git_commit"] == 0, "for a plan that is written down"
 
 
 # --- the schema
