@@ -86,7 +86,7 @@ class Picks:
 
     def apart(self, distance_px: float) -> "Picks":
         """Those that are no nearer than this to a more confident one that stays; best first."""
-        from scipy.spatial import cKDTree  # slow: the contract is imported by every command
+        from scipy.spatial import cKDTree  # slow to import, and few who import `Picks` need it
 
         order = np.argsort(-self.scores, kind="stable")
         centers, kept = self.centers[order], np.ones(len(self), np.bool_)
