@@ -27,8 +27,8 @@ from trainables.datasets.simulate.dataset import simulate
 from trainables.datasets.simulate.presets import SPECS
 from tune.directory.reader import StudyDir, TrialRecord
 from tune.driver.driver import run_study
-from tune.plan.loading import load_study
-from tune.plan.plan import StudyPlan, plan_study
+from tune.plan.plan import StudyPlan
+from tune.plan.planning import plan_file
 from tune.trial.messages import Ended, Reported
 from tune.trial.runner import TrialRunner
 from tune.trial.task import TrialTask
@@ -71,7 +71,7 @@ def plan(work: Path, name: str, text: str, data: Path) -> StudyPlan:
         f"study: {name}\ndata: {data}\nstorage: {work / 'studies'}\n"
         f"tracking: {{wandb: {{mode: disabled}}}}\n{text}"
     )
-    return plan_study(load_study(file))
+    return plan_file(file)
 
 
 def timed(action: Callable[[], Any]) -> float:

@@ -1,4 +1,4 @@
-"""How long segtune takes to show and to plan studies, and how much memory that needs.
+"""Time and memory that segtune takes to show and to plan studies.
 
     python -m benchmarks.studies_at_scale
     python -m benchmarks.studies_at_scale --keep FOLDER --against PATH/TO/CHECKOUT --rounds 3
@@ -25,9 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tests.analysis.rehearsed_study import rehearse
-from trainables.datasets.prepare import prepare
-
+from tests.support.rehearsed_study import rehearse
+from trainables.datasets.preparing.prepare import prepare
 from trainables.datasets.simulate import SPECS, simulate
 
 HERE: Final = Path(__file__).resolve().parents[1]
@@ -120,7 +119,7 @@ def run(checkout: Path, arguments: Sequence[str], page: Path | None) -> Run:
 
     Args:
         checkout: The code that runs; paths in `arguments` start there.
-        arguments: Of the command line.
+        arguments: Arguments of the command line.
         page: The file that the command writes, or None.
 
     Raises:

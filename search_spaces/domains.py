@@ -141,7 +141,7 @@ def _numbers(kind: str, value: object, n: int) -> list[float]:
 
 
 def _is_finite(value: object) -> bool:
-    """Whether a value is a number that a float can hold."""
+    """Tell whether a value is a number that a float can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return abs(value) <= sys.float_info.max

@@ -13,8 +13,10 @@ from pydantic import BaseModel, ConfigDict
 class Hyperparameters(BaseModel):
     """Base of an engine's hyperparameters: frozen, unknown keys refused.
 
+    Engines override `problems` for rules over several keys.
+
     Attributes:
-        conflicts: Checked by `problems`; engines override `problems` for rules over several keys.
+        aliases: Field by another name that users may know it by, for hints at what they meant.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,9 +43,9 @@ class Hyperparameters(BaseModel):
         """Keys of `params` that do nothing in these trainings, with the reason.
 
         Args:
-            params: As for `without_effect`.
+            params: A configuration, as for `without_effect`.
             epochs: Length of a training that is never stopped.
-            grey: Whether no training image has a colour.
+            grey: True where no training image has a colour.
         """
         del params, epochs, grey
         return {}
@@ -61,10 +63,10 @@ class Hyperparameters(BaseModel):
 
     @classmethod
     def length_problems(cls, params: Mapping[str, Any], epochs: int) -> list[tuple[str, str]]:
-        """What does not fit into a training of `epochs` epochs, as (key, message) pairs.
+        """Values that do not fit into a training of `epochs` epochs, as (key, message) pairs.
 
         Args:
-            params: As for `without_effect`.
+            params: A configuration, as for `without_effect`.
             epochs: Length of a training that is never stopped.
         """
         del params, epochs

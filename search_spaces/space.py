@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from random import Random
 from typing import Any
 
@@ -15,8 +17,8 @@ class Parameter:
     """One searched hyperparameter.
 
     Attributes:
-        domain: What it is drawn from.
-        when: It exists only where every key here has one of its values; empty means always.
+        domain: Set of values it is drawn from.
+        when: Condition of its existence: every key here has one of its values; empty: always.
     """
 
     domain: Domain
@@ -25,18 +27,18 @@ class Parameter:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """What may vary in a study.
+    """Hyperparameters that vary in a study, each with its domain, and those that are constant.
 
     Attributes:
-        parameters: By name, each after the ones its condition names.
-        constants: Keys given as `fixed` or as a choice of one.
+        parameters: Searched hyperparameters by name, each after those its condition names.
+        constants: Values of the keys given as `fixed` or as a choice of one.
     """
 
     parameters: Mapping[str, Parameter]
     constants: Mapping[str, Value]
 
     def active(self, name: str, params: Mapping[str, Any]) -> bool:
-        """Whether `name` exists beside the values `params` of the keys before it."""
+        """Tell whether `name` exists beside the values `params` of the keys before it."""
         when = self.parameters[name].when
         known = {**self.constants, **params}
         return all(key in known and known[key] in values for key, values in when.items())
@@ -50,7 +52,7 @@ class SearchSpace:
         return params
 
     def point_problems(self, point: Mapping[str, Any]) -> list[tuple[str, str]]:
-        """Why `point` cannot be a trial of this space, as (key, message); partial is allowed."""
+        """Reasons why a point, also a partial one, cannot be a trial here, as (key, message)."""
         problems = []
         for key, value in point.items():
             if key in self.constants:
@@ -116,7 +118,7 @@ def _has_numbers(domain: ChoiceDomain) -> bool:
 
 
 def n_values(domain: Domain) -> int | None:
-    """How many values a finite domain has, or None for a continuous one.
+    """Number of values of a finite domain, or None for a continuous one.
 
     >>> n_values(parse_domain({"randint": [0, 10_000_000_000]}))
     10000000000
@@ -206,14 +208,18 @@ def _condition_problems(read: Mapping[str, Parameter], names: set[str]) -> list[
 def _parents_first(
     read: Mapping[str, Parameter], problems: list[tuple[str, str]]
 ) -> dict[str, Parameter]:
+    """The parameters as they are written, but each after those its condition names.
+
+    Those in a circle, and those that wait for one, are left out and become a problem.
+    """
+    sorter = TopologicalSorter({name: set(p.when) & set(read) for name, p in read.items()})
     ordered: dict[str, Parameter] = {}
-    waiting = dict(read)
-    while waiting:
-        ready = [n for n, p in waiting.items() if not (set(p.when) & set(waiting)) - {n}]
-        ready = [n for n in ready if n not in waiting[n].when]
-        if not ready:
-            problems.append((", ".join(waiting), "conditions form a circle"))
-            break
-        for name in ready:
-            ordered[name] = waiting.pop(name)
+    with suppress(CycleError):  # what stands before a circle is handed out all the same
+        sorter.prepare()
+    while ready := sorted(sorter.get_ready(), key=list(read).index):
+        ordered |= {name: read[name] for name in ready}
+        sorter.done(*ready)
+    circle = [name for name in read if name not in ordered]
+    if circle:
+        problems.append((", ".join(circle), "conditions form a circle"))
     return ordered

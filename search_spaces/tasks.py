@@ -32,7 +32,7 @@ MaxEpochs = Annotated[int, Field(ge=1, le=1000, description="length of the train
 
 
 class TrainingParams(LoopParams):
-    """One training, its length included."""
+    """Hyperparameters of one training, its length included."""
 
     early_stopping_patience: Patience = 10
     max_epochs: MaxEpochs = 50
@@ -46,7 +46,7 @@ class TrainingParams(LoopParams):
 
 
 class ClassificationTraining(TrainingParams):
-    """A class, or an anomaly, of each image."""
+    """Training of a model that says a class, or an anomaly, of each image."""
 
     loss: Literal["cross_entropy", "focal", "label_smoothing"] = Field(
         "cross_entropy", description=LOSS
@@ -54,7 +54,7 @@ class ClassificationTraining(TrainingParams):
 
 
 class DetectionTraining(TrainingParams):
-    """Boxes, turned boxes or instances."""
+    """Training of a model that finds boxes, turned boxes or instances."""
 
     optimizer: Optimizer = "sgd"
     learning_rate: LearningRate = 0.005
@@ -68,13 +68,13 @@ class DetectionTraining(TrainingParams):
 
     @classmethod
     def without_effect(cls, params: Mapping[str, Any]) -> dict[str, str]:
-        """As for every loop, and the dropout."""
+        """Keys without effect in this loop; `dropout` is one, as detectors have none."""
         reasons = super().without_effect(params)
         return reasons | ({"dropout": "detectors have none"} if "dropout" in params else {})
 
 
 class SegmentationTraining(TrainingParams):
-    """A class of each pixel."""
+    """Training of a model that says a class of each pixel."""
 
     optimizer: Optimizer = "sgd"
     learning_rate: LearningRate = 0.01
@@ -90,7 +90,7 @@ class SegmentationTraining(TrainingParams):
 
 
 class RegressionTraining(TrainingParams):
-    """Numbers of each image."""
+    """Training of a model that says numbers of each image."""
 
     warmup_epochs: WarmupEpochs = 0
     loss: Literal["mse", "l1", "huber"] = Field("mse", description=LOSS)
@@ -136,7 +136,7 @@ def edited_fields(params: LoopParams) -> dict[str, Any]:
 
 
 def refill(params: LoopParams, schema: type[Params]) -> Params:
-    """The same form for another architecture: what was edited stays, the rest is filled again.
+    """Refill a form for another architecture: edited fields stay, the others get its defaults.
 
     A field that the other schema does not have, or a value it does not offer (a loss of another
     task), is filled again too.

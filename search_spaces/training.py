@@ -123,7 +123,7 @@ USED_WITH: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 
 
 class LoopParams(Hyperparameters):
-    """What can be set about a training loop of ours, except its length."""
+    """Hyperparameters of a training loop of ours, except its length."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 

@@ -11,7 +11,7 @@ functions are forgotten in between.
 
 The walks:
 
-study     A study file, until it is checked, resolved and planned: `load_study`, `plan_study`. What
+study     A study file, until it is checked, resolved and planned: `plan_file`. What
           `segtune plan` adds for the screen (past studies' pace, the lines) is not in it.
 report    An epoch's report, from an engine's `trial.report` until the engine has the decision. The
           whole way is counted: the trial the engine sees, the runner, the actor with its tracker,
@@ -216,9 +216,9 @@ def named(name: str) -> Any:
 
 def study_walk(folder: Path) -> list[str]:
     """From a study file to its plan."""
-    load_study, plan_study = named("load_study"), named("plan_study")
+    plan_file = named("plan_file")
     file = write_study(folder)
-    return entered_by(lambda: plan_study(load_study(file)))
+    return entered_by(lambda: plan_file(file))
 
 
 def report_walk(folder: Path) -> list[str]:
@@ -319,9 +319,9 @@ def run_study_in(folder: Path) -> Path:
     Raises:
         LookupError: The trial that is watched ended with the watched epoch.
     """
-    load_study, plan_study, run_study = map(named, ("load_study", "plan_study", "run_study"))
+    plan_file, run_study = named("plan_file"), named("run_study")
     with without_ray():
-        result = run_study(plan_study(load_study(write_study(folder))))
+        result = run_study(plan_file(write_study(folder)))
     if result.outcomes[WATCHED_TRIAL].epoch <= WATCHED_EPOCH:
         raise LookupError(f"expected a trial that goes on, got {result.outcomes[WATCHED_TRIAL]}")
     return Path(result.directory)

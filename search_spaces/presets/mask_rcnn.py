@@ -23,7 +23,7 @@ SEED_DEFAULTS: Mapping[str, Any] = {
     "gamma": 0.1,
     "batch_size_per_image": 64,
 }
-"""What deepEMIA trains with unless told otherwise."""
+"""The values that deepEMIA trains with unless told otherwise."""
 
 SCRATCH_RECIPE: Mapping[str, Any] = {
     "base_lr": 0.0003,

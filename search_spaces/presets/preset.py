@@ -1,4 +1,4 @@
-"""What a preset is: a named search space with the points to try first.
+"""The type of presets: named search spaces with the points to try first.
 
 A preset file, `search_spaces/presets/<engine>.py`, has `PRESETS`: name to `Preset`. Its space is
 written as in a study file.

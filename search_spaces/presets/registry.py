@@ -1,4 +1,4 @@
-"""Which presets an engine has.
+"""The presets of each engine, by name.
 
 Ours stand in `search_spaces/presets/<engine>.py`; other people's packages declare an entry point
 named like their engine::

@@ -36,7 +36,7 @@ ADAPTIVE_LR0, ADAPTIVE_BATCH = 0.002, 16
 SGD_LR0, SGD_BATCH = 0.01, 64
 
 OPTIMIZER = "AdamW"
-"""What Ultralytics' default `auto` becomes; it would ignore lr0 and momentum."""
+"""Optimizer that Ultralytics' default `auto` picks; `auto` itself would ignore lr0 and momentum."""
 
 
 def scaled_lr0(optimizer: object, batch: float) -> float:

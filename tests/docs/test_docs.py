@@ -17,8 +17,7 @@ from trainables.datasets.simulate.dataset import simulate
 from trainables.datasets.simulate.presets import SPECS
 from trainables.registry import BUILT_IN
 from tune.cli.main import app
-from tune.plan.loading import load_study
-from tune.plan.plan import plan_study
+from tune.plan.planning import plan_file
 from tune.stopping.decision import Rule
 from tune.study.study import Study
 
@@ -123,14 +122,14 @@ def test_the_readmes_study_file_can_be_planned(prepared: Path, tmp_path: Path) -
         r"^```yaml\n(study:.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
     )
     (tmp_path / "study.yaml").write_text(block)
-    plan = plan_study(load_study(tmp_path / "study.yaml", [f"data={prepared}"]))
+    plan = plan_file(tmp_path / "study.yaml", [f"data={prepared}"])
     assert plan.directory == tmp_path / "studies" / "powder-yolo"
     assert plan.rungs == (25, 50, 100, 200)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_every_example_can_be_planned(example: Path, prepared: Path) -> None:
-    plan = plan_study(load_study(example, [f"data={prepared}"]))
+    plan = plan_file(example, [f"data={prepared}"])
     assert plan.directory.parent == ROOT / "studies"
     assert plan.points
 

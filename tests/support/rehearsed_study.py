@@ -17,8 +17,8 @@ from tune.directory.reader import StudyDir
 from tune.directory.trials import Assignment
 from tune.directory.writer import Recorder
 from tune.driver.controller import Controller
-from tune.plan.loading import load_study
-from tune.plan.plan import StudyPlan, plan_study
+from tune.plan.plan import StudyPlan
+from tune.plan.planning import plan_file
 from tune.plan.resolved import resolved, to_yaml
 from tune.stopping.decision import Rule
 from tune.trial.messages import Ended, Reported
@@ -49,7 +49,7 @@ def rehearse(
         changes: Keys of the study file.
     """
     asked = {"search_space": dict(SPACE), "warm_start": {"points": []}, **changes}
-    plan = plan_study(load_study(write_study(folder, **asked)))
+    plan = plan_file(write_study(folder, **asked))
     plan.directory.mkdir(parents=True)
     write_text(plan.directory / STUDY, to_yaml(plan))
     write_json(plan.directory / RESOLVED, resolved(plan))

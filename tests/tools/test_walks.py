@@ -85,7 +85,7 @@ def test_a_module_of_somebody_else_does_not_count(package: Path) -> None:
 
 
 def test_a_function_is_found_by_its_name_alone() -> None:
-    assert callable(named("load_study"))
+    assert callable(named("plan_file"))
     with pytest.raises(LookupError, match="one module that defines no_such_function, got none"):
         named("no_such_function")
 

@@ -22,7 +22,7 @@ def plan(
     ] = False,
 ) -> None:
     """Show what a study would do; nothing is started."""
-    from tune.plan.lines import plan_lines
+    from tune.plan.lines import plan_lines  # slow: numpy
 
     made = planned_study(study, overrides)
     pace = _probe(made) if probe else _known_pace(made)
@@ -32,7 +32,7 @@ def plan(
 
 def tune(study: StudyFile, overrides: Overrides = None) -> None:
     """Run a study. Ctrl-C is safe: `segtune resume` goes on where it was."""
-    from tune.directory.reader import refuse_begun
+    from tune.directory.reader import refuse_begun  # slow: Optuna
 
     made = planned_study(study, overrides)
     refuse_begun(made.directory)
@@ -41,18 +41,16 @@ def tune(study: StudyFile, overrides: Overrides = None) -> None:
 
 def resume(study_dir: StudyFolder, overrides: Overrides = None) -> None:
     """Go on with an interrupted study; --set may raise its budget."""
-    from tune.directory.reader import StudyDir
-    from tune.plan.plan import plan_study
-    from tune.plan.resume import load_for_resume
+    from tune.directory.reader import StudyDir  # slow: Optuna
+    from tune.plan.resume import plan_resumed  # slow: Optuna
 
-    opened = StudyDir.open(study_dir)
-    run_planned(plan_study(load_for_resume(opened, overrides or [])), resume=True)
+    run_planned(plan_resumed(StudyDir.open(study_dir), overrides or []), resume=True)
 
 
 def status(study_dir: StudyFolder) -> None:
     """Show a study's trials, running or ended."""
-    from tune.directory.reader import StudyDir
-    from tune.progress.status import status_lines
+    from tune.directory.reader import StudyDir  # slow: Optuna
+    from tune.progress.status import status_lines  # slow: rich
 
     for line in status_lines(StudyDir.open(study_dir)):
         typer.echo(line)
@@ -65,18 +63,17 @@ def report(study_dir: StudyFolder) -> None:
 
 
 def planned_study(study: Path, overrides: list[str] | None) -> "StudyPlan":
-    """The plan of a study file."""
-    from tune.plan.loading import load_study
-    from tune.plan.plan import plan_study
+    """Plan the study of a file, with the values of `--set`."""
+    from tune.plan.planning import plan_file  # slow: numpy
 
-    return plan_study(load_study(study, overrides or []))
+    return plan_file(study, overrides or [])
 
 
 def run_planned(plan: "StudyPlan", *, resume: bool) -> None:
     """Run a study to its leaderboard and report, and say what to do next."""
-    from tune.progress.status import next_step
-    from tune.progress.terminal import make_progress
-    from tune.tracking.wandb import tracking_line
+    from tune.progress.status import next_step  # slow: rich
+    from tune.progress.terminal import make_progress  # slow: rich
+    from tune.tracking.wandb import tracking_line  # for a study that was run
 
     result = _tuned(plan, [make_progress()], resume=resume)
     if line := tracking_line(plan.study.tracking, plan.directory):
@@ -102,27 +99,25 @@ def run_planned(plan: "StudyPlan", *, resume: bool) -> None:
 
 
 def _tuned(plan: "StudyPlan", observers: Sequence[Any], *, resume: bool) -> "StudyResult":
-    from tune.driver.driver import run_study
+    from tune.driver.driver import run_study  # slow: Ray
 
     return run_study(plan, observers, resume=resume)
 
 
 def _write_results(study_dir: Path) -> list[Path]:
-    from tune.directory.reader import StudyDir
+    from tune.directory.reader import StudyDir  # slow: Optuna
 
-    opened = StudyDir.open(study_dir)
-    from analysis.report.leaderboard import (
-        write_leaderboard,  # slow: only for a study that is there
-    )
-    from analysis.report.report import write_report
+    opened = StudyDir.open(study_dir)  # refused before what follows is waited for
+    from analysis.report.leaderboard import write_leaderboard  # slow: Optuna
+    from analysis.report.report import write_report  # slow: plotly
 
     writers: list[Callable[[StudyDir], Path]] = [write_leaderboard, write_report]
     return [write(opened) for write in writers]
 
 
 def _probe(plan: "StudyPlan") -> "Pace":
-    from tune.driver.probe import probe
-    from tune.plan.past_pace import keep_probed
+    from tune.driver.probe import probe  # slow: Optuna
+    from tune.plan.past_pace import keep_probed  # slow: numpy
 
     pace = probe(plan)
     keep_probed(plan, pace)
@@ -130,6 +125,6 @@ def _probe(plan: "StudyPlan") -> "Pace":
 
 
 def _known_pace(plan: "StudyPlan") -> "Pace | None":
-    from tune.plan.past_pace import known_pace
+    from tune.plan.past_pace import known_pace  # slow: numpy
 
     return known_pace(plan)

@@ -1,4 +1,4 @@
-"""How long a study will still take, and how sure that is.
+"""Estimate of the time a study will still take, with its error.
 
 The rest of the study is simulated many times over from what was seen so far: at which epochs
 trials end (whatever ended them), how long their epochs take, and how long a worker needs between
@@ -6,7 +6,6 @@ two trials. What is not known yet starts from what the scheduler promises: one t
 `reduction_factor` passes a rung.
 """
 
-import math
 from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tune.plan.pace import Pace
+from tune.stopping.asha import cutoff_of
 
 SIMULATIONS: Final = 100
 
@@ -24,17 +24,17 @@ SIMULATED_TRIALS: Final = 300  # waiting ones; a longer queue takes proportional
 
 PRIOR_STUDIES: Final = 30  # simulated, to know how often a trial is stopped at a rung
 
-PRIOR_TRIALS: Final = 200  # of one such study at most
+PRIOR_TRIALS: Final = 200  # at most, in one such study
 
-PRIOR_ARRIVALS: Final = 25.0  # how many arrivals at a rung that is worth
+PRIOR_ARRIVALS: Final = 25.0  # weight of that, in arrivals at a rung
 
-PRIOR_NOISE: Final = 0.4  # of a metric at a rung, in units of the trials' spread
+PRIOR_NOISE: Final = 0.4  # standard deviation of a metric at a rung, in units of the trials' spread
 
-PRIOR_GAIN: Final = 0.25  # by how much the last trial is better than the first, in that unit
+PRIOR_GAIN: Final = 0.25  # gain from the first trial to the last, in that unit
 
-PRIOR_SPREAD: Final = 0.25  # of the logarithm of an epoch's duration, from trial to trial
+PRIOR_SPREAD: Final = 0.25  # standard deviation of log(epoch's duration) from trial to trial
 
-PRIOR_PACES: Final = 3.0  # how many trials that is worth
+PRIOR_PACES: Final = 3.0  # weight of that, in trials
 
 INTERVAL: Final = (10, 90)  # percentiles of the simulations between which the error lies
 
@@ -43,7 +43,7 @@ class Eta(NamedTuple):
     """Time left.
 
     Attributes:
-        seconds: Expected.
+        seconds: Expected time left.
         error_s: Half the interval that holds the truth in four of five studies.
     """
 
@@ -53,15 +53,15 @@ class Eta(NamedTuple):
 
 @dataclass
 class _Timed:
-    """One trial, as far as its time goes.
+    """Times of one trial.
 
     Attributes:
         before: Epoch from which this attempt goes on.
-        started: When the attempt began; None where it is still to.
+        started: Time at which the attempt began; None where it is still to begin.
         epoch: Last epoch reported.
-        first: When the attempt's first report came, and its epoch.
-        last: When the last one came.
-        ended: Whether the trial has ended.
+        first: Time of the attempt's first report, and its epoch.
+        last: Time of the last report.
+        ended: True once the trial has ended.
         known_pace_s: Seconds an epoch took in an earlier attempt.
     """
 
@@ -75,7 +75,7 @@ class _Timed:
 
     @property
     def begun(self) -> bool:
-        """Whether the attempt has begun."""
+        """True once the attempt has begun."""
         return self.started is not None
 
     def pace_s(self) -> float | None:
@@ -95,12 +95,12 @@ class StudyEta:
     """Estimates a study's remaining time from its events; times are seconds of one clock.
 
     Attributes:
-        trials: Of the whole study.
-        epochs: Of a trial that is never stopped.
-        concurrent: Trials at once.
+        trials: Number of trials of the whole study.
+        epochs: Length of a trial that is never stopped.
+        concurrent: Number of trials at once.
         rungs: Epochs at which trials are compared, rising.
         reduction_factor: One trial in this many passes a rung.
-        prior: What a probe measured; counts until a trial of this study has shown its own pace.
+        prior: Pace that a probe measured; counts until a trial of this study has shown its own.
     """
 
     trials: int
@@ -118,10 +118,10 @@ class StudyEta:
         """Take over a trial from an earlier run of this study.
 
         Args:
-            trial: Its number.
+            trial: Number of the trial.
             epoch: Last epoch trained.
-            seconds: That it took, all in all.
-            ended: Whether it has ended, or will go on.
+            seconds: Duration of all its epochs so far.
+            ended: True where it has ended, False where it will go on.
         """
         pace = seconds / epoch if epoch else None
         self._seen[trial] = _Timed(epoch, None, epoch, ended=ended, known_pace_s=pace)
@@ -129,7 +129,7 @@ class StudyEta:
             self._stopped_at[trial] = epoch
 
     def started(self, trial: int, now: float) -> None:
-        """A trial begins, or goes on in a new attempt."""
+        """Take in that a trial begins, or goes on in a new attempt."""
         earlier = self._seen.get(trial)
         epoch = earlier.epoch if earlier else 0
         pace = earlier.pace_s() if earlier else None
@@ -138,7 +138,7 @@ class StudyEta:
             self._gaps_s.append(now - self._idle_since.pop(0))
 
     def reported(self, trial: int, epoch: int, now: float) -> None:
-        """A trial has trained an epoch."""
+        """Take in that a trial has trained an epoch."""
         timed = self._seen[trial]
         if epoch <= timed.epoch:
             return
@@ -147,7 +147,7 @@ class StudyEta:
             timed.first = (now, epoch)
 
     def ended(self, trial: int, now: float) -> None:
-        """A trial has ended for good."""
+        """Take in that a trial has ended for good."""
         timed = self._seen.setdefault(trial, _Timed(0, now, last=now))
         timed.ended = True
         self._stopped_at[trial] = timed.epoch
@@ -222,7 +222,7 @@ class StudyEta:
     def _hazards(
         self, draw: np.random.Generator
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """(K,) epochs at which trials may end early, and (simulations, K) how probably they do."""
+        """(K,) epochs at which trials may end early, and (simulations, K) probabilities of that."""
         early = {epoch for epoch in self._stopped_at.values() if epoch < self.epochs}
         at = sorted(early | set(self._promised))
         hazards = np.empty((SIMULATIONS, len(at)))
@@ -240,14 +240,14 @@ class StudyEta:
 
     @cached_property
     def _promised(self) -> dict[int, float]:
-        """How probably a trial is stopped at a rung, by the scheduler alone."""
+        """Probability by rung that a trial is stopped there, by the scheduler alone."""
         early = [rung for rung in self.rungs if rung < self.epochs]
         stops = stop_rates(len(early), self.reduction_factor, self.trials)
         return dict(zip(early, stops, strict=True))
 
 
 def stop_rates(n_rungs: int, reduction_factor: int, trials: int) -> list[float]:
-    """How probably a trial that comes to a rung is stopped there: the scheduler, simulated.
+    """Probabilities that a trial is stopped at a rung it comes to, from a simulated scheduler.
 
     Trials differ in quality, are measured with noise, and the later ones are somewhat better. A
     later rung stops fewer: few trials have come there, and only better ones do.
@@ -261,7 +261,8 @@ def stop_rates(n_rungs: int, reduction_factor: int, trials: int) -> list[float]:
         recorded: list[list[float]] = [[] for _ in range(n_rungs)]
         for trial in values.tolist():
             for rung, value in enumerate(trial):
-                passes = value >= _cutoff(recorded[rung], reduction_factor)
+                cutoff = cutoff_of(recorded[rung], reduction_factor)
+                passes = cutoff is None or value >= cutoff
                 insort(recorded[rung], value)
                 arrived[rung] += 1
                 if not passes:
@@ -270,25 +271,15 @@ def stop_rates(n_rungs: int, reduction_factor: int, trials: int) -> list[float]:
     return list(((stopped + 1) / (arrived + 2)).tolist())
 
 
-def _cutoff(ordered: Sequence[float], reduction_factor: int) -> float:
-    """The (1 - 1/reduction_factor) quantile; below everything where there is nothing yet."""
-    if not ordered:
-        return -math.inf
-    place = (len(ordered) - 1) * (1 - 1 / reduction_factor)
-    below = math.floor(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
-
-
 @dataclass
 class _Future:
     """Draws how a trial goes on, once a simulation.
 
     Attributes:
         stops: (K,) epochs at which a trial may end early, rising.
-        hazards: (simulations, K) how probably it does, if it comes there.
+        hazards: (simulations, K) probabilities that it ends there, if it comes there.
         pace_s: (simulations,) seconds a typical trial's epoch takes.
-        spread: Of the logarithm of that, from trial to trial.
+        spread: Standard deviation of the logarithm of `pace_s` from trial to trial.
         full: Epochs of a trial that is never stopped.
         draw: The source of chance.
     """
@@ -304,7 +295,7 @@ class _Future:
         """(simulations,) seconds until a trial ends.
 
         Args:
-            trained: Epochs it has behind it.
+            trained: Number of epochs the trial has behind it.
             pace_s: Seconds its epochs take, if known.
         """
         each_s: Any = pace_s

@@ -1,4 +1,6 @@
-"""What a study will cost: its own scheduler, run on simulated learning curves.
+"""Forecast of a study's cost: its own scheduler (ASHA) run on simulated learning curves.
+
+Source of the scheduler: Li et al. 2020, arXiv:1810.05934 (`tune.stopping.asha`).
 
 Trials are taken as drawn at random from one population of curves, each reported in the order in
 which `concurrent` workers would arrive. Three things are left out: a sampler that gets better lets
@@ -16,9 +18,9 @@ import numpy.typing as npt
 from tune.plan.pace import Pace
 from tune.stopping.asha import Rungs
 
-SIMULATED_TRIALS: Final = 4_000  # over all simulated studies: about half a second
+SIMULATED_TRIALS: Final = 4_000  # over all simulated studies: some tens of milliseconds
 
-MAX_TRIALS: Final = 400  # of one simulated study; a longer one saves at the same rate
+MAX_TRIALS: Final = 400  # in one simulated study; a longer one saves at the same rate
 
 MIN_STUDIES: Final = 10
 
@@ -26,7 +28,7 @@ NOISE: Final = 0.02  # standard deviation of a metric
 
 RAY_S: Final = 3.0  # from the start of a study to that of its first trial; 2.7 s on 2 idle cores
 
-PACE_SPREAD: Final = 0.2  # of the logarithm of an epoch's duration, from trial to trial
+PACE_SPREAD: Final = 0.2  # standard deviation of log(epoch's duration) from trial to trial
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class Forecast:
     """Epochs a study will train, over all trials.
 
     Attributes:
-        full: If every trial ran to its end.
-        median: Expected: half of the simulated studies took less.
+        full: Epochs if every trial ran to its end.
+        median: Expected epochs: half of the simulated studies took less.
         low: 5th percentile of the simulated studies.
         high: 95th percentile.
     """
@@ -46,7 +48,7 @@ class Forecast:
     high: int
 
     def saving(self) -> tuple[float, float, float]:
-        """How many times fewer epochs than `full`: expected, least, most."""
+        """Factor by which epochs are fewer than `full`: expected, least, most."""
         return self.full / self.median, self.full / self.high, self.full / self.low
 
 
@@ -73,10 +75,10 @@ def forecast(
     Args:
         rungs: Epochs at which trials are compared, rising; empty for no early stopping.
         reduction_factor: One trial in this many passes a rung.
-        trials: Of the study.
-        epochs: Of a trial that is never stopped.
-        concurrent: Trials at once.
-        seed: Of the simulation.
+        trials: Number of trials of the study.
+        epochs: Length of a trial that is never stopped.
+        concurrent: Number of trials at once.
+        seed: Seed of the simulation.
 
     >>> forecast((), 2, trials=10, epochs=20)
     Forecast(full=200, median=200, low=200, high=200)
@@ -125,12 +127,12 @@ def _simulate(
     """Epochs that one study trains, all trials together.
 
     Args:
-        rungs: Below `epochs`.
-        reduction_factor: As of the scheduler.
-        curves: (trials, rungs) values.
+        rungs: Epochs at which trials are compared, below `epochs`.
+        reduction_factor: One trial in this many passes a rung.
+        curves: (trials, rungs) values of the objective.
         paces: (trials,) relative time an epoch takes.
-        epochs: Of a whole trial.
-        concurrent: Trials at once.
+        epochs: Length of a whole trial.
+        concurrent: Number of trials at once.
     """
     memory = Rungs(rungs, reduction_factor)
     trials = len(curves)
@@ -162,13 +164,13 @@ def _simulate(
 def hours(
     expected: Forecast, pace: Pace, *, trials: int, concurrent: int, budget: float | None
 ) -> Hours:
-    """How long a study takes, Ray's start included.
+    """Wall-clock time of a study, Ray's start included.
 
     Args:
-        expected: The epochs.
-        pace: Of one trial while `concurrent` run.
-        trials: How many there are.
-        concurrent: Trials at once.
+        expected: Epochs that the study will train.
+        pace: Speed of one trial while `concurrent` run.
+        trials: Number of trials.
+        concurrent: Number of trials at once.
         budget: The study's own limit, in hours.
     """
     limit = float("inf") if budget is None else budget

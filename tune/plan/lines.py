@@ -33,7 +33,6 @@ def plan_lines(plan: StudyPlan, pace: Pace | None = None) -> list[str]:
         *_rows("no effect", plan.no_effect),
         *_rows("warm start", _points(plan.points)),
         *(("" if i else "from store", line) for i, line in enumerate(plan.best)),
-        ("code", ", ".join(f"{name} {number}" for name, number in plan.versions.items())),
     ]
     return [f"{name:<11} {text}" for name, text in facts]
 

@@ -1,16 +1,16 @@
-"""How fast trials are: measured by a probe, or seen in past studies on the same data."""
+"""Speed of trials: measured by a probe, or seen in past studies on the same data."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What a trial takes while as many run as will.
+    """Time a trial takes while as many run as will.
 
     Attributes:
-        epoch_s: An epoch.
-        start_s: A trial's start: its process, framework, data and model.
-        measured: Over what, in words.
+        epoch_s: Duration of an epoch.
+        start_s: Duration of a trial's start: its process, framework, data and model.
+        measured: Words for the trials or epochs it was measured over.
     """
 
     epoch_s: float

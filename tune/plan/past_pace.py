@@ -1,87 +1,120 @@
-"""How long an epoch took in past studies of the same kind, or in a probe."""
+"""Speed of a study's trials as far as it is known: from a probe, or from past studies like it.
+
+Past studies are looked for beside the study. Only their records and metrics tables are read and
+not their journals, so that a plan does not wait for Optuna.
+"""
 
 import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from trainables.contract import EngineInfo
 from trainables.files.whole import write_json
-from tune.directory.layout import ELAPSED, read_json
-from tune.errors import StoreError
+from tune.directory.layout import ELAPSED, RESOLVED, STUDY, read_json, read_metrics
+from tune.errors import StoreError, StudyError
 from tune.plan.pace import Pace
-
-if TYPE_CHECKING:
-    from tune.directory.reader import TrialRecord
-    from tune.plan.plan import StudyPlan
-    from tune.study.study import Study
-
+from tune.plan.plan import StudyPlan
+from tune.study.file import read_study_file
 
 PROBE: Final = "probe.json"  # in the study directory
 
+_EPOCH: Final = "epoch_seconds"  # column of the metrics table
 
-def known_pace(plan: "StudyPlan") -> Pace | None:
+
+def known_pace(plan: StudyPlan) -> Pace | None:
     """The pace of a study's trials as far as it is known: probed, or of past studies."""
     return probed_pace(plan) or _past_pace(plan)
 
 
-def keep_probed(plan: "StudyPlan", pace: Pace) -> None:
+def keep_probed(plan: StudyPlan, pace: Pace) -> None:
     """Write a probe's result into the study directory, where `tune` finds it."""
     plan.directory.mkdir(parents=True, exist_ok=True)
-    write_json(plan.directory / PROBE, {**_probed(plan), "pace": asdict(pace)})
+    write_json(plan.directory / PROBE, {**_conditions(plan), "pace": asdict(pace)})
 
 
-def probed_pace(plan: "StudyPlan") -> Pace | None:
+def probed_pace(plan: StudyPlan) -> Pace | None:
     """The result of a probe of this study, unless the study was changed since."""
     found = read_json(plan.directory / PROBE)
     pace = found.pop("pace", None)
-    return Pace(**pace) if pace and found == _probed(plan) else None
+    return Pace(**pace) if pace and found == _conditions(plan) else None
 
 
-def _probed(plan: "StudyPlan") -> dict[str, Any]:
-    """What a trial's pace depends on, as far as it is known beforehand."""
-    from tune.plan.resolved import resolved
-
-    return _like(plan.info, resolved(plan), plan.study)
-
-
-def _like(info: EngineInfo, resolved: Mapping[str, Any], study: "Study") -> dict[str, Any]:
-    """What studies of like pace have in common.
-
-    Args:
-        info: The engine.
-        resolved: Of the study, as in its `resolved.json`.
-        study: The study.
-    """
-    searched = {name: found["domain"] for name, found in resolved.get("search_space", {}).items()}
-    values = {**searched, **resolved.get("fixed", {})}
+# --- what a pace depends on
+def _conditions(plan: StudyPlan) -> dict[str, Any]:
+    """Everything a trial's pace depends on, as far as it is known beforehand."""
+    searched = {name: str(parameter.domain) for name, parameter in plan.space.parameters.items()}
     return {
-        "engine": resolved["engine"],
-        "fingerprint": resolved["fingerprint"],
-        "sizes": {key: values.get(key) for key in (info.backbone, *info.sizes) if key},
-        "cpus": resolved.get("cpus_per_trial"),
-        "gpus": resolved.get("gpus", 0),
-        "concurrent": study.resources.concurrent,
+        "engine": plan.info.name,
+        "fingerprint": plan.data.fingerprint,
+        "sizes": _sizes(plan.info, {**searched, **plan.fixed}),
+        "cpus": plan.shares.cpus,
+        "gpus": plan.machine.gpus,
+        "concurrent": plan.study.resources.concurrent,
     }
 
 
-def _past_pace(plan: "StudyPlan") -> Pace | None:
-    """Medians over all trials of studies of like pace, or None."""
-    from tune.directory.reader import StudyDir
+def _past_conditions(info: EngineInfo, folder: Path) -> dict[str, Any]:
+    """Everything the pace of a past study's trials depended on; empty where no study was begun.
 
-    wanted = _probed(plan)
-    trials: list[TrialRecord] = []
-    for folder in sorted(plan.directory.parent.glob("*/")):
-        with contextlib.suppress(StoreError):
-            past = StudyDir.open(folder)
-            if _like(plan.info, past.resolved, past.study) == wanted:
-                trials += past.trials()
-    seen = [t for t in trials if any("epoch_seconds" in m for m in t.metrics)]
-    if not seen:
+    Args:
+        info: The engine of the study that is planned.
+        folder: Directory of the past study.
+
+    Raises:
+        StoreError: Its record cannot be read.
+        StudyError: As for `read_study_file`.
+    """
+    record = read_json(folder / RESOLVED)
+    if not record:
+        return {}
+    searched = {name: found["domain"] for name, found in record.get("search_space", {}).items()}
+    # the records of earlier versions do not hold the study
+    written = record.get("written") or read_study_file(folder / STUDY).values
+    return {
+        "engine": record.get("engine"),
+        "fingerprint": record.get("fingerprint"),
+        "sizes": _sizes(info, {**searched, **record.get("fixed", {})}),
+        "cpus": record.get("cpus_per_trial"),
+        "gpus": record.get("gpus", 0),
+        "concurrent": written.get("resources", {}).get("concurrent", 1),
+    }
+
+
+def _sizes(info: EngineInfo, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyperparameters on which the duration of an epoch depends: backbone and sizes."""
+    return {key: values.get(key) for key in (info.backbone, *info.sizes) if key}
+
+
+# --- past studies
+def _past_pace(plan: StudyPlan) -> Pace | None:
+    """Medians over all trials of studies under like conditions, or None."""
+    tables = [table for folder in _studies_alike(plan) for table in _tables(folder)]
+    if not tables:
         return None
-    epochs = [m["epoch_seconds"] for t in seen for m in t.metrics if "epoch_seconds" in m]
-    firsts = [t.metrics[0] for t in seen if "epoch_seconds" in t.metrics[0]]
-    starts = [max(0.0, m.get(ELAPSED, 0.0) - m["epoch_seconds"]) for m in firsts]
-    noun = "trial" if len(seen) == 1 else "trials"
-    return Pace(median(epochs), median(starts or [0.0]), f"{len(seen)} {noun} of past studies")
+    epochs = [row[_EPOCH] for table in tables for row in table if _EPOCH in row]
+    firsts = [table[0] for table in tables if _EPOCH in table[0]]
+    starts = [max(0.0, row.get(ELAPSED, 0.0) - row[_EPOCH]) for row in firsts]
+    noun = "trial" if len(tables) == 1 else "trials"
+    return Pace(median(epochs), median(starts or [0.0]), f"{len(tables)} {noun} of past studies")
+
+
+def _studies_alike(plan: StudyPlan) -> list[Path]:
+    """Directories of the studies beside a study that were begun under its conditions."""
+    wanted = _conditions(plan)
+    found = []
+    for folder in sorted(plan.directory.parent.glob("*/")):
+        with contextlib.suppress(StoreError, StudyError):  # a damaged study tells nothing
+            if _past_conditions(plan.info, folder) == wanted:
+                found.append(folder)
+    return found
+
+
+def _tables(study: Path) -> list[list[dict[str, float]]]:
+    """Metrics tables of a study's trials that have timed epochs; none of a damaged study."""
+    tables: list[list[dict[str, float]]] = []
+    with contextlib.suppress(StoreError):
+        tables = [read_metrics(trial) for trial in sorted(study.glob("trials/*/"))]
+    return [table for table in tables if any(_EPOCH in row for row in table)]

@@ -1,4 +1,4 @@
-"""Where a study comes from: versions of packages, commit of the code."""
+"""Provenance of a study: versions of packages, commit of the code."""
 
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -33,7 +33,7 @@ def package_versions() -> dict[str, str]:
 
 
 def git_commit() -> str:
-    """The commit of this code; only where git tracks this very file."""
+    """The commit of this code, "-dirty" appended where it was changed; "" where git has none."""
     here = Path(__file__)
     if not _git(here.parent, "ls-files", here.name):
         return ""
@@ -41,7 +41,7 @@ def git_commit() -> str:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    """What git says, or "" where it is not installed or has nothing to say."""
+    """Output of a git command, or "" where git is not installed or has nothing to say."""
     command = ["git", "-C", str(folder), *arguments]
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=1, check=False)

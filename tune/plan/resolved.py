@@ -1,4 +1,4 @@
-"""A plan written down: `study.yaml` as resolved, and `resolved.json`."""
+"""A plan written down, with where it comes from: `study.yaml` as resolved, and `resolved.json`."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,19 +6,20 @@ from typing import Any
 from search_spaces.space import Parameter
 from tune.directory.layout import LAYOUT
 from tune.plan.plan import StudyPlan
+from tune.plan.provenance import git_commit, package_versions
 from tune.study.file import write_yaml
 
 
 def to_yaml(plan: StudyPlan) -> str:
-    """The study as resolved; `load_study` reads it back as the same plan.
+    """The study as resolved; `plan_file` reads it back as the same plan.
 
     The preset and the best configuration known are written out, so that what becomes of them later
     does not change this study.
     """
-    versions = ", ".join(f"{name} {number}" for name, number in plan.versions.items())
+    versions = ", ".join(f"{name} {number}" for name, number in package_versions().items())
     header = [
         f"# Resolved by segtune. Versions: {versions}",
-        f"# Code: {plan.git_commit or 'no git commit'}",
+        f"# Code: {git_commit() or 'no git commit'}",
         f"# Data set: {plan.data.name}, fingerprint {plan.data.fingerprint}",
         f"# Seed: {plan.study.seed}",
     ]
@@ -36,7 +37,7 @@ def _written(plan: StudyPlan) -> dict[str, Any]:
 
 
 def resolved(plan: StudyPlan) -> dict[str, Any]:
-    """What is true of a study when it is started, for its `resolved.json`."""
+    """The facts of a study when it is started, for its `resolved.json`."""
     study = plan.study
     return {
         "layout": LAYOUT,
@@ -59,8 +60,8 @@ def resolved(plan: StudyPlan) -> dict[str, Any]:
         "no_effect": dict(plan.no_effect),
         "points": [dict(point) for point in plan.points],
         "best": list(plan.best),
-        "versions": dict(plan.versions),
-        "git_commit": plan.git_commit,
+        "versions": package_versions(),
+        "git_commit": git_commit(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "written": _written(plan),
     }

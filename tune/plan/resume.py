@@ -1,63 +1,96 @@
-"""What may change when an interrupted study goes on."""
+"""An interrupted study planned again, with what may change when it goes on."""
 
 import json
 from collections.abc import Sequence
+from typing import Final
 
-from trainables.datasets.prepared import PreparedDataset
 from tune.directory.layout import STUDY
 from tune.directory.reader import StudyDir
 from tune.errors import StoreError, StudyError
-from tune.plan.loading import load_study
-from tune.study.study import Study
+from tune.plan.plan import StudyPlan
+from tune.plan.planning import Draft, check_draft, decided, read_draft
+from tune.study.problems import Problem, study_error
+from tune.study.study import Budget
 
-RESUMABLE = ("budget", "resources", "tracking", "data", "storage")
+RESUMABLE: Final = ("budget", "resources", "tracking", "data", "storage")
 """Keys that may change when a study is resumed; any other would make it another study.
 
-`data` is where the data set lies: that it is the same one, its fingerprint says.
+`data` is the place of the data set; its fingerprint tells that it is the same one.
 """
 
 
-def load_for_resume(opened: StudyDir, overrides: Sequence[str]) -> Study:
-    """The study to go on with: as it was resolved, wherever its folder is now.
+def plan_resumed(opened: StudyDir, overrides: Sequence[str]) -> StudyPlan:
+    """Plan a study that goes on: as it was resolved, wherever its folder is now.
 
     Raises:
         StudyError: An override, or what somebody has written into its file since, would make it
-            another study; or its data is gone.
+            another study; its engine does not take its values any more; or its data is gone.
         StoreError: The study's folder was renamed.
     """
-    began = opened.study
-    here = f"storage={json.dumps(str(opened.path.parent))}"
     if opened.path.name != opened.study.study:
         raise StoreError(
             f"{opened.path}: expected the folder of study {opened.study.study} to have its name; "
             f"rename it to {opened.path.with_name(opened.study.study)}, then resume it there"
         )
-    study = load_study(opened.path / STUDY, [*overrides, here])
+    here = f"storage={json.dumps(str(opened.path.parent))}"
+    draft = read_draft(opened.path / STUDY, [*overrides, here])
+    _refuse_another_study(opened, draft)
+    checked = check_draft(draft)
+    _refuse_another_engine(opened, draft, checked.problems)
+    plan = decided(draft, checked)
+    _refuse_other_data(opened, plan)
+    return plan
+
+
+def _refuse_another_study(opened: StudyDir, draft: Draft) -> None:
+    """Refuse values that differ from those the study began with, but may not."""
+    began = opened.study
     changed = [
         key
-        for key in type(study).model_fields
-        if key not in RESUMABLE and getattr(study, key) != getattr(began, key)
+        for key, value in draft.parts().items()
+        if key not in RESUMABLE and value != getattr(began, key)
     ]
     if changed:
         raise StudyError(
             f"{opened.path}: {', '.join(changed)}: expected the value the study began with; only "
             f"{', '.join(RESUMABLE[:4])} may change on resume. Begin another study for the rest."
         )
-    if study.budget.trials < began.budget.trials:
+    if "budget" not in draft.wrong:
+        _refuse_another_length(opened, draft.study.budget)
+
+
+def _refuse_another_length(opened: StudyDir, budget: Budget) -> None:
+    began = opened.study.budget
+    if budget.trials < began.trials:
         raise StudyError(
-            f"{opened.path}: budget.trials: expected {began.budget.trials} or more, got "
-            f"{study.budget.trials}; a study's budget can only be raised."
+            f"{opened.path}: budget.trials: expected {began.trials} or more, got "
+            f"{budget.trials}; a study's budget can only be raised."
         )
-    data = PreparedDataset.load(study.data)
-    if data.fingerprint != opened.resolved["fingerprint"]:
+    if budget.epochs != began.epochs:
+        raise StudyError(
+            f"{opened.path}: budget.epochs: expected {began.epochs}, the length the "
+            f"study's schedules were laid out for, got {budget.epochs}. Begin another study."
+        )
+
+
+def _refuse_another_engine(opened: StudyDir, draft: Draft, problems: Sequence[Problem]) -> None:
+    """Refuse to train with an engine that does not take what the study began with any more."""
+    found = [problem for problem in problems if problem not in draft.problems]
+    began = [problem for problem in found if problem.key.partition(".")[0] not in RESUMABLE]
+    if began:
+        error = study_error(draft.name, began, draft.places)
+        raise StudyError(
+            f"{error}\nThe study began with these values, so none of its trials can go on here. If "
+            f"{opened.study.trainable} has changed since, install its version of then; or begin "
+            "another study. `segtune status`, `report` and `export` read this one all the same."
+        )
+
+
+def _refuse_other_data(opened: StudyDir, plan: StudyPlan) -> None:
+    began = opened.resolved["fingerprint"]
+    if plan.data.fingerprint != began:
         raise StudyError(
             f"{opened.path}: data: expected the data set the study began with (fingerprint "
-            f"{opened.resolved['fingerprint'][:12]}), got another at {data.root} "
-            f"({data.fingerprint[:12]}). Put it back, or begin another study."
+            f"{began[:12]}), got another at {plan.data.root} "
+            f"({plan.data.fingerprint[:12]}). Put it back, or begin another study."
         )
-    if study.budget.epochs != began.budget.epochs:
-        raise StudyError(
-            f"{opened.path}: budget.epochs: expected {began.budget.epochs}, the length the "
-            f"study's schedules were laid out for, got {study.budget.epochs}. Begin another study."
-        )
-    return study

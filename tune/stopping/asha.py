@@ -1,9 +1,10 @@
 """Asynchronous successive halving over epochs (Li et al. 2020, arXiv:1810.05934)."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import Field, PositiveInt
 
 from tune.spec import Spec
@@ -73,10 +74,7 @@ class Rungs:
 
     def cutoff(self, rung: int) -> float | None:
         """The (1 - 1/eta) quantile of what stands at `rung`; None before the first arrival."""
-        values = list(self.recorded.get(rung, {}).values())
-        if not values:
-            return None
-        return float(np.quantile(values, 1 - 1 / self.reduction_factor))
+        return cutoff_of(sorted(self.recorded.get(rung, {}).values()), self.reduction_factor)
 
     def compare(self, epoch: int, value: float) -> Decision:
         """Decide on a trial that reports at `epoch`; nothing is recorded yet."""
@@ -90,3 +88,21 @@ class Rungs:
         """Remember what a trial reported at a rung; its first report there counts."""
         if epoch in self.epochs:
             self.recorded.setdefault(epoch, {}).setdefault(trial, value)
+
+
+def cutoff_of(rising: Sequence[float], reduction_factor: int) -> float | None:
+    """The (1 - 1/eta) quantile, between two values by a straight line; None of no values.
+
+    It is `np.quantile`'s to the last bit, and much quicker for a few values: a forecast takes
+    thousands.
+
+    >>> cutoff_of([0.1, 0.2, 0.4], 2)
+    0.2
+    """
+    if not rising:
+        return None
+    place = (len(rising) - 1) * (1 - 1 / reduction_factor)
+    below = math.floor(place)
+    low, high = rising[below], rising[min(below + 1, len(rising) - 1)]
+    part, gap = place - below, high - low
+    return low + gap * part if part < 0.5 else high - gap * (1 - part)

@@ -1,4 +1,4 @@
-"""What a key of a pydantic model may be, in words, and the nearest valid value to a wrong one.
+"""Words for the values that a pydantic model allows, and the nearest valid one to a wrong one.
 
 Both are read off the model's JSON schema, so that what is refused, what the message says and what
 an editor offers cannot differ.
@@ -28,7 +28,7 @@ _TYPES: Final = {
 
 
 def validation_problems(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
-    """Everything pydantic found wrong, a problem a key."""
+    """The problems in pydantic's error, one for each key."""
     root = _schema(model)
     found: dict[str, Problem] = {}
     for entry in error.errors(include_url=False):
@@ -88,7 +88,7 @@ def _schema(model: type[BaseModel]) -> Schema:
 
 # --- in words
 def describe(schema: Schema, root: Schema) -> str:
-    """What a schema allows.
+    """Words for the values that a schema allows.
 
     >>> describe({"type": "integer", "exclusiveMinimum": 0}, {})
     'a whole number above 0'

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from cluster.machines.machine import Machine
 from search_spaces.domains import ChoiceDomain, Domain, FloatDomain
 from search_spaces.names import nearest_name
 from search_spaces.presets.preset import Point
@@ -30,17 +31,19 @@ Parts = Mapping[str, Any]
 
 @dataclass
 class Checked:
-    """What the checks found out on their way.
+    """Findings of the checks, filled in on their way.
 
     Attributes:
+        machine: Processors of this machine.
         problems: Everything that is wrong; the rest is complete only where this is empty.
         info: The engine.
         space: The search space, with the fixed values and the keys without effect.
         points: Warm-start points.
-        best: What each of them is that came from the best-config store, or why there is none.
-        data: The data set, where it was asked for.
+        best: A line for each point from the best-config store, or the reason why there is none.
+        data: The data set.
     """
 
+    machine: Machine
     problems: list[Problem] = field(default_factory=list)
     info: EngineInfo | None = None
     space: ResolvedSpace | None = None
@@ -63,7 +66,7 @@ def check_engine(checked: Checked, name: str) -> None:
 
 
 # --- search space and points
-def check_space(checked: Checked, info: EngineInfo, parts: Parts, *, here: bool) -> None:
+def check_space(checked: Checked, info: EngineInfo, parts: Parts) -> None:
     """Resolve search space and warm-start points; what is wrong with them becomes problems."""
     space, problems = resolve_space(info, parts["search_space"], parts["fixed"])
     if "budget" in parts:
@@ -71,8 +74,7 @@ def check_space(checked: Checked, info: EngineInfo, parts: Parts, *, here: bool)
         epochs = parts["budget"].epochs
         space = space.without(info.params.without_effect_in(space.possible, epochs, grey=grey))
     checked.space = space
-    if here:
-        problems += _engine_rules(info, space, parts["fixed"])
+    problems += _engine_rules(info, space, parts["fixed"])
     if "budget" in parts:
         problems += _length_rules(info, space, parts["fixed"], parts["budget"].epochs)
     checked.problems += problems
@@ -88,14 +90,14 @@ def check_space(checked: Checked, info: EngineInfo, parts: Parts, *, here: bool)
 def _engine_rules(
     info: EngineInfo, space: ResolvedSpace, fixed: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    """The engine's own rules over several keys."""
+    """Problems by the engine's own rules over several keys."""
     found = info.params.problems(space.fixed, space.varied) or _choice_problems(info, space)
     for key, message in found:
         yield Problem(_written_key(key, space, fixed), message)
 
 
 def _choice_problems(info: EngineInfo, space: ResolvedSpace) -> list[tuple[str, str]]:
-    """The engine's rules for each value of a choice, as if it were fixed; one problem a key."""
+    """Problems by the engine's rules for each value of a choice, as if fixed; one for each key."""
     found: dict[str, str] = {}
     for name, parameter in space.space.parameters.items():
         choices = parameter.domain.choices if isinstance(parameter.domain, ChoiceDomain) else ()
@@ -110,13 +112,13 @@ def _choice_problems(info: EngineInfo, space: ResolvedSpace) -> list[tuple[str, 
 def _length_rules(
     info: EngineInfo, space: ResolvedSpace, fixed: Mapping[str, Any], epochs: int
 ) -> Iterator[Problem]:
-    """What does not fit into the epochs of a trial."""
+    """Problems of values that do not fit into the epochs of a trial."""
     for key, message in info.params.length_problems(space.possible, epochs):
         yield Problem(_written_key(key, space, fixed), message)
 
 
 def _written_key(key: str, space: ResolvedSpace, fixed: Mapping[str, Any]) -> str:
-    """Where a hyperparameter stands in the study file, or could stand."""
+    """The dotted key under which a hyperparameter stands in the study file, or could stand."""
     where = "search_space" if key in space.written and key not in fixed else "fixed"
     return f"{where}.{key}"
 
@@ -172,7 +174,7 @@ def _check_points(checked: Checked, info: EngineInfo, space: ResolvedSpace, part
 
 # --- rules and metrics
 def check_scheduler(parts: Parts) -> Iterator[Problem]:
-    """A grace period that leaves no rung."""
+    """The problem of a grace period that leaves no rung."""
     scheduler, budget = parts.get("scheduler"), parts.get("budget")
     if budget is None or not isinstance(scheduler, Asha) or scheduler.grace_period is None:
         return
@@ -187,7 +189,7 @@ def check_scheduler(parts: Parts) -> Iterator[Problem]:
 
 
 def check_metrics(parts: Parts, info: EngineInfo) -> Iterator[Problem]:
-    """Metrics of objective, constraints and stop rules that the engine does not report."""
+    """Problems of objective, constraints and stop rules with the metrics the engine reports."""
     if "objective" in parts:
         yield from _check_objective(parts["objective"].metric, parts["objective"].mode, info)
         for limit in parts["objective"].limits:

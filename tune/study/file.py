@@ -74,14 +74,14 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 
 @dataclass
 class Written:
-    """What a study file and its overrides say.
+    """Content of a study file and its overrides, with the place of each key.
 
     Attributes:
         name: The file as the user named it.
-        folder: The file's own, absolute; links are followed.
-        values: The content, keys as texts.
-        places: Where each key stands, by dotted key: "line 4" or "--set".
-        problems: What is wrong with the text itself.
+        folder: Folder of the file, absolute; links are followed.
+        values: Values by top-level key; all keys are texts.
+        places: Place of each key in the file, by dotted key: "line 4" or "--set".
+        problems: Mistakes in the text itself.
     """
 
     name: str
@@ -91,7 +91,7 @@ class Written:
     problems: list[Problem] = field(default_factory=list)
 
     def beside(self) -> "Written":
-        """An empty one whose problems are this one's: for a value from elsewhere."""
+        """An empty content that shares this one's problems: for a value from elsewhere."""
         return Written(self.name, self.folder, problems=self.problems)
 
 
@@ -206,7 +206,7 @@ class _Reader:
         return value
 
     def value(self, text: str) -> Any:
-        """What a text holds.
+        """The value that a YAML text holds.
 
         Raises:
             yaml.YAMLError: It is no YAML.
@@ -309,7 +309,7 @@ def _put(values: dict[str, Any], keys: Sequence[str], value: Any) -> None:
 
 
 def _child(holder: Any, name: str) -> Any:
-    """What stands at `name` if it can hold keys, else a new mapping put there."""
+    """The value at `name` if it can hold keys, else a new mapping put there."""
     index = _index(holder, name)
     found = holder[index] if isinstance(holder, list) else holder.get(index)
     if not isinstance(found, dict | list):

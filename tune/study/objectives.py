@@ -1,4 +1,4 @@
-"""What metrics are called, and which way they are better."""
+"""Metrics that a study may tune, limit or watch, by what its engine reports."""
 
 from search_spaces.names import nearest_name
 from trainables.contract import EngineInfo
@@ -14,7 +14,7 @@ from trainables.metrics.names import (
 
 
 def objective_problem(metric: str, info: EngineInfo) -> str | None:
-    """Why an engine's trials cannot be ranked by a metric, or None."""
+    """The reason why an engine's trials cannot be ranked by a metric, or None."""
     if metric == DIAMETER_SHIFT and MEASURE in info.metrics:
         return (
             f"expected a metric that is better larger or smaller, got {metric}, which is best at "
@@ -29,7 +29,7 @@ def objectives(info: EngineInfo) -> list[str]:
 
 
 def limit_problem(metric: str, info: EngineInfo) -> str | None:
-    """Why an engine's trials cannot be held to a limit on a metric, or None."""
+    """The reason why an engine's trials cannot be held to a limit on a metric, or None."""
     return _problem(metric, _validation_metrics(info), info)
 
 
@@ -39,7 +39,7 @@ def _validation_metrics(info: EngineInfo) -> list[str]:
 
 
 def _is_split_loss(metric: str) -> bool:
-    """Whether a metric is a loss of a split, such as `val/seg_loss`: their names are the engine's.
+    """Tell whether a metric is a loss of a split, such as `val/seg_loss`: engines name those.
 
     One that the engine does not report is an error at its first report.
     """
@@ -54,12 +54,12 @@ def _problem(metric: str, known: list[str], info: EngineInfo) -> str | None:
 
 
 def watched_problem(metric: str, info: EngineInfo, every: int) -> str | None:
-    """Why a plateau rule cannot watch a metric, or None.
+    """The reason why a plateau rule cannot watch a metric, or None.
 
     Args:
-        metric: Ours, of the validation or the training split, or a loss.
+        metric: One of our metrics of the validation or the training split, or a loss.
         info: The engine.
-        every: Every how many epochs the training split is measured; 0 for never.
+        every: Epochs from one measuring of the training split to the next; 0 for never.
     """
     groups = dict.fromkeys(group.removeprefix("train_") for group in info.metrics)
     of_both = [name for group in groups if group != MEASURE for name in names_in(group)]

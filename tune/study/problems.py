@@ -1,4 +1,4 @@
-"""What is wrong with a study: problems, each with the key the user wrote, and their message."""
+"""Problems of a study, each with the key the user wrote, and one message for all of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from tune.errors import StudyError
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong.
+    """A mistake in a study.
 
     Attributes:
-        key: Where, as the user would write it for `--set`: "budget.trials"; "" for all of it.
-        message: What was expected, what was got, and the nearest valid value where there is one.
+        key: The key as the user would write it for `--set`: "budget.trials"; "" for the whole.
+        message: The expected, the value that was got, and the nearest valid one if there is any.
     """
 
     key: str
@@ -20,15 +20,6 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.key}: {self.message}" if self.key else self.message
-
-
-def under(prefix: str, problems: Sequence[tuple[str, str]]) -> list[Problem]:
-    """(key, message) pairs as problems of the keys below `prefix`.
-
-    >>> [str(problem) for problem in under("fixed", [("imgsz", "expected more")])]
-    ['fixed.imgsz: expected more']
-    """
-    return [Problem(f"{prefix}.{key}", message) for key, message in problems]
 
 
 def study_error(
@@ -39,7 +30,7 @@ def study_error(
     Args:
         name: The study file as the user named it, or the study.
         problems: At least one.
-        places: Where a key stands: "line 4" or "--set".
+        places: Place of each key in the file: "line 4" or "--set".
     """
     found = [(_place(problem.key, places or {}), problem) for problem in problems]
     found.sort(key=lambda item: _order(item[0]))
@@ -49,7 +40,7 @@ def study_error(
 
 
 def _place(key: str, places: Mapping[str, str]) -> str:
-    """Where `key`, or else what it is a part of, stands."""
+    """The place of `key`, or else of the key it is a part of."""
     parts = key.split(".")
     for length in range(len(parts), 0, -1):
         place = places.get(".".join(parts[:length]))

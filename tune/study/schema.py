@@ -78,7 +78,7 @@ def _domain() -> dict[str, Any]:
 
 
 def _for_engine(info: EngineInfo) -> dict[str, Any]:
-    """What holds for studies of one engine: its hyperparameters and presets."""
+    """The part of the schema for studies of one engine: its hyperparameters and presets."""
     fields = info.params.model_json_schema()["properties"]
     preset = {"enum": [DEFAULT, *presets(info.name)]}
     domains = {

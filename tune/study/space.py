@@ -1,4 +1,4 @@
-"""From what a study writes to the space that is searched.
+"""The search space of a study, from the keys `search_space`, `fixed` and `warm_start`.
 
 A study names a preset, replaces single keys of one, or writes a space of its own::
 
@@ -26,7 +26,7 @@ from search_spaces.space import SearchSpace, domain_values, n_values, parse_spac
 from trainables.contract import EngineInfo
 from trainables.registry import engine_info, engines
 from tune.study.allowed import field_schema, mismatch
-from tune.study.problems import Problem, under
+from tune.study.problems import Problem
 
 DEFAULT: Final = "default"
 
@@ -39,14 +39,14 @@ _Params = type[Hyperparameters]
 
 @dataclass(frozen=True)
 class ResolvedSpace:
-    """A search space as a study means it.
+    """A study's search space, resolved with its preset and fixed values.
 
     Attributes:
         written: Every domain in the study file's syntax, the preset's and the study's own.
-        space: What is sampled: keys without effect are left out.
+        space: The space that is sampled; keys without effect are left out.
         fixed: Every key with one value, whoever fixed it.
         no_effect: Keys that were given but that the framework ignores, with the reason.
-        preset: Where the space began, or None.
+        preset: The preset that the space began with, or None.
     """
 
     written: Mapping[str, Any]
@@ -107,7 +107,7 @@ def resolve_space(
     written = _merge(info.params, preset, own, fixed)
     scalars = {k: {"fixed": v} for k, v in fixed.items() if not isinstance(v, list | dict | tuple)}
     space, wrong = parse_space({**written, **scalars})
-    problems += under("search_space", wrong)
+    problems += [Problem(f"search_space.{key}", message) for key, message in wrong]
     problems += _check_domains(info.params, space, fixed)
     everything = {**fixed, **_constants(info.params, space, fixed)}
     no_effect = info.params.without_effect({**everything, **_possible(space)})
@@ -136,7 +136,7 @@ def resolve_points(
         known = {key: value for key, value in written.items() if key in info.params.model_fields}
         known = {key: value for key, value in known.items() if not _idle(key, resolved)}
         wrong = resolved.space.point_problems(known)
-        problems += under(prefix, wrong)
+        problems += [Problem(f"{prefix}.{key}", message) for key, message in wrong]
         point = {} if wrong else _canonical(resolved.space, known)
         if not wrong and point in points:
             message = f"expected every point once, got that of points.{points.index(point)} again"
@@ -217,7 +217,7 @@ def _clashes(
 
 
 def _searches(domain: Any) -> bool:
-    """Whether a preset's domain has more than one value."""
+    """Tell whether a preset's domain has more than one value."""
     if domain is None or not isinstance(domain, Mapping):
         return False
     return len(_choices(domain) or (0, 1)) > 1
@@ -314,7 +314,7 @@ def _read(params: _Params, key: str, value: Any) -> tuple[Any, str | None]:
 
 
 def _other_kind(value: object, read: object) -> bool:
-    """Whether pydantic took a truth value or a text for a number."""
+    """Tell whether pydantic took a truth value or a text for a number."""
     if isinstance(value, bool) != isinstance(read, bool):
         return True
     return isinstance(value, str) and isinstance(read, int | float)
@@ -353,7 +353,7 @@ def _constants(params: _Params, space: SearchSpace, fixed: Mapping[str, Any]) ->
 
 
 def _possible(space: SearchSpace) -> dict[str, tuple[Any, ...]]:
-    """What each searched key can be: all values, or the ends of a continuous domain."""
+    """The values of each searched key: all, or the ends of a continuous domain."""
     return {
         name: p.domain.choices
         if isinstance(p.domain, ChoiceDomain)
@@ -382,7 +382,7 @@ def defaults(params: _Params) -> dict[str, Any]:
 
 # --- points
 def _idle(key: str, resolved: ResolvedSpace) -> bool:
-    """Whether a key is ignored by the framework, so that a point's value does not matter."""
+    """Tell whether the framework ignores a key, so that a point's value does not matter."""
     return key in resolved.no_effect and key not in resolved.fixed
 
 

@@ -1,4 +1,4 @@
-"""The study file: its parts, and every check that needs no GPU and no framework."""
+"""The keys of a study file as types; each value is checked for itself when one is made."""
 
 import os
 import re
@@ -53,7 +53,7 @@ def _local(path: Any) -> Any:
 
 
 def _can_name_a_file(path: str) -> bool:
-    """Whether a text holds only characters that paths may have."""
+    """Tell whether a text holds only characters that paths may have."""
     try:
         return b"\0" not in os.fsencode(path)
     except UnicodeEncodeError:
@@ -93,7 +93,7 @@ Folder = Annotated[Path, Field(strict=False), BeforeValidator(_local)]
 
 
 class Budget(Spec):
-    """How much a study may spend."""
+    """Trials, epochs and hours that a study may spend."""
 
     trials: PositiveInt = Field(description="configurations to try")
     epochs: PositiveInt = Field(description="epochs of a trial that is never stopped")
@@ -101,7 +101,7 @@ class Budget(Spec):
 
 
 class Bound(Spec):
-    """Where a metric must lie."""
+    """Bounds that a metric must keep."""
 
     at_most: float | None = Field(None, description="largest value that is kept")
     at_least: float | None = Field(None, description="smallest value that is kept")
@@ -119,14 +119,14 @@ class Bound(Spec):
 
 
 def limits_of(constraints: Mapping[str, Bound]) -> tuple[Limit, ...]:
-    """Constraints as a trial is held to them."""
+    """Limits that a trial is held to, from the constraints of a study."""
     return tuple(
         Limit(metric, bound.at_most, bound.at_least) for metric, bound in constraints.items()
     )
 
 
 class Objective(Spec):
-    """What is tuned, and which way is better."""
+    """The metric that is tuned, its direction, and the limits on other metrics."""
 
     metric: MetricName = Field(
         description="a validation metric, such as seg_metrics/F1 or measure/size_distance, or a "
@@ -144,12 +144,12 @@ class Objective(Spec):
 
     @property
     def limits(self) -> tuple[Limit, ...]:
-        """The constraints as a trial is held to them."""
+        """Limits that a trial is held to, from the constraints."""
         return limits_of(self.constraints)
 
 
 class TrainMetricsSpec(Spec):
-    """How the metrics of the training split are taken."""
+    """Measuring of the training split: every how many epochs, on how many images."""
 
     every: Annotated[int, Field(ge=0)] = Field(
         1, description="every how many epochs; 0 switches them off"
@@ -160,7 +160,7 @@ class TrainMetricsSpec(Spec):
 
 
 class Resources(Spec):
-    """What runs at once, and what each trial gets."""
+    """Number of trials at once, and processors that each of them gets."""
 
     concurrent: PositiveInt = Field(1, description="trials at once")
     cpus_per_trial: Literal["auto"] | PositiveInt = Field(
@@ -187,7 +187,7 @@ class Wandb(Spec):
 
 
 class Tracking(Spec):
-    """Who else is told about each epoch."""
+    """Services besides the study directory that are told about each epoch."""
 
     wandb: Wandb = Field(default_factory=Wandb)
 
@@ -209,7 +209,7 @@ class Study(Spec):
     """One optimisation of one engine on one data set.
 
     Attributes:
-        study: Names the study directory, <storage>/<study>.
+        study: Name of the study, and of its directory <storage>/<study>.
         data: Absolute folder of the prepared data set.
         search_space: A preset's name, a preset with replaced keys, or a space; see
             `tune.study.space`.

@@ -8,8 +8,7 @@ from cluster.machines.machine import Machine
 from cluster.machines.sharing import Placement
 from tests.support.study_samples import write_study
 from trainables.contract import Device
-from tune.plan.loading import load_study
-from tune.plan.plan import plan_study
+from tune.plan.planning import plan_file
 from tune.trial.task import TrialTask, make_task
 
 MACHINE = Machine(cpus=8, gpus=4)
@@ -17,7 +16,7 @@ MACHINE = Machine(cpus=8, gpus=4)
 
 def tasks(folder: Path, share: float, n: int) -> list[TrialTask]:
     path = write_study(folder, resources={"concurrent": 2})
-    plan = plan_study(load_study(path, machine=MACHINE), machine=MACHINE)
+    plan = plan_file(path, machine=MACHINE)
     placement = Placement(MACHINE.gpus, share)
     return [make_task(plan, number, {}, number, folder, placement) for number in range(n)]
 

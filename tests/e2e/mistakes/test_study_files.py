@@ -13,7 +13,7 @@ from cluster.machines.machine import Machine
 from tests.e2e.mistakes.in_studies import MISTAKES, Mistake
 from tests.support.study_samples import minimal, write_data
 from tune.errors import StudyError
-from tune.plan.loading import load_study
+from tune.plan.planning import plan_file
 from tune.study.file import write_yaml
 
 MACHINE = Machine(cpus=4, gpus=1)
@@ -34,7 +34,7 @@ def test_a_mistake_is_refused_at_once_with_one_message(tmp_path: Path, mistake: 
     path = seeded(tmp_path, mistake)
     started = time.perf_counter()
     with pytest.raises(StudyError) as error:
-        load_study(path, mistake.sets, machine=MACHINE)
+        plan_file(path, mistake.sets, machine=MACHINE)
     assert time.perf_counter() - started < LIMIT_S
     message = str(error.value)
     assert message.startswith(f"{path}: ")
@@ -50,7 +50,8 @@ def test_a_mistake_is_refused_at_once_with_one_message(tmp_path: Path, mistake: 
 
 
 def test_the_study_without_a_mistake_is_accepted(tmp_path: Path) -> None:
-    assert load_study(seeded(tmp_path, Mistake("none", "", [])), machine=MACHINE).study == "sample"
+    right = seeded(tmp_path, Mistake("none", "", []))
+    assert plan_file(right, machine=MACHINE).study.study == "sample"
 
 
 def test_the_table_is_long_and_its_rows_differ() -> None:
@@ -60,6 +61,6 @@ def test_the_table_is_long_and_its_rows_differ() -> None:
 def test_a_file_that_is_not_there_is_answered_with_the_nearest(tmp_path: Path) -> None:
     path = seeded(tmp_path, Mistake("none", "", []))
     with pytest.raises(StudyError) as error:
-        load_study(path.with_name("studi.yaml"))
+        plan_file(path.with_name("studi.yaml"))
     assert "studi.yaml: expected a study file (YAML), found none; did you mean" in str(error.value)
     assert str(path) in str(error.value)

@@ -17,8 +17,8 @@ from tune.best.table import cleared_lines, refuse_damaged, table_lines, used_lin
 from tune.best.warm_start import best_points
 from tune.errors import StoreError, StudyError, UsageError
 from tune.plan.lines import plan_lines
-from tune.plan.loading import load_study
-from tune.plan.plan import StudyPlan, plan_study
+from tune.plan.plan import StudyPlan
+from tune.plan.planning import plan_file
 from tune.plan.resolved import resolved, to_yaml
 from tune.study.space import resolve_space
 
@@ -452,7 +452,7 @@ def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BestStore:
 
 def plan(folder: Path, **changes: Any) -> StudyPlan:
     asked = {"trainable": "yolo_seg", "warm_start": {"best": True}, **changes}
-    return plan_study(load_study(write_study(folder, **asked)))
+    return plan_file(write_study(folder, **asked))
 
 
 SPACE = {
@@ -547,7 +547,7 @@ def test_a_study_that_began_does_not_look_into_the_store_again(
     made = plan(tmp_path, search_space=SPACE)
     (tmp_path / "resolved.yaml").write_text(to_yaml(made))
     beside.put(best(value=0.9, params={"lr0": 0.1, "batch": 16}), everywhere=False)
-    again = plan_study(load_study(tmp_path / "resolved.yaml"))
+    again = plan_file(tmp_path / "resolved.yaml")
     assert again.points == made.points == ({"lr0": 0.01, "batch": 8},)
     assert again.best == ()
 

@@ -23,9 +23,8 @@ from tune.directory.reader import StudyDir
 from tune.directory.trials import Outcome
 from tune.driver.driver import StudyResult, run_study
 from tune.errors import DriverError, StoreError, StudyError
-from tune.plan.loading import load_study
-from tune.plan.plan import plan_study
-from tune.plan.resume import load_for_resume
+from tune.plan.planning import plan_file, plan_study
+from tune.plan.resume import plan_resumed
 from tune.stopping.decision import Decision, Rule
 
 pytestmark = pytest.mark.ray
@@ -106,7 +105,7 @@ def run(
         f"tracking: {{wandb: {{mode: disabled}}}}\n{text}"
     )
     watcher = watcher or Watcher()
-    return run_study(plan_study(load_study(file)), [watcher]), watcher
+    return run_study(plan_file(file), [watcher]), watcher
 
 
 def test_every_trial_ends_once_and_is_written_down(tmp_path: Path, prepared: Path) -> None:
@@ -220,9 +219,9 @@ def test_what_breaks_the_driver_ends_the_study_at_once(tmp_path: Path, prepared:
     with pytest.raises(OSError, match="trials/1"):
         run(tmp_path, prepared, text, trials=2, epochs=100)
     assert time.monotonic() - started < 40
-    study = load_for_resume(StudyDir.open(blocked.parents[1]), [])
+    plan = plan_resumed(StudyDir.open(blocked.parents[1]), [])
     blocked.unlink()
-    assert plan_study(study).directory == blocked.parents[1]
+    assert plan.directory == blocked.parents[1]
 
 
 def test_a_full_disk_ends_the_study_and_no_trial(tmp_path: Path, prepared: Path) -> None:
@@ -231,7 +230,7 @@ def test_a_full_disk_ends_the_study_and_no_trial(tmp_path: Path, prepared: Path)
         run(tmp_path, prepared, text, trials=4, epochs=3, trainable="awkward")
     study = StudyDir.open(tmp_path / "studies" / "try")
     assert {trial.state for trial in study.trials()} == {"running"}
-    assert load_for_resume(study, []).budget.trials == 4
+    assert plan_resumed(study, []).study.budget.trials == 4
 
 
 def test_a_log_that_the_disk_has_no_room_for_ends_nothing_and_is_not_shown(
@@ -283,9 +282,9 @@ def test_resume_may_add_trials_and_runs_no_finished_one_again(
 ) -> None:
     result, _ = run(tmp_path, prepared, "", trials=3)
     opened = StudyDir.open(result.directory)
-    study = load_for_resume(opened, ["budget.trials=5"])
+    plan = plan_resumed(opened, ["budget.trials=5"])
     watcher = Watcher()
-    again = run_study(plan_study(study), [watcher], resume=True)
+    again = run_study(plan, [watcher], resume=True)
     assert [number for number, _ in watcher.started] == [3, 4]
     assert len(again.outcomes) == 5
     assert [t.number for t in StudyDir.open(result.directory).trials()] == list(range(5))
@@ -295,9 +294,9 @@ def test_resume_refuses_to_become_another_study(tmp_path: Path, prepared: Path) 
     result, _ = run(tmp_path, prepared, "", trials=1)
     opened = StudyDir.open(result.directory)
     with pytest.raises(StudyError, match=r"seed: expected the value the study began with"):
-        load_for_resume(opened, ["seed=7"])
+        plan_resumed(opened, ["seed=7"])
     with pytest.raises(StudyError, match=r"budget.epochs: expected 4"):
-        load_for_resume(opened, ["budget.epochs=9"])
+        plan_resumed(opened, ["budget.epochs=9"])
 
 
 def test_resume_refuses_a_study_whose_file_was_changed_by_hand(
@@ -308,19 +307,19 @@ def test_resume_refuses_a_study_whose_file_was_changed_by_hand(
     text = file.read_text()
     file.write_text(text.replace("seed: 0", "seed: 7"))
     with pytest.raises(StudyError, match=r"seed: expected the value the study began with"):
-        load_for_resume(StudyDir.open(result.directory), [])
+        plan_resumed(StudyDir.open(result.directory), [])
     file.write_text(text.replace("epochs: 4", "epochs: 5"))
     with pytest.raises(StudyError, match=r"budget.epochs: expected 4"):
-        load_for_resume(StudyDir.open(result.directory), [])
+        plan_resumed(StudyDir.open(result.directory), [])
     file.write_text(text.replace("trials: 1", "trials: 2"))
-    assert load_for_resume(StudyDir.open(result.directory), []).budget.trials == 2
+    assert plan_resumed(StudyDir.open(result.directory), []).study.budget.trials == 2
 
 
 def test_resume_takes_the_same_data_from_another_place(tmp_path: Path, prepared: Path) -> None:
     result, _ = run(tmp_path, shutil.copytree(prepared, tmp_path / "before"), "", trials=1)
     moved = (tmp_path / "before").rename(tmp_path / "after")
-    study = load_for_resume(StudyDir.open(result.directory), [f"data={moved}"])
-    assert study.data == moved
+    plan = plan_resumed(StudyDir.open(result.directory), [f"data={moved}"])
+    assert plan.study.data == moved
 
 
 def test_resume_goes_on_in_a_moved_folder_and_refuses_a_renamed_one(
@@ -329,10 +328,10 @@ def test_resume_goes_on_in_a_moved_folder_and_refuses_a_renamed_one(
     result, _ = run(tmp_path, prepared, "", trials=1)
     renamed = result.directory.rename(tmp_path / "other")
     with pytest.raises(StoreError, match=r"expected the folder of study try to have its name"):
-        load_for_resume(StudyDir.open(renamed), [])
+        plan_resumed(StudyDir.open(renamed), [])
     moved = renamed.rename(tmp_path / "try")
-    study = load_for_resume(StudyDir.open(moved), ["budget.trials=2"])
-    assert len(run_study(plan_study(study), [], resume=True).outcomes) == 2
+    plan = plan_resumed(StudyDir.open(moved), ["budget.trials=2"])
+    assert len(run_study(plan, [], resume=True).outcomes) == 2
     assert not result.directory.exists()
 
 
@@ -348,7 +347,7 @@ def test_the_hours_budget_ends_a_study(tmp_path: Path, prepared: Path) -> None:
     assert all(t.best_model for t in pausing)
     opened = StudyDir.open(result.directory)
     watcher = Watcher()
-    study = load_for_resume(opened, ["budget.hours=1", "budget.trials=50"])
+    study = plan_resumed(opened, ["budget.hours=1", "budget.trials=50"]).study
     more = study.model_copy(update={"budget": study.budget.model_copy(update={"trials": 4})})
     again = run_study(plan_study(more), [watcher], resume=True)
     assert again.reason == "finished"
@@ -369,9 +368,7 @@ def test_a_trial_left_without_its_ending_is_closed_on_resume(
     (trial.directory / "closed.json").unlink()
     shutil.rmtree(trial.attempt / "artifacts")
     watcher = Watcher()
-    again = run_study(
-        plan_study(load_for_resume(StudyDir.open(result.directory), [])), [watcher], resume=True
-    )
+    again = run_study(plan_resumed(StudyDir.open(result.directory), []), [watcher], resume=True)
     assert again.reason == "finished"
     assert watcher.started == watcher.reported == []
     whole, closed = StudyDir.open(result.directory).trials()
@@ -397,8 +394,8 @@ def test_a_trial_whose_last_epoch_the_journal_lost_is_drawn_without_training(
         (trial / ending).unlink()
     shutil.rmtree(trial / "attempt-1" / "artifacts")
     watcher = Watcher()
-    study = load_for_resume(StudyDir.open(result.directory), [])
-    again = run_study(plan_study(study), [watcher], resume=True)
+    plan = plan_resumed(StudyDir.open(result.directory), [])
+    again = run_study(plan, [watcher], resume=True)
     assert watcher.reported == [(0, 2)]
     assert again.outcomes[0].stop_reason == Rule.EPOCHS
     assert (trial / "attempt-2" / "artifacts" / "curves.txt").read_text() == "drawn"
@@ -416,8 +413,8 @@ def test_a_study_from_before_trials_were_closed_is_not_drawn_again(
     (result.directory / "resolved.json").write_text(json.dumps(began))
     closed = result.directory / "trials" / "0" / "closed.json"
     closed.unlink()
-    study = load_for_resume(StudyDir.open(result.directory), [])
-    run_study(plan_study(study), [], resume=True)
+    plan = plan_resumed(StudyDir.open(result.directory), [])
+    run_study(plan, [], resume=True)
     assert closed.is_file()
     assert not (closed.parent / "attempt-2").exists()
 

@@ -25,10 +25,10 @@ from tune.driver.probe import probe
 from tune.errors import DriverError
 from tune.plan.eta import StudyEta
 from tune.plan.lines import plan_lines
-from tune.plan.loading import load_study
 from tune.plan.pace import Pace
 from tune.plan.past_pace import PROBE, keep_probed, known_pace, probed_pace
-from tune.plan.plan import StudyPlan, plan_study
+from tune.plan.plan import StudyPlan
+from tune.plan.planning import plan_file
 from tune.plan.resolved import resolved, to_yaml
 from tune.progress.lines import LineProgress
 
@@ -42,7 +42,7 @@ def discs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def plan(folder: Path, discs: Path, **changes: Any) -> StudyPlan:
     path = write_study(folder, data=str(discs), **changes)
-    return plan_study(load_study(path, machine=MACHINE), machine=MACHINE)
+    return plan_file(path, machine=MACHINE)
 
 
 def test_a_probe_measures_an_epoch(tmp_path: Path, discs: Path) -> None:

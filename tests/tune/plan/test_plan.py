@@ -1,6 +1,5 @@
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,19 +15,17 @@ from trainables.registry import engine_info, engines
 from tune.errors import StudyError
 from tune.plan.forecast import RAY_S
 from tune.plan.lines import plan_lines
-from tune.plan.loading import load_study
 from tune.plan.pace import Pace
-from tune.plan.plan import StudyPlan, estimate_hours, plan_study
+from tune.plan.plan import StudyPlan, estimate_hours
+from tune.plan.planning import plan_file, plan_study
 from tune.plan.resolved import resolved, to_yaml
-from tune.study.study import Study
 
 MACHINE = Machine(cpus=4, gpus=0)
 YOLO: dict[str, Any] = {"trainable": "yolo_seg", "budget": {"trials": 50, "epochs": 250}}
 
 
 def plan(folder: Path, machine: Machine = MACHINE, **changes: Any) -> StudyPlan:
-    study = load_study(write_study(folder, **changes), machine=machine)
-    return plan_study(study, machine=machine)
+    return plan_file(write_study(folder, **changes), machine=machine)
 
 
 def lines(made: StudyPlan, title: str, pace: Pace | None = None) -> list[str]:
@@ -167,7 +164,7 @@ def test_more_trials_at_once_than_cores_are_said(tmp_path: Path) -> None:
 
 
 def test_a_changed_study_is_checked_again_when_planned(tmp_path: Path) -> None:
-    study = load_study(write_study(tmp_path))
+    study = plan(tmp_path).study
     broken = study.model_copy(update={"search_space": "none", "data": tmp_path / "gone"})
     with pytest.raises(StudyError, match="study sample: 2 problems"):
         plan_study(broken)
@@ -211,8 +208,7 @@ searched    lr0             1e-05 to 0.1, log scale
 fixed       imgsz   640
             mosaic  1.0
 no effect   dropout  -seg models have no dropout layer
-warm start  0  lr0 0.01, warmup_epochs 3
-code        CODE"""
+warm start  0  lr0 0.01, warmup_epochs 3"""
 
 
 def test_a_plan_reads_like_this(tmp_path: Path) -> None:
@@ -238,9 +234,8 @@ def test_a_plan_reads_like_this(tmp_path: Path) -> None:
         resources={"concurrent": 2},
         seed=3,
     )
-    made = replace(made, versions={"ray": "2.60.0"})
     found = [line.split() for line in plan_lines(made)]
-    expected = SHOWN.replace("ROOT", str(tmp_path)).replace("CODE", "ray 2.60.0")
+    expected = SHOWN.replace("ROOT", str(tmp_path))
     saving = lines(made, "epochs")[0]
     assert saving.startswith("320 if every trial ran to its end; about ")
     assert found == [line.split() for line in expected.replace("EPOCHS", saving).splitlines()]
@@ -283,7 +278,7 @@ def reload(made: StudyPlan, folder: Path) -> StudyPlan:
     path = folder / "elsewhere" / "study.yaml"
     path.parent.mkdir(exist_ok=True)
     path.write_text(to_yaml(made))
-    return plan_study(load_study(path, machine=MACHINE), machine=MACHINE)
+    return plan_file(path, machine=MACHINE)
 
 
 STUDIES: dict[str, dict[str, Any]] = {
@@ -395,7 +390,7 @@ def test_the_same_study_is_resolved_from_any_directory(
 ) -> None:
     path = write_study(tmp_path)
     write_data(tmp_path / "other" / "data")
-    expected: Study = load_study(path)
+    expected = plan_file(path).study
     for folder in (tmp_path / "other", Path("/")):
         monkeypatch.chdir(folder)
-        assert load_study(path) == expected
+        assert plan_file(path).study == expected

@@ -23,9 +23,9 @@ from tune.directory.lock import DriverLock, is_driven
 from tune.directory.trials import Outcome
 from tune.driver.controller import Controller
 from tune.plan.eta import StudyEta
-from tune.plan.loading import load_study
-from tune.plan.plan import StudyPlan, plan_study
-from tune.plan.resume import load_for_resume
+from tune.plan.plan import StudyPlan
+from tune.plan.planning import plan_file, plan_study
+from tune.plan.resume import plan_resumed
 from tune.progress.board import Board, ending
 from tune.progress.lines import LineProgress
 from tune.progress.observer import Observer
@@ -50,7 +50,7 @@ def plan_of(folder: Path, trials: int, epochs: int, **changes: Any) -> StudyPlan
         "storage": str(folder / "studies"),
         **changes,
     }
-    return plan_study(load_study(write_study(folder, **asked)))
+    return plan_file(write_study(folder, **asked))
 
 
 def board(trials: int = 60, mode: Any = "max") -> Board:
@@ -433,7 +433,7 @@ def test_the_status_of_a_study_out_of_time_names_the_command_that_gives_it_more(
     assert lines[-1] == said.format(path=opened.path)
     command = said.format(path=opened.path).split("`")[1].split()
     overrides = command[command.index("--set") + 1 :] if "--set" in command else []
-    assert load_for_resume(opened, overrides).budget.hours == (4.0 if overrides else 2.0)
+    assert plan_resumed(opened, overrides).study.budget.hours == (4.0 if overrides else 2.0)
 
 
 def test_the_status_of_a_finished_study_names_the_command_that_adds_trials(tmp_path: Path) -> None:

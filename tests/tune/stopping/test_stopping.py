@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ray.tune.schedulers.async_hyperband import _Bracket
 from ray.tune.stopper import TrialPlateauStopper
 
@@ -71,6 +73,17 @@ def test_the_first_arrival_at_a_rung_passes_and_says_so() -> None:
     decision = Rungs((5,)).compare(5, 0.3)
     assert decision.go_on
     assert (decision.rule, decision.rung, decision.cutoff) == (Rule.ASHA, 5, None)
+
+
+@given(
+    values=st.lists(st.floats(-1e6, 1e6) | st.sampled_from([0.1, 0.3, 0.7]), min_size=1),
+    factor=st.integers(2, 9),
+)
+def test_the_cutoff_is_numpys_quantile_to_the_last_bit(values: list[float], factor: int) -> None:
+    rungs = Rungs((5,), factor)
+    for trial, value in enumerate(values):
+        rungs.record(trial, 5, value)
+    assert rungs.cutoff(5) == np.quantile(values, 1 - 1 / factor)
 
 
 def test_a_stop_says_rung_cutoff_and_value() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.study_samples import write_study
 from tune.errors import StudyError
-from tune.plan.loading import load_study
+from tune.plan.planning import plan_file
 from tune.study.study import Study
 
 PARAMS = """
@@ -34,7 +34,7 @@ def looping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def load(folder: Path, epochs: int, **changes: Any) -> Study:
     space = {"learning_rate": {"loguniform": [1e-4, 1e-2]}, **changes.pop("search_space", {})}
     values = {"budget": {"trials": 4, "epochs": epochs}, "search_space": space, **changes}
-    return load_study(write_study(folder, trainable="looping", **values))
+    return plan_file(write_study(folder, trainable="looping", **values)).study
 
 
 def test_a_study_whose_warm_up_fits_is_taken(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
@@ -16,7 +18,7 @@ from tests.support.study_samples import minimal, write_data, write_study
 from trainables.goal import Limit
 from trainables.registry import engines
 from tune.errors import StudyError
-from tune.plan.loading import load_study
+from tune.plan.planning import plan_file, read_draft
 from tune.stopping.asha import Asha, NoScheduler
 from tune.stopping.plateau import NoPlateau, Slope, Std
 from tune.study.file import write_yaml
@@ -43,7 +45,7 @@ ISSUE_EXAMPLE: dict[str, Any] = {
 
 
 def load(folder: Path, *overrides: str, **changes: Any) -> Study:
-    return load_study(write_study(folder, **changes), overrides)
+    return plan_file(write_study(folder, **changes), overrides).study
 
 
 def problems(folder: Path, *overrides: str, **changes: Any) -> list[str]:
@@ -165,7 +167,7 @@ def test_a_scheduler_may_be_named(tmp_path: Path) -> None:
 
 def test_a_third_of_a_gpu_may_be_rounded(tmp_path: Path) -> None:
     path = write_study(tmp_path, resources={"concurrent": 3, "gpus_per_trial": 0.33})
-    study = load_study(path, machine=Machine(cpus=8, gpus=1))
+    study = plan_file(path, machine=Machine(cpus=8, gpus=1)).study
     assert study.resources.gpus_per_trial == 1 / 3
 
 
@@ -189,7 +191,7 @@ def test_a_share_of_the_gpus_is_one_that_machine_and_engine_can_give(
 ) -> None:
     path = write_study(tmp_path, resources=resources)
     with pytest.raises(StudyError) as error:
-        load_study(path, machine=Machine(cpus=8, gpus=gpus))
+        plan_file(path, machine=Machine(cpus=8, gpus=gpus))
     (line,) = str(error.value).splitlines()[1:]
     assert f"resources.{key}: " in line
     assert said in line
@@ -200,7 +202,7 @@ def test_an_engine_that_trains_over_several_gpus_may_have_them(tmp_path: Path) -
         engine = {"trainable": "unet_selftraining", "search_space": "unet_selftraining"}
         resources = {"concurrent": 1, "gpus_per_trial": wanted}
         path = write_study(tmp_path, **engine, resources=resources)
-        return load_study(path, machine=Machine(cpus=8, gpus=16)).resources.gpus_per_trial
+        return plan_file(path, machine=Machine(cpus=8, gpus=16)).study.resources.gpus_per_trial
 
     assert gpus_per_trial(2) == 2
     with pytest.raises(StudyError, match="or up to 8, which is what unet_selftraining can train"):
@@ -258,18 +260,18 @@ def test_a_study_of_another_machine_can_be_read_but_not_run(tmp_path: Path) -> N
     path = write_study(
         tmp_path, data="gone", resources={"cpus_per_trial": 999, "gpus_per_trial": 64}
     )
-    assert load_study(path, check_data=False).data == tmp_path / "gone"
+    assert read_draft(path).study.data == tmp_path / "gone"
     with pytest.raises(StudyError, match="3 problems"):
-        load_study(path)
+        plan_file(path)
 
 
 def test_a_file_named_under_fixed_need_not_exist_where_a_study_is_only_read(
     tmp_path: Path,
 ) -> None:
     path = write_study(tmp_path, trainable="yolo_seg", fixed={"model": "best.pt"})
-    assert load_study(path, check_data=False).fixed == {"model": "best.pt"}
+    assert read_draft(path).study.fixed == {"model": "best.pt"}
     with pytest.raises(StudyError, match=r"fixed.model: expected existing weights, got best.pt"):
-        load_study(path)
+        plan_file(path)
 
 
 def test_weights_beside_the_study_file_are_found_from_anywhere(
@@ -278,7 +280,7 @@ def test_weights_beside_the_study_file_are_found_from_anywhere(
     path = write_study(tmp_path, trainable="yolo_seg", fixed={"model": "best.pt"})
     (tmp_path / "best.pt").touch()
     monkeypatch.chdir("/")
-    assert load_study(path).fixed == {"model": str(tmp_path / "best.pt")}
+    assert plan_file(path).study.fixed == {"model": str(tmp_path / "best.pt")}
 
 
 def test_a_study_cannot_exist_in_a_wrong_state(tmp_path: Path) -> None:
@@ -340,13 +342,36 @@ def test_whatever_stands_in_a_file_it_is_a_study_or_a_message(
         for key, value in changes.items()
     ]
     try:
-        study = load_study(path, overrides)
+        study = plan_file(path, overrides).study
     except StudyError as error:
         first, *rest = str(error).splitlines()
         assert first.startswith(str(path))
         assert all(line.startswith("  ") for line in rest)
     else:
         assert isinstance(study, Study)
+
+
+# --- one pass
+
+
+def test_each_thing_that_a_plan_depends_on_is_read_once(tmp_path: Path) -> None:
+    path = write_study(tmp_path, warm_start={"best": True})
+    calls: Counter[str] = Counter()
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        if event == "call":
+            calls[frame.f_code.co_qualname] += 1
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        plan_file(path)
+    finally:
+        sys.setprofile(before)
+    once = ("read_study_file", "resolve_space", "PreparedDataset.load", "this_machine")
+    assert {name: calls[name] for name in once} == dict.fromkeys(once, 1)
+    assert calls["best_points"] == 1
+    assert calls["package_versions"] == calls["git_commit"] == 0, "for a plan that is written down"
 
 
 # --- the schema
@@ -410,9 +435,9 @@ def test_a_study_is_checked_without_any_framework(tmp_path: Path) -> None:
     path = write_study(tmp_path, trainable="yolo_seg")
     code = (
         "import sys, pathlib\n"
-        "from tune.plan.lines import plan_lines; from tune.plan.plan import plan_study\n"
-        "from tune.plan.loading import load_study; from tune.study.study import study_schema\n"
-        "plan_lines(plan_study(load_study(pathlib.Path(sys.argv[1]))))\n"
+        "from tune.plan.lines import plan_lines; from tune.plan.planning import plan_file\n"
+        "from tune.study.study import study_schema\n"
+        "plan_lines(plan_file(pathlib.Path(sys.argv[1])))\n"
         "study_schema()\n"
         "heavy = {'torch', 'ultralytics', 'ray', 'optuna', 'wandb', 'cv2', 'pandas'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
