@@ -31,7 +31,7 @@ class SearchSpace:
 
     Attributes:
         parameters: Searched hyperparameters by name, each after those its condition names.
-        constants: Values of the keys given as `fixed` or as a choice of one.
+        constants: Values of the keys whose domain has one value.
     """
 
     parameters: Mapping[str, Parameter]
@@ -125,21 +125,23 @@ def n_values(domain: Domain) -> int | None:
     """
     if isinstance(domain, ChoiceDomain):
         return len(domain.choices)
-    step = _step(domain)
-    return None if step is None else int((domain.high - domain.low) / step + 1e-9) + 1
+    if isinstance(domain, IntDomain):
+        return domain.high - domain.low + 1
+    return None if domain.step is None else domain.n_values
+
+
+def first_value(domain: Domain) -> Value:
+    """The first value of a domain: its lower end, or its first choice."""
+    return domain.choices[0] if isinstance(domain, ChoiceDomain) else domain.low
 
 
 def domain_values(domain: Domain) -> list[Value] | None:
     """The values of a finite domain in order, or None for a continuous one."""
-    n, step = n_values(domain), _step(domain)
     if isinstance(domain, ChoiceDomain):
         return list(domain.choices)
-    return None if n is None or step is None else [domain.low + i * step for i in range(n)]
-
-
-def _step(domain: Domain) -> float | None:
-    """Distance of a domain's numbers; None where there is none."""
-    return 1 if isinstance(domain, IntDomain) else getattr(domain, "step", None)
+    if isinstance(domain, IntDomain):
+        return list(range(domain.low, domain.high + 1))
+    return None if domain.step is None else [domain.value(i) for i in range(domain.n_values)]
 
 
 def _condition(parameter: Parameter) -> str:
@@ -165,11 +167,9 @@ def parse_space(written: Mapping[str, Any]) -> tuple[SearchSpace, list[tuple[str
     problems += _condition_problems(read, set(written))
     ordered = _parents_first(read, problems)
     constants = {
-        name: parameter.domain.choices[0]
+        name: first_value(parameter.domain)
         for name, parameter in ordered.items()
-        if isinstance(parameter.domain, ChoiceDomain)
-        and len(parameter.domain.choices) == 1
-        and not parameter.when
+        if n_values(parameter.domain) == 1 and not parameter.when
     }
     searched = {name: p for name, p in ordered.items() if name not in constants}
     return SearchSpace(searched, constants), problems

@@ -42,8 +42,11 @@ def point_id(point: Mapping[str, Any]) -> str:
 
 def distribution(domain: Domain) -> BaseDistribution:
     """A domain as Optuna knows it."""
+    if isinstance(domain, FloatDomain) and domain.step is not None:
+        last = domain.value(domain.n_values - 1)  # where steps miss `high`, Optuna would warn
+        return FloatDistribution(domain.low, last, step=domain.step)
     if isinstance(domain, FloatDomain):
-        return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
+        return FloatDistribution(domain.low, domain.high, log=domain.log)
     if isinstance(domain, IntDomain):
         return IntDistribution(domain.low, domain.high)
     return CategoricalDistribution(domain.choices)

@@ -342,6 +342,8 @@ def _probes(domain: Domain) -> list[Any]:
     n = n_values(domain)
     if isinstance(domain, ChoiceDomain) or (n is not None and n <= _ALL_VALUES):
         return domain_values(domain) or []
+    if isinstance(domain, FloatDomain) and n is not None:
+        return [domain.value(place) for place in (0, n // 2, n - 1)]
     middle = domain.low + (domain.high - domain.low) * 0.6180339887
     return [domain.low, domain.high, middle if isinstance(domain, FloatDomain) else int(middle)]
 
