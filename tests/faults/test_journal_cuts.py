@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from search_spaces.schema import Hyperparameters
 from search_spaces.space import parse_space
 from tests.support.simulation import (
     ERROR,
@@ -22,6 +23,7 @@ from tune.directory.journal import Journal, arrivals
 from tune.errors import StoreError
 from tune.stopping.asha import Asha, Rungs
 from tune.stopping.plateau import Slope
+from tune.study.configurations import Configurations
 
 N_CUTS = 200
 EPOCHS, TRIALS, FACTOR = 20, 16, 2
@@ -44,7 +46,10 @@ def plan(limits: tuple[Limit, ...] = ()) -> SimpleNamespace:
         scheduler=SCHEDULER,
     )
     return SimpleNamespace(
-        study=study, space=space, points=({"x": 0.5}, {"x": 0.1, "y": 0.2}), rungs=RUNGS
+        study=study,
+        configurations=Configurations(space, Hyperparameters, {}),
+        points=({"x": 0.5}, {"x": 0.1, "y": 0.2}),
+        rungs=RUNGS,
     )
 
 

@@ -33,9 +33,12 @@ def plan(
 def tune(study: StudyFile, overrides: Overrides = None) -> None:
     """Run a study. Ctrl-C is safe: `segtune resume` goes on where it was."""
     from tune.directory.reader import refuse_begun  # slow: Optuna
+    from tune.plan.remarks import remarks  # slow: numpy
 
     made = planned_study(study, overrides)
     refuse_begun(made.directory)
+    for remark in remarks(made):
+        typer.echo(f"note: {remark}")
     run_planned(made, resume=False)
 
 

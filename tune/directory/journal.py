@@ -29,7 +29,7 @@ SYNC_EVERY_S = 1.0
 
 _DECISION, _EXCESS = "decision:", "excess"
 
-_CONSTRAINT = "constraints:"  # as optuna.Trial.set_constraint writes it; samplers read it
+CONSTRAINT = "constraints:"  # as optuna.Trial.set_constraint writes it; samplers read it
 
 _SET_VALUE, _SET_SYSTEM_ATTR = 7, 9  # operation codes of the file format, fixed since Optuna 3.1
 
@@ -234,7 +234,7 @@ class Journal:
     def constrain(self, trial: int, excess: Mapping[str, float]) -> None:
         """Write by how much a trial breaks each constraint, before it is told."""
         for metric, value in excess.items():
-            self.storage.set_trial_system_attr(trial, f"{_CONSTRAINT}{metric}", value)
+            self.storage.set_trial_system_attr(trial, f"{CONSTRAINT}{metric}", value)
 
     def tell(self, trial: int, state: TrialState, value: float | None) -> None:
         """End a trial."""

@@ -100,9 +100,9 @@ class Controller:
         self._plateau = _without_floor(study.plateau) if self._watched_sign < 0 else study.plateau
         self._watched_every = _every(self._watched, study.train_metrics.every)
         self._search = Search(
-            plan.space, study.search, plan.points, study.seed, study.budget.trials
+            plan.configurations, study.search, plan.points, study.seed, study.budget.trials
         )
-        self._n_trials = self._search.size(study.budget.trials)
+        self._n_trials = self._search.size(study.budget.trials, journal.trials())
         factor = getattr(study.scheduler, "reduction_factor", 2)
         self._rungs = Rungs(plan.rungs, factor)
         self._curves: dict[int, _Curve] = {}

@@ -8,6 +8,7 @@ from trainables.datasets.prepared import PreparedDataset
 from tune.plan.forecast import Forecast, Hours
 from tune.plan.pace import Pace
 from tune.plan.plan import StudyPlan, estimate_hours
+from tune.plan.remarks import remarks
 from tune.stopping.asha import Asha
 from tune.stopping.plateau import NoPlateau, Slope
 from tune.study.study import Study
@@ -22,7 +23,7 @@ def plan_lines(plan: StudyPlan, pace: Pace | None = None) -> list[str]:
         ("engine", study.trainable),
         ("objective", _objective_text(study)),
         ("budget", _budget_text(plan)),
-        ("search", f"{study.search}, seed {study.seed}"),
+        ("search", _search_text(plan)),
         ("scheduler", _scheduler_text(plan)),
         ("plateau", _plateau_text(study)),
         ("resources", _resources_text(plan)),
@@ -33,6 +34,7 @@ def plan_lines(plan: StudyPlan, pace: Pace | None = None) -> list[str]:
         *_rows("no effect", plan.no_effect),
         *_rows("warm start", _points(plan.points)),
         *(("" if i else "from store", line) for i, line in enumerate(plan.best)),
+        *(("" if i else "note", line) for i, line in enumerate(remarks(plan))),
     ]
     return [f"{name:<11} {text}" for name, text in facts]
 
@@ -57,10 +59,22 @@ def _data_text(data: PreparedDataset) -> str:
 def _budget_text(plan: StudyPlan) -> str:
     budget = plan.study.budget
     limit = f", at most {budget.hours:g} hours" if budget.hours else ""
-    grid = ""
+    of = ""
     if plan.study.search == "grid":
-        grid = f" (of a grid of {len(plan.space.grid())})"
-    return f"{plan.trials} trials{grid} of {budget.epochs} epochs{limit}"
+        of = f" (of a grid of {len(plan.configurations.listed or ())})"
+    elif plan.trials < budget.trials:
+        of = f" (every configuration; budget.trials is {budget.trials})"
+    return f"{plan.trials} trials{of} of {budget.epochs} epochs{limit}"
+
+
+def _search_text(plan: StudyPlan) -> str:
+    """The sampler, and the number of configurations where it is finite and small."""
+    text = f"{plan.study.search}, seed {plan.study.seed}"
+    listed = plan.configurations.listed
+    if listed is None:
+        return text
+    noun = "configuration" if len(listed) == 1 else "configurations"
+    return f"{text}; {len(listed)} {noun} in all, each trained once at most"
 
 
 def _scheduler_text(plan: StudyPlan) -> str:

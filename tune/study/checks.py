@@ -6,7 +6,7 @@ needs is not, so that all problems of a file come out at once.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from cluster.machines.machine import Machine
 from search_spaces.domains import ChoiceDomain, Domain, FloatDomain
@@ -20,11 +20,10 @@ from trainables.metrics.names import direction, sides
 from trainables.registry import EngineError, engine_info, engines
 from tune.stopping.asha import Asha
 from tune.stopping.plateau import NoPlateau
+from tune.study.configurations import MAX_LISTED
 from tune.study.objectives import limit_problem, objective_problem, watched_problem
 from tune.study.problems import Problem
 from tune.study.space import ResolvedSpace, resolve_points, resolve_space
-
-MAX_GRID: Final = 100_000
 
 Parts = Mapping[str, Any]
 
@@ -144,10 +143,10 @@ def _check_grid(space: SearchSpace) -> Iterator[Problem]:
                 f"{parameter.domain}; the nearest is {_three_of(parameter.domain)}, or search: tpe",
             )
         size *= n or 1
-    if size > MAX_GRID:
+    if size > MAX_LISTED:
         yield Problem(
             "search",
-            f"expected a grid of at most {MAX_GRID} configurations, got up to {size:.3g}; "
+            f"expected a grid of at most {MAX_LISTED} configurations, got up to {size:.3g}; "
             "search fewer keys or fewer values, or use search: tpe",
         )
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from search_spaces.schema import Hyperparameters
 from search_spaces.space import parse_space
 from trainables.goal import Limit
 from tune.directory.journal import Journal
@@ -13,6 +14,7 @@ from tune.driver.controller import MAX_CRASHES, Controller
 from tune.stopping.asha import Asha, NoScheduler, Scheduler
 from tune.stopping.decision import Rule
 from tune.stopping.plateau import NoPlateau, Plateau, Slope, Std
+from tune.study.configurations import Configurations
 
 F1, LOSS = "seg_metrics/F1", "val/loss"
 
@@ -37,14 +39,17 @@ def make(
         study="s",
         objective=SimpleNamespace(metric=metric, mode=mode, limits=given.get("limits", ())),
         budget=SimpleNamespace(epochs=epochs, hours=hours, trials=trials),
-        seed=0,
+        seed=given.get("seed", 0),
         plateau=plateau or NoPlateau(),
         train_metrics=SimpleNamespace(every=every),
         search=given.get("search", "tpe"),
         scheduler=scheduler,
     )
     plan: Any = SimpleNamespace(
-        study=study, space=space, points=given.get("points", ()), rungs=scheduler.rungs(epochs)
+        study=study,
+        configurations=Configurations(space, given.get("params", Hyperparameters), {}),
+        points=given.get("points", ()),
+        rungs=scheduler.rungs(epochs),
     )
     journal = Journal(path / "optuna.journal", "s", mode)
     return Controller(plan, journal, given.get("elapsed_s", lambda: 0.0))
