@@ -13,10 +13,13 @@ Exceptions an engine may raise, and what the caller does about each::
     |   `-- IneffectiveParam   what was sampled is not what would train, named by its key
     |-- Diverged           a loss is no longer finite: failed with the reason `diverged`
     `-- TransientError     retry from the last checkpoint
+    UserError                the user can mend it (a file is missing, a licence has run out): the
+                             trial fails with the message alone, and so does a command
 Anything else is a bug of the engine: the trial fails with its traceback in `train.log`.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -27,6 +30,7 @@ import numpy.typing as npt
 
 from search_spaces.schema import Hyperparameters
 from trainables.datasets.prepared import PreparedDataset
+from trainables.files.errors import UserError as UserError  # for engines, which import it from here
 from trainables.goal import Goal
 from trainables.results import Instances
 
@@ -245,24 +249,71 @@ class Picker(Predictor, Protocol):
 
 
 @dataclass(frozen=True)
-class EngineInfo:
-    """What is known of an engine without importing its framework.
+class Framework:
+    """A package that an engine trains with and segtune itself does without.
 
     Attributes:
-        name: As in the study file's `trainable`.
-        params: Its hyperparameter schema.
+        requirement: Distribution with the least version that will do: "torch>=2.7".
+        module: Module whose import shows that it works; "" for the one of the distribution's name.
+    """
+
+    requirement: str
+    module: str = ""
+
+    @property
+    def distribution(self) -> str:
+        """Name under which it is installed.
+
+        >>> Framework("segmentation-models-pytorch>=0.5").distribution
+        'segmentation-models-pytorch'
+        """
+        return re.split(r"[^\w.-]", self.requirement, maxsplit=1)[0]
+
+    @property
+    def imported(self) -> str:
+        """Module whose import shows that it works.
+
+        >>> Framework("segmentation-models-pytorch>=0.5").imported
+        'segmentation_models_pytorch'
+        """
+        return self.module or self.distribution.replace("-", "_")
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """Everything that is known of an engine without importing its framework.
+
+    All that segtune does for one engine and not for another stands here: plan, doctor, export and
+    model card ask for it and name no engine. Where a field is the name of a hyperparameter, ""
+    says that the engine has none of the kind.
+
+    Attributes:
+        name: Name of the engine, as in the study file's `trainable`.
+        params: Schema of its hyperparameters.
         metrics: Metric groups it fills, e.g. "seg_metrics" (see `trainables.metrics.names`).
-        objective: The metric tuned by default.
-        preset: The search-space preset used by default.
+        objective: Metric tuned by default.
+        preset: Search-space preset used by default.
         isolated: Whether a trial runs in a child process of its own (False only for simulated
             engines, which need no framework).
-        extra: The pip extra that installs its framework.
-        install: What to do to have its framework, where the extra is not enough.
+        frameworks: Packages it trains with: their versions go into every study's record, `segtune
+            doctor` looks for them and imports them with `--deep`.
+        extra: Pip extra of segtune that installs them.
+        install: Instruction that installs them where the extra is not enough.
+        licence: Sentence for the model card on what the framework's licence asks of whoever
+            offers a model; "" where it asks nothing.
         max_gpus: Most GPUs that one training can use.
-        backbone: The hyperparameter that names the network or its size: the best-config store
-            keeps a best for each of its values. "" where there is but one.
-        sizes: The other hyperparameters that say how large network and training pictures are:
-            with the same values, epochs on the same data take about as long.
+        backbone: Hyperparameter that names the network or its size: the best-config store keeps
+            a best configuration for each of its values.
+        sizes: Other hyperparameters that say how large network and training pictures are: with
+            the same values, epochs on the same data take about as long.
+        max_det: Hyperparameter that is the most instances found in a picture.
+        match_radius: Hyperparameter that is the largest distance of a pick from its particle in
+            the metrics, in particle radii.
+        native_config: Function from hyperparameters to the same configuration in the framework's
+            own words, which is written beside an exported model as YAML; it raises ValueError for
+            invalid ones. None where the framework has no such words.
+        begins_from: Function from hyperparameters to what a training begins from, for the model
+            card: "pre-trained weights (x.pt)". None where nothing is said.
     """
 
     name: str
@@ -271,15 +322,35 @@ class EngineInfo:
     objective: str
     preset: str
     isolated: bool = True
+    frameworks: tuple[Framework, ...] = ()
     extra: str = ""
     install: str = ""
+    licence: str = ""
     max_gpus: int = 1
     backbone: str = ""
     sizes: tuple[str, ...] = ()
+    max_det: str = ""
+    match_radius: str = ""
+    native_config: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    begins_from: Callable[[Mapping[str, Any]], str] | None = None
+
+    @property
+    def how_to_install(self) -> str:
+        """What the user does to have the frameworks; "" where there is nothing to do."""
+        return self.install or (f"pip install 'segtune[{self.extra}]'" if self.extra else "")
+
+    def value(self, key: str, params: Mapping[str, Any]) -> Any:
+        """Value that a training has for one of the hyperparameters named above, or None for "".
+
+        Args:
+            key: Name of a hyperparameter, or "".
+            params: Hyperparameters as in a study file; what is not given has its default.
+        """
+        return getattr(self.params.model_validate(dict(params)), key) if key else None
 
 
 class Engine(Protocol):
-    """A model family. One folder in `trainables/` and one line in `trainables/registry.py`."""
+    """A model family: a folder in `trainables/engines/` and a line in `trainables/registry.py`."""
 
     name: ClassVar[str]
 

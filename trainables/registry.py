@@ -107,8 +107,7 @@ def _part(name: str, module: str, attribute: str) -> Any:
 
 
 def _missing(info: EngineInfo, error: ImportError) -> str:
-    extra = f"pip install 'segtune[{info.extra}]'" if info.extra else ""
-    remedy = ": ".join(filter(None, ("install it", info.install or extra)))
+    remedy = ": ".join(filter(None, ("install it", info.how_to_install)))
     if isinstance(error, ModuleNotFoundError):
         return (
             f"engine {info.name}: expected its framework to be installed, got no module "

@@ -75,8 +75,8 @@ class TrainedModel:
         """Most instances it finds in a picture; None where the engine knows no such limit."""
         if not self.params:
             return None
-        read = engine_info(self.engine).params.model_validate(dict(self.params))
-        limit: int | None = getattr(read, "max_det", None)
+        info = engine_info(self.engine)
+        limit: int | None = info.value(info.max_det, self.params)
         return limit
 
 

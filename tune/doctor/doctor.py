@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tune.doctor.check import Check
+from tune.doctor.frameworks import check_engines, check_frameworks, check_torch
 from tune.doctor.machine import (
     check_forkserver,
     check_gpus,
@@ -19,13 +20,10 @@ from tune.doctor.machine import (
     check_wandb,
 )
 from tune.doctor.packages import (
-    check_detectron2,
-    check_frameworks,
     check_opencv,
     check_packages,
     check_requirements,
     check_tested_set,
-    check_torch,
 )
 
 
@@ -43,7 +41,7 @@ def check_all(storage: Path = Path("studies"), *, deep: bool = False) -> list[Ch
         check_tested_set(Path(__file__).parents[2] / "constraints.txt"),
         *check_opencv(),
         *check_torch(),
-        check_detectron2(),
+        *check_engines(),
         check_gpus(),
         check_ray(os.environ, Path.home()),
         check_wandb(os.environ),

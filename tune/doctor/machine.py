@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cluster.machines.machine import this_machine
 from tune.doctor.check import Check, Status
-from tune.doctor.packages import installed_version, try_python
+from tune.doctor.python import installed_version, try_python
 from tune.tracking.connection import connection
 
 LONGEST_TEMP_DIR = 40  # Ray appends up to 66 characters; a Unix socket's path has at most 107

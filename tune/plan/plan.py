@@ -106,7 +106,7 @@ def plan_study(study: Study, *, machine: Machine | None = None) -> StudyPlan:
         directory=study.storage / study.study,
         shares=_shares(study.resources, there),
         machine=there,
-        versions=package_versions(),
+        versions=package_versions(checked.info.frameworks),
         git_commit=git_commit(),
         best=checked.best,
     )

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from search_spaces.schema import Hyperparameters
-from trainables.contract import EngineInfo
+from trainables.contract import EngineInfo, Framework
 
 COMBO = ("r50", "r101")
 """The backbones of `combo`, both trained in one trial."""
@@ -381,9 +381,16 @@ INFO = EngineInfo(
     metrics=("seg_metrics", "box_metrics", "measure"),
     objective="seg_metrics/F1",
     preset="mask_rcnn",
-    backbone="backbone",
-    sizes=("min_size", "max_size", "fpn_channels"),
+    frameworks=(
+        Framework("torch>=2.7"),
+        Framework("torchvision>=0.22"),
+        Framework("detectron2>=0.6", module="detectron2.modeling"),
+    ),
     extra="mask-rcnn",
     install="make setup, or pip install 'segtune[mask-rcnn]' and then python "
     "tools/install_detectron2.py, in segtune's checkout",
+    backbone="backbone",
+    sizes=("min_size", "max_size", "fpn_channels"),
+    max_det="max_det",
+    native_config=native_config,
 )

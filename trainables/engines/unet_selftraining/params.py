@@ -20,7 +20,7 @@ from search_spaces.training import (
     Optimizer,
     WarmupEpochs,
 )
-from trainables.contract import EngineInfo
+from trainables.contract import EngineInfo, Framework
 from trainables.engines.unet_selftraining.network.encoders import PLAIN, encoder_problem
 from trainables.engines.unet_selftraining.rounds.plan import shortest_training
 
@@ -261,8 +261,14 @@ INFO = EngineInfo(
     metrics=("particle_metrics", "pixel_metrics"),
     objective="particle_metrics/F1",
     preset="unet_selftraining",
+    frameworks=(
+        Framework("torch>=2.7"),
+        Framework("torchvision>=0.22"),
+        Framework("segmentation-models-pytorch>=0.5"),
+    ),
     extra="unet",
     max_gpus=8,
     backbone="encoder",
     sizes=("tile_px", "tiles", "depth", "width"),
+    match_radius="match_radius",
 )

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from search_spaces.schema import Hyperparameters
-from trainables.contract import EngineInfo
+from trainables.contract import EngineInfo, Framework
 
 UNTRAINED = tuple(f"yolo11{size}-seg.yaml" for size in "nsmlx")
 """Architectures that need no file; trained from random weights."""
@@ -206,13 +206,35 @@ def native_config(params: Mapping[str, Any]) -> dict[str, Any]:
     return {"task": "segment", "mode": "train", **kept}
 
 
+def begins_from(params: Mapping[str, Any]) -> str:
+    """What a training begins from, in words.
+
+    >>> begins_from({"model": "weights/yolo11n-seg.pt"})
+    'pre-trained weights (yolo11n-seg.pt)'
+    """
+    model = Path(str(params.get("model", UNTRAINED[0])))
+    kind = "pre-trained weights" if model.suffix == ".pt" else "an untrained network"
+    return f"{kind} ({model.name})"
+
+
 INFO = EngineInfo(
     name="yolo_seg",
     params=YoloSegParams,
     metrics=("seg_metrics", "box_metrics", "measure"),
     objective="seg_metrics/F1",
     preset="yolo_seg",
+    frameworks=(
+        Framework("torch>=2.7"),
+        Framework("torchvision>=0.22"),
+        Framework("ultralytics>=8.4.100", module="trainables.engines.yolo_seg.framework"),
+    ),
     extra="yolo",
+    licence="Trained with Ultralytics YOLO. Ultralytics states that models trained with its code "
+    "fall under AGPL-3.0 as the code does, unless one holds an Ultralytics Enterprise licence: who "
+    "offers this model, also as a service, has to offer the source under AGPL-3.0.",
     backbone="model",
     sizes=("imgsz",),
+    max_det="max_det",
+    native_config=native_config,
+    begins_from=begins_from,
 )
