@@ -20,12 +20,13 @@ from tune.cli.best import best_app
 from tune.cli.data import prepare, simulate
 from tune.cli.demo import demo
 from tune.cli.machine import doctor, schema
-from tune.cli.mistakes import Mistyped, usage_message
+from tune.cli.mistakes import Mistyped, Verb, Verbs, usage_message
 from tune.cli.models import evaluate, export, pick, retrain
 from tune.cli.studies import plan, report, resume, status, tune
 
 app = typer.Typer(
     name="segtune",
+    cls=Verbs,
     help="Tune segmentation models on micrographs: one study file, one command.",
     no_args_is_help=True,
     add_completion=False,
@@ -51,7 +52,7 @@ VERBS: Final = (
 """What the command line can do, in the order of `--help`."""
 
 for _verb in VERBS:
-    app.command()(_verb)
+    app.command(cls=Verb)(_verb)
 app.add_typer(best_app, name="best")
 
 
