@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from trainables.contract import InfeasibleParams
-from trainables.engines.mask_rcnn.run import MaskRcnnRun, Member
+from trainables.engines.mask_rcnn.run import MaskRcnnRun, MemberNetwork
 from trainables.loop.checkpoint import STATE_FILE, read_content, read_plain
 from trainables.trials.layout import MODEL_FILE
 
@@ -26,7 +26,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class SavedModel:
+class SavedMaskRcnn:
     """What `model.pt` holds.
 
     Attributes:
@@ -50,13 +50,13 @@ class SavedModel:
     engine: str = "mask_rcnn"
 
 
-def read_model(path: Path) -> SavedModel:
+def read_model(path: Path) -> SavedMaskRcnn:
     """Read a checkpoint folder or its model file.
 
     Raises:
         InfeasibleParams: There is none, it is not of this engine, or networks are missing in it.
     """
-    saved = SavedModel(**read_content(path, "mask_rcnn", FORMAT))
+    saved = SavedMaskRcnn(**read_content(path, "mask_rcnn", FORMAT))
     if not saved.weights or saved.weights.keys() != saved.configs.keys():
         raise InfeasibleParams(
             f"{path}: expected the weights and the configuration of each network, got weights of "
@@ -98,7 +98,7 @@ def restore(run: MaskRcnnRun, folder: Path) -> dict[str, Any]:
     return extra
 
 
-def _state(member: Member) -> dict[str, Any]:
+def _state(member: MemberNetwork) -> dict[str, Any]:
     """What `model.pt` does not hold of a network; without an average that has its raw weights."""
     averaged = member.average is not None
     return {

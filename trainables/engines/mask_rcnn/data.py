@@ -164,7 +164,7 @@ def _as_it_is(batch: list[NetworkInput]) -> list[NetworkInput]:
 
 
 @dataclass
-class MeasuredSplit:
+class MeasuredPictures:
     """Images that are measured after each epoch, unaugmented, one by one.
 
     Attributes:

@@ -17,7 +17,7 @@ from trainables.engines.mask_rcnn.data import TrainingPictures
 from trainables.engines.mask_rcnn.fusion import Fusion
 from trainables.engines.mask_rcnn.network.framework import FrozenBatchNorm2d
 from trainables.engines.mask_rcnn.params import MaskRcnnParams
-from trainables.engines.mask_rcnn.run import MaskRcnnRun, Member
+from trainables.engines.mask_rcnn.run import MaskRcnnRun, MemberNetwork
 from trainables.loop.asked import require_built, same
 
 UNCHECKED = frozenset({"download", "workers"})
@@ -70,13 +70,13 @@ def _backbone(run: MaskRcnnRun, params: MaskRcnnParams) -> str:
     return "combo" if depths == ["r50", "r101"] else " and ".join(depths)
 
 
-def _depth(member: Member) -> str:
+def _depth(member: MemberNetwork) -> str:
     stages = member.net.backbone.bottom_up.stages
     built = type(stages[0][0]).__name__, tuple(len(stage) for stage in stages)
     return _DEPTHS.get(built, str(built))
 
 
-def _norm(member: Member, params: MaskRcnnParams) -> str:
+def _norm(member: MemberNetwork, params: MaskRcnnParams) -> str:
     """Of the backbone's last stage, which is frozen last; frozen stages turn BN to FrozenBN."""
     last = member.net.backbone.bottom_up.stages[-1][-1]
     found = {_NORMS.get(type(m), "") for m in last.modules()} - {""}
@@ -85,23 +85,23 @@ def _norm(member: Member, params: MaskRcnnParams) -> str:
     return "BN" if fully_frozen and kind == "FrozenBN" else kind
 
 
-def _freeze_at(member: Member, params: MaskRcnnParams) -> int:
+def _freeze_at(member: MemberNetwork, params: MaskRcnnParams) -> int:
     body = member.net.backbone.bottom_up
     parts = [body.stem, *body.stages]
     frozen = [not any(p.requires_grad for p in part.parameters()) for part in parts]
     return frozen.index(False) if False in frozen else len(parts)
 
 
-def _momentum(member: Member, params: MaskRcnnParams) -> float:
+def _momentum(member: MemberNetwork, params: MaskRcnnParams) -> float:
     found = {g["momentum"] if "momentum" in g else g["betas"][0] for g in _groups(member)}
     return float(found.pop()) if len(found) == 1 else math.nan
 
 
-def _groups(member: Member) -> list[dict[str, Any]]:
+def _groups(member: MemberNetwork) -> list[dict[str, Any]]:
     return list(member.optimizer.param_groups)
 
 
-def _anchors(member: Member) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def _anchors(member: MemberNetwork) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Sizes (square root of the area, px) and elongations of the anchors of each level."""
     found = []
     for level in member.net.proposal_generator.anchor_generator.cell_anchors:
@@ -115,24 +115,24 @@ def _as_asked(wanted: float, found: float) -> float:
     return wanted if math.isclose(wanted, found, rel_tol=1e-4) else found
 
 
-def _anchor_px(member: Member, params: MaskRcnnParams) -> float:
+def _anchor_px(member: MemberNetwork, params: MaskRcnnParams) -> float:
     """Smallest size, if each level's is twice that of the level before."""
     smallest = [float(sizes.min()) for sizes, _ in _anchors(member)]
     doubled = all(math.isclose(b, 2 * a, rel_tol=1e-4) for a, b in pairwise(smallest))
     return _as_asked(params.anchor_px, smallest[0]) if doubled else math.nan
 
 
-def _anchor_scales(member: Member, params: MaskRcnnParams) -> int:
+def _anchor_scales(member: MemberNetwork, params: MaskRcnnParams) -> int:
     sizes, _ = _anchors(member)[0]
     return len({round(math.log2(size), 3) for size in sizes.tolist()})
 
 
-def _anchor_ratio(member: Member, params: MaskRcnnParams) -> float:
+def _anchor_ratio(member: MemberNetwork, params: MaskRcnnParams) -> float:
     _, ratios = _anchors(member)[0]
     return _as_asked(params.anchor_ratio, float(ratios.max()))
 
 
-def _max_det(member: Member, params: MaskRcnnParams) -> int:
+def _max_det(member: MemberNetwork, params: MaskRcnnParams) -> int:
     """Instances an image that the heads, and the regions they choose from, allow."""
     regions, heads = member.net.proposal_generator, member.net.roi_heads
     at_most = min(regions.post_nms_topk[False], regions.pre_nms_topk[False])
@@ -200,10 +200,10 @@ def _fall(index: int) -> Callable[[MaskRcnnRun, MaskRcnnParams], float]:
     return read
 
 
-def _layer(path: str) -> Callable[[Member, MaskRcnnParams], Any]:
+def _layer(path: str) -> Callable[[MemberNetwork, MaskRcnnParams], Any]:
     """An attribute of the network."""
 
-    def read(member: Member, params: MaskRcnnParams) -> Any:
+    def read(member: MemberNetwork, params: MaskRcnnParams) -> Any:
         value = member.net
         for name in path.split("."):
             value = getattr(value, name)
@@ -229,7 +229,7 @@ _OF_RUN: Mapping[str, Callable[[MaskRcnnRun, MaskRcnnParams], Any]] = {
     "second_step": _fall(1),
 }
 
-_OF_MEMBER: Mapping[str, Callable[[Member, MaskRcnnParams], Any]] = {
+_OF_MEMBER: Mapping[str, Callable[[MemberNetwork, MaskRcnnParams], Any]] = {
     "weights": lambda member, _: member.weights,
     "norm": _norm,
     "freeze_at": _freeze_at,

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from trainables.contract import ExportForm, InfeasibleParams
-from trainables.engines.mask_rcnn.checkpoint import SavedModel, read_model
+from trainables.engines.mask_rcnn.checkpoint import SavedMaskRcnn, read_model
 from trainables.engines.mask_rcnn.network.config import read_config
 from trainables.files.whole import write_whole
 
@@ -38,7 +38,7 @@ def export_model(model: Path, to: Path, form: ExportForm) -> Path:
     return files[0]
 
 
-def _export(saved: SavedModel, backbone: str, to: Path, stem: str) -> Path:
+def _export(saved: SavedMaskRcnn, backbone: str, to: Path, stem: str) -> Path:
     file = to / f"{stem}.pth"
     cfg = read_config(saved.configs[backbone])
     cfg.MODEL.WEIGHTS = file.name

@@ -10,7 +10,7 @@ import torch
 
 from trainables.contract import Device, Predictor
 from trainables.engines.mask_rcnn.augmentation import input_size
-from trainables.engines.mask_rcnn.checkpoint import SavedModel, read_model
+from trainables.engines.mask_rcnn.checkpoint import SavedMaskRcnn, read_model
 from trainables.engines.mask_rcnn.data import network_input
 from trainables.engines.mask_rcnn.fusion import Fusion
 from trainables.engines.mask_rcnn.inference import find_instances
@@ -20,7 +20,7 @@ from trainables.engines.mask_rcnn.params import COMBO, MaskRcnnParams
 from trainables.results import Instances
 
 
-def build_network(saved: SavedModel, backbone: str) -> Any:
+def build_network(saved: SavedMaskRcnn, backbone: str) -> Any:
     """One network of a saved model, in evaluation mode on the CPU."""
     state = torch.get_rng_state()  # building draws weights that are overwritten at once
     net = build_model(read_config(saved.configs[backbone]))
@@ -58,7 +58,7 @@ class MaskRcnnPredictor:
         confidence: Where the mask F1 was best on validation.
     """
 
-    def __init__(self, saved: SavedModel, device: Device) -> None:
+    def __init__(self, saved: SavedMaskRcnn, device: Device) -> None:
         self.classes = tuple(saved.classes)
         self.confidence = saved.confidence
         place = torch.device(device.name)

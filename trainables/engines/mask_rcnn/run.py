@@ -28,7 +28,7 @@ from trainables.engines.mask_rcnn.network.framework import (
 )
 from trainables.engines.mask_rcnn.network.weights import find_weights
 from trainables.engines.mask_rcnn.params import UNTRAINED, MaskRcnnParams
-from trainables.engines.mask_rcnn.schedule import Schedule, plan_schedule
+from trainables.engines.mask_rcnn.schedule import StepSchedule, plan_schedule
 from trainables.loop.averaging import WeightAverage
 from trainables.loop.device import loader_processes, memory_errors
 from trainables.loop.epochs import finite
@@ -38,7 +38,7 @@ Losses = dict[str, torch.Tensor]
 
 
 @dataclass
-class Member:
+class MemberNetwork:
     """One network in training; `combo` has two.
 
     Attributes:
@@ -92,7 +92,7 @@ def build_member(
     device: torch.device,
     seed: int,
     config: str | None = None,
-) -> Member:
+) -> MemberNetwork:
     """A network with its optimizer.
 
     Args:
@@ -117,7 +117,7 @@ def build_member(
     optimizer = build_optimizer(net, params)
     amp = params.amp and device.type == "cuda"
     scaler = torch.amp.GradScaler(device.type, enabled=amp)
-    return Member(backbone, cfg, net, optimizer, scaler, average, params.weights, taken)
+    return MemberNetwork(backbone, cfg, net, optimizer, scaler, average, params.weights, taken)
 
 
 def _build_network(
@@ -190,7 +190,7 @@ class MaskRcnnRun:
         }
         workers = loader_processes(params.workers, trial.device)
         self.loader = training_loader(trial.data, params, self._seed, workers)
-        self.schedule: Schedule = plan_schedule(params, trial.epochs, len(self.loader))
+        self.schedule: StepSchedule = plan_schedule(params, trial.epochs, len(self.loader))
         self.clip = params.clip
 
     @property

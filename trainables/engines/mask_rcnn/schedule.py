@@ -10,7 +10,7 @@ WARMUP_FACTOR = 0.001
 
 
 @dataclass(frozen=True)
-class Schedule:
+class StepSchedule:
     """What the learning rate is multiplied with at each step.
 
     A warm-up longer than the training is cut off by its end, not squeezed: the learning rate then
@@ -33,7 +33,7 @@ class Schedule:
     def __call__(self, step: int) -> float:
         """The factor at a step, counted from 0.
 
-        >>> schedule = Schedule(n_steps=10, warmup_steps=2, milestones=(6, 8), gamma=0.1)
+        >>> schedule = StepSchedule(n_steps=10, warmup_steps=2, milestones=(6, 8), gamma=0.1)
         >>> [round(schedule(step), 4) for step in (0, 1, 2, 5, 6, 8)]
         [0.001, 0.5005, 1.0, 1.0, 0.1, 0.01]
         """
@@ -44,7 +44,7 @@ class Schedule:
         return warmup * self.gamma ** sum(step >= milestone for milestone in self.milestones)
 
 
-def plan_schedule(params: MaskRcnnParams, epochs: int, steps_an_epoch: int) -> Schedule:
+def plan_schedule(params: MaskRcnnParams, epochs: int, steps_an_epoch: int) -> StepSchedule:
     """The schedule of a training of that length."""
     n_steps = epochs * steps_an_epoch
     warmup = params.warmup_iters
@@ -54,4 +54,4 @@ def plan_schedule(params: MaskRcnnParams, epochs: int, steps_an_epoch: int) -> S
     second = first + (1 - first) * params.second_step
     falls = tuple(round(at * n_steps) for at in (first, second))
     cosine = params.schedule == "cosine"
-    return Schedule(n_steps, warmup, () if cosine else falls, params.gamma, cosine)
+    return StepSchedule(n_steps, warmup, () if cosine else falls, params.gamma, cosine)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from trainables.engines.mask_rcnn.data import MeasuredSplit, NetworkInput
+from trainables.engines.mask_rcnn.data import MeasuredPictures, NetworkInput
 from trainables.engines.mask_rcnn.fusion import Fusion
 from trainables.engines.mask_rcnn.inference import find_instances
 from trainables.engines.mask_rcnn.network.framework import EventStorage
@@ -23,7 +23,7 @@ _LOSS_SEED = 0
 
 def measure(
     networks: Mapping[str, Any],
-    split: MeasuredSplit,
+    split: MeasuredPictures,
     fusion: Fusion,
     *,
     confidences: Mapping[str, float] | None = None,

@@ -31,7 +31,7 @@ ENGINE_NAME: Final = "unet_selftraining"
 
 
 @dataclass(frozen=True)
-class SavedModel:
+class SavedUnet:
     """What `model.pt` holds.
 
     Attributes:
@@ -72,18 +72,18 @@ class Memory:
     teacher: Weights
 
 
-def read_model(path: Path) -> SavedModel:
+def read_model(path: Path) -> SavedUnet:
     """Read a checkpoint folder or its model file.
 
     Raises:
         InfeasibleParams: There is none, or it is not of this engine.
     """
-    return SavedModel(**read_content(path, ENGINE_NAME, FORMAT))
+    return SavedUnet(**read_content(path, ENGINE_NAME, FORMAT))
 
 
 def save_checkpoint(
     run: UnetRun,
-    model: SavedModel,
+    model: SavedUnet,
     memory: Memory,
     history: Sequence[EpochMetrics],
     directory: Path,

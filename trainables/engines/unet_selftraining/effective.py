@@ -16,7 +16,7 @@ from trainables.engines.unet_selftraining.network.encoders import PLAIN
 from trainables.engines.unet_selftraining.network.losses import SegmentationLoss
 from trainables.engines.unet_selftraining.network.network import EncoderUNet, UNet
 from trainables.engines.unet_selftraining.params import UnetParams
-from trainables.engines.unet_selftraining.picking.maps import Reading
+from trainables.engines.unet_selftraining.picking.maps import MapReading
 from trainables.engines.unet_selftraining.rounds.plan import phase_starts
 from trainables.engines.unet_selftraining.rounds.rounds import Teaching
 from trainables.engines.unet_selftraining.run import UnetRun
@@ -54,7 +54,7 @@ class Built:
     lessons: Lessons
     teaching: Teaching
     starts: tuple[int, ...]
-    reading: Reading
+    reading: MapReading
 
 
 def check_effective(built: Built, params: UnetParams, ignored: Mapping[str, str]) -> None:
@@ -152,7 +152,7 @@ def _round_values(built: Built) -> dict[str, Any]:
     }
 
 
-def _reading_values(reading: Reading) -> dict[str, Any]:
+def _reading_values(reading: MapReading) -> dict[str, Any]:
     return {
         "flip_average": len(reading.flips) > 1,
         "min_distance": reading.min_distance_px / reading.radius_px,

@@ -23,7 +23,7 @@ from trainables.datasets.views.grey import Scene
 from trainables.engines.unet_selftraining.artifacts import keep_artifacts, write_round
 from trainables.engines.unet_selftraining.checkpoint import (
     Memory,
-    SavedModel,
+    SavedUnet,
     restore,
     save_checkpoint,
 )
@@ -37,7 +37,11 @@ from trainables.engines.unet_selftraining.data import (
 )
 from trainables.engines.unet_selftraining.effective import Built, check_effective
 from trainables.engines.unet_selftraining.params import UnetParams
-from trainables.engines.unet_selftraining.picking.maps import Reading, probabilities, scene_picture
+from trainables.engines.unet_selftraining.picking.maps import (
+    MapReading,
+    probabilities,
+    scene_picture,
+)
 from trainables.engines.unet_selftraining.ranks import Leader, leader_rank
 from trainables.engines.unet_selftraining.rounds.plan import phase_of, phase_starts
 from trainables.engines.unet_selftraining.rounds.rounds import (
@@ -50,7 +54,7 @@ from trainables.engines.unet_selftraining.rounds.rounds import (
     teach,
 )
 from trainables.engines.unet_selftraining.run import UnetRun, Weights, choose_kernels, within_memory
-from trainables.engines.unet_selftraining.validation import Measured, measure
+from trainables.engines.unet_selftraining.validation import MeasuredMicrographs, measure
 from trainables.loop.checkpoint import read_history
 from trainables.loop.device import forget_peak_memory, peak_memory_gb, use_device
 from trainables.loop.epochs import measured_train_images, train_metrics_due
@@ -105,7 +109,7 @@ class _Session:
     memory: Memory = field(default_factory=lambda: Memory({}, {}))
 
     def __post_init__(self) -> None:
-        self.reading = Reading(self.params, self.micrographs.radius_px, self.run.device)
+        self.reading = MapReading(self.params, self.micrographs.radius_px, self.run.device)
         params = self.params
         self.teaching = Teaching.of(params)
         self.starts = phase_starts(self.trial.epochs, params.rounds, params.supervised_fraction)
@@ -209,7 +213,9 @@ class _Session:
         if best is None or standing(metrics.values, goal) > standing(best.values, goal):
             self.memory.best = _copied(self.run.validated)
 
-    def _measure(self, scenes: Sequence[Scene], confidence: float | None = None) -> Measured:
+    def _measure(
+        self, scenes: Sequence[Scene], confidence: float | None = None
+    ) -> MeasuredMicrographs:
         run, target = self.run, self.micrographs.target
         try:
             return measure(
@@ -218,7 +224,7 @@ class _Session:
         except FloatingPointError as error:
             raise Diverged(f"{error} in epoch {len(self.history) + 1}") from error
 
-    def _train_metrics(self, epoch: int, validated: Measured) -> dict[str, float]:
+    def _train_metrics(self, epoch: int, validated: MeasuredMicrographs) -> dict[str, float]:
         """Metrics of the training subset, and how far they are ahead; {} where not due."""
         if not train_metrics_due(self.trial, epoch):
             return {}
@@ -253,9 +259,9 @@ class _Session:
         each = labelled / len(self.micrographs.labelled)
         return measured_train_images(self.trial, epoch, each, len(self.micrographs.validation))
 
-    def _save(self, measured: Measured) -> Path:
+    def _save(self, measured: MeasuredMicrographs) -> Path:
         data = self.trial.data
-        model = SavedModel(
+        model = SavedUnet(
             weights=self.run.validated.state_dict(),
             classes=list(data.classes),
             category=_commonest(self.trial),

@@ -12,7 +12,11 @@ from trainables.datasets.views.grey import Scene
 from trainables.datasets.views.tiles import Target
 from trainables.engines.unet_selftraining.data import whole_target
 from trainables.engines.unet_selftraining.network.losses import SegmentationLoss
-from trainables.engines.unet_selftraining.picking.maps import Reading, probabilities, scene_picture
+from trainables.engines.unet_selftraining.picking.maps import (
+    MapReading,
+    probabilities,
+    scene_picture,
+)
 from trainables.metrics.particles import ParticleMetrics, evaluate_particles
 from trainables.metrics.pixels import PixelCounts
 
@@ -21,7 +25,7 @@ _OBJECTS = Target("mask")
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredMicrographs:
     """What a network does on some micrographs.
 
     Attributes:
@@ -44,12 +48,12 @@ class Measured:
 def measure(
     network: nn.Module,
     scenes: Sequence[Scene],
-    reading: Reading,
+    reading: MapReading,
     loss: SegmentationLoss,
     target: Target,
     *,
     confidence: float | None = None,
-) -> Measured:
+) -> MeasuredMicrographs:
     """Predict labelled micrographs and compare with the truth.
 
     Args:
@@ -80,7 +84,7 @@ def measure(
     found = evaluate_particles(
         picks, [scene.centers for scene in scenes], radii, confidence=confidence
     )
-    return Measured(found, pixels, float(np.mean(losses)), time.perf_counter() - start)
+    return MeasuredMicrographs(found, pixels, float(np.mean(losses)), time.perf_counter() - start)
 
 
 def _radius(scene: Scene, default: float) -> float:

@@ -27,7 +27,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class SavedModel:
+class SavedYolo:
     """What `model.pt` holds.
 
     Attributes:
@@ -57,13 +57,13 @@ class SavedModel:
     engine: str = "yolo_seg"
 
 
-def read_model(path: Path) -> SavedModel:
+def read_model(path: Path) -> SavedYolo:
     """Read a checkpoint folder or its model file.
 
     Raises:
         InfeasibleParams: There is none, or it is not of this engine.
     """
-    return SavedModel(**read_content(path, "yolo_seg", FORMAT))
+    return SavedYolo(**read_content(path, "yolo_seg", FORMAT))
 
 
 def training_state(run: YoloSegRun, extra: Mapping[str, Any]) -> dict[str, Any]:

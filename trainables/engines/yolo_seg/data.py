@@ -55,7 +55,7 @@ def describe_dataset(
     return {**parts, "names": names, "nc": len(names), "channels": 3, "path": root}, view.losses
 
 
-class MeasuredSplit:
+class MeasuredBatches:
     """Images that are measured after each epoch, unaugmented, each in its own shape.
 
     Attributes:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from trainables.contract import Device, Predictor
-from trainables.engines.yolo_seg.checkpoint import SavedModel, read_model
+from trainables.engines.yolo_seg.checkpoint import SavedYolo, read_model
 from trainables.engines.yolo_seg.framework import SegmentationModel
 from trainables.engines.yolo_seg.inference import Detection, find_instances, letterbox
 from trainables.engines.yolo_seg.masks import Frame
@@ -19,7 +19,7 @@ from trainables.results import Instances
 _BATCH = 8
 
 
-def build_network(saved: SavedModel) -> Any:
+def build_network(saved: SavedYolo) -> Any:
     """The network of a saved model, in evaluation mode on the CPU."""
     state = torch.get_rng_state()  # building draws weights that are overwritten at once
     net = SegmentationModel(deepcopy(saved.architecture), nc=len(saved.classes), verbose=False)
@@ -32,7 +32,7 @@ def build_network(saved: SavedModel) -> Any:
     return net.eval()
 
 
-def _widen_class_branch(net: Any, saved: SavedModel) -> None:
+def _widen_class_branch(net: Any, saved: SavedYolo) -> None:
     """Give the class branch the width it was trained with.
 
     It depends on the number of classes. A model that started from trained weights has the width
@@ -65,7 +65,7 @@ class YoloSegPredictor:
         confidence: Where the mask F1 was best on validation.
     """
 
-    def __init__(self, saved: SavedModel, device: Device) -> None:
+    def __init__(self, saved: SavedYolo, device: Device) -> None:
         self.classes = tuple(saved.classes)
         self.confidence = saved.confidence
         self._device = torch.device(device.name)

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from trainables.engines.yolo_seg.data import MeasuredSplit, frames
+from trainables.engines.yolo_seg.data import MeasuredBatches, frames
 from trainables.engines.yolo_seg.inference import Detection, find_instances
 from trainables.loop.instances import Measured, Reading
 from trainables.metrics.instances import Evaluation, evaluate_groups
@@ -16,7 +16,7 @@ from trainables.results import Instances
 
 def measure(
     net: torch.nn.Module,
-    split: MeasuredSplit,
+    split: MeasuredBatches,
     classes: tuple[str, ...],
     detection: Detection,
     *,

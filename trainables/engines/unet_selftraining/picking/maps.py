@@ -29,7 +29,7 @@ _HALF_WIDTH: Final = 1.18  # a Gaussian falls to a half at so many standard devi
 
 
 @dataclass(frozen=True)
-class Reading:
+class MapReading:
     """How a network's output becomes particles.
 
     Attributes:

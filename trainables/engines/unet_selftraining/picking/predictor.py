@@ -12,12 +12,12 @@ import torch
 
 from trainables.contract import Device, ExportForm, InfeasibleParams, Picker, Predictor
 from trainables.datasets import geometry
-from trainables.engines.unet_selftraining.checkpoint import SavedModel, read_model
+from trainables.engines.unet_selftraining.checkpoint import SavedUnet, read_model
 from trainables.engines.unet_selftraining.network.network import build_network
 from trainables.engines.unet_selftraining.params import UnetParams
 from trainables.engines.unet_selftraining.picking.maps import (
     Map,
-    Reading,
+    MapReading,
     probabilities,
     standardised,
 )
@@ -73,7 +73,7 @@ class UnetPredictor:
         um_per_px: Side of a pixel of the training pictures, or None where nobody said it.
     """
 
-    def __init__(self, saved: SavedModel, device: Device) -> None:
+    def __init__(self, saved: SavedUnet, device: Device) -> None:
         self.classes = tuple(saved.classes)
         self.confidence = saved.confidence
         self.radius_px = saved.radius_px
@@ -88,7 +88,7 @@ class UnetPredictor:
         torch.set_rng_state(state)
         network.load_state_dict(dict(saved.weights))
         self._network = network.to(place).eval()
-        self._reading = Reading(params, saved.radius_px, place)
+        self._reading = MapReading(params, saved.radius_px, place)
         self.min_distance_px = self._reading.min_distance_px
         self.match_radius = params.match_radius
 

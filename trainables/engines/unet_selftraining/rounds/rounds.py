@@ -22,7 +22,7 @@ from trainables.engines.unet_selftraining.data import (
     whole_target,
 )
 from trainables.engines.unet_selftraining.params import UnetParams
-from trainables.engines.unet_selftraining.picking.maps import Reading, scene_picture
+from trainables.engines.unet_selftraining.picking.maps import MapReading, scene_picture
 from trainables.engines.unet_selftraining.rounds.calibration import (
     AS_THEY_ARE,
     Calibration,
@@ -120,7 +120,7 @@ class Taught:
 def teach(
     teacher: nn.Module,
     micrographs: Micrographs,
-    reading: Reading,
+    reading: MapReading,
     teaching: Teaching,
     number: int,
     folder: Path,
@@ -166,7 +166,7 @@ def teach(
 
 
 def _judged(
-    teacher: nn.Module, micrographs: Micrographs, reading: Reading
+    teacher: nn.Module, micrographs: Micrographs, reading: MapReading
 ) -> Iterator[tuple[Map, Map]]:
     """Logits and targets of the validation part."""
     for scene in micrographs.validation:
