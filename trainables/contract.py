@@ -1,4 +1,4 @@
-"""What an engine sees of the world, and what the world sees of an engine.
+"""Contract between an engine and the rest of segtune: protocols, values and exceptions.
 
 An engine trains one configuration as its framework likes and calls `Trial.report` after each
 epoch. It never sees Ray, a tracker or a bucket, so the same engine runs under the tuner, in
@@ -47,7 +47,7 @@ class TrialStopped(TrainingError):
 
 
 class EarlyStopped(TrainingError):
-    """The configuration asked to end here: it gained nothing for as long as its patience allows.
+    """The configuration asks to end here: it gained nothing for as long as its patience allows.
 
     Raised after the report of the last epoch, and again where the trial is resumed after it.
     """
@@ -70,7 +70,7 @@ class TransientError(TrainingError):
 
 
 class ArtifactKind(StrEnum):
-    """What an artifact is; names the W&B artifact type."""
+    """Kind of an artifact, which names its type in W&B."""
 
     MODEL = "model"
     CURVES = "curves"
@@ -88,13 +88,13 @@ class ExportForm(StrEnum):
 
 @dataclass(frozen=True)
 class Device:
-    """The accelerator a trial may use.
+    """Accelerator that a trial may use.
 
     Attributes:
-        name: As torch names it: "cpu" or "cuda:0" (a trial sees only its own GPUs).
+        name: Name that torch has for it: "cpu" or "cuda:0" (a trial sees only its own GPUs).
         memory_fraction: Share in (0, 1] of the GPU's memory this trial may take.
         cpus: CPU threads this trial may use, loader workers included.
-        gpus: How many GPUs this trial may use, `cuda:0` and those after it; more than one only
+        gpus: Number of GPUs this trial may use, `cuda:0` and those after it; more than one only
             for an engine whose `EngineInfo.max_gpus` allows it. On the CPU, where a study never
             asks for more than one, the processes that such an engine trains with.
     """
@@ -107,10 +107,11 @@ class Device:
 
 @dataclass(frozen=True)
 class TrainMetrics:
-    """How the metrics of the training split are taken.
+    """Frequency and extent of the metrics of the training split.
 
     Attributes:
-        every: Every how many epochs, from epoch `every` on; 0 switches them off.
+        every: Number of epochs from one measurement to the next, the first at epoch `every`; 0
+            switches them off.
         images: Size of the fixed training subset, or None for "sized by the engine so that it
             stays within 15 % of an epoch".
     """
@@ -124,8 +125,8 @@ class EpochMetrics:
     """Measurements of one trial at one fidelity.
 
     Attributes:
-        epoch: 1-based, the number of epochs trained so far.
-        values: Metric name to value, names as in `trainables.metrics.names`.
+        epoch: Number of epochs trained so far, 1 after the first.
+        values: Values by the name of the metric, as in `trainables.metrics.names`.
     """
 
     epoch: int
@@ -138,8 +139,8 @@ class Trial(Protocol):
     Attributes:
         name: Study and trial, for logs: "powder-yolo/7".
         params: Every hyperparameter of this trial, fixed and sampled ones, as the user named them.
-        sampled: The keys of `params` that were sampled (the others are fixed in the study file).
-        data: The prepared data set. An engine trains on `train` and validates on `val`;
+        sampled: Keys of `params` that were sampled (the others are fixed in the study file).
+        data: Prepared data set. An engine trains on `train` and validates on `val`;
             it never opens `test`.
         epochs: Length of a full training; schedules are laid out for it even if the trial is
             stopped before.
@@ -147,9 +148,9 @@ class Trial(Protocol):
         device: Accelerator, share of its memory, CPU threads.
         directory: This attempt's own scratch folder, absolute, existing.
         resume_from: Checkpoint folder of an interrupted run of this same trial, or None.
-        train_metrics: How often and on how many images the training split is measured.
-        goal: What makes one epoch better than another, for an engine that goes on from its best
-            one; None where nobody said.
+        train_metrics: Frequency and extent of the metrics of the training split.
+        goal: Order of epochs by which one is better than another, for an engine that goes on from
+            its best one; None where nobody said.
     """
 
     name: str
@@ -177,7 +178,7 @@ class Trial(Protocol):
         """Report an epoch; returns when the trial may train the next one.
 
         Args:
-            metrics: Of the epoch just trained. Epochs come in order, each once.
+            metrics: Metrics of the epoch just trained. Epochs come in order, each once.
             checkpoint: Folder from which `Engine.train` can go on after this epoch and which
                 `Engine.load` can read; it may be overwritten by the engine's next epoch. A model
                 to be kept is copied from it before this method returns.
@@ -198,7 +199,7 @@ class Trial(Protocol):
 
 
 class Predictor(Protocol):
-    """A trained model."""
+    """Trained model that finds instances."""
 
     classes: tuple[str, ...]
 
@@ -209,11 +210,11 @@ class Predictor(Protocol):
 
 @runtime_checkable
 class Picker(Predictor, Protocol):
-    """A trained model that picks particles from a map of probabilities.
+    """Trained model that picks particles from a map of probabilities.
 
     Attributes:
-        confidence: Where the particle F1 was best on the validation part.
-        radius_px: Of a particle.
+        confidence: Confidence at which the particle F1 was best on the validation part.
+        radius_px: Radius of a particle.
         min_distance_px: Least distance of two picks.
         match_radius: Largest distance of a pick from the particle it is taken for when the model
             is measured, in radii of the picture's particles.
@@ -229,7 +230,7 @@ class Picker(Predictor, Protocol):
     def probability(
         self, image: npt.NDArray[np.uint8], levels: tuple[float, float] | None = None
     ) -> npt.NDArray[np.float32]:
-        """(H, W) float32 in [0, 1]: that a pixel belongs to a particle.
+        """Predict a map (H, W) float32 in [0, 1]: the probability that a pixel is a particle's.
 
         Args:
             image: (H, W, 3) RGB or (H, W) grey, of a picture or a part of it.
@@ -244,7 +245,7 @@ class Picker(Predictor, Protocol):
         min_confidence: float = ...,
         min_distance_px: float | None = None,
     ) -> "Picks":
-        """The particles of such a map, most confident first, from `min_confidence` on."""
+        """Find the particles of such a map, most confident first, from `min_confidence` on."""
         ...
 
 
@@ -336,7 +337,7 @@ class EngineInfo:
 
     @property
     def how_to_install(self) -> str:
-        """What the user does to have the frameworks; "" where there is nothing to do."""
+        """Instruction for the user who lacks the frameworks; "" where there is nothing to do."""
         return self.install or (f"pip install 'segtune[{self.extra}]'" if self.extra else "")
 
     def value(self, key: str, params: Mapping[str, Any]) -> Any:

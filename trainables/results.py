@@ -1,4 +1,4 @@
-"""What predictors return: instances, or picks of particles."""
+"""Results of predictors: instances, or picks of particles."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -81,12 +81,12 @@ class Picks:
         return len(self.scores)
 
     def at_least(self, confidence: float) -> "Picks":
-        """The picks of at least this confidence."""
+        """Picks of at least a confidence."""
         kept = self.scores >= confidence
         return Picks(self.centers[kept], self.scores[kept])
 
     def apart(self, distance_px: float) -> "Picks":
-        """Those that are no nearer than this to a more confident one that stays; best first."""
+        """Picks no nearer than a distance to a more confident one that stays; best first."""
         order = np.argsort(-self.scores, kind="stable")
         centers, kept = self.centers[order], np.ones(len(self), np.bool_)
         near = cKDTree(centers).query_pairs(np.nextafter(distance_px, 0), output_type="ndarray")

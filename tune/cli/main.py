@@ -49,7 +49,7 @@ VERBS: Final = (
     doctor,
     demo,
 )
-"""What the command line can do, in the order of `--help`."""
+"""Verbs of the command line, in the order of `--help`."""
 
 for _verb in VERBS:
     app.command(cls=Verb)(_verb)
@@ -99,7 +99,7 @@ def _exit_code(arguments: list[str]) -> int:
 
 
 def _run_verb(arguments: list[str]) -> int:
-    """Without typer's own handling of errors, which speaks in other words."""
+    """Run a verb without typer's own handling of errors, which speaks in other words."""
     try:
         with typer.main.get_command(app).make_context("segtune", list(arguments)) as context:
             context.command.invoke(context)
@@ -109,7 +109,7 @@ def _run_verb(arguments: list[str]) -> int:
 
 
 def _message(error: Exception, arguments: Sequence[str]) -> str:
-    """All that the user should see of an exception, or "" for a bug of ours."""
+    """Message that the user should see of an exception, or "" for a bug of ours."""
     if isinstance(error, Mistyped):
         if not arguments:  # it is the help
             return str(error)

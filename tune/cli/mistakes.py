@@ -58,12 +58,12 @@ class Verbs(TyperGroup):
 
 # --- what typer finds
 def usage_message(error: Exception, arguments: Sequence[str], verbs: Iterable[str]) -> str:
-    """One message for a command line that typer could not read.
+    """Make one message of a command line that typer could not read.
 
     Args:
-        error: A `Mistyped`.
-        arguments: The command line.
-        verbs: All there are.
+        error: Exception of the class `Mistyped`.
+        arguments: Words of the command line.
+        verbs: Verbs of the command line.
     """
     context: Any = getattr(error, "ctx", None)
     said = _verb(context) if context is not None else ""
@@ -112,7 +112,7 @@ def _unknown_option(name: str, parameters: Sequence[Any]) -> str:
 
 
 def _missing(parameters: Sequence[Any], given: Mapping[str, Any]) -> str:
-    """Everything that is required and was not given, not only the first."""
+    """Name everything that is required and was not given, not only the first."""
     lacking = [_explained(p) for p in parameters if p.required and given.get(p.name) is None]
     return f"expected {' and '.join(lacking)}, got none"
 

@@ -1,4 +1,4 @@
-"""What `segtune doctor` looks at: whether this machine can run a study, and what to do if not.
+"""List of all checks of `segtune doctor`: whether this machine can run a study.
 
 A check looks at one thing, changes nothing and returns `Check`s.
 """
@@ -31,8 +31,8 @@ def check_all(storage: Path = Path("studies"), *, deep: bool = False) -> list[Ch
     """Look at everything; about a second, or half a minute where frameworks are imported.
 
     Args:
-        storage: Where studies are to be written.
-        deep: Also import the frameworks and ask them for GPUs.
+        storage: Folder that studies are to be written to.
+        deep: Whether the frameworks are also imported and asked for GPUs.
     """
     checks = [
         check_python(sys.version_info[:3]),

@@ -38,8 +38,8 @@ def check_packages(
     """Whether our five packages are ours: the registry has others of the same names.
 
     Args:
-        find: Gives the folder that a package would be imported from.
-        root: The folder that all five should lie in.
+        find: Function that finds the folder a package would be imported from.
+        root: Folder that all five should lie in.
     """
     find = find or _package_folder
     checks = []
@@ -119,7 +119,7 @@ def _unmet(declared: Iterable[Requirement]) -> dict[str, str]:
 
 
 def check_tested_set(constraints: Path) -> Check:
-    """How the installed versions compare with the ones tested together, where they are known."""
+    """Whether the installed versions are those tested together, where these are known."""
     if not constraints.is_file():
         return Check("tested set", "ok", "unknown here; a checkout has it in constraints.txt")
     pins = dict(
@@ -143,7 +143,7 @@ def check_opencv(installed: Iterable[str] | None = None, error: str | None = Non
 
     Args:
         installed: Installed distributions of opencv; default: looked up.
-        error: What importing it says, empty if it works; default: tried.
+        error: Message of a failed import, empty if it works; default: tried.
     """
     there = (
         [name for name in OPENCV if installed_version(name)]
@@ -170,7 +170,7 @@ def check_opencv(installed: Iterable[str] | None = None, error: str | None = Non
 
 
 def opencv_remedy(error: str) -> str:
-    """What to do when `import cv2` fails.
+    """Instruction for when `import cv2` fails.
 
     >>> opencv_remedy("libGL.so.1: cannot open shared object file")
     'apt-get install libgl1 (as root), or the package that has libGL.so.1'

@@ -1,4 +1,4 @@
-"""What this Python has installed, and Python code tried in a process of its own."""
+"""Versions that this Python has installed, and code tried in a process of its own."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ def installed_version(name: str) -> str | None:
 
 
 def try_python(code: str) -> str:
-    """What goes wrong when some Python runs in a process of its own; empty if nothing does."""
+    """Try some Python in a process of its own, and return the error; empty if there is none."""
     try:
         done = run_python(code, timeout_s=60)
     except subprocess.TimeoutExpired:
@@ -26,8 +26,8 @@ def run_python(code: str, *arguments: str, timeout_s: float) -> "subprocess.Comp
     """Run some Python in a process of its own.
 
     Args:
-        code: The program.
-        arguments: Its `sys.argv[1:]`.
+        code: Program to run.
+        arguments: Arguments of the program.
         timeout_s: Longest time it may take.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A training's folder from which it goes on exactly where it was, and the model in it.
+"""Checkpoints: a folder from which a training goes on exactly where it was, and its model.
 
 ::
 
@@ -27,17 +27,17 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class SavedMaskRcnn:
-    """What `model.pt` holds.
+    """Contents of `model.pt`, with which a trained Mask R-CNN predicts.
 
     Attributes:
-        weights: Of each network, by backbone, as measured: averages where there are some.
+        weights: Weights of each network as measured, by backbone: averages where there are some.
         configs: Detectron2's configuration of each network, YAML.
         classes: Class names in order.
-        confidence: Where the mask F1 was best on validation.
-        epoch: 1-based.
+        confidence: Score at which the mask F1 was best on validation.
+        epoch: Epoch that the weights are from, 1-based.
         params: Every hyperparameter, defaults included.
-        format: Of this file.
-        engine: Which engine wrote it.
+        format: Version of this file's form.
+        engine: Name of the engine that wrote it.
     """
 
     weights: Mapping[str, Mapping[str, torch.Tensor]]
@@ -51,7 +51,7 @@ class SavedMaskRcnn:
 
 
 def read_model(path: Path) -> SavedMaskRcnn:
-    """Read a checkpoint folder or its model file.
+    """Read the model of a checkpoint folder, or a model file.
 
     Raises:
         InfeasibleParams: There is none, it is not of this engine, or networks are missing in it.
@@ -67,7 +67,7 @@ def read_model(path: Path) -> SavedMaskRcnn:
 
 
 def training_state(run: MaskRcnnRun, extra: Mapping[str, Any]) -> dict[str, Any]:
-    """What `model.pt` does not hold of a training after an epoch, and what else to remember."""
+    """Collect a training's state after an epoch beside `model.pt`, and what else to remember."""
     members = {name: _state(member) for name, member in run.members.items()}
     return {"members": members, "extra": dict(extra)}
 
@@ -76,7 +76,7 @@ def restore(run: MaskRcnnRun, folder: Path) -> dict[str, Any]:
     """Bring a freshly built training to where a checkpoint was.
 
     Returns:
-        What was given to `training_state` as `extra`.
+        The `extra` that was given to `training_state`.
     """
     state = read_plain(folder / STATE_FILE, run.device, "mask_rcnn")
     measured = read_plain(folder / MODEL_FILE, run.device, "mask_rcnn")["weights"]
@@ -99,7 +99,7 @@ def restore(run: MaskRcnnRun, folder: Path) -> dict[str, Any]:
 
 
 def _state(member: MemberNetwork) -> dict[str, Any]:
-    """What `model.pt` does not hold of a network; without an average that has its raw weights."""
+    """Collect a network's state beside `model.pt`, which has the raw weights without an average."""
     averaged = member.average is not None
     return {
         "weights": member.net.state_dict() if averaged else {},

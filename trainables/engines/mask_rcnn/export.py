@@ -1,4 +1,4 @@
-"""A trained model in forms that other programs read."""
+"""Export of a trained model in forms that other programs read."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from trainables.files.whole import write_whole
 
 
 def export_model(model: Path, to: Path, form: ExportForm) -> Path:
-    """Write a model below `to`.
+    """Write a trained model in another form below a folder.
 
     `native` is what Detectron2's `DefaultPredictor` opens: `best.pth` beside `best.yaml`; of a
     combo, `best_r50.pth` and so on. `MODEL.WEIGHTS` is the former's name alone, so that the folder
@@ -19,7 +19,7 @@ def export_model(model: Path, to: Path, form: ExportForm) -> Path:
     and names the classes. The weights bring their configuration along, too.
 
     Returns:
-        The (first) model's file.
+        Path of the (first) model's file.
 
     Raises:
         InfeasibleParams: There is no model of this engine, or the form is ONNX.

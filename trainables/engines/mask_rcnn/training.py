@@ -1,4 +1,4 @@
-"""One trial from its first epoch, or from its checkpoint, to its artifacts."""
+"""Training of one trial, from its first epoch or its checkpoint to its artifacts."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -26,7 +26,7 @@ _SUBSET = "train_subset"
 
 
 def train_trial(trial: Trial, params: MaskRcnnParams) -> None:
-    """Train, reporting each epoch, and keep the artifacts, also of a stopped trial.
+    """Train a trial, reporting each epoch, and keep its artifacts, also when it is stopped.
 
     Raises:
         TrainingError: As `trainables.contract.Engine.train` says.
@@ -46,7 +46,7 @@ def train_trial(trial: Trial, params: MaskRcnnParams) -> None:
 
 
 class _MaskRcnnCourse:
-    """Detectron2's side of a training."""
+    """Detectron2's side of a training, which `InstanceTraining` drives."""
 
     def __init__(self, trial: Trial, params: MaskRcnnParams, run: MaskRcnnRun) -> None:
         self.trial, self.params, self.run = trial, params, run
@@ -124,7 +124,7 @@ def _ignored(trial: Trial, params: MaskRcnnParams) -> dict[str, str]:
 def _note_what_to_know(
     trial: Trial, ignored: Mapping[str, str], start: Start, run: MaskRcnnRun
 ) -> None:
-    """Tell the user what has no effect, what the weights gave, and of a warm-up without end."""
+    """Tell the user which keys have no effect, what was taken, and of an endless warm-up."""
     for key, reason in ignored.items():
         if key in trial.params:
             trial.note(f"{key} has no effect: {reason}")

@@ -21,18 +21,18 @@ from trainables.metrics.particles import ParticleMetrics, evaluate_particles
 from trainables.metrics.pixels import PixelCounts
 
 _OBJECTS = Target("mask")
-"""What pixels are compared with, whatever is learned: so that trials can be compared."""
+"""Target that pixels are compared with, whatever is learned: so that trials can be compared."""
 
 
 @dataclass(frozen=True)
 class MeasuredMicrographs:
-    """What a network does on some micrographs.
+    """Performance of a network on some micrographs.
 
     Attributes:
-        particles: Picks against the particles.
-        pixels: Probabilities against the particles' pixels.
-        loss: Mean over the micrographs, everything unmarked counting as background.
-        seconds: Time it took.
+        particles: Metrics of the picks against the particles.
+        pixels: Counts of the probabilities against the particles' pixels.
+        loss: Mean loss of the micrographs, everything unmarked counting as background.
+        seconds: Time that measuring took.
     """
 
     particles: ParticleMetrics
@@ -41,7 +41,7 @@ class MeasuredMicrographs:
     seconds: float
 
     def metrics(self, split_prefix: str = "") -> dict[str, float]:
-        """The metrics under the agreed keys."""
+        """Metrics under the agreed keys."""
         return {**self.particles.as_metrics(split_prefix), **self.pixels.as_metrics(split_prefix)}
 
 
@@ -54,15 +54,16 @@ def measure(
     *,
     confidence: float | None = None,
 ) -> MeasuredMicrographs:
-    """Predict labelled micrographs and compare with the truth.
+    """Predict labelled micrographs, and compare them with the truth.
 
     Args:
-        network: Left in evaluation mode.
-        scenes: What to measure on.
-        reading: From logits to picks.
-        loss: Of the training.
-        target: What is learned.
-        confidence: That of the validation part, to take precision and recall at; None to find it.
+        network: Network, which is left in evaluation mode.
+        scenes: Micrographs to measure on.
+        reading: Rules from logits to picks.
+        loss: Loss of the training.
+        target: Form of the map that is learned.
+        confidence: Confidence of the validation part, at which precision and recall are taken; None
+            to find the best one.
 
     Raises:
         FloatingPointError: The network's output or the loss is not finite.

@@ -1,4 +1,4 @@
-"""A trained model in forms that other programs read."""
+"""Export of a trained model in forms that other programs read."""
 
 import importlib.util
 import shutil
@@ -20,14 +20,14 @@ NATIVE_MODEL, NATIVE_CONFIG, ONNX_MODEL = "best.pt", "best.yaml", "best.onnx"
 
 
 def export_model(model: Path, to: Path, form: ExportForm) -> Path:
-    """Write a model below `to`.
+    """Write a trained model in another form below a folder.
 
     `native` is what `ultralytics.YOLO(file)` opens, and beside it the hyperparameters for
     `yolo train cfg=best.yaml`. `onnx` has a fixed square input of the training's size, values 0
     to 1.
 
     Returns:
-        The model's file.
+        Path of the model's file.
 
     Raises:
         InfeasibleParams: There is no model of this engine, or the package `onnx` is missing.

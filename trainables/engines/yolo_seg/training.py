@@ -1,4 +1,4 @@
-"""One trial from its first epoch, or from its checkpoint, to its artifacts."""
+"""Training of one trial, from its first epoch or its checkpoint to its artifacts."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -29,7 +29,7 @@ _SUBSET = "train_subset"
 
 
 def train_trial(trial: Trial, params: YoloSegParams) -> None:
-    """Train, reporting each epoch, and keep the artifacts, also of a stopped trial.
+    """Train a trial, reporting each epoch, and keep its artifacts, also when it is stopped.
 
     Raises:
         TrainingError: As `trainables.contract.Engine.train` says.
@@ -51,7 +51,7 @@ def train_trial(trial: Trial, params: YoloSegParams) -> None:
 
 
 class _YoloCourse:
-    """Ultralytics' side of a training."""
+    """Ultralytics' side of a training, which `InstanceTraining` drives."""
 
     def __init__(self, trial: Trial, params: YoloSegParams, run: YoloSegRun) -> None:
         self.trial, self.params, self.run = trial, params, run
@@ -127,7 +127,7 @@ class _YoloCourse:
 
 
 def _check_start(trial: Trial, params: YoloSegParams) -> None:
-    """Refuse what would fail or mislead.
+    """Refuse a trial that would fail or mislead.
 
     Raises:
         InfeasibleParams: The model is not there, or `optimizer=auto` ignores a sampled key.

@@ -23,15 +23,16 @@ def measure(
     confidences: Mapping[str, float] | None = None,
     losses: bool = True,
 ) -> Measured:
-    """Predict a split, compare with the truth, and take Ultralytics' losses on the way.
+    """Predict a split, compare it with the truth, and take Ultralytics' losses on the way.
 
     Args:
-        net: A -seg network; it is left in evaluation mode.
-        split: What to measure on.
-        classes: Class list.
-        detection: What counts as found.
-        confidences: Metrics of the validation split, to take P, R and F1 at its confidences.
-        losses: Whether to compute the losses, too.
+        net: Network of the -seg kind; it is left in evaluation mode.
+        split: Images to measure on.
+        classes: Class names in order.
+        detection: Limits on what is reported as found.
+        confidences: Metrics of the validation split, at whose confidences P, R and F1 are taken;
+            None to find the best ones.
+        losses: Whether the losses are computed, too.
     """
     split.load()
     start = time.perf_counter()
