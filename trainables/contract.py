@@ -296,17 +296,17 @@ class EngineInfo:
         preset: Search-space preset used by default.
         isolated: Whether a trial runs in a child process of its own (False only for simulated
             engines, which need no framework).
-        frameworks: Packages it trains with: their versions go into every study's record, `segtune
-            doctor` looks for them and imports them with `--deep`.
-        extra: Pip extra of segtune that installs them.
+        extra: Pip extra of segtune that installs its frameworks.
         install: Instruction that installs them where the extra is not enough.
-        licence: Sentence for the model card on what the framework's licence asks of whoever
-            offers a model; "" where it asks nothing.
         max_gpus: Most GPUs that one training can use.
         backbone: Hyperparameter that names the network or its size: the best-config store keeps
             a best configuration for each of its values.
         sizes: Other hyperparameters that say how large network and training pictures are: with
             the same values, epochs on the same data take about as long.
+        frameworks: Packages it trains with: their versions go into every study's record, `segtune
+            doctor` looks for them and imports them with `--deep`.
+        licence: Sentence for the model card on what the framework's licence asks of whoever
+            offers a model; "" where it asks nothing.
         max_det: Hyperparameter that is the most instances found in a picture.
         match_radius: Hyperparameter that is the largest distance of a pick from its particle in
             the metrics, in particle radii.
@@ -323,13 +323,13 @@ class EngineInfo:
     objective: str
     preset: str
     isolated: bool = True
-    frameworks: tuple[Framework, ...] = ()
     extra: str = ""
     install: str = ""
-    licence: str = ""
     max_gpus: int = 1
     backbone: str = ""
     sizes: tuple[str, ...] = ()
+    frameworks: tuple[Framework, ...] = ()
+    licence: str = ""
     max_det: str = ""
     match_radius: str = ""
     native_config: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
@@ -338,7 +338,11 @@ class EngineInfo:
     @property
     def how_to_install(self) -> str:
         """Instruction for the user who lacks the frameworks; "" where there is nothing to do."""
-        return self.install or (f"pip install 'segtune[{self.extra}]'" if self.extra else "")
+        if self.install or not (self.extra or self.frameworks):
+            return self.install
+        needed = [framework.requirement for framework in self.frameworks]
+        named = [f"segtune[{self.extra}]"] if self.extra else needed
+        return f"pip install {' '.join(map(repr, named))}"
 
     def value(self, key: str, params: Mapping[str, Any]) -> Any:
         """Value that a training has for one of the hyperparameters named above, or None for "".

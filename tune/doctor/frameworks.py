@@ -12,7 +12,6 @@ from importlib.metadata import requires
 from packaging.requirements import InvalidRequirement, Requirement
 
 from cluster.machines.machine import this_machine
-from trainables.contract import EngineInfo
 from trainables.registry import engine_info, engines
 from tune.doctor.check import Check
 from tune.doctor.python import installed_version, last_line, run_python
@@ -59,17 +58,12 @@ def _engine(name: str) -> Check:
     ]
     if wrong:
         message = f"not usable here: expected {', '.join(wrong)}"
-        return Check(title, "ok", message, f"where needed: {_remedy(info)}")
+        return Check(title, "ok", message, f"where needed: {info.how_to_install}")
     return Check(title, "ok", ", ".join(f"{key} {version}" for key, version in there.items()))
 
 
 def _fulfils(need: Requirement, version: str | None) -> bool:
     return version is not None and need.specifier.contains(version, prereleases=True)
-
-
-def _remedy(info: EngineInfo) -> str:
-    named = " ".join(f"'{framework.requirement}'" for framework in info.frameworks)
-    return info.how_to_install or f"pip install {named}"
 
 
 def check_torch(
