@@ -1,7 +1,6 @@
 """The card that goes with a model: what it is, what was measured where, and what it is not."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,14 +11,6 @@ from trainables.registry import engine_info
 from tune.best.configuration import BestConfig, nothing_learnt
 
 WORDS: Final = {**GROUPS, PARTICLE_GROUP: "picks", PIXEL_GROUP: "pixels"}
-
-_LICENCES: Final[Mapping[str, str]] = {
-    "yolo": (
-        "Trained with Ultralytics YOLO. Ultralytics states that models trained with its code fall "
-        "under AGPL-3.0 as the code does, unless one holds an Ultralytics Enterprise licence: who "
-        "offers this model, also as a service, has to offer the source under AGPL-3.0."
-    ),
-}
 
 
 def model_card(
@@ -36,6 +27,7 @@ def model_card(
         test: Metrics of the test part at the validation part's confidences, if they were taken.
         problems: Forms of the model that could not be written, with the reason.
     """
+    info = engine_info(config.engine)
     environment = Environment(
         loader=PackageLoader("analysis.pages"),
         autoescape=False,  # Markdown, read as text
@@ -50,11 +42,11 @@ def model_card(
         problems=problems,
         rows=_rows(config.metrics, test),
         words=WORDS,
-        match_radius=_match_radius(config),
+        match_radius=info.value(info.match_radius, config.params),
         measured=any(key in config.metrics for key in names_in(MEASURE)),
         hint=_hint(config),
-        licence=_LICENCES.get(engine_info(config.engine).extra, ""),
-        weights=_weights(config),
+        licence=info.licence,
+        weights=info.begins_from(config.params) if info.begins_from else "",
     )
 
 
@@ -81,19 +73,3 @@ def _hint(config: BestConfig) -> str:
     if reached.value is None:
         return ""
     return nothing_learnt(reached.metric, reached.mode, reached.value, config.epochs)
-
-
-def _match_radius(config: BestConfig) -> float | None:
-    """How far a pick may be from its particle, in particle radii; None for other engines."""
-    read = engine_info(config.engine).params.model_validate(dict(config.params))
-    radius: float | None = getattr(read, "match_radius", None)
-    return radius
-
-
-def _weights(config: BestConfig) -> str:
-    """What the training began from."""
-    model = str(config.params.get("model", ""))
-    if not model:
-        return ""
-    kind = "pre-trained weights" if Path(model).suffix == ".pt" else "an untrained network"
-    return f"{kind} ({Path(model).name})"

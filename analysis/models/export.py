@@ -12,7 +12,6 @@
     best/model_card.md     what the model is, what was measured, what it must not be used for
 """
 
-import importlib
 import logging
 import math
 import shutil
@@ -213,8 +212,7 @@ def check_replaceable(place: Path) -> None:
 
 def _native_config(config: BestConfig, folder: Path) -> str:
     """Write `native.yaml` if the engine has words of its own; returns why it could not."""
-    params = importlib.import_module(engine_info(config.engine).params.__module__)
-    native = getattr(params, "native_config", None)
+    native = engine_info(config.engine).native_config
     if native is None:
         return ""
     try:

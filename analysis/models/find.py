@@ -14,6 +14,7 @@ from analysis.models.export import best_of
 from analysis.models.layout import IDENTITY
 from search_spaces.names import nearest_name
 from trainables.contract import Device, InfeasibleParams, Predictor
+from trainables.files.errors import UserError
 from trainables.registry import engine_info, engines, load_engine
 from trainables.trials.layout import (
     CHECKPOINT_FOLDER,
@@ -75,8 +76,8 @@ class TrainedModel:
         """Most instances it finds in a picture; None where the engine knows no such limit."""
         if not self.params:
             return None
-        read = engine_info(self.engine).params.model_validate(dict(self.params))
-        limit: int | None = getattr(read, "max_det", None)
+        info = engine_info(self.engine)
+        limit: int | None = info.value(info.max_det, self.params)
         return limit
 
 
@@ -163,10 +164,13 @@ def load_model(model: TrainedModel, device: Device) -> Predictor:
     Raises:
         EvaluateError: Its engine cannot read the file.
         EngineError: The engine's framework is not installed.
+        UserError: As the engine raises it.
     """
     engine = load_engine(model.engine)
     try:
         return engine.load(model.path, device)
+    except UserError:  # it says itself what is wrong
+        raise
     except Exception as error:  # whatever a framework makes of a file that is none of its own
         if isinstance(error, InfeasibleParams) and str(model.path) in str(error):
             raise EvaluateError(str(error)) from error

@@ -15,7 +15,7 @@ from trainables.contract import Device, Picker, Predictor
 from trainables.datasets.particle_size import ANGSTROM_PER_UM, HEADER_TOLERANCE, Length, read_length
 from trainables.datasets.prepared import DatasetError
 from trainables.metrics.names import PARTICLE_GROUP
-from trainables.registry import EngineError, engine_info
+from trainables.registry import EngineError, engine_info, engines
 from tune.best.configuration import confidences_in
 from tune.errors import TuneError
 
@@ -194,9 +194,11 @@ def _listed(problems: Sequence[str]) -> str:
 def _checked_model(path: Path, wishes: PickWishes) -> TrainedModel:
     model = find_model(path, wishes.trainable)
     if wishes.save_prob and PARTICLE_GROUP not in engine_info(model.engine).metrics:
+        pickers = [name for name in engines() if PARTICLE_GROUP in engine_info(name).metrics]
         raise PickError(
             f"--save-prob: expected a model that draws maps of probabilities, such as one of "
-            f"unet_selftraining, got one of {model.engine}, which finds instances; leave it out"
+            f"{' or '.join(pickers)}, got one of {model.engine}, which finds instances; leave it "
+            "out"
         )
     return model
 

@@ -299,8 +299,8 @@ def _test(
         return None, "the data set has no test part"
     if not confidences_in(kept.values):
         return None, f"the engine {job.config.engine} reports no confidence on the validation part"
-    schema = engine_info(job.config.engine).params
-    max_det = getattr(schema.model_validate(job.config.params), "max_det", 300)
+    info = engine_info(job.config.engine)
+    max_det = info.value(info.max_det, job.config.params)
     test = evaluate_split(engine, model, job.data, "test", device, kept.values, max_det)
     noun = "picture" if n == 1 else "pictures"
     return test, f"{n} {noun}, at the validation part's confidence"

@@ -108,6 +108,20 @@ def test_an_engine_that_runs_out_of_patience_ends_with_that_reason(
     assert not (tmp_path / "0" / "error.txt").exists()
 
 
+def test_what_the_user_can_mend_fails_a_trial_with_its_message_and_no_traceback(
+    tmp_path: Path, discs: PreparedDataset
+) -> None:
+    runner = begin(tmp_path, discs, behaviour="no licence")
+    assert isinstance(runner.next_event(), Reported)
+    runner.go_on()
+    said = "expected a licence of the awkward engine, got none; ask its makers for one"
+    assert runner.next_event() == Ended(Rule.ERROR, said)
+    assert not (tmp_path / "0" / "error.txt").exists()
+    told = (tmp_path / "0" / "train.log").read_text()
+    assert told.endswith(f"try/0: {said}\n")
+    assert "Traceback" not in told
+
+
 def test_an_engines_own_end_of_file_is_its_error_and_not_the_runners_death(
     tmp_path: Path, discs: PreparedDataset
 ) -> None:

@@ -19,7 +19,7 @@ from trainables.engines.unet_selftraining import training
 from trainables.engines.unet_selftraining.engine import UnetEngine
 from trainables.engines.unet_selftraining.rounds.rounds import Taught, best_epoch, standing, teach
 from trainables.engines.unet_selftraining.validation import (
-    Measured,
+    MeasuredMicrographs,
     measure,
 )
 from trainables.goal import (
@@ -217,7 +217,7 @@ def test_patience_counts_anew_in_each_phase(
     """The loss jumps up when a round begins and falls from there, never below what was before."""
     losses = iter([0.5, 0.4, 0.9, 0.8, 0.7, 0.71, 0.72])
 
-    def with_loss(*args: Any, **given: Any) -> Measured:
+    def with_loss(*args: Any, **given: Any) -> MeasuredMicrographs:
         return replace(measure(*args, **given), loss=next(losses))
 
     monkeypatch.setattr(training, "measure", with_loss)
