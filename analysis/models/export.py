@@ -82,7 +82,7 @@ def best_of(study: StudyDir) -> tuple[BestConfig, Path]:
         ExportError: No trial has a value yet, or the model is gone.
     """
     trials = study.trials()
-    trial = best_trial(trials, study.study.objective.mode)
+    trial = best_trial(trials, study.study.objective.goal)
     model = trial.best_model if trial else None
     if trial is None or model is None:
         raise ExportError(_why_nothing(study, trial, trials))

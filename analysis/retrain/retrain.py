@@ -213,9 +213,7 @@ def _train(job: _Job, engine: Engine, device: Device, progress: Progress) -> Loc
         seed=config.seed,
         device=device,
         out=job.out,
-        objective=config.objective.metric,
-        mode=config.objective.mode,
-        limits=config.objective.limits,
+        goal=config.objective.goal,
         train_metrics=TrainMetrics(
             config.train_metrics.every, None if images == "auto" else images
         ),

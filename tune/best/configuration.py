@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, PositiveInt, ValidationError
 
 from search_spaces.names import nearest_name
-from trainables.goal import Limit
+from trainables.goal import Goal
 from trainables.metrics.names import GROUPS, PARTICLE_GROUP
 from trainables.registry import EngineError, engine_info
 from tune.errors import BestConfigError
@@ -42,9 +42,9 @@ class Reached(Spec):
     constraints: dict[str, Bound] = Field(default_factory=dict)
 
     @property
-    def limits(self) -> tuple[Limit, ...]:
-        """The constraints as a trial is held to them."""
-        return limits_of(self.constraints)
+    def goal(self) -> Goal:
+        """Metric, direction and constraints as a training is held to them."""
+        return Goal(self.metric, self.mode, limits_of(self.constraints))
 
 
 class TrainedOn(Spec):

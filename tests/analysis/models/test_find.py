@@ -44,7 +44,7 @@ def study(discs: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> S
 
 @pytest.fixture(scope="module")
 def leader(study: StudyDir) -> int:
-    best = best_trial(study.trials(), "max")
+    best = best_trial(study.trials(), study.study.objective.goal)
     assert best is not None
     return best.number
 
