@@ -5,8 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
 from analysis.evaluation.coco import COCO_NAMES
 from analysis.evaluation.overlays import caption
 from analysis.evaluation.result import (
@@ -17,6 +15,7 @@ from analysis.evaluation.result import (
     counted,
     drawn_pictures,
 )
+from analysis.pages.environment import page_environment
 from analysis.pages.pictures import Picture, data_uri
 from trainables.files.whole import write_text
 from trainables.metrics.names import GROUPS
@@ -84,13 +83,7 @@ def write_html(template: str, folder: Path, **values: Any) -> Path:
         folder: To write into.
         values: For the template.
     """
-    environment = Environment(
-        loader=PackageLoader("analysis.pages"),
-        autoescape=select_autoescape(["html"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters |= {"metric": metric, "counted": counted}
     written = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     text = environment.get_template(template).render(**values, written=written)

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from analysis.pages.environment import page_environment
 from trainables.datasets.prepared import PreparedDataset
 from trainables.metrics.names import GROUPS, MEASURE, PARTICLE_GROUP, PIXEL_GROUP, names_in
 from trainables.registry import engine_info
-from tune.best.configuration import BestConfig, nothing_learnt
+from tune.best.configuration import BestConfig, nothing_learnt, outdated_params, param_of
 
 WORDS: Final = {**GROUPS, PARTICLE_GROUP: "picks", PIXEL_GROUP: "pixels"}
 
@@ -36,25 +35,24 @@ def model_card(
         test: Metrics of the test part at the validation part's confidences, if they were taken.
         problems: Forms of the model that could not be written, with the reason.
     """
-    environment = Environment(
-        loader=PackageLoader("analysis.pages"),
-        autoescape=False,  # Markdown, read as text
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("model_card.md").render(
-        c=config,
-        data=data,
-        test=test,
-        problems=problems,
-        rows=_rows(config.metrics, test),
-        words=WORDS,
-        match_radius=_match_radius(config),
-        measured=any(key in config.metrics for key in names_in(MEASURE)),
-        hint=_hint(config),
-        licence=_LICENCES.get(engine_info(config.engine).extra, ""),
-        weights=_weights(config),
+    info = engine_info(config.engine)
+    return (
+        page_environment()
+        .get_template("model_card.md")
+        .render(
+            c=config,
+            data=data,
+            test=test,
+            problems=problems,
+            rows=_rows(config.metrics, test),
+            words=WORDS,
+            match_radius=param_of(info, config.params, "match_radius"),
+            measured=any(key in config.metrics for key in names_in(MEASURE)),
+            hint=_hint(config),
+            outdated=outdated_params(info, config.params),
+            licence=_LICENCES.get(engine_info(config.engine).extra, ""),
+            weights=_weights(config),
+        )
     )
 
 
@@ -80,14 +78,7 @@ def _hint(config: BestConfig) -> str:
     reached = config.objective
     if reached.value is None:
         return ""
-    return nothing_learnt(reached.metric, reached.mode, reached.value, config.epochs)
-
-
-def _match_radius(config: BestConfig) -> float | None:
-    """How far a pick may be from its particle, in particle radii; None for other engines."""
-    read = engine_info(config.engine).params.model_validate(dict(config.params))
-    radius: float | None = getattr(read, "match_radius", None)
-    return radius
+    return nothing_learnt(reached.goal, reached.value, config.epochs)
 
 
 def _weights(config: BestConfig) -> str:

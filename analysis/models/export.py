@@ -35,15 +35,16 @@ from tune.best.configuration import (
     BEST_FOLDER,
     BEST_YAML,
     BestConfig,
+    ConfigOrigin,
     Reached,
-    Source,
     TrainedOn,
     confidences_in,
     own_version,
-    to_yaml,
 )
+from tune.best.file import to_yaml
 from tune.directory.ranking import best_trial
 from tune.directory.reader import StudyDir, TrialRecord
+from tune.study.study import Objective
 
 log = logging.getLogger(__name__)
 
@@ -101,11 +102,7 @@ def config_of(
         kept: The epoch whose weights are at hand; the trial's best one if None.
         n_trials: How many trials it was the best of.
     """
-    if kept is None:
-        assert trial.best_epoch is not None
-        assert trial.objective is not None
-        values = {k: v for k, v in trial.best_metrics.items() if k not in ("epoch", "elapsed_s")}
-        kept = KeptEpoch(trial.best_epoch, trial.objective, values)
+    kept = kept or _best_epoch(trial)
     if kept.epoch != trial.best_epoch:
         log.warning(
             "trial %d: its best epoch is %s, the kept weights are of epoch %d and are exported "
@@ -117,7 +114,7 @@ def config_of(
     notes = [*trial.notes, *_broken(trial)]
     for note in notes:
         log.warning("trial %d: %s", trial.number, note)
-    resolved, objective = study.resolved, study.study.objective
+    resolved = study.resolved
     return BestConfig(
         notes=tuple(notes),
         engine=resolved["engine"],
@@ -127,27 +124,45 @@ def config_of(
         seed=trial.seed,
         cpus=resolved.get("cpus_per_trial"),
         train_metrics=study.study.train_metrics,
-        objective=Reached(
-            metric=objective.metric,
-            mode=objective.mode,
-            value=kept.value,
-            epoch=kept.epoch,
-            constraints=objective.constraints,
-        ),
-        data=TrainedOn(
-            path=Path(resolved["data"]),
-            name=resolved.get("data_name", ""),
-            fingerprint=resolved["fingerprint"],
-        ),
+        objective=_reached(study.study.objective, kept),
+        data=_tuned_on(resolved),
         classes=tuple(resolved["classes"]),
         metrics=dict(kept.values),
         confidences=confidences_in(kept.values),
-        source=Source(
+        source=ConfigOrigin(
             study=resolved["study"],
             trial=trial.number,
             trials=n_trials,
             segtune=own_version(),
         ),
+    )
+
+
+def _best_epoch(trial: TrialRecord) -> KeptEpoch:
+    """The best epoch of a trial with an objective, as its tables have it."""
+    assert trial.best_epoch is not None
+    assert trial.objective is not None
+    values = {k: v for k, v in trial.best_metrics.items() if k not in ("epoch", "elapsed_s")}
+    return KeptEpoch(trial.best_epoch, trial.objective, values)
+
+
+def _reached(objective: Objective, kept: KeptEpoch) -> Reached:
+    """The objective of a study, with its value at the kept epoch."""
+    return Reached(
+        metric=objective.metric,
+        mode=objective.mode,
+        value=kept.value,
+        epoch=kept.epoch,
+        constraints=objective.constraints,
+    )
+
+
+def _tuned_on(resolved: Mapping[str, Any]) -> TrainedOn:
+    """The data set of a study."""
+    return TrainedOn(
+        path=Path(resolved["data"]),
+        name=resolved.get("data_name", ""),
+        fingerprint=resolved["fingerprint"],
     )
 
 
@@ -180,7 +195,7 @@ def write_forms(
     write_text(folder / "classes.txt", "".join(f"{name}\n" for name in config.classes))
     missing = [why for write in (_native_config, _native_weights) if (why := write(config, folder))]
     write_text(folder / "model_card.md", model_card(config, data, test, missing))
-    write_json(folder / BEST_JSON, config.model_dump(mode="json"))
+    write_json(folder / BEST_JSON, config.plain())
 
 
 def metrics_file(config: BestConfig) -> dict[str, Any]:

@@ -22,10 +22,16 @@ from trainables.trials.layout import (
     METRICS_FILE,
     MODEL_FILE,
 )
-from tune.best.configuration import BEST_FOLDER, BEST_YAML, BestConfig, checked_params, load_best
+from tune.best.configuration import (
+    BEST_FOLDER,
+    BEST_YAML,
+    BestConfig,
+    param_of,
+    params_as_read,
+)
+from tune.best.file import read_best
 from tune.directory.layout import JOURNAL, RESOLVED, STUDY, latest_attempt
 from tune.directory.reader import StudyDir
-from tune.errors import BestConfigError
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +81,8 @@ class TrainedModel:
         """Most instances it finds in a picture; None where the engine knows no such limit."""
         if not self.params:
             return None
-        read = engine_info(self.engine).params.model_validate(dict(self.params))
-        limit: int | None = getattr(read, "max_det", None)
-        return limit
+        limit = param_of(engine_info(self.engine), self.params, "max_det")
+        return limit if isinstance(limit, int) else None
 
 
 def find_model(path: Path, trainable: str | None = None) -> TrainedModel:
@@ -90,7 +95,7 @@ def find_model(path: Path, trainable: str | None = None) -> TrainedModel:
 
     Raises:
         EvaluateError: There is no model, what lies beside it cannot be read, its engine is unknown,
-            it is not `trainable`, or it does not know some of the model's hyperparameters.
+            or it is not `trainable`.
         AnalysisError: The study or the `best.yaml` cannot be read or has no model.
         EngineError: There is no engine of this name.
     """
@@ -109,24 +114,19 @@ def find_model(path: Path, trainable: str | None = None) -> TrainedModel:
 
 
 def _readable(found: TrainedModel) -> dict[str, Any]:
-    """The hyperparameters as the engine reads them today.
+    """The hyperparameters as the engine reads them today, or as they stand where it refuses some.
+
+    They are for the reader alone: what a model needs to predict is in its file.
 
     Raises:
-        EvaluateError: It does not know some of them, or there is no such engine.
+        EvaluateError: There is no such engine.
     """
     if found.engine not in engines():
         raise EvaluateError(
             f"{found.path}: expected a model of one of the engines {', '.join(engines())}, got "
             f"one of {found.engine} ({found.origin}){nearest_name(found.engine, engines())}"
         )
-    try:
-        return checked_params(found.path, found.engine, found.params)
-    except BestConfigError as error:
-        raise EvaluateError(
-            f"{error}\n{found.origin} was trained by another version of {found.engine}: "
-            f"evaluate it with that one, or copy {found.path.name} elsewhere and name its engine "
-            f"(--trainable {found.engine}), if this version can read it"
-        ) from error
+    return params_as_read(engine_info(found.engine), found.params)
 
 
 class _Planned(Protocol):
@@ -193,14 +193,14 @@ def _found(path: Path, trainable: str | None) -> TrainedModel:
         config, model = best_of(StudyDir.open(path))
         return _configured(config, model)
     if path.is_file() and path.suffix in (".yaml", ".yml"):
-        return _configured(load_best(path), _beside_config(path))
+        return _configured(read_best(path), _beside_config(path))
     if path.is_dir() and not (path / MODEL_FILE).is_file() and _exported(path / BEST_FOLDER):
         path = path / BEST_FOLDER
     model = _model_file(path)
     if model.name == MODEL_FILE and _exported(model.parent):
-        return _configured(load_best(model.parent), model)
+        return _configured(read_best(model.parent / BEST_YAML), model)
     if model.parent.name == _NATIVE and _exported(model.parent.parent):
-        return _configured(load_best(model.parent.parent), model)
+        return _configured(read_best(model.parent.parent / BEST_YAML), model)
     return _known_by_place(model) or _known_by_word(model, trainable)
 
 

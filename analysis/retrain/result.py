@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from trainables.goal import Goal
 from trainables.metrics.names import F1_NAMES
 from trainables.trials.layout import MODEL_FILE
 from tune.best.configuration import BEST_FOLDER, nothing_learnt
@@ -69,7 +70,7 @@ class RetrainResult:
             against = gain if self.comparable else ", on other data: not comparable"
             tuned = [f"tuned      {self.metric} {self.tuned:.4f} (validation, study)"]
         early = f"its patience ran out after epoch {self.epochs_done} of {self.epochs}"
-        hint = nothing_learnt(self.metric, self.mode, self.value, self.epochs)
+        hint = nothing_learnt(Goal(self.metric, self.mode), self.value, self.epochs)
         return [
             *tuned,
             f"retrained  {self.metric} {self.value:.4f} (validation, epoch {self.epoch} of "

@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from analysis.errors import RetrainError
 from analysis.evaluation.split import evaluate_split
@@ -43,14 +43,17 @@ from trainables.trials.local import WORK, LocalTrial, Progress, StopFlag, stoppi
 from tune.best.configuration import (
     BEST_FOLDER,
     BestConfig,
+    ConfigOrigin,
     Reached,
-    Source,
     TrainedOn,
     confidences_in,
-    load_best,
     own_version,
-    to_yaml,
+    param_of,
 )
+from tune.best.file import load_best, to_yaml
+
+MAX_DET: Final = 300
+"""Most predictions of a class in a picture that count where the engine has no such limit."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,7 @@ def _check(job: _Job, other_classes: bool) -> None:
         RetrainError: Other classes, or a folder that holds something else.
     """
     wanted, got = job.config.classes, job.data.classes
-    if wanted != got and not other_classes:
+    if wanted and wanted != got and not other_classes:
         raise RetrainError(
             f"{job.data.root}: expected the classes {', '.join(wanted)}, for which "
             f"{job.config.source.study} was tuned, got {', '.join(got)}; prepare the data with "
@@ -297,8 +300,7 @@ def _test(
         return None, "the data set has no test part"
     if not confidences_in(kept.values):
         return None, f"the engine {job.config.engine} reports no confidence on the validation part"
-    schema = engine_info(job.config.engine).params
-    max_det = getattr(schema.model_validate(job.config.params), "max_det", 300)
+    max_det = param_of(engine_info(job.config.engine), job.config.params, "max_det") or MAX_DET
     test = evaluate_split(engine, model, job.data, "test", device, kept.values, max_det)
     noun = "picture" if n == 1 else "pictures"
     return test, f"{n} {noun}, at the validation part's confidence"
@@ -324,7 +326,7 @@ def _retrained(job: _Job, kept: KeptEpoch, notes: Sequence[str]) -> BestConfig:
             "metrics": dict(kept.values),
             "confidences": confidences_in(kept.values),
             "notes": tuple(notes),
-            "source": Source(
+            "source": ConfigOrigin(
                 study=config.source.study,
                 trial=config.source.trial,
                 retrained=True,

@@ -34,7 +34,8 @@ from tests.support.raw_samples import (
 from tests.support.rehearsed_study import rehearse
 from trainables.datasets.prepared import PreparedDataset
 from trainables.datasets.preparing.prepare import prepare
-from tune.best.configuration import BestConfig, Reached, Source, TrainedOn, load_best, to_yaml
+from tune.best.configuration import BestConfig, ConfigOrigin, Reached, TrainedOn
+from tune.best.file import load_best, to_yaml
 from tune.best.store import BestStore
 from tune.cli.main import app, main
 from tune.study.file import write_yaml
@@ -1084,7 +1085,7 @@ def folder(tmp_path: Path, right: Path) -> Path:
         objective=Reached(metric="seg_metrics/F1", value=0.5, epoch=2),
         data=TrainedOn(path=data.root, fingerprint=data.fingerprint),
         classes=data.classes,
-        source=Source(study="sample"),
+        source=ConfigOrigin(study="sample"),
     )
     (folder / "best.yaml").write_text(to_yaml(config))
     return folder

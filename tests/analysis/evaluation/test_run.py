@@ -44,7 +44,7 @@ from trainables.files.folders import locked
 from trainables.metrics.instances import evaluate as evaluate_masks
 from trainables.registry import load_engine
 from trainables.results import Instances
-from tune.best.configuration import BestConfig, Reached, Source, TrainedOn
+from tune.best.configuration import BestConfig, ConfigOrigin, Reached, TrainedOn
 from tune.directory.reader import StudyDir
 
 FILES = {
@@ -91,7 +91,7 @@ def trained(nuclei: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -
         objective=Reached(metric="seg_metrics/F1", value=0.02, epoch=2),
         data=TrainedOn(path=nuclei.root, name=nuclei.name, fingerprint=nuclei.fingerprint),
         classes=nuclei.classes,
-        source=Source(study="nuclei-threshold", trial=3, trials=9),
+        source=ConfigOrigin(study="nuclei-threshold", trial=3, trials=9),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(THIRD_PARTY)

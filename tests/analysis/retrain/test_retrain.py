@@ -21,7 +21,8 @@ from trainables.datasets.preparing.prepare import prepare
 from trainables.metrics.instances import evaluate
 from trainables.metrics.matching import ground_truth
 from trainables.registry import load_engine
-from tune.best.configuration import BestConfig, Reached, Source, TrainedOn, load_best, to_yaml
+from tune.best.configuration import BestConfig, ConfigOrigin, Reached, TrainedOn
+from tune.best.file import load_best, to_yaml
 from tune.directory.reader import StudyDir
 
 
@@ -50,7 +51,7 @@ def threshold(on: PreparedDataset, **changes: Any) -> BestConfig:
         "objective": Reached(metric="seg_metrics/F1", value=0.02, epoch=2),
         "data": TrainedOn(path=on.root, name=on.name, fingerprint=on.fingerprint),
         "classes": on.classes,
-        "source": Source(study="nuclei-threshold", trial=3, trials=9),
+        "source": ConfigOrigin(study="nuclei-threshold", trial=3, trials=9),
     }
     return BestConfig(**{**values, **changes})
 
