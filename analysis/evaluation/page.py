@@ -57,8 +57,8 @@ def write_page(result: EvaluationResult, folder: Path) -> Path:
     """Write `evaluation.html`.
 
     Args:
-        result: What it shows.
-        folder: To write into; the curves, matrices and overlays are there.
+        result: Result that the page shows.
+        folder: Folder to write into; holds the curves, matrices and overlays.
     """
     return write_html(
         PAGE,
@@ -79,9 +79,9 @@ def write_html(template: str, folder: Path, **values: Any) -> Path:
     """Write `evaluation.html`.
 
     Args:
-        template: Name among the templates.
-        folder: To write into.
-        values: For the template.
+        template: File name of the template.
+        folder: Folder to write into.
+        values: Values for the template.
     """
     environment = page_environment()
     environment.filters |= {"metric": metric, "counted": counted}

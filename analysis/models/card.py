@@ -30,8 +30,8 @@ def model_card(
     """A model card in Markdown.
 
     Args:
-        config: What was trained and what it reached on the validation part.
-        data: What it was trained on, if at hand.
+        config: Configuration that was trained, with its metrics of the validation part.
+        data: Data set that it was trained on, if at hand.
         test: Metrics of the test part at the validation part's confidences, if they were taken.
         problems: Forms of the model that could not be written, with the reason.
     """
@@ -74,7 +74,7 @@ def _rows(
 
 
 def _hint(config: BestConfig) -> str:
-    """What to do about a model that learnt nothing."""
+    """Advice on a model that learnt nothing; "" for one that learnt."""
     reached = config.objective
     if reached.value is None:
         return ""
@@ -82,7 +82,7 @@ def _hint(config: BestConfig) -> str:
 
 
 def _weights(config: BestConfig) -> str:
-    """What the training began from."""
+    """The weights or the network that the training began from; "" where unknown."""
     model = str(config.params.get("model", ""))
     if not model:
         return ""

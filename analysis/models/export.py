@@ -63,7 +63,7 @@ def export_best(study: StudyDir, to: Path | None = None) -> Path:
 
     Raises:
         ExportError: There is no model yet, or `to` holds something else than an export.
-        DatasetError: The folder cannot be written, or is being written by another process.
+        FolderError: The folder cannot be written, or another process is writing it.
     """
     config, model = best_of(study)
     place = (to or study.path / BEST_FOLDER).absolute()
@@ -97,10 +97,10 @@ def config_of(
     """A trial of a study as a configuration to be trained again.
 
     Args:
-        study: The trial's.
-        trial: With an objective.
+        study: Study of the trial.
+        trial: Trial with an objective.
         kept: The epoch whose weights are at hand; the trial's best one if None.
-        n_trials: How many trials it was the best of.
+        n_trials: Number of trials it was the best of.
     """
     kept = kept or _best_epoch(trial)
     if kept.epoch != trial.best_epoch:
@@ -167,7 +167,7 @@ def _tuned_on(resolved: Mapping[str, Any]) -> TrainedOn:
 
 
 def _broken(trial: TrialRecord) -> list[str]:
-    """That the best epoch breaks a constraint, if it does."""
+    """A note on the constraints that the best epoch breaks; none where it keeps them."""
     broken = ", ".join(
         f"{metric} {trial.best_metrics.get(metric, math.nan):.4g}"
         for metric, excess in trial.excess.items()
@@ -185,9 +185,9 @@ def write_forms(
     """Write everything of `best/` but the weights, which are there, into `folder`.
 
     Args:
-        config: What to write.
-        folder: Holds `model.pt`.
-        data: What the model was trained on, if it is at hand.
+        config: Configuration to write.
+        folder: Folder to write into; holds `model.pt`.
+        data: Data set that the model was trained on, if it is at hand.
         test: Metrics of the test part, for the model card.
     """
     write_text(folder / BEST_YAML, to_yaml(config))

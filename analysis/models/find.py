@@ -58,13 +58,13 @@ class TrainedModel:
 
     Attributes:
         engine: Name in the registry.
-        path: Its file.
-        name: Short, for headings and folders.
-        origin: Where it comes from, for a reader.
+        path: File of the model.
+        name: Short name, for headings and folders.
+        origin: Study, trial and epoch that it comes from, for a reader.
         params: Hyperparameters it was trained with; empty where unknown.
-        classes: In the order of its outputs; empty where only the file says.
-        metrics: Of the validation part at its epoch; empty where unknown.
-        fingerprint: Of the data it was trained on; "" where unknown.
+        classes: Class names in the order of its outputs; empty where only the file says.
+        metrics: Metrics of the validation part at its epoch; empty where unknown.
+        fingerprint: Fingerprint of the data it was trained on; "" where unknown.
     """
 
     engine: str
@@ -78,7 +78,7 @@ class TrainedModel:
 
     @property
     def limit(self) -> int | None:
-        """Most instances it finds in a picture; None where the engine knows no such limit."""
+        """Most instances that it finds in a picture; None where its engine knows no such limit."""
         if not self.params:
             return None
         limit = param_of(engine_info(self.engine), self.params, "max_det")
@@ -91,7 +91,7 @@ def find_model(path: Path, trainable: str | None = None) -> TrainedModel:
     Args:
         path: A study directory (its best trial), an exported folder or its `best.yaml`, the folder
             of a retraining, of a trial, of an attempt or of a checkpoint, or a model's file.
-        trainable: Its engine, where nothing beside the file says so.
+        trainable: Engine of the model, where nothing beside the file says so.
 
     Raises:
         EvaluateError: There is no model, what lies beside it cannot be read, its engine is unknown,
@@ -130,7 +130,7 @@ def _readable(found: TrainedModel) -> dict[str, Any]:
 
 
 class _Planned(Protocol):
-    """What is to be done with a model."""
+    """A plan of an evaluation or a picking: at least a model and the device it is to run on."""
 
     @property
     def model(self) -> TrainedModel: ...
@@ -142,19 +142,19 @@ class _Planned(Protocol):
 _PlannedT = TypeVar("_PlannedT", bound=_Planned)
 
 
-def load_planned(plan: Callable[[], _PlannedT]) -> tuple[_PlannedT, Predictor]:
-    """A job and its model, whose confidences are of the very same epoch.
+def load_planned(make_plan: Callable[[], _PlannedT]) -> tuple[_PlannedT, Predictor]:
+    """A plan and its model, whose confidences are of the very same epoch.
 
     A running study may replace its best model between reading the one and the other.
 
     Args:
-        plan: Checks what was asked for, and finds the model as it now is.
+        make_plan: Checks what was asked for, and finds the model as it now is.
     """
-    job = plan()
-    predictor = load_model(job.model, job.device)
-    while (now := plan()).model != job.model:
-        job, predictor = now, load_model(now.model, now.device)
-    return job, predictor
+    plan = make_plan()
+    predictor = load_model(plan.model, plan.device)
+    while (now := make_plan()).model != plan.model:
+        plan, predictor = now, load_model(now.model, now.device)
+    return plan, predictor
 
 
 def load_model(model: TrainedModel, device: Device) -> Predictor:
@@ -177,7 +177,7 @@ def load_model(model: TrainedModel, device: Device) -> Predictor:
 
 
 def _said(error: Exception) -> str:
-    """What is wrong with a file; of hyperparameters of another version each one that is."""
+    """The trouble with a file, in short; of refused hyperparameters each one."""
     if not isinstance(error, ValidationError):
         words = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return words if len(words) <= _MOST_SAID else f"{words[:_MOST_SAID]}..."

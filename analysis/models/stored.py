@@ -34,8 +34,8 @@ class Chosen:
     """A configuration that is trained without a `best.yaml`.
 
     Attributes:
-        config: To train.
-        line: Where it comes from, for the user.
+        config: Configuration to train.
+        line: Origin of the configuration, for the user.
     """
 
     config: BestConfig
@@ -62,10 +62,10 @@ def choose(store: BestStore, trainable: str, data: Path, backbone: str | None, o
     store holds by now.
 
     Args:
-        store: Where to look.
-        trainable: The engine.
-        data: A prepared data set.
-        backbone: To be trained; None for the recorded one, else the engine's default.
+        store: Store to look into.
+        trainable: Name of the engine.
+        data: Folder of a prepared data set.
+        backbone: Backbone to train; None for the recorded one, else the engine's default.
         out: Folder of the training.
 
     Raises:
@@ -102,7 +102,7 @@ def _begun(file: Path, info: EngineInfo, backbone: str | None) -> BestConfig:
 def _of(
     found: FoundBest, info: EngineInfo, given: dict[str, Any], data: PreparedDataset
 ) -> BestConfig:
-    """What was found, to be trained on a data set."""
+    """The configuration of a store's answer, to be trained on a data set."""
     best = found.best
     here = TrainedOn(path=data.root, name=data.name, fingerprint=data.fingerprint)
     if best is None:

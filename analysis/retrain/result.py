@@ -1,4 +1,4 @@
-"""What came out of a retraining, and how it is told."""
+"""The result of a retraining, and the lines that tell it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from tune.best.configuration import BEST_FOLDER, nothing_learnt
 
 @dataclass(frozen=True)
 class RetrainResult:
-    """What came out of a retraining.
+    """The result of a retraining: the best epoch's metrics, and how they compare with the study's.
 
     Attributes:
-        directory: `out`, absolute.
-        metric: The objective.
-        mode: Its direction.
-        tuned: Its value in the study, at the trial's best epoch; None where there was no study.
+        directory: Folder of the result, absolute.
+        metric: Name of the objective.
+        mode: Better direction of the objective.
+        tuned: Objective in the study, at the trial's best epoch; None where there was no study.
         tuned_epochs: Length of a full training in the study.
         comparable: Whether both values are of the same data.
-        value: At the best epoch of this training; None while it is interrupted.
+        value: Objective at the best epoch of this training; None while it is interrupted.
         epoch: The best epoch, 1-based; 0 while interrupted.
-        epochs_done: Epochs trained.
+        epochs_done: Number of epochs trained.
         epochs: Length of this training.
         validation: Every metric of the best epoch.
         test: Metrics of the test part at the validation part's confidences, or None.
-        test_note: Why there are none, or on how many pictures they were taken.
-        seconds: Of this process's training.
+        test_note: Reason why there are none, or the number of pictures they were taken on.
+        seconds: Duration of the training in this process.
     """
 
     directory: Path
@@ -58,7 +58,7 @@ class RetrainResult:
         return self.directory / BEST_FOLDER / MODEL_FILE
 
     def lines(self) -> list[str]:
-        """What to tell the user."""
+        """The result in lines for the user."""
         if self.value is None:
             return [
                 f"interrupted after epoch {self.epochs_done} of {self.epochs}; the same command "

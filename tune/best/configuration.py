@@ -88,7 +88,7 @@ class InStore(Spec):
     """The place of a configuration in a best-config store.
 
     Attributes:
-        backbone: Its backbone as `backbone_of` names it; "" where the engine has but one.
+        backbone: Backbone as `backbone_of` names it; "" where the engine has but one.
         recorded: Time at which it was put into the store, ISO 8601; "" for one that never was.
     """
 
@@ -107,7 +107,7 @@ class BestConfig(Spec):
         epochs: Length of a full training.
         seed: Seed of the training.
         cpus: CPU threads of the training; another number may round differently. None: unknown.
-        train_metrics: How the metrics of the training part are taken.
+        train_metrics: Interval and size of the measurement of the training part.
         objective: The objective it reached.
         data: The data set it was tuned on.
         classes: Class names, in the order of the model's outputs; empty where they are unknown,
@@ -116,8 +116,8 @@ class BestConfig(Spec):
         confidences: Metric group to the confidence at which its P, R and F1 were taken on the
             validation part; predictions below it are to be dropped.
         source: The study and trial it comes from.
-        notes: What a user of the model must know of its training.
-        kept: Its place in the best-config store it was read from; not part of a `best.yaml`.
+        notes: Sentences that a user of the model must know of its training.
+        kept: Place in the best-config store it was read from; not part of a `best.yaml`.
     """
 
     format: Literal[1] = FORMAT
@@ -139,7 +139,7 @@ class BestConfig(Spec):
 
     @property
     def told(self) -> str:
-        """What it reached, in which study, and when it was recorded, for a reader."""
+        """The objective it reached, its study and trial, and the day of recording, for a reader."""
         when = f", {self.kept.recorded[:10]}" if self.kept.recorded else ""
         return f"{self.objective} ({self.source}{when})"
 
@@ -148,7 +148,7 @@ class BestConfig(Spec):
         return goal.standing_of(self.objective.value, goal.excess(self.metrics).values())
 
     def plain(self) -> dict[str, Any]:
-        """All of it but its place in a store, as plain data for a file."""
+        """Plain data for a file: the whole value without its place in a store."""
         return self.model_dump(mode="json", exclude={"kept"})
 
 
@@ -170,9 +170,9 @@ def nothing_learnt(goal: Goal, value: float, epochs: int) -> str:
     """Advice on a training that reached nothing; "" for one that learnt.
 
     Args:
-        goal: Of the training.
-        value: The objective it reached.
-        epochs: Its length.
+        goal: Goal of the training.
+        value: Objective that it reached.
+        epochs: Length of the training.
     """
     if goal.mode == "min" or value > 0:
         return ""

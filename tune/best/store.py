@@ -48,7 +48,7 @@ STORE_FOLDER: Final = "best-configs"
 
 
 def store_place(given: str | None = None, storage: Path = Path("studies")) -> str:
-    """Where the store is: as given, else $SEGTUNE_STORE, else beside the studies in `storage`."""
+    """The place of the store: the given one, $SEGTUNE_STORE, or a folder beside the studies."""
     return given or os.environ.get(STORE_VARIABLE) or str(storage / STORE_FOLDER)
 
 
@@ -63,11 +63,11 @@ class BestStore:
 
     @property
     def place(self) -> str:
-        """Where it is."""
+        """Folder or address of the store."""
         return self._documents.place
 
     def entries(self) -> list[StoreEntry]:
-        """All there are; of those that cannot be read, why."""
+        """Every entry; one that cannot be read says why."""
         return [self._kept(name) for name in self._names()]
 
     def find(
@@ -104,7 +104,7 @@ class BestStore:
     def find_asked(
         self, info: EngineInfo, data: DataKey | None, backbone: str | None
     ) -> tuple[FoundBest, dict[str, Any]]:
-        """What is found for a backbone as the user names it, and the hyperparameter that it is.
+        """The answer for a backbone as the user names it, and the hyperparameter that it is.
 
         Args:
             info: The engine.
@@ -130,16 +130,16 @@ class BestStore:
         """Record a best configuration; two writers at once leave the better of both.
 
         Args:
-            best: What to record.
+            best: Configuration to record, with its place in a store.
             everywhere: Record it as the global one, not for its data set.
             force: Record it whatever is there: a better one, one that cannot be compared, one that
                 cannot be read.
 
         Returns:
-            What it replaced, where that could be read.
+            The configuration that it replaced, where that could be read.
 
         Raises:
-            StoreError: What is there may not be replaced without `force`.
+            StoreError: The entry that is there may not be replaced without `force`.
         """
         known: BestConfig | None = None
         name = entry_name(best, everywhere=everywhere)

@@ -23,7 +23,7 @@ def table_lines(entries: Sequence[StoreEntry], place: str) -> list[str]:
     """Everything that a store has, a line each.
 
     Args:
-        entries: Of the store; those that cannot be read are not shown.
+        entries: Entries of the store; those that cannot be read are not shown.
         place: The store.
     """
     rows = [_row(entry, entry.best) for entry in entries if entry.best is not None]
@@ -51,7 +51,7 @@ def used_lines(
     """The configuration that would be used, with its level and where it comes from.
 
     Args:
-        store: Where to look.
+        store: Store to look into.
         trainable: The engine.
         backbone: None for the one recorded.
         data: Folder or recorded name of a data set; None for the global best.
@@ -75,7 +75,7 @@ def used_lines(
 def recorded_line(
     best: BestConfig, replaced: BestConfig | None, place: str, *, everywhere: bool
 ) -> str:
-    """What was recorded, and in place of what."""
+    """The configuration that was recorded, and the one that it replaced, for the user."""
     where = (
         f"global best, tuned on {best.data.name}" if everywhere else f"data set {best.data.name}"
     )
@@ -97,11 +97,11 @@ def cleared_lines(
     """Clear the entries that all of the given options name.
 
     Args:
-        store: Where.
-        trainable: Of this engine only.
-        backbone: Of this backbone only.
-        data: Of this data set only: its folder or its name.
-        everywhere: The global ones only.
+        store: Store to clear entries of.
+        trainable: Engine whose entries are meant; None for all.
+        backbone: Backbone whose entries are meant; None for all.
+        data: Folder or name of the data set whose entries are meant; None for all.
+        everywhere: Whether only the global entries are meant.
 
     Raises:
         UsageError: Nothing is recorded of what they name.
@@ -128,7 +128,7 @@ def cleared_lines(
 
 
 def _told(entry: StoreEntry) -> str:
-    """What an entry is of, and its value or that it could not be read."""
+    """An entry in words: engine, backbone, data set, and its value or that it cannot be read."""
     best = entry.best
     value = str(best.objective) if best else "could not be read"
     return ", ".join([*_place(entry), value])
