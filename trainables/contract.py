@@ -349,9 +349,11 @@ class EngineInfo:
 
         Args:
             key: Name of a hyperparameter, or "".
-            params: Hyperparameters as in a study file; what is not given has its default.
+            params: Hyperparameters as in a study file; what is not given has today's default.
+                Nothing is checked, so that they may be those of an earlier version.
         """
-        return getattr(self.params.model_validate(dict(params)), key) if key else None
+        fields = self.params.model_fields
+        return params.get(key, fields[key].default if key in fields else None)
 
 
 class Engine(Protocol):

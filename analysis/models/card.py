@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from analysis.pages.environment import page_environment
 from trainables.datasets.prepared import PreparedDataset
 from trainables.metrics.names import GROUPS, MEASURE, PARTICLE_GROUP, PIXEL_GROUP, names_in
 from trainables.registry import engine_info
-from tune.best.configuration import BestConfig, nothing_learnt
+from tune.best.configuration import BestConfig, nothing_learnt, outdated_params
 
 WORDS: Final = {**GROUPS, PARTICLE_GROUP: "picks", PIXEL_GROUP: "pixels"}
 
@@ -22,31 +21,29 @@ def model_card(
     """A model card in Markdown.
 
     Args:
-        config: What was trained and what it reached on the validation part.
-        data: What it was trained on, if at hand.
+        config: Configuration that was trained, with its metrics of the validation part.
+        data: Data set that it was trained on, if at hand.
         test: Metrics of the test part at the validation part's confidences, if they were taken.
         problems: Forms of the model that could not be written, with the reason.
     """
     info = engine_info(config.engine)
-    environment = Environment(
-        loader=PackageLoader("analysis.pages"),
-        autoescape=False,  # Markdown, read as text
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("model_card.md").render(
-        c=config,
-        data=data,
-        test=test,
-        problems=problems,
-        rows=_rows(config.metrics, test),
-        words=WORDS,
-        match_radius=info.value(info.match_radius, config.params),
-        measured=any(key in config.metrics for key in names_in(MEASURE)),
-        hint=_hint(config),
-        licence=info.licence,
-        weights=info.begins_from(config.params) if info.begins_from else "",
+    return (
+        page_environment()
+        .get_template("model_card.md")
+        .render(
+            c=config,
+            data=data,
+            test=test,
+            problems=problems,
+            rows=_rows(config.metrics, test),
+            words=WORDS,
+            match_radius=info.value(info.match_radius, config.params),
+            measured=any(key in config.metrics for key in names_in(MEASURE)),
+            hint=_hint(config),
+            outdated=outdated_params(info, config.params),
+            licence=info.licence,
+            weights=info.begins_from(config.params) if info.begins_from else "",
+        )
     )
 
 
@@ -68,8 +65,8 @@ def _rows(
 
 
 def _hint(config: BestConfig) -> str:
-    """What to do about a model that learnt nothing."""
+    """Advice on a model that learnt nothing; "" for one that learnt."""
     reached = config.objective
     if reached.value is None:
         return ""
-    return nothing_learnt(reached.metric, reached.mode, reached.value, config.epochs)
+    return nothing_learnt(reached.goal, reached.value, config.epochs)

@@ -8,7 +8,8 @@ from tests.support.command_line import segtune
 from tests.support.discs import prepare_discs
 from tests.support.places import ROOT, THIRD_PARTY
 from trainables.datasets.prepared import PreparedDataset
-from tune.best.configuration import BestConfig, Reached, Source, TrainedOn, to_yaml
+from tune.best.configuration import BestConfig, ConfigOrigin, Reached, TrainedOn
+from tune.best.file import to_yaml
 
 NO_LICENCE = "expected a licence of the awkward engine, got none; ask its makers for one"
 
@@ -38,7 +39,7 @@ def test_what_an_engine_says_while_it_trains_is_the_message_of_retrain(
         objective=Reached(metric="seg_metrics/F1", value=0.2, epoch=1),
         data=TrainedOn(path=discs.root, name=discs.name, fingerprint=discs.fingerprint),
         classes=discs.classes,
-        source=Source(study="discs", trial=0, trials=1),
+        source=ConfigOrigin(study="discs", trial=0, trials=1),
     )
     (tmp_path / "best.yaml").write_text(to_yaml(given))
     said = refused(tmp_path, "retrain", "best.yaml", "--out", "out")

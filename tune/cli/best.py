@@ -57,7 +57,7 @@ def best_set(
 ) -> None:
     """Record an exported best configuration as that of its data set, or of all others."""
     from analysis.models.stored import to_stored
-    from tune.best.configuration import load_best
+    from tune.best.file import load_best
     from tune.best.store import BestStore, store_place
     from tune.best.table import recorded_line
 

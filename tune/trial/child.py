@@ -60,9 +60,9 @@ class WorkerTrial:
         self.directory = task.directory
         self.resume_from = task.resume_from
         self.train_metrics = task.train_metrics
-        self.goal: Goal | None = Goal(task.objective, task.mode, task.limits)
+        self.goal: Goal | None = task.goal
         self.over = task.over
-        self.keeper = BestKeeper(task.directory, task.objective, task.mode, task.limits)
+        self.keeper = BestKeeper(task.directory, task.goal)
 
     @property
     def train_to(self) -> int:
@@ -103,7 +103,7 @@ class WorkerTrial:
         shown = [name for name in metrics.values if "loss" in name]
         values = (
             f"{name} {metrics.values[name]:.4g}"
-            for name in dict.fromkeys([*shown, self.task.objective])
+            for name in dict.fromkeys([*shown, self.task.goal.metric])
             if name in metrics.values
         )
         return f"epoch {metrics.epoch} of {self.epochs}: {', '.join(values) or 'no objective'}"

@@ -64,7 +64,7 @@ class MaskRcnnPredictor:
         place = torch.device(device.name)
         if place.type == "cpu":
             torch.set_num_threads(device.cpus)
-        params = MaskRcnnParams.model_validate(dict(saved.params))
+        params = MaskRcnnParams.as_saved(saved.params)
         self._networks = {name: build_network(saved, name).to(place) for name in saved.weights}
         self._resize = input_size(params)
         self._fusion = fusion_of(params)

@@ -82,7 +82,7 @@ class UnetPredictor:
         place = torch.device(device.name)
         if place.type == "cpu":
             torch.set_num_threads(device.cpus)
-        params = UnetParams.model_validate(dict(saved.params))
+        params = UnetParams.as_saved(saved.params)
         state = torch.get_rng_state()  # building draws weights that are overwritten at once
         network = build_network(network_settings(params))
         torch.set_rng_state(state)
