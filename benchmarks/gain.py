@@ -134,7 +134,7 @@ def retrained(study: Path, data: Path, kind: str, seed: int) -> dict[str, float]
     out = data.parent / "retrained" / f"{data.name}-{kind}-{seed}"
     code = (
         "import json, sys; from pathlib import Path\n"
-        "from tune.best.configuration import load_best\n"
+        "from tune.best.file import load_best\n"
         "from analysis.retrain.retrain import retrain\n"
         "best, data, out, kind, seed, default = sys.argv[1:]\n"
         "config = load_best(Path(best))\n"

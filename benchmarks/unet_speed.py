@@ -28,7 +28,7 @@ from trainables.datasets.prepared import PreparedDataset
 from trainables.engines.unet_selftraining.data import Batch, make_lessons, open_micrographs
 from trainables.engines.unet_selftraining.engine import UnetEngine
 from trainables.engines.unet_selftraining.params import UnetParams
-from trainables.engines.unet_selftraining.picking.maps import Reading
+from trainables.engines.unet_selftraining.picking.maps import MapReading
 from trainables.engines.unet_selftraining.run import UnetRun, choose_kernels
 from trainables.loop.device import use_device
 from trainables.trials.memory import MemoryTrial
@@ -168,7 +168,10 @@ def measured_trial(trial: MemoryTrial, params: UnetParams, epochs: int) -> Times
         epochs=epochs + 1,
         device=trial.device,
     )
-    with counted(UnetRun, "_step", device) as steps, counted(Reading, "_forward", device) as reads:
+    with (
+        counted(UnetRun, "_step", device) as steps,
+        counted(MapReading, "_forward", device) as reads,
+    ):
         watched.marks = []
         watched.clock = lambda: Times(time.perf_counter(), sum(steps), sum(reads))
         UnetEngine().train(watched)

@@ -4,10 +4,13 @@ A field says what is valid (pydantic bounds), its description what it means and 
 What is tried is a search space (`search_spaces.space`), usually a preset.
 """
 
+import logging
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self, cast
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+log = logging.getLogger(__name__)
 
 
 class Hyperparameters(BaseModel):
@@ -22,6 +25,29 @@ class Hyperparameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     aliases: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def as_saved(cls, values: Mapping[str, Any]) -> Self:
+        """Hyperparameters out of a model's file, to predict with the model, not to train.
+
+        A value that was valid when the model was trained is taken as it is, whatever the bounds are
+        today. A key that is not known today is left out, which is said.
+
+        Args:
+            values: Every hyperparameter of the training, as the file has them.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError:
+            unknown = sorted(values.keys() - cls.model_fields.keys())
+        if unknown:
+            log.warning(
+                "the model was trained by another version, whose hyperparameters %s are not known "
+                "today: it predicts without them",
+                ", ".join(f"{key} {values[key]!r}" for key in unknown),
+            )
+        known = {key: value for key, value in values.items() if key not in unknown}
+        return cast("Self", cls.model_construct(**known))  # pydantic's plug-in says the base
 
     @classmethod
     def without_effect(cls, params: Mapping[str, Any]) -> dict[str, str]:

@@ -21,7 +21,7 @@ report    An epoch's report, from an engine's `trial.report` until the engine ha
           epochs. At the epoch, the trial is compared with another one at a rung of ASHA, watched by
           the plateau rule and held against a constraint, and goes on. There is no W&B.
 evaluate  The path of a finished study, until its best model is loaded and the evaluation planned:
-          `load_planned` of `plan_job`, after which `segtune evaluate` makes its folder and
+          `load_planned` of `plan_evaluation`, after which `segtune evaluate` makes its folder and
           predicts. The engine that trained it is the simulated one.
 prepare   A raw folder with one picture and its annotation in LabelMe's format, until the prepared
           data set is there, its contact sheets and its report included: `prepare`. The format is
@@ -234,9 +234,11 @@ def report_walk(folder: Path) -> list[str]:
 
 def evaluate_walk(folder: Path) -> list[str]:
     """From the path of a study to its best model and the plan of its evaluation."""
-    load_planned, plan_job, wishes = map(named, ("load_planned", "plan_job", "Wishes"))
+    load_planned, plan_evaluation, wishes = map(
+        named, ("load_planned", "plan_evaluation", "Wishes")
+    )
     asked = (run_study_in(folder), folder / "data", folder / "out", wishes())
-    return entered_by(lambda: load_planned(lambda: plan_job(*asked)))
+    return entered_by(lambda: load_planned(lambda: plan_evaluation(*asked)))
 
 
 def prepare_walk(folder: Path) -> list[str]:

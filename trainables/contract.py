@@ -1,4 +1,4 @@
-"""What an engine sees of the world, and what the world sees of an engine.
+"""Contract between an engine and the rest of segtune: protocols, values and exceptions.
 
 An engine trains one configuration as its framework likes and calls `Trial.report` after each
 epoch. It never sees Ray, a tracker or a bucket, so the same engine runs under the tuner, in
@@ -13,10 +13,13 @@ Exceptions an engine may raise, and what the caller does about each::
     |   `-- IneffectiveParam   what was sampled is not what would train, named by its key
     |-- Diverged           a loss is no longer finite: failed with the reason `diverged`
     `-- TransientError     retry from the last checkpoint
+    UserError                the user can mend it (a file is missing, a licence has run out): the
+                             trial fails with the message alone, and so does a command
 Anything else is a bug of the engine: the trial fails with its traceback in `train.log`.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -27,6 +30,7 @@ import numpy.typing as npt
 
 from search_spaces.schema import Hyperparameters
 from trainables.datasets.prepared import PreparedDataset
+from trainables.files.errors import UserError as UserError  # for engines, which import it from here
 from trainables.goal import Goal
 from trainables.results import Instances
 
@@ -43,7 +47,7 @@ class TrialStopped(TrainingError):
 
 
 class EarlyStopped(TrainingError):
-    """The configuration asked to end here: it gained nothing for as long as its patience allows.
+    """The configuration asks to end here: it gained nothing for as long as its patience allows.
 
     Raised after the report of the last epoch, and again where the trial is resumed after it.
     """
@@ -66,7 +70,7 @@ class TransientError(TrainingError):
 
 
 class ArtifactKind(StrEnum):
-    """What an artifact is; names the W&B artifact type."""
+    """Kind of an artifact, which names its type in W&B."""
 
     MODEL = "model"
     CURVES = "curves"
@@ -84,13 +88,13 @@ class ExportForm(StrEnum):
 
 @dataclass(frozen=True)
 class Device:
-    """The accelerator a trial may use.
+    """Accelerator that a trial may use.
 
     Attributes:
-        name: As torch names it: "cpu" or "cuda:0" (a trial sees only its own GPUs).
+        name: Name that torch has for it: "cpu" or "cuda:0" (a trial sees only its own GPUs).
         memory_fraction: Share in (0, 1] of the GPU's memory this trial may take.
         cpus: CPU threads this trial may use, loader workers included.
-        gpus: How many GPUs this trial may use, `cuda:0` and those after it; more than one only
+        gpus: Number of GPUs this trial may use, `cuda:0` and those after it; more than one only
             for an engine whose `EngineInfo.max_gpus` allows it. On the CPU, where a study never
             asks for more than one, the processes that such an engine trains with.
     """
@@ -103,10 +107,11 @@ class Device:
 
 @dataclass(frozen=True)
 class TrainMetrics:
-    """How the metrics of the training split are taken.
+    """Frequency and extent of the metrics of the training split.
 
     Attributes:
-        every: Every how many epochs, from epoch `every` on; 0 switches them off.
+        every: Number of epochs from one measurement to the next, the first at epoch `every`; 0
+            switches them off.
         images: Size of the fixed training subset, or None for "sized by the engine so that it
             stays within 15 % of an epoch".
     """
@@ -120,8 +125,8 @@ class EpochMetrics:
     """Measurements of one trial at one fidelity.
 
     Attributes:
-        epoch: 1-based, the number of epochs trained so far.
-        values: Metric name to value, names as in `trainables.metrics.names`.
+        epoch: Number of epochs trained so far, 1 after the first.
+        values: Values by the name of the metric, as in `trainables.metrics.names`.
     """
 
     epoch: int
@@ -134,8 +139,8 @@ class Trial(Protocol):
     Attributes:
         name: Study and trial, for logs: "powder-yolo/7".
         params: Every hyperparameter of this trial, fixed and sampled ones, as the user named them.
-        sampled: The keys of `params` that were sampled (the others are fixed in the study file).
-        data: The prepared data set. An engine trains on `train` and validates on `val`;
+        sampled: Keys of `params` that were sampled (the others are fixed in the study file).
+        data: Prepared data set. An engine trains on `train` and validates on `val`;
             it never opens `test`.
         epochs: Length of a full training; schedules are laid out for it even if the trial is
             stopped before.
@@ -143,9 +148,9 @@ class Trial(Protocol):
         device: Accelerator, share of its memory, CPU threads.
         directory: This attempt's own scratch folder, absolute, existing.
         resume_from: Checkpoint folder of an interrupted run of this same trial, or None.
-        train_metrics: How often and on how many images the training split is measured.
-        goal: What makes one epoch better than another, for an engine that goes on from its best
-            one; None where nobody said.
+        train_metrics: Frequency and extent of the metrics of the training split.
+        goal: Order of epochs by which one is better than another, for an engine that goes on from
+            its best one; None where nobody said.
     """
 
     name: str
@@ -173,7 +178,7 @@ class Trial(Protocol):
         """Report an epoch; returns when the trial may train the next one.
 
         Args:
-            metrics: Of the epoch just trained. Epochs come in order, each once.
+            metrics: Metrics of the epoch just trained. Epochs come in order, each once.
             checkpoint: Folder from which `Engine.train` can go on after this epoch and which
                 `Engine.load` can read; it may be overwritten by the engine's next epoch. A model
                 to be kept is copied from it before this method returns.
@@ -194,7 +199,7 @@ class Trial(Protocol):
 
 
 class Predictor(Protocol):
-    """A trained model."""
+    """Trained model that finds instances."""
 
     classes: tuple[str, ...]
 
@@ -205,11 +210,11 @@ class Predictor(Protocol):
 
 @runtime_checkable
 class Picker(Predictor, Protocol):
-    """A trained model that picks particles from a map of probabilities.
+    """Trained model that picks particles from a map of probabilities.
 
     Attributes:
-        confidence: Where the particle F1 was best on the validation part.
-        radius_px: Of a particle.
+        confidence: Confidence at which the particle F1 was best on the validation part.
+        radius_px: Radius of a particle.
         min_distance_px: Least distance of two picks.
         match_radius: Largest distance of a pick from the particle it is taken for when the model
             is measured, in radii of the picture's particles.
@@ -225,7 +230,7 @@ class Picker(Predictor, Protocol):
     def probability(
         self, image: npt.NDArray[np.uint8], levels: tuple[float, float] | None = None
     ) -> npt.NDArray[np.float32]:
-        """(H, W) float32 in [0, 1]: that a pixel belongs to a particle.
+        """Predict a map (H, W) float32 in [0, 1]: the probability that a pixel is a particle's.
 
         Args:
             image: (H, W, 3) RGB or (H, W) grey, of a picture or a part of it.
@@ -240,29 +245,76 @@ class Picker(Predictor, Protocol):
         min_confidence: float = ...,
         min_distance_px: float | None = None,
     ) -> "Picks":
-        """The particles of such a map, most confident first, from `min_confidence` on."""
+        """Find the particles of such a map, most confident first, from `min_confidence` on."""
         ...
 
 
 @dataclass(frozen=True)
-class EngineInfo:
-    """What is known of an engine without importing its framework.
+class Framework:
+    """A package that an engine trains with and segtune itself does without.
 
     Attributes:
-        name: As in the study file's `trainable`.
-        params: Its hyperparameter schema.
+        requirement: Distribution with the least version that will do: "torch>=2.7".
+        module: Module whose import shows that it works; "" for the one of the distribution's name.
+    """
+
+    requirement: str
+    module: str = ""
+
+    @property
+    def distribution(self) -> str:
+        """Name under which it is installed.
+
+        >>> Framework("segmentation-models-pytorch>=0.5").distribution
+        'segmentation-models-pytorch'
+        """
+        return re.split(r"[^\w.-]", self.requirement, maxsplit=1)[0]
+
+    @property
+    def imported(self) -> str:
+        """Module whose import shows that it works.
+
+        >>> Framework("segmentation-models-pytorch>=0.5").imported
+        'segmentation_models_pytorch'
+        """
+        return self.module or self.distribution.replace("-", "_")
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """Everything that is known of an engine without importing its framework.
+
+    All that segtune does for one engine and not for another stands here: plan, doctor, export and
+    model card ask for it and name no engine. Where a field is the name of a hyperparameter, ""
+    says that the engine has none of the kind.
+
+    Attributes:
+        name: Name of the engine, as in the study file's `trainable`.
+        params: Schema of its hyperparameters.
         metrics: Metric groups it fills, e.g. "seg_metrics" (see `trainables.metrics.names`).
-        objective: The metric tuned by default.
-        preset: The search-space preset used by default.
+        objective: Metric tuned by default.
+        preset: Search-space preset used by default.
         isolated: Whether a trial runs in a child process of its own (False only for simulated
             engines, which need no framework).
-        extra: The pip extra that installs its framework.
-        install: What to do to have its framework, where the extra is not enough.
+        extra: Pip extra of segtune that installs its frameworks.
+        install: Instruction that installs them where the extra is not enough.
         max_gpus: Most GPUs that one training can use.
-        backbone: The hyperparameter that names the network or its size: the best-config store
-            keeps a best for each of its values. "" where there is but one.
-        sizes: The other hyperparameters that say how large network and training pictures are:
-            with the same values, epochs on the same data take about as long.
+        backbone: Hyperparameter that names the network or its size: the best-config store keeps
+            a best configuration for each of its values.
+        sizes: Other hyperparameters that say how large network and training pictures are: with
+            the same values, epochs on the same data take about as long.
+        frameworks: Packages it trains with: their versions go into every study's record, `segtune
+            doctor` looks for them and imports them with `--deep`.
+        licence: Sentence for the model card on what the framework's licence asks of whoever
+            offers a model; "" where it asks nothing.
+        max_det: Hyperparameter that is the most instances found in a picture.
+        match_radius: Hyperparameter that is the largest distance of a pick from its particle in
+            the metrics, in particle radii.
+        native_config: Function from hyperparameters to the same configuration in the framework's
+            own words, which is written beside an exported model as YAML; it raises ValueError for
+            invalid ones. None where the framework has no such words.
+        begins_from: Function from hyperparameters to what a training begins from, for the model
+            card: "pre-trained weights (x.pt)". None where nothing is said.
     """
 
     name: str
@@ -276,10 +328,36 @@ class EngineInfo:
     max_gpus: int = 1
     backbone: str = ""
     sizes: tuple[str, ...] = ()
+    frameworks: tuple[Framework, ...] = ()
+    licence: str = ""
+    max_det: str = ""
+    match_radius: str = ""
+    native_config: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    begins_from: Callable[[Mapping[str, Any]], str] | None = None
+
+    @property
+    def how_to_install(self) -> str:
+        """Instruction for the user who lacks the frameworks; "" where there is nothing to do."""
+        if self.install or not (self.extra or self.frameworks):
+            return self.install
+        needed = [framework.requirement for framework in self.frameworks]
+        named = [f"segtune[{self.extra}]"] if self.extra else needed
+        return f"pip install {' '.join(map(repr, named))}"
+
+    def value(self, key: str, params: Mapping[str, Any]) -> Any:
+        """Value that a training has for one of the hyperparameters named above, or None for "".
+
+        Args:
+            key: Name of a hyperparameter, or "".
+            params: Hyperparameters as in a study file; what is not given has today's default.
+                Nothing is checked, so that they may be those of an earlier version.
+        """
+        fields = self.params.model_fields
+        return params.get(key, fields[key].default if key in fields else None)
 
 
 class Engine(Protocol):
-    """A model family. One folder in `trainables/` and one line in `trainables/registry.py`."""
+    """A model family: a folder in `trainables/engines/` and a line in `trainables/registry.py`."""
 
     name: ClassVar[str]
 

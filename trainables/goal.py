@@ -1,15 +1,24 @@
-"""What makes one epoch, or one trial, better than another.
+"""What makes one epoch, or one trial, better than another: the one order there is.
 
 The one that keeps all limits is better than one that does not; of two that do not, the one that
-breaks them by less; else the objective decides.
+breaks them by less; else the objective decides. Whatever picks a best or ranks does so by
+`best_of` or `in_order`, with a standing that a `Goal` gives.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal, TypeVar
 
 Mode = Literal["max", "min"]
+
+Standing = tuple[float, float]
+"""The place of an epoch or a trial among others: the larger, the better."""
+
+NO_STANDING: Final[Standing] = (-math.inf, -math.inf)
+"""The standing of what has no finite objective: below all others, and never the best."""
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -17,7 +26,7 @@ class Limit:
     """A bound that a usable model keeps.
 
     Attributes:
-        metric: What is bounded.
+        metric: Name of the bounded metric.
         at_most: Upper bound, or None.
         at_least: Lower bound, or None.
     """
@@ -27,7 +36,7 @@ class Limit:
     at_least: float | None = None
 
     def excess(self, values: Mapping[str, float]) -> float:
-        """By how much the limit is broken, in the metric's own unit; 0 or less where it is kept.
+        """Distance beyond the bound, in the metric's own unit; 0 or less where the bound is kept.
 
         A metric that is missing or not finite breaks its limit by infinity.
 
@@ -51,46 +60,95 @@ class Limit:
 
 @dataclass(frozen=True)
 class Goal:
-    """What a study tunes for.
+    """The aim of a study: an objective, its better direction, and limits on other metrics.
 
     Attributes:
-        metric: The objective.
-        mode: Its better direction.
-        limits: What a usable model keeps.
+        metric: Name of the objective.
+        mode: Better direction of the objective.
+        limits: Bounds that a usable model keeps.
     """
 
     metric: str
     mode: Mode = "max"
     limits: tuple[Limit, ...] = ()
 
-    def standing(self, values: Mapping[str, float]) -> tuple[float, float]:
-        """Where an epoch with these metrics stands: larger is better.
-
-        An epoch without a finite objective is worse than any other.
+    def standing(self, values: Mapping[str, float]) -> Standing:
+        """The standing of an epoch with these metrics.
 
         Example:
             >>> goal = Goal("val/loss", "min")
             >>> goal.standing({"val/loss": 0.2}) > goal.standing({"val/loss": 0.3})
             True
         """
-        value = values.get(self.metric, math.nan)
-        if not math.isfinite(value):
-            return -math.inf, -math.inf
-        return standing(value, violation(limit.excess(values) for limit in self.limits), self.mode)
+        return self.standing_of(values.get(self.metric), self.excess(values).values())
+
+    def standing_of(self, value: float | None, excess: Iterable[float] = ()) -> Standing:
+        """The standing of an objective.
+
+        Args:
+            value: The objective; None or a value that is not finite has `NO_STANDING`.
+            excess: Excess of each limit, as `Limit.excess` gives it.
+        """
+        if value is None or not math.isfinite(value):
+            return NO_STANDING
+        return standing(value, violation(excess), self.mode)
+
+    def excess(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Excess of each limit, by the metric that it bounds."""
+        return {limit.metric: limit.excess(values) for limit in self.limits}
+
+    def improves(self, values: Mapping[str, float], before: Mapping[str, float] | None) -> bool:
+        """Whether an epoch is better than an earlier one; without an earlier one, any with a value.
+
+        Args:
+            values: Metrics of the epoch.
+            before: Metrics of the earlier epoch, or None.
+        """
+        earlier = NO_STANDING if before is None else self.standing(before)
+        return self.standing(values) > earlier
+
+
+def best_of(items: Iterable[Item], standing: Callable[[Item], Standing]) -> Item | None:
+    """The item of the highest standing, of equal ones the first; None where none has a standing.
+
+    Args:
+        items: Epochs, trials or models, in the order in which they came.
+        standing: Gives the standing of one, by `Goal.standing` or `Goal.standing_of`.
+
+    Example:
+        >>> goal = Goal("f1")
+        >>> best_of([0.3, None, 0.9, 0.9], goal.standing_of)
+        0.9
+        >>> best_of([None], goal.standing_of) is None
+        True
+    """
+    there = [(standing(item), item) for item in items]
+    found = max(there, key=lambda pair: pair[0], default=None)
+    return None if found is None or found[0] == NO_STANDING else found[1]
+
+
+def in_order(items: Iterable[Item], standing: Callable[[Item], Standing]) -> list[Item]:
+    """Items by their standing, best first, of equal ones the first; last those without a standing.
+
+    Example:
+        >>> in_order([0.3, None, 0.9], Goal("val/loss", "min").standing_of)
+        [0.3, 0.9, None]
+    """
+    return sorted(items, key=standing, reverse=True)
 
 
 def violation(excesses: Iterable[float]) -> float:
-    """By how much limits are broken together: the sum of what is above 0, as Optuna takes it."""
+    """The sum of all excesses above 0, which is how Optuna takes several limits together."""
     return sum((excess for excess in excesses if excess > 0), start=0.0)
 
 
-def standing(value: float, broken: float, mode: Mode) -> tuple[float, float]:
-    """Where an epoch or a trial stands: larger is better.
+def standing(value: float, broken: float, mode: Mode) -> Standing:
+    """The standing of an objective with its violation.
 
     Args:
-        value: The objective.
+        value: The objective, finite.
         broken: Its `violation`.
-        mode: The objective's direction.
+        mode: Better direction of the objective.
 
     Example:
         >>> standing(0.5, 0.0, "max") > standing(0.9, 0.1, "max") > standing(0.99, 0.2, "max")

@@ -1,4 +1,4 @@
-"""Which engines there are: a name, and the package that holds its parts.
+"""Registry of the engines: each one's name, and the package that holds its parts.
 
 An engine is a package with two modules: `params.py`, which imports no framework and has `INFO`
 (an `EngineInfo`), and `engine.py`, which has `ENGINE` (its class). Ours stand in `BUILT_IN`, one
@@ -29,15 +29,15 @@ ENTRY_POINTS = "segtune.engines"
 
 
 class EngineError(UserError):
-    """No such engine, or it cannot be used here; the message is for the user."""
+    """An engine does not exist or cannot be used here; the message is for the user."""
 
 
 class FrameworkMissingError(EngineError):
-    """The engine is known, but what it trains with is not installed."""
+    """An engine is known, but a framework that it trains with is not installed."""
 
 
 def packages() -> dict[str, str]:
-    """The package of each engine, by the engine's name; ours win over an equally named plug-in."""
+    """Package of each engine, by the engine's name; ours win over an equally named plug-in."""
     plugged_in = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
     return {**plugged_in, **BUILT_IN}
 
@@ -48,7 +48,7 @@ def engines() -> tuple[str, ...]:
 
 
 def engine_info(name: str) -> EngineInfo:
-    """What is known of an engine without importing its framework.
+    """Read everything that is known of an engine without importing its framework.
 
     Raises:
         EngineError: There is no such engine, or its package is not what the registry expects.
@@ -63,7 +63,7 @@ def engine_info(name: str) -> EngineInfo:
 
 
 def load_engine(name: str) -> Engine:
-    """The engine itself; imports its framework.
+    """Load an engine itself, which imports its framework.
 
     Raises:
         FrameworkMissingError: The framework is not installed, or cannot be loaded here.
@@ -107,8 +107,7 @@ def _part(name: str, module: str, attribute: str) -> Any:
 
 
 def _missing(info: EngineInfo, error: ImportError) -> str:
-    extra = f"pip install 'segtune[{info.extra}]'" if info.extra else ""
-    remedy = ": ".join(filter(None, ("install it", info.install or extra)))
+    remedy = ": ".join(filter(None, ("install it", info.how_to_install)))
     if isinstance(error, ModuleNotFoundError):
         return (
             f"engine {info.name}: expected its framework to be installed, got no module "

@@ -1,4 +1,4 @@
-"""What predictors return: instances, or picks of particles."""
+"""Results of predictors: instances, or picks of particles."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -80,12 +80,12 @@ class Picks:
         return len(self.scores)
 
     def at_least(self, confidence: float) -> "Picks":
-        """The picks of at least this confidence."""
+        """Picks of at least a confidence."""
         kept = self.scores >= confidence
         return Picks(self.centers[kept], self.scores[kept])
 
     def apart(self, distance_px: float) -> "Picks":
-        """Those that are no nearer than this to a more confident one that stays; best first."""
+        """Picks no nearer than a distance to a more confident one that stays; best first."""
         from scipy.spatial import cKDTree  # slow to import, and few who import `Picks` need it
 
         order = np.argsort(-self.scores, kind="stable")

@@ -17,12 +17,12 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ClassMap:
-    """Which class of the model is which class of the data.
+    """The classes of a model and those of a data set, each with its place among the measured ones.
 
     Attributes:
         names: The classes that are measured, in the data's order.
-        of_model: (M,) for each class of the model its index in `names`, or -1.
-        of_data: (D,) for each class of the data its index in `names`, or -1.
+        of_model: (M,) int64, for each class of the model its index in `names`, or -1.
+        of_data: (D,) int64, for each class of the data its index in `names`, or -1.
         not_in_data: Names only the model has; its predictions of them are left out.
         not_in_model: Names only the data has; its objects of them are left out.
     """
@@ -56,8 +56,8 @@ def match_classes(
     """Match classes by name, in whatever order they stand.
 
     Args:
-        model: Of the model, in the order of its outputs.
-        data: Of the data set.
+        model: Class names of the model, in the order of its outputs.
+        data: Class names of the data set.
         root: The data set's folder, for the message.
         other_classes: Whether either may have classes that the other lacks.
 

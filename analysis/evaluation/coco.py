@@ -53,7 +53,7 @@ class CocoTable:
     """COCO's figures over a set of pictures; None where no object is concerned.
 
     Attributes:
-        kind: What was compared.
+        kind: Masks or boxes, whichever were compared.
         max_det: Most predictions of a class in a picture that counted.
         values: `COCO_NAMES` to value.
     """
@@ -77,7 +77,7 @@ class _Judge(COCOeval):  # type: ignore[misc]  # pycocotools has no types
     def evaluateImg(  # noqa: N802  COCOeval's own name
         self, image: int, category: int, area: Sequence[float], max_det: int
     ) -> dict[str, npt.NDArray[Any]] | None:
-        """What `accumulate` reads of a class in a picture, whose predictions are sorted."""
+        """The matches of a class in a picture, for `accumulate`; its predictions are sorted."""
         truths, found = self._gts[image, category], self._dts[image, category][:max_det]
         if not truths and not found:
             return None
@@ -211,7 +211,7 @@ class CocoTally:
         ]
 
     def _entries(self, objects: GroundTruth | Instances) -> list[dict[str, Any]]:
-        """What truths and predictions have in common; numbers from 1, as 0 means unmatched."""
+        """The keys that truths and predictions share; ids from 1, as 0 means unmatched."""
         corners = objects.boxes.astype(np.float64)
         boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
         entries = [
@@ -241,7 +241,7 @@ def coco_tables(
         predictions: One a picture.
         truths: One a picture, in the same order.
         n_classes: Length of the class list both count in.
-        kinds: Which tables.
+        kinds: Masks, boxes or both: a table each.
         max_det: At most so many predictions of a class in a picture take part.
         progress: Told how many pictures of how many are done.
 

@@ -50,16 +50,16 @@ Rims = list[npt.NDArray[np.int32]]
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A picture, what is in it and what was found in it.
+class ComparedPicture:
+    """A picture with its true objects and with those that a model found in it.
 
     Attributes:
-        image: Of the data set.
+        image: Record of the picture in the data set.
         pixels: (H, W, 3) uint8 RGB.
-        truth: With the classes that are measured.
-        found: With the same classes.
-        score: At the confidence of `counting`.
-        counting: Which predictions count.
+        truth: True objects of the classes that are measured.
+        found: Predictions of the same classes.
+        score: Score of the picture at the confidence of `counting`.
+        counting: Rule by which predictions count.
     """
 
     image: ImageRecord
@@ -75,8 +75,8 @@ class Panel:
     """A picture with something drawn on it.
 
     Attributes:
-        title: Of what.
-        legend: Names and their colours.
+        title: Title above the picture.
+        legend: Names of what is drawn, with their colours.
         pixels: (h, w, 3) uint8 RGB.
     """
 
@@ -86,27 +86,27 @@ class Panel:
 
 
 def caption(image: ImageRecord, score: PictureScore) -> str:
-    """What is written below a picture."""
+    """The line below a picture: its name, F1 and counts."""
     return (
         f"{image.path.stem}: F1 {score.f1:.3f}, {score.truths} true, {score.predicted} predicted, "
         f"{score.matched} matched"
     )
 
 
-def draw_overlay(scene: Scene, classes: Sequence[str], path: Path) -> Path:
+def draw_overlay(compared: ComparedPicture, classes: Sequence[str], path: Path) -> Path:
     """Write a picture with its truth and its predictions.
 
     Args:
-        scene: What to draw.
+        compared: Picture to draw.
         classes: Names of the classes that are measured.
         path: PNG file to write.
     """
-    picture, scale = displayed(scene.pixels, PANEL_PX)
-    left, names = _truth(scene, picture.copy(), scale, classes)
-    right, counts = _predictions(scene, picture.copy(), scale)
-    at = f"{scene.counting.kind}, IoU 0.5, confidence {scene.counting.confidence:.3f}"
+    picture, scale = displayed(compared.pixels, PANEL_PX)
+    left, names = _truth(compared, picture.copy(), scale, classes)
+    right, counts = _predictions(compared, picture.copy(), scale)
+    at = f"{compared.counting.kind}, IoU 0.5, confidence {compared.counting.confidence:.3f}"
     panels = (Panel("true", names, left), Panel("predicted", counts, right))
-    return write_panels(panels, (caption(scene.image, scene.score), at), path)
+    return write_panels(panels, (caption(compared.image, compared.score), at), path)
 
 
 def write_panels(panels: tuple[Panel, Panel], lines: tuple[str, str], path: Path) -> Path:
@@ -131,32 +131,32 @@ def write_panels(panels: tuple[Panel, Panel], lines: tuple[str, str], path: Path
 
 
 def _truth(
-    scene: Scene, canvas: Pixels, scale: float, classes: Sequence[str]
+    compared: ComparedPicture, canvas: Pixels, scale: float, classes: Sequence[str]
 ) -> tuple[Pixels, list[tuple[str, Rgb]]]:
     colors = class_colors(len(classes))
-    for index, category in enumerate(scene.truth.classes.tolist()):
-        _line(canvas, _rims(scene.truth, index, scale, "masks"), colors[category])
-    shown = sorted(set(scene.truth.classes.tolist()))[:_MOST_NAMED]
+    for index, category in enumerate(compared.truth.classes.tolist()):
+        _line(canvas, _rims(compared.truth, index, scale, "masks"), colors[category])
+    shown = sorted(set(compared.truth.classes.tolist()))[:_MOST_NAMED]
     return canvas, [(classes[category], colors[category]) for category in shown]
 
 
 def _predictions(
-    scene: Scene, canvas: Pixels, scale: float
+    compared: ComparedPicture, canvas: Pixels, scale: float
 ) -> tuple[Pixels, list[tuple[str, Rgb]]]:
-    """What is right lies above what is not."""
-    result = outcome(scene.found, scene.truth, scene.counting)
+    """The predictions drawn by what became of them, right ones on top, with their counts."""
+    result = outcome(compared.found, compared.truth, compared.counting)
     predicted = {
         "false": result.counted[result.taken < 0],
         "wrong class": result.counted[(result.taken >= 0) & ~result.right],
         "found": result.counted[result.right],
     }
     drawn: list[tuple[str, GroundTruth | Instances, npt.NDArray[np.intp]]] = [
-        ("missed", scene.truth, np.flatnonzero(result.missed))
+        ("missed", compared.truth, np.flatnonzero(result.missed))
     ]
-    drawn += [(name, scene.found, indices) for name, indices in predicted.items()]
+    drawn += [(name, compared.found, indices) for name, indices in predicted.items()]
     for name, objects, indices in drawn:
         for index in indices.tolist():
-            _line(canvas, _rims(objects, index, scale, scene.counting.kind), OUTCOMES[name])
+            _line(canvas, _rims(objects, index, scale, compared.counting.kind), OUTCOMES[name])
     counts = {name: len(indices) for name, _, indices in drawn}
     return canvas, [(f"{name} {counts[name]}", OUTCOMES[name]) for name in OUTCOMES if counts[name]]
 

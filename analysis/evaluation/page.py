@@ -5,8 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
 from analysis.evaluation.coco import COCO_NAMES
 from analysis.evaluation.overlays import caption
 from analysis.evaluation.result import (
@@ -17,6 +15,7 @@ from analysis.evaluation.result import (
     counted,
     drawn_pictures,
 )
+from analysis.pages.environment import page_environment
 from analysis.pages.pictures import Picture, data_uri
 from trainables.files.whole import write_text
 from trainables.metrics.names import GROUPS
@@ -58,8 +57,8 @@ def write_page(result: EvaluationResult, folder: Path) -> Path:
     """Write `evaluation.html`.
 
     Args:
-        result: What it shows.
-        folder: To write into; the curves, matrices and overlays are there.
+        result: Result that the page shows.
+        folder: Folder to write into; holds the curves, matrices and overlays.
     """
     return write_html(
         PAGE,
@@ -80,17 +79,11 @@ def write_html(template: str, folder: Path, **values: Any) -> Path:
     """Write `evaluation.html`.
 
     Args:
-        template: Name among the templates.
-        folder: To write into.
-        values: For the template.
+        template: File name of the template.
+        folder: Folder to write into.
+        values: Values for the template.
     """
-    environment = Environment(
-        loader=PackageLoader("analysis.pages"),
-        autoescape=select_autoescape(["html"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters |= {"metric": metric, "counted": counted}
     written = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     text = environment.get_template(template).render(**values, written=written)

@@ -35,18 +35,18 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Wishes:
-    """What may be asked for beside model, data and folder.
+    """The options of an evaluation beside model, data and folder.
 
     Attributes:
         split: train, val, test or all; None for test where it has pictures, else val.
-        trainable: Engine of the model, where nothing beside its file says so.
+        trainable: Engine of the model, needed where nothing beside its file says so.
         device: As torch names it; None for the first GPU where there is one.
-        confidence: Where to take P, R and F1; None for the validation part's.
+        confidence: Confidence at which to take P, R and F1; None for the validation part's.
         max_det: At most so many predictions of a class in a picture count; None for all.
         other_classes: Measure the common classes alone where model and data have others, too.
-        match_radius: How far a pick may be from a particle, in particle radii; None for what the
-            model was tuned with.
-        overlays: How many of the best and of the worst pictures are drawn.
+        match_radius: Largest distance of a pick from its particle, in particle radii; None for the
+            one that the model was tuned with.
+        overlays: Number of pictures to draw, of the best and of the worst each.
         progress: Told of a stage, and how many of how many pictures are done.
     """
 
@@ -62,20 +62,20 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Job:
-    """An evaluation that has been checked.
+class EvaluationPlan:
+    """The plan of an evaluation: everything is checked, nothing computed.
 
     Attributes:
-        model: To measure.
-        data: On what.
-        part: Of the data.
-        part_words: Why that one, for a reader; "" where it was asked for.
-        images: Its pictures, all there.
+        model: Model to measure.
+        data: Data set to measure it on.
+        part: Part of the data set.
+        part_words: Reason for that part, for a reader; "" where it was asked for.
+        images: Pictures of the part, all there.
         out: Folder to write, absolute.
-        device: To predict on.
+        device: Device to predict on.
         groups: The metric groups of instances that the engine fills, the most important one first;
             empty for an engine that picks particles.
-        wishes: The rest.
+        wishes: The other options.
     """
 
     model: TrainedModel
@@ -90,24 +90,24 @@ class Job:
 
     @property
     def identity(self) -> dict[str, str]:
-        """What must be equal for an evaluation to take the place of an earlier one."""
+        """Values that must be equal for an evaluation to take the place of an earlier one."""
         return {"model": str(self.model.path), "data": self.data.fingerprint, "part": self.part}
 
     @property
     def part_told(self) -> str:
-        """What is measured, for a reader."""
+        """The part that is measured, for a reader."""
         part = "all parts" if self.part == "all" else f"the {self.part} part"
         return f"{part}{self.part_words}"
 
 
-def plan_job(model: Path, data: Path, out: Path | None, wishes: Wishes) -> Job:
-    """Check what was asked for.
+def plan_evaluation(model: Path, data: Path, out: Path | None, wishes: Wishes) -> EvaluationPlan:
+    """Check the options of an evaluation, and find model and data.
 
     Args:
         model: As `find_model` takes it.
         data: Folder of a prepared data set.
         out: Folder to write; None for one below `evaluations/`.
-        wishes: The rest.
+        wishes: The other options.
 
     Raises:
         AnalysisError: There is no such model, or model, data and folder do not belong together.
@@ -122,7 +122,7 @@ def plan_job(model: Path, data: Path, out: Path | None, wishes: Wishes) -> Job:
             trained.classes, prepared.classes, prepared.root, other_classes=wishes.other_classes
         )
     part, words = _part(prepared, wishes.split)
-    job = Job(
+    plan = EvaluationPlan(
         model=trained,
         data=prepared,
         part=part,
@@ -133,12 +133,12 @@ def plan_job(model: Path, data: Path, out: Path | None, wishes: Wishes) -> Job:
         groups=_groups(trained, wishes),
         wishes=wishes,
     )
-    check_out(job)
-    return job
+    check_out(plan)
+    return plan
 
 
 def _part(data: PreparedDataset, asked: str | None) -> tuple[Part, str]:
-    """The part to measure, and why.
+    """The part to measure, and the reason in words.
 
     Raises:
         EvaluateError: There is no such part, or it has no pictures.
@@ -215,24 +215,24 @@ def _groups(model: TrainedModel, wishes: Wishes) -> list[str]:
     return groups
 
 
-def check_out(job: Job) -> None:
+def check_out(plan: EvaluationPlan) -> None:
     """Refuse a folder that holds something else than an earlier evaluation of the same.
 
     Raises:
         EvaluateError: It does.
     """
-    if not job.out.exists() or (job.out.is_dir() and not any(job.out.iterdir())):
+    if not plan.out.exists() or (plan.out.is_dir() and not any(plan.out.iterdir())):
         return
     try:
-        before = dict(json.loads((job.out / METRICS_FILE).read_text("utf-8"))["identity"])
+        before = dict(json.loads((plan.out / METRICS_FILE).read_text("utf-8"))["identity"])
     except (OSError, ValueError, KeyError, TypeError):
         raise EvaluateError(
-            f"{job.out}: expected a new folder or an earlier evaluation, got something else; "
+            f"{plan.out}: expected a new folder or an earlier evaluation, got something else; "
             "choose another with --out"
         ) from None
-    if before != job.identity:
-        differs = [key for key, value in job.identity.items() if before.get(key) != value]
+    if before != plan.identity:
+        differs = [key for key, value in plan.identity.items() if before.get(key) != value]
         raise EvaluateError(
-            f"{job.out}: expected an earlier evaluation of the same, got one that differs in "
+            f"{plan.out}: expected an earlier evaluation of the same, got one that differs in "
             f"{', '.join(differs)} ({before.get('model')}); choose another with --out"
         )

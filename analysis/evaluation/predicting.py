@@ -25,13 +25,13 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Predicted:
-    """What a model found in a number of pictures, beside the truth.
+    """Pictures, the predictions of a model on each, and the true objects of each.
 
     Attributes:
         images: The pictures.
         predictions: One a picture, read from a file when asked for.
         truths: One a picture.
-        seconds: What the model took, without reading the pictures.
+        seconds: Time that the model took, without reading the pictures.
     """
 
     images: Sequence[ImageRecord]
@@ -54,8 +54,8 @@ def predict(
     Args:
         predictor: The model.
         data: Holds the pictures.
-        images: Of which.
-        classes: Of both.
+        images: Pictures to predict on.
+        classes: Classes of model and data.
         file: Open for writing and reading; must stay open as long as the result is used.
         progress: Told how many of how many are done.
 
@@ -75,7 +75,7 @@ def predict(
         progress(len(places), len(images))
 
     def read(index: int) -> Instances:
-        """What was found in a picture, from the file."""
+        """The predictions of a picture, read from the file."""
         file.seek(places[index])
         instances: Instances = pickle.load(file)
         return instances

@@ -1,4 +1,4 @@
-"""What came out of an evaluation: one value, its tables, and how it is told."""
+"""The result of an evaluation: one value, its tables, and the lines that tell it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from analysis.evaluation.classes import ClassMap
 from analysis.evaluation.coco import CocoTable
-from analysis.evaluation.plan import Job
+from analysis.evaluation.plan import EvaluationPlan
 from analysis.evaluation.scores import PictureScore
 from trainables.datasets.prepared import ImageRecord
 from trainables.files.whole import write_json, write_table
@@ -24,7 +24,7 @@ FORMAT: Final = 1
 
 @dataclass(frozen=True)
 class Detections:
-    """How many predictions and objects there are, and how many count.
+    """Counts of predictions and objects, and the limit up to which predictions count.
 
     Attributes:
         limit: The limit that was asked for; None: all predictions count.
@@ -44,7 +44,7 @@ class Detections:
         return self.limit or max(self.most_predicted, self.most_true, 1)
 
     def __str__(self) -> str:
-        """All of it for a reader."""
+        """The counts in words, for a reader."""
         there = f"most predicted {self.most_predicted}, most true {self.most_true}"
         if self.limit is None:
             return f"all count ({there} of a class in a picture)"
@@ -61,8 +61,8 @@ class DrawnPicture:
     Attributes:
         place: "worst" or "best".
         rank: 1-based.
-        score: Of the picture.
-        image: Of the data set.
+        score: Score of the picture.
+        image: Record of the picture in the data set.
     """
 
     place: str
@@ -77,11 +77,11 @@ class DrawnPicture:
 
 
 class Ranked(Protocol):
-    """What came out of any evaluation: pictures in an order."""
+    """The result of any evaluation: pictures in an order."""
 
     @property
-    def job(self) -> Job:
-        """What was asked for."""
+    def plan(self) -> EvaluationPlan:
+        """The plan of the evaluation."""
         ...
 
     @property
@@ -97,23 +97,23 @@ class Ranked(Protocol):
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """A model on a part of a data set.
+    """The result of a model that finds instances, measured on a part of a data set.
 
     Attributes:
-        job: What was asked for.
-        classes: Which were measured.
-        evaluations: By metric group: P, R, F1, AP, curves, confusion, measurement errors.
+        plan: Plan of the evaluation.
+        classes: Classes of model and data, with the measured ones.
+        evaluations: P, R, F1, AP, curves, confusion, measurement errors, by metric group.
         coco: COCO's tables, by metric group.
-        scores: One a picture, in the order of `job.images`.
+        scores: One a picture, in the order of `plan.images`.
         best: The best of these, best first.
         worst: The worst, worst first.
-        confidence_words: Which confidence P, R and F1 are taken at.
-        own_confidence: Whether it is the best one for these very pictures.
-        detections: How many predictions there are and count.
-        seconds: The model's own time for all pictures.
+        confidence_words: Choice of the confidence at which P, R and F1 are taken, in words.
+        own_confidence: Whether that confidence is the best one for these very pictures.
+        detections: Counts of predictions and objects.
+        seconds: Time that the model took for all pictures.
     """
 
-    job: Job
+    plan: EvaluationPlan
     classes: ClassMap
     evaluations: Mapping[str, Evaluation]
     coco: Mapping[str, CocoTable]
@@ -141,30 +141,30 @@ class EvaluationResult:
     @property
     def measurement(self) -> dict[str, float]:
         """Measurement errors by name; empty without masks."""
-        found = self.evaluations[self.job.groups[0]].measurement
+        found = self.evaluations[self.plan.groups[0]].measurement
         metrics = {} if found is None else found.as_metrics()
         return {name.partition("/")[2]: value for name, value in metrics.items()}
 
     @property
     def notes(self) -> list[str]:
-        """What a reader must know before using the figures."""
+        """Cautions to read before using the figures."""
         return [
-            *notes_on_data(self.job, self.classes, self.objects),
+            *notes_on_data(self.plan, self.classes, self.objects),
             *_notes_on_confidence(self),
             *_notes_on_limits(self),
         ]
 
     def lines(self) -> list[str]:
-        """What to tell the user."""
-        job = self.job
+        """The result in lines for the user."""
+        plan = self.plan
         return [
-            *head_lines(job, self.objects),
+            *head_lines(plan, self.objects),
             f"confidence  {self.confidence_words}",
             f"detections  {self.detections}",
             *(line for group in self.evaluations for line in self._group_lines(group)),
             *self._measurement_lines(),
             *(f"note        {note}" for note in self.notes),
-            f"page        {job.out / PAGE}",
+            f"page        {plan.out / PAGE}",
         ]
 
     def _measurement_lines(self) -> list[str]:
@@ -193,26 +193,26 @@ class EvaluationResult:
         ]
 
 
-def head_lines(job: Job, objects: int) -> list[str]:
-    """What was measured, and on what, for the user."""
-    size = f"{counted(len(job.images), 'picture')}, {counted(objects, 'object')}"
+def head_lines(plan: EvaluationPlan, objects: int) -> list[str]:
+    """The model and the pictures that were measured, in lines for the user."""
+    size = f"{counted(len(plan.images), 'picture')}, {counted(objects, 'object')}"
     return [
-        f"model       {job.model.engine}, {job.model.origin}",
-        f"data        {job.data.name}, {job.part_told}: {size}",
+        f"model       {plan.model.engine}, {plan.model.origin}",
+        f"data        {plan.data.name}, {plan.part_told}: {size}",
     ]
 
 
-def notes_on_data(job: Job, classes: ClassMap, objects: int) -> Iterator[str]:
-    """What a reader must know of the pictures and the classes."""
+def notes_on_data(plan: EvaluationPlan, classes: ClassMap, objects: int) -> Iterator[str]:
+    """Cautions about the pictures and the classes, for a reader of the figures."""
     if not objects:
         yield (
             "these pictures hold no object, so no share of any can be found: only how much was "
             "predicted where nothing is can be told here"
         )
-    if job.model.fingerprint == job.data.fingerprint:
-        if job.part in ("train", "all"):
+    if plan.model.fingerprint == plan.data.fingerprint:
+        if plan.part in ("train", "all"):
             yield "the model was trained on these pictures: it reads new ones less well"
-        if job.part == "val":
+        if plan.part == "val":
             yield "the model was chosen by these pictures: it may read new ones less well"
     if classes.not_in_data:
         yield f"classes that the data lacks were left out: {', '.join(classes.not_in_data)}"
@@ -221,7 +221,7 @@ def notes_on_data(job: Job, classes: ClassMap, objects: int) -> Iterator[str]:
 
 
 def _notes_on_confidence(result: EvaluationResult) -> Iterator[str]:
-    if result.own_confidence and result.job.part != "val":
+    if result.own_confidence and result.plan.part != "val":
         yield (
             "there is no validation part, so P, R and F1 are taken at the confidence that is best "
             "for these very pictures, which flatters them; --confidence names another"
@@ -230,7 +230,7 @@ def _notes_on_confidence(result: EvaluationResult) -> Iterator[str]:
 
 def _notes_on_limits(result: EvaluationResult) -> Iterator[str]:
     most = max(score.truths for score in result.scores)
-    limit = result.job.model.limit
+    limit = result.plan.model.limit
     if limit is not None and limit < most:
         yield (
             f"the model finds at most {limit} objects in a picture (its max_det), of which one "
@@ -256,14 +256,14 @@ def drawn_pictures(result: Ranked) -> Iterator[DrawnPicture]:
     """The pictures to draw, the worst first."""
     for place, scores in (("worst", result.worst), ("best", result.best)):
         for rank, score in enumerate(scores, start=1):
-            yield DrawnPicture(place, rank, score, result.job.images[score.index])
+            yield DrawnPicture(place, rank, score, result.plan.images[score.index])
 
 
 def write_tables(result: EvaluationResult, folder: Path) -> None:
     """Write `metrics.csv`, `classes.csv`, `images.csv` and, last, `metrics.json`."""
     write_metrics(result.metrics, folder)
     write_table(class_rows(result), folder / CLASSES_CSV)
-    rows = [picture_row(result.job, score) for score in result.scores]
+    rows = [picture_row(result.plan, score) for score in result.scores]
     write_table(rows, folder / IMAGES_CSV)
     write_json(folder / METRICS_FILE, as_json(result))
 
@@ -284,10 +284,10 @@ def class_rows(result: EvaluationResult) -> list[dict[str, Any]]:
 
 
 def as_json(result: EvaluationResult) -> dict[str, Any]:
-    """What `metrics.json` holds."""
-    job, detections = result.job, result.detections
+    """The content of `metrics.json`."""
+    plan, detections = result.plan, result.detections
     return {
-        **head_json(job, result.objects),
+        **head_json(plan, result.objects),
         "classes": list(result.classes.names),
         "confidence": {
             **{group: found.confidence for group, found in result.evaluations.items()},
@@ -311,34 +311,34 @@ def as_json(result: EvaluationResult) -> dict[str, Any]:
         },
         "notes": result.notes,
         "seconds": result.seconds,
-        "device": job.device.name,
+        "device": plan.device.name,
     }
 
 
-def head_json(job: Job, objects: int) -> dict[str, Any]:
-    """What `metrics.json` holds of model and data."""
+def head_json(plan: EvaluationPlan, objects: int) -> dict[str, Any]:
+    """The part of `metrics.json` about model and data."""
     return {
         "format": FORMAT,
-        "identity": job.identity,
+        "identity": plan.identity,
         "model": {
-            "engine": job.model.engine,
-            "path": str(job.model.path),
-            "origin": job.model.origin,
+            "engine": plan.model.engine,
+            "path": str(plan.model.path),
+            "origin": plan.model.origin,
         },
         "data": {
-            "path": str(job.data.root),
-            "name": job.data.name,
-            "fingerprint": job.data.fingerprint,
-            "part": job.part,
-            "pictures": len(job.images),
+            "path": str(plan.data.root),
+            "name": plan.data.name,
+            "fingerprint": plan.data.fingerprint,
+            "part": plan.part,
+            "pictures": len(plan.images),
             "objects": objects,
         },
     }
 
 
-def picture_row(job: Job, score: PictureScore) -> dict[str, Any]:
+def picture_row(plan: EvaluationPlan, score: PictureScore) -> dict[str, Any]:
     """A row of `images.csv`."""
-    image = job.images[score.index]
+    image = plan.images[score.index]
     return {
         "image": image.path.name,
         "part": image.split,

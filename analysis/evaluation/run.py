@@ -22,11 +22,18 @@ import numpy as np
 
 from analysis.evaluation.classes import ClassMap, match_classes
 from analysis.evaluation.coco import coco_tables
-from analysis.evaluation.overlays import Scene, draw_overlay
+from analysis.evaluation.overlays import ComparedPicture, draw_overlay
 from analysis.evaluation.page import write_page
 from analysis.evaluation.particles.result import ParticleResult
 from analysis.evaluation.particles.run import measure_particles
-from analysis.evaluation.plan import AS_ASKED, CHOSEN_BY, Job, Wishes, check_out, plan_job
+from analysis.evaluation.plan import (
+    AS_ASKED,
+    CHOSEN_BY,
+    EvaluationPlan,
+    Wishes,
+    check_out,
+    plan_evaluation,
+)
 from analysis.evaluation.predicting import Predicted, predict
 from analysis.evaluation.result import (
     OVERLAYS,
@@ -61,57 +68,58 @@ def evaluate_model(
         model: As `find_model` takes it.
         data: Folder of a prepared data set.
         out: Folder to write; None for one below `evaluations/`. It appears as a whole.
-        wishes: The rest.
+        wishes: The other options.
 
     Raises:
-        AnalysisError: As for `plan_job`, or the engine cannot read the model.
-        DatasetError: As for `plan_job`, or the folder cannot be written, or is being written.
-        EngineError: As for `plan_job`, or the engine's framework is not installed.
-        TuneError: As for `plan_job`.
+        AnalysisError: As for `plan_evaluation`, or the engine cannot read the model.
+        DatasetError: As for `plan_evaluation`.
+        FolderError: The folder cannot be written, or another process is writing it.
+        EngineError: As for `plan_evaluation`, or the engine's framework is not installed.
+        TuneError: As for `plan_evaluation`.
     """
-    job, predictor = load_planned(lambda: plan_job(model, data, out, wishes or Wishes()))
+    plan, predictor = load_planned(lambda: plan_evaluation(model, data, out, wishes or Wishes()))
     classes = match_classes(
         predictor.classes,
-        job.data.classes,
-        job.data.root,
-        other_classes=job.wishes.other_classes,
+        plan.data.classes,
+        plan.data.root,
+        other_classes=plan.wishes.other_classes,
     )
-    measure = measure_instances if job.groups else measure_particles
-    with locked(job.out):
-        check_out(job)  # a killed evaluation may have been put back just now
-        with new_folder(job.out) as new:
-            return measure(job, predictor, classes, new)
+    measure = measure_instances if plan.groups else measure_particles
+    with locked(plan.out):
+        check_out(plan)  # a killed evaluation may have been put back just now
+        with new_folder(plan.out) as new:
+            return measure(plan, predictor, classes, new)
 
 
 def measure_instances(
-    job: Job, predictor: Predictor, classes: ClassMap, folder: Path
+    plan: EvaluationPlan, predictor: Predictor, classes: ClassMap, folder: Path
 ) -> EvaluationResult:
     """Find instances, compare, and write everything into `folder`.
 
     Args:
-        job: What was asked for.
-        predictor: The model.
-        classes: Of the model and of the data.
-        folder: Existing and empty.
+        plan: Plan of the evaluation.
+        predictor: Model to measure.
+        classes: Classes of model and data.
+        folder: Folder to write into, existing and empty.
 
     Raises:
         DatasetError: A picture is missing or was changed.
     """
     with tempfile.TemporaryFile(dir=folder) as file:
-        return _measured(job, predictor, classes, folder, file)
+        return _measured(plan, predictor, classes, folder, file)
 
 
 def _measured(
-    job: Job, predictor: Predictor, classes: ClassMap, folder: Path, file: IO[bytes]
+    plan: EvaluationPlan, predictor: Predictor, classes: ClassMap, folder: Path, file: IO[bytes]
 ) -> EvaluationResult:
     """Measure, and write everything into `folder`; `file` takes the predictions meanwhile."""
-    confidences, words = _confidences(job, predictor, classes, folder)
+    confidences, words = _confidences(plan, predictor, classes, folder)
     found, evaluations = _evaluated(
-        job, predictor, classes, job.images, confidences, file, "finding"
+        plan, predictor, classes, plan.images, confidences, file, "finding"
     )
-    first = evaluations[job.groups[0]]
+    first = evaluations[plan.groups[0]]
     detections = Detections(
-        limit=job.wishes.max_det,
+        limit=plan.wishes.max_det,
         most_predicted=_most_of_a_class(found.predictions),
         most_true=_most_of_a_class(found.truths),
         left_out=first.left_out,
@@ -120,18 +128,18 @@ def _measured(
         found.predictions,
         found.truths,
         len(classes.names),
-        [GROUPS[group] for group in job.groups],
+        [GROUPS[group] for group in plan.groups],
         max_det=detections.counted,
-        progress=lambda done, total: job.wishes.progress("comparing", done, total),
+        progress=lambda done, total: plan.wishes.progress("comparing", done, total),
     )
     counting = Counting(first.kind, first.confidence, detections.counted)
     scores = picture_scores(found.predictions, found.truths, counting)
-    best, worst = best_and_worst(scores, job.wishes.overlays)
+    best, worst = best_and_worst(scores, plan.wishes.overlays)
     result = EvaluationResult(
-        job=job,
+        plan=plan,
         classes=classes,
         evaluations=evaluations,
-        coco={group: tables[GROUPS[group]] for group in job.groups},
+        coco={group: tables[GROUPS[group]] for group in plan.groups},
         scores=scores,
         best=best,
         worst=worst,
@@ -148,25 +156,25 @@ def _measured(
 
 
 def _confidences(
-    job: Job, predictor: Predictor, classes: ClassMap, folder: Path
+    plan: EvaluationPlan, predictor: Predictor, classes: ClassMap, folder: Path
 ) -> tuple[Mapping[str, float] | None, str]:
-    """Where P, R and F1 are taken, as `evaluate_groups` reads it, and why there."""
-    asked = job.wishes.confidence
+    """The confidences at which P, R and F1 are taken, and the reason in words."""
+    asked = plan.wishes.confidence
     if asked is not None:
-        return {f"{group}/confidence": asked for group in job.groups}, AS_ASKED
-    if set(job.groups) <= set(confidences_in(job.model.metrics)):
-        return job.model.metrics, CHOSEN_BY
-    images = job.data.images("val")
-    if job.part == "val" or not images:
+        return {f"{group}/confidence": asked for group in plan.groups}, AS_ASKED
+    if set(plan.groups) <= set(confidences_in(plan.model.metrics)):
+        return plan.model.metrics, CHOSEN_BY
+    images = plan.data.images("val")
+    if plan.part == "val" or not images:
         return None, "the best of this very part"
     with tempfile.TemporaryFile(dir=folder) as file:
-        _, evaluations = _evaluated(job, predictor, classes, images, None, file, "validation part")
+        _, evaluations = _evaluated(plan, predictor, classes, images, None, file, "validation part")
     values = {f"{group}/confidence": e.confidence for group, e in evaluations.items()}
-    return values, f"the best on the validation part of {job.data.name}"
+    return values, f"the best on the validation part of {plan.data.name}"
 
 
 def _evaluated(  # noqa: PLR0913  what differs between the part and its validation part
-    job: Job,
+    plan: EvaluationPlan,
     predictor: Predictor,
     classes: ClassMap,
     images: Sequence[ImageRecord],
@@ -177,19 +185,19 @@ def _evaluated(  # noqa: PLR0913  what differs between the part and its validati
     """Find what is in pictures, into `file`, and compare it with the truth."""
     found = predict(
         predictor,
-        job.data,
+        plan.data,
         images,
         classes,
         file=file,
-        progress=lambda done, total: job.wishes.progress(stage, done, total),
+        progress=lambda done, total: plan.wishes.progress(stage, done, total),
     )
     return found, evaluate_groups(
         found.predictions,
         found.truths,
         classes.names,
-        groups=job.groups,
+        groups=plan.groups,
         confidences=confidences,
-        max_detections=job.wishes.max_det,
+        max_detections=plan.wishes.max_det,
     )
 
 
@@ -203,12 +211,12 @@ def _draw(result: EvaluationResult, found: Predicted, counting: Counting, folder
     """Write the overlays of the best and the worst pictures."""
     folder.mkdir()
     for drawn in drawn_pictures(result):
-        scene = Scene(
+        compared = ComparedPicture(
             image=drawn.image,
-            pixels=result.job.data.read(drawn.image),
+            pixels=result.plan.data.read(drawn.image),
             truth=found.truths[drawn.score.index],
             found=found.predictions[drawn.score.index],
             score=drawn.score,
             counting=counting,
         )
-        draw_overlay(scene, result.classes.names, folder / drawn.file)
+        draw_overlay(compared, result.classes.names, folder / drawn.file)

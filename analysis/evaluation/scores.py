@@ -15,13 +15,13 @@ from trainables.results import Instances
 
 @dataclass(frozen=True)
 class PictureScore:
-    """One picture at the evaluation's confidence.
+    """The counts of one picture at the evaluation's confidence.
 
     Attributes:
-        index: Of the picture.
-        truths: True objects.
-        predicted: Predictions that count.
-        matched: Of these, the ones that take a truth: of their class at IoU 0.5, or a particle
+        index: Index of the picture.
+        truths: Number of true objects.
+        predicted: Number of predictions that count.
+        matched: Number of these that take a truth: one of their class at IoU 0.5, or a particle
             within the match radius.
     """
 
@@ -48,14 +48,14 @@ class PictureScore:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of each prediction and each truth of a picture.
+class PictureOutcome:
+    """The fate of each prediction and each truth of a picture.
 
     Attributes:
-        counted: (n,) indices of the predictions that count.
-        taken: (n,) the truth each takes, of whatever class, or -1.
-        right: (n,) whether that truth is of its class.
-        missed: (M,) whether a truth was taken by none.
+        counted: (n,) intp, indices of the predictions that count.
+        taken: (n,) int64, index of the truth that each takes, of whatever class, or -1.
+        right: (n,) bool, whether that truth is of its class.
+        missed: (M,) bool, whether a truth was taken by none.
     """
 
     counted: npt.NDArray[np.intp]
@@ -66,12 +66,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Counting:
-    """Which predictions count.
+    """The rule by which predictions count.
 
     Attributes:
         kind: Masks or boxes.
-        confidence: Lowest score.
-        max_det: Most of a class in a picture.
+        confidence: Lowest score of a prediction that counts.
+        max_det: Most predictions of a class in a picture.
     """
 
     kind: Kind
@@ -79,14 +79,14 @@ class Counting:
     max_det: int
 
 
-def outcome(found: Instances, truth: GroundTruth, counting: Counting) -> Outcome:
+def outcome(found: Instances, truth: GroundTruth, counting: Counting) -> PictureOutcome:
     """Match a picture's predictions as the confusion matrix does."""
     match = match_image(found, truth, counting.kind, counting.max_det)
     taken, missed = taken_at(match, counting.confidence)
     classes = match.classes[: len(taken)]
     right = (taken >= 0) & (np.append(truth.classes, -1)[taken] == classes)
     counted = first_of_each_class(found.classes, counting.max_det)[: len(taken)]
-    return Outcome(counted, taken, right, missed)
+    return PictureOutcome(counted, taken, right, missed)
 
 
 def picture_scores(

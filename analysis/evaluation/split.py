@@ -26,11 +26,11 @@ def evaluate_split(  # noqa: PLR0913  one flat call, for benchmarks too
     """Metrics of a model on one part of a data set, by the evaluator all engines share.
 
     Args:
-        engine: That trained it.
+        engine: Engine that trained the model.
         model: Checkpoint folder or model file.
-        data: Has the model's classes.
-        split: Part to measure.
-        device: To predict on.
+        data: Data set with the model's classes.
+        split: Part of the data set to measure.
+        device: Device to predict on.
         confidences: Metrics of the validation part; P, R and F1 are taken at its
             `seg_metrics/confidence` and `box_metrics/confidence`, or `particle_metrics/confidence`.
             None takes them at the best confidence of this very part, which is only right for the

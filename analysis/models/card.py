@@ -1,25 +1,15 @@
 """The card that goes with a model: what it is, what was measured where, and what it is not."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from analysis.pages.environment import page_environment
 from trainables.datasets.prepared import PreparedDataset
 from trainables.metrics.names import GROUPS, MEASURE, PARTICLE_GROUP, PIXEL_GROUP, names_in
 from trainables.registry import engine_info
-from tune.best.configuration import BestConfig, nothing_learnt
+from tune.best.configuration import BestConfig, nothing_learnt, outdated_params
 
 WORDS: Final = {**GROUPS, PARTICLE_GROUP: "picks", PIXEL_GROUP: "pixels"}
-
-_LICENCES: Final[Mapping[str, str]] = {
-    "yolo": (
-        "Trained with Ultralytics YOLO. Ultralytics states that models trained with its code fall "
-        "under AGPL-3.0 as the code does, unless one holds an Ultralytics Enterprise licence: who "
-        "offers this model, also as a service, has to offer the source under AGPL-3.0."
-    ),
-}
 
 
 def model_card(
@@ -31,30 +21,29 @@ def model_card(
     """A model card in Markdown.
 
     Args:
-        config: What was trained and what it reached on the validation part.
-        data: What it was trained on, if at hand.
+        config: Configuration that was trained, with its metrics of the validation part.
+        data: Data set that it was trained on, if at hand.
         test: Metrics of the test part at the validation part's confidences, if they were taken.
         problems: Forms of the model that could not be written, with the reason.
     """
-    environment = Environment(
-        loader=PackageLoader("analysis.pages"),
-        autoescape=False,  # Markdown, read as text
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("model_card.md").render(
-        c=config,
-        data=data,
-        test=test,
-        problems=problems,
-        rows=_rows(config.metrics, test),
-        words=WORDS,
-        match_radius=_match_radius(config),
-        measured=any(key in config.metrics for key in names_in(MEASURE)),
-        hint=_hint(config),
-        licence=_LICENCES.get(engine_info(config.engine).extra, ""),
-        weights=_weights(config),
+    info = engine_info(config.engine)
+    return (
+        page_environment()
+        .get_template("model_card.md")
+        .render(
+            c=config,
+            data=data,
+            test=test,
+            problems=problems,
+            rows=_rows(config.metrics, test),
+            words=WORDS,
+            match_radius=info.value(info.match_radius, config.params),
+            measured=any(key in config.metrics for key in names_in(MEASURE)),
+            hint=_hint(config),
+            outdated=outdated_params(info, config.params),
+            licence=info.licence,
+            weights=info.begins_from(config.params) if info.begins_from else "",
+        )
     )
 
 
@@ -76,24 +65,8 @@ def _rows(
 
 
 def _hint(config: BestConfig) -> str:
-    """What to do about a model that learnt nothing."""
+    """Advice on a model that learnt nothing; "" for one that learnt."""
     reached = config.objective
     if reached.value is None:
         return ""
-    return nothing_learnt(reached.metric, reached.mode, reached.value, config.epochs)
-
-
-def _match_radius(config: BestConfig) -> float | None:
-    """How far a pick may be from its particle, in particle radii; None for other engines."""
-    read = engine_info(config.engine).params.model_validate(dict(config.params))
-    radius: float | None = getattr(read, "match_radius", None)
-    return radius
-
-
-def _weights(config: BestConfig) -> str:
-    """What the training began from."""
-    model = str(config.params.get("model", ""))
-    if not model:
-        return ""
-    kind = "pre-trained weights" if Path(model).suffix == ".pt" else "an untrained network"
-    return f"{kind} ({Path(model).name})"
+    return nothing_learnt(reached.goal, reached.value, config.epochs)

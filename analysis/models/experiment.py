@@ -26,8 +26,8 @@ def load_hyperparameters(path: Path, schema: type[Params]) -> Params:
     A value that is the schema's default counts as not edited: it follows a change of architecture.
 
     Args:
-        path: Of the `experiment.json`.
-        schema: Of the experiment's task, as in `search_spaces.tasks.TRAININGS`.
+        path: Path of the `experiment.json`.
+        schema: Hyperparameters of the experiment's task, as in `search_spaces.tasks.TRAININGS`.
 
     Raises:
         StudyError: The file cannot be read, or something in its section is wrong; every problem

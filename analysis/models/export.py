@@ -12,7 +12,6 @@
     best/model_card.md     what the model is, what was measured, what it must not be used for
 """
 
-import importlib
 import logging
 import math
 import shutil
@@ -35,15 +34,16 @@ from tune.best.configuration import (
     BEST_FOLDER,
     BEST_YAML,
     BestConfig,
+    ConfigOrigin,
     Reached,
-    Source,
     TrainedOn,
     confidences_in,
     own_version,
-    to_yaml,
 )
+from tune.best.file import to_yaml
 from tune.directory.ranking import best_trial
 from tune.directory.reader import StudyDir, TrialRecord
+from tune.study.study import Objective
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def export_best(study: StudyDir, to: Path | None = None) -> Path:
 
     Raises:
         ExportError: There is no model yet, or `to` holds something else than an export.
-        DatasetError: The folder cannot be written, or is being written by another process.
+        FolderError: The folder cannot be written, or another process is writing it.
     """
     config, model = best_of(study)
     place = (to or study.path / BEST_FOLDER).absolute()
@@ -82,7 +82,7 @@ def best_of(study: StudyDir) -> tuple[BestConfig, Path]:
         ExportError: No trial has a value yet, or the model is gone.
     """
     trials = study.trials()
-    trial = best_trial(trials, study.study.objective.mode)
+    trial = best_trial(trials, study.study.objective.goal)
     model = trial.best_model if trial else None
     if trial is None or model is None:
         raise ExportError(_why_nothing(study, trial, trials))
@@ -96,16 +96,12 @@ def config_of(
     """A trial of a study as a configuration to be trained again.
 
     Args:
-        study: The trial's.
-        trial: With an objective.
+        study: Study of the trial.
+        trial: Trial with an objective.
         kept: The epoch whose weights are at hand; the trial's best one if None.
-        n_trials: How many trials it was the best of.
+        n_trials: Number of trials it was the best of.
     """
-    if kept is None:
-        assert trial.best_epoch is not None
-        assert trial.objective is not None
-        values = {k: v for k, v in trial.best_metrics.items() if k not in ("epoch", "elapsed_s")}
-        kept = KeptEpoch(trial.best_epoch, trial.objective, values)
+    kept = kept or _best_epoch(trial)
     if kept.epoch != trial.best_epoch:
         log.warning(
             "trial %d: its best epoch is %s, the kept weights are of epoch %d and are exported "
@@ -117,7 +113,7 @@ def config_of(
     notes = [*trial.notes, *_broken(trial)]
     for note in notes:
         log.warning("trial %d: %s", trial.number, note)
-    resolved, objective = study.resolved, study.study.objective
+    resolved = study.resolved
     return BestConfig(
         notes=tuple(notes),
         engine=resolved["engine"],
@@ -127,22 +123,12 @@ def config_of(
         seed=trial.seed,
         cpus=resolved.get("cpus_per_trial"),
         train_metrics=study.study.train_metrics,
-        objective=Reached(
-            metric=objective.metric,
-            mode=objective.mode,
-            value=kept.value,
-            epoch=kept.epoch,
-            constraints=objective.constraints,
-        ),
-        data=TrainedOn(
-            path=Path(resolved["data"]),
-            name=resolved.get("data_name", ""),
-            fingerprint=resolved["fingerprint"],
-        ),
+        objective=_reached(study.study.objective, kept),
+        data=_tuned_on(resolved),
         classes=tuple(resolved["classes"]),
         metrics=dict(kept.values),
         confidences=confidences_in(kept.values),
-        source=Source(
+        source=ConfigOrigin(
             study=resolved["study"],
             trial=trial.number,
             trials=n_trials,
@@ -151,8 +137,36 @@ def config_of(
     )
 
 
+def _best_epoch(trial: TrialRecord) -> KeptEpoch:
+    """The best epoch of a trial with an objective, as its tables have it."""
+    assert trial.best_epoch is not None
+    assert trial.objective is not None
+    values = {k: v for k, v in trial.best_metrics.items() if k not in ("epoch", "elapsed_s")}
+    return KeptEpoch(trial.best_epoch, trial.objective, values)
+
+
+def _reached(objective: Objective, kept: KeptEpoch) -> Reached:
+    """The objective of a study, with its value at the kept epoch."""
+    return Reached(
+        metric=objective.metric,
+        mode=objective.mode,
+        value=kept.value,
+        epoch=kept.epoch,
+        constraints=objective.constraints,
+    )
+
+
+def _tuned_on(resolved: Mapping[str, Any]) -> TrainedOn:
+    """The data set of a study."""
+    return TrainedOn(
+        path=Path(resolved["data"]),
+        name=resolved.get("data_name", ""),
+        fingerprint=resolved["fingerprint"],
+    )
+
+
 def _broken(trial: TrialRecord) -> list[str]:
-    """That the best epoch breaks a constraint, if it does."""
+    """A note on the constraints that the best epoch breaks; none where it keeps them."""
     broken = ", ".join(
         f"{metric} {trial.best_metrics.get(metric, math.nan):.4g}"
         for metric, excess in trial.excess.items()
@@ -170,9 +184,9 @@ def write_forms(
     """Write everything of `best/` but the weights, which are there, into `folder`.
 
     Args:
-        config: What to write.
-        folder: Holds `model.pt`.
-        data: What the model was trained on, if it is at hand.
+        config: Configuration to write.
+        folder: Folder to write into; holds `model.pt`.
+        data: Data set that the model was trained on, if it is at hand.
         test: Metrics of the test part, for the model card.
     """
     write_text(folder / BEST_YAML, to_yaml(config))
@@ -180,7 +194,7 @@ def write_forms(
     write_text(folder / "classes.txt", "".join(f"{name}\n" for name in config.classes))
     missing = [why for write in (_native_config, _native_weights) if (why := write(config, folder))]
     write_text(folder / "model_card.md", model_card(config, data, test, missing))
-    write_json(folder / BEST_JSON, config.model_dump(mode="json"))
+    write_json(folder / BEST_JSON, config.plain())
 
 
 def metrics_file(config: BestConfig) -> dict[str, Any]:
@@ -213,8 +227,7 @@ def check_replaceable(place: Path) -> None:
 
 def _native_config(config: BestConfig, folder: Path) -> str:
     """Write `native.yaml` if the engine has words of its own; returns why it could not."""
-    params = importlib.import_module(engine_info(config.engine).params.__module__)
-    native = getattr(params, "native_config", None)
+    native = engine_info(config.engine).native_config
     if native is None:
         return ""
     try:

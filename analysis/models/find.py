@@ -14,6 +14,7 @@ from analysis.models.export import best_of
 from analysis.models.layout import IDENTITY
 from search_spaces.names import nearest_name
 from trainables.contract import Device, InfeasibleParams, Predictor
+from trainables.files.errors import UserError
 from trainables.registry import engine_info, engines, load_engine
 from trainables.trials.layout import (
     CHECKPOINT_FOLDER,
@@ -22,10 +23,15 @@ from trainables.trials.layout import (
     METRICS_FILE,
     MODEL_FILE,
 )
-from tune.best.configuration import BEST_FOLDER, BEST_YAML, BestConfig, checked_params, load_best
+from tune.best.configuration import (
+    BEST_FOLDER,
+    BEST_YAML,
+    BestConfig,
+    params_as_read,
+)
+from tune.best.file import read_best
 from tune.directory.layout import JOURNAL, RESOLVED, STUDY, latest_attempt
 from tune.directory.reader import StudyDir
-from tune.errors import BestConfigError
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +58,13 @@ class TrainedModel:
 
     Attributes:
         engine: Name in the registry.
-        path: Its file.
-        name: Short, for headings and folders.
-        origin: Where it comes from, for a reader.
+        path: File of the model.
+        name: Short name, for headings and folders.
+        origin: Study, trial and epoch that it comes from, for a reader.
         params: Hyperparameters it was trained with; empty where unknown.
-        classes: In the order of its outputs; empty where only the file says.
-        metrics: Of the validation part at its epoch; empty where unknown.
-        fingerprint: Of the data it was trained on; "" where unknown.
+        classes: Class names in the order of its outputs; empty where only the file says.
+        metrics: Metrics of the validation part at its epoch; empty where unknown.
+        fingerprint: Fingerprint of the data it was trained on; "" where unknown.
     """
 
     engine: str
@@ -72,12 +78,12 @@ class TrainedModel:
 
     @property
     def limit(self) -> int | None:
-        """Most instances it finds in a picture; None where the engine knows no such limit."""
+        """Most instances that it finds in a picture; None where its engine knows no such limit."""
         if not self.params:
             return None
-        read = engine_info(self.engine).params.model_validate(dict(self.params))
-        limit: int | None = getattr(read, "max_det", None)
-        return limit
+        info = engine_info(self.engine)
+        limit = info.value(info.max_det, self.params)
+        return limit if isinstance(limit, int) else None
 
 
 def find_model(path: Path, trainable: str | None = None) -> TrainedModel:
@@ -86,11 +92,11 @@ def find_model(path: Path, trainable: str | None = None) -> TrainedModel:
     Args:
         path: A study directory (its best trial), an exported folder or its `best.yaml`, the folder
             of a retraining, of a trial, of an attempt or of a checkpoint, or a model's file.
-        trainable: Its engine, where nothing beside the file says so.
+        trainable: Engine of the model, where nothing beside the file says so.
 
     Raises:
         EvaluateError: There is no model, what lies beside it cannot be read, its engine is unknown,
-            it is not `trainable`, or it does not know some of the model's hyperparameters.
+            or it is not `trainable`.
         AnalysisError: The study or the `best.yaml` cannot be read or has no model.
         EngineError: There is no engine of this name.
     """
@@ -109,28 +115,23 @@ def find_model(path: Path, trainable: str | None = None) -> TrainedModel:
 
 
 def _readable(found: TrainedModel) -> dict[str, Any]:
-    """The hyperparameters as the engine reads them today.
+    """The hyperparameters as the engine reads them today, or as they stand where it refuses some.
+
+    They are for the reader alone: what a model needs to predict is in its file.
 
     Raises:
-        EvaluateError: It does not know some of them, or there is no such engine.
+        EvaluateError: There is no such engine.
     """
     if found.engine not in engines():
         raise EvaluateError(
             f"{found.path}: expected a model of one of the engines {', '.join(engines())}, got "
             f"one of {found.engine} ({found.origin}){nearest_name(found.engine, engines())}"
         )
-    try:
-        return checked_params(found.path, found.engine, found.params)
-    except BestConfigError as error:
-        raise EvaluateError(
-            f"{error}\n{found.origin} was trained by another version of {found.engine}: "
-            f"evaluate it with that one, or copy {found.path.name} elsewhere and name its engine "
-            f"(--trainable {found.engine}), if this version can read it"
-        ) from error
+    return params_as_read(engine_info(found.engine), found.params)
 
 
 class _Planned(Protocol):
-    """What is to be done with a model."""
+    """A plan of an evaluation or a picking: at least a model and the device it is to run on."""
 
     @property
     def model(self) -> TrainedModel: ...
@@ -142,19 +143,19 @@ class _Planned(Protocol):
 _PlannedT = TypeVar("_PlannedT", bound=_Planned)
 
 
-def load_planned(plan: Callable[[], _PlannedT]) -> tuple[_PlannedT, Predictor]:
-    """A job and its model, whose confidences are of the very same epoch.
+def load_planned(make_plan: Callable[[], _PlannedT]) -> tuple[_PlannedT, Predictor]:
+    """A plan and its model, whose confidences are of the very same epoch.
 
     A running study may replace its best model between reading the one and the other.
 
     Args:
-        plan: Checks what was asked for, and finds the model as it now is.
+        make_plan: Checks what was asked for, and finds the model as it now is.
     """
-    job = plan()
-    predictor = load_model(job.model, job.device)
-    while (now := plan()).model != job.model:
-        job, predictor = now, load_model(now.model, now.device)
-    return job, predictor
+    plan = make_plan()
+    predictor = load_model(plan.model, plan.device)
+    while (now := make_plan()).model != plan.model:
+        plan, predictor = now, load_model(now.model, now.device)
+    return plan, predictor
 
 
 def load_model(model: TrainedModel, device: Device) -> Predictor:
@@ -163,10 +164,13 @@ def load_model(model: TrainedModel, device: Device) -> Predictor:
     Raises:
         EvaluateError: Its engine cannot read the file.
         EngineError: The engine's framework is not installed.
+        UserError: As the engine raises it.
     """
     engine = load_engine(model.engine)
     try:
         return engine.load(model.path, device)
+    except UserError:  # it says itself what is wrong
+        raise
     except Exception as error:  # whatever a framework makes of a file that is none of its own
         if isinstance(error, InfeasibleParams) and str(model.path) in str(error):
             raise EvaluateError(str(error)) from error
@@ -177,7 +181,7 @@ def load_model(model: TrainedModel, device: Device) -> Predictor:
 
 
 def _said(error: Exception) -> str:
-    """What is wrong with a file; of hyperparameters of another version each one that is."""
+    """The trouble with a file, in short; of refused hyperparameters each one."""
     if not isinstance(error, ValidationError):
         words = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return words if len(words) <= _MOST_SAID else f"{words[:_MOST_SAID]}..."
@@ -193,14 +197,14 @@ def _found(path: Path, trainable: str | None) -> TrainedModel:
         config, model = best_of(StudyDir.open(path))
         return _configured(config, model)
     if path.is_file() and path.suffix in (".yaml", ".yml"):
-        return _configured(load_best(path), _beside_config(path))
+        return _configured(read_best(path), _beside_config(path))
     if path.is_dir() and not (path / MODEL_FILE).is_file() and _exported(path / BEST_FOLDER):
         path = path / BEST_FOLDER
     model = _model_file(path)
     if model.name == MODEL_FILE and _exported(model.parent):
-        return _configured(load_best(model.parent), model)
+        return _configured(read_best(model.parent / BEST_YAML), model)
     if model.parent.name == _NATIVE and _exported(model.parent.parent):
-        return _configured(load_best(model.parent.parent), model)
+        return _configured(read_best(model.parent.parent / BEST_YAML), model)
     return _known_by_place(model) or _known_by_word(model, trainable)
 
 

@@ -12,8 +12,16 @@ from trainables.datasets.prepared import PreparedDataset
 from trainables.metrics.names import direction
 from trainables.registry import engine_info
 from tune.best.backbones import backbone_of, given_backbone, same_backbone
-from tune.best.configuration import BestConfig, Reached, Source, TrainedOn, load_best, own_version
-from tune.best.entries import DataKey, Found, StoredBest
+from tune.best.configuration import (
+    BestConfig,
+    ConfigOrigin,
+    InStore,
+    Reached,
+    TrainedOn,
+    own_version,
+)
+from tune.best.entries import DataKey, FoundBest, lacking
+from tune.best.file import load_best
 from tune.best.store import BestStore
 from tune.errors import BestConfigError
 
@@ -26,47 +34,25 @@ class Chosen:
     """A configuration that is trained without a `best.yaml`.
 
     Attributes:
-        config: To train.
-        line: Where it comes from, for the user.
+        config: Configuration to train.
+        line: Origin of the configuration, for the user.
     """
 
     config: BestConfig
     line: str
 
 
-def to_stored(config: BestConfig) -> StoredBest:
-    """A configuration as the store keeps it.
+def to_stored(config: BestConfig) -> BestConfig:
+    """A configuration with its place in a store, as of now.
 
     Raises:
-        BestConfigError: It lacks what the store compares it by.
+        BestConfigError: It lacks what a store compares configurations by.
     """
-    value, epoch = config.objective.value, config.objective.epoch
-    lacking = [] if config.data.name else ["data.name (of the data set it was tuned on)"]
-    lacking += ["objective.value and objective.epoch"] if value is None or epoch is None else []
-    if value is None or epoch is None or lacking:
-        raise BestConfigError(f"{config.source.study}: expected {' and '.join(lacking)}, got none")
-    source = config.source
-    return StoredBest(
-        engine=config.engine,
-        backbone=backbone_of(engine_info(config.engine), config.params),
-        data_set=config.data.name,
-        fingerprint=config.data.fingerprint,
-        data=str(config.data.path),
-        params=config.params,
-        sampled=config.sampled,
-        epochs=config.epochs,
-        seed=config.seed,
-        cpus=config.cpus,
-        metric=config.objective.metric,
-        mode=config.objective.mode,
-        value=value,
-        epoch=epoch,
-        study=f"{source.study}, retrained" if source.retrained else source.study,
-        trial=source.trial,
-        trials=source.trials,
-        recorded=datetime.now(UTC).isoformat(timespec="seconds"),
-        segtune=own_version(),
-    )
+    if missing := lacking(config):
+        raise BestConfigError(f"{config.source.study}: expected {' and '.join(missing)}, got none")
+    backbone = backbone_of(engine_info(config.engine), config.params)
+    recorded = datetime.now(UTC).isoformat(timespec="seconds")
+    return config.model_copy(update={"kept": InStore(backbone=backbone, recorded=recorded)})
 
 
 def choose(store: BestStore, trainable: str, data: Path, backbone: str | None, out: Path) -> Chosen:
@@ -76,10 +62,10 @@ def choose(store: BestStore, trainable: str, data: Path, backbone: str | None, o
     store holds by now.
 
     Args:
-        store: Where to look.
-        trainable: The engine.
-        data: A prepared data set.
-        backbone: To be trained; None for the recorded one, else the engine's default.
+        store: Store to look into.
+        trainable: Name of the engine.
+        data: Folder of a prepared data set.
+        backbone: Backbone to train; None for the recorded one, else the engine's default.
         out: Folder of the training.
 
     Raises:
@@ -113,8 +99,10 @@ def _begun(file: Path, info: EngineInfo, backbone: str | None) -> BestConfig:
     return config
 
 
-def _of(found: Found, info: EngineInfo, given: dict[str, Any], data: PreparedDataset) -> BestConfig:
-    """What was found, to be trained on a data set."""
+def _of(
+    found: FoundBest, info: EngineInfo, given: dict[str, Any], data: PreparedDataset
+) -> BestConfig:
+    """The configuration of a store's answer, to be trained on a data set."""
     best = found.best
     here = TrainedOn(path=data.root, name=data.name, fingerprint=data.fingerprint)
     if best is None:
@@ -125,19 +113,12 @@ def _of(found: Found, info: EngineInfo, given: dict[str, Any], data: PreparedDat
             objective=Reached(metric=info.objective, mode=direction(info.objective)),
             data=here,
             classes=data.classes,
-            source=Source(study=f"{info.name}-defaults", segtune=own_version()),
+            source=ConfigOrigin(study=f"{info.name}-defaults", segtune=own_version()),
         )
-    return BestConfig(
-        engine=best.engine,
-        params={**best.params, **given},
-        sampled=best.sampled,
-        epochs=best.epochs,
-        seed=best.seed,
-        cpus=best.cpus,
-        objective=Reached(metric=best.metric, mode=best.mode, value=best.value, epoch=best.epoch),
-        data=TrainedOn(path=Path(best.data), name=best.data_set, fingerprint=best.fingerprint),
-        classes=data.classes,
-        source=Source(
-            study=best.study, trial=best.trial, trials=best.trials, segtune=own_version()
-        ),
+    return best.model_copy(
+        update={
+            "params": {**best.params, **given},
+            "classes": data.classes,
+            "kept": InStore(),
+        }
     )

@@ -46,13 +46,14 @@ _SCORE_DECIMALS: Final = 6
 def write_picks(
     folder: Path, name: str, picks: PicksByMicrograph, form: PickForm, *, box_px: int = 0
 ) -> list[Path]:
-    """Write picks below `folder`; the files.
+    """Write picks below `folder`; returns the files.
 
     Args:
-        folder: It is there.
-        name: Of the file without suffix; not used for `box`, whose files bear the micrographs'.
-        picks: Of every micrograph, those without a particle included.
-        form: Which of the formats.
+        folder: Existing folder.
+        name: Name of the file without suffix; not used for `box`, whose files bear the
+            micrographs' names.
+        picks: Picks of every micrograph, those without a particle included.
+        form: Format of the files.
         box_px: Side of the boxes, for `box`: larger than a particle.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a model finds in one micrograph: its particles and their pixels.
+"""The particles that a model finds in one micrograph, and their pixels.
 
 A model that draws a map of probabilities is asked for the map and picks from it; a micrograph of
 more than `WINDOW_PX` a side is mapped in overlapping windows, so that memory does not grow with it.
@@ -34,11 +34,11 @@ Map = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Asked:
-    """Which of the particles are wanted.
+    """The confidence and the distance that picks must have.
 
     Attributes:
-        confidence: From which on.
-        min_distance_px: No two nearer than this; None for what the model is used to.
+        confidence: Lowest confidence of a pick that is wanted.
+        min_distance_px: Least distance of two picks; None for the model's own.
     """
 
     confidence: float
@@ -46,14 +46,14 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was found in a micrograph.
+class FoundParticles:
+    """The particles of a micrograph, and their pixels.
 
     Attributes:
-        picks: Most confident first.
+        picks: Picks, the most confident first.
         mask: (H, W) uint8, `MASKED` where a particle is, else 0: where the map is at least the
             confidence, or in an instance that counts.
-        radius_px: Of a particle; of instances the median, 0 where there are none.
+        radius_px: Radius of a particle; of instances the median, 0 where there are none.
     """
 
     picks: Picks
@@ -62,11 +62,11 @@ class Found:
 
 
 class Span(NamedTuple):
-    """A part of a side that is looked at at once.
+    """A stretch of a picture's side that is mapped at once.
 
     Attributes:
-        window: What is looked at.
-        core: What of it is kept: its neighbours see the rest better.
+        window: Pixels that are mapped.
+        core: Pixels whose map is kept: neighbouring windows see the rest better.
     """
 
     window: slice
@@ -80,13 +80,13 @@ class Span(NamedTuple):
 
 def find_particles(
     predictor: Predictor, pixels: Pixels, asked: Asked, probability: Map | None = None
-) -> Found:
+) -> FoundParticles:
     """The particles of a micrograph.
 
     Args:
         predictor: A `Picker`, or a model that finds instances.
         pixels: (H, W) grey or (H, W, 3) RGB, uint8.
-        asked: Which are wanted.
+        asked: Confidence and distance that picks must have.
         probability: (H, W) float32, to be filled with the map of a `Picker`.
     """
     if isinstance(predictor, Picker):
@@ -113,7 +113,9 @@ def spans(side: int, window: int = WINDOW_PX, margin: int = MARGIN_PX) -> list[S
     ]
 
 
-def _mapped(picker: Picker, pixels: Pixels, asked: Asked, probability: Map | None) -> Found:
+def _mapped(
+    picker: Picker, pixels: Pixels, asked: Asked, probability: Map | None
+) -> FoundParticles:
     grey = pixels
     if pixels.ndim == 3:
         grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
@@ -137,7 +139,7 @@ def _mapped(picker: Picker, pixels: Pixels, asked: Asked, probability: Map | Non
         parts.append(_in_core(picks.at_least(asked.confidence), down, right))
     centers = np.concatenate([part.centers for part in parts])
     scores = np.concatenate([part.scores for part in parts])
-    return Found(Picks(centers, scores).apart(distance), mask, picker.radius_px)
+    return FoundParticles(Picks(centers, scores).apart(distance), mask, picker.radius_px)
 
 
 def _levels(grey: Pixels) -> tuple[float, float]:
@@ -159,7 +161,7 @@ def _in_core(picks: Picks, down: Span, right: Span) -> Picks:
     return Picks(centers[mine], picks.scores[mine])
 
 
-def _of_instances(instances: Instances, asked: Asked, shape: tuple[int, ...]) -> Found:
+def _of_instances(instances: Instances, asked: Asked, shape: tuple[int, ...]) -> FoundParticles:
     masks = None if instances.masks is None else [dict(mask) for mask in instances.masks]
     wanted = np.flatnonzero(instances.scores >= asked.confidence)
     kept = [i for i in wanted.tolist() if masks is None or geometry.area(masks[i])]
@@ -173,7 +175,7 @@ def _of_instances(instances: Instances, asked: Asked, shape: tuple[int, ...]) ->
     sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
     radius = float(np.median(sides)) / 2 if len(sides) else 0.0
     distance = asked.min_distance_px
-    return Found(picks.apart(distance) if distance else picks, mask, radius)
+    return FoundParticles(picks.apart(distance) if distance else picks, mask, radius)
 
 
 def _centroid(rle: geometry.Rle) -> tuple[float, float]:

@@ -22,11 +22,11 @@ class Micrograph:
     """One picture to be picked.
 
     Attributes:
-        path: Its file.
-        page: Which page of it, or section of a stack.
-        name: The file as the user named it; of a later page with `_p1` and so on, as in `prepare`.
-            What of it is no text (bytes that are not UTF-8) is replaced.
-        stem: Of the files that are written for it; no two micrographs of a run share one.
+        path: File of the picture.
+        page: Index of the page of the file, or of the section of a stack.
+        name: Name of the file as the user gave it; of a later page with `_p1` and so on, as in
+            `prepare`. Bytes in it that are not UTF-8 are replaced.
+        stem: Stem of the files that are written for it; no two micrographs of a run share one.
     """
 
     path: Path
@@ -43,7 +43,7 @@ def find_micrographs(asked: Sequence[str], out: Path) -> list[Micrograph]:
 
     Args:
         asked: Files, folders (what lies in them, not below) and patterns such as `grid*/*.mrc`.
-        out: Where the results go: nothing below it is a micrograph.
+        out: Folder of the results: nothing below it is a micrograph.
 
     Raises:
         PickError: One of them is nothing that can be picked; all problems at once.
@@ -99,7 +99,7 @@ def _is_picture(file: Path) -> bool:
 
 
 def _why_none(folder: Path, out: Path) -> str:
-    """Why there is nothing to pick in a folder."""
+    """The reason why there is nothing to pick in a folder."""
     if folder.resolve().is_relative_to(out):
         return (
             "expected micrographs elsewhere than below --out, where only results lie, got "

@@ -29,7 +29,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from analysis.picking.files import PickForm, read_picks, write_picks
-from analysis.picking.finding import Found
+from analysis.picking.finding import FoundParticles
 from analysis.picking.micrographs import Micrograph
 from trainables.datasets.particle_size import ANGSTROM_PER_UM
 from trainables.files.whole import write_json, write_whole
@@ -56,19 +56,19 @@ Map = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Record:
-    """What is remembered of a micrograph that is done.
+    """The record of a micrograph that is done.
 
     Attributes:
-        micrograph: Its name.
-        settings: With which it was picked.
-        source: Bytes and time of change of its file.
-        width: In pixels.
-        height: In pixels.
+        micrograph: Name of the micrograph.
+        settings: Settings with which it was picked.
+        source: Size in bytes and time of change of its file.
+        width: Width in pixels.
+        height: Height in pixels.
         um_per_px: Side of a pixel in micrometres, or None.
-        picks: How many.
-        median_confidence: Of the picks; None without.
-        radius_px: Of a particle.
-        seconds: That it took, without reading the file.
+        picks: Number of picks.
+        median_confidence: Median confidence of the picks; None without picks.
+        radius_px: Radius of a particle.
+        seconds: Time that the picking took, without reading the file.
     """
 
     micrograph: str
@@ -87,7 +87,7 @@ class Outputs:
     """The files of a run below its folder.
 
     Attributes:
-        out: The folder.
+        out: Folder of the run.
         save_prob: Whether maps of probabilities belong to them.
     """
 
@@ -114,7 +114,7 @@ class Outputs:
         return self.out / folder / f"{micrograph.stem}{_SUFFIXES.get(folder, f'.{folder}')}"
 
     def record(self, micrograph: Micrograph) -> Record | None:
-        """What is remembered of a micrograph; None where it is not done, or a file is missing."""
+        """The record of a micrograph; None where it is not done, or a file is missing."""
         files = self.of(micrograph)
         try:
             record = Record(**json.loads(files["done"].read_text("utf-8")))
@@ -150,7 +150,9 @@ class Outputs:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def write(self, micrograph: Micrograph, found: Found, record: Record, box_px: int) -> None:
+    def write(
+        self, micrograph: Micrograph, found: FoundParticles, record: Record, box_px: int
+    ) -> None:
         """Write coordinates and mask of a micrograph, and its record last."""
         for form in _TOGETHER:
             write_picks(self.out / form, micrograph.stem, {micrograph.name: found.picks}, form)
@@ -197,7 +199,7 @@ class Outputs:
 
 
 def source_of(micrograph: Micrograph) -> list[int]:
-    """What changes when a file does: its bytes and its time of change."""
+    """The state of a micrograph's file: its size in bytes and its time of change."""
     state = os.stat(micrograph.path)  # noqa: PTH116  both numbers of one moment
     return [state.st_size, state.st_mtime_ns]
 

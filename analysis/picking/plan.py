@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from analysis.errors import AnalysisError, PickError
+from analysis.errors import PickError
 from analysis.models.device import chosen_device
 from analysis.models.find import TrainedModel, find_model
 from analysis.picking.micrographs import Micrograph, find_micrographs
 from trainables.contract import Device, Picker, Predictor
 from trainables.datasets.particle_size import ANGSTROM_PER_UM, HEADER_TOLERANCE, Length, read_length
-from trainables.datasets.prepared import DatasetError
+from trainables.files.errors import UserError
 from trainables.metrics.names import PARTICLE_GROUP
-from trainables.registry import EngineError, engine_info
+from trainables.registry import engine_info, engines
 from tune.best.configuration import confidences_in
-from tune.errors import TuneError
 
 SETTINGS: Final = "pick.json"
 
@@ -30,12 +29,12 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class PickWishes:
-    """What may be asked for beside micrographs, model and folder.
+    """The options of a picking beside micrographs, model and folder.
 
     Attributes:
-        trainable: Engine of the model, where nothing beside its file says so.
+        trainable: Engine of the model, needed where nothing beside its file says so.
         device: As torch names it; None for the first GPU where there is one.
-        confidence: From which on a pick counts; None for the validation part's best.
+        confidence: Lowest confidence of a pick that counts; None for the validation part's best.
         min_distance: Least distance of two picks, as "30px" or "80A"; None for the model's own.
         pixel_size: Side of a pixel, as "1.77A"; None for what an MRC's header says.
         box_px: Side of the boxes; None for one and a half diameters.
@@ -56,17 +55,17 @@ class PickWishes:
 
 
 @dataclass(frozen=True)
-class PickJob:
-    """A picking that has been checked.
+class PickPlan:
+    """The plan of a picking: everything is checked, nothing computed.
 
     Attributes:
-        model: To pick with.
-        micrographs: At least one, in the order asked for.
+        model: Model to pick with.
+        micrographs: Micrographs in the order asked for, at least one.
         out: Folder to write, absolute.
-        device: To predict on.
+        device: Device to predict on.
         min_distance: Least distance of two picks, or None.
         pixel_size: Side of a pixel, or None.
-        wishes: The rest.
+        wishes: The other options.
     """
 
     model: TrainedModel
@@ -78,7 +77,7 @@ class PickJob:
     wishes: PickWishes
 
     def settings(self, confidence: float) -> dict[str, Any]:
-        """What must be equal for a micrograph that is done to be left as it is."""
+        """Values that must be equal for a micrograph that is done to be left as it is."""
         with self.model.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         wishes = self.wishes
@@ -114,14 +113,14 @@ class PickJob:
         return asked.um / um_per_px
 
 
-def plan_pick(asked: Sequence[str], model: Path, out: Path, wishes: PickWishes) -> PickJob:
-    """Check what was asked for; all problems at once.
+def plan_pick(asked: Sequence[str], model: Path, out: Path, wishes: PickWishes) -> PickPlan:
+    """Check the options of a picking, and find model and micrographs; all problems at once.
 
     Args:
         asked: Files, folders and patterns.
         model: As `find_model` takes it.
         out: Folder to write.
-        wishes: The rest.
+        wishes: The other options.
 
     Raises:
         PickError: Something of it cannot be.
@@ -131,7 +130,7 @@ def plan_pick(asked: Sequence[str], model: Path, out: Path, wishes: PickWishes) 
     def checked(read: Callable[[], _T]) -> _T | None:
         try:
             return read()
-        except (AnalysisError, DatasetError, EngineError, TuneError) as error:
+        except UserError as error:
             problems.append(str(error))
             return None
 
@@ -144,25 +143,25 @@ def plan_pick(asked: Sequence[str], model: Path, out: Path, wishes: PickWishes) 
     checked(lambda: _check_out(out))
     if problems or micrographs is None or trained is None or device is None:
         raise PickError(_listed([line for text in problems for line in text.splitlines()]))
-    return PickJob(trained, micrographs, out, device, distance, pixel_size, wishes)
+    return PickPlan(trained, micrographs, out, device, distance, pixel_size, wishes)
 
 
-def validated_confidence(job: PickJob, predictor: Predictor) -> tuple[float, str]:
-    """From which confidence on a pick counts, and why from there.
+def validated_confidence(plan: PickPlan, predictor: Predictor) -> tuple[float, str]:
+    """The lowest confidence of a pick that counts, and the reason in words.
 
     Raises:
         PickError: None was asked for, and none lies beside the model.
     """
-    if job.wishes.confidence is not None:
-        return job.wishes.confidence, "as asked for"
+    if plan.wishes.confidence is not None:
+        return plan.wishes.confidence, "as asked for"
     why = "the best on the model's validation part"
     if isinstance(predictor, Picker):
         return predictor.confidence, why
-    found = confidences_in(job.model.metrics)
+    found = confidences_in(plan.model.metrics)
     if not found:
         raise PickError(
-            f"--confidence: expected a number from 0 to 1, as none lies beside {job.model.path} "
-            f"({job.model.origin}), got none"
+            f"--confidence: expected a number from 0 to 1, as none lies beside {plan.model.path} "
+            f"({plan.model.origin}), got none"
         )
     return next(iter(found.values())), why
 
@@ -194,9 +193,11 @@ def _listed(problems: Sequence[str]) -> str:
 def _checked_model(path: Path, wishes: PickWishes) -> TrainedModel:
     model = find_model(path, wishes.trainable)
     if wishes.save_prob and PARTICLE_GROUP not in engine_info(model.engine).metrics:
+        pickers = [name for name in engines() if PARTICLE_GROUP in engine_info(name).metrics]
         raise PickError(
             f"--save-prob: expected a model that draws maps of probabilities, such as one of "
-            f"unet_selftraining, got one of {model.engine}, which finds instances; leave it out"
+            f"{' or '.join(pickers)}, got one of {model.engine}, which finds instances; leave it "
+            "out"
         )
     return model
 

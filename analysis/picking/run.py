@@ -24,7 +24,7 @@ from analysis.picking.micrographs import Micrograph
 from analysis.picking.outputs import ALL, FAILED, SHEET, Outputs, Record, box_side, source_of
 from analysis.picking.plan import (
     SETTINGS,
-    PickJob,
+    PickPlan,
     PickWishes,
     check_pixel_size,
     plan_pick,
@@ -45,15 +45,15 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class PickResult:
-    """What came out of a picking.
+    """The result of a picking.
 
     Attributes:
-        out: The folder.
-        records: Of the micrographs that are done, in the order asked for.
-        failed: Name of a micrograph to why it could not be picked.
-        before: How many were done by an earlier run.
-        confidence: From which on a pick counts.
-        confidence_words: Why from there.
+        out: Folder of the run.
+        records: Records of the micrographs that are done, in the order asked for.
+        failed: Name of a micrograph to the reason why it could not be picked.
+        before: Number of micrographs that were done by an earlier run.
+        confidence: Lowest confidence of a pick that counts.
+        confidence_words: Reason for that confidence.
     """
 
     out: Path
@@ -64,7 +64,7 @@ class PickResult:
     confidence_words: str
 
     def lines(self) -> list[str]:
-        """What to tell the user."""
+        """The result in lines for the user."""
         counts = [record.picks for record in self.records]
         asked = len(counts) + len(self.failed)
         before = f" ({self.before} of them done before)" if self.before else ""
@@ -83,7 +83,7 @@ class PickResult:
         return lines
 
     def warnings(self) -> list[str]:
-        """What went wrong, for stderr; empty where nothing did."""
+        """The micrographs that failed, in lines for stderr; empty where none did."""
         if not self.failed:
             return []
         listed = [f"  {name}: {why}" for name, why in list(self.failed.items())[:_NAMED]]
@@ -115,7 +115,7 @@ class _Read:
 class _Picking:
     """A picking with its model in memory."""
 
-    job: PickJob
+    plan: PickPlan
     predictor: Predictor
     outputs: Outputs
     settings: Mapping[str, Any]
@@ -123,7 +123,7 @@ class _Picking:
     def is_done(self, micrograph: Micrograph) -> bool:
         """Whether an earlier run picked this very file in this very way."""
         record = self.outputs.record(micrograph)
-        if record is None or self.job.wishes.overwrite or record.settings != self.settings:
+        if record is None or self.plan.wishes.overwrite or record.settings != self.settings:
             return False
         try:
             return list(record.source) == source_of(micrograph)
@@ -137,9 +137,9 @@ class _Picking:
             PickError: It has another pixel size than the model knows, or one is needed.
         """
         started = time.monotonic()
-        um_per_px = self.job.um_per_px(read.header_um)
+        um_per_px = self.plan.um_per_px(read.header_um)
         check_pixel_size(self.predictor, um_per_px)
-        asked = Asked(self.settings["confidence"], self.job.min_distance_px(um_per_px))
+        asked = Asked(self.settings["confidence"], self.plan.min_distance_px(um_per_px))
         height, width = read.pixels.shape[:2]
         with self.outputs.probability(micrograph, (height, width), um_per_px) as map_:
             found = find_particles(self.predictor, read.pixels, asked, map_)
@@ -156,7 +156,7 @@ class _Picking:
             radius_px=found.radius_px,
             seconds=round(time.monotonic() - started, 3),
         )
-        box_px = self.job.wishes.box_px or box_side(found.radius_px)
+        box_px = self.plan.wishes.box_px or box_side(found.radius_px)
         self.outputs.write(micrograph, found, record, box_px)
 
 
@@ -169,36 +169,36 @@ def pick_micrographs(
         asked: Files, folders and patterns.
         model: As `find_model` takes it.
         out: Folder to write.
-        wishes: The rest.
+        wishes: The other options.
 
     Raises:
         PickError: As for `plan_pick`, or no confidence is known.
         AnalysisError: The engine cannot read the model.
-        DatasetError: Another process is writing the folder.
+        FolderError: The folder cannot be written, or another process is writing it.
         EngineError: The engine's framework is not installed.
     """
-    job, predictor = load_planned(lambda: plan_pick(asked, model, out, wishes or PickWishes()))
-    confidence, words = validated_confidence(job, predictor)
-    outputs = Outputs(job.out, save_prob=job.wishes.save_prob)
-    picking = _Picking(job, predictor, outputs, job.settings(confidence))
-    with locked(job.out):
-        job.out.mkdir(exist_ok=True)
-        write_json(job.out / SETTINGS, {"settings": picking.settings, "model": str(model)})
+    plan, predictor = load_planned(lambda: plan_pick(asked, model, out, wishes or PickWishes()))
+    confidence, words = validated_confidence(plan, predictor)
+    outputs = Outputs(plan.out, save_prob=plan.wishes.save_prob)
+    picking = _Picking(plan, predictor, outputs, plan.settings(confidence))
+    with locked(plan.out):
+        plan.out.mkdir(exist_ok=True)
+        write_json(plan.out / SETTINGS, {"settings": picking.settings, "model": str(model)})
         outputs.begin()
-        before = frozenset(m for m in job.micrographs if picking.is_done(m))
-        rest = [m for m in job.micrographs if m not in before]
+        before = frozenset(m for m in plan.micrographs if picking.is_done(m))
+        rest = [m for m in plan.micrographs if m not in before]
         if rest:
             outputs.remove_together()
         failed = _pick_rest(picking, rest)
-        records = {m: outputs.record(m) for m in job.micrographs if m not in failed}
+        records = {m: outputs.record(m) for m in plan.micrographs if m not in failed}
         done = {m: record for m, record in records.items() if record is not None}
         outputs.write_tables(done, failed)
         if done:
             outputs.write_together(list(done))
-            title = f"{job.model.name}, confidence {confidence:.3f}: {len(done)} micrographs"
-            draw_sheet(outputs, list(done.items()), title, job.out / SHEET)
+            title = f"{plan.model.name}, confidence {confidence:.3f}: {len(done)} micrographs"
+            draw_sheet(outputs, list(done.items()), title, plan.out / SHEET)
     return PickResult(
-        out=job.out,
+        out=plan.out,
         records=list(done.values()),
         failed={m.name: reason for m, reason in failed.items()},
         before=len(before),
@@ -219,7 +219,7 @@ def _pick_rest(picking: _Picking, rest: Sequence[Micrograph]) -> dict[Micrograph
         except Exception as error:  # whatever it is, the others go on
             failed[micrograph] = f"{type(error).__name__}: {error}"
             log.warning("%s: not expected, left out", micrograph.name, exc_info=True)
-        picking.job.wishes.progress(n, len(rest))
+        picking.plan.wishes.progress(n, len(rest))
     return failed
 
 

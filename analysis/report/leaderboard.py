@@ -50,7 +50,7 @@ def write_leaderboard(study: StudyDir) -> Path:
     Columns: `FIRST_COLUMNS`, `params/<key>` of every key that differs between trials, the metrics
     at the best epoch, `PARETO`, then `LAST_COLUMNS`. An empty cell means that there is no value.
     """
-    trials = ranked(study.trials(), study.study.objective.mode)
+    trials = ranked(study.trials(), study.study.objective.goal)
     keys = varied_keys(trials)
     metrics = metric_names(trials)
     sampled = [f"params/{key}" for key in keys]

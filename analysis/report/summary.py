@@ -115,8 +115,8 @@ class Summary:
 def summarise(study: StudyDir) -> Summary:
     """Read a study's results, finished or not."""
     objective = study.study.objective
-    trials = tuple(ranked(study.trials(), objective.mode))
-    best = best_trial(trials, objective.mode)
+    trials = tuple(ranked(study.trials(), objective.goal))
+    best = best_trial(trials, objective.goal)
     resolved = study.resolved
     domains = _domains(resolved.get("search_space", {}))
     log_keys = frozenset(key for key, text in domains.items() if "log scale" in text)

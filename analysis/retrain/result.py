@@ -1,10 +1,11 @@
-"""What came out of a retraining, and how it is told."""
+"""The result of a retraining, and the lines that tell it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from trainables.goal import Goal
 from trainables.metrics.names import F1_NAMES
 from trainables.trials.layout import MODEL_FILE
 from tune.best.configuration import BEST_FOLDER, nothing_learnt
@@ -12,23 +13,23 @@ from tune.best.configuration import BEST_FOLDER, nothing_learnt
 
 @dataclass(frozen=True)
 class RetrainResult:
-    """What came out of a retraining.
+    """The result of a retraining: the best epoch's metrics, and how they compare with the study's.
 
     Attributes:
-        directory: `out`, absolute.
-        metric: The objective.
-        mode: Its direction.
-        tuned: Its value in the study, at the trial's best epoch; None where there was no study.
+        directory: Folder of the result, absolute.
+        metric: Name of the objective.
+        mode: Better direction of the objective.
+        tuned: Objective in the study, at the trial's best epoch; None where there was no study.
         tuned_epochs: Length of a full training in the study.
         comparable: Whether both values are of the same data.
-        value: At the best epoch of this training; None while it is interrupted.
+        value: Objective at the best epoch of this training; None while it is interrupted.
         epoch: The best epoch, 1-based; 0 while interrupted.
-        epochs_done: Epochs trained.
+        epochs_done: Number of epochs trained.
         epochs: Length of this training.
         validation: Every metric of the best epoch.
         test: Metrics of the test part at the validation part's confidences, or None.
-        test_note: Why there are none, or on how many pictures they were taken.
-        seconds: Of this process's training.
+        test_note: Reason why there are none, or the number of pictures they were taken on.
+        seconds: Duration of the training in this process.
     """
 
     directory: Path
@@ -57,7 +58,7 @@ class RetrainResult:
         return self.directory / BEST_FOLDER / MODEL_FILE
 
     def lines(self) -> list[str]:
-        """What to tell the user."""
+        """The result in lines for the user."""
         if self.value is None:
             return [
                 f"interrupted after epoch {self.epochs_done} of {self.epochs}; the same command "
@@ -69,7 +70,7 @@ class RetrainResult:
             against = gain if self.comparable else ", on other data: not comparable"
             tuned = [f"tuned      {self.metric} {self.tuned:.4f} (validation, study)"]
         early = f"its patience ran out after epoch {self.epochs_done} of {self.epochs}"
-        hint = nothing_learnt(self.metric, self.mode, self.value, self.epochs)
+        hint = nothing_learnt(Goal(self.metric, self.mode), self.value, self.epochs)
         return [
             *tuned,
             f"retrained  {self.metric} {self.value:.4f} (validation, epoch {self.epoch} of "

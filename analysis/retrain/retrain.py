@@ -43,25 +43,24 @@ from trainables.trials.local import WORK, LocalTrial, Progress, StopFlag, stoppi
 from tune.best.configuration import (
     BEST_FOLDER,
     BestConfig,
+    ConfigOrigin,
     Reached,
-    Source,
     TrainedOn,
     confidences_in,
-    load_best,
     own_version,
-    to_yaml,
 )
+from tune.best.file import load_best, to_yaml
 
 
 @dataclass(frozen=True)
-class _Job:
+class _RetrainPlan:
     """A retraining that has been checked.
 
     Attributes:
-        config: To train, with the epochs and the seed of this training.
-        tuned: The configuration as it came.
-        data: To train on.
-        out: Absolute.
+        config: Configuration to train, with the epochs and the seed of this training.
+        tuned: Configuration as it came.
+        data: Data set to train on.
+        out: Folder of the result, absolute.
     """
 
     config: BestConfig
@@ -71,7 +70,7 @@ class _Job:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What must be equal for a training to go on in the same folder."""
+        """Values that must be equal for a training to go on in the same folder."""
         config = self.config
         values = {
             "engine": config.engine,
@@ -117,32 +116,32 @@ def retrain(  # noqa: PLR0913  the command's options
         BestConfigError: As for `load_best`.
         EngineError: The engine's framework is not installed.
     """
-    job = _job(best, data, out, epochs, seed)
-    _check(job, other_classes)
-    finished = job.out / RESULT
+    plan = _plan(best, data, out, epochs, seed)
+    _check(plan, other_classes)
+    finished = plan.out / RESULT
     if finished.is_file():
         return _read_result(finished)
-    place = chosen_device(device, job.config.cpus)
-    engine = load_engine(job.config.engine)
-    job.out.mkdir(parents=True, exist_ok=True)
-    write_json(job.out / IDENTITY, job.identity)
-    write_text(job.out / CONFIG, to_yaml(job.tuned))
+    place = chosen_device(device, plan.config.cpus)
+    engine = load_engine(plan.config.engine)
+    plan.out.mkdir(parents=True, exist_ok=True)
+    write_json(plan.out / IDENTITY, plan.identity)
+    write_text(plan.out / CONFIG, to_yaml(plan.tuned))
     started = time.monotonic()
-    trial = _train(job, engine, place, progress or _silent)
+    trial = _train(plan, engine, place, progress or _silent)
     seconds = time.monotonic() - started
     if trial.keeper.best is None or not trial.finished:
-        return _result(job, trial, seconds)
-    return _finish(job, trial, trial.keeper.best, engine, seconds)
+        return _result(plan, trial, seconds)
+    return _finish(plan, trial, trial.keeper.best, engine, seconds)
 
 
-def _job(
+def _plan(
     best: Path | BestConfig, data: Path | None, out: Path, epochs: int | None, seed: int | None
-) -> _Job:
+) -> _RetrainPlan:
     tuned = best if isinstance(best, BestConfig) else load_best(best)
     changes = {"epochs": epochs, "seed": seed}
     given = {key: value for key, value in changes.items() if value is not None}
     prepared = _load_data(tuned, data)
-    return _Job(tuned.model_copy(update=given), tuned, prepared, out.absolute())
+    return _RetrainPlan(tuned.model_copy(update=given), tuned, prepared, out.absolute())
 
 
 def _load_data(config: BestConfig, data: Path | None) -> PreparedDataset:
@@ -155,31 +154,31 @@ def _load_data(config: BestConfig, data: Path | None) -> PreparedDataset:
     return prepared
 
 
-def _check(job: _Job, other_classes: bool) -> None:
+def _check(plan: _RetrainPlan, other_classes: bool) -> None:
     """Refuse what cannot be meant.
 
     Raises:
         RetrainError: Other classes, or a folder that holds something else.
     """
-    wanted, got = job.config.classes, job.data.classes
-    if wanted != got and not other_classes:
+    wanted, got = plan.config.classes, plan.data.classes
+    if wanted and wanted != got and not other_classes:
         raise RetrainError(
-            f"{job.data.root}: expected the classes {', '.join(wanted)}, for which "
-            f"{job.config.source.study} was tuned, got {', '.join(got)}; prepare the data with "
+            f"{plan.data.root}: expected the classes {', '.join(wanted)}, for which "
+            f"{plan.config.source.study} was tuned, got {', '.join(got)}; prepare the data with "
             f"--classes {','.join(wanted)}, tune a study of its own on it, or allow them with "
             "--other-classes"
         )
-    identity = job.out / IDENTITY
+    identity = plan.out / IDENTITY
     if identity.is_file():
         before = json.loads(identity.read_text("utf-8"))
-        if before != job.identity:
+        if before != plan.identity:
             raise RetrainError(
-                f"{job.out}: expected an empty folder or the same training, got one that differs "
-                f"in {', '.join(_differences(before, job.identity))}; choose another --out"
+                f"{plan.out}: expected an empty folder or the same training, got one that differs "
+                f"in {', '.join(_differences(before, plan.identity))}; choose another --out"
             )
-    elif job.out.exists() and (not job.out.is_dir() or any(job.out.iterdir())):
+    elif plan.out.exists() and (not plan.out.is_dir() or any(plan.out.iterdir())):
         raise RetrainError(
-            f"{job.out}: expected a new or empty folder, got one with other files; choose another "
+            f"{plan.out}: expected a new or empty folder, got one with other files; choose another "
             "--out"
         )
 
@@ -196,26 +195,24 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
     return names
 
 
-def _train(job: _Job, engine: Engine, device: Device, progress: Progress) -> LocalTrial:
+def _train(plan: _RetrainPlan, engine: Engine, device: Device, progress: Progress) -> LocalTrial:
     """Train until the end, or until the user interrupts.
 
     Raises:
         RetrainError: The configuration cannot be trained.
     """
-    config = job.config
+    config = plan.config
     images = config.train_metrics.images
     trial = LocalTrial(
         name=f"{config.source.study}/retrain",
         params=config.params,
         sampled=frozenset(config.sampled),
-        data=job.data,
+        data=plan.data,
         epochs=config.epochs,
         seed=config.seed,
         device=device,
-        out=job.out,
-        objective=config.objective.metric,
-        mode=config.objective.mode,
-        limits=config.objective.limits,
+        out=plan.out,
+        goal=config.objective.goal,
         train_metrics=TrainMetrics(
             config.train_metrics.every, None if images == "auto" else images
         ),
@@ -245,22 +242,22 @@ def _train(job: _Job, engine: Engine, device: Device, progress: Progress) -> Loc
 
 
 def _result(
-    job: _Job,
+    plan: _RetrainPlan,
     trial: LocalTrial,
     seconds: float,
     kept: KeptEpoch | None = None,
     test: Mapping[str, float] | None = None,
     note: str = "the training was interrupted",
 ) -> RetrainResult:
-    """Of a training that has epochs left, or with the model it kept."""
-    tuned = job.tuned
+    """The result of a training that kept a model, or that has epochs left where `kept` is None."""
+    tuned = plan.tuned
     return RetrainResult(
-        directory=job.out,
+        directory=plan.out,
         metric=tuned.objective.metric,
         mode=tuned.objective.mode,
         tuned=tuned.objective.value,
         tuned_epochs=tuned.epochs,
-        comparable=job.data.fingerprint == tuned.data.fingerprint,
+        comparable=plan.data.fingerprint == tuned.data.fingerprint,
         value=kept.value if kept else None,
         epoch=kept.epoch if kept else 0,
         epochs_done=trial.epochs_done,
@@ -273,42 +270,42 @@ def _result(
 
 
 def _finish(
-    job: _Job, trial: LocalTrial, kept: KeptEpoch, engine: Engine, seconds: float
+    plan: _RetrainPlan, trial: LocalTrial, kept: KeptEpoch, engine: Engine, seconds: float
 ) -> RetrainResult:
     """Measure the test part, write everything, and drop what was only for going on."""
-    model = job.out / BEST_FOLDER / MODEL_FILE
-    test, note = _test(job, engine, model, kept, trial.device)
-    new = job.out / f"{BEST_FOLDER}.new"
+    model = plan.out / BEST_FOLDER / MODEL_FILE
+    test, note = _test(plan, engine, model, kept, trial.device)
+    new = plan.out / f"{BEST_FOLDER}.new"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
     shutil.copyfile(model, new / MODEL_FILE)
-    write_forms(_retrained(job, kept, trial.notes), new, job.data, test)
-    replace_folder(new, job.out / BEST_FOLDER)
-    result = _result(job, trial, seconds, kept, test, note)
-    write_json(job.out / RESULT, {**asdict(result), "directory": str(result.directory)})
-    shutil.rmtree(job.out / WORK, ignore_errors=True)
+    write_forms(_retrained(plan, kept, trial.notes), new, plan.data, test)
+    replace_folder(new, plan.out / BEST_FOLDER)
+    result = _result(plan, trial, seconds, kept, test, note)
+    write_json(plan.out / RESULT, {**asdict(result), "directory": str(result.directory)})
+    shutil.rmtree(plan.out / WORK, ignore_errors=True)
     return result
 
 
 def _test(
-    job: _Job, engine: Engine, model: Path, kept: KeptEpoch, device: Device
+    plan: _RetrainPlan, engine: Engine, model: Path, kept: KeptEpoch, device: Device
 ) -> tuple[Mapping[str, float] | None, str]:
     """Metrics of the test part and on what they were taken, or why there are none."""
-    n = job.data.counts()["test"]
+    n = plan.data.counts()["test"]
     if not n:
         return None, "the data set has no test part"
     if not confidences_in(kept.values):
-        return None, f"the engine {job.config.engine} reports no confidence on the validation part"
-    schema = engine_info(job.config.engine).params
-    max_det = getattr(schema.model_validate(job.config.params), "max_det", 300)
-    test = evaluate_split(engine, model, job.data, "test", device, kept.values, max_det)
+        return None, f"the engine {plan.config.engine} reports no confidence on the validation part"
+    info = engine_info(plan.config.engine)
+    max_det = info.value(info.max_det, plan.config.params)
+    test = evaluate_split(engine, model, plan.data, "test", device, kept.values, max_det)
     noun = "picture" if n == 1 else "pictures"
     return test, f"{n} {noun}, at the validation part's confidence"
 
 
-def _retrained(job: _Job, kept: KeptEpoch, notes: Sequence[str]) -> BestConfig:
+def _retrained(plan: _RetrainPlan, kept: KeptEpoch, notes: Sequence[str]) -> BestConfig:
     """The configuration with what it reached now."""
-    config = job.config
+    config = plan.config
     objective = Reached(
         metric=config.objective.metric,
         mode=config.objective.mode,
@@ -320,13 +317,13 @@ def _retrained(job: _Job, kept: KeptEpoch, notes: Sequence[str]) -> BestConfig:
         update={
             "objective": objective,
             "data": TrainedOn(
-                path=job.data.root, name=job.data.name, fingerprint=job.data.fingerprint
+                path=plan.data.root, name=plan.data.name, fingerprint=plan.data.fingerprint
             ),
-            "classes": job.data.classes,
+            "classes": plan.data.classes,
             "metrics": dict(kept.values),
             "confidences": confidences_in(kept.values),
             "notes": tuple(notes),
-            "source": Source(
+            "source": ConfigOrigin(
                 study=config.source.study,
                 trial=config.source.trial,
                 retrained=True,

@@ -2,11 +2,19 @@ import pytest
 
 from tests.support.places import ROOT
 from tools.engine_table import LOOPS, loops_page, page
+from trainables.registry import BUILT_IN, engine_info
 
 DOCS = ROOT / "docs"
 
 
-@pytest.mark.parametrize("engine", ["yolo_seg", "mask_rcnn", "unet_selftraining"])
+TRAINING = [name for name in sorted(BUILT_IN) if engine_info(name).frameworks]
+
+
+def test_there_are_engines_with_pages() -> None:
+    assert len(TRAINING) >= 3
+
+
+@pytest.mark.parametrize("engine", TRAINING)
 def test_the_page_of_an_engine_is_the_one_its_code_makes(engine: str) -> None:
     made = page(engine)
     assert (DOCS / f"{engine}.md").read_text() == made, (

@@ -104,8 +104,6 @@ def _task(plan: StudyPlan, assignment: Assignment, recorder: Recorder) -> TrialT
         directory=attempt,
         resume_from=checkpoint,
         reported=reported,
-        objective=study.objective.metric,
-        mode=study.objective.mode,
+        goal=study.objective.goal,
         train_metrics=TrainMetrics(study.train_metrics.every),
-        limits=study.objective.limits,
     )

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from trainables.goal import Goal, Limit, Mode, standing, violation
+from trainables.goal import NO_STANDING, Goal, Limit, Mode, best_of, in_order, standing, violation
 
 ERROR = "measure/count_error"
 
@@ -63,3 +63,35 @@ def test_a_goal_ranks_epochs_by_its_limits_and_then_by_its_objective() -> None:
     standings = [goal.standing(values) for values in epochs]
     assert standings == sorted(standings)
     assert len(set(standings)) == len(epochs) - 1, "without an objective, one is as bad as another"
+
+
+def test_the_best_is_the_first_of_the_highest_and_never_one_without_a_value() -> None:
+    goal = Goal("f1", limits=(Limit(ERROR, at_most=0.1),))
+    epochs = [
+        {"f1": math.nan, ERROR: 0.0},
+        {"f1": 0.9, ERROR: 0.2},
+        {"f1": 0.5, ERROR: 0.1},
+        {"f1": 0.5, ERROR: 0.0},
+        {ERROR: 0.0},
+    ]
+    assert best_of(epochs, goal.standing) is epochs[2]
+    assert in_order(epochs, goal.standing) == [epochs[n] for n in (2, 3, 1, 0, 4)]
+    assert best_of([epochs[0], epochs[4]], goal.standing) is None
+    assert best_of([], goal.standing) is None
+
+
+def test_an_epoch_whose_limit_cannot_be_told_is_better_than_one_without_a_value() -> None:
+    goal = Goal("f1", limits=(Limit(ERROR, at_most=0.1),))
+    assert best_of([{}, {"f1": 0.2}], goal.standing) == {"f1": 0.2}
+    assert goal.improves({"f1": 0.2}, None)
+    assert not goal.improves({"f1": math.inf}, None)
+    assert not goal.improves({"f1": 0.2}, {"f1": 0.2})
+    assert goal.improves({"f1": 0.1, ERROR: 0.0}, {"f1": 0.2})
+
+
+def test_a_standing_is_the_same_from_metrics_and_from_a_value_with_its_excess() -> None:
+    goal = Goal("val/loss", "min", (Limit(ERROR, at_most=0.1), Limit("f1", at_least=0.5)))
+    values = {"val/loss": 0.7, ERROR: 0.3, "f1": 0.4}
+    assert goal.excess(values) == pytest.approx({ERROR: 0.2, "f1": 0.1})
+    assert goal.standing_of(0.7, goal.excess(values).values()) == goal.standing(values)
+    assert goal.standing_of(None) == NO_STANDING

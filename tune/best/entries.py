@@ -1,16 +1,17 @@
 """Entries of the best-config store: what is kept, under which name, and what may be compared."""
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import ValidationError
 
 from trainables.datasets.prepared import PreparedDataset
 from tune.best.backbones import MARK_DIGITS, MARKED_BACKBONE, same_backbone
-from tune.spec import Spec
+from tune.best.configuration import BestConfig
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
 
@@ -23,71 +24,18 @@ ENTRY_NAME: Final = re.compile(
 Level = Literal["data set", "global", "default"]
 
 
-class StoredBest(Spec):
-    """A configuration and what it reached.
-
-    Attributes:
-        format: Of the document.
-        engine: Name in the registry.
-        backbone: As `backbone_of` names it; "" where the engine has but one.
-        data_set: Name of the data set it was measured on.
-        fingerprint: Of that data set's content.
-        data: Where the data set was.
-        params: Every hyperparameter that was set, fixed and sampled ones.
-        sampled: The keys of `params` that were sampled.
-        epochs: Length of a full training.
-        seed: Of the training.
-        cpus: CPU threads of the training, where known.
-        metric: What was tuned.
-        mode: Its direction.
-        value: What it reached on the validation part.
-        epoch: Where, 1-based.
-        study: Where it comes from.
-        trial: Its number, or None for a configuration that was written by hand.
-        trials: How many trials it was the best of.
-        recorded: When it was put here, ISO 8601.
-        segtune: Version that wrote it.
-    """
-
-    format: Literal[1] = 1
-    engine: str
-    backbone: str
-    data_set: str
-    fingerprint: str
-    data: str = ""
-    params: dict[str, Any]
-    sampled: tuple[str, ...] = ()
-    epochs: PositiveInt
-    seed: int = 0
-    cpus: PositiveInt | None = None
-    metric: str
-    mode: Literal["max", "min"]
-    value: float
-    epoch: PositiveInt
-    study: str
-    trial: int | None = None
-    trials: int = Field(1, ge=1)
-    recorded: str
-    segtune: str = ""
-
-    def origin(self) -> str:
-        """What it reached, where and when, for a reader."""
-        trial = "" if self.trial is None else f", trial {self.trial}"
-        return f"{self.metric} {self.value:.4f} ({self.study}{trial}, {self.recorded[:10]})"
-
-
 @dataclass(frozen=True)
-class Kept:
+class StoreEntry:
     """An entry of a store.
 
     Attributes:
-        name: Of its document; engine, backbone and data set stand in it.
-        best: What it holds; None where that cannot be read.
-        problem: Why it cannot be read, and what to do about it; "" where it can.
+        name: Name of its document; engine, backbone and data set stand in it.
+        best: The configuration in it; None where that cannot be read.
+        problem: Reason why it cannot be read, and what to do about it; "" where it can.
     """
 
     name: str
-    best: StoredBest | None
+    best: BestConfig | None
     problem: str = ""
 
     @property
@@ -132,40 +80,40 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a store has for a data set.
+class FoundBest:
+    """The answer of a store to the question for a data set's best configuration.
 
     Attributes:
-        level: Which level it was found at; "default": nothing is known, the engine's defaults hold.
+        level: Level of the answer; "default": nothing is known, the engine's defaults hold.
         best: The configuration, None for the default.
-        wanted: The data set it was asked for, None for none.
-        place: The store.
-        backbone: The one it was asked for, None for any.
+        wanted: Key of the data set that was asked for, None for none.
+        place: Place of the store.
+        backbone: Name of the backbone that was asked for, None for any.
     """
 
     level: Level
-    best: StoredBest | None
+    best: BestConfig | None
     wanted: "DataKey | None"
     place: str
     backbone: str | None = None
 
     def line(self) -> str:
-        """Which level is used, and where it comes from."""
+        """The level and the origin of the answer, for the user."""
         asked = f" for the data set {self.wanted.name}" if self.wanted else ""
         if self.backbone:
             asked += f" with {self.backbone}"
         if self.best is None:
             return f"engine default: nothing is recorded{asked} in {self.place}"
         if self.level == "data set":
-            return f"best of the data set {self.best.data_set}: {self.best.origin()}{self._changed}"
-        other = f", tuned on {self.best.data_set}"
+            return f"best of the data set {self.best.data.name}: {self.best.told}{self._changed}"
+        other = f", tuned on {self.best.data.name}"
         none = f"; {self.place} has none{asked}" if asked else ""
-        return f"global best: {self.best.origin()}{other}{none}"
+        return f"global best: {self.best.told}{other}{none}"
 
     @property
     def _changed(self) -> str:
         now = self.wanted.fingerprint if self.wanted else None
-        then = self.best.fingerprint if self.best else None
+        then = self.best.data.fingerprint if self.best else None
         if now is None or now == then:
             return ""
         return "; the data set was changed since, so that value is not comparable"
@@ -173,11 +121,11 @@ class Found:
 
 @dataclass(frozen=True)
 class DataKey:
-    """What names a data set in a store: an extended data set keeps its best.
+    """The key of a data set in a store: its name, so that an extended data set keeps its best.
 
     Attributes:
-        name: As given to `segtune prepare`.
-        fingerprint: Of its content now, None where only the name is at hand.
+        name: Name as given to `segtune prepare`.
+        fingerprint: Fingerprint of its content now, None where only the name is at hand.
     """
 
     name: str
@@ -189,34 +137,112 @@ class DataKey:
         return cls(data.name, data.fingerprint)
 
 
-def entry_name(best: StoredBest, *, everywhere: bool) -> str:
-    """The document of an entry."""
-    folder = f"{_file_name(best.engine)}/{_folder_name(best.backbone) or _NO_BACKBONE}"
-    return f"{folder}/{'global' if everywhere else f'data/{_file_name(best.data_set)}'}.json"
+def entry_name(best: BestConfig, *, everywhere: bool) -> str:
+    """The name of the document that a configuration is kept in.
+
+    Args:
+        best: The configuration, with its place in a store.
+        everywhere: Whether it is the global one.
+    """
+    folder = f"{_file_name(best.engine)}/{_folder_name(best.kept.backbone) or _NO_BACKBONE}"
+    return f"{folder}/{'global' if everywhere else f'data/{_file_name(best.data.name)}'}.json"
 
 
-def comparable(known: StoredBest, new: StoredBest) -> bool:
-    """Whether two values are of the same metric on the same pictures."""
-    return not not_comparable(known, new)
-
-
-def not_comparable(known: StoredBest, new: StoredBest) -> str:
-    """In what two configurations differ that must be equal to compare their values; "" for none."""
-    parts = {
-        "metric": known.metric == new.metric,
-        "direction": known.mode == new.mode,
-        "data set": known.data_set == new.data_set,
-        "fingerprint of the pictures": known.fingerprint == new.fingerprint,
+def lacking(best: BestConfig) -> list[str]:
+    """Keys that a store compares configurations by and that this one has no value for."""
+    named = {
+        "data.name (of the data set it was tuned on)": bool(best.data.name),
+        "objective.value": best.objective.value is not None,
+        "objective.epoch": best.objective.epoch is not None,
     }
-    return " and ".join(name for name, equal in parts.items() if not equal)
+    return [key for key, there in named.items() if not there]
 
 
-def told_with_worth(best: StoredBest) -> str:
+def not_comparable(known: BestConfig, new: BestConfig) -> str:
+    """The differences that forbid to compare the values of two configurations; "" for none."""
+    equal = {
+        "metric": known.objective.metric == new.objective.metric,
+        "direction": known.objective.mode == new.objective.mode,
+        "data set": known.data.name == new.data.name,
+        "fingerprint of the pictures": known.data.fingerprint == new.data.fingerprint,
+    }
+    return " and ".join(name for name, same in equal.items() if not same)
+
+
+def worse(new: BestConfig, known: BestConfig) -> bool:
+    """Whether a configuration is worse than a comparable one.
+
+    Constraints decide where both were held to the same ones, else the objective alone does.
+    """
+    goal = new.objective.goal
+    if goal != known.objective.goal:
+        goal = replace(goal, limits=())
+    return new.standing(goal) < known.standing(goal)
+
+
+def told_with_worth(best: BestConfig) -> str:
     """A configuration with all that says what its value is worth."""
-    place = f" in {best.data}" if best.data else ""
-    return (
-        f"{best.origin()} on {best.data_set}{place}, fingerprint {best.fingerprint[:MARK_DIGITS]}"
-    )
+    mark = best.data.fingerprint[:MARK_DIGITS]
+    return f"{best.told} on {best.data.name} in {best.data.path}, fingerprint {mark}"
+
+
+def to_document(best: BestConfig) -> str:
+    """Text of the document of an entry: the configuration with its place in the store."""
+    return best.model_dump_json(indent=2) + "\n"
+
+
+def read_document(text: str) -> BestConfig:
+    """The configuration in a document, also in one of segtune 0.1.
+
+    Raises:
+        ValueError: It is none, or lacks what entries are compared by; the message says what.
+    """
+    content = json.loads(text)
+    if isinstance(content, dict) and "data_set" in content:
+        content = _nested(content)
+    try:
+        best = BestConfig.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{key}: {first['msg']}" if key else first["msg"]) from error
+    missing = [*lacking(best), *([] if best.kept.recorded else ["kept.recorded"])]
+    if missing:
+        raise ValueError(f"{' and '.join(missing)}: expected a value, got none")
+    return best
+
+
+_OLD_KEYS: Final[Mapping[str, str]] = {
+    "metric": "objective.metric",
+    "mode": "objective.mode",
+    "value": "objective.value",
+    "epoch": "objective.epoch",
+    "data_set": "data.name",
+    "fingerprint": "data.fingerprint",
+    "data": "data.path",
+    "study": "source.study",
+    "trial": "source.trial",
+    "trials": "source.trials",
+    "segtune": "source.segtune",
+    "backbone": "kept.backbone",
+    "recorded": "kept.recorded",
+}
+"""Keys of the flat documents of segtune 0.1, and where their values stand now."""
+
+_OLD_RETRAINED: Final = ", retrained"
+"""End of a study's name by which segtune 0.1 said that the configuration was trained again."""
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """A document of segtune 0.1 as it is written today."""
+    new: dict[str, Any] = {"classes": [], "objective": {}, "data": {}, "source": {}, "kept": {}}
+    for key, value in flat.items():
+        part, _, name = _OLD_KEYS.get(key, key).rpartition(".")
+        (new[part] if part else new)[name] = value
+    study = str(new["source"].get("study", ""))
+    if study.endswith(_OLD_RETRAINED):
+        new["source"] |= {"study": study.removesuffix(_OLD_RETRAINED), "retrained": True}
+    return new
 
 
 def _folder_name(backbone: str) -> str:

@@ -21,24 +21,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from cluster.errors import StorageError
 from cluster.storage.documents import Documents
 from cluster.storage.opening import open_documents
-from search_spaces.names import nearest_name
 from trainables.contract import EngineInfo
 from tune.best.backbones import backbone_of, given_backbone
+from tune.best.configuration import BestConfig, outdated_params
 from tune.best.entries import (
     ENTRY_NAME,
     DataKey,
-    Found,
-    Kept,
+    FoundBest,
     Level,
-    StoredBest,
+    StoreEntry,
     entry_name,
     not_comparable,
+    read_document,
+    to_document,
     told_with_worth,
+    worse,
 )
 from tune.errors import StoreError, UsageError
 
@@ -48,7 +48,7 @@ STORE_FOLDER: Final = "best-configs"
 
 
 def store_place(given: str | None = None, storage: Path = Path("studies")) -> str:
-    """Where the store is: as given, else $SEGTUNE_STORE, else beside the studies in `storage`."""
+    """The place of the store: the given one, $SEGTUNE_STORE, or a folder beside the studies."""
     return given or os.environ.get(STORE_VARIABLE) or str(storage / STORE_FOLDER)
 
 
@@ -63,14 +63,16 @@ class BestStore:
 
     @property
     def place(self) -> str:
-        """Where it is."""
+        """Folder or address of the store."""
         return self._documents.place
 
-    def entries(self) -> list[Kept]:
-        """All there are; of those that cannot be read, why."""
+    def entries(self) -> list[StoreEntry]:
+        """Every entry; one that cannot be read says why."""
         return [self._kept(name) for name in self._names()]
 
-    def find(self, info: EngineInfo, data: DataKey | None, backbone: str | None = None) -> Found:
+    def find(
+        self, info: EngineInfo, data: DataKey | None, backbone: str | None = None
+    ) -> FoundBest:
         """The best of a data set, else the global one, else the default.
 
         Args:
@@ -81,8 +83,8 @@ class BestStore:
         Raises:
             StoreError: An entry cannot be read, or several backbones are recorded and none named.
         """
-        named = [Kept(name, None) for name in self._names()]
-        levels: dict[Level, list[Kept]] = {
+        named = [StoreEntry(name, None) for name in self._names()]
+        levels: dict[Level, list[StoreEntry]] = {
             "data set": [] if data is None else [e for e in named if e.concerns(data=data.name)],
             "global": [entry for entry in named if entry.level == "global"],
         }
@@ -96,13 +98,13 @@ class BestStore:
                 raise StoreError(self._which(info, found))
             if found:
                 best = _checked(found[0], info, self.place)
-                return Found(level, best, data, self.place, backbone)
-        return Found("default", None, data, self.place, backbone)
+                return FoundBest(level, best, data, self.place, backbone)
+        return FoundBest("default", None, data, self.place, backbone)
 
     def find_asked(
         self, info: EngineInfo, data: DataKey | None, backbone: str | None
-    ) -> tuple[Found, dict[str, Any]]:
-        """What is found for a backbone as the user names it, and the hyperparameter that it is.
+    ) -> tuple[FoundBest, dict[str, Any]]:
+        """The answer for a backbone as the user names it, and the hyperparameter that it is.
 
         Args:
             info: The engine.
@@ -124,22 +126,22 @@ class BestStore:
             )
         return found, given
 
-    def put(self, best: StoredBest, *, everywhere: bool, force: bool = False) -> StoredBest | None:
+    def put(self, best: BestConfig, *, everywhere: bool, force: bool = False) -> BestConfig | None:
         """Record a best configuration; two writers at once leave the better of both.
 
         Args:
-            best: What to record.
+            best: Configuration to record, with its place in a store.
             everywhere: Record it as the global one, not for its data set.
             force: Record it whatever is there: a better one, one that cannot be compared, one that
                 cannot be read.
 
         Returns:
-            What it replaced, where that could be read.
+            The configuration that it replaced, where that could be read.
 
         Raises:
-            StoreError: What is there may not be replaced without `force`.
+            StoreError: The entry that is there may not be replaced without `force`.
         """
-        known: StoredBest | None = None
+        known: BestConfig | None = None
         name = entry_name(best, everywhere=everywhere)
 
         def change(text: str | None) -> str:
@@ -148,12 +150,12 @@ class BestStore:
             known = None if there is None else there.best
             if there is not None and not force:
                 self._refuse_loss(there, best)
-            return best.model_dump_json(indent=2) + "\n"
+            return to_document(best)
 
         self._documents.update(name, change)
         return known
 
-    def clear(self, entries: Sequence[Kept]) -> int:
+    def clear(self, entries: Sequence[StoreEntry]) -> int:
         """Delete entries; returns how many were still there."""
         return sum(self._documents.delete(entry.name) for entry in entries)
 
@@ -161,36 +163,35 @@ class BestStore:
         """Names of entries; a folder may hold other things."""
         return [name for name in self._documents.names() if ENTRY_NAME.fullmatch(name)]
 
-    def _kept(self, name: str) -> Kept:
+    def _kept(self, name: str) -> StoreEntry:
         try:
             text = self._documents.read(name)
         except StorageError as error:
-            return Kept(name, None, str(error))
+            return StoreEntry(name, None, str(error))
         if text is None:
-            return Kept(name, None, f"{self.place}/{name}: it was deleted just now; try again")
+            return StoreEntry(
+                name, None, f"{self.place}/{name}: it was deleted just now; try again"
+            )
         return self._read(name, text)
 
-    def _readable(self, name: str) -> StoredBest:
+    def _readable(self, name: str) -> BestConfig:
         entry = self._kept(name)
         if entry.best is None:
             raise StoreError(entry.problem)
         return entry.best
 
-    def _read(self, name: str, text: str) -> Kept:
-        place = Kept(name, None)
+    def _read(self, name: str, text: str) -> StoreEntry:
+        place = StoreEntry(name, None)
         try:
-            best = StoredBest.model_validate_json(text)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"]))
-            reason = f"{key}: {first['msg']}" if key else first["msg"]
-            return Kept(name, None, self._damage(place, reason))
+            best = read_document(text)
+        except ValueError as error:
+            return StoreEntry(name, None, self._damage(place, str(error)))
         if entry_name(best, everywhere=place.level == "global") != name:
-            words = f"it is of {best.engine} {best.backbone or '-'} on {best.data_set}, moved here"
-            return Kept(name, None, self._damage(place, words))
-        return Kept(name, best)
+            of = f"{best.engine} {best.kept.backbone or '-'} on {best.data.name}"
+            return StoreEntry(name, None, self._damage(place, f"it is of {of}, moved here"))
+        return StoreEntry(name, best)
 
-    def _damage(self, entry: Kept, reason: str) -> str:
+    def _damage(self, entry: StoreEntry, reason: str) -> str:
         backbone = f" --backbone {entry.backbone}" if entry.backbone else ""
         level = "--global" if entry.data_set is None else f"--data {entry.data_set}"
         clear = f"segtune best clear --trainable {entry.engine}{backbone} {level}"
@@ -201,7 +202,7 @@ class BestStore:
             f"{shlex.quote(self.place)}`"
         )
 
-    def _refuse_loss(self, there: Kept, new: StoredBest) -> None:
+    def _refuse_loss(self, there: StoreEntry, new: BestConfig) -> None:
         """Refuse to replace what is better, or what nobody can say to be worse.
 
         Raises:
@@ -211,13 +212,12 @@ class BestStore:
         if known is None:
             raise StoreError(there.problem)
         differs = not_comparable(known, new)
-        gain = (new.value - known.value) * (1 if new.mode == "max" else -1)
-        if not differs and gain >= 0:
+        if not differs and not worse(new, known):
             return
         expected = (
             f"the metric, direction and pictures of the known one (it differs in {differs})"
             if differs
-            else f"a better configuration than the known one of {known.data_set}"
+            else f"a better configuration than the known one of {known.data.name}"
         )
         raise StoreError(
             f"{self.place}: expected {expected}; known is {told_with_worth(known)}; "
@@ -225,32 +225,24 @@ class BestStore:
             "--force replaces the known one"
         )
 
-    def _which(self, info: EngineInfo, found: Sequence[StoredBest]) -> str:
-        known = "; ".join(f"{best.backbone}: {best.origin()}" for best in found)
+    def _which(self, info: EngineInfo, found: Sequence[BestConfig]) -> str:
+        known = "; ".join(f"{best.kept.backbone}: {best.told}" for best in found)
         return (
             f"{self.place}: expected one {info.backbone} of {info.name}, got {len(found)}; name "
             f"one with --backbone: {known}"
         )
 
 
-def _checked(best: StoredBest, info: EngineInfo, place: str) -> StoredBest:
+def _checked(best: BestConfig, info: EngineInfo, place: str) -> BestConfig:
     """An entry whose values the engine accepts.
 
     Raises:
         StoreError: It refuses some of them.
     """
-    try:
-        info.params.model_validate(best.params)
-    except ValidationError as error:
-        fields = info.params.model_fields
-        wrong = []
-        for problem in error.errors():
-            key = str(problem["loc"][0]) if problem["loc"] else "params"
-            hint = "" if key in fields else nearest_name(key, fields)
-            wrong.append(f"{key}: {problem['msg']}, got {problem['input']!r}{hint}")
+    if problems := outdated_params(info, best.params):
         raise StoreError(
-            f"{place}: the best of {info.name} on {best.data_set} ({best.study}) is not valid for "
-            f"this version of the engine: {'; '.join(wrong)}; record another with `segtune best "
-            "set --force`, or remove it with `segtune best clear`"
-        ) from error
+            f"{place}: the best of {info.name} on {best.data.name} ({best.source.study}) is not "
+            f"valid for this version of the engine: {'; '.join(map(str, problems))}; record "
+            "another with `segtune best set --force`, or remove it with `segtune best clear`"
+        )
     return best

@@ -8,7 +8,8 @@ from search_spaces.names import nearest_name
 from trainables.datasets.prepared import PreparedDataset
 from trainables.registry import engine_info
 from tune.best.backbones import backbone_name
-from tune.best.entries import DataKey, Kept, StoredBest, comparable
+from tune.best.configuration import BestConfig
+from tune.best.entries import DataKey, StoreEntry, not_comparable
 from tune.best.store import BestStore
 from tune.errors import StoreError, UsageError
 from tune.study.space import defaults
@@ -18,11 +19,11 @@ _HEAD = ("engine", "backbone", "data set", "best", "from", "recorded")
 _GLOBAL = "(global)"
 
 
-def table_lines(entries: Sequence[Kept], place: str) -> list[str]:
+def table_lines(entries: Sequence[StoreEntry], place: str) -> list[str]:
     """Everything that a store has, a line each.
 
     Args:
-        entries: Of the store; those that cannot be read are not shown.
+        entries: Entries of the store; those that cannot be read are not shown.
         place: The store.
     """
     rows = [_row(entry, entry.best) for entry in entries if entry.best is not None]
@@ -34,7 +35,7 @@ def table_lines(entries: Sequence[Kept], place: str) -> list[str]:
     return _aligned([_HEAD, *rows]) if rows else []
 
 
-def refuse_damaged(entries: Sequence[Kept]) -> None:
+def refuse_damaged(entries: Sequence[StoreEntry]) -> None:
     """Name the entries that cannot be read.
 
     Raises:
@@ -50,7 +51,7 @@ def used_lines(
     """The configuration that would be used, with its level and where it comes from.
 
     Args:
-        store: Where to look.
+        store: Store to look into.
         trainable: The engine.
         backbone: None for the one recorded.
         data: Folder or recorded name of a data set; None for the global best.
@@ -67,20 +68,22 @@ def used_lines(
     best = found.best
     if best is None:
         return [found.line(), *_param_lines({**defaults(info.params), **given})]
-    length = f"epoch {best.epoch} of {best.epochs}, the best of {_trials(best)}"
+    length = f"epoch {best.objective.epoch} of {best.epochs}, the best of {_trials(best)}"
     return [found.line(), length, *_param_lines({**best.params, **given})]
 
 
 def recorded_line(
-    best: StoredBest, replaced: StoredBest | None, place: str, *, everywhere: bool
+    best: BestConfig, replaced: BestConfig | None, place: str, *, everywhere: bool
 ) -> str:
-    """What was recorded, and in place of what."""
-    where = f"global best, tuned on {best.data_set}" if everywhere else f"data set {best.data_set}"
-    line = f"recorded in {place} for {_model(best)}, {where}: {best.origin()}"
+    """The configuration that was recorded, and the one that it replaced, for the user."""
+    where = (
+        f"global best, tuned on {best.data.name}" if everywhere else f"data set {best.data.name}"
+    )
+    line = f"recorded in {place} for {_model(best)}, {where}: {best.told}"
     if replaced is None:
         return line
-    other = "" if comparable(replaced, best) else ", of other data or metric: not comparable"
-    return f"{line}; in place of {replaced.origin()}{other}"
+    other = ", of other data or metric: not comparable" if not_comparable(replaced, best) else ""
+    return f"{line}; in place of {replaced.told}{other}"
 
 
 def cleared_lines(
@@ -94,11 +97,11 @@ def cleared_lines(
     """Clear the entries that all of the given options name.
 
     Args:
-        store: Where.
-        trainable: Of this engine only.
-        backbone: Of this backbone only.
-        data: Of this data set only: its folder or its name.
-        everywhere: The global ones only.
+        store: Store to clear entries of.
+        trainable: Engine whose entries are meant; None for all.
+        backbone: Backbone whose entries are meant; None for all.
+        data: Folder or name of the data set whose entries are meant; None for all.
+        everywhere: Whether only the global entries are meant.
 
     Raises:
         UsageError: Nothing is recorded of what they name.
@@ -124,32 +127,26 @@ def cleared_lines(
     return [f"cleared {_told(entry)}" for entry in chosen] or ["nothing to clear"]
 
 
-def _told(entry: Kept) -> str:
-    """What an entry is of, and its value or that it could not be read."""
+def _told(entry: StoreEntry) -> str:
+    """An entry in words: engine, backbone, data set, and its value or that it cannot be read."""
     best = entry.best
-    value = f"{best.metric} {best.value:.4f}" if best else "could not be read"
+    value = str(best.objective) if best else "could not be read"
     return ", ".join([*_place(entry), value])
 
 
-def _place(entry: Kept) -> tuple[str, str, str]:
+def _place(entry: StoreEntry) -> tuple[str, str, str]:
     """Engine, backbone and data set of an entry, as its content names them if it can be read."""
     best = entry.best
     engine, backbone, data = (
-        (best.engine, best.backbone, best.data_set)
+        (best.engine, best.kept.backbone, best.data.name)
         if best
         else (entry.engine, entry.backbone, entry.data_set or "")
     )
     return engine, backbone or "-", _GLOBAL if entry.level == "global" else data
 
 
-def _row(entry: Kept, best: StoredBest) -> tuple[str, ...]:
-    trial = "" if best.trial is None else f", trial {best.trial}"
-    return (
-        *_place(entry),
-        f"{best.metric} {best.value:.4f}",
-        f"{best.study}{trial}",
-        best.recorded[:10],
-    )
+def _row(entry: StoreEntry, best: BestConfig) -> tuple[str, ...]:
+    return (*_place(entry), str(best.objective), str(best.source), best.kept.recorded[:10])
 
 
 def _data_key(store: BestStore, data: str) -> DataKey:
@@ -158,7 +155,7 @@ def _data_key(store: BestStore, data: str) -> DataKey:
         return DataKey.of(PreparedDataset.load(Path(data)))
     entries = store.entries()
     known = sorted(
-        {entry.best.data_set if entry.best else entry.data_set or "" for entry in entries} - {""}
+        {entry.best.data.name if entry.best else entry.data_set or "" for entry in entries} - {""}
     )
     if data in known:
         return DataKey(data)
@@ -168,12 +165,12 @@ def _data_key(store: BestStore, data: str) -> DataKey:
     )
 
 
-def _model(best: StoredBest) -> str:
-    return f"{best.engine} {best.backbone}".rstrip()
+def _model(best: BestConfig) -> str:
+    return f"{best.engine} {best.kept.backbone}".rstrip()
 
 
-def _trials(best: StoredBest) -> str:
-    return "1 trial" if best.trials == 1 else f"{best.trials} trials"
+def _trials(best: BestConfig) -> str:
+    return "1 trial" if best.source.trials == 1 else f"{best.source.trials} trials"
 
 
 def _param_lines(params: dict[str, Any]) -> list[str]:

@@ -21,7 +21,8 @@ class BestPoints:
 
     Attributes:
         points: Each inside the search space.
-        lines: What each is, and what was moved to bring it into the space; or why there is none.
+        lines: A line a point: its origin, and the values moved to bring it into the space; or why
+            there is none.
     """
 
     points: tuple[Point, ...]
@@ -34,10 +35,10 @@ def best_points(
     """The best configuration for a study, of each backbone that it may train.
 
     Args:
-        store: Where to look.
+        store: Store to look into.
         info: The engine.
         resolved: The study's search space; the configuration is brought into it.
-        data: What the study trains on.
+        data: Data set that the study trains on.
 
     Raises:
         StoreError: As for `BestStore.find`.

@@ -5,17 +5,19 @@ from typing import Annotated
 
 import typer
 
+from tune.cli.mistakes import Verb, Verbs
 from tune.cli.options import Backbone, EngineName, Store, options_given
 from tune.errors import UsageError
 
 best_app = typer.Typer(
+    cls=Verbs,
     help="Keep, show and clear the best configurations of each engine and data set.",
     add_completion=False,
     rich_markup_mode=None,
 )
 
 
-@best_app.command("show")
+@best_app.command("show", cls=Verb)
 def best_show(
     trainable: EngineName = None,
     backbone: Backbone = None,
@@ -41,7 +43,7 @@ def best_show(
     refuse_damaged(entries)
 
 
-@best_app.command("set")
+@best_app.command("set", cls=Verb)
 def best_set(
     source: Annotated[Path, typer.Argument(help="best.yaml, or an exported study's directory.")],
     everywhere: Annotated[
@@ -55,7 +57,7 @@ def best_set(
 ) -> None:
     """Record an exported best configuration as that of its data set, or of all others."""
     from analysis.models.stored import to_stored
-    from tune.best.configuration import load_best
+    from tune.best.file import load_best
     from tune.best.store import BestStore, store_place
     from tune.best.table import recorded_line
 
@@ -66,7 +68,7 @@ def best_set(
     typer.echo(recorded_line(recorded, replaced, opened.place, everywhere=everywhere))
 
 
-@best_app.command("clear")
+@best_app.command("clear", cls=Verb)
 def best_clear(
     trainable: EngineName = None,
     backbone: Backbone = None,

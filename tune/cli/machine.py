@@ -22,8 +22,8 @@ def schema(
     ] = None,
 ) -> None:
     """Print the JSON schema of a study file, for editors."""
-    from trainables.files.whole import write_text
-    from tune.study.study import study_schema
+    from trainables.files.whole import write_text  # as late as the next
+    from tune.study.study import study_schema  # slow to import; `segtune --help` need not wait
 
     text = json.dumps(study_schema(), indent=2)
     if out is None:
@@ -36,7 +36,7 @@ def doctor(
     deep: Annotated[bool, typer.Option("--deep", help="Also import the frameworks.")] = False,
 ) -> None:
     """Check this machine: packages, libraries, GPUs, W&B, disk."""
-    from tune.doctor.doctor import check_all
+    from tune.doctor.doctor import check_all  # slow to import; `segtune --help` need not wait
 
     checks = check_all(deep=deep)
     for check in checks:

@@ -20,12 +20,13 @@ from tune.cli.best import best_app
 from tune.cli.data import prepare, simulate
 from tune.cli.demo import demo
 from tune.cli.machine import doctor, schema
-from tune.cli.mistakes import Mistyped, usage_message
+from tune.cli.mistakes import Mistyped, Verb, Verbs, usage_message
 from tune.cli.models import evaluate, export, pick, retrain
 from tune.cli.studies import plan, report, resume, status, tune
 
 app = typer.Typer(
     name="segtune",
+    cls=Verbs,
     help="Tune segmentation models on micrographs: one study file, one command.",
     no_args_is_help=True,
     add_completion=False,
@@ -48,10 +49,10 @@ VERBS: Final = (
     doctor,
     demo,
 )
-"""What the command line can do, in the order of `--help`."""
+"""Verbs of the command line, in the order of `--help`."""
 
 for _verb in VERBS:
-    app.command()(_verb)
+    app.command(cls=Verb)(_verb)
 app.add_typer(best_app, name="best")
 
 
@@ -98,7 +99,7 @@ def _exit_code(arguments: list[str]) -> int:
 
 
 def _run_verb(arguments: list[str]) -> int:
-    """Without typer's own handling of errors, which speaks in other words."""
+    """Run a verb without typer's own handling of errors, which speaks in other words."""
     try:
         with typer.main.get_command(app).make_context("segtune", list(arguments)) as context:
             context.command.invoke(context)
@@ -108,7 +109,7 @@ def _run_verb(arguments: list[str]) -> int:
 
 
 def _message(error: Exception, arguments: Sequence[str]) -> str:
-    """All that the user should see of an exception, or "" for a bug of ours."""
+    """Message that the user should see of an exception, or "" for a bug of ours."""
     if isinstance(error, Mistyped):
         if not arguments:  # it is the help
             return str(error)

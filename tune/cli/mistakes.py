@@ -1,65 +1,106 @@
-"""The command line's own mistakes, told as every other mistake of the user is."""
+"""The command line's own mistakes, told as every other mistake of the user is.
 
-import re
+What typer cannot read it raises as one of click's exceptions, which it brings along in a package of
+its own (earlier versions take click's). They are asked for by class and attribute, never by their
+words. For two mistakes there is no class, an unknown verb and a word too many: `Verbs` and `Verb`
+find them before typer does.
+"""
+
+import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from search_spaces.names import nearest_name
+from tune.errors import UsageError
 
-Mistyped: Final = typer.BadParameter.__mro__[1]
-"""What typer (or the click below it) raises for a command line that it cannot read."""
+_click: Final[Any] = importlib.import_module(typer.BadParameter.__module__)
 
-_UNKNOWN_VERB: Final = re.compile(r"No such command '(?P<name>.*?)'")
-
-_NO_VERB: Final = "Missing command."
-
-_EXTRA: Final = re.compile(r"unexpected extra arguments? ?(?:\(s\))? ?\((?P<names>.*)\)")
+Mistyped: Final[type[Exception]] = _click.UsageError
+"""Class of everything that typer raises for a command line that it cannot read."""
 
 
-# --- the line
+# --- what is found before typer finds it
+class Verb(TyperCommand):
+    """A verb, which refuses words beyond its arguments."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words after the verb.
+
+        Raises:
+            UsageError: There are too many.
+        """
+        ctx.allow_extra_args = True  # they are refused here, in our words
+        surplus = super().parse_args(ctx, args)
+        if surplus:
+            raise UsageError(
+                f"{_verb(ctx)}: {_expected_arguments(self.params)}, got also {' '.join(surplus)}"
+            )
+        return surplus
+
+
+class Verbs(TyperGroup):
+    """A group of verbs, which refuses one that it does not have."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the verb that is meant.
+
+        Raises:
+            UsageError: There is no such verb.
+        """
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            raise UsageError(_prefixed(_verb(ctx), _unknown_verb(name, list(self.commands))))
+        return super().resolve_command(ctx, args)
+
+
+# --- what typer finds
 def usage_message(error: Exception, arguments: Sequence[str], verbs: Iterable[str]) -> str:
-    """One message for a command line that typer could not read.
+    """Make one message of a command line that typer could not read.
 
     Args:
-        error: A `Mistyped`.
-        arguments: The command line.
-        verbs: All there are.
+        error: Exception of the class `Mistyped`.
+        arguments: Words of the command line.
+        verbs: Verbs of the command line.
     """
-    verbs = list(verbs)
-    text = getattr(error, "message", "") or str(error)
     context: Any = getattr(error, "ctx", None)
-    said = context.command_path.partition(" ")[2] if context is not None else ""
-    verb = said or next((word for word in arguments if word in verbs), "")
-    unknown = _UNKNOWN_VERB.search(text)
-    if unknown or text == _NO_VERB:
-        what = _unknown_verb(unknown["name"] if unknown else "", list(context.command.commands))
-    else:
-        what = _what(error, text)
+    said = _verb(context) if context is not None else ""
+    verb = said or next((word for word in arguments if word in set(verbs)), "")
+    return _prefixed(verb, _what(error, context, arguments))
+
+
+def _what(error: Any, context: Any, arguments: Sequence[str]) -> str:
+    parameters = list(context.command.params) if context is not None else []
+    match error:
+        case _click.NoSuchOption():
+            return _unknown_option(error.option_name, parameters)
+        case _click.MissingParameter():
+            return _missing(parameters, context.params)
+        case _click.BadOptionUsage():
+            given = any(word.startswith(f"{error.option_name}=") for word in arguments)
+            wants = "no value, got one" if given else "a value, got none"
+            return f"{error.option_name}: expected {wants}"
+        case _click.BadParameter():
+            return str(error.format_message())
+    if context is not None and isinstance(context.command, TyperGroup):
+        return _unknown_verb("", list(context.command.commands))
+    return str(error.format_message())
+
+
+def _verb(context: Any) -> str:
+    """The verb of a context, "best show" of a group's; "" where there is none yet."""
+    return str(context.command_path.partition(" ")[2])
+
+
+def _prefixed(verb: str, what: str) -> str:
     return f"{verb}: {what}" if verb else what
 
 
 def _unknown_verb(name: str, verbs: Sequence[str]) -> str:
     got = f"{name!r}{nearest_name(name, verbs)}" if name else "none"
     return f"expected one of {', '.join(verbs)}, got {got}"
-
-
-def _what(error: Any, text: str) -> str:
-    context: Any = getattr(error, "ctx", None)
-    parameters = list(context.command.params) if context is not None else []
-    kind = type(error).__name__
-    if kind == "NoSuchOption":
-        return _unknown_option(error.option_name, parameters)
-    if kind == "MissingParameter":
-        return _missing(parameters, context.params)
-    if kind == "BadOptionUsage":
-        wants = "no value, got one" if "does not take" in text else "a value, got none"
-        return f"{error.option_name}: expected {wants}"
-    extra = _EXTRA.search(text)
-    if extra:
-        return f"{_expected_arguments(parameters)}, got also {extra['names']}"
-    return str(error.format_message())
 
 
 def _unknown_option(name: str, parameters: Sequence[Any]) -> str:
@@ -71,7 +112,7 @@ def _unknown_option(name: str, parameters: Sequence[Any]) -> str:
 
 
 def _missing(parameters: Sequence[Any], given: Mapping[str, Any]) -> str:
-    """Everything that is required and was not given, not only the first."""
+    """Name everything that is required and was not given, not only the first."""
     lacking = [_explained(p) for p in parameters if p.required and given.get(p.name) is None]
     return f"expected {' and '.join(lacking)}, got none"
 

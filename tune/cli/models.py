@@ -11,6 +11,9 @@ from tune.cli.options import (
     Backbone,
     DeviceName,
     EngineName,
+    EvaluatedPart,
+    MatchRadius,
+    MinDistance,
     PixelSize,
     Store,
     StudyFolder,
@@ -20,7 +23,7 @@ from tune.cli.options import (
     out_option,
 )
 from tune.cli.tickers import EpochTicker, Ticker, stage_tickers
-from tune.cli.values import new_place, positive_number
+from tune.cli.values import new_place
 from tune.errors import UsageError
 
 if TYPE_CHECKING:
@@ -85,10 +88,7 @@ def retrain(
 def evaluate(
     model: Annotated[Path, typer.Argument(help=MODEL_HELP)],
     data: Annotated[Path, typer.Argument(help="A prepared data set.")],
-    split: Annotated[
-        str | None,
-        typer.Option(help="train, val, test or all; default: test, or val where there is none."),
-    ] = None,
+    split: EvaluatedPart = None,
     out: Annotated[
         Path | None, out_option("Folder for the figures; default: one below evaluations/.")
     ] = None,
@@ -104,15 +104,7 @@ def evaluate(
             "--max-det", "Most predictions of a class in a picture that count; default: all.", 1
         ),
     ] = None,
-    match_radius: Annotated[
-        float | None,
-        typer.Option(
-            "--match-radius",
-            parser=positive_number("--match-radius"),
-            metavar="R",
-            help="Of a pick from its particle, in particle radii; default: as the model was tuned.",
-        ),
-    ] = None,
+    match_radius: MatchRadius = None,
     other_classes: Annotated[
         bool, typer.Option("--other-classes", help="Measure the common classes alone.")
     ] = False,
@@ -152,10 +144,7 @@ def pick(
         float | None,
         confidence_option("From which on a pick counts; default: the validation part's best."),
     ] = None,
-    min_distance: Annotated[
-        str | None,
-        typer.Option(metavar="LENGTH", help="Of two picks: 30px, 80A; default: the model's own."),
-    ] = None,
+    min_distance: MinDistance = None,
     pixel_size: PixelSize = None,
     box_px: Annotated[
         int | None,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from tune.cli.values import fraction, new_place, whole_number
+from tune.cli.values import fraction, new_place, positive_number, whole_number
 
 StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).")]
 
@@ -40,6 +40,32 @@ PixelSize = Annotated[
         "--pixel-size",
         metavar="LENGTH",
         help="Side of a pixel: 1.77A, 0.177nm; default: an MRC's header.",
+    ),
+]
+
+EvaluatedPart = Annotated[
+    str | None,
+    typer.Option(
+        "--split", help="train, val, test or all; default: test, or val where there is none."
+    ),
+]
+
+MatchRadius = Annotated[
+    float | None,
+    typer.Option(
+        "--match-radius",
+        parser=positive_number("--match-radius"),
+        metavar="R",
+        help="Of a pick from its particle, in particle radii; default: as the model was tuned.",
+    ),
+]
+
+MinDistance = Annotated[
+    str | None,
+    typer.Option(
+        "--min-distance",
+        metavar="LENGTH",
+        help="Of two picks: 30px, 80A; default: the model's own.",
     ),
 ]
 

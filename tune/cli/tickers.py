@@ -1,4 +1,4 @@
-"""A job's progress on the terminal, or in few lines of a log."""
+"""Progress of a long piece of work on the terminal, or in few lines of a log."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def stage_tickers() -> Callable[[str, int, int], None]:
-    """Progress of a job in stages, a ticker each."""
+    """Progress of a piece of work in stages, a ticker each."""
     tickers: dict[str, Ticker] = {}
 
     def tick(stage: str, done: int, total: int) -> None:
@@ -22,7 +22,7 @@ def stage_tickers() -> Callable[[str, int, int], None]:
 
 
 class Ticker:
-    """Progress of a counted job: one line that is rewritten on a terminal, few lines in a log."""
+    """Progress of counted work: one line that is rewritten on a terminal, few lines in a log."""
 
     def __init__(self, what: str) -> None:
         self._what = what

@@ -14,7 +14,7 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 
 def whole_number(option: str, least: int = 0) -> Callable[[str | int], int]:
-    """A reader of whole numbers of at least `least`, for an option of this name."""
+    """Make a reader of whole numbers of at least `least`, for an option of this name."""
 
     def read(text: str | int) -> int:
         wanted = f"{option}: expected a whole number of at least {least}, got {text}"
@@ -30,7 +30,7 @@ def whole_number(option: str, least: int = 0) -> Callable[[str | int], int]:
 
 
 def fraction(option: str) -> Callable[[str | float], float]:
-    """A reader of numbers from 0 to 1, for an option of this name."""
+    """Make a reader of numbers from 0 to 1, for an option of this name."""
 
     def read(text: str | float) -> float:
         if not _is_number(str(text)) or not 0 <= float(text) <= 1:
@@ -42,7 +42,7 @@ def fraction(option: str) -> Callable[[str | float], float]:
 
 
 def positive_number(option: str) -> Callable[[str | float], float]:
-    """A reader of finite numbers above 0, for an option of this name."""
+    """Make a reader of finite numbers above 0, for an option of this name."""
 
     def read(text: str | float) -> float:
         if not _is_number(str(text)) or not 0 < float(text) < float("inf"):
@@ -53,7 +53,7 @@ def positive_number(option: str) -> Callable[[str | float], float]:
 
 
 def one_of(option: str, choices: type[Choice]) -> Callable[[str], Choice]:
-    """A reader of one of a few names, for an option of this name."""
+    """Make a reader of one of a few names, for an option of this name."""
 
     def read(text: str) -> Choice:
         names = [choice.value for choice in choices]
@@ -68,7 +68,7 @@ def one_of(option: str, choices: type[Choice]) -> Callable[[str], Choice]:
 
 
 def shares(option: str) -> Callable[[str], str]:
-    """A reader of three comma-separated numbers, for an option of this name."""
+    """Make a reader of three comma-separated numbers, for an option of this name."""
 
     def read(text: str) -> str:
         parts = text.split(",")
@@ -83,7 +83,7 @@ def shares(option: str) -> Callable[[str], str]:
 
 
 def new_place(option: str) -> Callable[[str | Path], Path]:
-    """A reader of a folder that can be made or written, for an option of this name."""
+    """Make a reader of a folder that can be made or written, for an option of this name."""
 
     def read(text: str | Path) -> Path:
         place = Path(text)
@@ -97,7 +97,7 @@ def new_place(option: str) -> Callable[[str | Path], Path]:
 
 
 def new_file(option: str) -> Callable[[str | Path], Path]:
-    """A reader of a file that can be written, for an option of this name."""
+    """Make a reader of a file that can be written, for an option of this name."""
 
     def read(text: str | Path) -> Path:
         place = Path(text)
@@ -130,7 +130,7 @@ def _nearest_number(text: str, least: int) -> str:
 
 
 def _nearest_shares(text: str) -> str:
-    """The same shares with what lacks, where two or three numbers of any writing are there."""
+    """Hint with the shares that are meant, where two or three numbers are there in any writing."""
     numbers = [float(number) for number in re.findall(r"\d+(?:\.\d+)?|\.\d+", text)]
     if len(numbers) == 2 and 0 < sum(numbers) <= 1:
         numbers.append(1 - sum(numbers))
@@ -140,7 +140,7 @@ def _nearest_shares(text: str) -> str:
 
 
 def _why_not_writable(place: Path, *, folder: bool) -> str:
-    """Why nothing can be written at an absolute path, or ""."""
+    """Reason why nothing can be written at an absolute path, or ""."""
     if any(len(os.fsencode(part)) > 255 for part in place.parts):
         return "the name is too long"
     there = next(path for path in (place, *place.parents) if os.path.lexists(path))

@@ -1,4 +1,4 @@
-"""What looking at one thing on this machine found."""
+"""Result of looking at one thing on this machine."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,13 +8,13 @@ Status = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at.
+    """Result of looking at one thing.
 
     Attributes:
-        name: What was looked at.
+        name: Name of the thing.
         status: "ok", "warn" (some things will not work, or not well) or "fail" (no study can run).
-        message: What was found.
-        remedy: What to do about it; empty where there is nothing to do.
+        message: Finding about it.
+        remedy: Instruction that mends it; empty where there is nothing to do.
     """
 
     name: str
@@ -23,7 +23,7 @@ class Check:
     remedy: str = ""
 
     def line(self) -> str:
-        """The check as printed.
+        """Line or two that are printed of it.
 
         >>> Check("python", "ok", "3.11.7").line()
         'ok    python: 3.11.7'

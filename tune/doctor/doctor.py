@@ -1,4 +1,4 @@
-"""What `segtune doctor` looks at: whether this machine can run a study, and what to do if not.
+"""List of all checks of `segtune doctor`: whether this machine can run a study.
 
 A check looks at one thing, changes nothing and returns `Check`s.
 """
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tune.doctor.check import Check
+from tune.doctor.frameworks import check_engines, check_frameworks, check_torch
 from tune.doctor.machine import (
     check_forkserver,
     check_gpus,
@@ -19,13 +20,10 @@ from tune.doctor.machine import (
     check_wandb,
 )
 from tune.doctor.packages import (
-    check_detectron2,
-    check_frameworks,
     check_opencv,
     check_packages,
     check_requirements,
     check_tested_set,
-    check_torch,
 )
 
 
@@ -33,8 +31,8 @@ def check_all(storage: Path = Path("studies"), *, deep: bool = False) -> list[Ch
     """Look at everything; about a second, or half a minute where frameworks are imported.
 
     Args:
-        storage: Where studies are to be written.
-        deep: Also import the frameworks and ask them for GPUs.
+        storage: Folder that studies are to be written to.
+        deep: Whether the frameworks are also imported and asked for GPUs.
     """
     checks = [
         check_python(sys.version_info[:3]),
@@ -43,7 +41,7 @@ def check_all(storage: Path = Path("studies"), *, deep: bool = False) -> list[Ch
         check_tested_set(Path(__file__).parents[2] / "constraints.txt"),
         *check_opencv(),
         *check_torch(),
-        check_detectron2(),
+        *check_engines(),
         check_gpus(),
         check_ray(os.environ, Path.home()),
         check_wandb(os.environ),

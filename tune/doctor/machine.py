@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cluster.machines.machine import this_machine
 from tune.doctor.check import Check, Status
-from tune.doctor.packages import installed_version, try_python
+from tune.doctor.python import installed_version, try_python
 from tune.tracking.connection import connection
 
 LONGEST_TEMP_DIR = 40  # Ray appends up to 66 characters; a Unix socket's path has at most 107
@@ -25,7 +25,7 @@ raise SystemExit(process.exitcode != 0)
 
 
 def check_python(running: tuple[int, int, int]) -> Check:
-    """Python's version."""
+    """Whether Python's version will do."""
     text = ".".join(map(str, running))
     if running < (3, 11):
         return Check("python", "fail", f"expected 3.11 or later, got {text}", "install Python 3.11")
@@ -33,7 +33,7 @@ def check_python(running: tuple[int, int, int]) -> Check:
 
 
 def check_gpus() -> Check:
-    """GPUs that this process may see, without asking a framework."""
+    """Number of GPUs that this process may see, without asking a framework."""
     gpus = this_machine().gpus
     if gpus:
         return Check("gpu", "ok", f"{gpus} visible")
@@ -99,7 +99,7 @@ def check_temp(folder: Path | None = None) -> Check:
     """Whether sockets and scratch files can be made in the temporary folder.
 
     Args:
-        folder: The folder; default: the one Python finds.
+        folder: Folder to look at; default: the one Python finds.
     """
     try:
         folder = folder or Path(tempfile.gettempdir())
@@ -132,7 +132,7 @@ def check_forkserver() -> Check:
 
 
 def _existing(folder: Path) -> Path:
-    """The folder itself, or the nearest one above it that exists."""
+    """Find the folder itself, or the nearest one above it that exists."""
     return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
 
 

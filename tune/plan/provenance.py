@@ -1,30 +1,25 @@
 """Provenance of a study: versions of packages, commit of the code."""
 
 import subprocess
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-VERSIONS_OF: Final = (
-    "segtune",
-    "ray",
-    "optuna",
-    "torch",
-    "torchvision",
-    "detectron2",
-    "ultralytics",
-    "numpy",
-    "opencv-python",
-    "pycocotools",
-    "pydantic",
-    "wandb",
-)
+from trainables.contract import Framework
+
+_BEFORE: Final = ("segtune", "ray", "optuna")
+_AFTER: Final = ("numpy", "opencv-python", "pycocotools", "pydantic", "wandb")
 
 
-def package_versions() -> dict[str, str]:
-    """Installed versions of the packages that decide what a study computes, by distribution."""
+def package_versions(frameworks: Iterable[Framework]) -> dict[str, str]:
+    """Installed versions of the packages that decide what a study computes, by distribution.
+
+    Args:
+        frameworks: Packages that the study's engine trains with.
+    """
     found = {}
-    for name in VERSIONS_OF:
+    for name in (*_BEFORE, *(framework.distribution for framework in frameworks), *_AFTER):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -16,7 +16,9 @@ def to_yaml(plan: StudyPlan) -> str:
     The preset and the best configuration known are written out, so that what becomes of them later
     does not change this study.
     """
-    versions = ", ".join(f"{name} {number}" for name, number in package_versions().items())
+    versions = ", ".join(
+        f"{name} {number}" for name, number in package_versions(plan.info.frameworks).items()
+    )
     header = [
         f"# Resolved by segtune. Versions: {versions}",
         f"# Code: {git_commit() or 'no git commit'}",
@@ -60,7 +62,7 @@ def resolved(plan: StudyPlan) -> dict[str, Any]:
         "no_effect": dict(plan.no_effect),
         "points": [dict(point) for point in plan.points],
         "best": list(plan.best),
-        "versions": package_versions(),
+        "versions": package_versions(plan.info.frameworks),
         "git_commit": git_commit(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "written": _written(plan),

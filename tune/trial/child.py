@@ -24,6 +24,7 @@ from trainables.contract import (
     TransientError,
     TrialStopped,
 )
+from trainables.files.errors import UserError
 from trainables.files.whole import FULL_DISK, write_text
 from trainables.goal import Goal
 from trainables.registry import load_engine
@@ -59,9 +60,9 @@ class WorkerTrial:
         self.directory = task.directory
         self.resume_from = task.resume_from
         self.train_metrics = task.train_metrics
-        self.goal: Goal | None = Goal(task.objective, task.mode, task.limits)
+        self.goal: Goal | None = task.goal
         self.over = task.over
-        self.keeper = BestKeeper(task.directory, task.objective, task.mode, task.limits)
+        self.keeper = BestKeeper(task.directory, task.goal)
 
     @property
     def train_to(self) -> int:
@@ -102,7 +103,7 @@ class WorkerTrial:
         shown = [name for name in metrics.values if "loss" in name]
         values = (
             f"{name} {metrics.values[name]:.4g}"
-            for name in dict.fromkeys([*shown, self.task.objective])
+            for name in dict.fromkeys([*shown, self.task.goal.metric])
             if name in metrics.values
         )
         return f"epoch {metrics.epoch} of {self.epochs}: {', '.join(values) or 'no objective'}"
@@ -145,8 +146,9 @@ def run_task(task: TrialTask, channel: Channel) -> None:
         ended = _ended_on_purpose(error)
     except RunnerGoneError:
         return
-    except Exception as error:  # any engine's bug fails its trial, not the study
-        log.exception("%s failed", name)
+    except Exception as error:  # whatever an engine raises fails its trial, not the study
+        if not isinstance(error, UserError):
+            log.exception("%s failed", name)
         ended = _failed(task, error)
     if ended.message:
         level = logging.INFO if ended.rule is Rule.PATIENCE else logging.ERROR
@@ -155,11 +157,14 @@ def run_task(task: TrialTask, channel: Channel) -> None:
 
 
 def _failed(task: TrialTask, error: Exception) -> Ended:
-    message = f"{type(error).__name__}: {error}"
+    """End of a trial whose engine failed; only a bug leaves its traceback in the trial's folder."""
+    bug = not isinstance(error, UserError)
+    message = f"{type(error).__name__}: {error}" if bug else str(error)
     with contextlib.suppress(FileNotFoundError):  # somebody has cleared the trial's folder
         if _is_of_full_disk(error) or shutil.disk_usage(task.directory).free < LEAST_FREE_BYTES:
             return Ended(Rule.ERROR, message, retry=True, disk_full=True)
-        write_text(task.directory.parent / ERROR, "".join(traceback.format_exception(error)))
+        if bug:
+            write_text(task.directory.parent / ERROR, "".join(traceback.format_exception(error)))
     return Ended(Rule.ERROR, message)
 
 

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from cluster.machines.sharing import Placement, gpu_names
 from trainables.contract import Device, TrainMetrics
 from trainables.datasets.prepared import PreparedDataset
-from trainables.goal import Limit
+from trainables.goal import Goal
 
 if TYPE_CHECKING:
     from tune.plan.plan import StudyPlan
@@ -45,10 +45,8 @@ class TrialTask:
         resume_from: Checkpoint of an earlier attempt, or None.
         reported: Last epoch that journal and metrics table both have.
         over: Whether the trial has ended, and only its artifacts are wanted.
-        objective: Metric whose best epoch's model is kept.
-        mode: Its direction.
+        goal: What makes one epoch better than another; the best one's model is kept.
         train_metrics: How the training split is measured.
-        limits: What a usable model keeps.
         gpus: The GPUs the child may see, as CUDA_VISIBLE_DEVICES names them; empty for none.
     """
 
@@ -64,10 +62,8 @@ class TrialTask:
     directory: Path
     resume_from: Path | None
     reported: int
-    objective: str
-    mode: Literal["max", "min"]
+    goal: Goal
     train_metrics: TrainMetrics
-    limits: tuple[Limit, ...] = ()
     gpus: str = ""
     over: bool = False
 
@@ -106,9 +102,7 @@ def make_task(
         directory=directory,
         resume_from=None,
         reported=0,
-        objective=study.objective.metric,
-        mode=study.objective.mode,
+        goal=study.objective.goal,
         train_metrics=TrainMetrics(study.train_metrics.every, None if images == "auto" else images),
-        limits=study.objective.limits,
         gpus=gpu_names(gpus),
     )

@@ -19,8 +19,8 @@ def plot_particle_curves(curve: ParticleCurve, at: ParticleMetrics, to: Path) ->
     """Precision over recall; F1, precision and recall over confidence.
 
     Args:
-        curve: What to draw.
-        at: The figures, whose confidence is marked.
+        curve: Curve to draw.
+        at: Figures at the confidence that is marked.
         to: Existing folder.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a model picks in many pictures, beside the particles that are there.
+"""The picks of a model in many pictures, beside the particles that are there.
 
 Places and confidences are kept of each picture; of its map of probabilities only counts of pixels,
 so that memory does not grow with the size of the pictures.
@@ -32,12 +32,12 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PickedPicture:
-    """A picture, what is in it and what was picked.
+    """A picture with its true particles and with the picks of a model.
 
     Attributes:
-        image: Of the data set.
-        picks: All of them, however low their confidence.
-        centers: (M, 2) true particles, x y in pixels.
+        image: Record of the picture in the data set.
+        picks: All picks, however low their confidence.
+        centers: (M, 2) float64, true particles, x y in pixels.
         radius_px: Median of the true particles' radii; the model's own where there is none.
     """
 
@@ -49,12 +49,12 @@ class PickedPicture:
 
 @dataclass(frozen=True)
 class Picked:
-    """Pictures and what was picked in them.
+    """Pictures with the picks of a model.
 
     Attributes:
-        pictures: In the order they were given.
-        pixels: Of all of them.
-        seconds: What the model took, without reading the pictures.
+        pictures: Pictures in the order they were given.
+        pixels: Counts of the pixels of all pictures.
+        seconds: Time that the model took, without reading the pictures.
     """
 
     pictures: Sequence[PickedPicture]
@@ -62,11 +62,12 @@ class Picked:
     seconds: float
 
     def metrics(self, match_radius: float, confidence: float | None) -> ParticleMetrics:
-        """Of all pictures together.
+        """The metrics of all pictures together.
 
         Args:
-            match_radius: Of a pick from its particle, in the picture's particle radii.
-            confidence: From which on a pick counts; None for where F1 is best.
+            match_radius: Largest distance of a pick from its particle, in the picture's particle
+                radii.
+            confidence: Lowest confidence of a pick that counts; None for the one with the best F1.
         """
         return evaluate_particles(*self._compared(match_radius), confidence=confidence)
 
@@ -106,10 +107,10 @@ def pick_pictures(
     """Pick the particles of pictures.
 
     Args:
-        picker: The model.
+        picker: Model that picks.
         data: Holds the pictures.
-        images: Of which.
-        classes: Objects of other classes are no particles here.
+        images: Pictures to pick in.
+        classes: Classes of model and data; objects of other classes are no particles here.
         progress: Told how many of how many are done.
 
     Raises:

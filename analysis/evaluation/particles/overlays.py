@@ -37,10 +37,10 @@ def draw_picks(
     """Write a picture with its particles and its picks.
 
     Args:
-        picture: What to draw.
+        picture: Picture to draw.
         pixels: (H, W, 3) uint8 RGB.
-        score: Of the picture.
-        matching: As for the score.
+        score: Score of the picture.
+        matching: Rule by which the score was taken.
         path: PNG file to write.
     """
     shown, scale = displayed(pixels, PANEL_PX)
@@ -62,7 +62,7 @@ def draw_picks(
 def _outcomes(
     canvas: Pixels, picture: PickedPicture, found: PickOutcome, scale: float
 ) -> tuple[Pixels, list[tuple[str, Rgb]]]:
-    """What is right lies above what is not."""
+    """The picks drawn by what became of them, right ones on top, with their counts."""
     places = {
         "missed": picture.centers[found.missed],
         "false": found.picks.centers[~found.right],

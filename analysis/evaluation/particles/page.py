@@ -27,8 +27,8 @@ def write_particle_page(result: ParticleResult, folder: Path) -> Path:
     """Write `evaluation.html`.
 
     Args:
-        result: What it shows.
-        folder: To write into; the curves and overlays are there.
+        result: Result that the page shows.
+        folder: Folder to write into; holds the curves and overlays.
     """
     pixels = {name.partition("/")[2]: value for name, value in result.pixels.items()}
     return write_html(

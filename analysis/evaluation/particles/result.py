@@ -1,4 +1,4 @@
-"""What came out of measuring a model that picks particles: its tables, and how it is told."""
+"""The result of measuring a model that picks particles: its tables, and the lines that tell it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 from analysis.evaluation.classes import ClassMap
 from analysis.evaluation.particles.finding import Picked
 from analysis.evaluation.particles.scores import Matching, ParticleScore
-from analysis.evaluation.plan import Job
+from analysis.evaluation.plan import EvaluationPlan
 from analysis.evaluation.result import (
     IMAGES_CSV,
     PAGE,
@@ -30,21 +30,21 @@ _ALIKE: Final = 1.2  # radii that differ by a larger factor are worth a word
 
 @dataclass(frozen=True)
 class ParticleResult:
-    """A model that picks particles on a part of a data set.
+    """The result of a model that picks particles, measured on a part of a data set.
 
     Attributes:
-        job: What was asked for.
-        classes: Which were measured.
+        plan: Plan of the evaluation.
+        classes: Classes of model and data, with the measured ones.
         found: Picks and particles, picture by picture.
         particles: Precision, recall, F1, average precision, position error.
-        matching: At which confidence and match radius.
-        scores: One a picture, in the order of `job.images`.
+        matching: Confidence and match radius of the figures.
+        scores: One a picture, in the order of `plan.images`.
         best: The best of these, best first.
         worst: The worst, worst first.
-        model_radius_px: Of the particles that the model was trained on.
+        model_radius_px: Radius of the particles that the model was trained on.
     """
 
-    job: Job
+    plan: EvaluationPlan
     classes: ClassMap
     found: Picked
     particles: ParticleMetrics
@@ -56,7 +56,7 @@ class ParticleResult:
 
     @property
     def objects(self) -> int:
-        """True particles."""
+        """Number of true particles."""
         return self.particles.truths
 
     @property
@@ -66,7 +66,7 @@ class ParticleResult:
 
     @property
     def pixels(self) -> Mapping[str, float]:
-        """The pixels' figures."""
+        """Every figure of the pixels."""
         return self.found.pixels.as_metrics()
 
     @property
@@ -85,12 +85,12 @@ class ParticleResult:
 
     @property
     def confidence_words(self) -> str:
-        """Why at that confidence."""
+        """The reason for the confidence, in words."""
         return self.matching.confidence_words
 
     @property
     def matching_told(self) -> str:
-        """Within what a pick counts, for a reader."""
+        """The distance within which a pick counts, for a reader."""
         least, most = self._match_range_px
         px = f"{least:.1f}" if f"{least:.1f}" == f"{most:.1f}" else f"{least:.1f} to {most:.1f}"
         return (
@@ -100,16 +100,16 @@ class ParticleResult:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader must know before using the figures."""
-        on_data = notes_on_data(self.job, self.classes, self.objects)
+        """Cautions to read before using the figures."""
+        on_data = notes_on_data(self.plan, self.classes, self.objects)
         return [*on_data, *_notes_on_size(self)]
 
     def lines(self) -> list[str]:
-        """What to tell the user."""
+        """The result in lines for the user."""
         found, pixels = self.particles, self.pixels
         told = ", ".join(f"{name.partition('/')[2]} {value:.4f}" for name, value in pixels.items())
         return [
-            *head_lines(self.job, self.objects),
+            *head_lines(self.plan, self.objects),
             f"confidence  {self.confidence_words}",
             f"matching    {self.matching_told}",
             f"particles   F1 {found.f1:.4f}, precision {found.precision:.4f}, recall "
@@ -118,7 +118,7 @@ class ParticleResult:
             f"{self.position_error_told}; {found.matched} of {found.picks} picks matched",
             f"pixels      {told}",
             *(f"note        {note}" for note in self.notes),
-            f"page        {self.job.out / PAGE}",
+            f"page        {self.plan.out / PAGE}",
         ]
 
     @property
@@ -145,16 +145,16 @@ def write_particle_tables(result: ParticleResult, folder: Path) -> None:
 
 def _row(result: ParticleResult, score: ParticleScore) -> dict[str, Any]:
     return {
-        **picture_row(result.job, score),
+        **picture_row(result.plan, score),
         "position_error_px": score.position_error_px,
         "match_radius_px": score.match_radius_px,
     }
 
 
 def _as_json(result: ParticleResult) -> dict[str, Any]:
-    job, found = result.job, result.particles
+    plan, found = result.plan, result.particles
     return {
-        **head_json(job, result.objects),
+        **head_json(plan, result.objects),
         "classes": list(result.classes.names),
         "confidence": {PARTICLE_GROUP: found.confidence, "source": result.confidence_words},
         "matching": {
@@ -166,5 +166,5 @@ def _as_json(result: ParticleResult) -> dict[str, Any]:
         "metrics": dict(result.metrics),
         "notes": result.notes,
         "seconds": result.found.seconds,
-        "device": job.device.name,
+        "device": plan.device.name,
     }

@@ -19,40 +19,40 @@ from analysis.evaluation.particles.overlays import draw_picks
 from analysis.evaluation.particles.page import write_particle_page
 from analysis.evaluation.particles.result import ParticleResult, write_particle_tables
 from analysis.evaluation.particles.scores import Matching, particle_scores
-from analysis.evaluation.plan import AS_ASKED, CHOSEN_BY, Job, Wishes
+from analysis.evaluation.plan import AS_ASKED, CHOSEN_BY, EvaluationPlan, Wishes
 from analysis.evaluation.result import OVERLAYS, drawn_pictures
 from analysis.evaluation.scores import best_and_worst
 from trainables.contract import Picker, Predictor
 
 
 def measure_particles(
-    job: Job, predictor: Predictor, classes: ClassMap, folder: Path
+    plan: EvaluationPlan, predictor: Predictor, classes: ClassMap, folder: Path
 ) -> ParticleResult:
     """Pick, compare, and write everything into `folder`.
 
     Args:
-        job: What was asked for.
-        predictor: The model.
-        classes: Of the model and of the data.
-        folder: Existing and empty.
+        plan: Plan of the evaluation.
+        predictor: Model to measure.
+        classes: Classes of model and data.
+        folder: Folder to write into, existing and empty.
 
     Raises:
         EvaluateError: The model gives no picks.
         DatasetError: A picture is missing or was changed.
     """
-    picker = as_picker(predictor, job.model.path)
-    matching = _matching(job.wishes, picker)
+    picker = as_picker(predictor, plan.model.path)
+    matching = _matching(plan.wishes, picker)
     found = pick_pictures(
         picker,
-        job.data,
-        job.images,
+        plan.data,
+        plan.images,
         classes,
-        lambda done, total: job.wishes.progress("finding", done, total),
+        lambda done, total: plan.wishes.progress("finding", done, total),
     )
     scores = particle_scores(found.pictures, matching)
-    best, worst = best_and_worst(scores, job.wishes.overlays)
+    best, worst = best_and_worst(scores, plan.wishes.overlays)
     result = ParticleResult(
-        job=job,
+        plan=plan,
         classes=classes,
         found=found,
         particles=found.metrics(matching.radius, matching.confidence),
@@ -70,7 +70,7 @@ def measure_particles(
 
 
 def _matching(wishes: Wishes, picker: Picker) -> Matching:
-    """As asked for, else as the model was measured when it was chosen."""
+    """The rule for matches: as asked for, else as when the model was chosen."""
     asked = wishes.confidence, wishes.match_radius
     return Matching(
         confidence=picker.confidence if asked[0] is None else asked[0],
@@ -86,7 +86,7 @@ def _draw(result: ParticleResult, folder: Path) -> None:
     for drawn in drawn_pictures(result):
         draw_picks(
             result.found.pictures[drawn.score.index],
-            result.job.data.read(drawn.image),
+            result.plan.data.read(drawn.image),
             result.scores[drawn.score.index],
             result.matching,
             folder / drawn.file,

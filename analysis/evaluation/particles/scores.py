@@ -14,13 +14,13 @@ from trainables.results import Picks
 
 @dataclass(frozen=True)
 class Matching:
-    """Which picks count, and which particles they may stand for.
+    """The rule by which picks count and stand for particles.
 
     Attributes:
-        confidence: Lowest of a pick.
+        confidence: Lowest confidence of a pick that counts.
         radius: Largest distance of a pick from its particle, in the picture's particle radii.
-        confidence_words: Why at that confidence.
-        radius_words: Why at that radius.
+        confidence_words: Reason for that confidence.
+        radius_words: Reason for that radius.
     """
 
     confidence: float
@@ -35,7 +35,7 @@ class Matching:
 
 @dataclass(frozen=True)
 class ParticleScore(PictureScore):
-    """One picture of which particles were picked.
+    """The counts of one picture of which particles were picked.
 
     Attributes:
         position_error_px: Mean distance of picks from their particles; None without a pair.
@@ -48,13 +48,13 @@ class ParticleScore(PictureScore):
 
 @dataclass(frozen=True)
 class PickOutcome:
-    """What became of each pick and each particle of a picture.
+    """The fate of each pick and each particle of a picture.
 
     Attributes:
-        picks: Those that count.
-        right: (N,) whether a pick stands for a particle.
-        missed: (M,) whether no pick stands for a particle.
-        distances_px: (K,) of the pairs.
+        picks: Picks that count.
+        right: (N,) bool, whether a pick stands for a particle.
+        missed: (M,) bool, whether no pick stands for a particle.
+        distances_px: (K,) float64, distance of the two of each pair.
     """
 
     picks: Picks

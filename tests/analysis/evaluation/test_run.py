@@ -40,11 +40,12 @@ from tests.trainables.metrics.test_instances import names, random_scene
 from trainables.contract import Device
 from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.datasets.preparing.prepare import prepare
+from trainables.files.errors import FolderError
 from trainables.files.folders import locked
 from trainables.metrics.instances import evaluate as evaluate_masks
 from trainables.registry import load_engine
 from trainables.results import Instances
-from tune.best.configuration import BestConfig, Reached, Source, TrainedOn
+from tune.best.configuration import BestConfig, ConfigOrigin, Reached, TrainedOn
 from tune.directory.reader import StudyDir
 
 FILES = {
@@ -91,7 +92,7 @@ def trained(nuclei: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -
         objective=Reached(metric="seg_metrics/F1", value=0.02, epoch=2),
         data=TrainedOn(path=nuclei.root, name=nuclei.name, fingerprint=nuclei.fingerprint),
         classes=nuclei.classes,
-        source=Source(study="nuclei-threshold", trial=3, trials=9),
+        source=ConfigOrigin(study="nuclei-threshold", trial=3, trials=9),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(THIRD_PARTY)
@@ -174,7 +175,7 @@ def test_every_figure_is_told_by_every_file(
     discs: PreparedDataset, drawn: EvaluationResult
 ) -> None:
     result = drawn
-    out = result.job.out
+    out = result.plan.out
     assert {path.name for path in out.iterdir()} >= FILES
     assert not [path for path in out.rglob("*") if path.name.endswith((".part", ".tmp"))]
     written = json.loads((out / "metrics.json").read_text())
@@ -232,7 +233,7 @@ def test_the_test_part_is_measured_at_the_validation_parts_confidence(
     undrawn: None, nuclei: PreparedDataset, trained: RetrainResult, tmp_path: Path
 ) -> None:
     result = measure(trained.directory, nuclei.root, tmp_path / "out")
-    assert result.job.part == "test"
+    assert result.plan.part == "test"
     kept = trained.validation["seg_metrics/confidence"]
     assert result.evaluations["seg_metrics"].confidence == kept
     assert "that the model was chosen by" in result.confidence_words
@@ -284,7 +285,7 @@ def test_a_model_that_a_running_study_replaces_is_measured_at_its_own_confidence
     keep(1, 0.75)
     monkeypatch.setattr("analysis.models.find.load_engine", load_late)
     result = measure(folder, discs.root, tmp_path / "out", Wishes("val", "oracle"))
-    assert result.job.model.origin == "a file, epoch 2"
+    assert result.plan.model.origin == "a file, epoch 2"
     assert result.evaluations["seg_metrics"].confidence == 0.625
 
 
@@ -313,8 +314,8 @@ def test_a_limit_of_the_model_below_the_truth_is_said(
     discs: PreparedDataset, tmp_path: Path, evaluate: Evaluate
 ) -> None:
     result = evaluate(discs)
-    model = replace(result.job.model, params={"max_det": 2})
-    limited = replace(result, job=replace(result.job, model=model))
+    model = replace(result.plan.model, params={"max_det": 2})
+    limited = replace(result, plan=replace(result.plan, model=model))
     assert any("finds at most 2 objects in a picture" in note for note in limited.notes)
     assert not result.notes
 
@@ -470,7 +471,7 @@ def test_folders_of_a_like_name_are_left_alone(
 def test_a_killed_evaluation_loses_nothing_and_the_next_one_clears_up(
     finished: bool, discs: PreparedDataset, tmp_path: Path, evaluate: Evaluate
 ) -> None:
-    before = evaluate(discs).job.out
+    before = evaluate(discs).plan.out
     if finished:
         before.rename(tmp_path / ".out.old-1")
     half = tmp_path / ".out.new-1"
@@ -488,10 +489,10 @@ def test_two_evaluations_do_not_write_one_folder_at_once(
 ) -> None:
     with (
         locked(tmp_path / "out"),
-        pytest.raises(DatasetError, match="out: another process is writing it just now"),
+        pytest.raises(FolderError, match="out: another process is writing it just now"),
     ):
         evaluate(discs)
-    assert evaluate(discs).job.out.is_dir()
+    assert evaluate(discs).plan.out.is_dir()
 
 
 @pytest.mark.parametrize("identity", ["one", 7, ["model"], {"data": 3}, None])
@@ -548,13 +549,13 @@ def test_the_worst_and_the_best_pictures_are_drawn_with_their_figures(
     drawn: EvaluationResult,
 ) -> None:
     result = drawn
-    names = sorted(path.name for path in (result.job.out / "overlays").iterdir())
+    names = sorted(path.name for path in (result.plan.out / "overlays").iterdir())
     assert [name[:8] for name in names] == ["best_01_", "best_02_", "worst_01", "worst_02"]
     assert result.worst[0].f1 == min(score.f1 for score in result.scores)
     assert result.best[0].f1 == max(score.f1 for score in result.scores)
-    page = (result.job.out / "evaluation.html").read_text()
+    page = (result.plan.out / "evaluation.html").read_text()
     for score in (*result.worst, *result.best):
-        stem = result.job.images[score.index].path.stem
+        stem = result.plan.images[score.index].path.stem
         assert f"{stem}: F1 {score.f1:.3f}, {score.truths} true" in page
     assert page.count("data:image/") == 2 + 4 + 4
 
@@ -562,7 +563,7 @@ def test_the_worst_and_the_best_pictures_are_drawn_with_their_figures(
 def test_what_is_drawn_has_the_colours_of_what_became_of_it(
     drawn: EvaluationResult,
 ) -> None:
-    (worst,) = (drawn.job.out / "overlays").glob("worst_01_*")
+    (worst,) = (drawn.plan.out / "overlays").glob("worst_01_*")
     pixels = np.asarray(Image.open(worst).convert("RGB")).astype(int)
     left, right = pixels[40:-60, : pixels.shape[1] // 2], pixels[40:-60, pixels.shape[1] // 2 :]
 
@@ -576,7 +577,7 @@ def test_what_is_drawn_has_the_colours_of_what_became_of_it(
 
 
 def test_the_page_loads_nothing_and_runs_nothing(drawn: EvaluationResult) -> None:
-    page = (drawn.job.out / "evaluation.html").read_text()
+    page = (drawn.plan.out / "evaluation.html").read_text()
     assert "default-src 'none'" in page
     assert "<script" not in page
     assert not re.search(r"(?:src|href)=\"(?!data:|#)", page)

@@ -12,9 +12,11 @@ from analysis.models.card import model_card
 from analysis.models.export import config_of, export_best, write_forms
 from analysis.report.summary import summarise
 from tests.support.rehearsed_study import rehearse
-from tune.best.configuration import BestConfig, Reached, Source, TrainedOn, load_best, to_yaml
+from tune.best.configuration import BestConfig, ConfigOrigin, InStore, Reached, TrainedOn
+from tune.best.file import load_best, to_yaml
 from tune.directory.reader import StudyDir, TrialRecord
 from tune.errors import BestConfigError
+from tune.study.study import Bound
 
 FILES = {
     "best.json",
@@ -59,7 +61,7 @@ def config(**changes: Any) -> BestConfig:
         "classes": ("Powder", "no", "1.0", "Ünïcode"),
         "metrics": {"seg_metrics/F1": 0.1 + 0.2, "seg_metrics/confidence": 1 / 3},
         "confidences": {"seg_metrics": 1 / 3},
-        "source": Source(study="powder-yolo", trial=3, trials=9),
+        "source": ConfigOrigin(study="powder-yolo", trial=3, trials=9),
     }
     return BestConfig(**{**values, **changes})
 
@@ -75,6 +77,74 @@ def written(folder: Path, text: str) -> Path:
 
 def test_a_configuration_loads_back_unchanged(tmp_path: Path) -> None:
     assert load_best(written(tmp_path, to_yaml(config()))) == config()
+
+
+OLD_FILE = """\
+# Best configuration of the study powder, written by segtune.
+# Train it again: segtune retrain best.yaml --data DATA --out FOLDER
+format: 1
+engine: simulated
+params:
+  noise: 0.0
+  lr0: 0.003
+sampled:
+- lr0
+epochs: 20
+seed: 3964924996
+cpus: null
+train_metrics:
+  every: 1
+  images: auto
+objective:
+  metric: seg_metrics/F1
+  mode: max
+  value: 0.75
+  epoch: 20
+  constraints:
+    measure/count_error:
+      at_most: 0.5
+      at_least: null
+data:
+  path: /data/powder
+  name: powder
+  fingerprint: a08a
+classes:
+- sphere
+metrics:
+  seg_metrics/F1: 0.75
+confidences:
+  seg_metrics: 0.25
+source:
+  study: powder
+  trial: 3
+  trials: 9
+  retrained: false
+  segtune: 0.1.0
+notes:
+- no zoo here
+"""
+"""As segtune 0.1.0 wrote it."""
+
+
+def test_a_best_yaml_of_segtune_0_1_opens_and_is_written_back_to_the_letter(tmp_path: Path) -> None:
+    loaded = load_best(written(tmp_path, OLD_FILE))
+    assert loaded.objective == Reached(
+        metric="seg_metrics/F1",
+        value=0.75,
+        epoch=20,
+        constraints={"measure/count_error": Bound(at_most=0.5)},
+    )
+    assert loaded.source == ConfigOrigin(study="powder", trial=3, trials=9, segtune="0.1.0")
+    assert (loaded.params, loaded.sampled) == ({"noise": 0.0, "lr0": 0.003}, ("lr0",))
+    assert (loaded.classes, loaded.notes) == (("sphere",), ("no zoo here",))
+    assert to_yaml(loaded) == OLD_FILE
+
+
+def test_a_place_in_a_store_does_not_go_into_the_file() -> None:
+    kept = config(kept=InStore(backbone="", recorded="2026-11-21T08:00:00+00:00"))
+    assert kept.told == "seg_metrics/F1 0.3000 (powder-yolo, trial 3, 2026-11-21)"
+    assert to_yaml(kept) == to_yaml(config())
+    assert config().told == "seg_metrics/F1 0.3000 (powder-yolo, trial 3)"
 
 
 def test_the_exported_configuration_is_the_best_trials(finished: StudyDir, tmp_path: Path) -> None:
@@ -120,7 +190,7 @@ def test_hyperparameters_that_the_engine_refuses_are_named(tmp_path: Path) -> No
     with pytest.raises(BestConfigError) as caught:
         load_best(written(tmp_path, to_yaml(bad)))
     message = str(caught.value)
-    assert "params.lr0: Input should be greater than 0, got -1.0" in message
+    assert "params.lr0: expected a number above 0 and of at most 1, got -1.0" in message
     assert "params.bacth" in message
     assert "did you mean batch?" in message
 

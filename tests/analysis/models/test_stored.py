@@ -9,7 +9,8 @@ from analysis.retrain.retrain import retrain
 from tests.support.rehearsed_study import rehearse
 from tests.support.study_samples import write_data
 from trainables.contract import TrialStopped
-from tune.best.configuration import BestConfig, Reached, load_best
+from tune.best.configuration import BestConfig, Reached
+from tune.best.file import load_best
 from tune.best.store import BestStore
 from tune.directory.reader import StudyDir
 from tune.errors import BestConfigError
@@ -92,7 +93,8 @@ def test_an_interrupted_training_goes_on_whatever_the_store_holds_by_then(
 
     first = choose(store, "simulated", data, None, out).config
     assert retrain(first, data, out, progress=interrupt).interrupted
-    better = recorded.model_copy(update={"value": 1.0, "params": {"lr0": 0.1}})
+    reached = recorded.objective.model_copy(update={"value": 1.0})
+    better = recorded.model_copy(update={"objective": reached, "params": {"lr0": 0.1}})
     store.put(better, everywhere=False)
     chosen = choose(store, "simulated", data, None, out)
     assert chosen.config == first

@@ -8,6 +8,7 @@ import pytest
 from analysis.report.leaderboard import FIRST_COLUMNS, varied_keys, write_leaderboard
 from analysis.report.pareto import fronts_of, pareto_fronts
 from tests.support.rehearsed_study import rehearse
+from trainables.goal import Goal
 from trainables.trials.keeping import read_kept
 from tune.directory.ranking import best_trial, ranked
 from tune.directory.reader import StudyDir, TrialRecord
@@ -74,9 +75,9 @@ def test_a_trial_is_ranked_by_its_best_epoch_and_never_ahead_of_one_by_missing_v
         replace(record, number=3, objective=0.8 if mode == "max" else 0.4),
         replace(record, number=4, objective=0.99 if mode == "max" else 0.01, state="failed"),
     ]
-    order = [trial.number for trial in ranked(trials, mode)]
+    order = [trial.number for trial in ranked(trials, Goal("seg_metrics/F1", mode))]
     assert order == ([1, 3, 2, 0, 4] if mode == "max" else [2, 3, 1, 0, 4])
-    leader = best_trial(trials, mode)
+    leader = best_trial(trials, Goal("seg_metrics/F1", mode))
     assert leader is not None
     assert leader.number == best
 
@@ -84,10 +85,10 @@ def test_a_trial_is_ranked_by_its_best_epoch_and_never_ahead_of_one_by_missing_v
 def test_a_failed_trial_leads_only_where_no_other_has_a_value(record: TrialRecord) -> None:
     failed = replace(record, number=1, objective=0.9, state="failed")
     silent = replace(record, number=2, objective=None, state="running")
-    leader = best_trial([failed, silent], "max")
+    leader = best_trial([failed, silent], Goal("seg_metrics/F1"))
     assert leader is not None
     assert leader.number == 1
-    assert best_trial([silent], "max") is None
+    assert best_trial([silent], Goal("seg_metrics/F1")) is None
 
 
 def test_a_fixed_key_is_shown_only_if_a_resumed_study_changed_it(record: TrialRecord) -> None:
@@ -133,7 +134,7 @@ def test_status_leaderboard_and_kept_model_agree_on_the_best_epoch_under_constra
     constrained: StudyDir,
 ) -> None:
     trials = constrained.trials()
-    best = best_trial(trials, "max")
+    best = best_trial(trials, constrained.study.objective.goal)
     assert constrained.best() == best
     for trial in trials:
         assert trial.best_model is not None

@@ -24,7 +24,7 @@ from trainables.datasets.prepared import PreparedDataset
 from trainables.metrics.names import names_in
 from trainables.registry import load_engine
 from trainables.trials.layout import BEST_FOLDER, MODEL_FILE
-from tune.best.configuration import load_best
+from tune.best.file import load_best
 from tune.directory.reader import StudyDir
 from tune.progress.status import status_lines
 

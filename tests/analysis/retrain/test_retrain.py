@@ -21,7 +21,8 @@ from trainables.datasets.preparing.prepare import prepare
 from trainables.metrics.instances import evaluate
 from trainables.metrics.matching import ground_truth
 from trainables.registry import load_engine
-from tune.best.configuration import BestConfig, Reached, Source, TrainedOn, load_best, to_yaml
+from tune.best.configuration import BestConfig, ConfigOrigin, Reached, TrainedOn
+from tune.best.file import load_best, to_yaml
 from tune.directory.reader import StudyDir
 
 
@@ -50,7 +51,7 @@ def threshold(on: PreparedDataset, **changes: Any) -> BestConfig:
         "objective": Reached(metric="seg_metrics/F1", value=0.02, epoch=2),
         "data": TrainedOn(path=on.root, name=on.name, fingerprint=on.fingerprint),
         "classes": on.classes,
-        "source": Source(study="nuclei-threshold", trial=3, trials=9),
+        "source": ConfigOrigin(study="nuclei-threshold", trial=3, trials=9),
     }
     return BestConfig(**{**values, **changes})
 
@@ -251,7 +252,8 @@ def test_the_constraints_of_a_study_hold_for_its_export_and_its_retraining(
     )
     best = export_best(study)
     tuned = load_best(best)
-    assert tuned.objective.limits == study.study.objective.limits
+    assert tuned.objective.goal == study.study.objective.goal
+    assert len(tuned.objective.goal.limits) == 1
     assert "measure/diameter_shift at most -0.6" in (best / "model_card.md").read_text()
     result = retrain(best, None, tmp_path / "out")
     assert result.value == pytest.approx(tuned.objective.value)
@@ -259,7 +261,7 @@ def test_the_constraints_of_a_study_hold_for_its_export_and_its_retraining(
     rows = lines(tmp_path / "out")
     kept = [row["epoch"] for row in rows if row["measure/diameter_shift"] <= -0.6]
     assert result.epoch == kept[-1] < len(rows)
-    assert load_best(tmp_path / "out").objective.limits == tuned.objective.limits
+    assert load_best(tmp_path / "out").objective.goal == tuned.objective.goal
 
 
 def test_a_training_that_diverges_ends_with_its_reason(

@@ -11,7 +11,8 @@ from tests.support.raw_samples import (
 from tests.support.rehearsed_study import rehearse
 from trainables.datasets.prepared import PreparedDataset
 from trainables.datasets.preparing.prepare import prepare
-from tune.best.configuration import BestConfig, Reached, Source, TrainedOn, to_yaml
+from tune.best.configuration import BestConfig, ConfigOrigin, Reached, TrainedOn
+from tune.best.file import to_yaml
 from tune.study.file import write_yaml
 
 STUDY = {
@@ -54,7 +55,7 @@ def folder(tmp_path: Path, right: Path) -> Path:
         objective=Reached(metric="seg_metrics/F1", value=0.5, epoch=2),
         data=TrainedOn(path=data.root, fingerprint=data.fingerprint),
         classes=data.classes,
-        source=Source(study="sample"),
+        source=ConfigOrigin(study="sample"),
     )
     (folder / "best.yaml").write_text(to_yaml(config))
     return folder

@@ -16,7 +16,7 @@ from tests.support.raw_samples import (
     write_picture,
 )
 from trainables.datasets.preparing.prepare import prepare
-from tune.best.configuration import load_best, to_yaml
+from tune.best.file import load_best, to_yaml
 from tune.best.store import BestStore
 
 

@@ -11,7 +11,8 @@ from trainables.contract import EngineInfo
 from trainables.datasets.prepared import PreparedDataset
 from trainables.registry import engine_info, engines
 from tune.best.backbones import backbone_of, given_backbone
-from tune.best.entries import DataKey, StoredBest, comparable, entry_name
+from tune.best.configuration import BestConfig, ConfigOrigin, Reached
+from tune.best.entries import DataKey, entry_name, not_comparable
 from tune.best.store import STORE_VARIABLE, BestStore, store_place
 from tune.best.table import cleared_lines, refuse_damaged, table_lines, used_lines
 from tune.best.warm_start import best_points
@@ -21,31 +22,35 @@ from tune.plan.plan import StudyPlan
 from tune.plan.planning import plan_file
 from tune.plan.resolved import resolved, to_yaml
 from tune.study.space import resolve_space
+from tune.study.study import Bound
 
 YOLO = engine_info("yolo_seg")
 NANO, SMALL = "yolo11n-seg.yaml", "yolo11s-seg.yaml"
 POWDER, NUCLEI = DataKey("powder", "p1"), DataKey("nuclei", "n1")
 
 
-def best(key: DataKey = POWDER, backbone: str = NANO, **changes: Any) -> StoredBest:
-    """A configuration of YOLO."""
-    values = {
+def best(key: DataKey = POWDER, backbone: str = NANO, **changes: Any) -> BestConfig:
+    """A configuration of YOLO with its place in a store; `changes` are of any of its parts."""
+    parts: dict[str, dict[str, Any]] = {
+        "objective": {"metric": "seg_metrics/F1", "mode": "max", "value": 0.7, "epoch": 31},
+        "data": {
+            "path": Path("/data/powder"),
+            "name": key.name,
+            "fingerprint": key.fingerprint or "",
+        },
+        "source": {"study": f"{key.name}-yolo", "trial": 3, "trials": 24},
+        "kept": {"backbone": backbone, "recorded": "2026-11-21T08:00:00+00:00"},
+    }
+    for values in parts.values():
+        values |= {name: changes.pop(name) for name in list(changes) if name in values}
+    whole = {
         "engine": "yolo_seg",
-        "backbone": backbone,
-        "data_set": key.name,
-        "fingerprint": key.fingerprint,
         "params": {"model": backbone, "lr0": 0.003, "batch": 8},
         "epochs": 40,
-        "metric": "seg_metrics/F1",
-        "mode": "max",
-        "value": 0.7,
-        "epoch": 31,
-        "study": f"{key.name}-yolo",
-        "trial": 3,
-        "trials": 24,
-        "recorded": "2026-11-21T08:00:00+00:00",
+        "classes": ("particle",),
+        **parts,
     }
-    return StoredBest(**{**values, **changes})
+    return BestConfig.model_validate({**whole, **changes})
 
 
 @pytest.fixture
@@ -124,7 +129,7 @@ def weights(folder: Path, content: str) -> str:
     return str(folder / "best.pt")
 
 
-def of_file(model: str, **changes: Any) -> StoredBest:
+def of_file(model: str, **changes: Any) -> BestConfig:
     params = {"model": model}
     return best(backbone=backbone_of(YOLO, params), params=params, **changes)
 
@@ -151,16 +156,16 @@ def test_a_recorded_file_that_is_not_at_hand_is_named_as_the_store_names_it(
     store.put(recorded[0], everywhere=False)
     assert store.find(YOLO, POWDER, "best.pt").best == recorded[0]
     store.put(recorded[1], everywhere=False)
-    assert store.find_asked(YOLO, POWDER, recorded[1].backbone) == (
-        store.find(YOLO, POWDER, recorded[1].backbone),
+    assert store.find_asked(YOLO, POWDER, recorded[1].kept.backbone) == (
+        store.find(YOLO, POWDER, recorded[1].kept.backbone),
         {},
     )
     with pytest.raises(StoreError, match="expected one model of yolo_seg, got 2") as error:
         store.find(YOLO, POWDER, "best.pt")
-    assert all(best.backbone in str(error.value) for best in recorded)
+    assert all(best.kept.backbone in str(error.value) for best in recorded)
     with pytest.raises(UsageError, match=r"--backbone: expected a file, .*got best\.pt@0{12}"):
         store.find_asked(YOLO, POWDER, "best.pt@000000000000")
-    assert len(cleared_lines(store, None, recorded[0].backbone, None, everywhere=False)) == 1
+    assert len(cleared_lines(store, None, recorded[0].kept.backbone, None, everywhere=False)) == 1
     assert [entry.best for entry in store.entries()] == [recorded[1]]
     assert len(cleared_lines(store, None, "best.pt", None, everywhere=False)) == 1
 
@@ -242,7 +247,7 @@ def test_of_a_metric_that_is_better_when_smaller_the_larger_value_is_worse(
 @pytest.mark.parametrize(
     ("other", "differs"),
     [
-        ({"fingerprint": "p2", "data": "/new/powder"}, "fingerprint of the pictures"),
+        ({"fingerprint": "p2", "path": Path("/new/powder")}, "fingerprint of the pictures"),
         ({"metric": "seg_metrics/map50"}, "metric"),
         ({"metric": "val/loss", "mode": "min"}, "metric and direction"),
     ],
@@ -251,17 +256,17 @@ def test_of_a_metric_that_is_better_when_smaller_the_larger_value_is_worse(
 def test_what_cannot_be_compared_is_replaced_by_force_only(
     store: BestStore, other: dict[str, Any], differs: str, everywhere: bool
 ) -> None:
-    known, new = best(data="/old/powder"), best(value=0.9, study="mine", **other)
+    known, new = best(path=Path("/old/powder")), best(value=0.9, study="mine", **other)
     store.put(known, everywhere=everywhere)
     with pytest.raises(StoreError) as error:
         store.put(new, everywhere=everywhere)
     said = str(error.value)
     assert f"(it differs in {differs})" in said
-    assert f"known is {known.origin()} on powder in /old/powder, fingerprint p1" in said
-    assert f"got {new.origin()}" in said
+    assert f"known is {known.told} on powder in /old/powder, fingerprint p1" in said
+    assert f"got {new.told}" in said
     assert "--force" in said
     assert store.find(YOLO, POWDER).best == known
-    assert not comparable(known, new)
+    assert not_comparable(known, new) == differs
     assert store.put(new, everywhere=everywhere, force=True) == known
     assert store.find(YOLO, POWDER).best == new
 
@@ -359,6 +364,101 @@ def test_an_entry_that_was_copied_to_another_data_set_is_not_taken_for_its_best(
     store.put(best(NUCLEI), everywhere=True)  # the one place for any data set's
     mine.with_name("powder.json").unlink()
     assert store.find(YOLO, POWDER).best == best(NUCLEI)
+
+
+OLD_DOCUMENT = """{
+  "format": 1,
+  "engine": "yolo_seg",
+  "backbone": "yolo11n-seg.yaml",
+  "data_set": "powder",
+  "fingerprint": "p1",
+  "data": "/data/powder",
+  "params": {
+    "model": "yolo11n-seg.yaml",
+    "lr0": 0.003,
+    "batch": 8
+  },
+  "sampled": ["lr0", "batch"],
+  "epochs": 40,
+  "seed": 1234567,
+  "cpus": 2,
+  "metric": "seg_metrics/F1",
+  "mode": "max",
+  "value": 0.7,
+  "epoch": 31,
+  "study": "powder-yolo, retrained",
+  "trial": 3,
+  "trials": 24,
+  "recorded": "2026-11-21T08:00:00+00:00",
+  "segtune": "0.1.0"
+}
+"""
+"""As segtune 0.1.0 wrote it, before a document held the same value as a best.yaml."""
+
+
+def test_a_document_of_segtune_0_1_opens_as_the_configuration_it_is(store: BestStore) -> None:
+    file = Path(store.place) / "yolo_seg" / NANO / "data" / "powder.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(OLD_DOCUMENT)
+    found = store.find(YOLO, POWDER)
+    assert found.best == best(
+        sampled=("lr0", "batch"),
+        seed=1234567,
+        cpus=2,
+        classes=(),
+        source=ConfigOrigin(
+            study="powder-yolo", trial=3, trials=24, retrained=True, segtune="0.1.0"
+        ),
+    )
+    assert found.line() == (
+        "best of the data set powder: seg_metrics/F1 0.7000 (powder-yolo, retrained, trial 3, "
+        "2026-11-21)"
+    )
+    refuse_damaged(store.entries())
+    with pytest.raises(StoreError, match="expected a better configuration"):
+        store.put(best(value=0.6), everywhere=False)
+    assert store.put(best(value=0.8), everywhere=False) == found.best
+    assert store.find(YOLO, POWDER).best == best(value=0.8)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('"value": 0.7', '"value": null', "objective.value: expected a value, got none"),
+        ('"epoch": 31', '"epoch": "31"', "objective.epoch: Input should be a valid integer"),
+        ('  "metric": "seg_metrics/F1",\n', "", "objective.metric: Field required"),
+    ],
+)
+def test_a_damaged_document_of_segtune_0_1_is_named_with_its_reason(
+    store: BestStore, old: str, new: str, reason: str
+) -> None:
+    assert old in OLD_DOCUMENT
+    file = Path(store.place) / "yolo_seg" / NANO / "data" / "powder.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(OLD_DOCUMENT.replace(old, new))
+    with pytest.raises(StoreError) as error:
+        store.find(YOLO, POWDER)
+    assert f"{file}: expected a best configuration" in str(error.value)
+    assert reason in str(error.value)
+
+
+def test_of_two_under_the_same_constraints_the_one_that_keeps_them_is_better(
+    store: BestStore,
+) -> None:
+    def held(value: float, error: float) -> BestConfig:
+        objective = Reached(
+            metric="seg_metrics/F1",
+            value=value,
+            epoch=3,
+            constraints={"measure/count_error": Bound(at_most=0.1)},
+        )
+        return best(objective=objective, metrics={"measure/count_error": error})
+
+    store.put(held(0.9, 0.3), everywhere=False)
+    assert store.put(held(0.6, 0.1), everywhere=False) == held(0.9, 0.3)
+    with pytest.raises(StoreError, match="expected a better configuration"):
+        store.put(held(0.9, 0.3), everywhere=False)
+    assert store.put(best(value=0.7), everywhere=False) == held(0.6, 0.1), "without: by value"
 
 
 def test_an_entry_that_the_engine_no_longer_accepts_is_refused_with_every_reason(

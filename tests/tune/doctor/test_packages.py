@@ -5,15 +5,13 @@ import pytest
 from tests.support.places import ROOT
 from tune.doctor.packages import (
     PACKAGES,
-    check_frameworks,
     check_opencv,
     check_packages,
     check_requirements,
     check_tested_set,
-    check_torch,
-    installed_version,
     opencv_remedy,
 )
+from tune.doctor.python import installed_version
 
 
 def _distribution(site: Path, name: str, version: str, requires: tuple[str, ...] = ()) -> None:
@@ -130,25 +128,3 @@ def test_two_distributions_of_opencv_are_warned_about() -> None:
     assert check.status == "warn"
     assert "got opencv-python, opencv-python-headless" in check.message
     assert check.remedy.endswith("pip install opencv-python")
-
-
-@pytest.mark.parametrize(
-    ("torch", "needs", "status", "said"),
-    [
-        ("2.14.1", ["numpy", "torch==2.14.1"], "ok", "2.14.1"),
-        ("2.14.1+cu130", ["torch==2.14.1"], "ok", "2.14.1+cu130"),
-        ("2.13.0", ["torch==2.14.1"], "fail", "expected torch==2.14.1 for the installed"),
-        ("2.13.0+cpu", ["torch==2.13.0"], "warn", "may fail to import beside a +cpu wheel"),
-    ],
-)
-def test_torch_must_fit_torchvision(torch: str, needs: list[str], status: str, said: str) -> None:
-    (check,) = check_torch(torch, needs)
-    assert check.status == status
-    assert said in check.message
-
-
-@pytest.mark.slow
-def test_frameworks_that_are_installed_can_be_imported() -> None:
-    checks = {check.name: check for check in check_frameworks()}
-    assert {"torch", "torchvision", "ultralytics", "detectron2"} <= set(checks)
-    assert [check.line() for check in checks.values() if check.status == "fail"] == []

@@ -13,6 +13,7 @@ from tests.support.discs import prepare_discs
 from tests.support.places import THIRD_PARTY
 from trainables.contract import Device, TrainMetrics
 from trainables.datasets.prepared import PreparedDataset
+from trainables.goal import Goal
 from tune.stopping.decision import Rule
 from tune.trial.messages import Ended, Kept, Reported
 from tune.trial.runner import TrialRunner
@@ -55,8 +56,7 @@ def begin(
             directory=attempt,
             resume_from=resume_from,
             reported=0 if resume_from is None else 1,
-            objective="seg_metrics/F1",
-            mode="max",
+            goal=Goal("seg_metrics/F1"),
             train_metrics=TrainMetrics(),
         )
     )
@@ -106,6 +106,20 @@ def test_an_engine_that_runs_out_of_patience_ends_with_that_reason(
     assert epochs == [1, 2, 3]
     assert event == Ended(Rule.PATIENCE, "no gain for 3 epochs")
     assert not (tmp_path / "0" / "error.txt").exists()
+
+
+def test_what_the_user_can_mend_fails_a_trial_with_its_message_and_no_traceback(
+    tmp_path: Path, discs: PreparedDataset
+) -> None:
+    runner = begin(tmp_path, discs, behaviour="no licence")
+    assert isinstance(runner.next_event(), Reported)
+    runner.go_on()
+    said = "expected a licence of the awkward engine, got none; ask its makers for one"
+    assert runner.next_event() == Ended(Rule.ERROR, said)
+    assert not (tmp_path / "0" / "error.txt").exists()
+    told = (tmp_path / "0" / "train.log").read_text()
+    assert told.endswith(f"try/0: {said}\n")
+    assert "Traceback" not in told
 
 
 def test_an_engines_own_end_of_file_is_its_error_and_not_the_runners_death(

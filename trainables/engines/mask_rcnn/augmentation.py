@@ -1,4 +1,4 @@
-"""What may happen to a picture before it is trained with."""
+"""Augmentation: random changes of a picture before it is trained with."""
 
 from typing import Any
 
@@ -6,18 +6,18 @@ from trainables.engines.mask_rcnn.network.framework import transforms as T  # no
 from trainables.engines.mask_rcnn.params import MaskRcnnParams
 
 Augmentation = Any
-"""One of Detectron2's."""
+"""A transform of Detectron2's, which has no type of its own for them."""
 
 
 def augmentations(params: MaskRcnnParams) -> list[Augmentation]:
-    """Of a training picture, in their order; the first one gives it the network's size."""
+    """Augmentations of a training picture in order; the first gives it the network's size."""
     low, high = (round(params.min_size * (1 + sign * params.scale_jitter)) for sign in (-1, 1))
     resize = T.ResizeShortestEdge((low, high), params.max_size, "range")
     return [resize, *_AUGMENTS[params.augment]()]
 
 
 def input_size(params: MaskRcnnParams) -> Augmentation:
-    """What gives a picture the network's size, as in training without jitter."""
+    """Transform that gives a picture the network's size, as in training without jitter."""
     return T.ResizeShortestEdge((params.min_size, params.min_size), params.max_size, "range")
 
 

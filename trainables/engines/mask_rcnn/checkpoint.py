@@ -1,4 +1,4 @@
-"""A training's folder from which it goes on exactly where it was, and the model in it.
+"""Checkpoints: a folder from which a training goes on exactly where it was, and its model.
 
 ::
 
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from trainables.contract import InfeasibleParams
-from trainables.engines.mask_rcnn.run import MaskRcnnRun, Member
+from trainables.engines.mask_rcnn.run import MaskRcnnRun, MemberNetwork
 from trainables.loop.checkpoint import STATE_FILE, read_content, read_plain
 from trainables.trials.layout import MODEL_FILE
 
@@ -26,18 +26,18 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class SavedModel:
-    """What `model.pt` holds.
+class SavedMaskRcnn:
+    """Contents of `model.pt`, with which a trained Mask R-CNN predicts.
 
     Attributes:
-        weights: Of each network, by backbone, as measured: averages where there are some.
+        weights: Weights of each network as measured, by backbone: averages where there are some.
         configs: Detectron2's configuration of each network, YAML.
         classes: Class names in order.
-        confidence: Where the mask F1 was best on validation.
-        epoch: 1-based.
+        confidence: Score at which the mask F1 was best on validation.
+        epoch: Epoch that the weights are from, 1-based.
         params: Every hyperparameter, defaults included.
-        format: Of this file.
-        engine: Which engine wrote it.
+        format: Version of this file's form.
+        engine: Name of the engine that wrote it.
     """
 
     weights: Mapping[str, Mapping[str, torch.Tensor]]
@@ -50,13 +50,13 @@ class SavedModel:
     engine: str = "mask_rcnn"
 
 
-def read_model(path: Path) -> SavedModel:
-    """Read a checkpoint folder or its model file.
+def read_model(path: Path) -> SavedMaskRcnn:
+    """Read the model of a checkpoint folder, or a model file.
 
     Raises:
         InfeasibleParams: There is none, it is not of this engine, or networks are missing in it.
     """
-    saved = SavedModel(**read_content(path, "mask_rcnn", FORMAT))
+    saved = SavedMaskRcnn(**read_content(path, "mask_rcnn", FORMAT))
     if not saved.weights or saved.weights.keys() != saved.configs.keys():
         raise InfeasibleParams(
             f"{path}: expected the weights and the configuration of each network, got weights of "
@@ -67,7 +67,7 @@ def read_model(path: Path) -> SavedModel:
 
 
 def training_state(run: MaskRcnnRun, extra: Mapping[str, Any]) -> dict[str, Any]:
-    """What `model.pt` does not hold of a training after an epoch, and what else to remember."""
+    """Collect a training's state after an epoch beside `model.pt`, and what else to remember."""
     members = {name: _state(member) for name, member in run.members.items()}
     return {"members": members, "extra": dict(extra)}
 
@@ -76,7 +76,7 @@ def restore(run: MaskRcnnRun, folder: Path) -> dict[str, Any]:
     """Bring a freshly built training to where a checkpoint was.
 
     Returns:
-        What was given to `training_state` as `extra`.
+        The `extra` that was given to `training_state`.
     """
     state = read_plain(folder / STATE_FILE, run.device, "mask_rcnn")
     measured = read_plain(folder / MODEL_FILE, run.device, "mask_rcnn")["weights"]
@@ -98,8 +98,8 @@ def restore(run: MaskRcnnRun, folder: Path) -> dict[str, Any]:
     return extra
 
 
-def _state(member: Member) -> dict[str, Any]:
-    """What `model.pt` does not hold of a network; without an average that has its raw weights."""
+def _state(member: MemberNetwork) -> dict[str, Any]:
+    """Collect a network's state beside `model.pt`, which has the raw weights without an average."""
     averaged = member.average is not None
     return {
         "weights": member.net.state_dict() if averaged else {},

@@ -29,15 +29,15 @@ from trainables.engines.mask_rcnn.params import MaskRcnnParams
 from trainables.metrics.matching import GroundTruth, ground_truth
 
 NetworkInput = dict[str, Any]
-"""What Detectron2's networks take of an image: `image` (3, h, w) uint8 BGR, `height` and `width` of
+"""Input of Detectron2's networks for an image: `image` (3, h, w) uint8 BGR, `height` and `width` of
 the original, `instances` with `gt_boxes`, `gt_classes` and `gt_masks`."""
 
 _KEPT_BYTES = 1 << 30
-"""Up to this size a measured split stays in memory, ready for the network."""
+"""Largest size of a measured split that stays in memory, ready for the network."""
 
 
 def picture_input(pixels: npt.NDArray[np.uint8]) -> NetworkInput:
-    """Pixels of the network's size as it takes them.
+    """Convert pixels of the network's size to its input.
 
     Args:
         pixels: (h, w, 3) uint8 BGR.
@@ -46,11 +46,11 @@ def picture_input(pixels: npt.NDArray[np.uint8]) -> NetworkInput:
 
 
 def network_input(pixels: npt.NDArray[np.uint8], resize: Augmentation) -> NetworkInput:
-    """A picture as a network takes it outside of training; without its objects.
+    """Convert a picture to a network's input outside of training, without its objects.
 
     Args:
         pixels: (H, W, 3) uint8 RGB.
-        resize: What gives it the network's size (`augmentation.input_size`).
+        resize: Transform that gives it the network's size (`augmentation.input_size`).
     """
     blue_first = np.ascontiguousarray(pixels[..., ::-1])
     resized = resize.get_transform(blue_first).apply_image(blue_first)
@@ -60,7 +60,7 @@ def network_input(pixels: npt.NDArray[np.uint8], resize: Augmentation) -> Networ
 def training_input(
     data: PreparedDataset, record: ImageRecord, transforms: Sequence[Augmentation]
 ) -> NetworkInput:
-    """A picture and its objects after the augmentations; draws from numpy's global generator.
+    """Augment a picture and its objects; draws from numpy's global generator.
 
     An object of which nothing is left in the picture is left out.
 
@@ -75,7 +75,7 @@ def training_input(
 
 
 def _instances(objects: Sequence[Annotation], done: Any, size: tuple[int, int]) -> Any:
-    """Objects as training wants them: masks as they now lie in the picture, boxes tight on them."""
+    """Convert objects for training: masks as they now lie in the picture, boxes tight on them."""
     masks = [done.apply_segmentation(coco_mask.decode(item.rle)) for item in objects]
     stack = np.stack(masks) if masks else np.zeros((0, *size), np.uint8)
     instances = Instances(size)
@@ -86,11 +86,11 @@ def _instances(objects: Sequence[Annotation], done: Any, size: tuple[int, int]) 
 
 
 class TrainingPictures(Dataset[NetworkInput]):
-    """The training split; an item is asked for by (epoch, index).
+    """Training split, whose items are asked for by (epoch, index).
 
     Attributes:
-        records: The pictures that are trained on.
-        transforms: What happens to each.
+        records: Pictures that are trained on.
+        transforms: Augmentations of each picture, in order.
         has_empty: Whether some of them have no objects; None where the data set has no such ones.
     """
 
@@ -119,8 +119,8 @@ class EpochBatches:
     """Batches of (epoch, index): every picture once an epoch, in an order of the epoch's own.
 
     Attributes:
-        epoch: 0-based; set it before the loader is iterated.
-        size: Pictures a batch; the last batch may have fewer.
+        epoch: Epoch whose batches come next, 0-based; set it before the loader is iterated.
+        size: Number of pictures a batch; the last batch may have fewer.
     """
 
     def __init__(self, n_pictures: int, size: int, seed: int) -> None:
@@ -141,7 +141,7 @@ class EpochBatches:
 def training_loader(
     data: PreparedDataset, params: MaskRcnnParams, seed: int, workers: int
 ) -> DataLoader[Any]:
-    """Lists of network inputs; its batch sampler is an `EpochBatches`.
+    """Make the loader of lists of network inputs; its batch sampler is an `EpochBatches`.
 
     Raises:
         InfeasibleParams: There is nothing to train on.
@@ -164,15 +164,15 @@ def _as_it_is(batch: list[NetworkInput]) -> list[NetworkInput]:
 
 
 @dataclass
-class MeasuredSplit:
+class MeasuredPictures:
     """Images that are measured after each epoch, unaugmented, one by one.
 
     Attributes:
-        data: The data set.
-        records: The images.
-        params: Of the training.
-        objects: Whether the inputs hold what is in the images, from which losses are taken.
-        truths: What is in each image.
+        data: Data set.
+        records: Images that are measured.
+        params: Hyperparameters of the training.
+        objects: Whether the inputs hold the images' objects, from which losses are taken.
+        truths: Objects in each image.
     """
 
     data: PreparedDataset
@@ -187,7 +187,7 @@ class MeasuredSplit:
 
     @property
     def n_images(self) -> int:
-        """Their number."""
+        """Number of images."""
         return len(self.records)
 
     def load(self) -> None:
@@ -196,7 +196,7 @@ class MeasuredSplit:
             self._kept = [self._read(record) for record in self.records]
 
     def __iter__(self) -> Iterator[NetworkInput]:
-        """The networks' inputs in the order of the images; not to be changed."""
+        """Yield the networks' inputs in the order of the images; not to be changed."""
         if self._kept is not None:
             yield from self._kept
         else:
@@ -208,7 +208,7 @@ class MeasuredSplit:
         return network_input(self.data.read(record), self._resize)
 
     def _bytes(self) -> int:
-        """Three colours and a mask an object, at most at the network's size."""
+        """Most memory that the inputs take: three colours and a mask an object."""
         area = self.params.min_size * self.params.max_size
         masks = sum(map(len, self.truths)) if self.objects else 0
         return area * (3 * len(self.records) + masks)

@@ -1,4 +1,4 @@
-"""What will really be trained with: read back from what was built.
+"""Hyperparameters that will really be trained with, read back from what was built.
 
 Each value comes from the network's layers, the optimizer, the loader, its augmentations or the
 schedule that drives the optimizer, not from the arguments they were made from.
@@ -17,7 +17,7 @@ from trainables.engines.mask_rcnn.data import TrainingPictures
 from trainables.engines.mask_rcnn.fusion import Fusion
 from trainables.engines.mask_rcnn.network.framework import FrozenBatchNorm2d
 from trainables.engines.mask_rcnn.params import MaskRcnnParams
-from trainables.engines.mask_rcnn.run import MaskRcnnRun, Member
+from trainables.engines.mask_rcnn.run import MaskRcnnRun, MemberNetwork
 from trainables.loop.asked import require_built, same
 
 UNCHECKED = frozenset({"download", "workers"})
@@ -35,13 +35,13 @@ _NORMS = {torch.nn.GroupNorm: "GN", torch.nn.BatchNorm2d: "BN", FrozenBatchNorm2
 def check_effective(
     run: MaskRcnnRun, fusion: Fusion, params: MaskRcnnParams, ignored: Mapping[str, str]
 ) -> None:
-    """Compare what was built with what was asked for, defaults included.
+    """Compare a built training with the hyperparameters asked for, defaults included.
 
     Args:
-        run: Built, not yet trained.
-        fusion: Of the networks' instances in validation.
-        params: What was asked for.
-        ignored: Keys that are known to have no effect.
+        run: Training that is built and not yet begun.
+        fusion: Rule by which validation fuses the networks' instances.
+        params: Hyperparameters asked for.
+        ignored: Keys that are known to have no effect, with the reason.
 
     Raises:
         IneffectiveParam: Some value differs; the message names every such key.
@@ -52,7 +52,7 @@ def check_effective(
 
 
 def effective_values(run: MaskRcnnRun, fusion: Fusion, params: MaskRcnnParams) -> dict[str, Any]:
-    """The value of every hyperparameter as it was built.
+    """Read every hyperparameter back as it was built.
 
     Where the networks of a `combo` differ, the value is the tuple of all.
     """
@@ -70,14 +70,14 @@ def _backbone(run: MaskRcnnRun, params: MaskRcnnParams) -> str:
     return "combo" if depths == ["r50", "r101"] else " and ".join(depths)
 
 
-def _depth(member: Member) -> str:
+def _depth(member: MemberNetwork) -> str:
     stages = member.net.backbone.bottom_up.stages
     built = type(stages[0][0]).__name__, tuple(len(stage) for stage in stages)
     return _DEPTHS.get(built, str(built))
 
 
-def _norm(member: Member, params: MaskRcnnParams) -> str:
-    """Of the backbone's last stage, which is frozen last; frozen stages turn BN to FrozenBN."""
+def _norm(member: MemberNetwork, params: MaskRcnnParams) -> str:
+    """Norm of the backbone's last stage, the last to be frozen; freezing turns BN to FrozenBN."""
     last = member.net.backbone.bottom_up.stages[-1][-1]
     found = {_NORMS.get(type(m), "") for m in last.modules()} - {""}
     kind = found.pop() if len(found) == 1 else str(sorted(found))
@@ -85,23 +85,23 @@ def _norm(member: Member, params: MaskRcnnParams) -> str:
     return "BN" if fully_frozen and kind == "FrozenBN" else kind
 
 
-def _freeze_at(member: Member, params: MaskRcnnParams) -> int:
+def _freeze_at(member: MemberNetwork, params: MaskRcnnParams) -> int:
     body = member.net.backbone.bottom_up
     parts = [body.stem, *body.stages]
     frozen = [not any(p.requires_grad for p in part.parameters()) for part in parts]
     return frozen.index(False) if False in frozen else len(parts)
 
 
-def _momentum(member: Member, params: MaskRcnnParams) -> float:
+def _momentum(member: MemberNetwork, params: MaskRcnnParams) -> float:
     found = {g["momentum"] if "momentum" in g else g["betas"][0] for g in _groups(member)}
     return float(found.pop()) if len(found) == 1 else math.nan
 
 
-def _groups(member: Member) -> list[dict[str, Any]]:
+def _groups(member: MemberNetwork) -> list[dict[str, Any]]:
     return list(member.optimizer.param_groups)
 
 
-def _anchors(member: Member) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def _anchors(member: MemberNetwork) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Sizes (square root of the area, px) and elongations of the anchors of each level."""
     found = []
     for level in member.net.proposal_generator.anchor_generator.cell_anchors:
@@ -111,29 +111,29 @@ def _anchors(member: Member) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 
 def _as_asked(wanted: float, found: float) -> float:
-    """The value asked for, if what was found is that in single precision."""
+    """Value asked for, if what was found equals it in single precision."""
     return wanted if math.isclose(wanted, found, rel_tol=1e-4) else found
 
 
-def _anchor_px(member: Member, params: MaskRcnnParams) -> float:
-    """Smallest size, if each level's is twice that of the level before."""
+def _anchor_px(member: MemberNetwork, params: MaskRcnnParams) -> float:
+    """Smallest size of an anchor, if each level's is twice that of the level before."""
     smallest = [float(sizes.min()) for sizes, _ in _anchors(member)]
     doubled = all(math.isclose(b, 2 * a, rel_tol=1e-4) for a, b in pairwise(smallest))
     return _as_asked(params.anchor_px, smallest[0]) if doubled else math.nan
 
 
-def _anchor_scales(member: Member, params: MaskRcnnParams) -> int:
+def _anchor_scales(member: MemberNetwork, params: MaskRcnnParams) -> int:
     sizes, _ = _anchors(member)[0]
     return len({round(math.log2(size), 3) for size in sizes.tolist()})
 
 
-def _anchor_ratio(member: Member, params: MaskRcnnParams) -> float:
+def _anchor_ratio(member: MemberNetwork, params: MaskRcnnParams) -> float:
     _, ratios = _anchors(member)[0]
     return _as_asked(params.anchor_ratio, float(ratios.max()))
 
 
-def _max_det(member: Member, params: MaskRcnnParams) -> int:
-    """Instances an image that the heads, and the regions they choose from, allow."""
+def _max_det(member: MemberNetwork, params: MaskRcnnParams) -> int:
+    """Most instances an image that the heads, and the regions they choose from, allow."""
     regions, heads = member.net.proposal_generator, member.net.roi_heads
     at_most = min(regions.post_nms_topk[False], regions.pre_nms_topk[False])
     return int(min(heads.box_predictor.test_topk_per_image, at_most))
@@ -146,7 +146,7 @@ def _pictures(run: MaskRcnnRun) -> TrainingPictures:
 
 
 def _scale_jitter(run: MaskRcnnRun, params: MaskRcnnParams) -> float:
-    """Half the spread of the shorter side, as far as it is one of whole pixels."""
+    """Half the spread of the shorter side, to whole pixels."""
     low, high = _pictures(run).transforms[0].short_edge_length
     jitter = params.scale_jitter
     wanted = [round(params.min_size * (1 + sign * jitter)) for sign in (-1, 1)]
@@ -160,7 +160,7 @@ def _min_size(run: MaskRcnnRun, params: MaskRcnnParams) -> float:
 
 
 def _augment(run: MaskRcnnRun, params: MaskRcnnParams) -> str:
-    """The option whose augmentations these are, by their kinds and settings."""
+    """Option whose augmentations these are, by their kinds and settings."""
     found = [repr(t) for t in _pictures(run).transforms[1:]]
     for option in ("none", "flip", "seed", "strong"):
         other = params.model_copy(update={"augment": option})
@@ -176,7 +176,7 @@ def _keep_empty(run: MaskRcnnRun, params: MaskRcnnParams) -> bool:
 
 
 def _warmup_fraction(run: MaskRcnnRun, params: MaskRcnnParams) -> float:
-    """The asked-for length where it gives the number of steps that was built."""
+    """Length of the warm-up: the one asked for, where it gives the number of steps built."""
     schedule = run.schedule
     expected = round(params.warmup_fraction * schedule.n_steps)
     found = schedule.warmup_steps
@@ -184,7 +184,7 @@ def _warmup_fraction(run: MaskRcnnRun, params: MaskRcnnParams) -> float:
 
 
 def _fall(index: int) -> Callable[[MaskRcnnRun, MaskRcnnParams], float]:
-    """The asked-for fraction where it gives the step that was built."""
+    """Make a reader of a falling step: the fraction asked for, where it gives the step built."""
 
     def read(run: MaskRcnnRun, params: MaskRcnnParams) -> float:
         n = run.schedule.n_steps
@@ -200,10 +200,10 @@ def _fall(index: int) -> Callable[[MaskRcnnRun, MaskRcnnParams], float]:
     return read
 
 
-def _layer(path: str) -> Callable[[Member, MaskRcnnParams], Any]:
-    """An attribute of the network."""
+def _layer(path: str) -> Callable[[MemberNetwork, MaskRcnnParams], Any]:
+    """Make a reader of an attribute of the network."""
 
-    def read(member: Member, params: MaskRcnnParams) -> Any:
+    def read(member: MemberNetwork, params: MaskRcnnParams) -> Any:
         value = member.net
         for name in path.split("."):
             value = getattr(value, name)
@@ -229,7 +229,7 @@ _OF_RUN: Mapping[str, Callable[[MaskRcnnRun, MaskRcnnParams], Any]] = {
     "second_step": _fall(1),
 }
 
-_OF_MEMBER: Mapping[str, Callable[[Member, MaskRcnnParams], Any]] = {
+_OF_MEMBER: Mapping[str, Callable[[MemberNetwork, MaskRcnnParams], Any]] = {
     "weights": lambda member, _: member.weights,
     "norm": _norm,
     "freeze_at": _freeze_at,

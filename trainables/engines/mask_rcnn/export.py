@@ -1,17 +1,17 @@
-"""A trained model in forms that other programs read."""
+"""Export of a trained model in forms that other programs read."""
 
 from pathlib import Path
 
 import torch
 
 from trainables.contract import ExportForm, InfeasibleParams
-from trainables.engines.mask_rcnn.checkpoint import SavedModel, read_model
+from trainables.engines.mask_rcnn.checkpoint import SavedMaskRcnn, read_model
 from trainables.engines.mask_rcnn.network.config import read_config
 from trainables.files.whole import write_whole
 
 
 def export_model(model: Path, to: Path, form: ExportForm) -> Path:
-    """Write a model below `to`.
+    """Write a trained model in another form below a folder.
 
     `native` is what Detectron2's `DefaultPredictor` opens: `best.pth` beside `best.yaml`; of a
     combo, `best_r50.pth` and so on. `MODEL.WEIGHTS` is the former's name alone, so that the folder
@@ -19,7 +19,7 @@ def export_model(model: Path, to: Path, form: ExportForm) -> Path:
     and names the classes. The weights bring their configuration along, too.
 
     Returns:
-        The (first) model's file.
+        Path of the (first) model's file.
 
     Raises:
         InfeasibleParams: There is no model of this engine, or the form is ONNX.
@@ -38,7 +38,7 @@ def export_model(model: Path, to: Path, form: ExportForm) -> Path:
     return files[0]
 
 
-def _export(saved: SavedModel, backbone: str, to: Path, stem: str) -> Path:
+def _export(saved: SavedMaskRcnn, backbone: str, to: Path, stem: str) -> Path:
     file = to / f"{stem}.pth"
     cfg = read_config(saved.configs[backbone])
     cfg.MODEL.WEIGHTS = file.name

@@ -1,4 +1,4 @@
-"""Several models' instances in one image, fused.
+"""Fusion of the instances that several models found in one image.
 
 Class-aware weighted non-maximum suppression: all instances in order of score times their model's
 weight; each takes the instances of its class that overlap it enough for one object. Its mask, box
@@ -21,12 +21,12 @@ from trainables.results import Instances
 
 @dataclass(frozen=True)
 class Fusion:
-    """How instances of several models are fused.
+    """Rule by which the instances of several models are fused.
 
     Attributes:
-        weights: A model's say by its name, 0 for none; at least one has one.
-        iou: Mask overlap from which two finds are one object.
-        max_det: Most instances in an image.
+        weights: Weight of each model's say, by its name; 0 for none, at least one has a say.
+        iou: Overlap of masks from which two finds are one object.
+        max_det: Most instances reported in an image.
     """
 
     weights: Mapping[str, float]
@@ -34,7 +34,7 @@ class Fusion:
     max_det: int
 
     def __call__(self, found: Mapping[str, Instances]) -> Instances:
-        """The fused instances of one image; where a single model has a say, its own.
+        """Fuse the instances of one image; where a single model has a say, return its own.
 
         Args:
             found: Instances by the model's name; all with masks.
@@ -51,7 +51,7 @@ class Fusion:
         return pool.instances(fused[: self.max_det])
 
     def voices(self, models: Iterable[str]) -> list[str]:
-        """Those of the models that have a say.
+        """Pick the models that have a say.
 
         Raises:
             ValueError: A model's weight is not known, or none has a say.
@@ -68,15 +68,15 @@ class Fusion:
 
 @dataclass(frozen=True)
 class _Pool:
-    """All models' instances of an image, one after the other.
+    """Instances of all models in an image, one model after the other.
 
     Attributes:
         model: (N,) index of the model.
-        weight: (N,) its weight.
+        weight: (N,) weight of the model.
         boxes: (N, 4) x1 y1 x2 y2, px.
-        scores: (N,).
-        classes: (N,).
-        masks: N run-length encodings.
+        scores: (N,) confidences in [0, 1].
+        classes: (N,) 0-based indices of classes.
+        masks: N COCO run-length encodings.
     """
 
     model: npt.NDArray[np.int64]
@@ -103,7 +103,7 @@ class _Pool:
         )
 
     def clusters(self, iou: float) -> list[tuple[int, npt.NDArray[np.int64]]]:
-        """Each object's strongest instance, and all instances that are that object."""
+        """Find each object's strongest instance, and all instances that are that object."""
         found = []
         for one in np.unique(self.classes):
             own = np.flatnonzero(self.classes == one)
@@ -122,7 +122,7 @@ class _Pool:
         return found
 
     def fuse(self, first: int, taken: npt.NDArray[np.int64]) -> tuple[int, float]:
-        """The strongest instance, and the weighted mean of each model's best score for it."""
+        """Find an object's strongest instance and the weighted mean of the models' best scores."""
         best: dict[int, float] = {}
         for i in taken:
             model = int(self.model[i])

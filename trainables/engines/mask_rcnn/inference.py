@@ -19,20 +19,20 @@ from trainables.engines.mask_rcnn.fusion import Fusion
 from trainables.results import Instances
 
 _THRESHOLD = 0.5
-"""Of a mask's probability; Detectron2's."""
+"""Probability from which a pixel belongs to a mask; Detectron2's."""
 
 Floats = npt.NDArray[np.float64]
 
 
 def to_instances(found: Any, item: NetworkInput) -> Instances:
-    """What a network found in an image, at the image's own size, best score first.
+    """Convert what a network found to instances at the image's own size, best score first.
 
     An object whose mask has no pixel is no instance.
 
     Args:
         found: Detectron2's instances at the network's size, with masks as probabilities in their
             boxes, as `GeneralizedRCNN.inference(..., do_postprocess=False)` gives them.
-        item: The network's input.
+        item: Input of the network.
     """
     height, width = item["height"], item["width"]
     boxes = found.pred_boxes.clone()
@@ -55,7 +55,7 @@ def to_instances(found: Any, item: NetworkInput) -> Instances:
 
 
 def paste_mask(shape: Floats, box: Floats, height: int, width: int) -> Rle | None:
-    """A mask at the image's size, encoded; only the pixels around its box are ever computed.
+    """Encode a mask at the image's size; only the pixels around its box are ever computed.
 
     A pixel belongs to it if the probability, interpolated bilinearly at the pixel's centre and 0
     outside of the mask, is 0.5 or more: Detectron2's own rule (`paste_masks_in_image`).
@@ -63,8 +63,8 @@ def paste_mask(shape: Floats, box: Floats, height: int, width: int) -> Rle | Non
     Args:
         shape: (M, M) probabilities in the box.
         box: (4,) x1 y1 x2 y2, px.
-        height: Of the image, px.
-        width: Of the image, px.
+        height: Height of the image, px.
+        width: Width of the image, px.
 
     Returns:
         COCO's run-length encoding, or None where no pixel is left.
@@ -82,18 +82,18 @@ def paste_mask(shape: Floats, box: Floats, height: int, width: int) -> Rle | Non
 
 
 def _weights(pixels: npt.NDArray[np.int64], low: float, high: float, n: int) -> Floats:
-    """(P, n): how much each of a mask's n cells counts at each pixel's centre."""
+    """Weights (P, n) of a mask's n cells at the centres of P pixels."""
     at = (pixels + 0.5 - low) / (high - low) * n - 0.5
     return np.asarray(np.maximum(0.0, 1.0 - np.abs(at[:, None] - np.arange(n))))
 
 
 def find_instances(networks: Mapping[str, Any], fusion: Fusion, item: NetworkInput) -> Instances:
-    """Instances in an image; a network without a say in the fusion is not asked.
+    """Find the instances in an image; a network without a say in the fusion is not asked.
 
     Args:
-        networks: By backbone; they are left in evaluation mode.
-        fusion: Of their instances.
-        item: The image as the networks take it.
+        networks: Networks by backbone; they are left in evaluation mode.
+        fusion: Rule by which their instances are fused.
+        item: Image as the networks take it.
     """
     return fusion({name: _found_by(networks[name], item) for name in fusion.voices(networks)})
 

@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from search_spaces.schema import Hyperparameters
-from trainables.contract import EngineInfo
+from trainables.contract import EngineInfo, Framework
 
 COMBO = ("r50", "r101")
-"""The backbones of `combo`, both trained in one trial."""
+"""Backbones of `combo`, both trained in one trial."""
 
 UNTRAINED, COCO = "none", "coco"
 """Values of `weights` that are no file."""
@@ -30,13 +30,13 @@ ZOO_WIDTHS = {
     "mask_head_convs": 4,
     "anchor_scales": 1,
 }
-"""What the model zoo's weights fit; `anchor_ratio` must not be 1, either."""
+"""Values that the model zoo's weights fit; `anchor_ratio` must not be 1, either."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class MaskRcnnParams(Hyperparameters):
-    """Everything that can be set about a Mask R-CNN training."""
+    """Hyperparameters of a Mask R-CNN training."""
 
     backbone: Literal["r18", "r50", "r101", "combo"] = Field(
         "r50", description="ResNet-FPN of that depth; `combo` trains r50 and r101 and fuses them"
@@ -141,7 +141,7 @@ class MaskRcnnParams(Hyperparameters):
 
     @property
     def backbones(self) -> tuple[str, ...]:
-        """The backbones that are trained."""
+        """Backbones that are trained: two of a `combo`."""
         return COMBO if self.backbone == "combo" else (self.backbone,)
 
     @classmethod
@@ -163,7 +163,7 @@ class MaskRcnnParams(Hyperparameters):
 
     @classmethod
     def problems(cls, fixed: Mapping[str, Any], searched: frozenset[str]) -> list[tuple[str, str]]:
-        """What a study must not combine: weights with what cannot hold them, sizes, warm-ups."""
+        """List combinations to refuse: weights and what cannot hold them, sizes, warm-ups."""
         given = {**cls().model_dump(), **fixed}
         rules = (
             ({"weights", "backbone"}, "weights", weights_problem(given)),
@@ -186,7 +186,7 @@ _IDLE = (
     ("first_step", 1, ("gamma", "second_step"), "first_step=1 lets the learning rate never fall"),
     ("ema_decay", 0, ("ema_warmup",), "there is no average with ema_decay=0"),
 )
-"""With this value of a key, the keys named have no effect, for the reason given."""
+"""Values of a key beside which other keys have no effect, with those keys and the reason."""
 
 
 def _possible(params: Mapping[str, Any], key: str) -> set[Any]:
@@ -195,7 +195,7 @@ def _possible(params: Mapping[str, Any], key: str) -> set[Any]:
 
 
 def weights_problem(given: Mapping[str, Any]) -> str | None:
-    """Why these weights cannot be had here, or None.
+    """Reason why a training's weights cannot be had here; None if they can.
 
     >>> weights_problem({"weights": "coco", "backbone": "r18", "download": True})
     'expected none or a file for backbone=r18, got coco: the model zoo has r50 and r101 only'
@@ -223,7 +223,7 @@ _ONLY = "the model zoo has r50 and r101 only"
 
 
 def norm_problem(given: Mapping[str, Any]) -> str | None:
-    """Why a normalisation does not go with the weights, or None."""
+    """Reason why a normalisation does not go with the weights; None if it does."""
     weights, norm = given["weights"], given["norm"]
     if norm == "FrozenBN" and weights == UNTRAINED:
         return (
@@ -256,14 +256,14 @@ def _zoo_problem(given: Mapping[str, Any]) -> str | None:
 
 
 def native_config(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The same network and optimizer as a YAML of Detectron2's.
+    """Network and optimizer of a training, in the words of Detectron2's configuration.
 
     Not in it: what depends on the length of the training, on the number of classes or on a file of
     weights, and AdamW, augmentations and averaging, which Detectron2's configurations have no words
     for. Of a `combo` it is the first network.
 
     Args:
-        params: As in a study file; what is not given has its default.
+        params: Hyperparameters as in a study file; what is not given has its default.
 
     Raises:
         pydantic.ValidationError: `params` is not valid.
@@ -295,13 +295,14 @@ def native_config(params: Mapping[str, Any]) -> dict[str, Any]:
 _DEPTHS = {"r18": 18, "r50": 50, "r101": 101}
 
 _IMAGENET_STD = [57.375, 57.120, 58.395]
-"""Of blue, green and red. The zoo's weights were trained without dividing by it, which is
-Detectron2's default; other weights bring their own (`weights.Colours`)."""
+"""Standard deviations of blue, green and red in ImageNet. The zoo's weights were trained without
+dividing by them, which is Detectron2's default; other weights bring their own
+(`weights.Colours`)."""
 
 _STAGES = ("res2", "res3", "res4", "res5")
 
 _LEVELS = ("p2", "p3", "p4", "p5", "p6")
-"""Of the FPN; regions are proposed from all, and looked at in all but the last."""
+"""Levels of the FPN; regions are proposed from all, and looked at in all but the last."""
 
 
 def _network(params: MaskRcnnParams, backbone: str) -> dict[str, Any]:
@@ -381,9 +382,16 @@ INFO = EngineInfo(
     metrics=("seg_metrics", "box_metrics", "measure"),
     objective="seg_metrics/F1",
     preset="mask_rcnn",
-    backbone="backbone",
-    sizes=("min_size", "max_size", "fpn_channels"),
+    frameworks=(
+        Framework("torch>=2.7"),
+        Framework("torchvision>=0.22"),
+        Framework("detectron2>=0.6", module="detectron2.modeling"),
+    ),
     extra="mask-rcnn",
     install="make setup, or pip install 'segtune[mask-rcnn]' and then python "
     "tools/install_detectron2.py, in segtune's checkout",
+    backbone="backbone",
+    sizes=("min_size", "max_size", "fpn_channels"),
+    max_det="max_det",
+    native_config=native_config,
 )

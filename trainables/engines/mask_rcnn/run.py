@@ -28,7 +28,7 @@ from trainables.engines.mask_rcnn.network.framework import (
 )
 from trainables.engines.mask_rcnn.network.weights import find_weights
 from trainables.engines.mask_rcnn.params import UNTRAINED, MaskRcnnParams
-from trainables.engines.mask_rcnn.schedule import Schedule, plan_schedule
+from trainables.engines.mask_rcnn.schedule import StepSchedule, plan_schedule
 from trainables.loop.averaging import WeightAverage
 from trainables.loop.device import loader_processes, memory_errors
 from trainables.loop.epochs import finite
@@ -38,18 +38,18 @@ Losses = dict[str, torch.Tensor]
 
 
 @dataclass
-class Member:
-    """One network in training; `combo` has two.
+class MemberNetwork:
+    """Network in training; a `combo` has two.
 
     Attributes:
-        backbone: Its name.
-        config: Detectron2's configuration.
-        net: The network.
-        optimizer: Of all its weights that are trained; groups know their `initial_lr`.
-        scaler: Of mixed precision; does nothing without.
-        average: The moving average of its weights, or None.
-        weights: Where its training starts or started: `none`, `coco` or a file.
-        taken: What was taken from there now, a sentence, or "".
+        backbone: Name of its backbone.
+        config: Detectron2's configuration of it.
+        net: Network itself.
+        optimizer: Optimizer of its trained weights; groups know their `initial_lr`.
+        scaler: Gradient scaler of mixed precision; does nothing without.
+        average: Moving average of its weights, or None.
+        weights: Weights that its training starts or started from: `none`, `coco` or a file.
+        taken: Sentence on what was taken from there now, or "".
     """
 
     backbone: str
@@ -63,11 +63,11 @@ class Member:
 
     @property
     def validated(self) -> Any:
-        """The network that is measured and kept: the average where there is one."""
+        """Network that is measured and kept: the average where there is one."""
         return self.net if self.average is None else self.average.model
 
     def step(self, batch: Sequence[NetworkInput], clip: float) -> Losses:
-        """Learn from a batch; returns Detectron2's losses."""
+        """Learn from a batch, and return Detectron2's losses."""
         device = self.net.device.type
         with torch.autocast(device, torch.float16, enabled=self.scaler.is_enabled()):
             losses: Losses = self.net(list(batch))
@@ -92,15 +92,15 @@ def build_member(
     device: torch.device,
     seed: int,
     config: str | None = None,
-) -> Member:
-    """A network with its optimizer.
+) -> MemberNetwork:
+    """Build a network with its optimizer.
 
     Args:
-        params: Of the training.
-        backbone: Which network.
-        n_classes: Of the data set.
-        device: Where it goes.
-        seed: Of its random weights.
+        params: Hyperparameters of the training.
+        backbone: Backbone of the network.
+        n_classes: Number of classes of the data set.
+        device: Device that it goes to.
+        seed: Seed of its random weights.
         config: Detectron2's configuration, YAML, of a training that goes on: its weights come from
             its checkpoint, not from where they once came from.
 
@@ -117,13 +117,13 @@ def build_member(
     optimizer = build_optimizer(net, params)
     amp = params.amp and device.type == "cuda"
     scaler = torch.amp.GradScaler(device.type, enabled=amp)
-    return Member(backbone, cfg, net, optimizer, scaler, average, params.weights, taken)
+    return MemberNetwork(backbone, cfg, net, optimizer, scaler, average, params.weights, taken)
 
 
 def _build_network(
     params: MaskRcnnParams, backbone: str, n_classes: int, config: str | None
 ) -> tuple[Any, Any, str]:
-    """Configuration and network on the CPU, and what was taken from trained weights."""
+    """Build configuration and network on the CPU; tell what was taken from trained weights."""
     if config is not None:
         cfg = read_config(config)
         return cfg, _accepted(cfg), ""
@@ -144,7 +144,7 @@ def _accepted(cfg: Any) -> Any:
 
 
 def build_optimizer(net: torch.nn.Module, params: MaskRcnnParams) -> torch.optim.Optimizer:
-    """SGD or AdamW over Detectron2's groups: norms have no weight decay."""
+    """Build SGD or AdamW over Detectron2's groups: norms have no weight decay."""
     groups = get_default_optimizer_params(net, base_lr=params.base_lr, weight_decay_norm=0.0)
     optimizer: torch.optim.Optimizer
     if params.optimizer == "SGD":
@@ -167,11 +167,11 @@ class MaskRcnnRun:
     With `configs`, Detectron2's by backbone, it is one that goes on, and waits for its weights.
 
     Attributes:
-        members: The networks, by backbone.
-        loader: Of the training pictures.
-        schedule: Of the learning rate.
+        members: Networks in training, by backbone.
+        loader: Loader of the training pictures.
+        schedule: Schedule of the learning rate.
         clip: Largest norm of the gradient, 0 for any.
-        device: Where it runs.
+        device: Device that it runs on.
         steady_epoch_s: Time of the last epoch as it would be without its first batch's delay.
     """
 
@@ -190,17 +190,17 @@ class MaskRcnnRun:
         }
         workers = loader_processes(params.workers, trial.device)
         self.loader = training_loader(trial.data, params, self._seed, workers)
-        self.schedule: Schedule = plan_schedule(params, trial.epochs, len(self.loader))
+        self.schedule: StepSchedule = plan_schedule(params, trial.epochs, len(self.loader))
         self.clip = params.clip
 
     @property
     def networks(self) -> dict[str, Any]:
-        """What is measured and kept, by backbone."""
+        """Networks that are measured and kept, by backbone."""
         return {name: member.validated for name, member in self.members.items()}
 
     @property
     def learning_rate(self) -> float:
-        """At this moment."""
+        """Learning rate at this moment."""
         first = next(iter(self.members.values()))
         return float(first.optimizer.param_groups[0]["lr"])
 
@@ -208,10 +208,10 @@ class MaskRcnnRun:
         """Train one epoch.
 
         Args:
-            epoch: 0-based.
+            epoch: Number of the epoch, 0-based.
 
         Returns:
-            Mean of each loss over batches and networks, by Detectron2's name.
+            Mean of each loss over batches and networks, by Detectron2's name for it.
 
         Raises:
             Diverged: A loss is no longer finite.
@@ -250,7 +250,7 @@ def _mixed(seed: int, number: int) -> int:
 
 @contextlib.contextmanager
 def diverged_in(epoch: int) -> Iterator[None]:
-    """Translate what Detectron2 raises when its proposals are no longer finite.
+    """Turn Detectron2's error about proposals that are not finite into `Diverged`.
 
     Raises:
         Diverged: They are not.
@@ -262,7 +262,7 @@ def diverged_in(epoch: int) -> Iterator[None]:
 
 
 def within_memory(params: MaskRcnnParams, device: torch.device) -> AbstractContextManager[None]:
-    """Say which settings ask for too much memory, if they do."""
+    """Turn running out of memory into an error that names the settings to lower."""
     size = f"ims_per_batch={params.ims_per_batch} at min_size={params.min_size}"
     remedy = "ims_per_batch, min_size or batch_size_per_image"
     return memory_errors(device, size, remedy)

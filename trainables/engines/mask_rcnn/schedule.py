@@ -1,4 +1,4 @@
-"""The learning rate as a function of the step, and so with nothing to save."""
+"""Schedule of the learning rate, a function of the step alone: there is nothing to save."""
 
 import math
 from dataclasses import dataclass
@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from trainables.engines.mask_rcnn.params import MaskRcnnParams
 
 WARMUP_FACTOR = 0.001
-"""Where the warm-up starts, as a fraction of the learning rate; Detectron2's default."""
+"""Fraction of the learning rate at which the warm-up starts; Detectron2's default."""
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """What the learning rate is multiplied with at each step.
+class StepSchedule:
+    """Factor of the learning rate at each step.
 
     A warm-up longer than the training is cut off by its end, not squeezed: the learning rate then
     never reaches its full height.
 
     Attributes:
-        n_steps: Of the whole training.
-        warmup_steps: Steps in which it rises from `WARMUP_FACTOR` to 1.
-        milestones: Steps from which on it is multiplied with `gamma` once more.
+        n_steps: Number of steps of the whole training.
+        warmup_steps: Number of steps in which it rises from `WARMUP_FACTOR` to 1.
+        milestones: Steps at each of which it is multiplied with `gamma` once more.
         gamma: Factor at each milestone.
         cosine: Whether it falls along a cosine to 0 at the end instead.
     """
@@ -31,9 +31,9 @@ class Schedule:
     cosine: bool = False
 
     def __call__(self, step: int) -> float:
-        """The factor at a step, counted from 0.
+        """Return the factor at a step, counted from 0.
 
-        >>> schedule = Schedule(n_steps=10, warmup_steps=2, milestones=(6, 8), gamma=0.1)
+        >>> schedule = StepSchedule(n_steps=10, warmup_steps=2, milestones=(6, 8), gamma=0.1)
         >>> [round(schedule(step), 4) for step in (0, 1, 2, 5, 6, 8)]
         [0.001, 0.5005, 1.0, 1.0, 0.1, 0.01]
         """
@@ -44,8 +44,8 @@ class Schedule:
         return warmup * self.gamma ** sum(step >= milestone for milestone in self.milestones)
 
 
-def plan_schedule(params: MaskRcnnParams, epochs: int, steps_an_epoch: int) -> Schedule:
-    """The schedule of a training of that length."""
+def plan_schedule(params: MaskRcnnParams, epochs: int, steps_an_epoch: int) -> StepSchedule:
+    """Make the schedule of a training of so many epochs."""
     n_steps = epochs * steps_an_epoch
     warmup = params.warmup_iters
     if warmup is None:
@@ -54,4 +54,4 @@ def plan_schedule(params: MaskRcnnParams, epochs: int, steps_an_epoch: int) -> S
     second = first + (1 - first) * params.second_step
     falls = tuple(round(at * n_steps) for at in (first, second))
     cosine = params.schedule == "cosine"
-    return Schedule(n_steps, warmup, () if cosine else falls, params.gamma, cosine)
+    return StepSchedule(n_steps, warmup, () if cosine else falls, params.gamma, cosine)

@@ -1,4 +1,4 @@
-"""One trial from its first epoch, or from its checkpoint, to its artifacts."""
+"""Training of one trial, from its first epoch or its checkpoint to its artifacts."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -9,8 +9,8 @@ import torch
 
 from trainables.contract import ArtifactKind, EpochMetrics, InfeasibleParams, Trial
 from trainables.datasets.prepared import ImageRecord
-from trainables.engines.mask_rcnn.checkpoint import SavedModel, restore, training_state
-from trainables.engines.mask_rcnn.data import MeasuredSplit
+from trainables.engines.mask_rcnn.checkpoint import SavedMaskRcnn, restore, training_state
+from trainables.engines.mask_rcnn.data import MeasuredPictures
 from trainables.engines.mask_rcnn.effective import check_effective
 from trainables.engines.mask_rcnn.network.start import Start, find_start
 from trainables.engines.mask_rcnn.params import MaskRcnnParams
@@ -26,7 +26,7 @@ _SUBSET = "train_subset"
 
 
 def train_trial(trial: Trial, params: MaskRcnnParams) -> None:
-    """Train, reporting each epoch, and keep the artifacts, also of a stopped trial.
+    """Train a trial, reporting each epoch, and keep its artifacts, also when it is stopped.
 
     Raises:
         TrainingError: As `trainables.contract.Engine.train` says.
@@ -39,19 +39,19 @@ def train_trial(trial: Trial, params: MaskRcnnParams) -> None:
     start = find_start(trial, params)
     with within_memory(start.params, torch.device(trial.device.name)):
         run = MaskRcnnRun(trial, start.params, start.configs)
-    course = _Course(trial, start.params, run)
+    course = _MaskRcnnCourse(trial, start.params, run)
     check_effective(run, course.fusion, start.params, ignored)
     _note_what_to_know(trial, ignored, start, run)
     InstanceTraining(trial, course).run()
 
 
-class _Course:
-    """Detectron2's side of a training."""
+class _MaskRcnnCourse:
+    """Detectron2's side of a training, which `InstanceTraining` drives."""
 
     def __init__(self, trial: Trial, params: MaskRcnnParams, run: MaskRcnnRun) -> None:
         self.trial, self.params, self.run = trial, params, run
         self.fusion = fusion_of(params)
-        self.validation = MeasuredSplit(trial.data, trial.data.images("val"), params)
+        self.validation = MeasuredPictures(trial.data, trial.data.images("val"), params)
         self._epoch = 0
 
     @property
@@ -66,8 +66,8 @@ class _Course:
     def steady_epoch_s(self) -> float:
         return self.run.steady_epoch_s
 
-    def train_images(self, records: Sequence[ImageRecord]) -> MeasuredSplit:
-        return MeasuredSplit(self.trial.data, records, self.params, objects=False)
+    def train_images(self, records: Sequence[ImageRecord]) -> MeasuredPictures:
+        return MeasuredPictures(self.trial.data, records, self.params, objects=False)
 
     def train_epoch(self, epoch: int) -> Mapping[str, float]:
         self._epoch = epoch
@@ -75,7 +75,7 @@ class _Course:
 
     def measure(
         self,
-        images: MeasuredSplit,
+        images: MeasuredPictures,
         *,
         confidences: Mapping[str, float] | None = None,
         losses: bool = True,
@@ -88,7 +88,7 @@ class _Course:
     def save(
         self, history: Sequence[EpochMetrics], n_train_images: int | None, measured: Measured
     ) -> Path:
-        model = SavedModel(
+        model = SavedMaskRcnn(
             weights={name: net.state_dict() for name, net in self.run.networks.items()},
             configs={name: member.config.dump() for name, member in self.run.members.items()},
             classes=list(self.trial.data.classes),
@@ -124,7 +124,7 @@ def _ignored(trial: Trial, params: MaskRcnnParams) -> dict[str, str]:
 def _note_what_to_know(
     trial: Trial, ignored: Mapping[str, str], start: Start, run: MaskRcnnRun
 ) -> None:
-    """Tell the user what has no effect, what the weights gave, and of a warm-up without end."""
+    """Tell the user which keys have no effect, what was taken, and of an endless warm-up."""
     for key, reason in ignored.items():
         if key in trial.params:
             trial.note(f"{key} has no effect: {reason}")

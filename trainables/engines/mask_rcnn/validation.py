@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from trainables.engines.mask_rcnn.data import MeasuredSplit, NetworkInput
+from trainables.engines.mask_rcnn.data import MeasuredPictures, NetworkInput
 from trainables.engines.mask_rcnn.fusion import Fusion
 from trainables.engines.mask_rcnn.inference import find_instances
 from trainables.engines.mask_rcnn.network.framework import EventStorage
@@ -18,28 +18,29 @@ from trainables.metrics.names import GROUPS
 from trainables.results import Instances
 
 _LOSS_SEED = 0
-"""Detectron2 draws the regions that its losses are taken of; always the same ones of an image."""
+"""Seed of the regions that Detectron2 draws for its losses: always the same ones of an image."""
 
 
 def measure(
     networks: Mapping[str, Any],
-    split: MeasuredSplit,
+    split: MeasuredPictures,
     fusion: Fusion,
     *,
     confidences: Mapping[str, float] | None = None,
     losses: bool = True,
 ) -> Measured:
-    """Predict a split, compare with the truth, and take Detectron2's losses.
+    """Predict a split, compare it with the truth, and take Detectron2's losses.
 
     Every image is measured alone, as the predictor sees it: no value depends on the order of the
     images or on `ims_per_batch`.
 
     Args:
-        networks: By backbone; they are left in evaluation mode.
-        split: What to measure on; for the losses, with its objects.
-        fusion: Of the networks' instances.
-        confidences: Metrics of the validation split, to take P, R and F1 at its confidences.
-        losses: Whether to compute the losses, too.
+        networks: Networks by backbone; they are left in evaluation mode.
+        split: Pictures to measure on; for the losses, with their objects.
+        fusion: Rule by which the networks' instances are fused.
+        confidences: Metrics of the validation split, at whose confidences P, R and F1 are taken;
+            None to find the best ones.
+        losses: Whether the losses are computed, too.
 
     Raises:
         FloatingPointError: A network's regions are no longer finite.
@@ -76,7 +77,7 @@ def _add_losses(net: Any, item: NetworkInput, sums: dict[str, float]) -> None:
 
 @contextlib.contextmanager
 def _learning_nothing(net: Any) -> Iterator[None]:
-    """Let a network give its losses, as in training, but keep norms and random numbers.
+    """Let a network give its losses as in training, while it keeps norms and random numbers.
 
     Batch norms in training would take in the validation images' statistics.
     """

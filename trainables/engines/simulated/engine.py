@@ -32,7 +32,7 @@ from trainables.results import Instances
 
 
 def curve(params: SimulatedParams, seed: int, epoch: int) -> float:
-    """The simulated F1 after `epoch` epochs, in [0, 1]."""
+    """Simulated F1 after so many epochs, in [0, 1]."""
     if params.behaviour == "flat":
         return 0.0
     if params.behaviour == "slow":
@@ -63,7 +63,7 @@ def _error(f1: float, roughness: float) -> float:
 
 
 class SimulatedEngine:
-    """Reports the metrics of a curve; its model holds the epoch it is from."""
+    """Engine that reports the metrics of a curve; its model holds the epoch it is from."""
 
     name: ClassVar[str] = "simulated"
 
@@ -94,13 +94,13 @@ class SimulatedEngine:
 
 
 class SimulatedPredictor:
-    """Finds nothing."""
+    """Predictor that finds nothing."""
 
     def __init__(self, classes: tuple[str, ...]) -> None:
         self.classes = classes
 
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
-        """One empty result an image."""
+        """Return an empty result for each image."""
         return [
             Instances(
                 np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), ()

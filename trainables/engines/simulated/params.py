@@ -9,7 +9,7 @@ from trainables.contract import EngineInfo
 
 
 class SimulatedParams(Hyperparameters):
-    """What a simulated training depends on."""
+    """Hyperparameters that decide a simulated training's curve, time and end."""
 
     lr0: float = Field(0.01, gt=0, le=1, description="learning rate; best at 0.003")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum; best at 0.9")

@@ -1,4 +1,4 @@
-"""What is kept of a training besides its model: curves, tables, a record of each round."""
+"""Artifacts of a training besides its model: curves, tables, a record of each round."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ Map = npt.NDArray[np.float32]
 
 
 def keep_artifacts(trial: Trial, params: UnetParams, history: Sequence[EpochMetrics]) -> None:
-    """Draw and write everything from the epochs trained, and hand it to the trial."""
+    """Draw curves and tables of the epochs trained, and hand them to the trial."""
     to = keep_epochs(trial, history)
     if history:
         picture = plot_results({entry.epoch: entry.values for entry in history}, to)
@@ -52,12 +52,12 @@ def write_round(
     """Write `round-<n>-metrics.json` and the figure `round-<n>.png` into the attempt's rounds.
 
     Args:
-        directory: The attempt's own.
-        record: As `round_record` gives it.
-        picture: (H, W) of a training picture, standardised.
+        directory: Folder of the attempt.
+        record: Numbers of the round, as `round_record` gives them.
+        picture: (H, W) training picture, standardised.
         labels: Label maps (H, W): human ones, and in a round the pseudo-labels.
-        probability: (H, W) that the network now predicts.
-        picks: Its particles.
+        probability: (H, W) probability that the network now predicts.
+        picks: Particles found in that map.
     """
     folder = directory / ROUNDS_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def write_round(
 
 
 def _draw(picture: Map, labels: Sequence[Map], probability: Map, picks: Picks) -> Figure:
-    """The middle of a picture: itself with the picks, its labels, the prediction."""
+    """Draw the middle of a picture: with its picks, its labels, and the prediction."""
     height, width = picture.shape
     rows, columns = _middle(height), _middle(width)
     figure = Figure(figsize=(3.2 * (2 + len(labels)), 3.4), layout="constrained")

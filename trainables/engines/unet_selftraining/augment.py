@@ -32,28 +32,28 @@ _STEPS: Final = 4  # of a fixed-point iteration that finds where a deformed poin
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is changed how often (`_p`, a probability) and how strongly at most.
+    """Random changes of a tile: their probabilities (`_p`) and their greatest strengths.
 
     Attributes:
-        rotate_p: Of a turn.
-        rotate_degrees: Turn, either way.
-        flip_p: Of one flip, left-right or up-down.
+        rotate_p: Probability of a turn.
+        rotate_degrees: Largest turn, either way.
+        flip_p: Probability of one flip, left-right or up-down.
         quarter_turns: Whether every image is also turned by a random multiple of 90 degrees; made
             for square tiles.
-        elastic_p: Of an elastic deformation.
-        elastic_alpha_px: Its strength before smoothing, pixels.
-        elastic_sigma_px: Its smoothing, pixels.
-        noise_p: Of white noise.
-        noise_std: Its smallest and largest standard deviation, in those of the image.
-        contrast_p: Of a change of contrast and brightness.
+        elastic_p: Probability of an elastic deformation.
+        elastic_alpha_px: Strength of the deformation before smoothing.
+        elastic_sigma_px: Width of its smoothing.
+        noise_p: Probability of white noise.
+        noise_std: Smallest and largest standard deviation of the noise, in those of the image.
+        contrast_p: Probability of a change of contrast and brightness.
         contrast: Smallest and largest factor about the mean.
         brightness: Largest offset, in standard deviations of the image.
-        blur_p: Of a Gaussian blur.
-        blur_sigma_px: Its smallest and largest width, pixels.
-        ice_p: Of bright discs.
-        ice_discs: Most of them.
-        ice_radius_px: Their smallest and largest radius, pixels.
-        ice_std: How much brighter they are, smallest and largest, in standard deviations.
+        blur_p: Probability of a Gaussian blur.
+        blur_sigma_px: Smallest and largest width of the blur.
+        ice_p: Probability of bright discs, as of ice.
+        ice_discs: Most discs in a tile.
+        ice_radius_px: Smallest and largest radius of a disc.
+        ice_std: Smallest and largest gain of brightness of a disc, in standard deviations.
     """
 
     rotate_p: float = 0.5
@@ -78,13 +78,13 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Warp:
-    """Where each pixel of the new image comes from.
+    """Map from each pixel of a new image to its place in the old one.
 
     Attributes:
-        source: (H, W, 2) float32, x and y in the old image.
-        matrix: (2, 3), from old to new coordinates, without the elastic part.
-        shift: (H, W, 2) float32, what the elastic part adds to a new pixel's own place before it
-            is looked up, or None.
+        source: (H, W, 2) float32, x and y of each new pixel in the old image.
+        matrix: (2, 3) affine map from old to new coordinates, without the elastic part.
+        shift: (H, W, 2) float32, the elastic part, added to a new pixel's own place before it is
+            looked up, or None.
     """
 
     source: npt.NDArray[np.float32]
@@ -92,13 +92,13 @@ class Warp:
     shift: npt.NDArray[np.float32] | None = None
 
     def image(self, image: Image) -> Image:
-        """The new image, bilinear; outside the old one it is mirrored."""
+        """Make the new image, bilinear; outside the old one it is mirrored."""
         x, y = cv2.split(self.source)
         warped = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
         return np.asarray(warped, np.float32)
 
     def labels(self, labels: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
-        """The new label map (H, W), nearest neighbour; outside the old one it is unknown."""
+        """Make the new label map (H, W), nearest neighbour; outside the old one it is unknown."""
         x, y = cv2.split(self.source)
         warped = cv2.remap(
             labels.astype(np.float32),
@@ -111,7 +111,7 @@ class Warp:
         return np.asarray(warped, np.float32)
 
     def points(self, points: Points) -> Points:
-        """Where points (N, 2), x and y in pixels, have gone; they may lie outside."""
+        """Move points (N, 2), x and y in pixels; they may end outside."""
         straight = points @ self.matrix[:, :2].T + self.matrix[:, 2]
         if self.shift is None:
             return straight
@@ -121,7 +121,7 @@ class Warp:
         return moved
 
     def boxes(self, boxes: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
-        """The boxes (N, 4), x1 y1 x2 y2, around the four moved corners of each."""
+        """Move boxes (N, 4), x1 y1 x2 y2: to those around the four moved corners of each."""
         x1, y1, x2, y2 = np.asarray(boxes, np.float64).reshape(-1, 4).T
         corners = np.stack([x1, y1, x2, y1, x2, y2, x1, y2], axis=1).reshape(-1, 2)
         moved = self.points(corners).reshape(-1, 4, 2)
@@ -131,7 +131,7 @@ class Warp:
 
 @dataclass(frozen=True)
 class Augmented:
-    """A training image after its changes.
+    """Training image after its changes.
 
     Attributes:
         image: (H, W) float32.
@@ -158,8 +158,8 @@ def augment(
     Args:
         image: (H, W) float32.
         labels: (H, W) label map.
-        settings: What may happen.
-        random: Draws everything; the same state gives the same result.
+        settings: Changes that may happen.
+        random: Generator of all random numbers; the same state gives the same result.
         boxes: (N, 4), x1 y1 x2 y2, pixel centres at whole numbers.
     """
     warp = random_warp(image.shape[:2], settings, random)
@@ -174,12 +174,12 @@ def augment(
 
 # --- geometry
 def random_warp(shape: tuple[int, ...], settings: Augmentation, random: Random) -> Warp | None:
-    """A turn, a flip and a deformation as `settings` has them, or None where nothing moves.
+    """Draw a turn, a flip and a deformation; None where nothing moves.
 
     Args:
-        shape: (H, W).
-        settings: What may happen.
-        random: Draws everything.
+        shape: (H, W) of the image.
+        settings: Changes that may happen.
+        random: Generator of all random numbers.
     """
     matrix = np.eye(3)
     if random.random() < settings.flip_p:
@@ -200,11 +200,11 @@ def random_warp(shape: tuple[int, ...], settings: Augmentation, random: Random) 
 def turn(
     shape: tuple[int, ...], degrees: float, centre: tuple[float, float] | None = None
 ) -> npt.NDArray[np.float64]:
-    """The 3x3 matrix of a counter-clockwise turn of the picture as it is seen.
+    """Matrix (3, 3) of a counter-clockwise turn of the picture as it is seen.
 
     Args:
-        shape: (H, W).
-        degrees: Counter-clockwise.
+        shape: (H, W) of the image.
+        degrees: Angle, counter-clockwise.
         centre: x and y of the fixed point, pixels; default: the middle of the image.
 
     >>> x, y, _ = turn((200, 200), 30, centre=(100, 100)) @ (150, 100, 1)
@@ -246,11 +246,11 @@ def make_warp(
     matrix: npt.NDArray[np.float64],
     shift: npt.NDArray[np.float32] | None = None,
 ) -> Warp:
-    """The warp of an affine motion, deformed by `shift`.
+    """Make the warp of an affine motion, deformed by `shift`.
 
     Args:
         shape: (H, W) of the image, which it keeps.
-        matrix: (3, 3), from old to new coordinates (x, y, 1).
+        matrix: (3, 3) map from old to new coordinates (x, y, 1).
         shift: (H, W, 2) pixels added to a new pixel's place before it is looked up in the old
             image.
     """
@@ -266,7 +266,7 @@ def make_warp(
 
 
 def _look_up(field: npt.NDArray[np.float32], points: Points) -> npt.NDArray[np.float64]:
-    """A field's values (N, 2) at points, bilinear; outside those of its border."""
+    """Look a field's values (N, 2) up at points, bilinear; outside those of its border."""
     x, y = (points[:, axis, None].astype(np.float32) for axis in (0, 1))
     found = cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(found, np.float64).reshape(-1, 2)
@@ -275,7 +275,7 @@ def _look_up(field: npt.NDArray[np.float32], points: Points) -> npt.NDArray[np.f
 def _cut(
     boxes: npt.NDArray[np.float32], shape: tuple[int, ...]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Boxes within an image, without those of which nothing is left, and their indices."""
+    """Cut boxes to an image; returns those of which something is left, and their indices."""
     height, width = shape[:2]
     most = np.array([width - 1, height - 1] * 2, np.float32)
     cut = np.clip(boxes.reshape(-1, 4), 0, most)
@@ -285,12 +285,12 @@ def _cut(
 
 # --- intensity
 def change_intensity(image: Image, settings: Augmentation, random: Random) -> Image:
-    """Noise, contrast, brightness, blur and bright discs, as `settings` has them.
+    """Add noise, blur and bright discs, and change contrast and brightness, as drawn.
 
     Args:
         image: (H, W) float32.
-        settings: What may happen.
-        random: Draws everything.
+        settings: Changes that may happen.
+        random: Generator of all random numbers.
     """
     mean, std = float(image.mean()), float(image.std())
     if random.random() < settings.contrast_p:
@@ -309,7 +309,7 @@ def change_intensity(image: Image, settings: Augmentation, random: Random) -> Im
 
 
 def _ice(shape: tuple[int, ...], settings: Augmentation, random: Random) -> Image:
-    """Soft-edged bright discs, in standard deviations; where they overlap the brighter counts."""
+    """Draw soft-edged bright discs, in standard deviations; of overlapping ones the brighter."""
     height, width = shape[:2]
     y, x = np.mgrid[:height, :width]
     discs = np.zeros((height, width), np.float32)

@@ -1,4 +1,4 @@
-"""A training's folder from which it goes on exactly where it was, and the model in it.
+"""Checkpoints: a folder from which a training goes on exactly where it was, and its model.
 
 ::
 
@@ -31,20 +31,20 @@ ENGINE_NAME: Final = "unet_selftraining"
 
 
 @dataclass(frozen=True)
-class SavedModel:
-    """What `model.pt` holds.
+class SavedUnet:
+    """Contents of `model.pt`, with which a trained U-Net predicts.
 
     Attributes:
-        weights: Of the network as measured: its average where there is one.
+        weights: Weights of the network as measured: its average where there is one.
         classes: Class names in order.
-        category: 0-based class of all picks.
-        radius_px: Of a particle.
-        confidence: Where the particle F1 was best on validation.
-        epoch: 1-based.
+        category: Class of all picks, 0-based.
+        radius_px: Radius of a particle.
+        confidence: Confidence at which the particle F1 was best on validation.
+        epoch: Epoch that the weights are from, 1-based.
         params: Every hyperparameter, defaults included.
         um_per_px: Median side of a pixel of the training pictures; None where nobody said it.
-        format: Of this file.
-        engine: Which engine wrote it.
+        format: Version of this file's form.
+        engine: Name of the engine that wrote it.
     """
 
     weights: Weights
@@ -61,7 +61,7 @@ class SavedModel:
 
 @dataclass
 class Memory:
-    """What a training remembers besides its networks.
+    """Memory of a training besides its networks.
 
     Attributes:
         best: Weights of the best epoch so far; empty before the first one.
@@ -72,18 +72,18 @@ class Memory:
     teacher: Weights
 
 
-def read_model(path: Path) -> SavedModel:
-    """Read a checkpoint folder or its model file.
+def read_model(path: Path) -> SavedUnet:
+    """Read the model of a checkpoint folder, or a model file.
 
     Raises:
         InfeasibleParams: There is none, or it is not of this engine.
     """
-    return SavedModel(**read_content(path, ENGINE_NAME, FORMAT))
+    return SavedUnet(**read_content(path, ENGINE_NAME, FORMAT))
 
 
 def save_checkpoint(
     run: UnetRun,
-    model: SavedModel,
+    model: SavedUnet,
     memory: Memory,
     history: Sequence[EpochMetrics],
     directory: Path,
@@ -93,11 +93,11 @@ def save_checkpoint(
     A kill at any time leaves the old one or the new one whole (`trainables.loop.checkpoint`).
 
     Args:
-        run: The training, after its epoch.
-        model: What to predict with.
-        memory: What else to remember.
-        history: Of all epochs so far.
-        directory: The attempt's own.
+        run: Training after its epoch.
+        model: Model to predict with.
+        memory: Weights to remember beside it.
+        history: Metrics of all epochs so far.
+        directory: Folder of the attempt.
     """
     averaged = run.average is not None
     state = {
@@ -116,9 +116,9 @@ def restore(run: UnetRun, folder: Path, directory: Path) -> Memory:
     """Bring a freshly built training to where a checkpoint was.
 
     Args:
-        run: The training.
-        folder: The checkpoint.
-        directory: The new attempt's own; it receives the phases so far.
+        run: Training to bring there.
+        folder: Folder of the checkpoint.
+        directory: Folder of the new attempt, which receives the phases so far.
     """
     state = read_plain(folder / STATE_FILE, run.device, ENGINE_NAME)
     measured = read_plain(folder / MODEL_FILE, run.device, ENGINE_NAME)["weights"]

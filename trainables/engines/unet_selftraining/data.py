@@ -1,4 +1,4 @@
-"""What the U-Net learns from: tiles of micrographs, with human labels or pseudo-labels.
+"""Batches that the U-Net learns from: tiles of micrographs with human or pseudo-labels.
 
 A batch depends on the seed, the epoch and its number alone, whoever cuts it and whenever.
 """
@@ -58,19 +58,19 @@ AUGMENTATIONS: Final[Mapping[str, Augmentation | None]] = {
     "turns": _TURNS,
     "seed": Augmentation(quarter_turns=True),
 }
-"""What the hyperparameter `augment` stands for."""
+"""Augmentations by the value of the hyperparameter `augment`."""
 
 
 @dataclass(frozen=True)
 class Micrographs:
-    """The pictures of a trial.
+    """Micrographs of a trial.
 
     Attributes:
-        labelled: Of the training part.
-        unlabelled: For the rounds.
-        validation: Of the validation part.
+        labelled: Labelled pictures of the training part.
+        unlabelled: Pictures without labels, for the rounds.
+        validation: Pictures of the validation part.
         radius_px: Median radius of the training part's particles.
-        target: What is learned.
+        target: Form of the map that is learned.
     """
 
     labelled: tuple[Scene, ...]
@@ -81,7 +81,7 @@ class Micrographs:
 
     @property
     def taught(self) -> tuple[Scene, ...]:
-        """Those that the rounds train on."""
+        """Pictures that the rounds train on."""
         return (*self.labelled, *self.unlabelled)
 
 
@@ -108,30 +108,30 @@ def open_micrographs(trial: Trial, params: UnetParams) -> Micrographs:
 
 
 def whole_target(scene: Scene, target: Target) -> Map:
-    """(H, W) target of a picture; all ignored where it is unlabelled."""
+    """Make the target (H, W) of a picture; all ignored where it is unlabelled."""
     height, width = scene.size
     return target_tile(scene, 0, 0, max(height, width), target)[:height, :width]
 
 
 def ring_target(params: UnetParams) -> Target:
-    """Above 0 where a marked particle says what is around it."""
+    """Target that is above 0 where a marked particle says what is around it."""
     return Target("disc", params.ring_scale)
 
 
 def forget_far(labels: Map, ring: Map) -> Map:
-    """The labels, background being unknown where the `ring` of no particle reaches."""
+    """Turn background to unknown where the `ring` of no particle reaches."""
     labels[(labels == 0) & (ring <= 0)] = IGNORED
     return labels
 
 
 @dataclass(frozen=True)
 class Lessons:
-    """The batches of a phase.
+    """Batches of a phase.
 
     Attributes:
-        sampler: Of the places.
-        batch_size: Tiles a batch; the last of an epoch may have fewer.
-        augmentation: What is changed, or None.
+        sampler: Sampler of the tiles' places.
+        batch_size: Number of tiles a batch; the last of an epoch may have fewer.
+        augmentation: Random changes of each tile, or None.
         ring: Target that is above 0 where the background around particles is known, or None where
             all that no human marked is background; of the supervised phase.
         pseudo: Pseudo-labels of the pictures, or None in the supervised phase.
@@ -149,12 +149,12 @@ class Lessons:
     def batches(
         self, epoch: int, workers: int, rank: Rank = ALONE, *, pinned: bool = False
     ) -> Generator[Batch, None, None]:
-        """The batches of a 0-based epoch, made by threads ahead of their use.
+        """Yield the batches of an epoch, made by threads ahead of their use.
 
         Args:
-            epoch: Which one.
-            workers: Threads.
-            rank: Whose part of each batch is made; it may have no tile.
+            epoch: Number of the epoch, 0-based.
+            workers: Number of threads.
+            rank: Process whose part of each batch is made; it may have no tile.
             pinned: Whether a GPU takes them, from memory that it can read while it computes.
         """
         places = self.sampler.places(epoch)
@@ -198,7 +198,7 @@ class Lessons:
 def make_lessons(
     micrographs: Micrographs, params: UnetParams, seed: int, pseudo: LabelMaps | None = None
 ) -> Lessons:
-    """The batches of the supervised phase, or with pseudo-labels those of a round.
+    """Make the batches of the supervised phase, or with pseudo-labels those of a round.
 
     An epoch has equally many tiles in every phase.
     """
@@ -217,7 +217,7 @@ def make_lessons(
 
 
 def prefetched(make: Callable[[int], Made], n: int, workers: int) -> Generator[Made, None, None]:
-    """make(0), ..., make(n - 1) in order, made by threads, few of them ahead of their use."""
+    """Yield make(0), ..., make(n - 1), made by threads, few of them ahead of their use."""
     with ThreadPoolExecutor(workers, "tiles") as pool:
         waiting = deque(pool.submit(make, number) for number in range(min(n, workers + 1)))
         try:

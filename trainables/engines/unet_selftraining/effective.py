@@ -1,4 +1,4 @@
-"""What will really be trained with: read back from what was built.
+"""Hyperparameters that will really be trained with, read back from what was built.
 
 Each value comes from the network's layers, the optimizer, the schedule, the loss or the sampler,
 not from the arguments they were made from.
@@ -16,7 +16,7 @@ from trainables.engines.unet_selftraining.network.encoders import PLAIN
 from trainables.engines.unet_selftraining.network.losses import SegmentationLoss
 from trainables.engines.unet_selftraining.network.network import EncoderUNet, UNet
 from trainables.engines.unet_selftraining.params import UnetParams
-from trainables.engines.unet_selftraining.picking.maps import Reading
+from trainables.engines.unet_selftraining.picking.maps import MapReading
 from trainables.engines.unet_selftraining.rounds.plan import phase_starts
 from trainables.engines.unet_selftraining.rounds.rounds import Teaching
 from trainables.engines.unet_selftraining.run import UnetRun
@@ -32,38 +32,38 @@ _NORMS: Final[Mapping[Any, str]] = {
 }
 
 UNCHECKED: Final = frozenset({"weights", "download", "early_stopping_patience"})
-"""Keys that nothing is built from: a file that must fit, whether one may be fetched, and an end."""
+"""Keys from which nothing is built: a file that must fit, a permission to fetch, and an end."""
 
 _LEFT_OPEN: Final = ("label_smoothing", "milestones", "tiles", "workers")
-"""Of these, None asks for what suits the others."""
+"""Keys whose None asks for what suits the others."""
 
 
 @dataclass(frozen=True)
 class Built:
-    """All that a training is made of.
+    """Parts that a training is built of.
 
     Attributes:
-        run: Not yet trained.
-        lessons: Of the supervised phase.
-        teaching: Of the rounds.
+        run: Network and optimizer, not yet trained.
+        lessons: Batches of the supervised phase.
+        teaching: Rules by which the rounds' labels are made.
         starts: First epoch, 0-based, of each phase.
-        reading: From the network to particles, of measuring and teaching.
+        reading: Rules from the network's output to particles, in measuring and teaching.
     """
 
     run: UnetRun
     lessons: Lessons
     teaching: Teaching
     starts: tuple[int, ...]
-    reading: Reading
+    reading: MapReading
 
 
 def check_effective(built: Built, params: UnetParams, ignored: Mapping[str, str]) -> None:
-    """Compare what was built with what was asked for, defaults included.
+    """Compare a built training with the hyperparameters asked for, defaults included.
 
     Args:
-        built: The training.
-        params: What was asked for.
-        ignored: Keys that are known to have no effect.
+        built: Parts of the training.
+        params: Hyperparameters asked for.
+        ignored: Keys that are known to have no effect, with the reason.
 
     Raises:
         IneffectiveParam: Some value differs; the message names every such key.
@@ -79,7 +79,7 @@ def check_effective(built: Built, params: UnetParams, ignored: Mapping[str, str]
 
 
 def effective_values(built: Built) -> dict[str, Any]:
-    """The values that can be read back, by hyperparameter."""
+    """Read the values back that can be, by hyperparameter."""
     run = built.run
     return {
         **optimizer_values(run.optimizer),
@@ -152,7 +152,7 @@ def _round_values(built: Built) -> dict[str, Any]:
     }
 
 
-def _reading_values(reading: Reading) -> dict[str, Any]:
+def _reading_values(reading: MapReading) -> dict[str, Any]:
     return {
         "flip_average": len(reading.flips) > 1,
         "min_distance": reading.min_distance_px / reading.radius_px,
@@ -161,7 +161,7 @@ def _reading_values(reading: Reading) -> dict[str, Any]:
 
 
 def _supervised_fraction(built: Built, params: UnetParams) -> float:
-    """The one asked for, if the phases begin where it says; epochs are too coarse to tell more."""
+    """Fraction asked for, if the phases begin where it says; epochs are too coarse to tell more."""
     epochs = built.run.schedule.epochs
     wanted = params.supervised_fraction
     if built.starts == phase_starts(epochs, len(built.starts) - 1, wanted):

@@ -1,4 +1,4 @@
-"""A U-Net that picks particles and teaches itself, under segtune's contract.
+"""U-Net that picks particles and teaches itself, under segtune's contract.
 
 Sources: Ronneberger et al. 2015, "U-Net", arXiv:1505.04597; Tarvainen and Valpola 2017, "Mean
 teachers are better role models", arXiv:1703.01780 (a teacher of averaged weights).

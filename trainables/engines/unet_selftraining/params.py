@@ -20,7 +20,7 @@ from search_spaces.training import (
     Optimizer,
     WarmupEpochs,
 )
-from trainables.contract import EngineInfo
+from trainables.contract import EngineInfo, Framework
 from trainables.engines.unet_selftraining.network.encoders import PLAIN, encoder_problem
 from trainables.engines.unet_selftraining.rounds.plan import shortest_training
 
@@ -53,11 +53,11 @@ _USED_WITH = {
     "target_scale": ("target", ("disc", "gaussian")),
     "ring_scale": ("background", ("ring",)),
 }
-"""Keys that matter only beside these values of another key."""
+"""Keys that matter only beside certain values of another key: that key, and the values."""
 
 
 class UnetParams(LoopParams):
-    """Everything that can be set about a self-training of a U-Net."""
+    """Hyperparameters of a self-training of a U-Net."""
 
     optimizer: Optimizer = "adamw"
     learning_rate: LearningRate = 0.001
@@ -191,7 +191,7 @@ class UnetParams(LoopParams):
 
     @classmethod
     def problems(cls, fixed: Mapping[str, Any], searched: frozenset[str]) -> list[tuple[str, str]]:
-        """What a study must not combine: thresholds out of order, two weightings, encoders."""
+        """List combinations to refuse: thresholds out of order, two weightings, encoders."""
         given = {**cls().model_dump(), **fixed}
         rules = (
             (set(_ORDERED), "positive_threshold", _order_problem(given)),
@@ -204,7 +204,7 @@ class UnetParams(LoopParams):
 
     @classmethod
     def length_problems(cls, params: Mapping[str, Any], epochs: int) -> list[tuple[str, str]]:
-        """As for every loop, and more rounds than epochs for them."""
+        """List what does not fit into the epochs, such as more rounds than there are epochs."""
         problems = super().length_problems(params, epochs)
         rounds = max(cls._possible(params, "rounds"))
         least = shortest_training(rounds)
@@ -261,8 +261,14 @@ INFO = EngineInfo(
     metrics=("particle_metrics", "pixel_metrics"),
     objective="particle_metrics/F1",
     preset="unet_selftraining",
+    frameworks=(
+        Framework("torch>=2.7"),
+        Framework("torchvision>=0.22"),
+        Framework("segmentation-models-pytorch>=0.5"),
+    ),
     extra="unet",
     max_gpus=8,
     backbone="encoder",
     sizes=("tile_px", "tiles", "depth", "width"),
+    match_radius="match_radius",
 )

@@ -1,4 +1,4 @@
-"""A training of the U-Net over several processes, one on each GPU.
+"""Training of the U-Net over several processes, one on each GPU.
 
 The leader does all that a single process does; the others take part in its epochs. Each batch is
 split over all of them, so what is trained is what a single process would train.
@@ -28,10 +28,10 @@ from trainables.trials.memory import MemoryTrial
 
 @dataclass(frozen=True)
 class Order:
-    """An epoch to take part in.
+    """Order to take part in an epoch.
 
     Attributes:
-        epoch: 0-based.
+        epoch: Number of the epoch, 0-based.
         pseudo: Folder of the round's labels; None in the supervised phase.
         state: File of what the leader's steps go on from where it begins anew with other weights,
             which then follow; None where all processes are equal already.
@@ -43,7 +43,7 @@ class Order:
 
 
 class Leader:
-    """Trains the epochs of a trial, with the help of other processes where it has more GPUs.
+    """Process that trains the epochs of a trial, helped by others where it has more GPUs.
 
     They are started for the first epoch. Close it, or leave it as a context.
     """
@@ -62,7 +62,7 @@ class Leader:
         self.close()
 
     def train_epoch(self, lessons: Lessons, epoch: int) -> float:
-        """Train a 0-based epoch; the mean loss of its batches.
+        """Train a 0-based epoch, and return the mean loss of its batches.
 
         Raises:
             Diverged: It is not finite.
@@ -98,7 +98,7 @@ class Leader:
 
 
 def leader_rank(trial: Trial) -> Rank:
-    """Of the trial's own process."""
+    """Rank of the trial's own process, which leads."""
     return Rank(0, trial.device.gpus)
 
 
@@ -106,9 +106,9 @@ def follow(trial: MemoryTrial, rank: Rank, orders: Iterator[Order]) -> None:
     """Take part in a training until its orders end.
 
     Args:
-        trial: The leader's.
-        rank: Of this process.
-        orders: From the leader.
+        trial: Trial of the leader.
+        rank: Rank of this process.
+        orders: Orders from the leader.
     """
     # The leader alone keeps the moving average.
     params = UnetParams.model_validate({**trial.params, "ema_decay": 0.0})
@@ -135,7 +135,7 @@ def _lessons(
 
 
 def _plain(trial: Trial) -> MemoryTrial:
-    """A trial that can be sent to another process, as far as an epoch needs it."""
+    """Copy of a trial that can be sent to another process, as far as an epoch needs it."""
     return MemoryTrial(
         params=dict(trial.params),
         data=trial.data,

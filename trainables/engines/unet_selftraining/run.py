@@ -1,4 +1,4 @@
-"""The network in training: its weights, their average, the optimizer, and an epoch of steps.
+"""Network in training: its weights, their average, the optimizer, and an epoch of steps.
 
 Nothing is random that is not seeded anew in each epoch, so there is no random state to save:
 (seed, epoch) gives it.
@@ -36,7 +36,7 @@ Weights = Mapping[str, Tensor]
 
 
 def network_settings(params: UnetParams) -> NetworkSettings:
-    """What the network of these hyperparameters looks like."""
+    """Form of the network that hyperparameters ask for."""
     return NetworkSettings(
         encoder=params.encoder,
         depth=params.depth,
@@ -48,7 +48,7 @@ def network_settings(params: UnetParams) -> NetworkSettings:
 
 
 def build_loss(params: UnetParams) -> SegmentationLoss:
-    """The loss of these hyperparameters."""
+    """Make the loss that hyperparameters ask for."""
     return SegmentationLoss(
         name=params.loss,
         alpha=params.focal_alpha,
@@ -62,26 +62,27 @@ def build_loss(params: UnetParams) -> SegmentationLoss:
 
 
 class UnetRun:
-    """One training, or what one of several processes does of it; driven by `train_epoch`.
+    """One training, or one process's part of it; driven by `train_epoch`.
 
     Attributes:
-        params: Its hyperparameters.
-        rank: Which of the processes of the training this is.
-        device: Where it runs.
-        network: What the optimizer moves.
-        average: The moving average of its weights, or None.
-        optimizer: Groups know their `initial_lr`.
-        scaler: Of mixed precision; does nothing without.
-        schedule: Of the learning rate, over all phases.
-        loss: What is minimised.
-        workers: Loader threads.
-        batch_multiplier: Batches whose gradients a step takes.
-        starts: How often it has gone on from other weights than its last ones.
-        wait: Called before each step of the optimizer, when all that it needs is on its way.
+        params: Hyperparameters of the training.
+        rank: Rank of this process among those of the training.
+        device: Device that it runs on.
+        network: Network whose weights the optimizer moves.
+        average: Moving average of its weights, or None.
+        optimizer: Optimizer, whose groups know their `initial_lr`.
+        scaler: Gradient scaler of mixed precision; does nothing without.
+        schedule: Schedule of the learning rate over all phases.
+        loss: Loss that is minimised.
+        workers: Number of loader threads.
+        batch_multiplier: Number of batches whose gradients a step takes.
+        starts: Number of times it has gone on from other weights than its last ones.
+        wait: Function called before each step of the optimizer, when all that it needs is on its
+            way.
     """
 
     def __init__(self, trial: Trial, params: UnetParams, rank: Rank = ALONE) -> None:
-        """Build it.
+        """Build network, average, optimizer, schedule and loss.
 
         Raises:
             InfeasibleParams: There is no such network, or its length does not fit.
@@ -113,16 +114,16 @@ class UnetRun:
 
     @property
     def validated(self) -> nn.Module:
-        """The network that is measured and kept: the average where there is one."""
+        """Network that is measured and kept: the average where there is one."""
         return self.network if self.average is None else self.average.model
 
     @property
     def learning_rate(self) -> float:
-        """At this moment."""
+        """Learning rate at this moment."""
         return float(self.optimizer.param_groups[0]["lr"])
 
     def go_on_from(self, weights: Weights) -> None:
-        """Begin a round with these weights; the optimizer forgets what led elsewhere."""
+        """Begin a round with given weights; the optimizer forgets what led elsewhere."""
         self.network.load_state_dict(dict(weights))
         if self.average is not None:
             self.average.load_state_dict({"weights": dict(weights), "steps": 0})
@@ -130,13 +131,13 @@ class UnetRun:
         self.starts += 1
 
     def save_step_state(self, file: Path) -> Path:
-        """Write what a step needs besides the weights."""
+        """Write the state that a step needs besides the weights, for another process."""
         state = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
         torch.save(state, file)
         return file
 
     def load_step_state(self, file: Path) -> None:
-        """Take over what another process has saved."""
+        """Take over the state that another process has written."""
         state = torch.load(file, map_location=self.device, weights_only=True)
         self.optimizer = build_optimizer(self.network, self.params)
         self.optimizer.load_state_dict(state["optimizer"])
@@ -154,7 +155,7 @@ class UnetRun:
         )
 
     def train_epoch(self, lessons: Lessons, epoch: int) -> float:
-        """Train a 0-based epoch; the mean loss of its batches.
+        """Train a 0-based epoch, and return the mean loss of its batches.
 
         Raises:
             Diverged: It is not finite.
@@ -175,7 +176,7 @@ class UnetRun:
         return mean
 
     def _step(self, batches: Sequence[Batch]) -> Tensor:
-        """Learn from batches whose gradients are averaged; the sum of their losses."""
+        """Learn from batches, averaging their gradients, and return the sum of their losses."""
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
         for number, (images, labels) in enumerate(batches, start=1):
@@ -200,7 +201,7 @@ class UnetRun:
         return self.loss(logits, labels.to(self.device, non_blocking=True), sums)
 
     def _gradients(self, *, last: bool) -> AbstractContextManager[None]:
-        """Processes share their gradients once a step, with its last batch."""
+        """Hold back the exchange of gradients between processes until a step's last batch."""
         if last or not isinstance(self._trained, DistributedDataParallel):
             return contextlib.nullcontext()
         sharing_none: AbstractContextManager[None] = self._trained.no_sync()
@@ -208,7 +209,7 @@ class UnetRun:
 
 
 def loader_threads(wanted: int | None, device: Device) -> int:
-    """Loader threads: those asked for, else one for every CPU that is not the training's."""
+    """Number of loader threads: as asked for, else one for each CPU that is not the training's."""
     return wanted or min(max(1, device.cpus - 1), MOST_WORKERS)
 
 
@@ -232,6 +233,6 @@ def choose_kernels(params: UnetParams, device: torch.device) -> None:
 
 
 def within_memory(params: UnetParams, device: torch.device) -> AbstractContextManager[None]:
-    """Say which settings ask for too much memory, if they do."""
+    """Turn running out of memory into an error that names the settings to lower."""
     size = f"batch_size={params.batch_size} at tile_px={params.tile_px} and width={params.width}"
     return memory_errors(device, size, "one of them")

@@ -1,4 +1,4 @@
-"""One trial from its first epoch, or from its checkpoint, through all rounds to its artifacts."""
+"""Training of one trial, from its first epoch or its checkpoint through all rounds to artifacts."""
 
 import shutil
 import time
@@ -23,7 +23,7 @@ from trainables.datasets.views.grey import Scene
 from trainables.engines.unet_selftraining.artifacts import keep_artifacts, write_round
 from trainables.engines.unet_selftraining.checkpoint import (
     Memory,
-    SavedModel,
+    SavedUnet,
     restore,
     save_checkpoint,
 )
@@ -37,7 +37,11 @@ from trainables.engines.unet_selftraining.data import (
 )
 from trainables.engines.unet_selftraining.effective import Built, check_effective
 from trainables.engines.unet_selftraining.params import UnetParams
-from trainables.engines.unet_selftraining.picking.maps import Reading, probabilities, scene_picture
+from trainables.engines.unet_selftraining.picking.maps import (
+    MapReading,
+    probabilities,
+    scene_picture,
+)
 from trainables.engines.unet_selftraining.ranks import Leader, leader_rank
 from trainables.engines.unet_selftraining.rounds.plan import phase_of, phase_starts
 from trainables.engines.unet_selftraining.rounds.rounds import (
@@ -50,7 +54,7 @@ from trainables.engines.unet_selftraining.rounds.rounds import (
     teach,
 )
 from trainables.engines.unet_selftraining.run import UnetRun, Weights, choose_kernels, within_memory
-from trainables.engines.unet_selftraining.validation import Measured, measure
+from trainables.engines.unet_selftraining.validation import MeasuredMicrographs, measure
 from trainables.loop.checkpoint import read_history
 from trainables.loop.device import forget_peak_memory, peak_memory_gb, use_device
 from trainables.loop.epochs import measured_train_images, train_metrics_due
@@ -59,14 +63,14 @@ from trainables.metrics.scores import overfit_gap
 from trainables.metrics.subset import train_subset
 
 _TRAINING: Final = 3
-"""Passes through the network, in the time of a prediction: forward, and backward twice as long."""
+"""Cost of a training step in predictions: forward, and backward, which takes twice as long."""
 
 _FLIPS: Final = 4
-"""Predictions that `flip_average` makes of a picture."""
+"""Number of predictions that `flip_average` makes of a picture."""
 
 
 def train_trial(trial: Trial, params: UnetParams) -> None:
-    """Train, reporting each epoch, and keep the artifacts, also of a stopped trial.
+    """Train a trial, reporting each epoch, and keep its artifacts, also when it is stopped.
 
     Raises:
         TrainingError: As `trainables.contract.Engine.train` says.
@@ -94,7 +98,7 @@ def train_trial(trial: Trial, params: UnetParams) -> None:
 
 @dataclass
 class _Session:
-    """A training and what has come of it so far."""
+    """Training with what has come of it so far."""
 
     trial: Trial
     params: UnetParams
@@ -105,7 +109,7 @@ class _Session:
     memory: Memory = field(default_factory=lambda: Memory({}, {}))
 
     def __post_init__(self) -> None:
-        self.reading = Reading(self.params, self.micrographs.radius_px, self.run.device)
+        self.reading = MapReading(self.params, self.micrographs.radius_px, self.run.device)
         params = self.params
         self.teaching = Teaching.of(params)
         self.starts = phase_starts(self.trial.epochs, params.rounds, params.supervised_fraction)
@@ -132,15 +136,15 @@ class _Session:
         self._keep_artifacts()
 
     def lessons(self, phase: int) -> Lessons:
-        """The batches of a phase."""
+        """Make the batches of a phase."""
         pseudo = self._labels(phase).labels if phase else None
         return make_lessons(self.micrographs, self.params, self.trial.seed % 2**31, pseudo)
 
     def _check_patience(self, epoch: int) -> None:
-        """A new phase is a new training, whose losses begin elsewhere: each has its own patience.
+        """End the trial if the patience of its phase has run out; losses begin anew in each phase.
 
         Raises:
-            EarlyStopped: It has run out before this 0-based epoch.
+            EarlyStopped: The patience has run out before this 0-based epoch.
         """
         first = self.starts[phase_of(epoch, self.starts)]
         losses = [entry.values["val/loss"] for entry in self.history[first:]]
@@ -180,7 +184,7 @@ class _Session:
         self.run.go_on_from(self.memory.best)
 
     def _labels(self, phase: int) -> Taught:
-        """The labels of a round, made once in an attempt from the round's teacher."""
+        """Make the labels of a round from its teacher, once in an attempt."""
         if self._taught is None or self._taught[0] != phase:
             own = _copied(self.run.validated)
             self.run.validated.load_state_dict(dict(self.memory.teacher))
@@ -209,7 +213,9 @@ class _Session:
         if best is None or standing(metrics.values, goal) > standing(best.values, goal):
             self.memory.best = _copied(self.run.validated)
 
-    def _measure(self, scenes: Sequence[Scene], confidence: float | None = None) -> Measured:
+    def _measure(
+        self, scenes: Sequence[Scene], confidence: float | None = None
+    ) -> MeasuredMicrographs:
         run, target = self.run, self.micrographs.target
         try:
             return measure(
@@ -218,8 +224,8 @@ class _Session:
         except FloatingPointError as error:
             raise Diverged(f"{error} in epoch {len(self.history) + 1}") from error
 
-    def _train_metrics(self, epoch: int, validated: Measured) -> dict[str, float]:
-        """Metrics of the training subset, and how far they are ahead; {} where not due."""
+    def _train_metrics(self, epoch: int, validated: MeasuredMicrographs) -> dict[str, float]:
+        """Measure the training subset, and its lead over validation; {} where that is not due."""
         if not train_metrics_due(self.trial, epoch):
             return {}
         measured = self._measure(self._subset, validated.particles.confidence)
@@ -232,14 +238,14 @@ class _Session:
 
     @cached_property
     def _subset(self) -> tuple[Scene, ...]:
-        """The training pictures that are measured, always the same ones of a trial."""
+        """Training pictures that are measured, always the same ones of a trial."""
         images = self.trial.data.images("train")
         chosen = train_subset(images, self._affordable(), self.trial.seed)
         scenes = {scene.record.id: scene for scene in self.micrographs.labelled}
         return tuple(scenes[image.id] for image in chosen)
 
     def _affordable(self) -> int:
-        """How many that are, from the pixels that go through the network.
+        """Number of training pictures to measure, from the pixels that go through the network.
 
         A clock would choose others on another day, and with them other metrics.
         """
@@ -253,9 +259,9 @@ class _Session:
         each = labelled / len(self.micrographs.labelled)
         return measured_train_images(self.trial, epoch, each, len(self.micrographs.validation))
 
-    def _save(self, measured: Measured) -> Path:
+    def _save(self, measured: MeasuredMicrographs) -> Path:
         data = self.trial.data
-        model = SavedModel(
+        model = SavedUnet(
             weights=self.run.validated.state_dict(),
             classes=list(data.classes),
             category=_commonest(self.trial),
@@ -305,7 +311,7 @@ def _pixel_size(scenes: Sequence[Scene]) -> float | None:
 
 
 def _commonest(trial: Trial) -> int:
-    """0-based class of most training objects; a U-Net tells particles from background only."""
+    """Class (0-based) of most training objects; a U-Net tells particles from background only."""
     objects = trial.data.objects()["train"]
     return max(range(len(trial.data.classes)), key=lambda i: objects[trial.data.classes[i]])
 

@@ -12,23 +12,27 @@ from trainables.datasets.views.grey import Scene
 from trainables.datasets.views.tiles import Target
 from trainables.engines.unet_selftraining.data import whole_target
 from trainables.engines.unet_selftraining.network.losses import SegmentationLoss
-from trainables.engines.unet_selftraining.picking.maps import Reading, probabilities, scene_picture
+from trainables.engines.unet_selftraining.picking.maps import (
+    MapReading,
+    probabilities,
+    scene_picture,
+)
 from trainables.metrics.particles import ParticleMetrics, evaluate_particles
 from trainables.metrics.pixels import PixelCounts
 
 _OBJECTS = Target("mask")
-"""What pixels are compared with, whatever is learned: so that trials can be compared."""
+"""Target that pixels are compared with, whatever is learned: so that trials can be compared."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a network does on some micrographs.
+class MeasuredMicrographs:
+    """Performance of a network on some micrographs.
 
     Attributes:
-        particles: Picks against the particles.
-        pixels: Probabilities against the particles' pixels.
-        loss: Mean over the micrographs, everything unmarked counting as background.
-        seconds: Time it took.
+        particles: Metrics of the picks against the particles.
+        pixels: Counts of the probabilities against the particles' pixels.
+        loss: Mean loss of the micrographs, everything unmarked counting as background.
+        seconds: Time that measuring took.
     """
 
     particles: ParticleMetrics
@@ -37,28 +41,29 @@ class Measured:
     seconds: float
 
     def metrics(self, split_prefix: str = "") -> dict[str, float]:
-        """The metrics under the agreed keys."""
+        """Metrics under the agreed keys."""
         return {**self.particles.as_metrics(split_prefix), **self.pixels.as_metrics(split_prefix)}
 
 
 def measure(
     network: nn.Module,
     scenes: Sequence[Scene],
-    reading: Reading,
+    reading: MapReading,
     loss: SegmentationLoss,
     target: Target,
     *,
     confidence: float | None = None,
-) -> Measured:
-    """Predict labelled micrographs and compare with the truth.
+) -> MeasuredMicrographs:
+    """Predict labelled micrographs, and compare them with the truth.
 
     Args:
-        network: Left in evaluation mode.
-        scenes: What to measure on.
-        reading: From logits to picks.
-        loss: Of the training.
-        target: What is learned.
-        confidence: That of the validation part, to take precision and recall at; None to find it.
+        network: Network, which is left in evaluation mode.
+        scenes: Micrographs to measure on.
+        reading: Rules from logits to picks.
+        loss: Loss of the training.
+        target: Form of the map that is learned.
+        confidence: Confidence of the validation part, at which precision and recall are taken; None
+            to find the best one.
 
     Raises:
         FloatingPointError: The network's output or the loss is not finite.
@@ -80,7 +85,7 @@ def measure(
     found = evaluate_particles(
         picks, [scene.centers for scene in scenes], radii, confidence=confidence
     )
-    return Measured(found, pixels, float(np.mean(losses)), time.perf_counter() - start)
+    return MeasuredMicrographs(found, pixels, float(np.mean(losses)), time.perf_counter() - start)
 
 
 def _radius(scene: Scene, default: float) -> float:

@@ -1,4 +1,4 @@
-"""A training's folder from which it goes on exactly where it was, and the model in it.
+"""Checkpoints: a folder from which a training goes on exactly where it was, and its model.
 
 ::
 
@@ -27,21 +27,21 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class SavedModel:
-    """What `model.pt` holds.
+class SavedYolo:
+    """Contents of `model.pt`, with which a trained YOLO predicts.
 
     Attributes:
-        weights: EMA weights, full precision.
+        weights: Averaged (EMA) weights in full precision.
         architecture: Ultralytics' description of the network, with its number of classes.
         classes: Class names in order.
         imgsz: Longer side of the network's input, px.
-        confidence: Where the mask F1 was best on validation.
+        confidence: Score at which the mask F1 was best on validation.
         iou: Overlap above which the weaker of two boxes is dropped.
-        max_det: Most instances in an image.
-        epoch: 1-based.
+        max_det: Most instances reported in an image.
+        epoch: Epoch that the weights are from, 1-based.
         params: Every hyperparameter, defaults included.
-        format: Of this file.
-        engine: Which engine wrote it.
+        format: Version of this file's form.
+        engine: Name of the engine that wrote it.
     """
 
     weights: Mapping[str, torch.Tensor]
@@ -57,17 +57,17 @@ class SavedModel:
     engine: str = "yolo_seg"
 
 
-def read_model(path: Path) -> SavedModel:
-    """Read a checkpoint folder or its model file.
+def read_model(path: Path) -> SavedYolo:
+    """Read the model of a checkpoint folder, or a model file.
 
     Raises:
         InfeasibleParams: There is none, or it is not of this engine.
     """
-    return SavedModel(**read_content(path, "yolo_seg", FORMAT))
+    return SavedYolo(**read_content(path, "yolo_seg", FORMAT))
 
 
 def training_state(run: YoloSegRun, extra: Mapping[str, Any]) -> dict[str, Any]:
-    """What `model.pt` does not hold of a training after an epoch, and what else to remember."""
+    """Collect a training's state after an epoch beside `model.pt`, and what else to remember."""
     model = unwrap_model(run.model)
     gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
     return {
@@ -89,7 +89,7 @@ def restore(run: YoloSegRun, folder: Path) -> dict[str, Any]:
     """Bring a freshly built training to where a checkpoint was.
 
     Returns:
-        What was given to `training_state` as `extra`.
+        The `extra` that was given to `training_state`.
     """
     state = read_plain(folder / STATE_FILE, run.device, "yolo_seg")
     model = unwrap_model(run.model)

@@ -20,7 +20,7 @@ from trainables.engines.yolo_seg.masks import Frame
 from trainables.metrics.matching import GroundTruth, ground_truth
 
 _KEPT_BYTES = 1 << 30
-"""Up to this size a measured split stays in memory, ready for the network."""
+"""Largest size of a measured split that stays in memory, ready for the network."""
 
 
 class LabelledImages(YOLODataset):  # type: ignore[misc]  # untyped
@@ -38,13 +38,13 @@ class LabelledImages(YOLODataset):  # type: ignore[misc]  # untyped
 def describe_dataset(
     data: PreparedDataset, scratch: Path
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The YOLO view of a data set, as Ultralytics' trainer wants it described.
+    """Write the YOLO view of a data set, and describe it as Ultralytics' trainer wants it.
 
     The view lies in the data set's folder, shared by all trials; where that cannot be written, in
     `scratch`.
 
     Returns:
-        The description, and what YOLO's text format could not hold.
+        The description, and a sentence on each thing that YOLO's text format could not hold.
     """
     home = data.root if os.access(data.root, os.W_OK) else scratch
     view = yolo_view(data, home / "views" / "yolo")
@@ -55,12 +55,12 @@ def describe_dataset(
     return {**parts, "names": names, "nc": len(names), "channels": 3, "path": root}, view.losses
 
 
-class MeasuredSplit:
+class MeasuredBatches:
     """Images that are measured after each epoch, unaugmented, each in its own shape.
 
     Attributes:
-        truths: What is in each image, in the order in which `batches` brings them.
-        n_images: Their number.
+        truths: Objects in each image, in the order in which `batches` brings the images.
+        n_images: Number of images.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class MeasuredSplit:
             self._kept = list(self._read())
 
     def batches(self) -> Iterator[dict[str, Any]]:
-        """Batches as Ultralytics' loss takes them; not to be changed."""
+        """Yield batches as Ultralytics' loss takes them; not to be changed."""
         yield from self._read() if self._kept is None else self._kept
 
     def _read(self) -> Iterator[dict[str, Any]]:
@@ -107,14 +107,14 @@ class MeasuredSplit:
 
 
 def frames(batch: dict[str, Any]) -> list[Frame]:
-    """Where each image of a batch lies in the network's input."""
+    """Place of each image of a batch in the network's input."""
     shape = batch["img"].shape[2:]
     pairs = zip(batch["ori_shape"], batch["ratio_pad"], strict=True)
     return [make_frame(original, ratio_pad, shape) for original, ratio_pad in pairs]
 
 
 def _batches(dataset: LabelledImages, wanted: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Images of equal input shape together."""
+    """Yield indices of images of equal input shape, a batch at a time."""
     by_shape: dict[tuple[int, ...], list[int]] = {}
     for index in wanted:
         shape = tuple(dataset.batch_shapes[dataset.batch[index]].tolist())
@@ -131,7 +131,7 @@ def _input_bytes(dataset: LabelledImages, wanted: Sequence[int]) -> int:
 
 @contextlib.contextmanager
 def untouched_random() -> Iterator[None]:
-    """Leave the random numbers of the training alone.
+    """Give the training its random numbers back after something else has drawn some.
 
     Ultralytics draws for every data set it opens and every image it formats, also to measure.
     """

@@ -1,4 +1,4 @@
-"""What will really be trained with: read back from what Ultralytics built.
+"""Hyperparameters that will really be trained with, read back from what Ultralytics built.
 
 Each value comes from the optimizer, the schedule, the loss, the loader or a transform of the
 augmentation, not from the arguments they were made from. Where Ultralytics transforms a value on
@@ -26,13 +26,13 @@ UNCHECKED = OWN_KEYS | {"workers"}
 def check_effective(
     run: YoloSegRun, detection: Detection, params: YoloSegParams, ignored: Mapping[str, str]
 ) -> None:
-    """Compare what was built with what was asked for, defaults included.
+    """Compare a built training with the hyperparameters asked for, defaults included.
 
     Args:
-        run: Built, not yet trained.
-        detection: What counts as found in validation.
-        params: What was asked for.
-        ignored: Keys that are known to have no effect.
+        run: Training that is built and not yet begun.
+        detection: Limits on what validation reports as found.
+        params: Hyperparameters asked for.
+        ignored: Keys that are known to have no effect, with the reason.
 
     Raises:
         IneffectiveParam: Some value differs; the message names every such key.
@@ -45,7 +45,7 @@ def check_effective(
 def effective_values(
     run: YoloSegRun, detection: Detection, params: YoloSegParams
 ) -> dict[str, Any]:
-    """The value of every hyperparameter as Ultralytics built it."""
+    """Read every hyperparameter back as Ultralytics built it."""
     values = {key: read(run, params) for key, read in _READ.items()}
     return {**values, "iou": detection.iou, "max_det": detection.max_det}
 
@@ -76,7 +76,7 @@ def _weight_decay(run: YoloSegRun, params: YoloSegParams) -> float:
 
 
 def _nbs(run: YoloSegRun, params: YoloSegParams) -> int:
-    """The nominal batch, as far as batches are summed: 63 and 64 sum eight batches of 8 each."""
+    """Nominal batch, as far as batches are summed: 63 and 64 sum eight batches of 8 each."""
     whole_steps = max(round(params.nbs / params.batch), 1)
     expected = min(whole_steps, len(run.train_loader) * run.epochs)
     return params.nbs if run.accumulate == expected else run.accumulate * run.batch_size
@@ -87,7 +87,7 @@ def _lrf(run: YoloSegRun, params: YoloSegParams) -> float:
 
 
 def _cos_lr(run: YoloSegRun, params: YoloSegParams) -> bool:
-    """Whether a quarter of the way down is above the straight line."""
+    """Whether the schedule lies above the straight line after a quarter of the way."""
     last = _lrf(run, params)
     if last == 1:
         return params.cos_lr  # a level line is both
@@ -96,7 +96,7 @@ def _cos_lr(run: YoloSegRun, params: YoloSegParams) -> bool:
 
 
 def _warmup_epochs(run: YoloSegRun, params: YoloSegParams) -> float:
-    """The asked-for length where it gives the number of batches that was built."""
+    """Length of the warm-up: the one asked for, where it gives the number of batches built."""
     n = len(run.train_loader)
     expected = round(min(params.warmup_epochs, max(run.epochs - 1, 0)) * n)
     return params.warmup_epochs if run.warm_up.n_batches == expected else run.warm_up.n_batches / n
@@ -109,7 +109,7 @@ def _batch(run: YoloSegRun, params: YoloSegParams) -> int:
 
 
 def _freeze(run: YoloSegRun, params: YoloSegParams) -> int:
-    """Leading layers without anything to train; layers without weights count as wanted."""
+    """Number of leading layers that do not train; layers without weights count as wanted."""
     weights = {i: list(m.parameters()) for i, m in enumerate(unwrap_model(run.model).model)}
     with_weights = [i for i, own in weights.items() if own]
     trained = [i for i in with_weights if any(p.requires_grad for p in weights[i])]
@@ -119,7 +119,7 @@ def _freeze(run: YoloSegRun, params: YoloSegParams) -> int:
 
 
 def _model(run: YoloSegRun, params: YoloSegParams) -> str:
-    """The file whose weights or architecture the model has."""
+    """File that the model's weights or architecture are from."""
     source: str = run.built_from
     return params.model if Path(source).name == Path(params.model).name else source
 
@@ -136,7 +136,7 @@ def _transforms(run: YoloSegRun) -> Iterator[Any]:
 
 
 def _transform(kind: type, attribute: str, **where: Any) -> Effective:
-    """Read an attribute of the one transform of a kind."""
+    """Make a reader of an attribute of the one transform of a kind."""
 
     def read(run: YoloSegRun, params: YoloSegParams) -> Any:
         found = [
@@ -159,7 +159,7 @@ def _gain(name: str) -> Effective:
 
 
 def _imgsz(run: YoloSegRun, params: YoloSegParams) -> Any:
-    """The side of what the network is fed with: of mosaics and of warped images."""
+    """Side of the network's input, px, as mosaics and warped images have it."""
     sides = {*_transform(augment.RandomPerspective, "size")(run, params)}
     sides |= {run.train_loader.dataset.imgsz, _transform(augment.Mosaic, "imgsz")(run, params)}
     return sides.pop() if len(sides) == 1 else tuple(sorted(sides))

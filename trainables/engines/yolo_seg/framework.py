@@ -18,7 +18,7 @@ _QUIET = {"YOLO_OFFLINE": "1", "YOLO_AUTOINSTALL": "0", "YOLO_VERBOSE": "0"}
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Import Ultralytics within this; the environment is afterwards as it was."""
+    """Hold an environment in which Ultralytics may be imported; afterwards it is as it was."""
     with tempfile.TemporaryDirectory(prefix="segtune-") as folder:
         changes = {**_QUIET, "YOLO_CONFIG_DIR": folder}
         before = {key: os.environ.get(key) for key in (*changes, "OMP_NUM_THREADS")}

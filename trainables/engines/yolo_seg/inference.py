@@ -18,17 +18,17 @@ from trainables.engines.yolo_seg.masks import Frame, encode_masks
 from trainables.results import Instances
 
 LOWEST_CONFIDENCE = 0.001
-"""Instances below it are not reported. AP needs all above; Ultralytics validates from here, too."""
+"""Lowest score that is reported. AP needs all above; Ultralytics validates from here, too."""
 
 
 @dataclass(frozen=True)
 class Detection:
-    """What counts as found.
+    """Limits on what a network reports as found.
 
     Attributes:
-        iou: Of two boxes of a class that overlap more than this, the weaker is dropped.
-        max_det: Most instances in an image.
-        confidence: Lowest score.
+        iou: Overlap of two boxes of a class above which the weaker one is dropped.
+        max_det: Most instances reported in an image.
+        confidence: Lowest score that is reported.
     """
 
     iou: float
@@ -37,7 +37,7 @@ class Detection:
 
 
 def input_shape(height: int, width: int, imgsz: int, stride: int) -> tuple[int, int]:
-    """Height and width of the network's input: the longer side `imgsz`, no more than needed.
+    """Height and width of the network's input: `imgsz` along the longer side, else the least.
 
     >>> input_shape(520, 696, 640, 32)
     (480, 640)
@@ -56,10 +56,10 @@ def letterbox(
     Args:
         image: (H, W, 3).
         imgsz: Longer side of the network's input, px.
-        stride: Of the network.
+        stride: Coarsest stride of the network, px.
 
     Returns:
-        (h, w, 3) in the same channel order, and where the picture lies in it.
+        The input (h, w, 3) in the same channel order, and the picture's place in it.
     """
     height, width = image.shape[:2]
     scale = imgsz / max(height, width)
@@ -74,7 +74,7 @@ def letterbox(
 
 
 def make_frame(original: Sequence[int], ratio_pad: Any, shape: Sequence[int]) -> Frame:
-    """Where an image lies, from Ultralytics' bookkeeping.
+    """Place of an image in the network's input, from Ultralytics' bookkeeping.
 
     Args:
         original: Height and width of the original image, px.
@@ -90,15 +90,15 @@ def make_frame(original: Sequence[int], ratio_pad: Any, shape: Sequence[int]) ->
 def find_instances(
     output: Any, frames: Sequence[Frame], n_classes: int, detection: Detection
 ) -> list[Instances]:
-    """Instances in each image of a batch, with masks at original size.
+    """Find the instances in each image of a batch, with masks at original size.
 
     An object has one class, the most probable. A detection whose mask has no pixel is no instance.
 
     Args:
-        output: What a -seg network in evaluation mode returns.
-        frames: Where each image lies in the network's input.
-        n_classes: Of the network.
-        detection: What counts as found.
+        output: Output of a -seg network in evaluation mode.
+        frames: Place of each image in the network's input.
+        n_classes: Number of classes of the network.
+        detection: Limits on what is reported.
     """
     boxes, prototypes = output[0] if isinstance(output[0], tuple) else output[:2]
     found = non_max_suppression(
@@ -116,12 +116,12 @@ def find_instances(
 
 
 def _image_instances(rows: torch.Tensor, prototypes: torch.Tensor, frame: Frame) -> Instances:
-    """Instances of one image.
+    """Find the instances of one image.
 
     Args:
         rows: (N, 6 + K) x1 y1 x2 y2 in input px, score, class, K mask coefficients; best first.
-        prototypes: (K, h, w).
-        frame: Where the image lies in the network's input.
+        prototypes: (K, h, w) over the whole network input.
+        frame: Place of the image in the network's input.
     """
     boxes = frame.boxes(rows[:, :4])
     masks, pixels = encode_masks(rows[:, 6:], prototypes, boxes, frame)

@@ -20,18 +20,18 @@ from pycocotools import mask as coco_mask
 Rle = dict[str, Any]
 
 _CPU_VALUES, _GPU_VALUES = 1 << 18, 1 << 26
-"""Values worked on at once: what a CPU's cache and a GPU's memory take easily."""
+"""Number of values worked on at once: a CPU's cache and a GPU's memory take them easily."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Where an image lies in the network's input: input = original * gain + offset.
+    """Place of an image in the network's input: input = original * gain + offset.
 
     Attributes:
-        height: Of the original image, px.
-        width: Of the original image, px.
-        gain_y: Input pixels an original pixel, downwards.
-        gain_x: Input pixels an original pixel, to the right.
+        height: Height of the original image, px.
+        width: Width of the original image, px.
+        gain_y: Scale downwards, input pixels per original pixel.
+        gain_x: Scale to the right, input pixels per original pixel.
         top: Offset downwards, input px.
         left: Offset to the right, input px.
         input_height: Height of the network's input, px.
@@ -48,7 +48,7 @@ class Frame:
     input_width: int
 
     def boxes(self, boxes: torch.Tensor) -> torch.Tensor:
-        """(N, 4) x1 y1 x2 y2 in input px to original px, clipped to the image."""
+        """Convert boxes (N, 4) x1 y1 x2 y2 from input px to original px, clipped to the image."""
         offset = boxes.new_tensor([self.left, self.top, self.left, self.top])
         gain = boxes.new_tensor([self.gain_x, self.gain_y, self.gain_x, self.gain_y])
         most = boxes.new_tensor([self.width, self.height, self.width, self.height])
@@ -58,17 +58,17 @@ class Frame:
 def encode_masks(
     coefficients: torch.Tensor, prototypes: torch.Tensor, boxes: torch.Tensor, frame: Frame
 ) -> tuple[list[Rle], npt.NDArray[np.int64]]:
-    """Masks of one image.
+    """Encode the masks of one image at its original size.
 
     Args:
         coefficients: (N, K) weights of the prototypes.
         prototypes: (K, h, w) over the whole network input.
         boxes: (N, 4) x1 y1 x2 y2 in original px; pixels with their centre inside belong.
-        frame: Where the image lies in the network's input.
+        frame: Place of the image in the network's input.
 
     Returns:
-        N COCO run-length encodings at the original size, and (N,) their pixels; a mask may be
-        empty.
+        N COCO run-length encodings at the original size, and (N,) numbers of pixels; a mask may
+        be empty.
     """
     windows = (boxes - 0.5).ceil().long()  # first column with its centre in the box, first after it
     n_rows = prototypes.shape[1]
@@ -86,7 +86,7 @@ def encode_masks(
 
 
 def _parts(widths: torch.Tensor, most: int) -> Iterator[torch.Tensor]:
-    """Masks of similar width together, so that equally wide windows for all have `most` columns."""
+    """Group masks of similar width, so that equally wide windows for all have `most` columns."""
     order = widths.argsort()
     start = 0
     for stop, width in enumerate(widths[order].tolist()):
@@ -98,14 +98,14 @@ def _parts(widths: torch.Tensor, most: int) -> Iterator[torch.Tensor]:
 
 
 def _columns(logits: torch.Tensor, windows: torch.Tensor, frame: Frame) -> torch.Tensor:
-    """(n, W, h): masks in each pixel column of their windows, at the prototypes' rows.
+    """Interpolate masks in each pixel column of their windows: (n, W, h) at the prototypes' rows.
 
     Columns right of a window are -1.
 
     Args:
         logits: (n, w, h) masks at the prototypes' resolution, column after column.
         windows: (n, 4) x1 y1 x2 y2, columns and rows of the original image.
-        frame: Where the image lies in the network's input.
+        frame: Place of the image in the network's input.
     """
     last = logits.shape[1] - 1
     width = int((windows[:, 2] - windows[:, 0]).max().clamp(min=1))
@@ -124,15 +124,15 @@ def _columns(logits: torch.Tensor, windows: torch.Tensor, frame: Frame) -> torch
 def _edges(
     columns: torch.Tensor, windows: torch.Tensor, frame: Frame
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Where masks begin and end in column-major order.
+    """Find the pixels where masks begin and end, in column-major order.
 
     Args:
         columns: (n, W, h) as `_columns` gives them.
         windows: (n, 4) x1 y1 x2 y2, columns and rows of the original image.
-        frame: Where the image lies in the network's input.
+        frame: Place of the image in the network's input.
 
     Returns:
-        Of each edge, sorted: the mask it belongs to, and its position.
+        The mask that each edge belongs to, and the edge's position; sorted.
     """
     h = columns.shape[2]
     positive = torch.nn.functional.pad(columns > 0, (1, 1))
@@ -152,7 +152,7 @@ def _edges(
 def _around(
     columns: torch.Tensor, after: npt.NDArray[np.int64], corner: npt.NDArray[np.int64], h: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Values before and after each change of sign; -1 and 1 where it is at a column's end."""
+    """Find the values around each change of sign; -1 and 1 where it is at a column's end."""
     inner = (corner > 0) & (corner < h)
     index = torch.from_numpy(after[inner]).to(columns.device)
     flat = columns.flatten()
@@ -165,7 +165,7 @@ def _around(
 def _without_pairs(
     owner: npt.NDArray[np.int64], positions: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Edges of which an odd number is at one place: two there end what they begin."""
+    """Keep the edges of which an odd number is at one place: two there end what they begin."""
     if not len(owner):
         return owner, positions
     new = np.ones(len(owner), np.bool_)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from search_spaces.schema import Hyperparameters
-from trainables.contract import EngineInfo
+from trainables.contract import EngineInfo, Framework
 
 UNTRAINED = tuple(f"yolo11{size}-seg.yaml" for size in "nsmlx")
 """Architectures that need no file; trained from random weights."""
@@ -30,7 +30,7 @@ Gain = Annotated[float, Field(ge=0, le=100)]
 
 
 class YoloSegParams(Hyperparameters):
-    """Everything that can be set about a YOLO -seg training."""
+    """Hyperparameters of a YOLO -seg training."""
 
     model: str = Field(
         "yolo11n-seg.yaml",
@@ -136,7 +136,7 @@ class YoloSegParams(Hyperparameters):
 
     @classmethod
     def problems(cls, fixed: Mapping[str, Any], searched: frozenset[str]) -> list[tuple[str, str]]:
-        """What a study must not combine: `optimizer=auto` with a searched lr0, no model."""
+        """List combinations to refuse: `optimizer=auto` with a searched lr0, a missing model."""
         problems = []
         ignored = sorted({"lr0", "momentum"} & searched)
         if ignored and "optimizer" not in searched and _optimizer(fixed) == "auto":
@@ -164,13 +164,13 @@ def _auto_problem(ignored: list[str]) -> str:
 
 
 def sampled_problem(optimizer: str, sampled: frozenset[str]) -> str | None:
-    """Why a trial with this optimizer must not start, given the keys that were sampled."""
+    """Reason not to start a trial with this optimizer, given its sampled keys; None if it may."""
     ignored = sorted({"lr0", "momentum"} & sampled)
     return _auto_problem(ignored) if optimizer == "auto" and ignored else None
 
 
 def model_problem(model: str, download: bool = False) -> str | None:
-    """Why a model cannot be trained here, or None.
+    """Reason why a model cannot be trained here; None if it can.
 
     >>> model_problem("yolo11n-seg")
     'expected a -seg model (.pt weights or .yaml architecture), got yolo11n-seg'
@@ -193,10 +193,10 @@ def model_problem(model: str, download: bool = False) -> str | None:
 
 
 def native_config(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The same configuration for `yolo train cfg=FILE`, every hyperparameter written out.
+    """Configuration for `yolo train cfg=FILE`, with every hyperparameter written out.
 
     Args:
-        params: As in a study file; what is not given has its default.
+        params: Hyperparameters as in a study file; what is not given has its default.
 
     Raises:
         pydantic.ValidationError: `params` is not valid.
@@ -206,13 +206,35 @@ def native_config(params: Mapping[str, Any]) -> dict[str, Any]:
     return {"task": "segment", "mode": "train", **kept}
 
 
+def begins_from(params: Mapping[str, Any]) -> str:
+    """Name and kind of the model that a training begins from, for a reader.
+
+    >>> begins_from({"model": "weights/yolo11n-seg.pt"})
+    'pre-trained weights (yolo11n-seg.pt)'
+    """
+    model = Path(str(params.get("model", UNTRAINED[0])))
+    kind = "pre-trained weights" if model.suffix == ".pt" else "an untrained network"
+    return f"{kind} ({model.name})"
+
+
 INFO = EngineInfo(
     name="yolo_seg",
     params=YoloSegParams,
     metrics=("seg_metrics", "box_metrics", "measure"),
     objective="seg_metrics/F1",
     preset="yolo_seg",
+    frameworks=(
+        Framework("torch>=2.7"),
+        Framework("torchvision>=0.22"),
+        Framework("ultralytics>=8.4.100", module="trainables.engines.yolo_seg.framework"),
+    ),
     extra="yolo",
+    licence="Trained with Ultralytics YOLO. Ultralytics states that models trained with its code "
+    "fall under AGPL-3.0 as the code does, unless one holds an Ultralytics Enterprise licence: who "
+    "offers this model, also as a service, has to offer the source under AGPL-3.0.",
     backbone="model",
     sizes=("imgsz",),
+    max_det="max_det",
+    native_config=native_config,
+    begins_from=begins_from,
 )

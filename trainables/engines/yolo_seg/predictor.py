@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from trainables.contract import Device, Predictor
-from trainables.engines.yolo_seg.checkpoint import SavedModel, read_model
+from trainables.engines.yolo_seg.checkpoint import SavedYolo, read_model
 from trainables.engines.yolo_seg.framework import SegmentationModel
 from trainables.engines.yolo_seg.inference import Detection, find_instances, letterbox
 from trainables.engines.yolo_seg.masks import Frame
@@ -19,8 +19,8 @@ from trainables.results import Instances
 _BATCH = 8
 
 
-def build_network(saved: SavedModel) -> Any:
-    """The network of a saved model, in evaluation mode on the CPU."""
+def build_network(saved: SavedYolo) -> Any:
+    """Build the network of a saved model, in evaluation mode on the CPU."""
     state = torch.get_rng_state()  # building draws weights that are overwritten at once
     net = SegmentationModel(deepcopy(saved.architecture), nc=len(saved.classes), verbose=False)
     _widen_class_branch(net, saved)
@@ -32,8 +32,8 @@ def build_network(saved: SavedModel) -> Any:
     return net.eval()
 
 
-def _widen_class_branch(net: Any, saved: SavedModel) -> None:
-    """Give the class branch the width it was trained with.
+def _widen_class_branch(net: Any, saved: SavedYolo) -> None:
+    """Give the network's class branch the width it was trained with.
 
     It depends on the number of classes. A model that started from trained weights has the width
     of their classes; Ultralytics copies it when it loads a model, so it gets one of that width.
@@ -46,7 +46,7 @@ def _widen_class_branch(net: Any, saved: SavedModel) -> None:
 
 
 def load_predictor(model: Path, device: Device) -> "YoloSegPredictor":
-    """Read a checkpoint folder or its model file.
+    """Read a trained model from a checkpoint folder or its model file.
 
     Raises:
         InfeasibleParams: There is no model of this engine.
@@ -55,17 +55,17 @@ def load_predictor(model: Path, device: Device) -> "YoloSegPredictor":
 
 
 class YoloSegPredictor:
-    """Finds instances as validation did: same input size, same suppression, same masks.
+    """Trained model that finds instances as validation did: input size, suppression, masks.
 
     Instances with the lowest scores are there, too; those from `confidence` on are what F1 was
     measured with.
 
     Attributes:
         classes: Class names in order.
-        confidence: Where the mask F1 was best on validation.
+        confidence: Score from which instances count, where the mask F1 was best on validation.
     """
 
-    def __init__(self, saved: SavedModel, device: Device) -> None:
+    def __init__(self, saved: SavedYolo, device: Device) -> None:
         self.classes = tuple(saved.classes)
         self.confidence = saved.confidence
         self._device = torch.device(device.name)
@@ -77,7 +77,7 @@ class YoloSegPredictor:
         self._detection = Detection(saved.iou, saved.max_det)
 
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
-        """Instances in (H, W, 3) RGB images; one result an image, in order."""
+        """Find the instances in (H, W, 3) RGB images; one result an image, in order."""
         inputs = [letterbox(image, self._imgsz, self._stride) for image in images]
         found: dict[int, Instances] = {}
         for indices in _batches([pixels.shape for pixels, _ in inputs]):
@@ -94,7 +94,7 @@ class YoloSegPredictor:
 
 
 def _batches(shapes: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
-    """Indices of equally large inputs, a few at a time."""
+    """Yield indices of equally large inputs, a few at a time."""
     by_shape: dict[tuple[int, ...], list[int]] = {}
     for index, shape in enumerate(shapes):
         by_shape.setdefault(shape, []).append(index)

@@ -38,11 +38,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WarmUp:
-    """How the optimizer is brought up to speed.
+    """Warm-up of the optimizer at the start of a training.
 
     Attributes:
-        n_batches: Batches it takes; 0 for none.
-        momentum: At its start.
+        n_batches: Number of batches it takes; 0 for no warm-up.
+        momentum: Momentum at its start.
         bias_lr: Learning rate of the biases at its start.
     """
 
@@ -52,7 +52,7 @@ class WarmUp:
 
 
 def overrides(params: YoloSegParams, trial: Trial) -> dict[str, Any]:
-    """What Ultralytics is told: the hyperparameters, and to do nothing else."""
+    """Arguments for Ultralytics: the hyperparameters, and orders to do nothing else."""
     return {
         **native_config(params.model_dump()),
         "workers": loader_processes(params.workers, trial.device),
@@ -74,12 +74,12 @@ class YoloSegRun(SegmentationTrainer):  # type: ignore[misc]  # untyped
     The name must not contain "Trainer": Ultralytics then attaches its own trackers.
 
     Attributes:
-        warm_up: Set by `build`.
+        warm_up: Warm-up of the optimizer, set by `build`.
         built_from: File that the model's weights or, untrained, its architecture are from.
-        accumulate: Batches whose gradients are summed for a step, at present.
+        accumulate: Number of batches whose gradients are summed for a step, at present.
         last_opt_step: Number of the batch after which the optimizer last made a step.
         steady_epoch_s: Time of the last epoch as it would be without its first batch's delay.
-        mosaic_until: Epochs before mosaic, mixup, cutmix and copy_paste are left out.
+        mosaic_until: Number of epochs with mosaic, mixup, cutmix and copy_paste.
     """
 
     warm_up: WarmUp
@@ -100,7 +100,7 @@ class YoloSegRun(SegmentationTrainer):  # type: ignore[misc]  # untyped
         """Call nobody: neither Ultralytics' telemetry nor a tracker."""
 
     def get_dataset(self) -> dict[str, Any]:
-        """The described data set, without the font that Ultralytics would fetch."""
+        """Return the described data set, without the font that Ultralytics would fetch."""
         return self._described
 
     def build(self) -> None:
@@ -134,7 +134,7 @@ class YoloSegRun(SegmentationTrainer):  # type: ignore[misc]  # untyped
         weights: Any = None,
         verbose: bool = False,
     ) -> Any:
-        """The network, and where it is from.
+        """Build the network, and remember the file that it is from.
 
         Raises:
             InfeasibleParams: It is no -seg network.
@@ -152,7 +152,7 @@ class YoloSegRun(SegmentationTrainer):  # type: ignore[misc]  # untyped
     def build_dataset(
         self, img_path: str, mode: str = "train", batch: int | None = None
     ) -> LabelledImages:
-        """Images and labels; for measuring, each image in its own shape without extra margin."""
+        """Open images and labels; to measure, each image in its own shape without extra margin."""
         train = mode == "train"
         return LabelledImages(
             img_path=img_path,
@@ -176,10 +176,10 @@ class YoloSegRun(SegmentationTrainer):  # type: ignore[misc]  # untyped
         """Train one epoch.
 
         Args:
-            epoch: 0-based.
+            epoch: Number of the epoch, 0-based.
 
         Returns:
-            Mean of each loss over the epoch's batches, by Ultralytics' name.
+            Mean of each loss over the epoch's batches, by Ultralytics' name for it.
 
         Raises:
             Diverged: A loss is no longer finite.
@@ -210,7 +210,7 @@ class YoloSegRun(SegmentationTrainer):  # type: ignore[misc]  # untyped
 
     @property
     def learning_rate(self) -> float:
-        """Of the weights, at this moment; the biases' differs in the warm-up."""
+        """Learning rate of the weights at this moment; the biases' differs in the warm-up."""
         groups = self.optimizer.param_groups
         return float(min(g["lr"] for g in groups if g.get("param_group") != "bias"))
 
@@ -265,7 +265,7 @@ class YoloSegRun(SegmentationTrainer):  # type: ignore[misc]  # untyped
 
 
 def within_memory(run: YoloSegRun) -> AbstractContextManager[None]:
-    """Say which settings ask for too much memory, if they do."""
+    """Turn running out of memory into an error that names the settings to lower."""
     size = f"batch={run.args.batch} at imgsz={run.args.imgsz}"
     return memory_errors(run.device, size, "batch or imgsz")
 

@@ -1,4 +1,4 @@
-"""One trial from its first epoch, or from its checkpoint, to its artifacts."""
+"""Training of one trial, from its first epoch or its checkpoint to its artifacts."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -8,10 +8,10 @@ import torch
 
 from trainables.contract import ArtifactKind, EpochMetrics, InfeasibleParams, Trial
 from trainables.datasets.prepared import ImageRecord
-from trainables.engines.yolo_seg.checkpoint import SavedModel, restore, training_state
+from trainables.engines.yolo_seg.checkpoint import SavedYolo, restore, training_state
 from trainables.engines.yolo_seg.data import (
     LabelledImages,
-    MeasuredSplit,
+    MeasuredBatches,
     describe_dataset,
     untouched_random,
 )
@@ -29,7 +29,7 @@ _SUBSET = "train_subset"
 
 
 def train_trial(trial: Trial, params: YoloSegParams) -> None:
-    """Train, reporting each epoch, and keep the artifacts, also of a stopped trial.
+    """Train a trial, reporting each epoch, and keep its artifacts, also when it is stopped.
 
     Raises:
         TrainingError: As `trainables.contract.Engine.train` says.
@@ -42,7 +42,7 @@ def train_trial(trial: Trial, params: YoloSegParams) -> None:
     run = YoloSegRun(overrides(params, trial), described)
     try:
         run.build()
-        course = _Course(trial, params, run)
+        course = _YoloCourse(trial, params, run)
         check_effective(run, course.detection, params, _ignored(trial, params))
         _note_ignored(trial, params)
         InstanceTraining(trial, course).run()
@@ -50,8 +50,8 @@ def train_trial(trial: Trial, params: YoloSegParams) -> None:
         run.close()
 
 
-class _Course:
-    """Ultralytics' side of a training."""
+class _YoloCourse:
+    """Ultralytics' side of a training, which `InstanceTraining` drives."""
 
     def __init__(self, trial: Trial, params: YoloSegParams, run: YoloSegRun) -> None:
         self.trial, self.params, self.run = trial, params, run
@@ -71,7 +71,7 @@ class _Course:
     def steady_epoch_s(self) -> float:
         return self.run.steady_epoch_s
 
-    def train_images(self, records: Sequence[ImageRecord]) -> MeasuredSplit:
+    def train_images(self, records: Sequence[ImageRecord]) -> MeasuredBatches:
         with untouched_random():
             dataset = self.run.build_dataset(self.run.data["train"], mode="val")
         return self._images(dataset, records)
@@ -81,7 +81,7 @@ class _Course:
 
     def measure(
         self,
-        images: MeasuredSplit,
+        images: MeasuredBatches,
         *,
         confidences: Mapping[str, float] | None = None,
         losses: bool = True,
@@ -92,7 +92,7 @@ class _Course:
     def save(
         self, history: Sequence[EpochMetrics], n_train_images: int | None, measured: Measured
     ) -> Path:
-        model = SavedModel(
+        model = SavedYolo(
             weights=self.run.ema.ema.state_dict(),
             architecture=unwrap_model(self.run.model).yaml,
             classes=list(self.trial.data.classes),
@@ -121,13 +121,13 @@ class _Course:
     def within_memory(self) -> AbstractContextManager[None]:
         return within_memory(self.run)
 
-    def _images(self, dataset: LabelledImages, records: Sequence[ImageRecord]) -> MeasuredSplit:
+    def _images(self, dataset: LabelledImages, records: Sequence[ImageRecord]) -> MeasuredBatches:
         workers = self.run.train_loader.num_workers
-        return MeasuredSplit(dataset, self.trial.data, records, 2 * self.params.batch, workers)
+        return MeasuredBatches(dataset, self.trial.data, records, 2 * self.params.batch, workers)
 
 
 def _check_start(trial: Trial, params: YoloSegParams) -> None:
-    """Refuse what would fail or mislead.
+    """Refuse a trial that would fail or mislead.
 
     Raises:
         InfeasibleParams: The model is not there, or `optimizer=auto` ignores a sampled key.

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from trainables.engines.yolo_seg.data import MeasuredSplit, frames
+from trainables.engines.yolo_seg.data import MeasuredBatches, frames
 from trainables.engines.yolo_seg.inference import Detection, find_instances
 from trainables.loop.instances import Measured, Reading
 from trainables.metrics.instances import Evaluation, evaluate_groups
@@ -16,22 +16,23 @@ from trainables.results import Instances
 
 def measure(
     net: torch.nn.Module,
-    split: MeasuredSplit,
+    split: MeasuredBatches,
     classes: tuple[str, ...],
     detection: Detection,
     *,
     confidences: Mapping[str, float] | None = None,
     losses: bool = True,
 ) -> Measured:
-    """Predict a split, compare with the truth, and take Ultralytics' losses on the way.
+    """Predict a split, compare it with the truth, and take Ultralytics' losses on the way.
 
     Args:
-        net: A -seg network; it is left in evaluation mode.
-        split: What to measure on.
-        classes: Class list.
-        detection: What counts as found.
-        confidences: Metrics of the validation split, to take P, R and F1 at its confidences.
-        losses: Whether to compute the losses, too.
+        net: Network of the -seg kind; it is left in evaluation mode.
+        split: Images to measure on.
+        classes: Class names in order.
+        detection: Limits on what is reported as found.
+        confidences: Metrics of the validation split, at whose confidences P, R and F1 are taken;
+            None to find the best ones.
+        losses: Whether the losses are computed, too.
     """
     split.load()
     start = time.perf_counter()

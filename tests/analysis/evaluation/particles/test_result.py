@@ -203,7 +203,7 @@ def test_pictures_without_any_particle_are_said_and_nothing_is_made_up(
     assert result.objects == 0
     assert result.radius_px is None
     assert any("hold no object" in note for note in result.notes)
-    page = (result.job.out / "evaluation.html").read_text()
+    page = (result.plan.out / "evaluation.html").read_text()
     assert "hold no object" in page
     assert "<td>none here" in page
 
@@ -215,7 +215,7 @@ def test_no_position_error_is_told_where_nothing_was_matched(
     assert result.particles.matched == 0
     assert result.metrics["particle_metrics/position_error_px"] > 0
     assert any(line.strip().startswith("average") and "error -;" in line for line in result.lines())
-    assert "<b>-</b><span>position error" in (result.job.out / "evaluation.html").read_text()
+    assert "<b>-</b><span>position error" in (result.plan.out / "evaluation.html").read_text()
     near = evaluate(discs, out="near", shift_px=2.0)
     assert near.position_error_told == "2.00 px"
 
@@ -250,14 +250,14 @@ def test_a_study_of_u_nets_gives_the_figures_its_best_epoch_was_chosen_by(
         scheduler={"kind": "none"},
     )
     result = measure(study.path, discs, tmp_path / "out", Wishes("val", overlays=1))
-    kept = read_kept(result.job.model.path.parent, "particle_metrics/F1")
+    kept = read_kept(result.plan.model.path.parent, "particle_metrics/F1")
     assert kept is not None
     assert kept.value > 0.2
     for name, value in result.metrics.items():
         assert value == pytest.approx(kept.values[name], abs=1e-6), name
     assert any("was chosen by these pictures" in note for note in result.notes)
     alone = measure(
-        result.job.model.path, discs, tmp_path / "file", Wishes("val", "unet_selftraining")
+        result.plan.model.path, discs, tmp_path / "file", Wishes("val", "unet_selftraining")
     )
     assert alone.metrics == result.metrics
 
@@ -266,7 +266,7 @@ def test_a_study_of_u_nets_gives_the_figures_its_best_epoch_was_chosen_by(
 
 
 def test_every_figure_is_told_by_every_file(discs: PreparedDataset, drawn: ParticleResult) -> None:
-    out = drawn.job.out
+    out = drawn.plan.out
     assert {path.name for path in out.iterdir()} == FILES
     assert not [path for path in out.rglob("*") if path.name.endswith((".part", ".tmp"))]
     written = json.loads((out / "metrics.json").read_text())
@@ -289,7 +289,7 @@ def test_every_figure_is_told_by_every_file(discs: PreparedDataset, drawn: Parti
 
 
 def test_what_became_of_particles_and_picks_is_drawn_in_its_colour(drawn: ParticleResult) -> None:
-    (file,) = (drawn.job.out / "overlays").glob("worst_01_*")
+    (file,) = (drawn.plan.out / "overlays").glob("worst_01_*")
     pixels = np.asarray(Image.open(file).convert("RGB")).astype(int)
     half = pixels.shape[1] // 2
     left, right = pixels[28:-60, :half], pixels[28:-60, half:]  # below the legend
@@ -305,14 +305,14 @@ def test_what_became_of_particles_and_picks_is_drawn_in_its_colour(drawn: Partic
 
 
 def test_the_page_shows_the_pictures_loads_nothing_and_runs_nothing(drawn: ParticleResult) -> None:
-    page = (drawn.job.out / "evaluation.html").read_text()
+    page = (drawn.plan.out / "evaluation.html").read_text()
     assert page.count("data:image/") == 2 + 4
     assert "default-src 'none'" in page
     assert "<script" not in page
     assert not re.search(r"(?:src|href)=\"(?!data:|#)", page)
     assert "a red cross a pick of none" in page
     for score in (*drawn.worst, *drawn.best):
-        stem = drawn.job.images[score.index].path.stem
+        stem = drawn.plan.images[score.index].path.stem
         assert f"{stem}: F1 {score.f1:.3f}, {score.truths} true" in page
 
 

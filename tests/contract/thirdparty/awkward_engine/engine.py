@@ -20,7 +20,10 @@ from trainables.contract import (
     Predictor,
     Trial,
     TrialStopped,
+    UserError,
 )
+
+NO_LICENCE = "expected a licence of the awkward engine, got none; ask its makers for one"
 
 
 class AwkwardEngine:
@@ -46,6 +49,8 @@ class AwkwardEngine:
         _draw(trial, params.end_seconds)
 
     def load(self, model: Path, device: Device) -> Predictor:
+        if model.read_text() == NO_LICENCE:
+            raise UserError(f"{model}: {NO_LICENCE}")
         raise InfeasibleParams(f"nothing can be loaded from {model} on {device.name}")
 
     def export(self, model: Path, to: Path, form: ExportForm) -> Path:
@@ -60,6 +65,8 @@ def _draw(trial: Trial, seconds: float) -> None:
 
 
 def _misbehave(behaviour: str) -> None:
+    if behaviour == "no licence":
+        raise UserError(NO_LICENCE)
     if behaviour == "eof":
         raise EOFError("Ran out of input")
     if behaviour == "fills the disk":

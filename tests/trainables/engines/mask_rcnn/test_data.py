@@ -18,7 +18,7 @@ from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.datasets.preparing.prepare import prepare
 from trainables.datasets.simulate.dataset import simulate
 from trainables.datasets.simulate.presets import SPECS
-from trainables.engines.mask_rcnn.data import MeasuredSplit, TrainingPictures, training_loader
+from trainables.engines.mask_rcnn.data import MeasuredPictures, TrainingPictures, training_loader
 from trainables.engines.mask_rcnn.params import AUGMENTS, MaskRcnnParams
 from trainables.metrics.instances import evaluate_groups
 from trainables.results import Instances
@@ -104,7 +104,7 @@ def test_copies_in_other_annotation_formats_have_the_same_objects(
     truth = (tmp_path / "raw" / "truth.csv").read_text().splitlines()[1:]
     prepare(tmp_path / "raw", tmp_path / "prepared", splits=(0.7, 0.3, 0.0))
     data = PreparedDataset.load(tmp_path / "prepared")
-    splits = [MeasuredSplit(data, data.images(part), _params()) for part in ("train", "val")]
+    splits = [MeasuredPictures(data, data.images(part), _params()) for part in ("train", "val")]
     n = sum(len(item["instances"]) for split in splits for item in split)
     assert n == len(truth) > 50
 
@@ -215,8 +215,8 @@ def test_pictures_that_are_measured_without_objects_are_the_same_pictures(
     rings: PreparedDataset,
 ) -> None:
     images, params = rings.images("val"), _params()
-    alone = list(MeasuredSplit(rings, images, params, objects=False))
-    whole = list(MeasuredSplit(rings, images, params))
+    alone = list(MeasuredPictures(rings, images, params, objects=False))
+    whole = list(MeasuredPictures(rings, images, params))
     assert len(alone) == len(whole) == len(images)
     for one, other in zip(alone, whole, strict=True):
         assert "instances" not in one
@@ -228,7 +228,7 @@ def test_the_truth_as_training_sees_it_scores_an_average_precision_of_one(
     rings: PreparedDataset,
 ) -> None:
     """At the pictures' own size nothing is resampled, so nothing may be lost or shifted."""
-    split = MeasuredSplit(rings, rings.images("val"), _params(min_size=40, max_size=64))
+    split = MeasuredPictures(rings, rings.images("val"), _params(min_size=40, max_size=64))
     predictions = []
     for item in split:
         own = item["instances"]

@@ -28,7 +28,7 @@ from tests.support.engine_trials import (
 from tests.trainables.engines.mask_rcnn.conftest import QUICK
 from trainables.contract import ArtifactKind, Diverged, InfeasibleParams, TrainMetrics
 from trainables.datasets.prepared import DatasetError, PreparedDataset
-from trainables.engines.mask_rcnn.data import MeasuredSplit
+from trainables.engines.mask_rcnn.data import MeasuredPictures
 from trainables.engines.mask_rcnn.engine import MaskRcnnEngine
 from trainables.engines.mask_rcnn.params import MaskRcnnParams
 from trainables.engines.mask_rcnn.predictor import fusion_of
@@ -168,7 +168,7 @@ def test_measuring_changes_neither_batch_norms_nor_random_numbers(make_trial: Ma
     before = {key: value.clone() for key, value in run.members["r18"].net.state_dict().items()}
     assert any("running_mean" in key for key in before)
     random = torch.get_rng_state()
-    split = MeasuredSplit(trial.data, trial.data.images("val"), params)
+    split = MeasuredPictures(trial.data, trial.data.images("val"), params)
     first, second = (measure(run.networks, split, fusion_of(params)) for _ in range(2))
     assert first.losses == second.losses
     assert set(first.losses) == set(LOSSES)

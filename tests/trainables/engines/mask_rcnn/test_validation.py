@@ -12,8 +12,8 @@ pytest.importorskip("detectron2", reason="needs detectron2: tools/install_detect
 from trainables.contract import Device
 from trainables.datasets.prepared import ImageRecord, PreparedDataset
 from trainables.engines.mask_rcnn import data as engine_data
-from trainables.engines.mask_rcnn.checkpoint import SavedModel, read_model
-from trainables.engines.mask_rcnn.data import MeasuredSplit
+from trainables.engines.mask_rcnn.checkpoint import SavedMaskRcnn, read_model
+from trainables.engines.mask_rcnn.data import MeasuredPictures
 from trainables.engines.mask_rcnn.engine import MaskRcnnEngine
 from trainables.engines.mask_rcnn.fusion import Fusion
 from trainables.engines.mask_rcnn.inference import find_instances
@@ -29,7 +29,7 @@ from trainables.trials.memory import MemoryTrial
 pytestmark = pytest.mark.slow  # they share a training
 
 
-def _saved(trial: MemoryTrial) -> SavedModel:
+def _saved(trial: MemoryTrial) -> SavedMaskRcnn:
     assert trial.checkpoint is not None
     return read_model(trial.checkpoint)
 
@@ -38,7 +38,7 @@ def _measured(trial: MemoryTrial, step: int = 1, **changes: Any) -> Measured:
     """The validation split, measured in the order of `step`."""
     saved = _saved(trial)
     params = MaskRcnnParams.model_validate({**saved.params, **changes})
-    split = MeasuredSplit(trial.data, trial.data.images("val")[::step], params)
+    split = MeasuredPictures(trial.data, trial.data.images("val")[::step], params)
     return measure({"r18": build_network(saved, "r18")}, split, fusion_of(params))
 
 
@@ -88,7 +88,7 @@ def test_reading_the_pictures_is_not_counted_also_where_they_do_not_fit_into_mem
     saved = _saved(trained)
     params = MaskRcnnParams.model_validate(saved.params)
     data = _Slow.load(trained.data.root)
-    split = MeasuredSplit(data, data.images("val"), params)
+    split = MeasuredPictures(data, data.images("val"), params)
     networks = {"r18": build_network(saved, "r18")}
     start = time.perf_counter()
     measured = [measure(networks, split, fusion_of(params), losses=False) for _ in range(2)]
@@ -101,7 +101,7 @@ def test_reading_the_pictures_is_not_counted_also_where_they_do_not_fit_into_mem
 def test_a_network_without_a_say_is_not_asked(trained: MemoryTrial) -> None:
     saved = _saved(trained)
     params = MaskRcnnParams.model_validate(saved.params)
-    [item, *_] = MeasuredSplit(trained.data, trained.data.images("val"), params)
+    [item, *_] = MeasuredPictures(trained.data, trained.data.images("val"), params)
     networks = {"r50": build_network(saved, "r18"), "r101": None}
     found = find_instances(networks, Fusion({"r50": 1.0, "r101": 0.0}, 0.5, 40), item)
     assert len(found) > 0

@@ -20,7 +20,7 @@ from trainables.engines.unet_selftraining.effective import (
     effective_values,
 )
 from trainables.engines.unet_selftraining.params import UnetParams
-from trainables.engines.unet_selftraining.picking.maps import Reading
+from trainables.engines.unet_selftraining.picking.maps import MapReading
 from trainables.engines.unet_selftraining.rounds.plan import phase_starts
 from trainables.engines.unet_selftraining.rounds.rounds import Teaching
 from trainables.engines.unet_selftraining.run import UnetRun
@@ -67,7 +67,7 @@ def built(make_trial: MakeTrial, given: dict[str, Any]) -> tuple[Built, UnetPara
     lessons = make_lessons(micrographs, params, 0)
     starts = phase_starts(EPOCHS, params.rounds, params.supervised_fraction)
     run = UnetRun(trial, params)
-    reading = Reading(params, micrographs.radius_px, run.device)
+    reading = MapReading(params, micrographs.radius_px, run.device)
     return Built(run, lessons, Teaching.of(params), starts, reading), params
 
 

@@ -14,7 +14,7 @@ from trainables.contract import Device
 from trainables.engines.unet_selftraining.data import make_lessons, open_micrographs
 from trainables.engines.unet_selftraining.engine import UnetEngine
 from trainables.engines.unet_selftraining.params import UnetParams
-from trainables.engines.unet_selftraining.picking.maps import Reading, scene_picture
+from trainables.engines.unet_selftraining.picking.maps import MapReading, scene_picture
 from trainables.engines.unet_selftraining.run import UnetRun, choose_kernels
 from trainables.trials.memory import MemoryTrial
 
@@ -77,7 +77,7 @@ def test_a_gpu_trains_and_predicts_what_the_cpu_does(make_trial: MakeTrial) -> N
         changes = {**WIDE, "amp": False, "deterministic": True, "optimizer": "sgd"}
         run, lessons = _run(make_trial, device, **changes)
         losses.append(run.train_epoch(lessons, 0))
-        reading = Reading(run.params, 6.0, run.device)
+        reading = MapReading(run.params, 6.0, run.device)
         scene = lessons.sampler.scenes[0]
         maps.append(torch.from_numpy(reading.logits(run.validated, scene_picture(scene))))
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)

@@ -1,4 +1,4 @@
-"""A Mask R-CNN in Detectron2's own words."""
+"""Detectron2's configuration of a Mask R-CNN."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from trainables.engines.mask_rcnn.params import MaskRcnnParams, native_config
 def build_config(
     params: MaskRcnnParams, backbone: str, n_classes: int, colours: Colours | None = None
 ) -> Any:
-    """The network, its input and its output; the training itself is not Detectron2's.
+    """Make the configuration of network, input and output; the training is not Detectron2's.
 
     Args:
-        params: Of the training.
-        backbone: r18, r50 or r101.
-        n_classes: Of the data set.
-        colours: What trained weights expect; None for those of a training from scratch, or of
-            Detectron2's model zoo.
+        params: Hyperparameters of the training.
+        backbone: Name of the backbone: r18, r50 or r101.
+        n_classes: Number of classes of the data set.
+        colours: Normalisation that trained weights expect; None for that of a training from
+            scratch, or of Detectron2's model zoo.
 
     Returns:
         A `CfgNode` on the CPU.
@@ -34,7 +34,7 @@ def build_config(
 
 
 def read_config(text: str) -> Any:
-    """Detectron2's configuration from its YAML; nothing in it is run."""
+    """Read Detectron2's configuration from its YAML; nothing in it is run."""
     cfg = get_cfg()
     cfg.merge_from_other_cfg(CfgNode.load_cfg(text))
     return cfg

@@ -1,4 +1,4 @@
-"""Where a training starts: at trained weights, at random ones, or at its own checkpoint."""
+"""Start of a training: at trained weights, at random ones, or at its own checkpoint."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,18 +13,19 @@ from trainables.files.folders import finish_replacing
 from trainables.trials.layout import HISTORY_FILE
 
 _CLIP: Final[float] = MaskRcnnParams().clip
-"""With it a training from scratch converges: without, its first steps may diverge."""
+"""Largest norm of a gradient with which a training from scratch does not diverge at first."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """Where a training starts.
+    """Start of a training: what it trains with, and what it goes on from.
 
     Attributes:
-        params: What is trained with; differs from what was asked for only where `notes` say so.
+        params: Hyperparameters that are trained with; they differ from those asked for only where
+            `notes` say so.
         configs: Detectron2's configuration, YAML, by backbone, of a training that goes on; its
             weights are in its checkpoint.
-        notes: What to tell the user.
+        notes: Sentences to tell the user.
     """
 
     params: MaskRcnnParams
@@ -40,8 +41,8 @@ def find_start(trial: Trial, params: MaskRcnnParams) -> Start:
     replaced. A trial that goes on does so as it began, whether the zoo can be reached now or not.
 
     Args:
-        trial: With its checkpoint, if it goes on.
-        params: What was asked for.
+        trial: Trial to start, with its checkpoint if it goes on.
+        params: Hyperparameters asked for.
 
     Raises:
         InfeasibleParams: The checkpoint is not of this engine.
@@ -60,7 +61,7 @@ def find_start(trial: Trial, params: MaskRcnnParams) -> Start:
 
 
 def from_scratch(params: MaskRcnnParams) -> MaskRcnnParams:
-    """The same training without trained weights, such that it converges.
+    """Change a training to one without trained weights that converges.
 
     FrozenBN, whose statistics come with trained weights, becomes GN; BN stays. No stage is frozen,
     and gradients are clipped.

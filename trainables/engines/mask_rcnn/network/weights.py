@@ -29,7 +29,7 @@ MODEL_ZOO = {
 }
 
 _PATIENCE_S = 20.0
-"""How long the model zoo may be silent; behind some firewalls it would be for minutes."""
+"""Longest silence of the model zoo, s; behind some firewalls it would be minutes."""
 
 _ALLOWED = frozenset(
     {
@@ -43,16 +43,16 @@ _ALLOWED = frozenset(
         ("_codecs", "encode"),
     }
 )
-"""All that a model zoo's file is made of."""
+"""Names of all that a model zoo's file is made of."""
 
 
 @dataclass(frozen=True)
 class Colours:
-    """How pictures are normalised before a network sees them: (pixel - mean) / std.
+    """Normalisation of pictures before a network sees them: (pixel - mean) / std.
 
     Attributes:
-        mean: Of blue, green and red.
-        std: Of blue, green and red.
+        mean: Means of blue, green and red.
+        std: Standard deviations of blue, green and red.
     """
 
     mean: tuple[float, ...]
@@ -61,12 +61,13 @@ class Colours:
 
 @dataclass(frozen=True)
 class TrainedWeights:
-    """What a file of weights holds.
+    """Contents of a file of weights.
 
     Attributes:
-        file: Where they are from.
-        values: By name.
-        colours: What they were trained with; None if neither the file nor one beside it says.
+        file: File that they are from.
+        values: Weights by name.
+        colours: Normalisation they were trained with; None if neither the file nor one beside it
+            says.
     """
 
     file: Path
@@ -79,7 +80,7 @@ class TrainedWeights:
         Heads for another number of classes keep their random weights.
 
         Returns:
-            One sentence on what was taken.
+            A sentence on what was taken.
 
         Raises:
             InfeasibleParams: They are of another network.
@@ -101,8 +102,8 @@ def find_weights(weights: str, backbone: str) -> TrainedWeights:
     """Read the weights of a training.
 
     Args:
-        weights: `coco` or a file.
-        backbone: For `coco`.
+        weights: The word `coco`, or a file.
+        backbone: Backbone whose weights are taken for `coco`.
 
     Raises:
         InfeasibleParams: The file cannot be read, or holds no weights.
@@ -112,7 +113,7 @@ def find_weights(weights: str, backbone: str) -> TrainedWeights:
 
 
 def fetch_zoo(backbone: str) -> Path:
-    """The model zoo's file, fetched unless it was before.
+    """Fetch the model zoo's file, unless it was fetched before.
 
     Raises:
         OSError: It cannot be reached.
@@ -128,7 +129,7 @@ def fetch_zoo(backbone: str) -> Path:
 
 
 def read_weights(file: Path) -> TrainedWeights:
-    """Weights by name from a .pkl or .pth of Detectron2, or from a model.pt of this engine.
+    """Read weights from a .pkl or .pth of Detectron2, or from a model.pt of this engine.
 
     Raises:
         InfeasibleParams: It cannot be read, or holds no weights.
@@ -156,7 +157,7 @@ def _expected(file: Path) -> str:
 
 
 def _own(content: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    """A model of this engine in the form of an exported one."""
+    """Convert a model of this engine to the form of an exported one."""
     engine = content["engine"]
     if engine != "mask_rcnn":
         raise InfeasibleParams(f"{_expected(file)}, which is a model of {engine}")
@@ -186,7 +187,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _colours_beside(file: Path) -> Colours | None:
-    """As the configuration says that was exported with a file, or that Detectron2 wrote beside it.
+    """Read the normalisation from the configuration beside a file: an exported or written one.
 
     Another YAML that happens to lie there says nothing.
     """
@@ -200,7 +201,7 @@ def _colours_beside(file: Path) -> Colours | None:
 
 
 def _colours(config: str, file: Path) -> Colours | None:
-    """The normalisation that a configuration of Detectron2 says; None if it says none.
+    """Read the normalisation from a configuration of Detectron2; None if it says none.
 
     Raises:
         InfeasibleParams: It is one of pictures with red first.
@@ -221,7 +222,7 @@ def _colours(config: str, file: Path) -> Colours | None:
 
 
 def _check_fitting(file: Path, own: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
-    """Refuse a file of another backbone, or of another norm, whose weights mean something else."""
+    """Refuse a file of another backbone or norm, whose weights mean something else."""
     theirs, ours = _body(trained), _body(own)
     wrong = sorted(ours.items() ^ theirs.items())
     if wrong:
@@ -232,7 +233,7 @@ def _check_fitting(file: Path, own: Mapping[str, Any], trained: Mapping[str, Any
 
 
 def _body(weights: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Shapes of the backbone's weights below its FPN; not of a batch norm's counter."""
+    """Shapes of the backbone's weights below its FPN, without batch norms' counters."""
     return {
         key: tuple(value.shape)
         for key, value in weights.items()

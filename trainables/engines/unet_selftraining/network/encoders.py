@@ -5,10 +5,10 @@ from typing import Final
 from search_spaces.names import nearest_name
 
 PLAIN: Final = "unet"
-"""The U-Net of our own, which needs no other package."""
+"""Name of our own U-Net, which needs no other package."""
 
 TIMM: Final = "tu-"
-"""Begins the name of any timm model that gives features; timm knows whether it exists."""
+"""Beginning of the name of a timm model that gives features; timm knows whether it exists."""
 
 ENCODERS: Final = (
     *(f"resnet{depth}" for depth in (18, 34, 50, 101, 152)),
@@ -32,7 +32,7 @@ ENCODERS: Final = (
 
 
 def encoder_problem(name: str) -> str | None:
-    """Why there is no such encoder, or None.
+    """Reason why there is no such encoder; None if there is.
 
     >>> encoder_problem("resnet81")
     'expected unet, an encoder such as resnet18, or tu-<timm model>, got resnet81; did you mean \

@@ -20,7 +20,7 @@ from trainables.loop.shared import Sum, own
 IGNORED: Final = -1
 
 SMOOTH: Final = 1.0
-"""Added to numerator and denominator of the overlap losses, in pixels (s)."""
+"""Smoothing of the overlap losses (s): pixels added to numerator and denominator."""
 
 _SLIGHT: Final = 1e-6  # an error of 0 has no gradient where gamma is below 1
 
@@ -29,14 +29,14 @@ LossName = Literal["focal_dice", "ce_dice", "focal", "dice", "bce", "tversky"]
 
 @dataclass(frozen=True)
 class Known:
-    """Where something is known, and what; ignored pixels are harmless numbers of weight 0.
+    """Known part of a prediction and its labels; ignored pixels are numbers of weight 0.
 
     Attributes:
-        logits: float32, 0 at ignored pixels.
-        target: float32, 0 at ignored pixels.
-        weight: float32, 1 where known, else 0.
-        sums: From the sums over this prediction to those over the whole batch, of which other
-            processes may have the rest.
+        logits: Predicted logits, float32, 0 at ignored pixels.
+        target: Labels, float32, 0 at ignored pixels.
+        weight: Weight of each pixel, float32: 1 where it is known, else 0.
+        sums: Function from the sums over this prediction to those over the whole batch, of which
+            other processes may have the rest.
     """
 
     logits: Tensor
@@ -65,26 +65,26 @@ class Known:
         )
 
     def mean(self, loss: Tensor) -> Tensor:
-        """The mean of a loss over the known pixels; 0 where there are none."""
+        """Mean of a loss over the known pixels; 0 where there are none."""
         total, n = self.totals(loss * self.weight, self.weight)
         return total / n.clamp(min=1)
 
     def totals(self, *maps: Tensor) -> tuple[Tensor, ...]:
-        """The sum of each map over the whole batch."""
+        """Sum of each map over the whole batch."""
         return self.sums(torch.stack([map_.sum() for map_ in maps])).unbind()
 
     def probability(self) -> Tensor:
-        """The predicted probability; 0 at ignored pixels."""
+        """Predicted probability; 0 at ignored pixels."""
         return torch.sigmoid(self.logits) * self.weight
 
 
 def bce_loss(known: Known, pos_weight: float | None = None, smoothing: float = 0.0) -> Tensor:
-    """Mean binary cross entropy.
+    """Mean binary cross entropy of the known pixels.
 
     Args:
         known: Prediction and labels.
         pos_weight: Factor of the particles' part.
-        smoothing: Labels are moved towards 0.5 by this share.
+        smoothing: Share by which labels are moved towards 0.5.
     """
     target = known.target * (1 - smoothing) + smoothing / 2
     return known.mean(_cross_entropy(known.logits, target, pos_weight))
@@ -103,8 +103,8 @@ def focal_loss(
 
     Args:
         known: Prediction and labels.
-        alpha: Weight of particles; background has 1 - alpha. None weighs both alike.
-        gamma: How much what is right already counts less.
+        alpha: Weight of particles, background having 1 - alpha; None weighs both alike.
+        gamma: Exponent by which what is right already counts less.
         pos_weight: Factor of the particles' part of the cross entropy.
     """
     target = known.target
@@ -117,7 +117,7 @@ def focal_loss(
 
 
 def dice_loss(known: Known) -> Tensor:
-    """1 - (2 sum(p t) + s) / (sum(p) + sum(t) + s), over the whole batch.
+    """Dice loss, 1 - (2 sum(p t) + s) / (sum(p) + sum(t) + s), over the whole batch.
 
     Source: Milletari et al. 2016, "V-Net", arXiv:1606.04797.
     """
@@ -125,7 +125,7 @@ def dice_loss(known: Known) -> Tensor:
 
 
 def tversky_loss(known: Known, fp: float = 0.5, fn: float = 0.5) -> Tensor:
-    """1 - (2 TP + s) / (2 TP + 2 fp FP + 2 fn FN + s), over the whole batch.
+    """Tversky loss, 1 - (2 TP + s) / (2 TP + 2 fp FP + 2 fn FN + s), over the whole batch.
 
     With equal weights of 0.5 it is the Dice loss.
 
@@ -150,21 +150,21 @@ def _cross_entropy(logits: Tensor, target: Tensor, pos_weight: float | None) -> 
 
 @dataclass(frozen=True)
 class SegmentationLoss:
-    """A loss by its name, with its settings; called with (logits, target).
+    """Loss by its name, with its settings; called with (logits, target).
 
     The rare particles are weighted by `alpha` or by `pos_weight`: both at once would undo each
     other. `alpha` of None stands for 0.25 in the focal losses without a `pos_weight`, and for no
     weighting beside one.
 
     Attributes:
-        name: `focal_dice` is `focal_weight` of focal and the rest of Dice; `ce_dice` the sum of
-            cross entropy and Dice.
+        name: Name of the loss: `focal_dice` is `focal_weight` of focal and the rest of Dice,
+            `ce_dice` the sum of cross entropy and Dice.
         alpha: Weight of particles in the focal loss, in (0, 1).
         pos_weight: Factor of the particles' part of the cross entropy, above 0.
-        gamma: Of the focal loss, at least 0.
-        focal_weight: In [0, 1].
-        tversky_fp: Of the Tversky loss, at least 0.
-        tversky_fn: Of the Tversky loss, at least 0.
+        gamma: Exponent of the focal loss, at least 0.
+        focal_weight: Share of focal in `focal_dice`, in [0, 1].
+        tversky_fp: Weight of background taken for particle in the Tversky loss, at least 0.
+        tversky_fn: Weight of particle taken for background in the Tversky loss, at least 0.
         smoothing: Label smoothing of the cross entropy, in [0, 1).
     """
 
@@ -178,7 +178,7 @@ class SegmentationLoss:
     smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what would not do what it says.
+        """Refuse settings that would not do what they say.
 
         Raises:
             InfeasibleParams: Both `alpha` and `pos_weight` are given.
@@ -191,26 +191,26 @@ class SegmentationLoss:
 
     @property
     def balance(self) -> float | None:
-        """The alpha that the focal losses use."""
+        """Weight of particles (alpha) that the focal losses use."""
         return 0.25 if self.alpha is None and self.pos_weight is None else self.alpha
 
     def __call__(self, logits: Tensor, target: Tensor, sums: Sum = own) -> Tensor:
-        """The loss of a batch, a float32 number.
+        """Compute the loss of a batch, a float32 number.
 
         Args:
-            logits: Any float type.
-            target: Of the same shape; 0 to 1, or `IGNORED`.
-            sums: As in `Known`.
+            logits: Predicted logits of any float type.
+            target: Labels of the same shape, 0 to 1 or `IGNORED`.
+            sums: Function as in `Known`.
         """
         with torch.autocast(logits.device.type, enabled=False):
             return _LOSSES[self.name](self, Known.of(logits, target, sums))
 
     def focal(self, known: Known) -> Tensor:
-        """The focal part."""
+        """Compute the focal part."""
         return focal_loss(known, self.balance, self.gamma, self.pos_weight)
 
     def bce(self, known: Known) -> Tensor:
-        """The cross-entropy part."""
+        """Compute the cross-entropy part."""
         return bce_loss(known, self.pos_weight, self.smoothing)
 
 

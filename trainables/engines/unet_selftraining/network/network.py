@@ -41,17 +41,17 @@ _DECODER_NORMS: Final[Mapping[str, str | bool | Mapping[str, Any]]] = {
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """What a network looks like; plain values, kept with its weights.
+    """Form of a network; plain values, kept with its weights.
 
     Attributes:
-        encoder: `unet` for our own U-Net, or an encoder's name (`encoders.py`).
-        depth: How often the resolution is halved: from 1 for `unet`, 3 to 5 for other encoders.
-        width: Channels at full resolution; each level has twice those of the one above.
-        norm: After each convolution; other encoders keep their own and have this in the decoder.
+        encoder: Name of an encoder (`encoders.py`), or `unet` for our own U-Net.
+        depth: Number of times the resolution is halved: from 1 for `unet`, 3 to 5 for others.
+        width: Number of channels at full resolution; each level has twice those of the one above.
+        norm: Norm after each convolution; other encoders keep their own before the decoder.
         dropout: Probability of dropping a channel of the two coarsest levels (`unet`), or of the
             coarsest one.
         attention: Whether gates weigh what the decoder takes over from the encoder (`unet`).
-        in_channels: Of the image.
+        in_channels: Number of channels of the image.
     """
 
     encoder: str = PLAIN
@@ -66,13 +66,13 @@ class NetworkSettings:
 def build_network(
     settings: NetworkSettings, weights: Path | None = None, *, download: bool = False
 ) -> nn.Module:
-    """A network of random weights, or with a pretrained encoder.
+    """Build a network of random weights, or with a pretrained encoder.
 
     It maps (N, in_channels, H, W) to logits (N, 1, H, W).
 
     Args:
-        settings: Its form.
-        weights: File of an encoder's weights (a state dictionary, .pt or .safetensors).
+        settings: Form of the network.
+        weights: File of an encoder's weights (a state dictionary, .pt or .safetensors), or None.
         download: Whether the encoder's ImageNet weights may be fetched where no file is given.
 
     Raises:
@@ -92,7 +92,7 @@ def build_network(
 
 
 class UNet(nn.Module):
-    """Two convolutions a level on the way down and up, transposed convolutions between.
+    """U-Net of two convolutions a level on the way down and up, transposed ones between.
 
     With the default settings it has 31,042,369 parameters, with attention 31,393,901.
     """
@@ -115,7 +115,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(channels[0], 1, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits (N, 1, H, W) of images (N, C, H, W)."""
+        """Predict logits (N, 1, H, W) of images (N, C, H, W)."""
         height, width = image.shape[-2:]
         logits: Tensor = self.head(self._decode(self._encode(_pad(image, self.divisor))))
         return logits[..., :height, :width]
@@ -164,7 +164,7 @@ class EncoderUNet(nn.Module):
             _load_encoder(self.encoder, weights)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits (N, 1, H, W) of images (N, C, H, W)."""
+        """Predict logits (N, 1, H, W) of images (N, C, H, W)."""
         height, width = image.shape[-2:]
         *levels, coarsest = self.encoder(_pad(image, self.divisor))
         logits: Tensor = self.head(self.decoder([*levels, self.dropout(coarsest)]))
@@ -190,7 +190,7 @@ def _convolutions(before: int, after: int, norm: Callable[[int], nn.Module]) -> 
 
 
 class _Gate(nn.Module):
-    """Weighs each pixel of the encoder's features by what the decoder makes of them."""
+    """Gate that weighs each pixel of the encoder's features by what the decoder makes of them."""
 
     def __init__(self, channels: int, norm: Callable[[int], nn.Module]) -> None:
         super().__init__()
@@ -200,7 +200,7 @@ class _Gate(nn.Module):
         self.weight = nn.Sequential(nn.Conv2d(inner, 1, 1), norm(1), nn.Sigmoid())
 
     def forward(self, decoded: Tensor, skipped: Tensor) -> Tensor:
-        """`skipped` (N, C, H, W), each pixel times its weight in (0, 1)."""
+        """Weigh `skipped` (N, C, H, W): each pixel times its weight in (0, 1)."""
         weight: Tensor = self.weight(F.relu(self.decoded(decoded) + self.skipped(skipped)))
         return skipped * weight
 
@@ -261,8 +261,8 @@ def _load_encoder(encoder: nn.Module, file: Path) -> None:
 
 def _read_weights(file: Path) -> dict[str, Tensor]:
     if file.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        from safetensors import SafetensorError  # comes with the package of other encoders
+        from safetensors.torch import load_file  # as above
 
         try:
             return load_file(file)
@@ -273,7 +273,7 @@ def _read_weights(file: Path) -> dict[str, Tensor]:
 
 
 def _as_channels(weight: Tensor, own: Tensor | None) -> Tensor:
-    """A first convolution over as many channels as ours."""
+    """Convert a first convolution to one over as many channels as ours."""
     if own is None or weight.ndim != 4 or weight.shape[1] == own.shape[1] or own.shape[1] != 1:
         return weight
     return weight.sum(dim=1, keepdim=True)

@@ -1,4 +1,4 @@
-"""A network's map of a whole picture, and the particles in it.
+"""Map of probabilities of a whole picture, and the particles in it.
 
 Validation, pseudo-labels and a trained model in use all go this way, so they see the same maps.
 """
@@ -29,13 +29,13 @@ _HALF_WIDTH: Final = 1.18  # a Gaussian falls to a half at so many standard devi
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How a network's output becomes particles.
+class MapReading:
+    """Rules by which a network's output becomes particles.
 
     Attributes:
-        params: Tiles, flips, target, distances.
-        radius_px: Of a particle.
-        device: On which the network is.
+        params: Hyperparameters, of which tiles, flips, target and distances count.
+        radius_px: Radius of a particle.
+        device: Device that the network is on.
     """
 
     params: UnetParams
@@ -43,7 +43,7 @@ class Reading:
     device: torch.device
 
     def logits(self, network: nn.Module, picture: Map) -> Map:
-        """(H, W) logits of a standardised picture (H, W), the mean of overlapping tiles."""
+        """Predict logits (H, W) of a standardised picture (H, W), the mean of overlapping tiles."""
         height, width = picture.shape
         size = min(max(self.params.tile_px, _SMALLEST_PX), max(height, width))
         mosaic = Mosaic(height, width)
@@ -56,7 +56,7 @@ class Reading:
 
     @property
     def flips(self) -> Sequence[tuple[int, ...]]:
-        """Axes over which a picture is flipped for each prediction that is averaged."""
+        """Axes of the flips whose predictions are averaged; () leaves the picture as it is."""
         return _FLIPS if self.params.flip_average else _FLIPS[:1]
 
     @property
@@ -71,7 +71,7 @@ class Reading:
         min_confidence: float = MIN_CONFIDENCE,
         min_distance_px: float | None = None,
     ) -> Picks:
-        """The particles of a map (H, W), most confident first."""
+        """Find the particles of a map (H, W), most confident first."""
         drawn = {
             "mask": 1.0,
             "disc": self.params.target_scale,
@@ -93,15 +93,15 @@ class Reading:
 
 
 def standardised(grey: npt.NDArray[np.uint8], mean: float, std: float) -> Map:
-    """A picture of mean 0 and standard deviation 1."""
+    """Bring a picture to mean 0 and standard deviation 1."""
     return np.asarray((grey.astype(np.float32) - mean) / std, dtype=np.float32)
 
 
 def scene_picture(scene: Scene) -> Map:
-    """A micrograph as the network sees it, unaugmented."""
+    """Picture of a micrograph as the network sees it, unaugmented."""
     return standardised(scene.grey, scene.mean, scene.std)
 
 
 def probabilities(logits: Map) -> Map:
-    """Of logits of any shape."""
+    """Convert logits of any shape to probabilities."""
     return np.asarray(torch.sigmoid(torch.from_numpy(logits)).numpy(), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""From a map of probabilities to particles: one pick a peak, with its confidence.
+"""Particles of a map of probabilities: one pick a peak, with its confidence.
 
 A threshold and connected regions would make one pick of two touching particles. Here the map is
 smoothed by a Gaussian of a third of the radius, which leaves each disc one peak in its middle,
@@ -30,14 +30,14 @@ def pick_particles(
     min_distance_px: float | None = None,
     min_confidence: float = MIN_CONFIDENCE,
 ) -> Picks:
-    """Particles of a micrograph, most confident first.
+    """Find the particles of a micrograph, most confident first.
 
     Args:
-        probability: (H, W) float32 in [0, 1], that a pixel belongs to a particle.
-        radius_px: Of a particle as the network draws it: where it learned discs of 0.6 of a
+        probability: (H, W) float32 in [0, 1], probability that a pixel belongs to a particle.
+        radius_px: Radius of a particle as the network draws it: where it learned discs of 0.6 of a
             particle's radius, that much.
-        min_distance_px: Between two particles' centres; by default the radius.
-        min_confidence: Picks below it are left out. The confidence is the weighted mean of the
+        min_distance_px: Least distance of two particles' centres; by default the radius.
+        min_confidence: Least confidence of a pick. The confidence is the weighted mean of the
             probability around the pick, of what lies in the picture.
 
     Raises:
@@ -59,7 +59,7 @@ def pick_particles(
 
 
 def _smoothed(values: Map, sigma: float) -> Map:
-    """Smoothed as if all around the picture were 0, so that no peak moves beyond its edge."""
+    """Smooth a map as if all around it were 0, so that no peak moves beyond its edge."""
     blurred = cv2.GaussianBlur(
         np.ascontiguousarray(values, dtype=np.float32),
         (0, 0),
@@ -70,7 +70,7 @@ def _smoothed(values: Map, sigma: float) -> Map:
 
 
 def _confidence(smoothed: Map, tops: Floats, sigma: float) -> Floats:
-    """Height of the tops, divided by the share of the weights that lies in the picture."""
+    """Confidence of peaks: their height, by the share of the weights that is in the picture."""
     rows, columns = np.rint(tops).astype(np.intp).T
     inside = [ndimage.gaussian_filter1d(np.ones(n), sigma, mode="constant") for n in smoothed.shape]
     share = inside[0][rows] * inside[1][columns]
@@ -78,7 +78,7 @@ def _confidence(smoothed: Map, tops: Floats, sigma: float) -> Floats:
 
 
 def _maxima(smoothed: Map, distance: float) -> Floats:
-    """(N, 2) row and column of the local maxima above 0; a level top is one, in its middle."""
+    """Find local maxima above 0, (N, 2) row and column; a level top is one, in its middle."""
     side = 2 * max(int(distance / 2), 1) + 1
     around = np.ones((side, side), np.uint8)
     is_top = (smoothed >= cv2.dilate(smoothed, around)) & (smoothed > 0)
@@ -93,7 +93,7 @@ def _maxima(smoothed: Map, distance: float) -> Floats:
 
 
 def _between_pixels(smoothed: Map, tops: npt.NDArray[np.intp]) -> Floats:
-    """Where the top of a parabola through a maximum and its neighbours lies: (N, 2), within 1/2."""
+    """Offset (N, 2) of the top of a parabola through a maximum and its neighbours, within 1/2."""
     last = np.array(smoothed.shape) - 1
     shifts = []
     for step in (np.array([1, 0]), np.array([0, 1])):

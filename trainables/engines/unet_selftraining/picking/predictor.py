@@ -1,4 +1,4 @@
-"""A trained picker of particles."""
+"""Trained picker of particles."""
 
 import shutil
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ import torch
 
 from trainables.contract import Device, ExportForm, InfeasibleParams, Picker, Predictor
 from trainables.datasets import geometry
-from trainables.engines.unet_selftraining.checkpoint import SavedModel, read_model
+from trainables.engines.unet_selftraining.checkpoint import SavedUnet, read_model
 from trainables.engines.unet_selftraining.network.network import build_network
 from trainables.engines.unet_selftraining.params import UnetParams
 from trainables.engines.unet_selftraining.picking.maps import (
     Map,
-    Reading,
+    MapReading,
     probabilities,
     standardised,
 )
@@ -30,7 +30,7 @@ NATIVE_FILE: Final = "best.pt"
 
 
 def load_predictor(model: Path, device: Device) -> "UnetPredictor":
-    """Read a checkpoint folder or its model file.
+    """Read a trained model from a checkpoint folder or its model file.
 
     Raises:
         InfeasibleParams: There is no model of this engine.
@@ -39,7 +39,7 @@ def load_predictor(model: Path, device: Device) -> "UnetPredictor":
 
 
 def export_model(model: Path, to: Path, form: ExportForm) -> Path:
-    """Write a model below `to`.
+    """Write a trained model in another form below a folder.
 
     `native` is `best.pt`: plain data that `torch.load(weights_only=True)` reads, the network's
     state dictionary under `weights` beside its settings.
@@ -59,21 +59,21 @@ def export_model(model: Path, to: Path, form: ExportForm) -> Path:
 
 
 class UnetPredictor:
-    """Picks particles as validation did.
+    """Trained model that picks particles as validation did.
 
     Picks of a low confidence are there, too; those from `confidence` on are what F1 was measured
     with. A pick's mask is a disc of the radius that particles had in training.
 
     Attributes:
         classes: Class names in order.
-        confidence: Where the particle F1 was best on validation.
-        radius_px: Of a particle.
-        min_distance_px: Of two picks.
-        match_radius: Of the metrics, in particle radii.
+        confidence: Confidence at which the particle F1 was best on validation.
+        radius_px: Radius of a particle.
+        min_distance_px: Least distance of two picks.
+        match_radius: Largest distance of a hit in the metrics, in particle radii.
         um_per_px: Side of a pixel of the training pictures, or None where nobody said it.
     """
 
-    def __init__(self, saved: SavedModel, device: Device) -> None:
+    def __init__(self, saved: SavedUnet, device: Device) -> None:
         self.classes = tuple(saved.classes)
         self.confidence = saved.confidence
         self.radius_px = saved.radius_px
@@ -82,27 +82,27 @@ class UnetPredictor:
         place = torch.device(device.name)
         if place.type == "cpu":
             torch.set_num_threads(device.cpus)
-        params = UnetParams.model_validate(dict(saved.params))
+        params = UnetParams.as_saved(saved.params)
         state = torch.get_rng_state()  # building draws weights that are overwritten at once
         network = build_network(network_settings(params))
         torch.set_rng_state(state)
         network.load_state_dict(dict(saved.weights))
         self._network = network.to(place).eval()
-        self._reading = Reading(params, saved.radius_px, place)
+        self._reading = MapReading(params, saved.radius_px, place)
         self.min_distance_px = self._reading.min_distance_px
         self.match_radius = params.match_radius
 
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
-        """Particles in (H, W, 3) RGB images; one result an image, in order."""
+        """Find the particles in (H, W, 3) RGB images; one result an image, in order."""
         return [self._instances(self.picks(self.probability(i)), *i.shape[:2]) for i in images]
 
     def probability(
         self, image: npt.NDArray[np.uint8], levels: tuple[float, float] | None = None
     ) -> Map:
-        """(H, W) float32: that a pixel of an (H, W, 3) RGB or (H, W) grey image is a particle's.
+        """Predict a map (H, W) float32 of an (H, W, 3) RGB or (H, W) grey image.
 
         Args:
-            image: The picture, or a part of it.
+            image: Picture, or a part of it.
             levels: Mean and standard deviation of the whole picture in grey; default: the image's.
         """
         grey = image
@@ -119,7 +119,7 @@ class UnetPredictor:
         min_confidence: float = MIN_CONFIDENCE,
         min_distance_px: float | None = None,
     ) -> Picks:
-        """The particles of a map, most confident first."""
+        """Find the particles of a map, most confident first."""
         return self._reading.picks(
             probability, min_confidence=min_confidence, min_distance_px=min_distance_px
         )

@@ -1,4 +1,4 @@
-"""From a network's logits to probabilities that mean what they say.
+"""Calibration of a network's logits to probabilities that mean what they say.
 
 Focal and Dice loss teach a network to tell particle from background, not to give probabilities.
 Where it has seen marked particles and their surroundings only, one half of what it saw was
@@ -37,18 +37,18 @@ _RIDGE: Final = 1e-6  # what is told apart without error would have an infinite 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A line through logits.
+    """Line from a network's logits to calibrated ones.
 
     Attributes:
-        slope: At least 0.
-        offset: Added after it.
+        slope: Slope of the line, at least 0.
+        offset: Number added to the product of slope and logit.
     """
 
     slope: float = 1.0
     offset: float = 0.0
 
     def probabilities(self, logits: Map) -> Map:
-        """Of logits of any shape."""
+        """Convert logits of any shape to calibrated probabilities."""
         line = self.slope * np.clip(logits, -_LIMIT, _LIMIT) + self.offset
         return np.asarray(expit(line), dtype=np.float32)
 
@@ -57,14 +57,14 @@ AS_THEY_ARE: Final = Calibration()
 
 
 def calibrate(maps: Iterable[tuple[Map, Map]]) -> Calibration:
-    """The line with which the logits of some pictures are likeliest to have their targets.
+    """Find the line with which the logits of some pictures most likely have their targets.
 
     Args:
         maps: Logits and targets (H, W) of each picture: targets in [0, 1], below 0 where nothing is
             known.
 
     Returns:
-        Logits as they are, where there is no particle or nothing else.
+        The line that changes nothing, where there is no particle or nothing else.
     """
     positive, negative = np.zeros(_BINS), np.zeros(_BINS)
     for logits, target in maps:
@@ -83,11 +83,11 @@ def calibrate(maps: Iterable[tuple[Map, Map]]) -> Calibration:
 
 
 def _fit(positive: Floats, negative: Floats) -> tuple[float, float]:
-    """Slope and offset with the least cross entropy, by Newton's method.
+    """Find slope and offset with the least cross entropy, by Newton's method.
 
     Args:
-        positive: (960,) pixels of particles by logit.
-        negative: (960,) pixels of background by logit.
+        positive: (960,) numbers of particles' pixels by logit.
+        negative: (960,) numbers of background's pixels by logit.
     """
     both = (positive + negative) / (positive.sum() + negative.sum())
     particles = positive / (positive.sum() + negative.sum())

@@ -1,4 +1,4 @@
-"""Labels that a model gives itself: certain predictions, beside what humans have labelled.
+"""Pseudo-labels, which a model gives itself: certain predictions beside human labels.
 
 Everywhere a label map is (H, W) float32: 0 background, 1 particle, in between for soft targets,
 `IGNORED` where nothing is known.
@@ -19,11 +19,11 @@ Map = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Thresholds:
-    """How certain a prediction must be to become a label; both are excluded.
+    """Thresholds beyond which a prediction is certain enough to become a label.
 
     Attributes:
-        positive: A higher probability is a particle.
-        negative: A lower one is background.
+        positive: Probability above which a pixel is a particle's.
+        negative: Probability below which it is background.
     """
 
     positive: float
@@ -35,11 +35,11 @@ class ThresholdPlan:
     """Thresholds that relax from round to round, down to a floor.
 
     Attributes:
-        positive: Of the first round, in (0, 1).
-        negative: Of the first round, in (0, 1).
-        decay: By how much both relax each round, at least 0.
-        positive_floor: The lowest positive threshold.
-        negative_ceiling: The highest negative threshold.
+        positive: Positive threshold of the first round, in (0, 1).
+        negative: Negative threshold of the first round, in (0, 1).
+        decay: Probability by which both relax each round, at least 0.
+        positive_floor: Lowest positive threshold.
+        negative_ceiling: Highest negative threshold.
     """
 
     positive: float = 0.95
@@ -62,7 +62,7 @@ class ThresholdPlan:
             )
 
     def of_round(self, number: int) -> Thresholds:
-        """The thresholds of a round, the first being 1.
+        """Thresholds of a round, the first being 1.
 
         >>> plan = ThresholdPlan()
         >>> [plan.of_round(number).positive for number in (1, 2, 8, 9, 20)]
@@ -77,11 +77,11 @@ class ThresholdPlan:
 
 @dataclass(frozen=True)
 class Caps:
-    """How much of an image may at most be given each pseudo-label, the most certain pixels first.
+    """Caps on the share of an image with each pseudo-label; the most certain pixels come first.
 
     Attributes:
-        positive_fraction: In [0, 1].
-        negative_fraction: In [0, 1].
+        positive_fraction: Most of an image that may be labelled particle, in [0, 1].
+        negative_fraction: Most of an image that may be labelled background, in [0, 1].
     """
 
     positive_fraction: float = 1.0
@@ -93,13 +93,13 @@ NO_CAPS: Final = Caps()
 
 @dataclass(frozen=True)
 class PseudoLabels:
-    """The labels of an image for the next round, and where they come from.
+    """Labels of an image for the next round, with the numbers of pixels by their origin.
 
     Attributes:
         labels: (H, W) label map.
-        n_human: Pixels that a human marked, or that are around such ones.
-        n_positive: Pixels that the model alone took for particle.
-        n_negative: Pixels that the model alone took for background.
+        n_human: Number of pixels that a human marked, or that are around such ones.
+        n_positive: Number of pixels that the model alone took for particle.
+        n_negative: Number of pixels that the model alone took for background.
     """
 
     labels: Map
@@ -109,7 +109,7 @@ class PseudoLabels:
 
     @property
     def n_ignored(self) -> int:
-        """Pixels of which nothing is known."""
+        """Number of pixels of which nothing is known."""
         return self.labels.size - self.n_human - self.n_positive - self.n_negative
 
 
@@ -120,18 +120,18 @@ def combine(
     caps: Caps = NO_CAPS,
     around: npt.NDArray[np.bool_] | None = None,
 ) -> PseudoLabels:
-    """Add what the model is certain of to what humans labelled.
+    """Combine what humans labelled with what the model is certain of.
 
     Where a human saw a particle, the human's label stays, whatever the model says. Around marked
     particles is background, unless the model is certain of a particle that nobody marked.
     Everywhere else the model alone decides: what no human marked is unknown, not background.
 
     Args:
-        probability: (H, W) in [0, 1], predicted on the image as it is, without augmentation.
+        probability: (H, W) in [0, 1], predicted on the image without augmentation.
         human: (H, W) label map; positive where a human marked a particle.
-        thresholds: Of this round.
-        caps: How much may be labelled.
-        around: (H, W) where marked particles imply background; None: nowhere.
+        thresholds: Thresholds of this round.
+        caps: Most pixels that may be labelled.
+        around: (H, W) mask of where marked particles imply background; None: nowhere.
 
     Raises:
         ValueError: The shapes differ.
@@ -160,7 +160,7 @@ def combine(
 def _most_certain(
     chosen: npt.NDArray[np.bool_], certainty: Map, fraction: float
 ) -> npt.NDArray[np.bool_]:
-    """At most `fraction` of all pixels of those chosen; of equally certain ones the first."""
+    """Choose at most `fraction` of all pixels; of equally certain ones the first."""
     most = int(fraction * chosen.size)
     places = np.flatnonzero(chosen)
     if len(places) <= most:

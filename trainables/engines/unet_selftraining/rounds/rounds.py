@@ -22,7 +22,7 @@ from trainables.engines.unet_selftraining.data import (
     whole_target,
 )
 from trainables.engines.unet_selftraining.params import UnetParams
-from trainables.engines.unet_selftraining.picking.maps import Reading, scene_picture
+from trainables.engines.unet_selftraining.picking.maps import MapReading, scene_picture
 from trainables.engines.unet_selftraining.rounds.calibration import (
     AS_THEY_ARE,
     Calibration,
@@ -38,14 +38,14 @@ from trainables.engines.unet_selftraining.rounds.pseudo import (
 from trainables.goal import Goal
 
 PSEUDO_FOLDER: Final = "pseudo"
-"""In the folder of an attempt: the labels of its running round."""
+"""Name of the folder of an attempt that holds the labels of its running round."""
 
 _LEAST_BACKGROUND: Final = 0.1
-"""Pixels of background for each of a particle, without which a round learns particles alone."""
+"""Least pixels of background for each of a particle, lest a round learn particles alone."""
 
 
 def standing(values: Mapping[str, float], goal: Goal | None) -> tuple[float, ...]:
-    """How good an epoch is: larger is better.
+    """Standing of an epoch among others: larger is better.
 
     The goal decides alone, so that the best epoch is the one whose model is kept; without one it is
     particle F1, then average precision, then validation loss.
@@ -60,17 +60,17 @@ def standing(values: Mapping[str, float], goal: Goal | None) -> tuple[float, ...
 
 
 def best_epoch(history: Sequence[EpochMetrics], goal: Goal | None) -> EpochMetrics | None:
-    """The best of some epochs, of equal ones the first; None of none."""
+    """Find the best of some epochs, of equal ones the first; None where there is none."""
     return max(history, key=lambda entry: standing(entry.values, goal), default=None)
 
 
 @dataclass(frozen=True)
 class Teaching:
-    """How the labels of the rounds are made.
+    """Rules by which the labels of the rounds are made.
 
     Attributes:
         plan: Thresholds of all rounds.
-        caps: How much may be labelled.
+        caps: Most pixels that may be labelled.
         calibrated: Whether thresholds are for calibrated probabilities.
         ring: Target that is above 0 where marked particles imply background.
         ringed: Whether they do so in every round; else only in one whose teacher is certain of next
@@ -85,7 +85,7 @@ class Teaching:
 
     @classmethod
     def of(cls, params: UnetParams) -> Self:
-        """What hyperparameters ask for."""
+        """Make the rules that hyperparameters ask for."""
         plan = ThresholdPlan(
             positive=params.positive_threshold,
             negative=params.negative_threshold,
@@ -100,13 +100,13 @@ class Teaching:
 
 @dataclass(frozen=True)
 class Taught:
-    """The labels of a round.
+    """Labels of a round, with their origin.
 
     Attributes:
-        labels: By picture.
-        counts: Pixels by where their label is from, over all pictures.
-        thresholds: That probabilities had to pass.
-        calibration: From the teacher's logits to those probabilities.
+        labels: Label maps by the id of their picture.
+        counts: Numbers of pixels by the origin of their label, over all pictures.
+        thresholds: Thresholds that probabilities had to pass.
+        calibration: Line from the teacher's logits to those probabilities.
         ringed: Whether rings around marked particles are background.
     """
 
@@ -120,7 +120,7 @@ class Taught:
 def teach(
     teacher: nn.Module,
     micrographs: Micrographs,
-    reading: Reading,
+    reading: MapReading,
     teaching: Teaching,
     number: int,
     folder: Path,
@@ -128,12 +128,12 @@ def teach(
     """Predict every training picture as it is, and combine it with what humans marked.
 
     Args:
-        teacher: The network.
-        micrographs: Labelled and unlabelled pictures.
-        reading: How to predict.
-        teaching: How to make labels of it.
-        number: Of the round, from 1.
-        folder: Where the labels lie, mapped into memory.
+        teacher: Network that makes the labels.
+        micrographs: Pictures of the trial, labelled and unlabelled.
+        reading: Rules by which it predicts.
+        teaching: Rules by which predictions become labels.
+        number: Number of the round, from 1.
+        folder: Folder for the labels, which are mapped into memory.
     """
     thresholds = teaching.plan.of_round(number)
     calibration = AS_THEY_ARE
@@ -166,16 +166,16 @@ def teach(
 
 
 def _judged(
-    teacher: nn.Module, micrographs: Micrographs, reading: Reading
+    teacher: nn.Module, micrographs: Micrographs, reading: MapReading
 ) -> Iterator[tuple[Map, Map]]:
-    """Logits and targets of the validation part."""
+    """Predict logits of the validation part, and make its targets."""
     for scene in micrographs.validation:
         logits = reading.logits(teacher, scene_picture(scene))
         yield logits, whole_target(scene, micrographs.target)
 
 
 def read_labels(folder: Path, scenes: Sequence[Scene]) -> LabelMaps:
-    """The labels that `teach` left for some pictures, mapped into memory."""
+    """Map the labels that `teach` left for some pictures into memory."""
     files = {scene.record.id: folder / f"{scene.record.id}.npy" for scene in scenes}
     return {number: np.load(file, mmap_mode="r") for number, file in files.items()}
 
@@ -187,14 +187,14 @@ def round_record(
     taught: Taught | None,
     goal: Goal | None = None,
 ) -> dict[str, Any]:
-    """What came of a phase: plain data.
+    """Record of a phase, as plain data.
 
     Args:
-        number: Of the phase; 0 is the supervised one.
+        number: Number of the phase; 0 is the supervised one.
         starts: First epoch, 0-based, of each phase.
-        history: Of all epochs so far; at least one of the phase.
-        taught: The round's labels.
-        goal: What makes an epoch better than another.
+        history: Metrics of all epochs so far, at least one of them of the phase.
+        taught: Labels of the round.
+        goal: Order of epochs, by which one is better than another.
     """
     ends = [*starts[1:], len(history)]
     before, own = history[: starts[number]], history[starts[number] : ends[number]]

@@ -19,7 +19,7 @@ from trainables.contract import (
     ExportForm,
     InfeasibleParams,
 )
-from trainables.engines.mask_rcnn.data import MeasuredSplit
+from trainables.engines.mask_rcnn.data import MeasuredPictures
 from trainables.engines.mask_rcnn.engine import MaskRcnnEngine
 from trainables.engines.mask_rcnn.network.config import build_config
 from trainables.engines.mask_rcnn.network.weights import (
@@ -70,7 +70,7 @@ def test_a_second_training_from_own_weights_starts_at_what_the_first_one_had_lea
     weights = str(trained.checkpoint / "model.pt")
     run = _run(make_trial, **{**trained.params, "weights": weights})
     params = MaskRcnnParams.model_validate(trained.params)
-    split = MeasuredSplit(trained.data, trained.data.images("val"), params)
+    split = MeasuredPictures(trained.data, trained.data.images("val"), params)
     measured = measure(run.networks, split, fusion_of(params))
     reached = trained.reported[trained.epochs]
     for metric, value in measured.metrics().items():

@@ -12,14 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from trainables.engines.unet_selftraining.params import UnetParams
-from trainables.engines.unet_selftraining.picking.maps import Reading, probabilities, standardised
+from trainables.engines.unet_selftraining.picking.maps import (
+    MapReading,
+    probabilities,
+    standardised,
+)
 
 Map = npt.NDArray[np.float32]
 CPU = torch.device("cpu")
 
 
-def _reading(**params: Any) -> Reading:
-    return Reading(UnetParams.model_validate(params), 6.0, CPU)
+def _reading(**params: Any) -> MapReading:
+    return MapReading(UnetParams.model_validate(params), 6.0, CPU)
 
 
 def _picture(*shape: int) -> Map:

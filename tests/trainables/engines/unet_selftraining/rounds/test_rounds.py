@@ -19,7 +19,7 @@ from trainables.engines.unet_selftraining import training
 from trainables.engines.unet_selftraining.engine import UnetEngine
 from trainables.engines.unet_selftraining.rounds.rounds import Taught, best_epoch, standing, teach
 from trainables.engines.unet_selftraining.validation import (
-    Measured,
+    MeasuredMicrographs,
     measure,
 )
 from trainables.goal import (
@@ -83,8 +83,7 @@ def test_a_round_that_is_worse_is_not_promoted_and_the_best_epoch_is_the_model_i
         seed=1,
         device=Device(),
         out=tmp_path,
-        objective="round",
-        mode="min",
+        goal=Goal("round", "min"),
         train_metrics=TrainMetrics(every=0),
     )
     UnetEngine().train(trial)
@@ -217,7 +216,7 @@ def test_patience_counts_anew_in_each_phase(
     """The loss jumps up when a round begins and falls from there, never below what was before."""
     losses = iter([0.5, 0.4, 0.9, 0.8, 0.7, 0.71, 0.72])
 
-    def with_loss(*args: Any, **given: Any) -> Measured:
+    def with_loss(*args: Any, **given: Any) -> MeasuredMicrographs:
         return replace(measure(*args, **given), loss=next(losses))
 
     monkeypatch.setattr(training, "measure", with_loss)

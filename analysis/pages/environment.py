@@ -1,0 +1,18 @@
+"""The jinja2 environment in which every page and every card is written."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+
+def page_environment() -> Environment:
+    """An environment with the templates of `analysis/pages`.
+
+    Values are escaped in HTML and left as they are in Markdown, which is read as text; a name that
+    a template was not given is an error.
+    """
+    return Environment(
+        loader=PackageLoader("analysis.pages"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
