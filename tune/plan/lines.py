@@ -1,7 +1,7 @@
 """A plan as lines for the terminal."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from search_spaces.space import Parameter, SearchSpace
 from trainables.datasets.prepared import PreparedDataset
@@ -28,7 +28,7 @@ def plan_lines(plan: StudyPlan, pace: Pace | None = None) -> list[str]:
         ("plateau", _plateau_text(study)),
         ("resources", _resources_text(plan)),
         ("epochs", _epochs_text(plan.forecast)),
-        ("hours", _hours_text(estimate_hours(plan, pace), pace)),
+        ("time", _time_text(estimate_hours(plan, pace), pace)),
         *_rows("searched", _searched(plan.space)),
         *_rows("fixed", {key: str(value) for key, value in plan.fixed.items()}),
         *_rows("no effect", plan.no_effect),
@@ -126,11 +126,21 @@ def _epochs_text(expected: Forecast) -> str:
     )
 
 
-def _hours_text(estimate: Hours | None, pace: Pace | None) -> str:
+def _time_text(estimate: Hours | None, pace: Pace | None) -> str:
+    """Wall-clock time of the study, in the unit that fits."""
     if estimate is None or pace is None:
         return "unknown: no past run of such trials on these data; --probe trains two epochs"
-    text = f"about {estimate.median:.2g} ({estimate.low:.2g} to {estimate.high:.2g})"
+    unit, size_h = next((u for u in _UNITS if estimate.median >= u[1]), _UNITS[-1])
+    low, high = (_rounded(value / size_h) for value in (estimate.low, estimate.high))
+    text = f"about {_rounded(estimate.median / size_h)} {unit} ({low} to {high} {unit})"
     return f"{text}, by {pace.measured}" if pace.measured else text
+
+
+_UNITS: Final = (("h", 1.0), ("min", 1 / 60), ("s", 1 / 3600))
+
+
+def _rounded(value: float) -> str:
+    return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
 
 
 def _searched(space: SearchSpace) -> dict[str, str]:

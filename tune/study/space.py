@@ -6,12 +6,13 @@ A study names a preset, replaces single keys of one, or writes a space of its ow
     search_space: {preset: yolo_seg, lr0: {loguniform: [1.0e-5, 0.1]}, copy_paste: null}
     search_space: {lr0: {loguniform: [1.0e-5, 0.1]}, batch: {choice: [2, 4]}}
 
-`null` drops a key: it is not searched and has the engine's default, or the value under `fixed`.
-A preset's conditions follow what replaces their keys: one that cannot hold any more takes its
-hyperparameter with it. `default` names the engine's own preset.
+`null` drops a key: it is not searched and has the engine's default. A key of the preset that
+`fixed` names is not searched either, and has that value. A preset's conditions follow what replaces
+their keys: one that cannot hold any more takes its hyperparameter with it. `default` names the
+engine's own preset.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -102,8 +103,7 @@ def resolve_space(
     fixed, fixed_problems = _check_fixed(info, fixed)
     problems += fixed_problems
     own = {key: domain for key, domain in own.items() if key in info.params.model_fields}
-    idle = info.params.without_effect(fixed)
-    problems += _clashes(fixed, own, preset, idle)
+    problems += _clashes(fixed, own)
     written = _merge(info.params, preset, own, fixed)
     scalars = {k: {"fixed": v} for k, v in fixed.items() if not isinstance(v, list | dict | tuple)}
     space, wrong = parse_space({**written, **scalars})
@@ -199,28 +199,17 @@ def _unknown_message(info: EngineInfo, key: str, value: object) -> str:
     return f"expected a hyperparameter of {info.name}{allowed}, got {key} = {value!r}{hint}"
 
 
-def _clashes(
-    fixed: Mapping[str, Any], own: Mapping[str, Any], preset: Preset | None, idle: Collection[str]
-) -> list[Problem]:
-    """Keys that are both fixed and searched; keys without effect are not searched anyway."""
-    problems = []
-    for key, value in fixed.items():
-        if own.get(key) is not None:
-            remedy = f"keep one; search_space has {own[key]!r}"
-        elif preset and key not in own and _searches(preset.space.get(key)) and key not in idle:
-            remedy = f"the preset searches it; add `{key}: null` to search_space to fix it here"
-        else:
-            continue
-        message = f"expected a key that is not searched, got {key} = {value!r}; {remedy}"
-        problems.append(Problem(f"fixed.{key}", message))
-    return problems
-
-
-def _searches(domain: Any) -> bool:
-    """Tell whether a preset's domain has more than one value."""
-    if domain is None or not isinstance(domain, Mapping):
-        return False
-    return len(_choices(domain) or (0, 1)) > 1
+def _clashes(fixed: Mapping[str, Any], own: Mapping[str, Any]) -> list[Problem]:
+    """Keys that the study both fixes and searches; against a preset, what is fixed wins."""
+    return [
+        Problem(
+            f"fixed.{key}",
+            f"expected a key that is not searched, got {key} = {value!r}; keep one; search_space "
+            f"has {own[key]!r}",
+        )
+        for key, value in fixed.items()
+        if own.get(key) is not None
+    ]
 
 
 def _choices(domain: Any) -> tuple[Any, ...] | None:

@@ -8,7 +8,7 @@ scratch.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -37,6 +37,14 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 class MaskRcnnParams(Hyperparameters):
     """Hyperparameters of a Mask R-CNN training."""
+
+    aliases: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("lr", "lr0", "learning_rate"), "base_lr"),
+        **dict.fromkeys(("batch", "batch_size"), "ims_per_batch"),
+        **dict.fromkeys(("image_size", "img_size", "imgsz"), "min_size"),
+        **dict.fromkeys(("model", "encoder", "network"), "backbone"),
+        "warmup_epochs": "warmup_fraction",
+    }
 
     backbone: Literal["r18", "r50", "r101", "combo"] = Field(
         "r50", description="ResNet-FPN of that depth; `combo` trains r50 and r101 and fuses them"

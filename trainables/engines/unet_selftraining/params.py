@@ -7,7 +7,7 @@ magnification.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -58,6 +58,12 @@ _USED_WITH = {
 
 class UnetParams(LoopParams):
     """Hyperparameters of a self-training of a U-Net."""
+
+    aliases: ClassVar[Mapping[str, str]] = {
+        **LoopParams.aliases,
+        **dict.fromkeys(("image_size", "img_size", "imgsz", "tile_size"), "tile_px"),
+        **dict.fromkeys(("model", "backbone", "network"), "encoder"),
+    }
 
     optimizer: Optimizer = "adamw"
     learning_rate: LearningRate = 0.001

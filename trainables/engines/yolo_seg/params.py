@@ -6,7 +6,7 @@ accepts and can make sense of, not what is worth trying; that is the search spac
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -31,6 +31,15 @@ Gain = Annotated[float, Field(ge=0, le=100)]
 
 class YoloSegParams(Hyperparameters):
     """Hyperparameters of a YOLO -seg training."""
+
+    aliases: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("lr", "learning_rate", "base_lr"), "lr0"),
+        **dict.fromkeys(("batch_size", "ims_per_batch"), "batch"),
+        **dict.fromkeys(("image_size", "img_size", "min_size", "tile_px"), "imgsz"),
+        **dict.fromkeys(("weights", "backbone", "encoder", "network"), "model"),
+        "nominal_batch": "nbs",
+        "mask_downsampling": "mask_ratio",
+    }
 
     model: str = Field(
         "yolo11n-seg.yaml",
