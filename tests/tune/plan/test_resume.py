@@ -96,10 +96,11 @@ def test_a_study_of_a_changed_engine_is_shown_and_reported(
     assert "lr0" in write_report(opened).read_text()
 
 
+@pytest.mark.parametrize("changed", [Renamed, Narrowed])
 def test_a_study_of_a_changed_engine_is_exported(
-    begun: StudyDir, monkeypatch: pytest.MonkeyPatch
+    begun: StudyDir, changed: type[Hyperparameters], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    change_engine(monkeypatch, Narrowed)
+    change_engine(monkeypatch, changed)
     opened = StudyDir.open(begun.path)
     best = opened.best()
     assert best is not None
