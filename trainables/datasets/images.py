@@ -73,7 +73,7 @@ class UnreadableImageError(Exception):
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of a picture before its pixels are decoded.
+    """Size and pages of a picture, known before its pixels are decoded.
 
     Attributes:
         width: Columns as seen, that is, after the orientation is applied.
@@ -89,12 +89,12 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedPicture:
     """A decoded picture.
 
     Attributes:
         pixels: (H, W) or (H, W, 3) uint8, RGB.
-        changes: What was done to it, in a few words each; empty if nothing.
+        changes: Changes to its pixels, in a few words each; empty if none.
         verbatim: Whether the file itself is an 8-bit PNG that can be copied as it is.
         grey_range: The stored values that became 0 and 255, or None where nothing was scaled.
     """
@@ -116,7 +116,7 @@ def probe(path: Path) -> Header:
     return _guarded(_probe_tiff if path.suffix.lower() in _TIFF else _probe_other, path)
 
 
-def read_picture(path: Path, page: int = 0) -> Picture:
+def read_picture(path: Path, page: int = 0) -> DecodedPicture:
     """Decode one page of a picture and bring it to 8 bits.
 
     Raises:
@@ -131,7 +131,7 @@ def read_picture(path: Path, page: int = 0) -> Picture:
     _refuse_blank(opaque, grey_range)
     pixels = _to_8_bits(opaque, grey_range, changes)
     verbatim = not changes and path.suffix.lower() not in _MRC and _is_plain_png(path)
-    return Picture(pixels, tuple(changes), verbatim, grey_range)
+    return DecodedPicture(pixels, tuple(changes), verbatim, grey_range)
 
 
 def read_labels(path: Path, page: int = 0) -> Pixels:

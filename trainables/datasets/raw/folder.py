@@ -31,6 +31,8 @@ _SPLIT_WORDS: Final[dict[str, Split]] = {
     "testing": "test",
 }
 
+_SPLITS_ENDINGS: Final = ("splits.json", "_split.json", "splits.csv")
+
 _YAML: Final = frozenset({".yaml", ".yml"})
 
 
@@ -76,6 +78,12 @@ class RawFolder:
         """Pictures by file name without suffix."""
         return _grouped(self.images, lambda file: file.stem)
 
+    @cached_property
+    def splits_file(self) -> PurePosixPath | None:
+        """The user's own file of parts at the top of the folder, or None."""
+        top = (file for file in self.files if len(file.parts) == 1)
+        return next((file for file in top if file.name.lower().endswith(_SPLITS_ENDINGS)), None)
+
     def with_suffix(self, *suffixes: str) -> list[PurePosixPath]:
         """Files of these suffixes, lower case, with the dot."""
         return [file for file in self.files if file.suffix.lower() in suffixes]
@@ -93,7 +101,7 @@ class RawFolder:
         return self._coordinates[file]
 
     def path(self, file: PurePosixPath) -> Path:
-        """Where a file is, for opening it.
+        """Absolute path of a file, for opening it.
 
         Raises:
             LeavesFolderError: It is a symbolic link to outside the folder.
@@ -110,7 +118,7 @@ class RawFolder:
         `images` folder of either, and last the only picture of that name anywhere in the folder.
 
         Args:
-            reference: As written in the file; backslashes are taken for slashes.
+            reference: Path as the file writes it; backslashes are taken for slashes.
             beside: The annotation file.
 
         Raises:

@@ -1,4 +1,4 @@
-"""What the readers of all formats fill: pictures with their objects, and a list of problems.
+"""The form that the readers of all formats fill: pictures with their objects, and problems.
 
 A reader says what a file says; whether that makes sense (is there such a picture, has the outline
 an area, does it lie inside) is checked here, once for all formats.
@@ -18,7 +18,7 @@ from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon, Rle
 from trainables.datasets.images import Header, UnreadableImageError, probe
 from trainables.datasets.particle_size import ParticleSize
-from trainables.datasets.prepared import Disc, Split
+from trainables.datasets.prepared import ParticleDisc, Split
 from trainables.datasets.raw.folder import LeavesFolderError, NotFoundError, RawFolder
 
 SLACK_PX: Final = 1.0
@@ -26,7 +26,7 @@ SLACK_PX: Final = 1.0
 
 
 class Kind(StrEnum):
-    """What can be wrong with raw annotations."""
+    """Kinds of problems of raw annotations."""
 
     TOO_FEW_POINTS = "too few points"
     OUTSIDE = "outside the image"
@@ -55,15 +55,15 @@ LEFT_OUT: Final = "left out"
 
 
 @dataclass(frozen=True)
-class Problem:
+class RawProblem:
     """Something in the raw data that is not as it should be.
 
     Attributes:
-        file: Below the raw folder.
-        object: Where in the file: "shapes[3]", "line 7"; "" for the whole file.
-        kind: What is wrong.
-        reason: In words, with the values.
-        action: What was done: `LEFT_OUT`, or `CLIPPED` at the picture's edge.
+        file: Path below the raw folder.
+        object: Place in the file: "shapes[3]", "line 7"; "" for the whole file.
+        kind: Kind of the problem.
+        reason: Description in words, with the values.
+        action: Consequence: `LEFT_OUT`, or `CLIPPED` at the picture's edge.
     """
 
     file: str
@@ -83,9 +83,9 @@ class RawObject:
 
     Attributes:
         label: Class name.
-        rle: At the size of the picture.
+        rle: Its mask, of the size of the picture.
         file: Annotation file.
-        place: Where in it.
+        place: Place in that file.
         disc: The particle that the mask is drawn from, for formats of coordinates.
     """
 
@@ -93,7 +93,7 @@ class RawObject:
     rle: Rle
     file: str
     place: str
-    disc: Disc | None = None
+    disc: ParticleDisc | None = None
 
 
 @dataclass
@@ -101,8 +101,8 @@ class RawImage:
     """A picture, or one page of it, with the objects of its annotations.
 
     Attributes:
-        file: Below the raw folder.
-        path: For opening it.
+        file: Path below the raw folder.
+        path: Absolute path, for opening it.
         page: Page of a TIFF.
         paged: Whether the file has several pages.
         width: Columns.
@@ -135,12 +135,12 @@ class RawImage:
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where something was read.
+class RawSource:
+    """Place of something in a raw file.
 
     Attributes:
         file: Annotation file (or picture), below the raw folder.
-        place: Where in it: "shapes[3]", "line 7"; "" for all of it.
+        place: Place in the file: "shapes[3]", "line 7"; "" for all of it.
         image: The picture that loses an object if this is left out, if it is known.
     """
 
@@ -148,18 +148,18 @@ class Source:
     place: str = ""
     image: RawImage | None = None
 
-    def at(self, place: str) -> "Source":
+    def at(self, place: str) -> "RawSource":
         """Another place in the same file."""
         return replace(self, place=place)
 
-    def of(self, image: RawImage) -> "Source":
+    def of(self, image: RawImage) -> "RawSource":
         """The same place, known to be about `image`."""
         return replace(self, image=image)
 
 
 @dataclass(frozen=True)
 class Outline:
-    """What a format may say of an object's shape.
+    """Shape of an object, as any format may say it.
 
     Attributes:
         parts: Outlines that are united.
@@ -173,18 +173,18 @@ class Outline:
 
 
 @dataclass
-class Reading:
-    """Everything read so far.
+class RawReading:
+    """Everything read of a raw folder so far; readers add to it.
 
     Attributes:
         folder: The raw folder.
         classes: The only class names allowed, or None for whatever is found.
         object_class: Name of objects in a format without classes.
-        sizes: What the user said of the sizes of particles and pixels.
+        sizes: Sizes of particles and pixels, from the user's options.
         images: Pictures by file and page.
-        problems: In the order found.
-        notes: What the user should know but need not mend.
-        warnings: What is probably a mistake, but can be read.
+        problems: Everything that was left out or clipped, in the order found.
+        notes: Remarks that ask for nothing to be mended.
+        warnings: Probable mistakes that can be read.
         order: Class names in the order a format gives them; empty where it gives none.
     """
 
@@ -193,20 +193,20 @@ class Reading:
     object_class: str = "object"
     sizes: ParticleSize = field(default_factory=ParticleSize)
     images: dict[tuple[PurePosixPath, int], RawImage] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[RawProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
     _headers: dict[PurePosixPath, Header | None] = field(default_factory=dict)
 
-    def problem(self, kind: Kind, source: Source, reason: str) -> None:
+    def problem(self, kind: Kind, source: RawSource, reason: str) -> None:
         """List a problem whose subject is left out."""
-        self.problems.append(Problem(str(source.file), source.place, kind, reason))
+        self.problems.append(RawProblem(str(source.file), source.place, kind, reason))
         if source.image is not None:
             source.image.lost += 1
 
     @contextmanager
-    def at(self, source: Source) -> Iterator[None]:
+    def at(self, source: RawSource) -> Iterator[None]:
         """Turn whatever a malformed entry makes a reader stumble over into a problem."""
         try:
             yield
@@ -215,7 +215,7 @@ class Reading:
         except (TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             self.problem(Kind.MALFORMED, source, str(error))
 
-    def image(self, reference: str, source: Source) -> RawImage | None:
+    def image(self, reference: str, source: RawSource) -> RawImage | None:
         """The picture that an annotation file names, or None with a problem listed.
 
         A picture `stack_p2.tif` that is not there is the third page of `stack.tif`.
@@ -234,8 +234,8 @@ class Reading:
         """A picture of the folder, or None with a problem listed once.
 
         Args:
-            file: Below the folder.
-            page: Which of its pages, counted from 0; the first by default.
+            file: Path below the folder.
+            page: Index of the page, counted from 0; the first by default.
         """
         header = self._header(file)
         if header is None:
@@ -243,7 +243,7 @@ class Reading:
         index = 0 if page is None else page
         if index >= len(header.pages):
             reason = f"page {index} of {len(header.pages)} (counted from 0)"
-            self.problem(Kind.MISSING_IMAGE, Source(file), reason)
+            self.problem(Kind.MISSING_IMAGE, RawSource(file), reason)
             return None
         key = (file, header.pages[index])
         if key not in self.images:
@@ -259,7 +259,7 @@ class Reading:
         return self.images[key]
 
     def pages(self, file: PurePosixPath) -> int:
-        """How many pages a picture has; 0 if it cannot be read (listed as a problem)."""
+        """Number of pages of a picture; 0 if it cannot be read (listed as a problem)."""
         header = self._header(file)
         return len(header.pages) if header else 0
 
@@ -268,7 +268,7 @@ class Reading:
         header = self._header(file)
         return header.um_per_px if header else None
 
-    def claim(self, image: RawImage, source: Source) -> bool:
+    def claim(self, image: RawImage, source: RawSource) -> bool:
         """Say that `source` annotates `image`; False, with a problem, if another file did."""
         if image.annotated_by:
             reason = f"{image.file} is already annotated by {image.annotated_by[0]}"
@@ -277,7 +277,7 @@ class Reading:
         image.annotated_by.append(str(source.file))
         return True
 
-    def fits(self, image: RawImage, size: tuple[Any, Any], source: Source) -> bool:
+    def fits(self, image: RawImage, size: tuple[Any, Any], source: RawSource) -> bool:
         """Whether the width and height an annotation file gives, if any, are the picture's."""
         width, height = size
         if (width or image.width, height or image.height) == (image.width, image.height):
@@ -289,7 +289,7 @@ class Reading:
         self.problem(Kind.SIZE_DIFFERS, source.of(image), reason)
         return False
 
-    def add(self, image: RawImage, label: Any, outline: Outline, source: Source) -> None:
+    def add(self, image: RawImage, label: Any, outline: Outline, source: RawSource) -> None:
         """Add an object, or list why it is left out."""
         source = source.of(image)
         with self.at(source):
@@ -298,7 +298,7 @@ class Reading:
             if name and rle:
                 image.objects.append(RawObject(name, rle, str(source.file), source.place))
 
-    def add_disc(self, image: RawImage, disc: Disc, source: Source) -> None:
+    def add_disc(self, image: RawImage, disc: ParticleDisc, source: RawSource) -> None:
         """Add a particle by its centre and radius, or list why it is left out."""
         source = source.of(image)
         name = self._class_name(self.object_class, source)
@@ -333,12 +333,12 @@ class Reading:
             try:
                 self._headers[file] = probe(self.folder.path(file))
             except LeavesFolderError as error:
-                self.problem(Kind.LEAVES_FOLDER, Source(file), str(error))
+                self.problem(Kind.LEAVES_FOLDER, RawSource(file), str(error))
             except UnreadableImageError as error:
-                self.problem(Kind.UNREADABLE_IMAGE, Source(file), str(error))
+                self.problem(Kind.UNREADABLE_IMAGE, RawSource(file), str(error))
         return self._headers[file]
 
-    def _class_name(self, label: Any, source: Source) -> str:
+    def _class_name(self, label: Any, source: RawSource) -> str:
         name = str(label).strip() if isinstance(label, str | int) else ""
         if not name:
             self.problem(Kind.UNKNOWN_LABEL, source, f"expected a class name, got {label!r}")
@@ -351,7 +351,7 @@ class Reading:
         self.problem(Kind.UNKNOWN_LABEL, source, reason)
         return ""
 
-    def _rasterise(self, image: RawImage, outline: Outline, source: Source) -> Rle | None:
+    def _rasterise(self, image: RawImage, outline: Outline, source: RawSource) -> Rle | None:
         parts = self._usable_parts(outline.parts, source)
         if not parts and not outline.masks:
             if not outline.parts:
@@ -365,7 +365,7 @@ class Reading:
             masks.append(geometry.encode_polygons(parts, holes, image.width, image.height))
         return self._with_area(image, masks, source)
 
-    def _usable_parts(self, parts: Sequence[Polygon], source: Source) -> list[Polygon]:
+    def _usable_parts(self, parts: Sequence[Polygon], source: RawSource) -> list[Polygon]:
         usable = []
         for number, part in enumerate(parts, start=1):
             points = geometry.distinct_points(part)
@@ -378,7 +378,7 @@ class Reading:
             self.problem(Kind.TOO_FEW_POINTS, source, reason)
         return usable
 
-    def _lies_inside(self, image: RawImage, parts: Sequence[Polygon], source: Source) -> bool:
+    def _lies_inside(self, image: RawImage, parts: Sequence[Polygon], source: RawSource) -> bool:
         over = geometry.overshoot(parts, image.width, image.height)
         if over <= SLACK_PX:
             return True
@@ -388,11 +388,11 @@ class Reading:
             return False
         reason = f"it reaches {over:.0f} pixels beyond {size}"
         self.problems.append(
-            Problem(str(source.file), source.place, Kind.PARTLY_OUTSIDE, reason, CLIPPED)
+            RawProblem(str(source.file), source.place, Kind.PARTLY_OUTSIDE, reason, CLIPPED)
         )
         return True
 
-    def _with_area(self, image: RawImage, masks: Sequence[Rle], source: Source) -> Rle | None:
+    def _with_area(self, image: RawImage, masks: Sequence[Rle], source: RawSource) -> Rle | None:
         sizes = {tuple(mask["size"]) for mask in masks}
         if sizes != {(image.height, image.width)}:
             got = ", ".join(f"{width} x {height}" for height, width in sorted(sizes))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainables.datasets.views.grey import Scene
+from trainables.datasets.views.grey import GreyPicture
 from trainables.datasets.views.tiles import Target
 from trainables.engines.unet_selftraining.data import whole_target
 from trainables.engines.unet_selftraining.network.losses import SegmentationLoss
@@ -43,7 +43,7 @@ class Measured:
 
 def measure(
     network: nn.Module,
-    scenes: Sequence[Scene],
+    scenes: Sequence[GreyPicture],
     reading: Reading,
     loss: SegmentationLoss,
     target: Target,
@@ -83,6 +83,6 @@ def measure(
     return Measured(found, pixels, float(np.mean(losses)), time.perf_counter() - start)
 
 
-def _radius(scene: Scene, default: float) -> float:
+def _radius(scene: GreyPicture, default: float) -> float:
     """Median radius of the particles of a micrograph, in pixels."""
     return float(np.median(scene.radii)) if len(scene.radii) else default

@@ -15,7 +15,7 @@ from typing import Any
 
 from trainables.datasets import geometry
 from trainables.datasets.raw.folder import RawFolder, split_in_name, split_of
-from trainables.datasets.raw.reading import Kind, Outline, RawImage, Reading, Source
+from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
 
 NAME = "coco"
 
@@ -32,7 +32,7 @@ def count_images(folder: RawFolder) -> int:
     return sum(len(folder.document(file)["images"]) for file in annotation_files(folder))
 
 
-def read(reading: Reading) -> None:
+def read(reading: RawReading) -> None:
     """Read every COCO file."""
     for file in annotation_files(reading.folder):
         document = reading.folder.document(file)
@@ -41,7 +41,7 @@ def read(reading: Reading) -> None:
         listed = {entry.get("id") for entry in document["images"] if isinstance(entry, dict)}
         _note_brush_masks(reading, file, document["annotations"])
         for number, entry in enumerate(document["annotations"]):
-            source = Source(file, f"annotations[{number}]")
+            source = RawSource(file, f"annotations[{number}]")
             with reading.at(source):
                 key = entry["image_id"]
                 if key in images:
@@ -57,11 +57,11 @@ def _is_coco(document: Any) -> bool:
     )
 
 
-def _read_categories(reading: Reading, file: PurePosixPath, entries: Any) -> dict[Any, str]:
+def _read_categories(reading: RawReading, file: PurePosixPath, entries: Any) -> dict[Any, str]:
     """Names by id; the order of the ids is the order of the classes."""
     names: dict[Any, str] = {}
     for number, entry in enumerate(entries or []):
-        with reading.at(Source(file, f"categories[{number}]")):
+        with reading.at(RawSource(file, f"categories[{number}]")):
             names[entry["id"]] = str(entry["name"])
     for key in sorted(names, key=lambda key: (str(type(key)), key)):
         if names[key] not in reading.order:
@@ -69,11 +69,13 @@ def _read_categories(reading: Reading, file: PurePosixPath, entries: Any) -> dic
     return names
 
 
-def _read_images(reading: Reading, file: PurePosixPath, entries: list[Any]) -> dict[Any, RawImage]:
+def _read_images(
+    reading: RawReading, file: PurePosixPath, entries: list[Any]
+) -> dict[Any, RawImage]:
     images: dict[Any, RawImage] = {}
     split = split_in_name(file.stem) or split_of(file)
     for number, entry in enumerate(entries):
-        source = Source(file, f"images[{number}]")
+        source = RawSource(file, f"images[{number}]")
         with reading.at(source):
             image = reading.image(str(entry["file_name"]), source)
             if image is None or not reading.claim(image, source):
@@ -85,9 +87,9 @@ def _read_images(reading: Reading, file: PurePosixPath, entries: list[Any]) -> d
 
 
 def _read_object(
-    reading: Reading,
+    reading: RawReading,
     image: RawImage,
-    source: Source,
+    source: RawSource,
     entry: Mapping[str, Any],
     categories: Mapping[Any, str],
 ) -> None:
@@ -112,7 +114,7 @@ def _is_brush_mask(entry: Mapping[str, Any]) -> bool:
     return bool(entry.get("iscrowd")) and "occluded" in (entry.get("attributes") or {})
 
 
-def _note_brush_masks(reading: Reading, file: PurePosixPath, entries: list[Any]) -> None:
+def _note_brush_masks(reading: RawReading, file: PurePosixPath, entries: list[Any]) -> None:
     n = sum(isinstance(entry, dict) and _is_brush_mask(entry) for entry in entries)
     if n:
         reading.notes.append(f"{file}: {n} masks marked as crowds by CVAT are taken as objects")

@@ -15,7 +15,7 @@ from typing import Any
 from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon
 from trainables.datasets.raw.folder import RawFolder, split_in_name, split_of
-from trainables.datasets.raw.reading import Kind, Outline, Reading, Source
+from trainables.datasets.raw.reading import Kind, Outline, RawReading, RawSource
 
 NAME = "via"
 
@@ -34,7 +34,7 @@ def count_images(folder: RawFolder) -> int:
     return sum(len(_entries(folder.document(file))) for file in annotation_files(folder))
 
 
-def read(reading: Reading) -> None:
+def read(reading: RawReading) -> None:
     """Read every VIA file."""
     for file in annotation_files(reading.folder):
         entries = _entries(reading.folder.document(file))
@@ -46,7 +46,7 @@ def read(reading: Reading) -> None:
         else:
             reading.notes.append(f"{file}: the region attribute {key!r} is the class")
         for name, entry in entries.items():
-            source = Source(file, name)
+            source = RawSource(file, name)
             with reading.at(source):
                 _read_image(reading, source, entry, key)
 
@@ -101,7 +101,7 @@ def _label(value: Any) -> str:
 
 
 def _read_image(
-    reading: Reading, source: Source, entry: Mapping[str, Any], key: str | None
+    reading: RawReading, source: RawSource, entry: Mapping[str, Any], key: str | None
 ) -> None:
     image = reading.image(str(entry["filename"]), source)
     if image is None or not reading.claim(image, source):

@@ -25,7 +25,7 @@ from trainables.datasets.raw.folder import (
     split_of,
     split_word,
 )
-from trainables.datasets.raw.reading import Kind, Outline, RawImage, Reading, Source
+from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
 
 NAME = "yolo"
 
@@ -59,7 +59,7 @@ def count_box_files(folder: RawFolder) -> int:
     return sum(_kind(folder, file) == "box" for file in folder.with_suffix(".txt"))
 
 
-def read(reading: Reading) -> None:
+def read(reading: RawReading) -> None:
     """Read every label file, and the pictures beside them as negatives."""
     folder = reading.folder
     names, splits = _read_yaml(reading)
@@ -69,11 +69,11 @@ def read(reading: Reading) -> None:
         picture = _picture_of(folder, file)
         if picture is None:
             reason = f"no picture {file.stem}.* beside it or in the images folder"
-            reading.problem(Kind.LABEL_WITHOUT_IMAGE, Source(file), reason)
+            reading.problem(Kind.LABEL_WITHOUT_IMAGE, RawSource(file), reason)
             continue
-        image = reading.image(str(picture), Source(PurePosixPath(file.name)))
-        if image and reading.claim(image, Source(file)):
-            _read_lines(reading, image, Source(file, image=image), names)
+        image = reading.image(str(picture), RawSource(PurePosixPath(file.name)))
+        if image and reading.claim(image, RawSource(file)):
+            _read_lines(reading, image, RawSource(file, image=image), names)
     _add_negatives(reading)
     for image in reading.images.values():
         image.split = splits.get(image.file) or split_of(image.file)
@@ -84,7 +84,7 @@ def _lower(file: PurePosixPath) -> tuple[str, ...]:
 
 
 def _kind(folder: RawFolder, file: PurePosixPath) -> str:
-    """What the lines of a text file look like: "outline", "box", "empty" or "other"."""
+    """Kind of the lines of a text file: "outline", "box", "empty" or "other"."""
     try:
         with folder.path(file).open("rb") as stream:
             lines = stream.read(_SAMPLE_BYTES).decode("utf-8-sig", "replace").splitlines()
@@ -106,21 +106,21 @@ def _is_row(row: list[str]) -> bool:
     return False
 
 
-def _read_yaml(reading: Reading) -> tuple[dict[int, str], dict[PurePosixPath, Split]]:
+def _read_yaml(reading: RawReading) -> tuple[dict[int, str], dict[PurePosixPath, Split]]:
     """Class names and parts of the first YAML file that has names."""
     for file in sorted(reading.folder.with_suffix(".yaml", ".yml"), key=lambda f: len(f.parts)):
         document = reading.folder.document(file)
         if isinstance(document, dict) and isinstance(document.get("names"), list | dict):
             names = document["names"]
             pairs = names.items() if isinstance(names, dict) else enumerate(names)
-            with reading.at(Source(file, "names")):
+            with reading.at(RawSource(file, "names")):
                 numbered = {int(number): str(name) for number, name in pairs}
                 return numbered, dict(_yaml_splits(reading, file, document))
     return {}, {}
 
 
 def _yaml_splits(
-    reading: Reading, file: PurePosixPath, document: Mapping[str, Any]
+    reading: RawReading, file: PurePosixPath, document: Mapping[str, Any]
 ) -> Iterator[tuple[PurePosixPath, Split]]:
     """Pictures with the part that the YAML file puts them in."""
     for key, value in document.items():
@@ -133,7 +133,7 @@ def _yaml_splits(
 
 
 def _entry_pictures(
-    reading: Reading, file: PurePosixPath, entry: str, key: str
+    reading: RawReading, file: PurePosixPath, entry: str, key: str
 ) -> list[PurePosixPath]:
     """Pictures of one entry: below a folder, or listed in a text file.
 
@@ -151,11 +151,11 @@ def _entry_pictures(
             return inside
     if wanted.startswith(("/", "..")):
         reason = f"{entry} lies outside the data folder"
-        reading.problem(Kind.LEAVES_FOLDER, Source(file, key), reason)
+        reading.problem(Kind.LEAVES_FOLDER, RawSource(file, key), reason)
     return []
 
 
-def _listed_pictures(reading: Reading, listing: PurePosixPath) -> list[PurePosixPath]:
+def _listed_pictures(reading: RawReading, listing: PurePosixPath) -> list[PurePosixPath]:
     pictures = []
     lines = reading.folder.path(listing).read_text(encoding="utf-8-sig").splitlines()
     for number, line in enumerate(lines, start=1):
@@ -163,9 +163,9 @@ def _listed_pictures(reading: Reading, listing: PurePosixPath) -> list[PurePosix
             if line.strip():
                 pictures.append(reading.folder.find(line.strip(), listing))
         except LeavesFolderError as error:
-            reading.problem(Kind.LEAVES_FOLDER, Source(listing, f"line {number}"), str(error))
+            reading.problem(Kind.LEAVES_FOLDER, RawSource(listing, f"line {number}"), str(error))
         except NotFoundError as error:
-            reading.problem(Kind.MISSING_IMAGE, Source(listing, f"line {number}"), str(error))
+            reading.problem(Kind.MISSING_IMAGE, RawSource(listing, f"line {number}"), str(error))
     return pictures
 
 
@@ -178,7 +178,7 @@ def _read_name_list(folder: RawFolder) -> dict[int, str]:
     return {}
 
 
-def _use_names(reading: Reading, names: dict[int, str]) -> None:
+def _use_names(reading: RawReading, names: dict[int, str]) -> None:
     if not names and reading.classes:
         names.update(enumerate(reading.classes))
     if not names:
@@ -209,7 +209,7 @@ def _images_folder(file: PurePosixPath) -> PurePosixPath:
 
 
 def _read_lines(
-    reading: Reading, image: RawImage, source: Source, names: Mapping[int, str]
+    reading: RawReading, image: RawImage, source: RawSource, names: Mapping[int, str]
 ) -> None:
     text = ""
     with reading.at(source):
@@ -222,9 +222,9 @@ def _read_lines(
 
 
 def _read_line(
-    reading: Reading,
+    reading: RawReading,
     image: RawImage,
-    source: Source,
+    source: RawSource,
     words: list[str],
     names: Mapping[int, str],
 ) -> None:
@@ -242,7 +242,7 @@ def _read_line(
     reading.add(image, names.get(category, f"class_{category}"), outline, source)
 
 
-def _add_negatives(reading: Reading) -> None:
+def _add_negatives(reading: RawReading) -> None:
     """Take the pictures beside labelled ones that have no label file."""
     folders = {image.file.parent for image in reading.images.values()}
     negatives = 0
