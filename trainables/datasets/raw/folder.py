@@ -8,6 +8,7 @@ import difflib
 import json
 import os
 import posixpath
+from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -190,7 +191,9 @@ class RawFolder:
             text = self.path(file).read_text(encoding="utf-8-sig")
             if not text.strip():
                 raise ValueError("the file is empty")
-            return yaml.safe_load(text) if file.suffix.lower() in _YAML else json.loads(text)
+            if file.suffix.lower() in _YAML:
+                return yaml.safe_load(text)
+            return json.loads(text, object_pairs_hook=_without_twins)
         except (OSError, ValueError, RecursionError, yaml.YAMLError, LeavesFolderError) as error:
             self.broken[file] = " ".join(str(error).split()) or type(error).__name__
             return None
@@ -223,6 +226,19 @@ def split_in_name(stem: str) -> Split | None:
 def split_word(word: str) -> Split | None:
     """A part by any of its usual names."""
     return _SPLIT_WORDS.get(word.strip().lower())
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON.
+
+    Raises:
+        ValueError: It has a key twice, of which Python would take the last without a word.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
+        raise ValueError(f"the key {twice!r} stands twice in one object; which one counts?")
+    return found
 
 
 def _near_folder(root: Path) -> str:

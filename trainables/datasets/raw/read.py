@@ -135,12 +135,13 @@ def _note_pages(reading: RawReading, images: list[RawImage]) -> None:
 
 
 def _without_false_negatives(reading: RawReading, images: list[RawImage]) -> list[RawImage]:
-    """Drop pictures that have no object only because all of theirs were left out."""
-    kept = [image for image in images if image.objects or not image.lost]
-    if len(kept) < len(images):
+    """Drop pictures that have no object only because all of theirs were left out or lost."""
+    kept = [image for image in images if not image.doubtful and (image.objects or not image.lost)]
+    n_lost = sum(not image.doubtful for image in images) - len(kept)
+    if n_lost:
         reading.notes.append(
-            f"{len(images) - len(kept)} pictures of which every object was left out are left out "
-            "too: they are no negatives"
+            f"{n_lost} pictures of which every object was left out are left out too: they are no "
+            "negatives"
         )
     return kept
 

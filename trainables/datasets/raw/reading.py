@@ -47,6 +47,8 @@ class Kind(StrEnum):
     ANNOTATED_TWICE = "annotated twice"
     PARTICLE_TWICE = "particle twice"
     NOT_IN_SPLITS = "not in the given splits"
+    SHARED_ID = "shared id"
+    OBJECT_TWICE = "object twice"
 
 
 CLIPPED: Final = "clipped"
@@ -64,6 +66,7 @@ class RawProblem:
         kind: Kind of the problem.
         reason: Description in words, with the values.
         action: Consequence: `LEFT_OUT`, or `CLIPPED` at the picture's edge.
+        n_objects: Number of objects that are lost by it, where it is about more than one.
     """
 
     file: str
@@ -71,10 +74,13 @@ class RawProblem:
     kind: Kind
     reason: str
     action: str = LEFT_OUT
+    n_objects: int | None = None
 
     def __str__(self) -> str:
         place = f", {self.object}" if self.object else ""
-        return f"{self.file}{place}: {self.kind}: {self.reason} ({self.action})"
+        noun = "object" if self.n_objects == 1 else "objects"
+        done = self.action if self.n_objects is None else f"{self.n_objects} {noun} {self.action}"
+        return f"{self.file}{place}: {self.kind}: {self.reason} ({done})"
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,7 @@ class RawImage:
         lost: Entries of its annotations that are left out.
         labelled: False for a micrograph that no coordinates speak of: what is in it is not known.
         um_per_px: Pixel size, or None where nobody said it.
+        doubtful: True where objects of unknown pictures may be its own: it is no negative.
     """
 
     file: PurePosixPath
@@ -127,6 +134,7 @@ class RawImage:
     lost: int = 0
     labelled: bool = True
     um_per_px: float | None = None
+    doubtful: bool = False
 
     @property
     def stem(self) -> str:
@@ -142,15 +150,17 @@ class RawSource:
         file: Annotation file (or picture), below the raw folder.
         place: Place in the file: "shapes[3]", "line 7"; "" for all of it.
         image: The picture that loses an object if this is left out, if it is known.
+        n_objects: Number of objects that are lost if this is left out, where it is more than one.
     """
 
     file: PurePosixPath
     place: str = ""
     image: RawImage | None = None
+    n_objects: int | None = None
 
     def at(self, place: str) -> "RawSource":
-        """Another place in the same file."""
-        return replace(self, place=place)
+        """Another place in the same file, about one object."""
+        return replace(self, place=place, n_objects=None)
 
     def of(self, image: RawImage) -> "RawSource":
         """The same place, known to be about `image`."""
@@ -198,10 +208,12 @@ class RawReading:
     warnings: list[str] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
     _headers: dict[PurePosixPath, Header | None] = field(default_factory=dict)
+    _places: dict[tuple[Any, ...], str] = field(default_factory=dict)
 
     def problem(self, kind: Kind, source: RawSource, reason: str) -> None:
         """List a problem whose subject is left out."""
-        self.problems.append(RawProblem(str(source.file), source.place, kind, reason))
+        problem = RawProblem(str(source.file), source.place, kind, reason)
+        self.problems.append(replace(problem, n_objects=source.n_objects))
         if source.image is not None:
             source.image.lost += 1
 
@@ -214,6 +226,8 @@ class RawReading:
             self.problem(Kind.MALFORMED, source, f"no key {error}")
         except (TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             self.problem(Kind.MALFORMED, source, str(error))
+        except (OSError, LeavesFolderError) as error:
+            self.problem(Kind.UNREADABLE_ANNOTATION, source, str(error))
 
     def image(self, reference: str, source: RawSource) -> RawImage | None:
         """The picture that an annotation file names, or None with a problem listed.
@@ -269,9 +283,17 @@ class RawReading:
         return header.um_per_px if header else None
 
     def claim(self, image: RawImage, source: RawSource) -> bool:
-        """Say that `source` annotates `image`; False, with a problem, if another file did."""
+        """Say that `source` annotates `image`; False, with a problem, if that was said before.
+
+        Where one file speaks of it twice, by two names, it is left out: objects of another picture
+        may be among its own.
+        """
         if image.annotated_by:
             reason = f"{image.file} is already annotated by {image.annotated_by[0]}"
+            if image.annotated_by[0] == str(source.file):
+                reason += f" itself, with {len(image.objects)} objects; which are its own is not "
+                reason += "known, and it is left out"
+                image.doubtful = True
             self.problem(Kind.ANNOTATED_TWICE, source, reason)
             return False
         image.annotated_by.append(str(source.file))
@@ -295,7 +317,7 @@ class RawReading:
         with self.at(source):
             name = self._class_name(label, source)
             rle = self._rasterise(image, outline, source) if name else None
-            if name and rle:
+            if name and rle and self._is_new(image, name, rle, source):
                 image.objects.append(RawObject(name, rle, str(source.file), source.place))
 
     def add_disc(self, image: RawImage, disc: ParticleDisc, source: RawSource) -> None:
@@ -312,6 +334,15 @@ class RawReading:
         else:
             rle = geometry.disc(disc.x, disc.y, disc.radius, image.width, image.height)
             image.objects.append(RawObject(name, rle, str(source.file), source.place, disc))
+
+    def _is_new(self, image: RawImage, label: str, rle: Rle, source: RawSource) -> bool:
+        """Whether the picture has no such object yet; one with the same pixels is told."""
+        place = f"{source.file}, {source.place}"
+        first = self._places.setdefault((image.file, image.page, label, rle["counts"]), place)
+        if first is not place:
+            reason = f"it has the class and the pixels of {first}"
+            self.problem(Kind.OBJECT_TWICE, replace(source, image=None), reason)
+        return first is place
 
     def _locate(self, reference: str, source: PurePosixPath) -> tuple[PurePosixPath, int | None]:
         try:

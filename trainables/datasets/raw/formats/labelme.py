@@ -39,7 +39,8 @@ def count_images(folder: RawFolder) -> int:
 def read(reading: RawReading) -> None:
     """Read every LabelMe file."""
     for file in annotation_files(reading.folder):
-        document, source = reading.folder.document(file), RawSource(file)
+        document = reading.folder.document(file)
+        source = RawSource(file, n_objects=len(document["shapes"]))
         image = reading.image(_picture(reading.folder, file, document), source)
         if image is None or not reading.claim(image, source):
             continue

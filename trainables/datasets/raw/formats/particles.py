@@ -64,7 +64,7 @@ def read(reading: RawReading, suffix: str) -> None:
     reading.notes.append(f"the format has no classes; every object is {reading.object_class!r}")
     too_small: list[TooSmallPictureError] = []
     for file, name, points in _micrographs(reading.folder, suffix):
-        source = RawSource(file, name)
+        source = RawSource(file, name, n_objects=len(points))
         if name == OWN_NAME:
             image = _own_picture(reading, source)
         else:

@@ -33,7 +33,8 @@ def count_images(folder: RawFolder) -> int:
 def read(reading: RawReading) -> None:
     """Read every SuperAnnotate file."""
     for file in annotation_files(reading.folder):
-        document, source = reading.folder.document(file), RawSource(file)
+        document = reading.folder.document(file)
+        source = RawSource(file, n_objects=len(document["instances"]))
         metadata = document["metadata"]
         image = reading.image(str(metadata.get("name") or file.name.split("___")[0]), source)
         if image is None or not reading.claim(image, source):

@@ -9,6 +9,7 @@ class. Which one is not said anywhere: taken is the one that most regions have, 
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -67,7 +68,7 @@ def _entries(document: Any) -> dict[str, Any]:
 
 def _regions(entry: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Regions with their place; VIA 1 numbered them in a dictionary."""
-    regions = entry["regions"]
+    regions = entry["regions"] or ()
     pairs = regions.items() if isinstance(regions, dict) else enumerate(regions)
     for number, region in pairs:
         yield f"regions[{number}]", region
@@ -103,11 +104,13 @@ def _label(value: Any) -> str:
 def _read_image(
     reading: RawReading, source: RawSource, entry: Mapping[str, Any], key: str | None
 ) -> None:
+    regions = list(_regions(entry))
+    source = replace(source, n_objects=len(regions))
     image = reading.image(str(entry["filename"]), source)
     if image is None or not reading.claim(image, source):
         return
     image.split = split_in_name(source.file.stem) or split_of(image.file) or split_of(source.file)
-    for number, region in _regions(entry):
+    for number, region in regions:
         here = source.at(f"{entry['filename']} {number}").of(image)
         with reading.at(here):
             outline = _outline(region["shape_attributes"])

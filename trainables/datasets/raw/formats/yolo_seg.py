@@ -13,6 +13,7 @@ from the folders' names.
 import contextlib
 import posixpath
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ TITLE = "YOLO segmentation text"
 
 _NO_LABELS: Final = frozenset({"classes.txt", "readme.txt", "license.txt", "requirements.txt"})
 
-_SAMPLE_BYTES: Final = 4096
+_SAMPLE_LINES: Final = 20
 
 _BOX_NUMBERS: Final = 5
 
@@ -41,12 +42,19 @@ _OUTLINE_NUMBERS: Final = 7
 
 
 def annotation_files(folder: RawFolder) -> list[PurePosixPath]:
-    """Text files that are labels: all in `labels` folders, elsewhere those that look like it."""
+    """Text files that are labels, if one holds an outline.
+
+    All in `labels` folders, all that are named like a picture, and those that look like labels.
+    """
     files = [f for f in folder.with_suffix(".txt") if f.name.lower() not in _NO_LABELS]
     kinds = {file: _kind(folder, file) for file in files}
     if "outline" not in kinds.values():
         return []
-    return [f for f in files if "labels" in _lower(f) or kinds[f] in ("outline", "box")]
+    return [
+        f
+        for f in files
+        if "labels" in _lower(f) or kinds[f] in ("outline", "box") or _picture_of(folder, f)
+    ]
 
 
 def count_images(folder: RawFolder) -> int:
@@ -65,16 +73,20 @@ def read(reading: RawReading) -> None:
     names, splits = _read_yaml(reading)
     names = names or _read_name_list(folder)
     _use_names(reading, names)
+    unlinked = 0
     for file in annotation_files(folder):
         picture = _picture_of(folder, file)
         if picture is None:
             reason = f"no picture {file.stem}.* beside it or in the images folder"
-            reading.problem(Kind.LABEL_WITHOUT_IMAGE, RawSource(file), reason)
+            n_objects = _count_lines(folder, file)
+            unlinked += n_objects
+            source = RawSource(file, n_objects=n_objects)
+            reading.problem(Kind.LABEL_WITHOUT_IMAGE, source, reason)
             continue
         image = reading.image(str(picture), RawSource(PurePosixPath(file.name)))
         if image and reading.claim(image, RawSource(file)):
             _read_lines(reading, image, RawSource(file, image=image), names)
-    _add_negatives(reading)
+    _add_negatives(reading, unlinked)
     for image in reading.images.values():
         image.split = splits.get(image.file) or split_of(image.file)
 
@@ -87,16 +99,25 @@ def _kind(folder: RawFolder, file: PurePosixPath) -> str:
     """Kind of the lines of a text file: "outline", "box", "empty" or "other"."""
     try:
         with folder.path(file).open("rb") as stream:
-            lines = stream.read(_SAMPLE_BYTES).decode("utf-8-sig", "replace").splitlines()
+            lines = [line.decode("utf-8-sig", "replace") for line in islice(stream, _SAMPLE_LINES)]
     except (OSError, LeavesFolderError):
         return "other"
-    rows = [line.split() for line in lines[:20] if line.strip()]
+    rows = [line.split() for line in lines if line.strip()]
     if not rows:
         return "empty"
     lengths = {len(row) for row in rows if _is_row(row)}
     if any(length >= _OUTLINE_NUMBERS and length % 2 for length in lengths):
         return "outline"
     return "box" if _BOX_NUMBERS in lengths else "other"
+
+
+def _count_lines(folder: RawFolder, file: PurePosixPath) -> int:
+    """Number of lines of a label file that say something; 0 if it cannot be read."""
+    try:
+        lines = folder.path(file).read_bytes().splitlines()
+    except (OSError, LeavesFolderError):
+        return 0
+    return sum(bool(line.strip()) for line in lines)
 
 
 def _is_row(row: list[str]) -> bool:
@@ -211,9 +232,11 @@ def _images_folder(file: PurePosixPath) -> PurePosixPath:
 def _read_lines(
     reading: RawReading, image: RawImage, source: RawSource, names: Mapping[int, str]
 ) -> None:
-    text = ""
-    with reading.at(source):
+    try:
         text = reading.folder.path(source.file).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError, LeavesFolderError) as error:
+        reading.problem(Kind.UNREADABLE_ANNOTATION, source, str(error))
+        return
     for number, line in enumerate(text.splitlines(), start=1):
         here = source.at(f"line {number}")
         if line.strip():
@@ -242,14 +265,23 @@ def _read_line(
     reading.add(image, names.get(category, f"class_{category}"), outline, source)
 
 
-def _add_negatives(reading: RawReading) -> None:
-    """Take the pictures beside labelled ones that have no label file."""
+def _add_negatives(reading: RawReading, unlinked: int) -> None:
+    """Take the pictures beside labelled ones that have no label file.
+
+    Not where label files of other pictures are there: they may be theirs, under another name.
+    """
     folders = {image.file.parent for image in reading.images.values()}
-    negatives = 0
     taken = {image.file for image in reading.images.values()}
-    for picture in reading.folder.images:
-        in_place = picture.parent in folders or "images" in _lower(picture)
-        if in_place and picture not in taken and reading.open(picture):
-            negatives += 1
-    if negatives:
+    empty = [
+        picture
+        for picture in reading.folder.images
+        if (picture.parent in folders or "images" in _lower(picture)) and picture not in taken
+    ]
+    if empty and unlinked:
+        reading.warnings.append(
+            f"{len(empty)} pictures without a label file are left out, the first is {empty[0]}: "
+            f"label files of pictures that are not here hold {unlinked} objects, which may be "
+            "theirs"
+        )
+    elif negatives := sum(reading.open(picture) is not None for picture in empty):
         reading.notes.append(f"{negatives} pictures without a label file are taken as negatives")
