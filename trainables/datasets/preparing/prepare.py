@@ -182,7 +182,7 @@ def _fill(
         splits=assignment.by + (f" by {data.given}" if data.given else ""),
         problems=problems,
         notes=(*data.notes, *assignment.notes, *held_out, *_conversions(converted)),
-        warnings=data.warnings,
+        warnings=(*data.warnings, *assignment.warnings),
     )
 
 

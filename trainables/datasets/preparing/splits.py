@@ -8,7 +8,7 @@ and come nearest to the fractions.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -51,12 +51,14 @@ class SplitAssignment:
         by: Origin of the parts, in words.
         evaluation_only: "" or why no model can be trained on this set.
         notes: Remarks for the user.
+        warnings: Probable mistakes.
     """
 
     split: dict[str, Split]
     by: str
     evaluation_only: str = ""
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
@@ -88,23 +90,24 @@ def assign(
     given: dict[str, Split] = {s.name: s.given for s in samples if s.given is not None}
     if len(given) == len(samples) and len(set(given.values())) > 1:
         return _use_given(samples, given, fractions, seed)
-    notes = _why_given_not_used(given, len(samples))
-    return _draw_all(samples, fractions, seed, notes)
+    drawn = _draw_all(samples, fractions, seed)
+    if len(given) == len(samples):
+        part = given[samples[0].name]
+        note = f"the raw data names one part only, {part}, for all pictures; parts were drawn"
+        return replace(drawn, notes=(note,))
+    return replace(drawn, warnings=_why_given_not_used(samples, given))
 
 
 def _draw_all(
     samples: Sequence[Sample],
     fractions: tuple[float, float, float],
     seed: int,
-    notes: tuple[str, ...],
 ) -> SplitAssignment:
     parts = [split for split, share in zip(SPLITS, fractions, strict=True) if share > 0]
     groups = {sample.group for sample in samples}
     everything: dict[str, Split] = {sample.name: "test" for sample in samples}
     if parts == ["test"]:
-        return SplitAssignment(
-            everything, "all in test", "it was asked for with --splits 0,0,1", notes
-        )
+        return SplitAssignment(everything, "all in test", "it was asked for with --splits 0,0,1")
     if len(groups) < len(parts):
         reason = (
             f"{_count(len(groups), 'group')} of pictures cannot fill {len(parts)} parts "
@@ -112,11 +115,11 @@ def _draw_all(
             "tell the groups apart with --group REGEX; or use fewer parts, as --splits 0.8,0.2,0; "
             "or give a splits.csv"
         )
-        return SplitAssignment(everything, "all in test", reason, notes)
+        return SplitAssignment(everything, "all in test", reason)
     shares = {split: share for split, share in zip(SPLITS, fractions, strict=True) if share > 0}
     split_of_group = _draw(samples, shares, seed)
     split = {sample.name: split_of_group[sample.group] for sample in samples}
-    return SplitAssignment(split, f"drawn with seed {seed}", notes=notes)
+    return SplitAssignment(split, f"drawn with seed {seed}")
 
 
 def _use_given(
@@ -146,13 +149,14 @@ def _use_given(
     return SplitAssignment(split, "given, val drawn from train", notes=notes)
 
 
-def _why_given_not_used(given: Mapping[str, Split], n: int) -> tuple[str, ...]:
+def _why_given_not_used(samples: Sequence[Sample], given: Mapping[str, Split]) -> tuple[str, ...]:
     if not given:
         return ()
-    if len(given) == n:
-        part = next(iter(given.values()))
-        return (f"the raw data names one part only, {part}, for all pictures; parts were drawn",)
-    return (f"only {len(given)} of {n} pictures lie in a folder of a part; parts were drawn",)
+    first = next(sample.name for sample in samples if sample.name not in given)
+    return (
+        f"only {len(given)} of {len(samples)} pictures lie in a part of the raw data; the first "
+        f"without one is {first}. Those parts are not used, all were drawn",
+    )
 
 
 def _straddling(samples: Sequence[Sample], given: Mapping[str, Split]) -> tuple[str, ...]:

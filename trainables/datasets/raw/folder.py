@@ -34,6 +34,8 @@ _SPLIT_WORDS: Final[dict[str, Split]] = {
 
 _SPLITS_ENDINGS: Final = ("splits.json", "_split.json", "splits.csv")
 
+_BESIDE_SPLIT_WORDS: Final = frozenset({"images", "imgs", "labels", "masks", "set", "data"})
+
 _YAML: Final = frozenset({".yaml", ".yml"})
 
 
@@ -209,18 +211,22 @@ class RawFolder:
 
 
 def split_of(file: PurePosixPath) -> Split | None:
-    """The part that a folder of this path is named after (`train`, `valid`, `test` and so on)."""
+    """The part that a folder of this path is named after: `train`, `val2017`, `test_images`."""
     for part in reversed(file.parts[:-1]):
-        if part.lower() in _SPLIT_WORDS:
-            return _SPLIT_WORDS[part.lower()]
+        is_of_part = not _words(part) - _SPLIT_WORDS.keys() - _BESIDE_SPLIT_WORDS
+        if is_of_part and (split := split_in_name(part)):
+            return split
     return None
 
 
 def split_in_name(stem: str) -> Split | None:
     """The part that a word of a file name means: `instances_val2017` is `val`."""
-    words = "".join(c if c.isalpha() else " " for c in stem.lower()).split()
-    found = {_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS}
+    found = {_SPLIT_WORDS[word] for word in _words(stem) if word in _SPLIT_WORDS}
     return found.pop() if len(found) == 1 else None
+
+
+def _words(name: str) -> set[str]:
+    return set("".join(c if c.isalpha() else " " for c in name.lower()).split())
 
 
 def split_word(word: str) -> Split | None:

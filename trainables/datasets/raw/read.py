@@ -68,7 +68,7 @@ def read_raw(
     chosen.read(reading)
     for file, reason in folder.broken.items():
         reading.problem(Kind.UNREADABLE_ANNOTATION, RawSource(file), reason)
-    images = _without_clashes(reading, _without_false_negatives(reading, _annotated(reading)))
+    images = _named_apart(reading, _without_false_negatives(reading, _annotated(reading)))
     given = _apply_given_splits(reading, images) if folder.splits_file else ""
     _refuse_empty(root, chosen, reading, images)
     return RawData(
@@ -146,6 +146,31 @@ def _without_false_negatives(reading: RawReading, images: list[RawImage]) -> lis
     return kept
 
 
+def _named_apart(reading: RawReading, images: list[RawImage]) -> list[RawImage]:
+    """Give pictures of one name in different folders the names of their folders, too."""
+    groups: dict[str, list[RawImage]] = {}
+    for image in images:
+        groups.setdefault(image.stem.casefold(), []).append(image)
+    renamed = []
+    for group in groups.values():
+        if len({image.file.parent for image in group}) > 1:
+            for image in group:
+                image.alias = "_".join([*_telling_folders(image, group), image.own_name])
+            renamed += [image for image in group if image.alias != image.own_name]
+    if renamed:
+        reading.notes.append(
+            f"{len(renamed)} pictures have the name of one in another folder; their folder is part "
+            f"of their name: {renamed[0].file} is {renamed[0].alias}"
+        )
+    return _without_clashes(reading, images)
+
+
+def _telling_folders(image: RawImage, group: list[RawImage]) -> list[str]:
+    """Folders of a picture that not all of its group lie in."""
+    common = set.intersection(*({*other.file.parts[:-1]} for other in group))
+    return [part for part in image.file.parts[:-1] if part not in common]
+
+
 def _without_clashes(reading: RawReading, images: list[RawImage]) -> list[RawImage]:
     """Keep the first of pictures that would get one name in the prepared set."""
     first: dict[str, RawImage] = {}
@@ -153,10 +178,11 @@ def _without_clashes(reading: RawReading, images: list[RawImage]) -> list[RawIma
         other = first.setdefault(image.stem.casefold(), image)
         if other is not image:
             reason = (
-                f"{other.file} has the same name without suffix; this one and its "
-                f"{len(image.objects)} objects are left out. Rename one of them"
+                f"{other.file} has the same name without suffix; this one is left out. Rename one "
+                "of them"
             )
-            reading.problem(Kind.NAME_CLASH, RawSource(image.file), reason)
+            source = RawSource(image.file, n_objects=len(image.objects))
+            reading.problem(Kind.NAME_CLASH, source, reason)
     return list(first.values())
 
 
@@ -168,18 +194,34 @@ def _apply_given_splits(reading: RawReading, images: list[RawImage]) -> str:
     """
     splits, name = given_splits(reading.folder)
     unused = set(splits)
+    n_named = Counter(key for image in images for key in _names_in_splits(image))
     for image in images:
-        keys = (str(image.file), image.file.name, f"{image.stem}{image.file.suffix}", image.stem)
-        found = [key for key in keys if key in splits]
+        found = [key for key in _names_in_splits(image) if key in splits]
         unused.difference_update(found)
-        image.split = splits[found[0]] if found else None
-        if not found and image.labelled:
-            reading.problem(Kind.NOT_IN_SPLITS, RawSource(image.file), f"{name} does not name it")
+        meant = [key for key in found if n_named[key] == 1]
+        image.split = splits[meant[0]] if meant else None
+        if not meant and image.labelled:
+            n = n_named[found[0]] if found else 0
+            reason = f"{name} does not name it"
+            if found:
+                reason = f"{name} names {found[0]}, as {n} pictures are called; add their folders"
+            source = RawSource(image.file, n_objects=len(image.objects))
+            reading.problem(Kind.NOT_IN_SPLITS, source, reason)
     _refuse_without_train(name, [image for image in images if image.labelled])
     for key in sorted(unused):
         reason = f"{name} names {key}, which is no annotated picture"
         reading.problem(Kind.MISSING_IMAGE, RawSource(PurePosixPath(name), key), reason)
     return name
+
+
+def _names_in_splits(image: RawImage) -> list[str]:
+    """Names by which a file of parts may call a picture, with the most folders first."""
+    parts = image.file.parts
+    paths = ["/".join(parts[i:]) for i in range(len(parts))]
+    own = [f"{image.stem}{image.file.suffix}", image.stem, image.own_name]
+    own.append(f"{image.own_name}{image.file.suffix}")
+    bare = [path.removesuffix(image.file.suffix) for path in paths]
+    return list(dict.fromkeys([*paths, *(bare if not image.paged else []), *own]))
 
 
 def _refuse_without_train(name: str, images: list[RawImage]) -> None:

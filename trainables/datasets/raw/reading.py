@@ -119,6 +119,7 @@ class RawImage:
         lost: Entries of its annotations that are left out.
         labelled: False for a micrograph that no coordinates speak of: what is in it is not known.
         um_per_px: Pixel size, or None where nobody said it.
+        alias: Name in the prepared set where the file's own is not enough, or "".
         doubtful: True where objects of unknown pictures may be its own: it is no negative.
     """
 
@@ -134,11 +135,17 @@ class RawImage:
     lost: int = 0
     labelled: bool = True
     um_per_px: float | None = None
+    alias: str = ""
     doubtful: bool = False
 
     @property
     def stem(self) -> str:
         """Name in the prepared set, without suffix."""
+        return self.alias or self.own_name
+
+    @property
+    def own_name(self) -> str:
+        """Name of the file, without suffix, with the number of the page."""
         return f"{self.file.stem}_p{self.page:03d}" if self.paged else self.file.stem
 
 

@@ -118,7 +118,8 @@ def test_given_parts_without_train_are_for_evaluation_only() -> None:
 def test_parts_given_for_some_pictures_only_are_not_used() -> None:
     samples = [*_given(a1="train", b1="val"), *_samples({"c": 1, "d": 1, "e": 1})]
     assignment = assign(samples, DEFAULT_FRACTIONS, 0)
-    assert "only 2 of 5 pictures" in assignment.notes[0]
+    assert "only 2 of 5 pictures" in assignment.warnings[0]
+    assert "the first without one is c_0" in assignment.warnings[0]
     assert assignment.by == "drawn with seed 0"
 
 

@@ -6,25 +6,23 @@ or above), or beside the pictures. Class names stand in a YAML file (`names`), o
 `classes.txt` or `obj.names`. A picture without a label file, beside others that have one, is a
 negative: so the format wants it.
 
-The parts come from the YAML file's `train`, `val` and `test` (folders, or lists of pictures), else
-from the folders' names.
+The parts come from the YAML file's `train`, `val` and `test`, Darknet's `obj.data`, or lists named
+`train.txt`, `val.txt` and so on (see `yolo_splits`), else from the folders' names.
 """
 
 import contextlib
-import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any, Final
 
 from trainables.datasets import geometry
 from trainables.datasets.prepared import Split
-from trainables.datasets.raw.folder import (
-    LeavesFolderError,
-    NotFoundError,
-    RawFolder,
-    split_of,
-    split_word,
+from trainables.datasets.raw.folder import LeavesFolderError, RawFolder, split_of, split_word
+from trainables.datasets.raw.formats.yolo_splits import (
+    has_splits,
+    splits_of_document,
+    splits_of_lists,
 )
 from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
 
@@ -128,66 +126,48 @@ def _is_row(row: list[str]) -> bool:
 
 
 def _read_yaml(reading: RawReading) -> tuple[dict[int, str], dict[PurePosixPath, Split]]:
-    """Class names and parts of the first YAML file that has names."""
-    for file in sorted(reading.folder.with_suffix(".yaml", ".yml"), key=lambda f: len(f.parts)):
-        document = reading.folder.document(file)
-        if isinstance(document, dict) and isinstance(document.get("names"), list | dict):
-            names = document["names"]
-            pairs = names.items() if isinstance(names, dict) else enumerate(names)
-            with reading.at(RawSource(file, "names")):
-                numbered = {int(number): str(name) for number, name in pairs}
-                return numbered, dict(_yaml_splits(reading, file, document))
-    return {}, {}
-
-
-def _yaml_splits(
-    reading: RawReading, file: PurePosixPath, document: Mapping[str, Any]
-) -> Iterator[tuple[PurePosixPath, Split]]:
-    """Pictures with the part that the YAML file puts them in."""
-    for key, value in document.items():
-        split = split_word(str(key))
-        if split is None or not value:
-            continue
-        for entry in value if isinstance(value, list) else [value]:
-            for picture in _entry_pictures(reading, file, str(entry), str(key)):
-                yield picture, split
-
-
-def _entry_pictures(
-    reading: RawReading, file: PurePosixPath, entry: str, key: str
-) -> list[PurePosixPath]:
-    """Pictures of one entry: below a folder, or listed in a text file.
-
-    The file's own `path` is not followed: it is where the set lay on another machine.
-    """
+    """Class names of the first file that has names, and parts of the first that has parts."""
     folder = reading.folder
-    wanted = entry.replace("\\", "/")
-    # Roboflow writes ../train/images for a folder beside the YAML file.
-    for candidate in (wanted, wanted.removeprefix("../")):
-        target = PurePosixPath(posixpath.normpath((file.parent / candidate).as_posix()))
-        if target in folder.files:
-            return _listed_pictures(reading, target)
-        inside = [picture for picture in folder.images if target in picture.parents]
-        if inside:
-            return inside
-    if wanted.startswith(("/", "..")):
-        reason = f"{entry} lies outside the data folder"
-        reading.problem(Kind.LEAVES_FOLDER, RawSource(file, key), reason)
-    return []
+    files = [*folder.with_suffix(".yaml", ".yml"), *folder.with_suffix(".data")]
+    documents = {
+        file: _document(folder, file) for file in sorted(files, key=lambda f: len(f.parts))
+    }
+    names: dict[int, str] = {}
+    for file, document in documents.items():
+        if not names and isinstance(document, dict):
+            with reading.at(RawSource(file, "names")):
+                names = _names(document.get("names"))
+    parted = [file for file, document in documents.items() if has_splits(document)]
+    if parted:
+        return names, splits_of_document(reading, parted[0], documents[parted[0]])
+    return names, splits_of_lists(reading, _lists_of_parts(folder))
 
 
-def _listed_pictures(reading: RawReading, listing: PurePosixPath) -> list[PurePosixPath]:
-    pictures = []
-    lines = reading.folder.path(listing).read_text(encoding="utf-8-sig").splitlines()
-    for number, line in enumerate(lines, start=1):
-        try:
-            if line.strip():
-                pictures.append(reading.folder.find(line.strip(), listing))
-        except LeavesFolderError as error:
-            reading.problem(Kind.LEAVES_FOLDER, RawSource(listing, f"line {number}"), str(error))
-        except NotFoundError as error:
-            reading.problem(Kind.MISSING_IMAGE, RawSource(listing, f"line {number}"), str(error))
-    return pictures
+def _document(folder: RawFolder, file: PurePosixPath) -> Any:
+    """What a YAML file says, or Darknet's `obj.data`, which has a line `key = value` each."""
+    if file.suffix.lower() != ".data":
+        return folder.document(file)
+    try:
+        lines = folder.path(file).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError, LeavesFolderError):
+        return None
+    pairs = (line.partition("=") for line in lines)
+    return {key.strip(): value.strip() for key, sign, value in pairs if sign}
+
+
+def _names(names: Any) -> dict[int, str]:
+    if not isinstance(names, list | dict):
+        return {}
+    pairs = names.items() if isinstance(names, dict) else enumerate(names)
+    return {int(number): str(name) for number, name in pairs}
+
+
+def _lists_of_parts(folder: RawFolder) -> dict[PurePosixPath, Split]:
+    """Lists of pictures named train.txt, val.txt and so on, where at least two are there."""
+    texts = [f for f in folder.with_suffix(".txt") if split_word(f.stem) and len(f.parts) < 3]
+    lists = [f for f in texts if _kind(folder, f) == "other" and _picture_of(folder, f) is None]
+    found = {file: split for file in lists if (split := split_word(file.stem))}
+    return found if len(set(found.values())) > 1 else {}
 
 
 def _read_name_list(folder: RawFolder) -> dict[int, str]:
