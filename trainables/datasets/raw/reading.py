@@ -281,8 +281,12 @@ class RawReading:
 
     def pages(self, file: PurePosixPath) -> int:
         """Number of pages of a picture; 0 if it cannot be read (listed as a problem)."""
+        return len(self.page_numbers(file))
+
+    def page_numbers(self, file: PurePosixPath) -> tuple[int, ...]:
+        """Indices of the pages of a picture that are no previews; empty if it cannot be read."""
         header = self._header(file)
-        return len(header.pages) if header else 0
+        return header.pages if header else ()
 
     def header_um(self, file: PurePosixPath) -> float | None:
         """Pixel size that a picture itself states, in micrometres."""

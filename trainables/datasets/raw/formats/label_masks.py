@@ -79,21 +79,42 @@ def _read(reading: RawReading, *, connected: bool) -> None:
             reason = f"no picture {file.stem}.* in {' or '.join(_IMAGE_FOLDERS[:1])} beside it"
             reading.problem(Kind.LABEL_WITHOUT_IMAGE, RawSource(file), reason)
             continue
-        for image, page in _pages(reading, picture, file):
+        for image, pages in _pages(reading, picture, file):
             source = RawSource(file, image=image)
             if reading.claim(image, source):
                 image.split = split_of(image.file) or split_of(file)
-                _read_page(reading, image, source, page, connected=connected)
+                for page in pages:
+                    here = source.at(f"page {page}") if len(pages) > 1 else source
+                    _read_page(reading, image, here, page, connected=connected)
 
 
 def _pages(
     reading: RawReading, picture: PurePosixPath, file: PurePosixPath
-) -> Iterator[tuple[RawImage, int]]:
-    """Pages of a picture with the page of the label picture that belongs to each."""
-    for page in range(min(reading.pages(picture), reading.pages(file))):
-        image = reading.open(picture, page)
+) -> Iterator[tuple[RawImage, list[int]]]:
+    """Pages of a picture, each with the pages of the label picture that are about it."""
+    n_pictures, pages = reading.pages(picture), list(reading.page_numbers(file))
+    if n_pictures == 1 and len(pages) > 1:
+        reading.notes.append(f"{file}: all its {len(pages)} pages are about the one of {picture}")
+        about = [pages]
+    else:
+        about = [[page] for page in pages[:n_pictures]]
+        if left_out := pages[n_pictures:]:
+            reason = f"it has {len(pages)} pages, {picture} {n_pictures}: those beyond are not used"
+            n_objects = sum(_count_objects(reading.folder, file, page) for page in left_out)
+            source = RawSource(file, n_objects=n_objects)
+            reading.problem(Kind.LABEL_WITHOUT_IMAGE, source, reason)
+    for number, its_pages in enumerate(about):
+        image = reading.open(picture, number)
         if image:
-            yield image, page
+            yield image, its_pages
+
+
+def _count_objects(folder: RawFolder, file: PurePosixPath, page: int) -> int:
+    """Number of different numbers of a page besides 0; 0 if it cannot be read."""
+    try:
+        return len(set(np.unique(read_labels(folder.path(file), page)).tolist()) - {0})
+    except (UnreadableImageError, LeavesFolderError):
+        return 0
 
 
 def _place(file: PurePosixPath) -> int | None:
@@ -140,7 +161,8 @@ def _read_page(
     if connected:
         labels = _regions(labels)
     for number, rle in geometry.encode_labels(labels).items():
-        here = source.at(f"region {number}" if connected else f"value {number}")
+        place = f"region {number}" if connected else f"value {number}"
+        here = source.at(", ".join(filter(None, (source.place, place))))
         reading.add(image, reading.object_class, Outline(masks=[rle]), here)
 
 
