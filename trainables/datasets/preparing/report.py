@@ -1,4 +1,4 @@
-"""What `prepare` did: for the terminal, in `report.md` for people, `report.json` for programs."""
+"""Report of a preparation: for the terminal, `report.md` for people, `report.json` for programs."""
 
 import json
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from trainables.datasets.prepared import SPLITS, UNLABELLED, PreparedDataset
 from trainables.datasets.preparing.grouping import Grouping
-from trainables.datasets.raw.reading import CLIPPED, LEFT_OUT, Problem
+from trainables.datasets.raw.reading import CLIPPED, LEFT_OUT, RawProblem
 
 REPORT_JSON: Final = "report.json"
 
@@ -23,27 +23,27 @@ _PROBLEMS_IN_MARKDOWN: Final = 500
 
 @dataclass(frozen=True)
 class PrepareReport:
-    """What came out of `prepare`.
+    """Result of a preparation, with everything a user should know of it.
 
     Attributes:
         data: The prepared data set.
         format: Title of the raw format.
-        grouping: Which pictures belong together, and how that was found out.
-        splits: How the parts came about.
+        grouping: Groups of pictures that belong together, and the way they were found.
+        splits: Origin of the parts, in words.
         problems: Everything that was left out or clipped, with file, place and reason.
-        notes: What the user should know but need not mend.
-        warnings: What is probably a mistake, but could be read.
-        seconds: How long it took.
+        notes: Remarks that ask for nothing to be mended.
+        warnings: Probable mistakes that could be read.
+        seconds: Duration of the preparation.
     """
 
     data: PreparedDataset
     format: str
     grouping: Grouping
     splits: str
-    problems: tuple[Problem, ...]
+    problems: tuple[RawProblem, ...]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
-    seconds: float
+    seconds: float = 0.0
 
     def at(self, root: Path) -> "PrepareReport":
         """The same report of the same data set at its final place."""
@@ -117,7 +117,7 @@ def _of_classes(objects: dict[str, int]) -> str:
 
 
 def _groups_line(groups: dict[str, dict[str, int]], by: str) -> str:
-    """How many groups, and those of several pictures with their parts."""
+    """The number of groups, and those of several pictures with their parts."""
     several = {name: parts for name, parts in groups.items() if sum(parts.values()) > 1}
     head = f"{_count(len(groups), 'group')} by {by}"
     if not several:
@@ -208,7 +208,7 @@ def _groups_table(report: PrepareReport) -> list[str]:
     return _table(["group", "part", "images", "names"], rows)
 
 
-def _problems_table(problems: tuple[Problem, ...]) -> list[str]:
+def _problems_table(problems: tuple[RawProblem, ...]) -> list[str]:
     if not problems:
         return ["None."]
     left_out = sum(problem.action == LEFT_OUT for problem in problems)

@@ -19,12 +19,12 @@ def given_splits(folder: RawFolder) -> tuple[dict[str, Split], str]:
     Raises:
         DatasetError: The file is there but cannot be understood.
     """
-    for file in folder.files:
-        if len(file.parts) == 1 and file.name.lower().endswith(("splits.json", "_split.json")):
-            return _from_json(folder, file), file.name
-        if len(file.parts) == 1 and file.name.lower() == "splits.csv":
-            return _from_csv(folder.path(file)), file.name
-    return {}, ""
+    file = folder.splits_file
+    if file is None:
+        return {}, ""
+    if file.suffix.lower() == ".csv":
+        return _from_csv(folder.path(file)), file.name
+    return _from_json(folder, file), file.name
 
 
 def _from_json(folder: RawFolder, file: PurePosixPath) -> dict[str, Split]:

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.simulate.micrograph import render
 from trainables.datasets.simulate.spec import SimulationSpec
-from trainables.datasets.simulate.truth import Micrograph, SimulatedObject
+from trainables.datasets.simulate.truth import SimulatedMicrograph, SimulatedObject
 from trainables.datasets.simulate.writers import WRITERS, FormName, write_picture
 from trainables.files.folders import locked, new_folder
 
@@ -85,7 +85,7 @@ def simulate(
     The folder appears when it is complete.
 
     Args:
-        spec: What the set looks like.
+        spec: Description of the set.
         to: Folder to make.
         form: Annotation format.
         force: Whether a simulated set that is there is replaced.
@@ -152,9 +152,9 @@ def _write(
 
 
 def truth_row(
-    spec: SimulationSpec, image: Micrograph, item: SimulatedObject, file: str
+    spec: SimulationSpec, image: SimulatedMicrograph, item: SimulatedObject, file: str
 ) -> dict[str, Any]:
-    """What is known of an object, by column of `truth.csv`."""
+    """Facts of an object by column of `truth.csv`."""
     shape, um = item.shape, image.um_per_px
     lengths = {
         "major": shape.axes.major_px,
@@ -183,7 +183,7 @@ def truth_row(
     }
 
 
-def _scale_row(image: Micrograph, file: str) -> dict[str, Any]:
+def _scale_row(image: SimulatedMicrograph, file: str) -> dict[str, Any]:
     row: dict[str, Any] = {"file": file, "um_per_px": image.um_per_px}
     if image.bar:
         row |= {
