@@ -25,9 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tests.analysis.rehearsed_study import rehearse
-from trainables.datasets.prepare import prepare
-
+from tests.support.rehearsed_study import rehearse
+from trainables.datasets.preparing.prepare import prepare
 from trainables.datasets.simulate import SPECS, simulate
 
 HERE: Final = Path(__file__).resolve().parents[1]

@@ -4,6 +4,10 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from optuna import create_study
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+from optuna.trial import create_trial
 
 from analysis.report.importance import FEWEST_TRIALS, common_epochs, importance_at, value_at
 from tune.directory.reader import TrialRecord
@@ -82,6 +86,22 @@ def test_stopped_trials_are_compared_at_the_rung_they_reached() -> None:
 def test_the_direction_of_the_objective_does_not_change_what_matters() -> None:
     trials = early_and_late(40)
     assert next(iter(importance_at(trials, F1, "min", 5).shares)) == "early"
+
+
+def test_the_shares_of_more_than_200_trials_are_those_of_optunas_own_forest() -> None:
+    trials = early_and_late(240)
+    for epoch, first in ((5, "early"), (10, "late")):
+        judge = create_study(direction="maximize")
+        known: dict[str, BaseDistribution] = {
+            key: FloatDistribution(0, 1) for key in ("early", "late", "nothing")
+        }
+        for one in trials:
+            value = value_at(one, F1, epoch)
+            judge.add_trial(create_trial(params=dict(one.params), distributions=known, value=value))
+        theirs = get_param_importances(judge, evaluator=FanovaImportanceEvaluator(seed=0))
+        ours = importance_at(trials, F1, "max", epoch).shares
+        assert next(iter(ours)) == next(iter(theirs)) == first
+        assert ours == pytest.approx(theirs, abs=0.05)
 
 
 def test_values_that_no_key_explains_are_called_noise() -> None:
