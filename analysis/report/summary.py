@@ -142,7 +142,7 @@ class Summary:
 
     @cached_property
     def f1_metric(self) -> str | None:
-        """The F1 whose curves are shown: of the objective's group, else the engine's first."""
+        """Name of the F1 whose curves are shown: in the objective's group, else the engine's."""
         group = self.metric.partition("/")[0]
         reported = {name for trial in self.trials for name in trial.best_metrics}
         wanted = (f"{group}/F1", *F1_NAMES)
