@@ -119,7 +119,7 @@ def _rows(picks: PicksByMicrograph) -> Iterator[tuple[str, float, float, float]]
 
 def _write_star(path: Path, picks: PicksByMicrograph) -> None:
     import pandas as pd  # not at the top: neither is needed to read other formats
-    import starfile  # type: ignore[import-untyped]
+    import starfile  # type: ignore[import-untyped]  # as pandas
 
     table = pd.DataFrame(
         [(x, y, score, name) for name, x, y, score in _rows(picks)],
