@@ -7,6 +7,7 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from trainables.datasets.prepared import PreparedDataset
+from trainables.files.cells import markdown_text
 from trainables.metrics.names import GROUPS, MEASURE, PARTICLE_GROUP, PIXEL_GROUP, names_in
 from trainables.registry import engine_info
 from tune.best.configuration import BestConfig, nothing_learnt
@@ -43,6 +44,7 @@ def model_card(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["md"] = markdown_text
     return environment.get_template("model_card.md").render(
         c=config,
         data=data,
