@@ -9,7 +9,7 @@ from typing import Any, Final
 from trainables.datasets.prepared import SPLITS, UNLABELLED, PreparedDataset
 from trainables.datasets.preparing.grouping import Grouping
 from trainables.datasets.raw.reading import CLIPPED, LEFT_OUT, Problem
-from trainables.files.cells import markdown_text
+from trainables.files.cells import markdown_text as md
 
 REPORT_JSON: Final = "report.json"
 
@@ -166,24 +166,21 @@ def _to_json(report: PrepareReport) -> dict[str, Any]:
 def _to_markdown(report: PrepareReport) -> str:
     data = report.data
     lines = [
-        f"# {markdown_text(data.name)}",
+        f"# {md(data.name)}",
         "",
-        f"Read as {report.format}. Parts: {markdown_text(report.splits)}. Fingerprint `{data.fingerprint[:16]}`.",
+        f"Read as {report.format}. Parts: {md(report.splits)}. "
+        f"Fingerprint `{data.fingerprint[:16]}`.",
         "",
     ]
     if data.evaluation_only:
-        lines += [f"**For evaluation only:** {markdown_text(data.evaluation_only)}", ""]
-    lines += [
-        line
-        for warning in report.warnings
-        for line in (f"**Warning:** {markdown_text(warning)}", "")
-    ]
+        lines += [f"**For evaluation only:** {md(data.evaluation_only)}", ""]
+    lines += [line for warning in report.warnings for line in (f"**Warning:** {md(warning)}", "")]
     lines += _counts_table(data)
     lines += ["", "## Contact sheets", ""]
     lines += [f"![{part}](contact_{part}.png)" for part in _pictured(data)]
     lines += [
         "",
-        f"## Groups: {len(report.grouping.members())}, by {markdown_text(report.grouping.by)}",
+        f"## Groups: {len(report.grouping.members())}, by {md(report.grouping.by)}",
         "",
     ]
     lines += _groups_table(report)
@@ -191,14 +188,14 @@ def _to_markdown(report: PrepareReport) -> str:
         "",
         "## Notes",
         "",
-        *([f"- {markdown_text(note)}" for note in report.notes] or ["None."]),
+        *([f"- {md(note)}" for note in report.notes] or ["None."]),
     ]
     lines += ["", f"## Problems: {len(report.problems)}", "", *_problems_table(report.problems)]
     return "\n".join(lines) + "\n"
 
 
 def _counts_table(data: PreparedDataset) -> list[str]:
-    head = ["part", "images", "objects", *(markdown_text(name) for name in data.classes)]
+    head = ["part", "images", "objects", *(md(name) for name in data.classes)]
     rows: list[list[Any]] = [
         [
             split,
@@ -217,10 +214,10 @@ def _groups_table(report: PrepareReport) -> list[str]:
     groups = report.data.manifest["groups"]
     rows = [
         [
-            markdown_text(group),
+            md(group),
             ", ".join(groups[group]),
             len(names),
-            markdown_text(", ".join(names)),
+            md(", ".join(names)),
         ]
         for group, names in report.grouping.members().items()
     ]
@@ -233,7 +230,7 @@ def _problems_table(problems: tuple[Problem, ...]) -> list[str]:
     left_out = sum(problem.action == LEFT_OUT for problem in problems)
     clipped = sum(problem.action == CLIPPED for problem in problems)
     rows = [
-        [markdown_text(p.file), markdown_text(p.object), p.kind, markdown_text(p.reason), p.action]
+        [md(p.file), md(p.object), p.kind, md(p.reason), p.action]
         for p in problems[:_PROBLEMS_IN_MARKDOWN]
     ]
     more = len(problems) - len(rows)
