@@ -86,9 +86,9 @@ class _Job:
 
 
 def retrain(  # noqa: PLR0913  the command's options
-    best: Path | BestConfig,
-    data: Path | None,
-    out: Path,
+    best: Path | str | BestConfig,
+    data: Path | str | None,
+    out: Path | str,
     *,
     epochs: int | None = None,
     seed: int | None = None,
@@ -117,7 +117,8 @@ def retrain(  # noqa: PLR0913  the command's options
         BestConfigError: As for `load_best`.
         EngineError: The engine's framework is not installed.
     """
-    job = _job(best, data, out, epochs, seed)
+    source = best if isinstance(best, BestConfig) else Path(best)
+    job = _job(source, None if data is None else Path(data), Path(out), epochs, seed)
     _check(job, other_classes)
     finished = job.out / RESULT
     if finished.is_file():

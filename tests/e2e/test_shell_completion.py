@@ -7,8 +7,11 @@ import pytest
 from tests.support.command_line import segtune
 from tune.cli.main import VERBS
 
-NAMED = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
-"""Lets the shell be named instead of being the one that the tests run in."""
+
+@pytest.fixture(autouse=True)
+def named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the shell be named instead of being the one that the tests run in."""
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
 
 
 def completed(folder: Path, words: str) -> list[str]:
@@ -40,14 +43,14 @@ def test_verbs_and_options_are_completed(tmp_path: Path) -> None:
     ],
 )
 def test_completion_is_installed_for_a_shell(tmp_path: Path, shell: str, place: str) -> None:
-    answer = segtune(tmp_path, "--install-completion", shell, HOME=str(tmp_path), **NAMED)
+    answer = segtune(tmp_path, "--install-completion", shell, HOME=str(tmp_path))
     assert answer.returncode == 0, answer.stderr
     assert f"{shell} completion installed in {tmp_path / place}" in answer.stdout
     assert "_SEGTUNE_COMPLETE" in (tmp_path / place).read_text()
 
 
 def test_completion_is_shown_to_be_copied(tmp_path: Path) -> None:
-    answer = segtune(tmp_path, "--show-completion", "bash", HOME=str(tmp_path), **NAMED)
+    answer = segtune(tmp_path, "--show-completion", "bash", HOME=str(tmp_path))
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.rstrip().endswith("complete -o default -F _segtune_completion segtune")
     assert list(tmp_path.iterdir()) == []

@@ -62,8 +62,8 @@ class _Settings:
 
 
 def prepare(  # noqa: PLR0913  each is one flag of `segtune prepare`
-    raw: Path,
-    out: Path,
+    raw: Path | str,
+    out: Path | str,
     *,
     format: str | None = None,  # noqa: A002  the flag's name
     name: str | None = None,
