@@ -16,7 +16,7 @@ _RUN: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d
 
 _QUOTE: Final = "'"
 
-_MARKUP: Final = re.compile(r"[\\`*\[\]<>|&~]|(?<!\w)_|_(?!\w)|(?<=:)//")
+_MARKUP: Final = re.compile(r"[\\`*<>|&~]|\](?=[\[(:])|(?<!\w)_|_(?!\w)|(?<=:)//")
 
 
 def csv_cell(value: Any) -> Any:
