@@ -187,8 +187,10 @@ def _shares(
     distributions: Mapping[str, BaseDistribution],
     mode: Literal["max", "min"],
 ) -> dict[str, float]:
-    # slow: loads scikit-learn, which studies of few trials and of very many do not need
-    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+    from optuna.importance import (  # slow: scikit-learn, which few and very many trials do without
+        FanovaImportanceEvaluator,
+        get_param_importances,
+    )
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize" if mode == "max" else "minimize")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.report.pareto import Front, fronts_of, pareto_fronts
+from trainables.files.cells import csv_row
 from trainables.files.whole import write_text
 from trainables.metrics.names import GROUPS, MEASURE, PARTICLE_GROUP, PIXEL_GROUP, names_in
 from trainables.metrics.scores import overfit_gap
@@ -63,7 +64,7 @@ def write_leaderboard(study: StudyDir, read: Sequence[TrialRecord] | None = None
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_row(trial, keys, metrics, fronts) for trial in trials)
+    writer.writerows(csv_row(_row(trial, keys, metrics, fronts)) for trial in trials)
     path = study.path / LEADERBOARD
     write_text(path, text.getvalue())
     return path

@@ -20,6 +20,7 @@ from analysis.report.pareto import fronts_of
 from analysis.report.pictures import confusion_matrices, contact_sheets, round_figures
 from analysis.report.summary import RULES, Summary, first_of, summarise
 from trainables.datasets.prepared import DatasetError, PreparedDataset
+from trainables.files.cells import markdown_text
 from trainables.files.whole import write_json, write_text
 from tune.directory.layout import STUDY
 from tune.directory.reader import StudyDir, TrialRecord
@@ -100,6 +101,7 @@ def _environment() -> Environment:
         "duration": duration,
         "metric_words": metric_words,
         "gap_level": gap_level,
+        "md": markdown_text,
     }
     environment.globals |= {
         "RULES": RULES,

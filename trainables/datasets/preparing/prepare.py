@@ -86,8 +86,8 @@ class _Request:
 
 
 def prepare(
-    raw: Path,
-    out: Path,
+    raw: Path | str,
+    out: Path | str,
     options: PrepareOptions | None = None,
     *,
     name: str | None = None,

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from trainables.datasets.prepared import DatasetError, Split
 from trainables.datasets.raw.folder import RawFolder, split_word
+from trainables.files.cells import from_csv_cell
 
 
 def given_splits(folder: RawFolder) -> tuple[dict[str, Split], str]:
@@ -53,4 +54,4 @@ def _from_csv(path: Path) -> dict[str, Split]:
             f"{path.name}: expected train, val or test in the column split, got "
             f"{json.dumps(list(wrong))}"
         )
-    return {row[key]: split for row in rows if (split := split_word(row["split"]))}
+    return {from_csv_cell(row[key]): split for row in rows if (split := split_word(row["split"]))}
