@@ -307,9 +307,10 @@ class EngineInfo:
             doctor` looks for them and imports them with `--deep`.
         licence: Sentence for the model card on what the framework's licence asks of whoever
             offers a model; "" where it asks nothing.
-        max_det: Hyperparameter that is the most instances found in a picture.
-        match_radius: Hyperparameter that is the largest distance of a pick from its particle in
-            the metrics, in particle radii.
+        max_det: Name of the hyperparameter that is the most instances found in a picture; an
+            engine without one has no limit.
+        match_radius: Name of the hyperparameter that is the largest distance of a pick from its
+            particle in the metrics, in particle radii.
         native_config: Function from hyperparameters to the same configuration in the framework's
             own words, which is written beside an exported model as YAML; it raises ValueError for
             invalid ones. None where the framework has no such words.
@@ -330,8 +331,8 @@ class EngineInfo:
     sizes: tuple[str, ...] = ()
     frameworks: tuple[Framework, ...] = ()
     licence: str = ""
-    max_det: str = ""
-    match_radius: str = ""
+    max_det: str = "max_det"
+    match_radius: str = "match_radius"
     native_config: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     begins_from: Callable[[Mapping[str, Any]], str] | None = None
 
@@ -345,10 +346,10 @@ class EngineInfo:
         return f"pip install {' '.join(map(repr, named))}"
 
     def value(self, key: str, params: Mapping[str, Any]) -> Any:
-        """Value that a training has for one of the hyperparameters named above, or None for "".
+        """Value that a training has for a hyperparameter; None where the engine has no such one.
 
         Args:
-            key: Name of a hyperparameter, or "".
+            key: Name of a hyperparameter.
             params: Hyperparameters as in a study file; what is not given has today's default.
                 Nothing is checked, so that they may be those of an earlier version.
         """

@@ -31,6 +31,7 @@ from trainables.datasets.coordinates import (
     read_coordinates,
 )
 from trainables.datasets.prepared import DatasetError
+from trainables.files.cells import csv_cell
 from trainables.results import Picks
 
 PickForm = Literal["star", "csv", "json", "box"]
@@ -119,7 +120,7 @@ def _rows(picks: PicksByMicrograph) -> Iterator[tuple[str, float, float, float]]
 
 def _write_star(path: Path, picks: PicksByMicrograph) -> None:
     import pandas as pd  # not at the top: neither is needed to read other formats
-    import starfile  # type: ignore[import-untyped]
+    import starfile  # type: ignore[import-untyped]  # as pandas
 
     table = pd.DataFrame(
         [(x, y, score, name) for name, x, y, score in _rows(picks)],
@@ -138,7 +139,7 @@ def _write_csv(path: Path, picks: PicksByMicrograph) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["micrograph", "x", "y", "confidence"])
-        writer.writerows(_rows(picks))
+        writer.writerows((csv_cell(name), *rest) for name, *rest in _rows(picks))
 
 
 def _write_json(path: Path, picks: PicksByMicrograph) -> None:

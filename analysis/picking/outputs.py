@@ -32,6 +32,7 @@ from analysis.picking.files import PickForm, read_picks, write_picks
 from analysis.picking.finding import FoundParticles
 from analysis.picking.micrographs import Micrograph
 from trainables.datasets.particle_size import ANGSTROM_PER_UM
+from trainables.files.cells import csv_row
 from trainables.files.whole import write_json, write_whole
 from trainables.results import Picks
 
@@ -218,6 +219,6 @@ def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str,
         with temporary.open("w", newline="", encoding="utf-8", errors="replace") as file:
             table = csv.DictWriter(file, columns, restval="", lineterminator="\n")
             table.writeheader()
-            table.writerows(rows)
+            table.writerows(map(csv_row, rows))
 
     write_whole(path, write)

@@ -111,8 +111,12 @@ def test_whatever_may_name_an_engine_is_there_and_does() -> None:
 @pytest.mark.parametrize("name", sorted(BUILT_IN))
 def test_an_engine_names_hyperparameters_and_a_preset_that_it_has(name: str) -> None:
     info = engine_info(name)
-    named = {info.backbone, *info.sizes, info.max_det, info.match_radius} - {""}
+    named = {info.backbone, *info.sizes} - {""}
     assert named <= set(info.params.model_fields)
+    limits = {key: info.value(key, {}) for key in (info.max_det, info.match_radius)}
+    assert {key for key, value in limits.items() if value is not None} == (
+        limits.keys() & info.params.model_fields
+    )
     assert info.preset in presets(name)
     if info.native_config is not None:
         assert info.native_config({})

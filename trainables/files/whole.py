@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from trainables.files.cells import csv_row
+
 FULL_DISK: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
 """Numbers of `OSError` that say that there is no room."""
 
@@ -77,7 +79,7 @@ def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
     def write(temporary: Path) -> None:
         with temporary.open("w", newline="") as file:
             table = csv.DictWriter(file, list(columns), restval="")
-            table.writeheader()
-            table.writerows(rows)
+            table.writerow(csv_row({name: name for name in columns}))
+            table.writerows(map(csv_row, rows))
 
     return write_whole(path, write)

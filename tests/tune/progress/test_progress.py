@@ -20,6 +20,7 @@ from trainables.goal import Limit
 from tune.directory.journal import Journal
 from tune.directory.layout import JOURNAL
 from tune.directory.lock import DriverLock, is_driven
+from tune.directory.ranking import best_trial
 from tune.directory.trials import Outcome
 from tune.driver.controller import Controller
 from tune.plan.eta import StudyEta
@@ -257,7 +258,7 @@ def test_a_resumed_study_says_what_there_is_already(tmp_path: Path) -> None:
     lines: list[str] = []
     progress = LineProgress(lines.append)
     progress.study_started(plan, resumed=True)
-    best = opened.best()
+    best = best_trial(opened.trials(), opened.study.objective.goal)
     assert best is not None
     assert lines[1].startswith(f"resumed: {len(done)}/6 trials ended, best {METRIC} ")
     assert f"(trial {best.number}, epoch {best.best_epoch})" in lines[1]
@@ -393,7 +394,7 @@ def test_the_status_of_a_study_lists_every_trial_and_how_it_ended(tmp_path: Path
     )
     lines = status_lines(opened, width=110)
     trials = opened.trials()
-    best = opened.best()
+    best = best_trial(opened.trials(), opened.study.objective.goal)
     assert best is not None
     assert "8 of 8 trials ended, 0 running" in lines[0]
     assert f"(trial {best.number}, epoch {best.best_epoch})" in lines[1]

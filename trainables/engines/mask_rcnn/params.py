@@ -400,6 +400,5 @@ INFO = EngineInfo(
     "tools/install_detectron2.py, in segtune's checkout",
     backbone="backbone",
     sizes=("min_size", "max_size", "fpn_channels"),
-    max_det="max_det",
     native_config=native_config,
 )

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from trainables.engines.mask_rcnn.data import MeasuredPictures, NetworkInput
-from trainables.engines.mask_rcnn.fusion import Fusion
 from trainables.engines.mask_rcnn.inference import find_instances
 from trainables.engines.mask_rcnn.network.framework import EventStorage
+from trainables.engines.mask_rcnn.network.fusion import Fusion
 from trainables.loop.instances import Measured, Reading
 from trainables.metrics.instances import Evaluation, evaluate_groups
 from trainables.metrics.names import GROUPS

@@ -276,5 +276,4 @@ INFO = EngineInfo(
     max_gpus=8,
     backbone="encoder",
     sizes=("tile_px", "tiles", "depth", "width"),
-    match_radius="match_radius",
 )

@@ -243,7 +243,6 @@ INFO = EngineInfo(
     "offers this model, also as a service, has to offer the source under AGPL-3.0.",
     backbone="model",
     sizes=("imgsz",),
-    max_det="max_det",
     native_config=native_config,
     begins_from=begins_from,
 )

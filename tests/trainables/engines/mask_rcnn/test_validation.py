@@ -15,8 +15,8 @@ from trainables.engines.mask_rcnn import data as engine_data
 from trainables.engines.mask_rcnn.checkpoint import SavedMaskRcnn, read_model
 from trainables.engines.mask_rcnn.data import MeasuredPictures
 from trainables.engines.mask_rcnn.engine import MaskRcnnEngine
-from trainables.engines.mask_rcnn.fusion import Fusion
 from trainables.engines.mask_rcnn.inference import find_instances
+from trainables.engines.mask_rcnn.network.fusion import Fusion
 from trainables.engines.mask_rcnn.params import MaskRcnnParams
 from trainables.engines.mask_rcnn.predictor import build_network, fusion_of
 from trainables.engines.mask_rcnn.validation import measure

@@ -1,6 +1,6 @@
 """The formats segtune reads, and which one a folder holds.
 
-To add a format: one module here that finds its files by content and fills a `Reading`, and one
+To add a format: one module here that finds its files by content and fills a `RawReading`, and one
 line in `FORMATS`.
 """
 
@@ -21,7 +21,7 @@ from trainables.datasets.raw.formats import (
     via,
     yolo_seg,
 )
-from trainables.datasets.raw.reading import Reading
+from trainables.datasets.raw.reading import RawReading
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Format:
     """A kind of annotations.
 
     Attributes:
-        name: As in `--format`.
-        title: For people.
-        count_images: How many pictures its files in a folder speak of; 0 if there are none.
-        read: Fills a `Reading` from all its files.
+        name: Its name for `--format`.
+        title: Its name in reports.
+        count_images: Number of pictures that its files in a folder speak of; 0 if none is there.
+        read: Fills a `RawReading` from all its files.
         count_asked: The same when it is named by `--format`, if that asks for less.
         asked_only: Whether it is used only when named, never by content.
         object_class: Name of its objects where it has no classes.
@@ -42,7 +42,7 @@ class Format:
     name: str
     title: str
     count_images: Callable[[RawFolder], int]
-    read: Callable[[Reading], None]
+    read: Callable[[RawReading], None]
     count_asked: Callable[[RawFolder], int] | None = None
     asked_only: bool = False
     object_class: str = "object"
@@ -149,7 +149,7 @@ def _notes(chosen: Format, found: dict[str, int]) -> list[str]:
 
 
 def _what_is_here(folder: RawFolder, asked: str = "") -> str:
-    """What a folder holds instead of what was asked for, and what to do about it."""
+    """A message: what a folder holds instead, and what to do about it."""
     if not folder.files:
         return "the folder is empty"
     found = {entry.name: entry.count_images(folder) for entry in FORMATS}
@@ -177,7 +177,7 @@ def _what_is_here(folder: RawFolder, asked: str = "") -> str:
 
 
 def _table_without_coordinates(folder: RawFolder, asked: str) -> str:
-    """What a file lacks that could have held coordinates; "" where there is none."""
+    """A message: what the first possible file of coordinates lacks; "" without one."""
     suffixes = [particles.CSV, particles.STAR, particles.BOX]
     suffixes += [particles.JSON] if asked == "coordinates" else []
     for suffix in suffixes:

@@ -1,0 +1,20 @@
+"""What the simulated engine would begin with on a data set (see `trainables.proposal`)."""
+
+from trainables.datasets.facts import DataFacts
+from trainables.proposal import Proposal, Setting, Suits
+
+
+def suits(facts: DataFacts) -> Suits:
+    """Never proposed: it learns nothing."""
+    del facts
+    return Suits(0, "it learns nothing, and rehearses a study in seconds")
+
+
+def propose(facts: DataFacts, gpus: int) -> Proposal:
+    """A study that shows every part of a study in seconds."""
+    del facts, gpus
+    return Proposal(
+        Setting(40, "nothing is learnt: curves are drawn by a formula"),
+        space={"preset": Setting("simulated", "every range is this preset's")},
+        core_seconds=0.01,
+    )
