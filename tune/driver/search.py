@@ -87,7 +87,9 @@ class Search:
     def size(self, trials: int, so_far: Sequence[FrozenTrial]) -> int:
         """Number of trials to run at most: no configuration is tried twice."""
         untried = self._configurations.untried(self._tried(so_far))
-        return trials if untried is None else min(trials, len(so_far) + len(untried))
+        if untried is None:
+            return self._configurations.most(trials, grid=self._kind == "grid")
+        return min(trials, len(so_far) + len(untried))
 
     def propose(self, study: optuna.Study, so_far: Sequence[FrozenTrial]) -> Proposal:
         """The next configuration, warm-start points first; never one that was tried.
@@ -96,7 +98,7 @@ class Search:
         """
         tried = self._tried(so_far)
         if self._kind == "grid":
-            return Proposal(self._next_of_grid(tried))
+            return Proposal(self._next_of_grid(tried) or self._any(Random(self._seed), tried))
         study, seed = _seen_by_sampler(study), trial_seed(self._seed, len(so_far))
         names = {trial.user_attrs.get("warm_start") for trial in so_far}
         for index, (name, point) in enumerate(self._points.items()):
@@ -109,9 +111,9 @@ class Search:
     def _tried(self, so_far: Sequence[FrozenTrial]) -> set[Key]:
         return {self._configurations.key(trial.params) for trial in so_far}
 
-    def _next_of_grid(self, tried: Collection[Key]) -> Mapping[str, Any]:
+    def _next_of_grid(self, tried: Collection[Key]) -> Mapping[str, Any] | None:
         key = self._configurations.key
-        return next(point for point in self._space.points() if key(point) not in tried)
+        return next((point for point in self._space.points() if key(point) not in tried), None)
 
     def _any(self, random: Random, tried: Collection[Key]) -> Mapping[str, Any]:
         """A configuration that was not tried, drawn evenly."""

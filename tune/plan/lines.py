@@ -61,7 +61,7 @@ def _budget_text(plan: StudyPlan) -> str:
     limit = f", at most {budget.hours:g} hours" if budget.hours else ""
     of = ""
     if plan.study.search == "grid":
-        of = f" (of a grid of {len(plan.configurations.listed or ())})"
+        of = f" (of a grid of {len(plan.configurations.listed or plan.space.grid())})"
     elif plan.trials < budget.trials:
         of = f" (every configuration; budget.trials is {budget.trials})"
     return f"{plan.trials} trials{of} of {budget.epochs} epochs{limit}"

@@ -65,12 +65,14 @@ class StudyPlan:
     @cached_property
     def configurations(self) -> Configurations:
         """The configurations that the study could try."""
-        return Configurations(self.space, self.info.params, self.fixed)
+        batch = {self.info.batch: self.data.counts()["train"]} if self.info.batch else {}
+        return Configurations(self.space, self.info.params, self.fixed, batch)
 
     @cached_property
     def trials(self) -> int:
         """Number of trials to run, each of another configuration."""
-        return self.configurations.most(self.study.budget.trials)
+        grid = self.study.search == "grid"
+        return self.configurations.most(self.study.budget.trials, grid=grid)
 
     @cached_property
     def forecast(self) -> Forecast:

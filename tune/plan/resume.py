@@ -35,7 +35,7 @@ def plan_resumed(opened: StudyDir, overrides: Sequence[str]) -> StudyPlan:
     here = f"storage={json.dumps(str(opened.path.parent))}"
     draft = read_draft(opened.path / STUDY, [*overrides, here])
     _refuse_another_study(opened, draft)
-    checked = check_draft(draft)
+    checked = check_draft(draft, begun=True)
     _refuse_another_engine(opened, draft, checked.problems)
     plan = decided(draft, checked)
     _refuse_other_data(opened, plan)

@@ -1,7 +1,7 @@
 """The configurations of a study: told apart by what they train with, and counted where few."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from typing import Any, Final
@@ -24,11 +24,13 @@ class Configurations:
         space: Search space that is sampled.
         params: Schema of the engine's hyperparameters.
         fixed: Values of the keys that are the same in all trials.
+        ceilings: Values, by key, above which all train the same, such as a batch of all pictures.
     """
 
     space: SearchSpace
     params: type[Hyperparameters]
     fixed: Mapping[str, Any]
+    ceilings: Mapping[str, int] = field(default_factory=dict)
 
     def key(self, sampled: Mapping[str, Any]) -> Key:
         """The part of a configuration that its training depends on.
@@ -43,10 +45,15 @@ class Configurations:
         }
         idle = self.params.without_effect({**self.fixed, **values})
         return tuple(
-            (name, isinstance(value, bool), value)
+            (name, isinstance(value, bool), self._lowered(name, value))
             for name, value in values.items()
             if name not in idle
         )
+
+    def _lowered(self, name: str, value: Value) -> Value:
+        """A value, or the ceiling that it trains like."""
+        ceiling = self.ceilings.get(name)
+        return value if ceiling is None or not isinstance(value, int) else min(value, ceiling)
 
     @cached_property
     def listed(self) -> Sequence[Mapping[str, Value]] | None:
@@ -65,6 +72,13 @@ class Configurations:
             return None
         return [point for point in self.listed if self.key(point) not in tried]
 
-    def most(self, trials: int) -> int:
-        """Number of trials that differ, up to `trials`."""
-        return trials if self.listed is None else min(trials, len(self.listed))
+    def most(self, trials: int, *, grid: bool = False) -> int:
+        """Number of trials that differ, up to `trials`; of more than can be listed, all of a grid.
+
+        Args:
+            trials: Number of trials asked for.
+            grid: Whether the space is finite and gone through in order.
+        """
+        if self.listed is not None:
+            return min(trials, len(self.listed))
+        return sum(1 for _ in islice(self.space.points(), trials)) if grid else trials

@@ -24,9 +24,10 @@ from search_spaces.presets.preset import Point, Preset
 from search_spaces.presets.registry import presets
 from search_spaces.schema import Hyperparameters
 from search_spaces.space import SearchSpace, domain_values, n_values, parse_space
-from trainables.contract import EngineInfo
+from trainables.contract import Circumstances, EngineInfo
 from trainables.registry import engine_info, engines
 from tune.study.allowed import field_schema, mismatch
+from tune.study.fitting import fitted
 from tune.study.problems import Problem
 
 DEFAULT: Final = "default"
@@ -90,14 +91,25 @@ class ResolvedSpace:
 
 
 def resolve_space(
-    info: EngineInfo, search_space: str | Mapping[str, Any], fixed: Mapping[str, Any]
+    info: EngineInfo,
+    search_space: str | Mapping[str, Any],
+    fixed: Mapping[str, Any],
+    there: Circumstances | None = None,
 ) -> tuple[ResolvedSpace, list[Problem]]:
     """Read a study's `search_space` together with its `fixed`.
+
+    Args:
+        info: The engine.
+        search_space: The key's value.
+        fixed: The key's value.
+        there: Data, length and machine that a preset is fitted to; None for the preset as it is.
 
     Returns:
         The space, without the keys that are wrong, and everything that is wrong.
     """
     preset, own, problems = _split(info, search_space)
+    if preset is not None and there is not None:
+        preset = fitted(info, preset, {**own, **fixed}, there)
     foreign = _of_another_engine(info, fixed, own)
     problems += foreign or _unknown("fixed", info, fixed) + _unknown("search_space", info, own)
     fixed, fixed_problems = _check_fixed(info, fixed)
