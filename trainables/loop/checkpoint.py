@@ -19,8 +19,7 @@ from typing import Any
 import torch
 
 from trainables.contract import EpochMetrics, InfeasibleParams
-from trainables.files.folders import finish_replacing, replace_folder
-from trainables.files.whole import write_whole
+from trainables.files.whole import finish_replacing, replace_folder, write_text
 from trainables.trials.layout import CHECKPOINT_FOLDER, HISTORY_FILE, MODEL_FILE
 
 STATE_FILE = "state.pt"
@@ -55,7 +54,7 @@ def write_checkpoint(
     for folder in folders:
         shutil.copytree(folder, new / folder.name)
     lines = json.dumps([{"epoch": h.epoch, "values": dict(h.values)} for h in history])
-    write_whole(new / HISTORY_FILE, lambda path: path.write_text(lines))
+    write_text(new / HISTORY_FILE, lines, on_disk=False)  # the folder is brought there whole
     final = directory / CHECKPOINT_FOLDER
     replace_folder(new, final)
     return final

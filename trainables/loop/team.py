@@ -10,16 +10,13 @@ import logging
 import os
 import shutil
 import signal
-import sys
 import tempfile
-import threading
 import time
 import traceback
-import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -28,6 +25,7 @@ import torch
 from torch import distributed
 
 from trainables.contract import Device, TrainingError, TransientError
+from trainables.processes import die_with_parent, without_main
 
 log = logging.getLogger(__name__)
 
@@ -206,7 +204,7 @@ class Team:
         process = context.Process(
             target=_follower, args=(follow, task, rank, meeting, theirs), daemon=True
         )
-        with _no_main():
+        with without_main():
             process.start()
         theirs.close()
         self._pipes.append(own)
@@ -276,7 +274,7 @@ def _follower(
 ) -> None:
     """A follower's main function."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the leader's, who ends this process
-    _die_with_leader(meeting.file.parent)
+    die_with_parent(lambda: _end(meeting.file.parent))
     try:
         follow(task, rank, _orders(rank, meeting, pipe))
     except TrainingError as error:
@@ -306,25 +304,7 @@ def _orders(rank: Rank, meeting: _Meeting, pipe: connection.Connection) -> Itera
             return
 
 
-def _die_with_leader(folder: Path) -> None:
-    """End this process with its leader, and clear the folder of the team, as nobody else does."""
-    leader = parent_process()
-    assert leader is not None
-
-    def watch() -> None:
-        connection.wait([leader.sentinel])
-        shutil.rmtree(folder, ignore_errors=True)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True, name="die-with-leader").start()
-
-
-@contextlib.contextmanager
-def _no_main() -> Iterator[None]:
-    """Keep multiprocessing from running the caller's script again in a follower."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+def _end(folder: Path) -> None:
+    """End this process, and clear the folder of the team, as nobody else does."""
+    shutil.rmtree(folder, ignore_errors=True)
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainables.files.folders import finish_replacing, replace_folder
-from trainables.files.whole import write_whole
+from trainables.files.whole import finish_replacing, replace_folder, write_text, write_whole
 from trainables.goal import Goal, Limit, Mode
 from trainables.trials.layout import ARTIFACT_FOLDER, BEST_FOLDER, METRICS_FILE, MODEL_FILE
 
@@ -124,4 +123,4 @@ def _finite(values: Mapping[str, float]) -> dict[str, float]:
 def _write_kept(folder: Path, kept: KeptEpoch, metric: str, mode: str) -> None:
     content = {"epoch": kept.epoch, "metric": metric, "mode": mode, "values": dict(kept.values)}
     text = json.dumps(content, indent=1)
-    write_whole(folder / METRICS_FILE, lambda path: path.write_text(text, "utf-8"))
+    write_text(folder / METRICS_FILE, text, on_disk=False)  # the folder is brought there whole

@@ -33,8 +33,7 @@ from trainables.contract import (
     TrialStopped,
 )
 from trainables.datasets.prepared import PreparedDataset
-from trainables.files.folders import finish_replacing
-from trainables.files.whole import write_text
+from trainables.files.whole import finish_replacing, write_text
 from trainables.goal import Goal, Limit
 from trainables.trials.keeping import BestKeeper, keep_artifact
 from trainables.trials.layout import CHECKPOINT_FOLDER, HISTORY_FILE, METRICS, RESUME_FOLDER

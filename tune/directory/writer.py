@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from trainables.files.whole import write_json, write_text
+from trainables.files.whole import replace_folder, write_json, write_text
 from trainables.trials.layout import (
     ARTIFACT_FOLDER,
     BEST_FOLDER,
@@ -188,8 +188,8 @@ def _new_attempt(directory: Path) -> tuple[Path, Path | None]:
     attempt.mkdir()
     best = _last_whole(before, (BEST_FOLDER,), METRICS_FILE)
     if best is not None:
-        copy = shutil.copytree(best, attempt / f"{BEST_FOLDER}.part")
-        copy.rename(attempt / BEST_FOLDER)  # never half of it under its name
+        copy = shutil.copytree(best, attempt / f"{BEST_FOLDER}.part")  # of no name that counts
+        replace_folder(copy, attempt / BEST_FOLDER)
     checkpoint = _last_checkpoint(before)
     return attempt, None if checkpoint is None else checkpoint.rename(attempt / RESUME_FOLDER)
 

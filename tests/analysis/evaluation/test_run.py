@@ -40,7 +40,8 @@ from tests.trainables.metrics.test_instances import names, random_scene
 from trainables.contract import Device
 from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.datasets.preparing.prepare import prepare
-from trainables.files.folders import locked
+from trainables.files.errors import FolderError
+from trainables.files.whole import locked
 from trainables.metrics.instances import evaluate as evaluate_masks
 from trainables.registry import load_engine
 from trainables.results import Instances
@@ -488,7 +489,7 @@ def test_two_evaluations_do_not_write_one_folder_at_once(
 ) -> None:
     with (
         locked(tmp_path / "out"),
-        pytest.raises(DatasetError, match="out: another process is writing it just now"),
+        pytest.raises(FolderError, match="out: another process is writing it just now"),
     ):
         evaluate(discs)
     assert evaluate(discs).job.out.is_dir()

@@ -22,7 +22,7 @@ from trainables.datasets.simulate.micrograph import render
 from trainables.datasets.simulate.spec import SimulationSpec
 from trainables.datasets.simulate.truth import Micrograph, SimulatedObject
 from trainables.datasets.simulate.writers import WRITERS, FormName, write_picture
-from trainables.files.folders import locked, new_folder
+from trainables.files.whole import locked, new_folder
 
 GENERATOR: Final = 1
 """Raised whenever the same spec no longer gives the same bytes."""

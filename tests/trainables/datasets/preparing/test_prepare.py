@@ -32,7 +32,8 @@ from trainables.datasets.prepared import SPLITS, DatasetError, PreparedDataset, 
 from trainables.datasets.preparing.prepare import prepare
 from trainables.datasets.preparing.report import PrepareReport, describe
 from trainables.datasets.raw.reading import Kind
-from trainables.files.folders import locked
+from trainables.files.errors import FolderError
+from trainables.files.whole import locked
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -415,7 +416,7 @@ def test_a_failed_run_leaves_the_older_set_as_it_was(tmp_path: Path) -> None:
 
 def test_two_runs_into_one_folder_are_not_mixed(tmp_path: Path) -> None:
     raw = labelme_set(tmp_path / "raw")
-    with locked(tmp_path / "out"), pytest.raises(DatasetError, match="another process is writing"):
+    with locked(tmp_path / "out"), pytest.raises(FolderError, match="another process is writing"):
         prepare(raw, tmp_path / "out")
     assert prepare(raw, tmp_path / "out").problems == ()
 
@@ -424,7 +425,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from trainables.datasets.preparing import prepare as module
-from trainables.files import folders as publishing
+from trainables.files import whole as publishing
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
