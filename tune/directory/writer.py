@@ -1,4 +1,4 @@
-"""The driver's one writer of the trial folders."""
+"""The driver's writers: of the trial folders, and of the time the study has taken."""
 
 import json
 import shutil
@@ -24,8 +24,10 @@ from tune.directory.layout import (
     NOTES,
     OUTCOME,
     PARAMS,
+    SESSION,
     attempt_number,
     attempts,
+    elapsed_before_s,
     latest_attempt,
     read_json,
     read_metrics,
@@ -51,13 +53,50 @@ def _close(directory: Path) -> None:
 
 
 @dataclass
-class _Clock:
-    """Wall time of a trial over its attempts."""
+class SessionClock:
+    """Wall time the study has taken, over all its drivers; written at most once a second."""
 
+    directory: Path
+    _before_s: float = field(init=False, default=0.0)
+    _started: float = field(init=False, default_factory=time.monotonic)
+    _saved: float = field(init=False, default=0.0)
+
+    def __post_init__(self) -> None:
+        self._before_s = elapsed_before_s(self.directory)
+
+    def elapsed_s(self) -> float:
+        """Seconds that the study has run, over all its drivers."""
+        return self._before_s + time.monotonic() - self._started
+
+    def tick(self) -> None:
+        """Save the time once a second."""
+        if time.monotonic() - self._saved > 1:
+            self.save()
+
+    def save(self) -> None:
+        """Write the time into the study directory."""
+        write_json(self.directory / SESSION, {"elapsed_s": self.elapsed_s()})
+        self._saved = time.monotonic()
+
+
+@dataclass
+class _Attempt:
+    """An attempt at a trial that this driver has begun.
+
+    Attributes:
+        table: File of the trial's metrics table.
+        last: Last epoch in the table.
+        before_s: Wall time of the earlier attempts.
+        started: Moment at which this one began.
+    """
+
+    table: Path
+    last: int
     before_s: float
     started: float = field(default_factory=time.monotonic)
 
     def elapsed_s(self) -> float:
+        """Wall time of all attempts so far."""
         return self.before_s + time.monotonic() - self.started
 
 
@@ -77,8 +116,7 @@ class Recorder:
         """
         self._study = study_dir
         self._fixed = dict(fixed)
-        self._clocks: dict[int, _Clock] = {}
-        self._last: dict[int, int] = {}
+        self._attempts: dict[int, _Attempt] = {}
 
     def begin(self, assignment: Assignment) -> tuple[Path, Path | None, int]:
         """Make the folder of a new attempt.
@@ -95,9 +133,8 @@ class Recorder:
         written = [m for m in read_metrics(directory) if m["epoch"] <= assignment.last_epoch]
         write_text(directory / METRICS, "".join(json.dumps(line) + "\n" for line in written))
         last = int(written[-1]["epoch"]) if written else 0
-        self._last[assignment.number] = last
-        before = written[-1].get(ELAPSED, 0.0) if written else 0.0
-        self._clocks[assignment.number] = _Clock(before)
+        before_s = written[-1].get(ELAPSED, 0.0) if written else 0.0
+        self._attempts[assignment.number] = _Attempt(directory / METRICS, last, before_s)
         write_json(
             directory / PARAMS,
             {
@@ -107,17 +144,18 @@ class Recorder:
                 "warm_start": assignment.proposal.warm_start,
             },
         )
-        attempt, checkpoint = _new_attempt(directory)
-        return attempt, checkpoint, last
+        folder, checkpoint = _new_attempt(directory)
+        return folder, checkpoint, last
 
     def report(self, number: int, epoch: int, values: Mapping[str, float]) -> None:
         """Append an epoch to the trial's table, unless it is there."""
-        if epoch != self._last[number] + 1:
+        attempt = self._attempts[number]
+        if epoch != attempt.last + 1:
             return
-        line = {"epoch": epoch, **values, ELAPSED: self._clocks[number].elapsed_s()}
-        with (trial_dir(self._study, number) / METRICS).open("a") as file:
+        line = {"epoch": epoch, **values, ELAPSED: attempt.elapsed_s()}
+        with attempt.table.open("a") as file:
             file.write(json.dumps(line) + "\n")
-        self._last[number] = epoch
+        attempt.last = epoch
 
     def note(self, number: int, text: str) -> None:
         """Keep what an engine has to say of a trial, once."""
@@ -129,9 +167,9 @@ class Recorder:
 
     def end(self, number: int, outcome: Outcome) -> Outcome:
         """Write how a trial ended, or that it pauses, before its actor hears of it."""
-        clock = self._clocks.get(number)
-        directory = trial_dir(self._study, number)
-        outcome = replace(outcome, seconds=clock.elapsed_s() if clock else _seconds(directory))
+        directory, attempt = trial_dir(self._study, number), self._attempts.get(number)
+        seconds = attempt.elapsed_s() if attempt else _seconds(directory)
+        outcome = replace(outcome, seconds=seconds)
         directory.mkdir(parents=True, exist_ok=True)
         write_json(directory / OUTCOME, outcome.__dict__)
         return outcome

@@ -14,13 +14,12 @@ from pathlib import Path
 from tune.directory.journal import Journal
 from tune.directory.layout import JOURNAL
 from tune.directory.trials import Outcome
-from tune.directory.writer import Recorder
+from tune.directory.writer import Recorder, SessionClock
 from tune.driver.bridge import Bridge
 from tune.driver.controller import Controller
 from tune.driver.on_ray import run_on_ray
 from tune.driver.session import (
     STUDY_LOGGER,
-    SessionClock,
     full_disk_told,
     own_directory,
     study_log,

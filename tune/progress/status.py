@@ -11,9 +11,9 @@ from rich.text import Text
 
 from tune.directory.layout import elapsed_before_s
 from tune.directory.lock import is_driven
+from tune.progress.beginning import empty_board
 from tune.progress.board import Board
 from tune.progress.table import board_header, trials_table
-from tune.progress.watching import empty_board
 
 if TYPE_CHECKING:
     from tune.directory.reader import StudyDir

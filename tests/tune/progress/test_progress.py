@@ -26,11 +26,12 @@ from tune.plan.eta import StudyEta
 from tune.plan.loading import load_study
 from tune.plan.plan import StudyPlan, plan_study
 from tune.plan.resume import load_for_resume
-from tune.progress.board import Board, ending
+from tune.progress.board import Board
 from tune.progress.lines import LineProgress
 from tune.progress.observer import Observer
 from tune.progress.status import status_lines
 from tune.progress.terminal import FRAME_ROWS, TerminalProgress, make_progress
+from tune.progress.words import ending
 from tune.stopping.decision import GO_ON
 
 METRIC = "seg_metrics/F1"
