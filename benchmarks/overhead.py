@@ -25,6 +25,7 @@ from trainables.datasets.prepared import PreparedDataset
 from trainables.datasets.preparing.prepare import prepare
 from trainables.datasets.simulate.dataset import simulate
 from trainables.datasets.simulate.presets import SPECS
+from trainables.goal import Goal
 from tune.directory.reader import StudyDir, TrialRecord
 from tune.driver.driver import run_study
 from tune.plan.loading import load_study
@@ -171,8 +172,7 @@ def task(
         directory=attempt,
         resume_from=None,
         reported=0,
-        objective="seg_metrics/F1",
-        mode="max",
+        goal=Goal("seg_metrics/F1"),
         train_metrics=TrainMetrics(every),
     )
 

@@ -42,6 +42,7 @@ from trainables.datasets.preparing.prepare import prepare
 from trainables.datasets.simulate.dataset import simulate
 from trainables.datasets.simulate.presets import SPECS
 from trainables.datasets.simulate.spec import SimulationSpec
+from trainables.goal import Goal
 from trainables.metrics.particles import evaluate_particles
 from trainables.metrics.pixels import PixelCounts
 from trainables.trials.local import LocalTrial
@@ -252,8 +253,7 @@ def run(job: Job) -> dict[str, float]:
         seed=job.seed,
         device=Device("cpu", cpus=1),
         out=job.out,
-        objective=METRIC,
-        mode="max",
+        goal=Goal(METRIC),
         train_metrics=TrainMetrics(every=0),
     )
     started = time.monotonic()

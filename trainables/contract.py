@@ -144,8 +144,6 @@ class Trial(Protocol):
         directory: This attempt's own scratch folder, absolute, existing.
         resume_from: Checkpoint folder of an interrupted run of this same trial, or None.
         train_metrics: How often and on how many images the training split is measured.
-        goal: What makes one epoch better than another, for an engine that goes on from its best
-            one; None where nobody said.
     """
 
     name: str
@@ -158,7 +156,11 @@ class Trial(Protocol):
     directory: Path
     resume_from: Path | None
     train_metrics: TrainMetrics
-    goal: Goal | None
+
+    @property
+    def goal(self) -> Goal | None:
+        """The better of two epochs, for an engine that goes on from its best; None if unsaid."""
+        ...
 
     @property
     def train_to(self) -> int:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
 
 Floats = npt.NDArray[np.float64]
 
@@ -87,6 +86,8 @@ class Picks:
 
     def apart(self, distance_px: float) -> "Picks":
         """Those that are no nearer than this to a more confident one that stays; best first."""
+        from scipy.spatial import cKDTree  # slow to import, and few who import `Picks` need it
+
         order = np.argsort(-self.scores, kind="stable")
         centers, kept = self.centers[order], np.ones(len(self), np.bool_)
         near = cKDTree(centers).query_pairs(np.nextafter(distance_px, 0), output_type="ndarray")

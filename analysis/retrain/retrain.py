@@ -35,6 +35,7 @@ from trainables.contract import (
 )
 from trainables.datasets.prepared import DatasetError, PreparedDataset, check_trainable
 from trainables.files.whole import replace_folder, write_json, write_text
+from trainables.goal import Goal
 from trainables.registry import engine_info, load_engine
 from trainables.trials.keeping import KeptEpoch
 from trainables.trials.layout import MODEL_FILE
@@ -212,9 +213,7 @@ def _train(job: _Job, engine: Engine, device: Device, progress: Progress) -> Loc
         seed=config.seed,
         device=device,
         out=job.out,
-        objective=config.objective.metric,
-        mode=config.objective.mode,
-        limits=config.objective.limits,
+        goal=Goal(config.objective.metric, config.objective.mode, config.objective.limits),
         train_metrics=TrainMetrics(
             config.train_metrics.every, None if images == "auto" else images
         ),

@@ -17,6 +17,7 @@ from tune.directory.reader import StudyDir
 from tune.directory.trials import Assignment
 from tune.directory.writer import Recorder
 from tune.driver.controller import Controller
+from tune.driver.parts import controller_of
 from tune.plan.loading import load_study
 from tune.plan.plan import StudyPlan, plan_study
 from tune.plan.resolved import resolved, to_yaml
@@ -56,7 +57,7 @@ def rehearse(
     study = plan.study
     journal = Journal(plan.directory / JOURNAL, study.study, study.objective.mode)
     if run:
-        _run(plan, Controller(plan, journal), Recorder(plan.directory, plan.fixed), stop_after)
+        _run(plan, controller_of(plan, journal), Recorder(plan.directory, plan.fixed), stop_after)
     return StudyDir(plan.directory, study, resolved(plan))
 
 
@@ -104,8 +105,6 @@ def _task(plan: StudyPlan, assignment: Assignment, recorder: Recorder) -> TrialT
         directory=attempt,
         resume_from=checkpoint,
         reported=reported,
-        objective=study.objective.metric,
-        mode=study.objective.mode,
+        goal=study.objective.goal,
         train_metrics=TrainMetrics(study.train_metrics.every),
-        limits=study.objective.limits,
     )

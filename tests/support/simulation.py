@@ -11,7 +11,8 @@ import numpy as np
 
 from tune.directory.journal import Journal, arrivals
 from tune.directory.trials import Assignment
-from tune.driver.controller import Controller
+from tune.driver.controller import Controller, Rules
+from tune.driver.search import Search
 
 METRIC, ERROR = "seg_metrics/F1", "measure/count_error"
 
@@ -43,7 +44,8 @@ class World:
         started: Trials in the order in which they were started or resumed.
     """
 
-    plan: Any
+    rules: Rules
+    search: Search
     path: Path
     concurrent: int
     checkpoints: dict[int, int] = field(default_factory=dict)
@@ -51,8 +53,8 @@ class World:
 
     def run(self) -> Controller:
         """Run the study to its end."""
-        study = self.plan.study
-        controller = Controller(self.plan, Journal(self.path, study.study, study.objective.mode))
+        journal = Journal(self.path, "cuts", self.rules.goal.mode)
+        controller = Controller(self.rules, self.search, journal)
         queue: list[tuple[float, int, int]] = []
         assignments: dict[int, Assignment] = {}
         now = 0.0

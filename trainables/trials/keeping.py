@@ -3,13 +3,13 @@
 import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trainables.files.whole import finish_replacing, replace_folder, write_text, write_whole
-from trainables.goal import Goal, Limit, Mode
+from trainables.goal import Goal
 from trainables.trials.layout import ARTIFACT_FOLDER, BEST_FOLDER, METRICS_FILE, MODEL_FILE
 
 
@@ -36,22 +36,15 @@ class BestKeeper:
     on where that one was, also if it was killed between the two renames.
 
     Attributes:
-        metric: The objective.
-        mode: Whether larger or smaller is better.
-        limits: What a usable model keeps; an epoch that does is better than any that does not.
+        goal: Says which of two epochs is better.
         best: The epoch kept so far, or None.
     """
 
-    def __init__(
-        self, directory: Path, metric: str, mode: Mode = "max", limits: Sequence[Limit] = ()
-    ) -> None:
-        self.metric = metric
-        self.mode: Mode = mode
-        self.limits = tuple(limits)
-        self._goal = Goal(metric, mode, self.limits)
+    def __init__(self, directory: Path, goal: Goal) -> None:
+        self.goal = goal
         self._folder = directory / BEST_FOLDER
         finish_replacing(self._folder, METRICS_FILE)
-        self.best = read_kept(self._folder, metric)
+        self.best = read_kept(self._folder, goal.metric)
 
     def offer(self, epoch: int, values: Mapping[str, float], checkpoint: Path | None) -> bool:
         """Keep the model of an epoch if it is the best so far.
@@ -81,20 +74,20 @@ class BestKeeper:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
         shutil.copyfile(model, new / MODEL_FILE)
-        kept = KeptEpoch(epoch, float(values[self.metric]), _finite(values))
-        _write_kept(new, kept, self.metric, self.mode)
+        kept = KeptEpoch(epoch, float(values[self.goal.metric]), _finite(values))
+        _write_kept(new, kept, self.goal)
         replace_folder(new, self._folder)
         self.best = kept
         return True
 
     def improves(self, values: Mapping[str, float]) -> bool:
         """Whether these metrics are better than the epoch kept so far."""
-        value = values.get(self.metric)
+        value = values.get(self.goal.metric)
         if value is None or not math.isfinite(value):
             return False
         if self.best is None:
             return True
-        return self._goal.standing(values) > self._goal.standing(self.best.values)
+        return self.goal.standing(values) > self.goal.standing(self.best.values)
 
 
 def read_kept(folder: Path, metric: str) -> KeptEpoch | None:
@@ -120,7 +113,12 @@ def _finite(values: Mapping[str, float]) -> dict[str, float]:
     return {key: float(value) for key, value in values.items() if math.isfinite(value)}
 
 
-def _write_kept(folder: Path, kept: KeptEpoch, metric: str, mode: str) -> None:
-    content = {"epoch": kept.epoch, "metric": metric, "mode": mode, "values": dict(kept.values)}
+def _write_kept(folder: Path, kept: KeptEpoch, goal: Goal) -> None:
+    content = {
+        "epoch": kept.epoch,
+        "metric": goal.metric,
+        "mode": goal.mode,
+        "values": dict(kept.values),
+    }
     text = json.dumps(content, indent=1)
     write_text(folder / METRICS_FILE, text, on_disk=False)  # the folder is brought there whole

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from trainables.contract import (
     ArtifactKind,
@@ -34,7 +34,7 @@ from trainables.contract import (
 )
 from trainables.datasets.prepared import PreparedDataset
 from trainables.files.whole import finish_replacing, write_text
-from trainables.goal import Goal, Limit
+from trainables.goal import Goal
 from trainables.trials.keeping import BestKeeper, keep_artifact
 from trainables.trials.layout import CHECKPOINT_FOLDER, HISTORY_FILE, METRICS, RESUME_FOLDER
 
@@ -58,9 +58,7 @@ class LocalTrial:
 
     Attributes:
         out: Folder of the result.
-        objective: Metric whose best epoch's model is kept.
-        mode: Its direction.
-        limits: What a usable model keeps.
+        goal: Says which epoch is the best, whose model is kept.
         progress: Told of every epoch.
         stop: Looked at after every epoch.
         ended_early: Whether the engine's own patience has run out.
@@ -75,15 +73,12 @@ class LocalTrial:
     seed: int
     device: Device
     out: Path
-    objective: str
-    mode: Literal["max", "min"]
+    goal: Goal
     train_metrics: TrainMetrics = field(default_factory=TrainMetrics)
-    limits: tuple[Limit, ...] = ()
     progress: Progress = lambda metrics: None
     stop: StopFlag = field(default_factory=StopFlag)
     directory: Path = field(init=False)
     resume_from: Path | None = field(init=False)
-    goal: Goal | None = field(init=False)
     keeper: BestKeeper = field(init=False)
     ended_early: bool = field(init=False, default=False)
     notes: list[str] = field(init=False, default_factory=list)
@@ -92,8 +87,7 @@ class LocalTrial:
         self.directory = self.out / WORK
         self.directory.mkdir(parents=True, exist_ok=True)
         self.resume_from = _take_checkpoint(self.directory)
-        self.goal = Goal(self.objective, self.mode, self.limits)
-        self.keeper = BestKeeper(self.out, self.objective, self.mode, self.limits)
+        self.keeper = BestKeeper(self.out, self.goal)
         self._lines = [] if self.resume_from is None else _history(self.resume_from)
         self._write_lines()
         if self.resume_from is not None and self._lines:
@@ -142,12 +136,13 @@ class LocalTrial:
         log.info("%s: %s", self.name, message)
 
     def _check(self, metrics: EpochMetrics) -> None:
-        if self.objective not in metrics.values:
+        objective = self.goal.metric
+        if objective not in metrics.values:
             reported = ", ".join(sorted(metrics.values)) or "nothing"
-            raise TrainingError(f"the engine reports no {self.objective}; it reports {reported}")
-        value = metrics.values[self.objective]
+            raise TrainingError(f"the engine reports no {objective}; it reports {reported}")
+        value = metrics.values[objective]
         if not math.isfinite(value):
-            raise Diverged(f"{self.objective} is {value} after epoch {metrics.epoch}")
+            raise Diverged(f"{objective} is {value} after epoch {metrics.epoch}")
 
     def _write_lines(self) -> None:
         text = "".join(json.dumps(line) + "\n" for line in self._lines)

@@ -105,6 +105,9 @@ class Recorder:
 
     The metrics table is appended to before the journal has the epoch, so it never lacks one that
     the journal has; a new attempt cuts it to the journal's last epoch and reports the rest again.
+
+    Attributes:
+        study: The study directory.
     """
 
     def __init__(self, study_dir: Path, fixed: Mapping[str, Any]) -> None:
@@ -114,7 +117,7 @@ class Recorder:
             study_dir: <storage>/<study>.
             fixed: Hyperparameters that have one value in all trials.
         """
-        self._study = study_dir
+        self.study = study_dir
         self._fixed = dict(fixed)
         self._attempts: dict[int, _Attempt] = {}
 
@@ -125,7 +128,7 @@ class Recorder:
             The folder, the checkpoint to go on from or None, and the last epoch that journal and
             table both have.
         """
-        directory = trial_dir(self._study, assignment.number)
+        directory = trial_dir(self.study, assignment.number)
         self._set_aside_stranger(directory, assignment)
         directory.mkdir(parents=True, exist_ok=True)
         for ending in (CLOSED, OUTCOME):  # it has paused, or its journal line was lost
@@ -159,7 +162,7 @@ class Recorder:
 
     def note(self, number: int, text: str) -> None:
         """Keep what an engine has to say of a trial, once."""
-        directory = trial_dir(self._study, number)
+        directory = trial_dir(self.study, number)
         notes = read_notes(directory)
         if text not in notes:
             directory.mkdir(parents=True, exist_ok=True)
@@ -167,7 +170,7 @@ class Recorder:
 
     def end(self, number: int, outcome: Outcome) -> Outcome:
         """Write how a trial ended, or that it pauses, before its actor hears of it."""
-        directory, attempt = trial_dir(self._study, number), self._attempts.get(number)
+        directory, attempt = trial_dir(self.study, number), self._attempts.get(number)
         seconds = attempt.elapsed_s() if attempt else _seconds(directory)
         outcome = replace(outcome, seconds=seconds)
         directory.mkdir(parents=True, exist_ok=True)
@@ -176,15 +179,15 @@ class Recorder:
 
     def has_outcome(self, number: int) -> bool:
         """Whether a trial's end is written."""
-        return (trial_dir(self._study, number) / OUTCOME).is_file()
+        return (trial_dir(self.study, number) / OUTCOME).is_file()
 
     def close(self, number: int) -> None:
         """Note that an ended trial has its artifacts, and its tracker all of it."""
-        _close(trial_dir(self._study, number))
+        _close(trial_dir(self.study, number))
 
     def is_closed(self, number: int) -> bool:
         """Whether nothing is left to do for an ended trial."""
-        return (trial_dir(self._study, number) / CLOSED).is_file()
+        return (trial_dir(self.study, number) / CLOSED).is_file()
 
     def reopen(self, number: int, *, redraw: bool) -> tuple[Path, Path | None]:
         """Where to close an ended trial that a crash left open.
@@ -197,7 +200,7 @@ class Recorder:
             A new attempt's folder and the checkpoint to draw from; the latest attempt's and None
             where nothing can or need be drawn.
         """
-        directory = trial_dir(self._study, number)
+        directory = trial_dir(self.study, number)
         latest = latest_attempt(directory)
         if latest is None:  # somebody has cleared the trial's folder
             return _new_attempt(directory)

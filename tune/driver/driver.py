@@ -16,8 +16,8 @@ from tune.directory.layout import JOURNAL
 from tune.directory.trials import Outcome
 from tune.directory.writer import Recorder, SessionClock
 from tune.driver.bridge import Bridge
-from tune.driver.controller import Controller
 from tune.driver.on_ray import run_on_ray
+from tune.driver.parts import controller_of, work_of
 from tune.driver.session import (
     STUDY_LOGGER,
     full_disk_told,
@@ -65,11 +65,10 @@ def run_study(
     ):
         clock = SessionClock(plan.directory)
         journal = Journal(plan.directory / JOURNAL, plan.study.study, plan.study.objective.mode)
-        controller = Controller(plan, journal, clock.elapsed_s)
+        controller = controller_of(plan, journal, clock.elapsed_s)
         watching = (LineProgress(STUDY_LOGGER.info), *observers)
-        bridge = Bridge(
-            plan, controller, Recorder(plan.directory, plan.fixed), watching, clock.tick
-        )
+        recorder = Recorder(plan.directory, plan.fixed)
+        bridge = Bridge(work_of(plan), controller, recorder, watching, clock.tick)
         bridge.tell("study_started", plan, resume)
         reason = "interrupted"
         try:

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from trainables.goal import Limit
+from trainables.goal import Goal, Limit
 from trainables.metrics.names import direction, normal_name
 from trainables.registry import EngineError, engine_info
 from tune.spec import Spec
@@ -146,6 +146,11 @@ class Objective(Spec):
     def limits(self) -> tuple[Limit, ...]:
         """The constraints as a trial is held to them."""
         return limits_of(self.constraints)
+
+    @property
+    def goal(self) -> Goal:
+        """Objective and bounds together, by which epochs and trials are compared."""
+        return Goal(self.metric, self.mode, self.limits)
 
 
 class TrainMetricsSpec(Spec):

@@ -24,7 +24,6 @@ from trainables.contract import (
     TrialStopped,
 )
 from trainables.files.whole import FULL_DISK, write_text
-from trainables.goal import Goal
 from trainables.processes import die_with_parent
 from trainables.registry import load_engine
 from trainables.trials.keeping import BestKeeper, keep_artifact
@@ -59,9 +58,9 @@ class WorkerTrial:
         self.directory = task.directory
         self.resume_from = task.resume_from
         self.train_metrics = task.train_metrics
-        self.goal: Goal | None = Goal(task.objective, task.mode, task.limits)
+        self.goal = task.goal
         self.over = task.over
-        self.keeper = BestKeeper(task.directory, task.objective, task.mode, task.limits)
+        self.keeper = BestKeeper(task.directory, task.goal)
 
     @property
     def train_to(self) -> int:
@@ -102,7 +101,7 @@ class WorkerTrial:
         shown = [name for name in metrics.values if "loss" in name]
         values = (
             f"{name} {metrics.values[name]:.4g}"
-            for name in dict.fromkeys([*shown, self.task.objective])
+            for name in dict.fromkeys([*shown, self.task.goal.metric])
             if name in metrics.values
         )
         return f"epoch {metrics.epoch} of {self.epochs}: {', '.join(values) or 'no objective'}"

@@ -10,7 +10,7 @@ from tests.support.study_samples import write_study
 from trainables.contract import Device
 from tune.plan.loading import load_study
 from tune.plan.plan import plan_study
-from tune.trial.task import TrialTask, make_task
+from tune.trial.task import TrialTask, tasks_of
 
 MACHINE = Machine(cpus=8, gpus=4)
 
@@ -19,7 +19,8 @@ def tasks(folder: Path, share: float, n: int) -> list[TrialTask]:
     path = write_study(folder, resources={"concurrent": 2})
     plan = plan_study(load_study(path, machine=MACHINE), machine=MACHINE)
     placement = Placement(MACHINE.gpus, share)
-    return [make_task(plan, number, {}, number, folder, placement) for number in range(n)]
+    made = tasks_of(plan)
+    return [made.first(number, {}, number, folder, placement) for number in range(n)]
 
 
 def test_trials_of_two_gpus_see_two_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

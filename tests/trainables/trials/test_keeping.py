@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 
 from trainables.files.whole import finish_replacing, replace_folder
-from trainables.goal import Limit
+from trainables.goal import Goal, Limit
 from trainables.trials.keeping import BestKeeper, read_kept
 
 F1 = "seg_metrics/F1"
@@ -22,7 +22,7 @@ def checkpoint(folder: Path, content: str) -> Path:
 
 def offer_all(keeper: BestKeeper, folder: Path, values: list[float]) -> list[bool]:
     return [
-        keeper.offer(epoch, {keeper.metric: value}, checkpoint(folder, f"weights {epoch}"))
+        keeper.offer(epoch, {keeper.goal.metric: value}, checkpoint(folder, f"weights {epoch}"))
         for epoch, value in enumerate(values, start=1)
     ]
 
@@ -46,7 +46,7 @@ def kept_weights(folder: Path) -> str:
 def test_the_best_epoch_is_kept(
     tmp_path: Path, mode: Literal["max", "min"], values: list[float], best: int
 ) -> None:
-    keeper = BestKeeper(tmp_path, F1, mode)
+    keeper = BestKeeper(tmp_path, Goal(F1, mode))
     offer_all(keeper, tmp_path, values)
     assert keeper.best is not None
     assert keeper.best.epoch == best
@@ -55,7 +55,7 @@ def test_the_best_epoch_is_kept(
 
 
 def test_offer_says_whether_the_model_was_kept(tmp_path: Path) -> None:
-    assert offer_all(BestKeeper(tmp_path, F1), tmp_path, [0.1, math.nan, 0.1, 0.2]) == [
+    assert offer_all(BestKeeper(tmp_path, Goal(F1)), tmp_path, [0.1, math.nan, 0.1, 0.2]) == [
         True,
         False,
         False,
@@ -64,13 +64,13 @@ def test_offer_says_whether_the_model_was_kept(tmp_path: Path) -> None:
 
 
 def test_nothing_is_kept_of_a_trial_that_has_only_nan(tmp_path: Path) -> None:
-    keeper = BestKeeper(tmp_path, F1)
+    keeper = BestKeeper(tmp_path, Goal(F1))
     assert not any(offer_all(keeper, tmp_path, [math.nan, math.nan]))
     assert not (tmp_path / "best").exists()
 
 
 def test_an_epoch_without_the_metric_or_without_a_checkpoint_never_wins(tmp_path: Path) -> None:
-    keeper = BestKeeper(tmp_path, F1)
+    keeper = BestKeeper(tmp_path, Goal(F1))
     assert not keeper.offer(1, {"box_metrics/F1": 1.0}, checkpoint(tmp_path, "x"))
     assert not keeper.offer(2, {F1: 1.0}, None)
     assert keeper.best is None
@@ -79,12 +79,12 @@ def test_an_epoch_without_the_metric_or_without_a_checkpoint_never_wins(tmp_path
 def test_a_checkpoint_without_a_model_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"expected the checkpoint of epoch 3.*model\.pt"):
-        BestKeeper(tmp_path, F1).offer(3, {F1: 0.5}, tmp_path / "empty")
+        BestKeeper(tmp_path, Goal(F1)).offer(3, {F1: 0.5}, tmp_path / "empty")
 
 
 def test_a_new_keeper_goes_on_where_the_last_one_was(tmp_path: Path) -> None:
-    offer_all(BestKeeper(tmp_path, F1), tmp_path, [0.2, 0.8])
-    again = BestKeeper(tmp_path, F1)
+    offer_all(BestKeeper(tmp_path, Goal(F1)), tmp_path, [0.2, 0.8])
+    again = BestKeeper(tmp_path, Goal(F1))
     assert again.best is not None
     assert (again.best.epoch, again.best.value) == (2, 0.8)
     assert not again.offer(3, {F1: 0.7}, checkpoint(tmp_path, "worse"))
@@ -96,13 +96,13 @@ def test_a_new_keeper_goes_on_where_the_last_one_was(tmp_path: Path) -> None:
 def test_a_broken_metrics_file_counts_as_nothing_kept(tmp_path: Path, content: str) -> None:
     (tmp_path / "best").mkdir()
     (tmp_path / "best" / "metrics.json").write_text(content)
-    keeper = BestKeeper(tmp_path, F1)
+    keeper = BestKeeper(tmp_path, Goal(F1))
     assert keeper.best is None
     assert keeper.offer(1, {F1: 0.1}, checkpoint(tmp_path, "first"))
 
 
 def test_other_metrics_that_are_not_finite_leave_the_file_valid_json(tmp_path: Path) -> None:
-    keeper = BestKeeper(tmp_path, F1)
+    keeper = BestKeeper(tmp_path, Goal(F1))
     keeper.offer(1, {F1: 0.4, "val/box_loss": math.nan}, checkpoint(tmp_path, "x"))
     text = (tmp_path / "best" / "metrics.json").read_text()
     assert "NaN" not in text
@@ -111,13 +111,13 @@ def test_other_metrics_that_are_not_finite_leave_the_file_valid_json(tmp_path: P
 
 @pytest.mark.parametrize("renamed", ["nothing yet", "the old one away"])
 def test_a_kill_after_the_new_model_is_whole_does_not_lose_it(tmp_path: Path, renamed: str) -> None:
-    offer_all(BestKeeper(tmp_path, F1), tmp_path, [0.2])
-    new = BestKeeper(tmp_path / "elsewhere", F1)
+    offer_all(BestKeeper(tmp_path, Goal(F1)), tmp_path, [0.2])
+    new = BestKeeper(tmp_path / "elsewhere", Goal(F1))
     new.offer(2, {F1: 0.8}, checkpoint(tmp_path, "weights 2"))
     (tmp_path / "elsewhere" / "best").rename(tmp_path / "best.new")
     if renamed == "the old one away":
         (tmp_path / "best").rename(tmp_path / "best.old")
-    keeper = BestKeeper(tmp_path, F1)
+    keeper = BestKeeper(tmp_path, Goal(F1))
     assert keeper.best is not None
     assert kept_weights(tmp_path) == f"weights {keeper.best.epoch}"
     assert keeper.best.epoch == 2
@@ -126,7 +126,7 @@ def test_a_kill_after_the_new_model_is_whole_does_not_lose_it(tmp_path: Path, re
 
 
 def test_an_unfinished_new_folder_gives_way_to_the_old_one(tmp_path: Path) -> None:
-    offer_all(BestKeeper(tmp_path, F1), tmp_path, [0.2])
+    offer_all(BestKeeper(tmp_path, Goal(F1)), tmp_path, [0.2])
     (tmp_path / "best").rename(tmp_path / "best.old")
     (tmp_path / "best.new").mkdir()
     (tmp_path / "best.new" / "model.pt").write_text("half")
@@ -153,7 +153,7 @@ def test_a_kept_model_is_on_the_disk_before_it_has_its_name(
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(Path, "rename", rename)
-    keeper = BestKeeper(tmp_path, F1)
+    keeper = BestKeeper(tmp_path, Goal(F1))
     keeper.offer(1, {F1: 0.5}, checkpoint(tmp_path / "epoch", "weights"))
     assert events[-2:] == ["best.new is now best", tmp_path.name]  # whose name for it is last
     assert {"model.pt", "metrics.json", "best.new"} <= set(events[:-2])
@@ -184,15 +184,15 @@ LIMITS = (Limit(ERROR, at_most=0.1),)
 def test_an_epoch_that_keeps_the_limits_is_kept(
     tmp_path: Path, rows: list[tuple[float, float]], best: int
 ) -> None:
-    keeper = BestKeeper(tmp_path, F1, limits=LIMITS)
+    keeper = BestKeeper(tmp_path, Goal(F1, limits=LIMITS))
     for epoch, (value, error) in enumerate(rows, start=1):
         keeper.offer(epoch, {F1: value, ERROR: error}, checkpoint(tmp_path, f"weights {epoch}"))
     assert kept_weights(tmp_path) == f"weights {best}"
 
 
 def test_a_new_keeper_knows_how_far_the_kept_epoch_broke_its_limits(tmp_path: Path) -> None:
-    first = BestKeeper(tmp_path, F1, limits=LIMITS)
+    first = BestKeeper(tmp_path, Goal(F1, limits=LIMITS))
     first.offer(1, {F1: 0.9, ERROR: 0.3}, checkpoint(tmp_path, "weights 1"))
-    again = BestKeeper(tmp_path, F1, limits=LIMITS)
+    again = BestKeeper(tmp_path, Goal(F1, limits=LIMITS))
     assert not again.offer(2, {F1: 0.95, ERROR: 0.4}, checkpoint(tmp_path, "weights 2"))
     assert again.offer(3, {F1: 0.2, ERROR: 0.05}, checkpoint(tmp_path, "weights 3"))

@@ -31,8 +31,7 @@ def trial(data: PreparedDataset, out: Path, **changes: object) -> LocalTrial:
         "seed": 3,
         "device": Device(),
         "out": out,
-        "objective": F1,
-        "mode": "max",
+        "goal": Goal(F1),
     }
     return LocalTrial(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -139,5 +138,5 @@ def test_an_engine_is_told_what_makes_an_epoch_better(
     data: PreparedDataset, tmp_path: Path
 ) -> None:
     limits = (Limit("measure/count_error", at_most=0.2),)
-    one = trial(data, tmp_path / "out", objective="val/loss", mode="min", limits=limits)
-    assert one.goal == Goal("val/loss", "min", limits)
+    one = trial(data, tmp_path / "out", goal=Goal("val/loss", "min", limits))
+    assert one.keeper.goal == Goal("val/loss", "min", limits)

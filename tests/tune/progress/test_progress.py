@@ -21,7 +21,7 @@ from tune.directory.journal import Journal
 from tune.directory.layout import JOURNAL
 from tune.directory.lock import DriverLock, is_driven
 from tune.directory.trials import Outcome
-from tune.driver.controller import Controller
+from tune.driver.parts import controller_of
 from tune.plan.eta import StudyEta
 from tune.plan.loading import load_study
 from tune.plan.plan import StudyPlan, plan_study
@@ -473,7 +473,7 @@ def test_what_is_shown_is_what_the_controller_decided(tmp_path: Path) -> None:
         tmp_path, 12, 8, scheduler={"kind": "asha", "grace_period": 2}, plateau={"kind": "none"}
     )
     made.directory.mkdir(parents=True)
-    controller = Controller(made, Journal(made.directory / JOURNAL, "sample", "max"))
+    controller = controller_of(made, Journal(made.directory / JOURNAL, "sample", "max"))
     lines: list[str] = []
     progress = LineProgress(lines.append)
     progress.study_started(made, resumed=False)

@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.discs import prepare_discs
 from trainables.contract import Device, TrainMetrics
+from trainables.goal import Goal
 from tune.study.study import Tracking, Wandb
 from tune.trial.actor import ENDED, ActorTask, TrialActor
 from tune.trial.task import TrialTask
@@ -29,8 +30,7 @@ def task(tmp_path: Path) -> ActorTask:
         directory=attempt,
         resume_from=None,
         reported=0,
-        objective="seg_metrics/F1",
-        mode="max",
+        goal=Goal("seg_metrics/F1"),
         train_metrics=TrainMetrics(),
     )
     return ActorTask(trial, Tracking(wandb=Wandb(mode="disabled")), {}, "try-0")

@@ -13,6 +13,7 @@ from tests.support.discs import prepare_discs
 from tests.support.places import THIRD_PARTY
 from trainables.contract import Device, TrainMetrics
 from trainables.datasets.prepared import PreparedDataset
+from trainables.goal import Goal
 from tune.stopping.decision import Rule
 from tune.trial.messages import Ended, Kept, Reported
 from tune.trial.runner import TrialRunner
@@ -55,8 +56,7 @@ def begin(
             directory=attempt,
             resume_from=resume_from,
             reported=0 if resume_from is None else 1,
-            objective="seg_metrics/F1",
-            mode="max",
+            goal=Goal("seg_metrics/F1"),
             train_metrics=TrainMetrics(),
         )
     )

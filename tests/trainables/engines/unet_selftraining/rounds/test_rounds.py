@@ -83,8 +83,7 @@ def test_a_round_that_is_worse_is_not_promoted_and_the_best_epoch_is_the_model_i
         seed=1,
         device=Device(),
         out=tmp_path,
-        objective="round",
-        mode="min",
+        goal=Goal("round", "min"),
         train_metrics=TrainMetrics(every=0),
     )
     UnetEngine().train(trial)
