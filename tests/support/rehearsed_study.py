@@ -14,7 +14,7 @@ from trainables.files.whole import write_json, write_text
 from tune.directory.journal import Journal
 from tune.directory.layout import JOURNAL, RESOLVED, STUDY
 from tune.directory.reader import StudyDir
-from tune.directory.trials import Assignment
+from tune.directory.trials import TrialAssignment
 from tune.directory.writer import Recorder
 from tune.driver.controller import Controller
 from tune.driver.parts import controller_of
@@ -88,7 +88,7 @@ def _run(
         recorder.end(assignment.number, controller.outcomes[assignment.number])
 
 
-def _task(plan: StudyPlan, assignment: Assignment, recorder: Recorder) -> TrialTask:
+def _task(plan: StudyPlan, assignment: TrialAssignment, recorder: Recorder) -> TrialTask:
     study = plan.study
     attempt, checkpoint, reported = recorder.begin(assignment)
     sampled = dict(assignment.proposal.params)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tune.directory.journal import Journal, arrivals
-from tune.directory.trials import Assignment
+from tune.directory.trials import TrialAssignment
 from tune.driver.controller import Controller, Rules
 from tune.driver.search import Search
 
@@ -56,7 +56,7 @@ class World:
         journal = Journal(self.path, "cuts", self.rules.goal.mode)
         controller = Controller(self.rules, self.search, journal)
         queue: list[tuple[float, int, int]] = []
-        assignments: dict[int, Assignment] = {}
+        assignments: dict[int, TrialAssignment] = {}
         now = 0.0
         while True:
             while len(queue) < self.concurrent and (new := controller.next_trial()):
@@ -74,7 +74,7 @@ class World:
             if self._report(controller, assignments[number], epoch):
                 heapq.heappush(queue, (now + seconds(number, epoch + 1), number, epoch + 1))
 
-    def _catch_up(self, controller: Controller, new: Assignment) -> int | None:
+    def _catch_up(self, controller: Controller, new: TrialAssignment) -> int | None:
         """Report what the checkpoint has beyond the journal; None if that ends the trial."""
         checkpoint = self.checkpoints.get(new.number, 0)
         for epoch in range(new.last_epoch + 1, checkpoint + 1):
@@ -82,7 +82,7 @@ class World:
                 return None
         return max(checkpoint, new.last_epoch)
 
-    def _report(self, controller: Controller, trial: Assignment, epoch: int) -> bool:
+    def _report(self, controller: Controller, trial: TrialAssignment, epoch: int) -> bool:
         value = f1(trial.number, trial.proposal.params, epoch)
         error = count_error(trial.number, trial.proposal.params, epoch)
         return controller.report(trial.number, epoch, {METRIC: value, ERROR: error}).go_on

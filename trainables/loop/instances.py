@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Measured:
+class SplitEvaluation:
     """What a model does on a split.
 
     Attributes:
@@ -41,7 +41,7 @@ class Measured:
         return metrics_of(self.evaluations, split_prefix)
 
 
-class Reading(Generic[Item]):
+class TimedItems(Generic[Item]):
     """Items, and how long their reader took for them.
 
     Attributes:
@@ -113,7 +113,7 @@ class Course(Protocol[Images]):
         *,
         confidences: Mapping[str, float] | None = None,
         losses: bool = True,
-    ) -> Measured:
+    ) -> SplitEvaluation:
         """Measure the model on images, at given confidences or at the best ones.
 
         Raises:
@@ -121,7 +121,7 @@ class Course(Protocol[Images]):
         """
 
     def save(
-        self, history: Sequence[EpochMetrics], n_train_images: int | None, measured: Measured
+        self, history: Sequence[EpochMetrics], n_train_images: int | None, measured: SplitEvaluation
     ) -> Path:
         """Write the training's folder after an epoch."""
 
@@ -194,7 +194,7 @@ class InstanceTraining(Generic[Images]):
         checkpoint = self.course.save(self.history, self.n_train_images, measured)
         self.trial.report(metrics, checkpoint)
 
-    def _train_metrics(self, epoch: int, validated: Measured) -> dict[str, float]:
+    def _train_metrics(self, epoch: int, validated: SplitEvaluation) -> dict[str, float]:
         """Metrics of the training subset, and how far they are ahead; {} where not due."""
         if not train_metrics_due(self.trial, epoch):
             return {}
@@ -205,7 +205,7 @@ class InstanceTraining(Generic[Images]):
         gap, _ = overfit_gap(found["train_seg_metrics/F1"], values["seg_metrics/F1"])
         return {**found, "overfit_gap": gap, "train_metrics_images": images.n_images}
 
-    def _subset(self, validated: Measured) -> Images:
+    def _subset(self, validated: SplitEvaluation) -> Images:
         """The training images that are measured, chosen once in a trial."""
         if self._train_images is None:
             if self.n_train_images is None:
@@ -215,7 +215,7 @@ class InstanceTraining(Generic[Images]):
             self._train_images = self.course.train_images(chosen)
         return self._train_images
 
-    def _affordable(self, validated: Measured) -> int:
+    def _affordable(self, validated: SplitEvaluation) -> int:
         epoch_s = self.course.steady_epoch_s + validated.seconds
         if self.course.device.type == "cuda":  # the first pass on a GPU is slower than all others
             validated = self.course.measure(self.course.validation)

@@ -19,7 +19,7 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class Assignment:
+class TrialAssignment:
     """A trial to run.
 
     Attributes:
@@ -39,7 +39,7 @@ State = Literal["waiting", "running", "complete", "pruned", "failed"]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrialOutcome:
     """How a trial ended.
 
     Attributes:

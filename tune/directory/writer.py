@@ -34,7 +34,7 @@ from tune.directory.layout import (
     read_notes,
     trial_dir,
 )
-from tune.directory.trials import Assignment, Outcome
+from tune.directory.trials import TrialAssignment, TrialOutcome
 
 
 def close_earlier(study: Path) -> None:
@@ -121,7 +121,7 @@ class Recorder:
         self._fixed = dict(fixed)
         self._attempts: dict[int, _Attempt] = {}
 
-    def begin(self, assignment: Assignment) -> tuple[Path, Path | None, int]:
+    def begin(self, assignment: TrialAssignment) -> tuple[Path, Path | None, int]:
         """Make the folder of a new attempt.
 
         Returns:
@@ -168,7 +168,7 @@ class Recorder:
             directory.mkdir(parents=True, exist_ok=True)
             write_json(directory / NOTES, {"notes": [*notes, text]})
 
-    def end(self, number: int, outcome: Outcome) -> Outcome:
+    def end(self, number: int, outcome: TrialOutcome) -> TrialOutcome:
         """Write how a trial ended, or that it pauses, before its actor hears of it."""
         directory, attempt = trial_dir(self.study, number), self._attempts.get(number)
         seconds = attempt.elapsed_s() if attempt else _seconds(directory)
@@ -208,7 +208,7 @@ class Recorder:
             return latest, None
         return _new_attempt(directory)
 
-    def _set_aside_stranger(self, directory: Path, assignment: Assignment) -> None:
+    def _set_aside_stranger(self, directory: Path, assignment: TrialAssignment) -> None:
         """Move away a folder of another trial of this number (its journal lines were lost)."""
         found = read_json(directory / PARAMS)
         sampled = json.loads(json.dumps(dict(assignment.proposal.params)))

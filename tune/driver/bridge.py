@@ -12,7 +12,7 @@ from ray.tune.search import Searcher
 
 from cluster.machines.sharing import Placement, auto_share
 from tune.directory.layout import attempt_number
-from tune.directory.trials import Assignment, Outcome
+from tune.directory.trials import TrialAssignment, TrialOutcome
 from tune.directory.writer import Recorder
 from tune.driver.controller import Controller
 from tune.errors import no_room
@@ -81,7 +81,7 @@ class Bridge:
         self._observers = observers
         self._tick = tick
         self._running: dict[str, int] = {}  # our number by Ray's trial id
-        self._next: Assignment | None = None
+        self._next: TrialAssignment | None = None
         self._open: deque[int] = deque()  # ended trials that a crash left without their ending
         self._reopened: set[int] = set()
         self._placement: Placement | None = None
@@ -214,7 +214,7 @@ class Bridge:
 
     # --- tasks
 
-    def _training_task(self, assignment: Assignment) -> ActorTask:
+    def _training_task(self, assignment: TrialAssignment) -> ActorTask:
         attempt, checkpoint, reported = self._recorder.begin(assignment)
         task = self._task(assignment, attempt)
         self.tell("trial_started", assignment.number, task.params, attempt_number(attempt))
@@ -230,7 +230,7 @@ class Bridge:
         task = replace(task, resume_from=checkpoint, reported=last, over=True)
         return replace(self._for_actor(task), engine_runs=checkpoint is not None)
 
-    def _task(self, assignment: Assignment, attempt: Path) -> TrialTask:
+    def _task(self, assignment: TrialAssignment, attempt: Path) -> TrialTask:
         if self._placement is None:
             share = self._work.gpu_fraction
             if share is None:
@@ -253,8 +253,8 @@ class Bridge:
         return ActorTask(task, self._work.tracking, config, name)
 
 
-def _pause(epoch: int, decision: Decision) -> Outcome:
+def _pause(epoch: int, decision: Decision) -> TrialOutcome:
     message = f"out of time at epoch {epoch}; with more hours, `segtune resume` goes on with it"
-    return Outcome(
+    return TrialOutcome(
         "running", Rule.BUDGET, None, decision.cutoff, decision.value, epoch, message=message
     )

@@ -15,7 +15,7 @@ from search_spaces.names import nearest_name
 from trainables.goal import Goal, standing, violation
 from trainables.metrics.names import direction, of_training
 from tune.directory.journal import Arrival, Journal, arrivals
-from tune.directory.trials import Assignment, Outcome, Proposal, State
+from tune.directory.trials import Proposal, State, TrialAssignment, TrialOutcome
 from tune.driver.search import Search
 from tune.stopping.asha import Rungs
 from tune.stopping.decision import GO_ON, Decision, Rule
@@ -130,7 +130,7 @@ class Controller:
         self._rungs = Rungs(rules.rungs, rules.reduction_factor)
         self._curves: dict[int, _Curve] = {}
         self._waiting: deque[int] = deque()
-        self.outcomes: dict[int, Outcome] = {}
+        self.outcomes: dict[int, TrialOutcome] = {}
         self._recover()
 
     @property
@@ -148,7 +148,7 @@ class Controller:
         """Whether every trial there is to run has ended."""
         return len(self.outcomes) >= self._search.trials
 
-    def next_trial(self) -> Assignment | None:
+    def next_trial(self) -> TrialAssignment | None:
         """The trial to start now, or None where no further one is to be started."""
         if self.out_of_time():
             return None
@@ -160,7 +160,7 @@ class Controller:
         proposal = self._search.propose(self._journal.study, so_far)
         number = self._journal.create(self._search.template(proposal))
         self._curves[number] = _Curve()
-        return Assignment(number, proposal, self._search.seed_of(number))
+        return TrialAssignment(number, proposal, self._search.seed_of(number))
 
     def out_of_time(self) -> bool:
         """Whether the study's hours are used up."""
@@ -193,7 +193,7 @@ class Controller:
             return Decision(False, Rule.BUDGET, None, self._hours, self._elapsed_s() / 3600)
         return decision
 
-    def fail(self, number: int, rule: Rule, message: str) -> Outcome:
+    def fail(self, number: int, rule: Rule, message: str) -> TrialOutcome:
         """End a trial that cannot go on; the message is for the user."""
         if number not in self.outcomes:
             self._finish(number, Decision(False, rule), message)
@@ -224,11 +224,13 @@ class Controller:
         """Last epoch the journal has of a trial."""
         return len(self._curves[number].objective)
 
-    def assignment(self, number: int) -> Assignment:
+    def assignment(self, number: int) -> TrialAssignment:
         """A trial that the journal has."""
         trial = self._journal.trials()[number]
         proposal = Proposal(trial.params, self._search.warm_start_index(trial))
-        return Assignment(number, proposal, self._search.seed_of(number), self.last_epoch(number))
+        return TrialAssignment(
+            number, proposal, self._search.seed_of(number), self.last_epoch(number)
+        )
 
     # --- decisions
 
@@ -301,7 +303,7 @@ class Controller:
         curve = self._curves[number]
         assert decision.rule is not None
         state = _STATES[decision.rule]
-        outcome = Outcome(
+        outcome = TrialOutcome(
             state=state,
             stop_reason=decision.rule,
             rung=decision.rung if decision.rule is Rule.ASHA else None,
@@ -366,13 +368,13 @@ class Controller:
                 else:
                     self._waiting.append(trial.number)
 
-    def _past_outcome(self, trial: FrozenTrial) -> Outcome:
+    def _past_outcome(self, trial: FrozenTrial) -> TrialOutcome:
         curve = self._curves[trial.number]
         stops = [d for d in curve.decisions.values() if not d.go_on]
         last = stops[-1] if stops else Decision(False)
         ending = trial.user_attrs.get("ending", {})
         reason = ending.get("stop_reason", Rule.ERROR)
-        return Outcome(
+        return TrialOutcome(
             state=_STATES[Rule(reason)],
             stop_reason=reason,
             rung=last.rung if reason == Rule.ASHA else None,

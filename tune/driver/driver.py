@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tune.directory.journal import Journal
 from tune.directory.layout import JOURNAL
-from tune.directory.trials import Outcome
+from tune.directory.trials import TrialOutcome
 from tune.directory.writer import Recorder, SessionClock
 from tune.driver.bridge import Bridge
 from tune.driver.on_ray import run_on_ray
@@ -44,7 +44,7 @@ class StudyResult:
 
     directory: Path
     reason: str
-    outcomes: Mapping[int, Outcome]
+    outcomes: Mapping[int, TrialOutcome]
 
 
 def run_study(

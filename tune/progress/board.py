@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from trainables.goal import Limit, Mode, standing, violation
-from tune.directory.trials import Outcome, State
+from tune.directory.trials import State, TrialOutcome
 from tune.plan.eta import Eta, StudyEta
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class TrialView:
     best: float | None = None
     best_epoch: int | None = None
     violation: float = 0.0
-    outcome: Outcome | None = None
+    outcome: TrialOutcome | None = None
 
 
 class Section(NamedTuple):
@@ -115,7 +115,7 @@ class Board:
             view.best, view.best_epoch, view.violation = value, epoch, broken
         self._untold.append(partial(self.eta.reported, number, epoch, now))
 
-    def end(self, number: int, outcome: Outcome, now: float) -> None:
+    def end(self, number: int, outcome: TrialOutcome, now: float) -> None:
         """A trial has ended."""
         view = self.trials.pop(number, TrialView(number))
         self.trials[number] = view  # last, so that those that have ended stand in that order
@@ -215,8 +215,8 @@ class Board:
         return standing(value, broken, self.mode) > before
 
 
-def _outcome(record: "TrialRecord") -> Outcome:
-    return Outcome(
+def _outcome(record: "TrialRecord") -> TrialOutcome:
+    return TrialOutcome(
         state=record.state,
         stop_reason=record.stop_reason,
         rung=record.rung,

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from tune.directory.trials import Outcome
+from tune.directory.trials import TrialOutcome
 from tune.progress.beginning import first_board
 from tune.progress.board import Board, TrialView
 from tune.progress.words import clock, ending, number, roughly
@@ -73,7 +73,7 @@ class LineProgress:
         self._last_s = now
         self._write(f"{_summary(self._board, now)}; {_running(self._board)}")
 
-    def trial_ended(self, number: int, outcome: Outcome) -> None:
+    def trial_ended(self, number: int, outcome: TrialOutcome) -> None:
         """Say why it ended, and what its best was."""
         self._board.end(number, outcome, self._clock_s())
         self._write(_ended(self._board, self._board.trials[number], outcome))
@@ -121,7 +121,7 @@ def _running(board: Board) -> str:
     return "running: " + (", ".join(shown) or "none")
 
 
-def _ended(board: Board, view: TrialView, outcome: Outcome) -> str:
+def _ended(board: Board, view: TrialView, outcome: TrialOutcome) -> str:
     best = ""
     if view.best is not None:
         best = f"; best {number(view.best)} at epoch {view.best_epoch}{_broken(view)}"

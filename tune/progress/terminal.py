@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 
-from tune.directory.trials import Outcome
+from tune.directory.trials import TrialOutcome
 from tune.progress.beginning import first_board
 from tune.progress.board import Board
 from tune.progress.lines import LineProgress, line_writer
@@ -80,7 +80,7 @@ class TerminalProgress:
         with self._lock:
             self._board.report(number, epoch, values, time.monotonic())
 
-    def trial_ended(self, number: int, outcome: Outcome) -> None:
+    def trial_ended(self, number: int, outcome: TrialOutcome) -> None:
         """Show how a trial ended."""
         with self._lock:
             self._board.end(number, outcome, time.monotonic())

@@ -1,11 +1,11 @@
 """Values, durations and ends of trials in words, for a table or a line."""
 
-from tune.directory.trials import Outcome
+from tune.directory.trials import TrialOutcome
 from tune.plan.eta import Eta
 from tune.stopping.decision import ENDINGS, Rule
 
 
-def ending(outcome: Outcome, mode: str, *, brief: bool = False) -> str:
+def ending(outcome: TrialOutcome, mode: str, *, brief: bool = False) -> str:
     """Why a trial ended.
 
     Args:
@@ -13,9 +13,9 @@ def ending(outcome: Outcome, mode: str, *, brief: bool = False) -> str:
         mode: The objective's direction.
         brief: For a table, where the epoch stands beside it.
 
-    >>> ending(Outcome("pruned", "asha", 25, 0.407, 0.312, 25), "max")
+    >>> ending(TrialOutcome("pruned", "asha", 25, 0.407, 0.312, 25), "max")
     'stopped by ASHA at epoch 25: 0.312 < cut-off 0.407'
-    >>> ending(Outcome("pruned", "asha", 25, 0.407, 0.312, 25), "max", brief=True)
+    >>> ending(TrialOutcome("pruned", "asha", 25, 0.407, 0.312, 25), "max", brief=True)
     'stopped by ASHA: 0.312 < 0.407'
     """
     words = ENDINGS.get(outcome.stop_reason) or outcome.stop_reason or outcome.state
@@ -24,7 +24,7 @@ def ending(outcome: Outcome, mode: str, *, brief: bool = False) -> str:
     return f"{words}{at}: {because}" if because else f"{words}{at}"
 
 
-def _because(outcome: Outcome, mode: str, name: str) -> str:
+def _because(outcome: TrialOutcome, mode: str, name: str) -> str:
     if outcome.stop_reason == Rule.ERROR:
         return (outcome.message.strip().splitlines() or [""])[0]
     if outcome.value is None or outcome.cutoff is None:

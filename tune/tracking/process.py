@@ -34,7 +34,7 @@ WRITTEN_S = 10.0  # for a run to be seen on disk; until then the records it supe
 ENDING_S = 20.0  # for this process to end after its worker has
 
 
-class Recorder:
+class RunRecorder:
     """One run after another, as the commands say.
 
     Attributes:
@@ -243,7 +243,7 @@ def main(scratch: Path) -> None:
     lines, events = _own_streams()
     commands: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_feed, args=(lines, commands, scratch), daemon=True).start()
-    recorder = Recorder(lambda event, **values: _write(events, {"event": event, **values}))
+    recorder = RunRecorder(lambda event, **values: _write(events, {"event": event, **values}))
     for line in iter(commands.get, ""):
         recorder.obey(json.loads(line))
     if recorder.open:  # its worker is gone: leave the run as it is, without W&B's own ending

@@ -19,7 +19,7 @@ from tune.directory.layout import ELAPSED, OUTCOME, attempt_number, read_metrics
 from tune.stopping.decision import Rule
 from tune.tracking.tracker import RunInfo, Tracker
 from tune.tracking.wandb import make_tracker
-from tune.trial.messages import Ended, Kept, Noted, Reported
+from tune.trial.messages import Ended, HandedOver, Noted, Reported
 from tune.trial.runner import TrialRunner
 from tune.trial.task import TrialTask
 
@@ -69,7 +69,7 @@ class TrialActor(ray_tune.Trainable):
     _tracker: Tracker
     _task: ActorTask
     _begun: bool
-    _artifacts: list[Kept]
+    _artifacts: list[HandedOver]
     _notes: list[str]
     _waiting: bool  # the engine has reported and waits for an answer
     _running: bool  # the engine has not ended
@@ -161,7 +161,7 @@ class TrialActor(ray_tune.Trainable):
     def _next(self) -> Reported | Ended:
         while True:
             event = self._runner.next_event()
-            if isinstance(event, Kept):
+            if isinstance(event, HandedOver):
                 self._artifacts.append(event)
             elif isinstance(event, Noted):
                 self._notes.append(event.message)
@@ -218,7 +218,7 @@ class TrialActor(ray_tune.Trainable):
             if not self._runner.poll(left):
                 break
             event = self._runner.next_event()
-            if isinstance(event, Kept):
+            if isinstance(event, HandedOver):
                 self._artifacts.append(event)
             if isinstance(event, Ended):
                 return event

@@ -30,7 +30,16 @@ from trainables.trials.keeping import BestKeeper, keep_artifact
 from trainables.trials.layout import HISTORY_FILE
 from tune.directory.layout import ERROR
 from tune.stopping.decision import Rule
-from tune.trial.messages import STOP, Channel, Ended, Event, Kept, Noted, Reported, RunnerGoneError
+from tune.trial.messages import (
+    STOP,
+    Channel,
+    Ended,
+    Event,
+    HandedOver,
+    Noted,
+    Reported,
+    RunnerGoneError,
+)
 from tune.trial.task import TrialTask
 
 log = logging.getLogger(__name__)
@@ -89,7 +98,7 @@ class WorkerTrial:
 
     def artifact(self, path: Path, kind: ArtifactKind) -> None:
         """Copy a finished file into the attempt's artifacts."""
-        self._send(Kept(keep_artifact(path, self.directory), kind))
+        self._send(HandedOver(keep_artifact(path, self.directory), kind))
 
     def note(self, message: str) -> None:
         """Pass a message on to the user."""

@@ -20,7 +20,7 @@ class Reported:
 
 
 @dataclass(frozen=True)
-class Kept:
+class HandedOver:
     """The engine handed over an artifact; `path` is the kept copy."""
 
     path: Path
@@ -51,7 +51,7 @@ class Ended:
     disk_full: bool = False
 
 
-Event = Reported | Kept | Noted | Ended
+Event = Reported | HandedOver | Noted | Ended
 
 
 class RunnerGoneError(Exception):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tune.directory.layout import read_notes
-from tune.directory.trials import Assignment, Outcome, Proposal
+from tune.directory.trials import Proposal, TrialAssignment, TrialOutcome
 from tune.directory.writer import Recorder, close_earlier
 
 
@@ -20,8 +20,8 @@ def recorder(study: Path) -> Recorder:
     return Recorder(plan.directory, plan.fixed)
 
 
-def assignment(last_epoch: int) -> Assignment:
-    return Assignment(0, Proposal({"lr0": 0.1}), seed=1, last_epoch=last_epoch)
+def assignment(last_epoch: int) -> TrialAssignment:
+    return TrialAssignment(0, Proposal({"lr0": 0.1}), seed=1, last_epoch=last_epoch)
 
 
 def written(study: Path) -> list[int]:
@@ -116,7 +116,7 @@ def test_a_checkpoint_half_written_is_not_gone_on_from(tmp_path: Path) -> None:
 def test_a_trial_that_runs_again_has_no_outcome(tmp_path: Path) -> None:
     first = recorder(tmp_path)
     first.begin(assignment(0))
-    first.end(0, Outcome("complete", "epochs"))
+    first.end(0, TrialOutcome("complete", "epochs"))
     second = recorder(tmp_path)
     second.begin(assignment(0))
     assert not second.has_outcome(0)
@@ -128,7 +128,7 @@ def test_a_trial_that_an_earlier_driver_ran_keeps_its_seconds(tmp_path: Path) ->
     first.report(0, 1, {"f1": 0.1})
     table = tmp_path / "trials" / "0" / "metrics.jsonl"
     table.write_text(json.dumps({"epoch": 1, "elapsed_s": 12.5}) + "\n")
-    assert recorder(tmp_path).end(0, Outcome("complete", "epochs")).seconds == 12.5
+    assert recorder(tmp_path).end(0, TrialOutcome("complete", "epochs")).seconds == 12.5
 
 
 def test_a_trial_left_open_is_reopened_with_its_checkpoint_where_it_is_to_be_drawn(
@@ -136,7 +136,7 @@ def test_a_trial_left_open_is_reopened_with_its_checkpoint_where_it_is_to_be_dra
 ) -> None:
     first = recorder(tmp_path)
     attempt, _, _ = first.begin(assignment(0))
-    first.end(0, Outcome("complete", "epochs"))
+    first.end(0, TrialOutcome("complete", "epochs"))
     assert not first.is_closed(0)
     assert recorder(tmp_path).reopen(0, redraw=True) == (attempt, None), "there is none"
     folder(attempt / "best", "metrics.json", 3)
@@ -165,7 +165,7 @@ def test_of_a_study_from_before_trials_were_closed_only_those_without_artifacts_
     earlier = recorder(tmp_path)
     for number in (0, 1):
         attempt, _, _ = earlier.begin(replace(assignment(0), number=number))
-        earlier.end(number, Outcome("complete", "epochs"))
+        earlier.end(number, TrialOutcome("complete", "epochs"))
     (tmp_path / "trials" / "0" / "attempt-1" / "artifacts").mkdir()
     (tmp_path / "trials" / "0" / "attempt-1" / "artifacts" / "curves.png").touch()
     (attempt / "artifacts").mkdir()
@@ -177,6 +177,6 @@ def test_of_a_study_from_before_trials_were_closed_only_those_without_artifacts_
 def test_a_trial_whose_folder_was_cleared_is_reopened_with_nothing_to_draw(tmp_path: Path) -> None:
     first = recorder(tmp_path)
     attempt, _, _ = first.begin(assignment(0))
-    first.end(0, Outcome("complete", "epochs"))
+    first.end(0, TrialOutcome("complete", "epochs"))
     attempt.rmdir()
     assert recorder(tmp_path).reopen(0, redraw=True) == (attempt, None)

@@ -20,7 +20,7 @@ from trainables.goal import Limit
 from tune.directory.journal import Journal
 from tune.directory.layout import JOURNAL
 from tune.directory.lock import DriverLock, is_driven
-from tune.directory.trials import Outcome
+from tune.directory.trials import TrialOutcome
 from tune.driver.parts import controller_of
 from tune.plan.eta import StudyEta
 from tune.plan.loading import load_study
@@ -35,7 +35,7 @@ from tune.progress.words import ending
 from tune.stopping.decision import GO_ON
 
 METRIC = "seg_metrics/F1"
-STOPPED = Outcome("pruned", "asha", 25, 0.407, 0.312, 25, seconds=310.0)
+STOPPED = TrialOutcome("pruned", "asha", 25, 0.407, 0.312, 25, seconds=310.0)
 
 
 @pytest.fixture
@@ -79,43 +79,47 @@ def filled(trials: int, running: int = 2, mode: Any = "max") -> Board:
             STOPPED, "stopped by ASHA at epoch 25: 0.312 < cut-off 0.407", id="worse than the rung"
         ),
         pytest.param(
-            Outcome("complete", "epochs", 50, 0.4, 0.6, 50),
+            TrialOutcome("complete", "epochs", 50, 0.4, 0.6, 50),
             "trained to its end at epoch 50",
             id="end",
         ),
         pytest.param(
-            Outcome("complete", "plateau", None, 0.001, 0.0004, 40),
+            TrialOutcome("complete", "plateau", None, 0.001, 0.0004, 40),
             "converged at epoch 40",
             id="flat",
         ),
         pytest.param(
-            Outcome("pruned", "collapsed", None, 0.01, 0.0, 26),
+            TrialOutcome("pruned", "collapsed", None, 0.01, 0.0, 26),
             "collapsed at epoch 26: never above 0.010",
             id="flat at nothing",
         ),
         pytest.param(
-            Outcome("failed", "diverged", epoch=3), "diverged at epoch 3", id="not finite"
+            TrialOutcome("failed", "diverged", epoch=3), "diverged at epoch 3", id="not finite"
         ),
-        pytest.param(Outcome("pruned", "budget", epoch=9), "out of time at epoch 9", id="hours"),
         pytest.param(
-            Outcome("failed", "error", epoch=2, message="no memory\nat line 3"),
+            TrialOutcome("pruned", "budget", epoch=9), "out of time at epoch 9", id="hours"
+        ),
+        pytest.param(
+            TrialOutcome("failed", "error", epoch=2, message="no memory\nat line 3"),
             "failed at epoch 2: no memory",
             id="first line of an error",
         ),
         pytest.param(
-            Outcome("pruned", "patience", epoch=8),
+            TrialOutcome("pruned", "patience", epoch=8),
             "ended by its engine's patience at epoch 8",
             id="patience",
         ),
-        pytest.param(Outcome("pruned", "moon", epoch=8), "moon at epoch 8", id="a reason unknown"),
+        pytest.param(
+            TrialOutcome("pruned", "moon", epoch=8), "moon at epoch 8", id="a reason unknown"
+        ),
     ],
 )
-def test_an_end_has_its_reason_in_words(outcome: Outcome, expected: str) -> None:
+def test_an_end_has_its_reason_in_words(outcome: TrialOutcome, expected: str) -> None:
     assert ending(outcome, "max") == expected
 
 
 def test_a_loss_is_stopped_above_its_cut_off() -> None:
-    outcome = Outcome("pruned", "asha", 25, 0.4, 0.9, 25)
+    outcome = TrialOutcome("pruned", "asha", 25, 0.4, 0.9, 25)
     assert ending(outcome, "min") == "stopped by ASHA at epoch 25: 0.900 > cut-off 0.400"
 
 
