@@ -1,7 +1,6 @@
 """The journal cut at random bytes and replayed: what `segtune resume` promises."""
 
 import random
-import resource
 from collections import Counter
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from trainables.goal import Goal, Limit
 from tune.directory.journal import Journal, arrivals
 from tune.driver.controller import Rules
 from tune.driver.search import Search
-from tune.errors import StoreError
 from tune.stopping.asha import Asha, Rungs
 from tune.stopping.plateau import Slope
 
@@ -98,32 +96,6 @@ def test_a_journal_cut_anywhere_ends_as_if_unbroken(unbroken: World, ram_path: P
             assert set(again) == set(whole)
             assert told(world.path) == told(unbroken.path)
         check_against_reference(world.path)
-
-
-def test_a_journal_on_a_full_disk_is_as_before_and_goes_on_when_there_is_room(
-    unbroken: World, ram_path: Path
-) -> None:
-    path = ram_path / "full.journal"
-    path.write_bytes(unbroken.path.read_bytes())
-    journal, before = Journal(path, "cuts", "max"), path.read_bytes()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, limits[1]))
-    try:
-        with pytest.raises(OSError, match="too large"):
-            journal.study.set_user_attr("note", "lost")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert path.read_bytes() == before
-    journal.study.set_user_attr("note", "kept")
-    assert Journal(path, "cuts", "max").study.user_attrs["note"] == "kept"
-
-
-def test_a_journal_damaged_in_its_middle_is_named(unbroken: World, ram_path: Path) -> None:
-    path = ram_path / "damaged.journal"
-    lines = unbroken.path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([*lines[:9], b"\0\0\0\n", *lines[10:]]))
-    with pytest.raises(StoreError, match=r"damaged\.journal: the study directory cannot be read"):
-        Journal(path, "cuts", "max")
 
 
 def told(path: Path) -> list[tuple[float | None, dict[str, float]]]:

@@ -52,17 +52,14 @@ def _close(directory: Path) -> None:
     write_json(directory / CLOSED, {"attempts": len(attempts(directory))})
 
 
-@dataclass
 class SessionClock:
     """Wall time the study has taken, over all its drivers; written at most once a second."""
 
-    directory: Path
-    _before_s: float = field(init=False, default=0.0)
-    _started: float = field(init=False, default_factory=time.monotonic)
-    _saved: float = field(init=False, default=0.0)
-
-    def __post_init__(self) -> None:
-        self._before_s = elapsed_before_s(self.directory)
+    def __init__(self, study_dir: Path) -> None:
+        self._study = study_dir
+        self._before_s = elapsed_before_s(study_dir)
+        self._started = time.monotonic()
+        self._saved = 0.0
 
     def elapsed_s(self) -> float:
         """Seconds that the study has run, over all its drivers."""
@@ -75,7 +72,7 @@ class SessionClock:
 
     def save(self) -> None:
         """Write the time into the study directory."""
-        write_json(self.directory / SESSION, {"elapsed_s": self.elapsed_s()})
+        write_json(self._study / SESSION, {"elapsed_s": self.elapsed_s()})
         self._saved = time.monotonic()
 
 

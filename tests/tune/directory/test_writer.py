@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tune.directory.layout import read_notes
+from tune.directory.layout import elapsed_before_s, read_notes
 from tune.directory.trials import Proposal, TrialAssignment, TrialOutcome
-from tune.directory.writer import Recorder, close_earlier
+from tune.directory.writer import Recorder, SessionClock, close_earlier
 
 
 def recorder(study: Path) -> Recorder:
@@ -180,3 +181,31 @@ def test_a_trial_whose_folder_was_cleared_is_reopened_with_nothing_to_draw(tmp_p
     first.end(0, TrialOutcome("complete", "epochs"))
     attempt.rmdir()
     assert recorder(tmp_path).reopen(0, redraw=True) == (attempt, None)
+
+
+def test_the_time_a_study_has_taken_goes_on_over_its_drivers_and_is_saved_once_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    first = SessionClock(tmp_path)
+    now[0] += 30
+    first.tick()
+    now[0] += 0.5
+    first.tick()
+    assert elapsed_before_s(tmp_path) == 30.0
+    now[0] += 10
+    second = SessionClock(tmp_path)
+    now[0] += 5
+    assert second.elapsed_s() == 35.0
+    second.save()
+    assert elapsed_before_s(tmp_path) == 35.0
+
+
+def test_a_folder_of_another_trial_of_the_same_number_is_moved_away(tmp_path: Path) -> None:
+    recorder(tmp_path).begin(assignment(0))
+    other = replace(assignment(0), proposal=Proposal({"lr0": 0.2}))
+    attempt, checkpoint, last = recorder(tmp_path).begin(other)
+    assert (attempt.name, checkpoint, last) == ("attempt-1", None, 0)
+    (aside,) = (tmp_path / "trials").glob("0.lost-*")
+    assert json.loads((aside / "params.json").read_text())["sampled"] == {"lr0": 0.1}
