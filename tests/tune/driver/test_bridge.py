@@ -112,8 +112,8 @@ def report(epoch: int, value: float = 0.5, notes: tuple[str, ...] = ()) -> dict[
 
 
 def ended(message: str = "", rule: Rule | None = None, **more: bool) -> dict[str, Any]:
-    said: dict[str, Any] = {"rule": rule, "message": message, "retry": False, "disk_full": False, "notes": []}
-    return {"event": ENDED, **said, **more}
+    said: dict[str, Any] = {"rule": rule, "message": message, "retry": False, "disk_full": False}
+    return {"event": ENDED, "notes": [], **said, **more}
 
 
 def closed(*, whole: bool = True) -> dict[str, Any]:
