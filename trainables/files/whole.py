@@ -153,7 +153,7 @@ def locked(place: Path, *, wait: bool = False) -> Iterator[None]:
     What a killed process left is cleared away first.
 
     Args:
-        place: Its parent is made if it is not there.
+        place: The folder; its parent is made if it is not there.
         wait: Whether to wait for another process that is making the same folder.
 
     Raises:

@@ -41,9 +41,9 @@ def write_checkpoint(
 
     Args:
         directory: The attempt's own.
-        model: What to predict with, plain data.
-        state: What else is needed to go on, plain data.
-        history: Of all epochs so far.
+        model: All that predicting needs, as plain data.
+        state: All else that going on needs, as plain data.
+        history: Metrics of all epochs so far.
         folders: Copied into it.
     """
     new = directory / f"{CHECKPOINT_FOLDER}.new"
@@ -68,11 +68,11 @@ def read_history(folder: Path) -> list[EpochMetrics]:
 
 
 def read_content(path: Path, engine: str, version: int) -> dict[str, Any]:
-    """What the model file of a checkpoint folder, or a model file, holds.
+    """The content of a checkpoint folder's model file, or of a model file.
 
     Args:
         path: The folder or the file.
-        engine: Which must have written it.
+        engine: Name of the engine that must have written it.
         version: The file format it must have.
 
     Raises:

@@ -24,10 +24,10 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class SplitEvaluation:
-    """What a model does on a split.
+    """A model's evaluation on a split, with its losses there.
 
     Attributes:
-        evaluations: By metric group.
+        evaluations: Evaluations by metric group.
         losses: Mean over images (and networks), by the framework's name; empty where not asked for.
         seconds: Time it took, without reading the images.
     """
@@ -70,7 +70,7 @@ class MeasuredImages(Protocol):
 
     @property
     def n_images(self) -> int:
-        """Their number."""
+        """Number of images."""
 
 
 Images = TypeVar("Images", bound=MeasuredImages)
@@ -87,7 +87,7 @@ class Course(Protocol[Images]):
 
     @property
     def device(self) -> torch.device:
-        """Where it runs."""
+        """Device of the training."""
 
     @property
     def learning_rate(self) -> float:
@@ -140,11 +140,11 @@ class InstanceTraining(Generic[Images]):
     """A training and what has come of it so far.
 
     Attributes:
-        trial: Who it reports to.
+        trial: Trial that is trained and reported to.
         course: The framework's side.
-        history: Of all epochs so far.
-        evaluations: Of the last validation, by metric group.
-        n_train_images: How many training images are measured, once that is known.
+        history: Metrics of all epochs so far.
+        evaluations: Results of the last validation, by metric group.
+        n_train_images: Number of training images that are measured, once that is known.
     """
 
     trial: Trial

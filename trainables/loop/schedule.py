@@ -23,13 +23,13 @@ class EpochSchedule:
     Source: Loshchilov and Hutter 2017, "SGDR", arXiv:1608.03983 (cosine, without restarts).
 
     Attributes:
-        kind: As in `search_spaces.training`.
+        kind: Name in `search_spaces.training`.
         epochs: Length of the whole training.
         warmup_epochs: Shorter than `epochs`.
         step_size: Epochs from drop to drop after the warm-up, for `step`.
         milestones: Rising epochs of the whole training, for `multistep`.
         gamma: Factor of each drop.
-        poly_power: For `poly`.
+        poly_power: Exponent of `poly`.
     """
 
     kind: Literal["cosine", "step", "multistep", "poly", "none"]
@@ -73,7 +73,7 @@ class EpochSchedule:
         return _FALLS[self.kind](self, min(epoch, self.epochs))
 
     def _done(self, epoch: float) -> float:
-        """How much of what follows the warm-up is behind, 0 to 1."""
+        """Fraction of the epochs after the warm-up that is behind, 0 to 1."""
         return (epoch - self.warmup_epochs) / (self.epochs - self.warmup_epochs)
 
 

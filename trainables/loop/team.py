@@ -48,14 +48,14 @@ class Rank:
 
     Attributes:
         number: 0 leads.
-        of: How many there are.
+        of: Number of processes.
     """
 
     number: int = 0
     of: int = 1
 
     def share(self, n: int) -> range:
-        """Its part of `n` things in order; the first ranks have one more where it is uneven.
+        """The rank's part of `n` things in order; where it is uneven, the first have one more.
 
         >>> [list(Rank(number, 3).share(4)) for number in range(3)]
         [[0, 1], [2], [3]]
@@ -65,7 +65,7 @@ class Rank:
         return range(first, first + each + (self.number < more))
 
     def device(self, device: Device) -> Device:
-        """Its part of a trial's device: a GPU of its own, and its share of the CPUs."""
+        """This process's part of a trial's device: a GPU of its own, and a share of the CPUs."""
         if self.of == 1:
             return device
         name = "cpu" if device.name == "cpu" else f"cuda:{self.number}"
@@ -97,7 +97,7 @@ class Team:
 
     Attributes:
         rank: The leader's own.
-        folder: Of this team alone, for what is too large for an order; gone when it is closed.
+        folder: Folder of this team alone, for what is too large for an order; gone at the end.
     """
 
     def __init__(
@@ -106,11 +106,11 @@ class Team:
         """Start the followers, and wait until they are ready.
 
         Args:
-            follow: What each does; a module's function.
+            follow: Function of a module that each runs.
             task: Given to each; plain data.
             n: Processes, the leader included.
             device: Kind of device they train on: "cpu" or "cuda".
-            timeout_s: How long they wait for each other within a step.
+            timeout_s: Time they wait for each other within a step.
 
         Raises:
             TrainingError: As raised in a follower.
@@ -151,7 +151,7 @@ class Team:
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Where all processes work together: a failure here is that of the follower, if any.
+        """A block in which all processes work together: a failure in it is the follower's, if any.
 
         Raises:
             TrainingError: As raised in a follower.
@@ -239,12 +239,12 @@ class Team:
 
 @dataclass(frozen=True)
 class _Meeting:
-    """Where the processes find each other; all are on one machine.
+    """The place where the processes find each other; all are on one machine.
 
     Attributes:
         file: Is there for this training only.
         device: Kind of device.
-        timeout_s: How long they wait for each other.
+        timeout_s: Time they wait for each other.
     """
 
     file: Path

@@ -47,7 +47,7 @@ Progress = Callable[[EpochMetrics], None]
 
 @dataclass
 class StopFlag:
-    """Whether the training is to end after its present epoch."""
+    """A request to end the training after its present epoch."""
 
     requested: bool = False
 
@@ -59,10 +59,10 @@ class LocalTrial:
     Attributes:
         out: Folder of the result.
         goal: Says which epoch is the best, whose model is kept.
-        progress: Told of every epoch.
+        progress: Function that is told of every epoch.
         stop: Looked at after every epoch.
         ended_early: Whether the engine's own patience has run out.
-        notes: What the engine had to say.
+        notes: Messages of the engine.
     """
 
     name: str

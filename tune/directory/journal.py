@@ -99,9 +99,9 @@ class Arrival:
         trial: Optuna's number.
         epoch: The epoch reported.
         value: The objective as the engine reported it.
-        decision: What was decided, where more than "go on" was to be said.
+        decision: Decision on it, where more than "go on" was to be said.
         watched: The metric the plateau rule watches, where it is not the objective.
-        excess: By how much each constraint is broken, by metric (`trainables.goal.Limit`).
+        excess: Amount by which each constraint is broken, by metric (`trainables.goal.Limit`).
         told: Whether the value was written too, not only the decision.
     """
 
@@ -150,7 +150,7 @@ def _decided(trial: int, epoch: int, written: Mapping[str, Any]) -> Arrival:
 
 
 def excess_of(trial: FrozenTrial) -> dict[int, Mapping[str, float]]:
-    """By how much each constraint was broken at each epoch of a journalled trial."""
+    """Amounts by which each constraint was broken, at each epoch of a journalled trial."""
     return {
         int(name.removeprefix(_DECISION)): written[_EXCESS]
         for name, written in trial.system_attrs.items()

@@ -34,7 +34,7 @@ def attempts(directory: Path) -> list[Path]:
 
 
 def attempt_number(attempt: Path) -> int:
-    """Which attempt at its trial a folder is from, 1-based."""
+    """Number of the attempt that a folder is from, 1-based."""
     return int(attempt.name.removeprefix("attempt-"))
 
 
@@ -59,7 +59,7 @@ def read_metrics(directory: Path) -> list[dict[str, float]]:
 
 
 def read_notes(directory: Path) -> tuple[str, ...]:
-    """What the engine had to say of a trial."""
+    """The messages of the engine about a trial."""
     return tuple(read_json(directory / NOTES).get("notes", ()))
 
 
@@ -73,7 +73,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def elapsed_before_s(study: Path) -> float:
-    """How long a study has run so far, over all its drivers.
+    """Time a study has run so far, over all its drivers.
 
     Raises:
         StoreError: As for `read_json`.

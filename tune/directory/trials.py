@@ -24,7 +24,7 @@ class TrialAssignment:
 
     Attributes:
         number: Optuna's number.
-        proposal: Its sampled values.
+        proposal: Sampled values of the trial.
         seed: Seed of its training.
         last_epoch: Last epoch the journal has of it; 0 for a new trial.
     """
@@ -40,14 +40,14 @@ State = Literal["waiting", "running", "complete", "pruned", "failed"]
 
 @dataclass(frozen=True)
 class TrialOutcome:
-    """How a trial ended.
+    """The outcome of a trial: its end, or its pause, and the reason.
 
     Attributes:
         state: complete (trained to the end, or converged), pruned (stopped early) or failed;
             running where it only pauses, as the study's hours are used up.
         stop_reason: The rule that ended it, a `tune.stopping.decision.Rule`.
         rung: The rung's epoch where ASHA ended it.
-        cutoff: What `value` was compared with.
+        cutoff: Limit that `value` was held against.
         value: The value the rule looked at.
         epoch: Last epoch trained.
         message: One sentence for the user; the error where it failed.

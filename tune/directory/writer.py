@@ -187,10 +187,10 @@ class Recorder:
         return (trial_dir(self.study, number) / CLOSED).is_file()
 
     def reopen(self, number: int, *, redraw: bool) -> tuple[Path, Path | None]:
-        """Where to close an ended trial that a crash left open.
+        """Make ready to close an ended trial that a crash left open.
 
         Args:
-            number: Its number.
+            number: Number of the trial.
             redraw: Whether its artifacts are to be drawn anew.
 
         Returns:

@@ -56,15 +56,15 @@ class Bridge:
     """Turns what Ray asks and tells into what the controller is asked and told.
 
     Args:
-        work: Handed to actors.
-        controller: Decides.
+        work: Trials as they are handed to actors.
+        controller: Decides on trials and reports.
         recorder: Writes the trial folders.
-        observers: Are told.
-        tick: Called now and then, while epochs are reported.
+        observers: Told of every event.
+        tick: Called at each report.
 
     Attributes:
-        n_gpus: GPUs there are to share.
-        error: What went wrong in a callback; ends the study.
+        n_gpus: Number of GPUs that the trials share.
+        error: First error of a callback, which ends the study; or None.
     """
 
     def __init__(

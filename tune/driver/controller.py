@@ -1,4 +1,4 @@
-"""What happens to each trial: the study's decisions, taken from its journal and nothing else.
+"""The decisions of a study on its trials, taken from its journal and nothing else.
 
 It knows no Ray, no clock of its own and no process: a driver asks for the next trial and passes
 the reports on. Built on the journal of a killed study it goes on as if nothing had happened.
@@ -45,14 +45,14 @@ _OPTUNA_STATES = {
 
 @dataclass
 class _Curve:
-    """What the decisions on one trial look at; values as reported.
+    """The reports of one trial that decisions look at; values as reported.
 
     Attributes:
-        objective: By epoch.
-        excess: By how much each constraint is broken, by epoch.
-        watched: What the plateau rule watches, where it is not the objective.
-        decisions: Those that said more than "go on", by epoch.
-        crashes: How often its worker died since the trial last got further.
+        objective: The objective at each epoch.
+        excess: Amount by which each constraint is broken, at each epoch.
+        watched: The metric that the plateau rule watches, where it is not the objective.
+        decisions: Decisions that said more than "go on", by epoch.
+        crashes: Number of deaths of its worker since the trial last got further.
         crashed_at: Last epoch the journal had then.
     """
 
@@ -95,7 +95,7 @@ class Controller:
     """Decides what to try next and who goes on.
 
     Attributes:
-        outcomes: How each ended trial ended, by number.
+        outcomes: Outcome of each ended trial, by number.
     """
 
     def __init__(

@@ -34,12 +34,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What came of a run.
+    """The result of a run of a study.
 
     Attributes:
         directory: The study directory.
         reason: `finished`, `out of time` or `interrupted`.
-        outcomes: How each trial ended, by number.
+        outcomes: Outcome of each ended trial, by number.
     """
 
     directory: Path

@@ -1,4 +1,4 @@
-"""How long a trial's start and its epochs take, measured by training a few of them together."""
+"""A measurement of how long a trial's start and its epochs take, by training a few together."""
 
 import tempfile
 import time
@@ -47,7 +47,7 @@ def probe(plan: StudyPlan) -> Pace:
 
 
 def _configurations(plan: StudyPlan) -> Iterator[Mapping[str, Any]]:
-    """As many as will train at once: warm-start points, then any."""
+    """Configurations for as many trials as train at once: warm-start points, then any."""
     random = Random(plan.study.seed)
     points = chain(plan.points, repeat({}))
     n = min(plan.study.resources.concurrent, plan.trials)

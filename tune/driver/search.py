@@ -1,4 +1,4 @@
-"""What to try next: a search space and the trials so far in, one configuration out.
+"""Proposals of what to try next: a search space and the trials so far in, a configuration out.
 
 Every proposal draws from a generator seeded by (study seed, trial number), so it depends on the
 journal alone: a resumed study proposes what the unbroken one would have.
@@ -104,7 +104,7 @@ class Search:
         )
 
     def warm_start_index(self, trial: FrozenTrial) -> int | None:
-        """Which warm-start point a journalled trial came from."""
+        """Index of the warm-start point that a journalled trial came from, or None."""
         name = trial.user_attrs.get("warm_start")
         return list(self._points).index(name) if name in self._points else None
 

@@ -1,4 +1,4 @@
-"""What there is to show of a study while it runs: a pure account of its trials."""
+"""The account of a study's trials that tables and lines are made of; nothing is drawn here."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,14 +28,14 @@ class TrialView:
     """A trial as far as it is shown.
 
     Attributes:
-        number: Its number.
-        state: What became of it so far.
+        number: Number of the trial.
+        state: State of the trial so far.
         epoch: Last epoch reported.
-        last: The objective there.
+        last: The objective at that epoch.
         best: The objective at the best epoch so far.
-        best_epoch: That epoch.
-        violation: By how much it breaks the constraints.
-        outcome: How it ended, once it has.
+        best_epoch: Epoch of the best value.
+        violation: Amount by which the best epoch breaks the constraints.
+        outcome: Outcome, once the trial has ended.
     """
 
     number: int
@@ -61,17 +61,17 @@ class Board:
     """A study's trials and what can be said of the whole; times are seconds of one clock.
 
     Attributes:
-        study: The study's name.
-        metric: The objective's name.
-        mode: Its direction.
+        study: Name of the study.
+        metric: Name of the objective.
+        mode: Better direction of the objective.
         limits: The study's constraints.
-        epochs: Of a trial that is never stopped.
-        eta: Its estimator; knows how many trials there are.
-        share: What each trial gets of the machine, in words.
+        epochs: Number of epochs of a trial that is never stopped.
+        eta: Estimator of the time left; knows how many trials there are.
+        share: Part of the machine that each trial gets, in words.
         hours: The study's budget of time, if it has one.
-        began: When this run of the study began.
-        before_s: How long earlier runs of it took.
-        trials: By number.
+        began: Moment at which this run of the study began.
+        before_s: Time that earlier runs of the study took.
+        trials: Trials by number; those that have ended stand last, in that order.
     """
 
     study: str
@@ -160,7 +160,7 @@ class Board:
         return standing(view.best or 0.0, view.violation, self.mode)
 
     def elapsed_s(self, now: float) -> float:
-        """How long the study has taken, over all its runs."""
+        """Time the study has taken, over all its runs."""
         return self.before_s + now - self.began
 
     def left(self, now: float) -> Eta | None:

@@ -1,4 +1,4 @@
-"""What a driver tells those who watch it."""
+"""The observer of a driver, such as the terminal, and the events it is told of."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol

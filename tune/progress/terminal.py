@@ -1,4 +1,4 @@
-"""What the terminal shows of a study.
+"""Progress of a study on a terminal: a live table, or lines where the output is none.
 
 A terminal gets a live table; anything else gets plain lines: one when a trial starts, one when it
 ends, one now and then for the study. `status_lines` shows a study directory as the table does.

@@ -6,12 +6,12 @@ from tune.stopping.decision import ENDINGS, Rule
 
 
 def ending(outcome: TrialOutcome, mode: str, *, brief: bool = False) -> str:
-    """Why a trial ended.
+    """The end of a trial in words, with the reason.
 
     Args:
-        outcome: How it ended.
+        outcome: Outcome of the trial.
         mode: The objective's direction.
-        brief: For a table, where the epoch stands beside it.
+        brief: Whether to leave the epoch out, as in a table, where it stands beside it.
 
     >>> ending(TrialOutcome("pruned", "asha", 25, 0.407, 0.312, 25), "max")
     'stopped by ASHA at epoch 25: 0.312 < cut-off 0.407'
@@ -41,7 +41,7 @@ def _because(outcome: TrialOutcome, mode: str, name: str) -> str:
 
 
 def number(value: float | None) -> str:
-    """A metric's value.
+    """A metric's value as it is shown.
 
     >>> number(0.31249), number(12.3456), number(None)
     ('0.312', '12.35', '-')

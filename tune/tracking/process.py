@@ -35,7 +35,7 @@ ENDING_S = 20.0  # for this process to end after its worker has
 
 
 class RunRecorder:
-    """One run after another, as the commands say.
+    """Records one run after another with W&B, as it is commanded to.
 
     Attributes:
         open: Whether a run is being recorded.
@@ -120,7 +120,7 @@ class RunRecorder:
             self._remove_older()
 
     def _log_artifact(self, name: str, kind: str, files: Sequence[Path]) -> None:
-        import wandb
+        import wandb  # slow; where it cannot be imported, that is told as any trouble of its
 
         artifact = wandb.Artifact(name, type=kind)
         for file in files:
@@ -157,7 +157,7 @@ class RunRecorder:
 
 
 def _begin(wanted: Mapping[str, Any], mode: Literal["online", "offline"]) -> Any:
-    import wandb
+    import wandb  # slow; where it cannot be imported, that is told as any trouble of its
 
     settings = wandb.Settings(
         console="off",

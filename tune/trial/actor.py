@@ -36,13 +36,13 @@ REPORT, ENDED, CLOSED = "report", "ended", "closed"
 
 @dataclass(frozen=True, repr=False)
 class ActorTask:
-    """What the driver sends an actor for one attempt at a trial.
+    """All that the driver sends an actor for one attempt at a trial.
 
     Attributes:
-        trial: For the engine.
-        tracking: For the tracker.
-        config: What the run's record shows: parameters, engine, data, seed.
-        run_id: Names the run for ever, whatever crashes.
+        trial: Task of the engine.
+        tracking: Settings of the tracker.
+        config: Values that the run's record shows: parameters, engine, data, seed.
+        run_id: Id of the run, the same for ever, whatever crashes.
         engine_runs: Whether the engine is started; where it is not, only the record of an ended
             trial is closed.
     """
@@ -169,7 +169,7 @@ class TrialActor(ray_tune.Trainable):
                 return event
 
     def _outcome(self) -> dict[str, Any] | None:
-        """How the trial ended or pauses; None while it goes on, here or in another attempt."""
+        """The outcome of a trial that ended or pauses; None while it goes on, here or elsewhere."""
         with contextlib.suppress(FileNotFoundError):
             path = self._task.trial.directory.parent / OUTCOME
             outcome: dict[str, Any] = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""What passes between a trial's actor and its engine's process."""
+"""The messages between a trial's actor and its engine's process."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Ended:
 
     Attributes:
         rule: None where it trained to the end or stopped as told; else why it ended by itself.
-        message: For the user.
+        message: Reason, for the user.
         retry: Whether another attempt from the last checkpoint may succeed.
         disk_full: Whether it ended because nothing can be written: no other trial would do better.
     """

@@ -45,7 +45,7 @@ class TrialTask:
         resume_from: Checkpoint of an earlier attempt, or None.
         reported: Last epoch that journal and metrics table both have.
         goal: Says which epoch is the best, whose model is kept.
-        train_metrics: How the training split is measured.
+        train_metrics: Frequency and extent of measuring the training split.
         gpus: The GPUs the child may see, as CUDA_VISIBLE_DEVICES names them; empty for none.
         over: Whether the trial has ended, and only its artifacts are wanted.
     """
@@ -70,7 +70,7 @@ class TrialTask:
 
 @dataclass(frozen=True)
 class StudyTasks:
-    """What all trials of a study have in common, and the maker of their tasks.
+    """The values that all trials of a study have in common, and the maker of their tasks.
 
     Attributes:
         engine: Name in the registry.
@@ -80,7 +80,7 @@ class StudyTasks:
         epochs: Length of a full training.
         cpus: CPUs of each trial.
         goal: Says which epoch of a trial is the best.
-        train_metrics: How the training split is measured.
+        train_metrics: Frequency and extent of measuring the training split.
     """
 
     engine: str
@@ -104,8 +104,8 @@ class StudyTasks:
 
         Args:
             number: Number of the trial.
-            sampled: Its sampled hyperparameters.
-            seed: Seed of its training.
+            sampled: Sampled hyperparameters of the trial.
+            seed: Seed of the training.
             directory: The attempt's own folder, absolute.
             placement: Gives it its GPUs.
         """
