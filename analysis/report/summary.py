@@ -13,20 +13,12 @@ from trainables.goal import Limit
 from trainables.metrics.names import F1_NAMES
 from tune.directory.ranking import best_trial, ranked
 from tune.directory.reader import StudyDir, TrialRecord
+from tune.stopping.decision import ENDINGS, Rule
 
-ENDED_EARLY = frozenset({"asha", "plateau", "collapsed", "diverged", "budget", "patience", "error"})
+ENDED_EARLY = frozenset(Rule) - {Rule.EPOCHS}
+"""Rules that end a trial before its last epoch."""
 
-RULES: Mapping[str, str] = {
-    "epochs": "trained to the end",
-    "plateau": "converged",
-    "patience": "converged (engine's patience)",
-    "asha": "stopped by ASHA",
-    "collapsed": "collapsed",
-    "diverged": "diverged",
-    "budget": "out of time",
-    "error": "failed",
-}
-"""Words for the rule that ended a trial; keys are `tune.stopping.decision.Rule`."""
+RULES: Mapping[str, str] = ENDINGS
 
 
 MOST_WHOLE: Final = 200

@@ -84,9 +84,11 @@ def prepare(
     force: Annotated[bool, typer.Option("--force", help="Replace a prepared data set.")] = False,
 ) -> None:
     """Turn raw annotations or coordinates into a prepared data set, with contact sheets."""
-    from trainables.datasets.preparing.prepare import PrepareOptions
-    from trainables.datasets.preparing.prepare import prepare as prepare_data
-    from trainables.datasets.preparing.report import describe
+    from trainables.datasets.preparing.prepare import PrepareOptions  # loaded when asked for
+    from trainables.datasets.preparing.prepare import (  # loaded when asked for
+        prepare as prepare_data,
+    )
+    from trainables.datasets.preparing.report import describe  # loaded when asked for
 
     options = PrepareOptions(
         format=form,
@@ -117,9 +119,9 @@ def simulate(
     force: Annotated[bool, typer.Option("--force", help="Replace a simulated set.")] = False,
 ) -> None:
     """Draw micrographs with exactly known particles, in any raw format."""
-    from search_spaces.names import nearest_name
-    from trainables.datasets.simulate.dataset import simulate as draw
-    from trainables.datasets.simulate.presets import SPECS
+    from search_spaces.names import nearest_name  # loaded when asked for
+    from trainables.datasets.simulate.dataset import simulate as draw  # loaded when asked for
+    from trainables.datasets.simulate.presets import SPECS  # loaded when asked for
 
     if preset not in SPECS:
         raise UsageError(
