@@ -33,7 +33,7 @@ from analysis.picking.finding import FoundParticles
 from analysis.picking.micrographs import Micrograph
 from trainables.datasets.particle_size import ANGSTROM_PER_UM
 from trainables.files.cells import csv_row
-from trainables.files.whole import write_json, write_whole
+from trainables.files.whole import new_file, write_json, write_whole
 from trainables.results import Picks
 
 ALL: Final = "picks"
@@ -140,16 +140,14 @@ class Outputs:
         import mrcfile  # type: ignore[import-untyped]  # not at the top: few runs write maps
 
         place = self.of(micrograph)["probabilities"]
-        temporary = place.with_name(f".{place.name}")
-        try:
-            with mrcfile.new_mmap(temporary, shape=shape, mrc_mode=2, overwrite=True) as mrc:
-                if um_per_px is not None:
-                    mrc.voxel_size = um_per_px * ANGSTROM_PER_UM
-                yield mrc.data
-                mrc.update_header_stats()
-            temporary.replace(place)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with (
+            new_file(place) as temporary,
+            mrcfile.new_mmap(temporary, shape=shape, mrc_mode=2, overwrite=True) as mrc,
+        ):
+            if um_per_px is not None:
+                mrc.voxel_size = um_per_px * ANGSTROM_PER_UM
+            yield mrc.data
+            mrc.update_header_stats()
 
     def write(
         self, micrograph: Micrograph, found: FoundParticles, record: Record, box_px: int

@@ -13,20 +13,12 @@ from trainables.goal import Limit
 from trainables.metrics.names import F1_NAMES
 from tune.directory.ranking import best_trial, ranked
 from tune.directory.reader import StudyDir, TrialRecord
+from tune.stopping.decision import ENDINGS, Rule
 
-ENDED_EARLY = frozenset({"asha", "plateau", "collapsed", "diverged", "budget", "patience", "error"})
+ENDED_EARLY = frozenset(Rule) - {Rule.EPOCHS}
+"""Rules that end a trial before its last epoch."""
 
-RULES: Mapping[str, str] = {
-    "epochs": "trained to the end",
-    "plateau": "converged",
-    "patience": "converged (engine's patience)",
-    "asha": "stopped by ASHA",
-    "collapsed": "collapsed",
-    "diverged": "diverged",
-    "budget": "out of time",
-    "error": "failed",
-}
-"""Words for the rule that ended a trial; keys are `tune.stopping.decision.Rule`."""
+RULES: Mapping[str, str] = ENDINGS
 
 
 MOST_WHOLE: Final = 200
@@ -37,7 +29,7 @@ MOST_DRAWN: Final = 100
 
 
 @dataclass(frozen=True)
-class Part:
+class ShownPart:
     """The trials of a list that the page shows, and how long the list is.
 
     Attributes:
@@ -63,10 +55,10 @@ class Part:
         return f"{len(self.trials):,} of {self.total:,}"
 
 
-def first_of(trials: Sequence[TrialRecord], most: int = MOST_WHOLE) -> Part:
+def first_of(trials: Sequence[TrialRecord], most: int = MOST_WHOLE) -> ShownPart:
     """The list of trials, or its first `most` where it is longer than `MOST_WHOLE`."""
     shown = trials if len(trials) <= MOST_WHOLE else trials[:most]
-    return Part(tuple(shown), len(trials))
+    return ShownPart(tuple(shown), len(trials))
 
 
 @dataclass(frozen=True)
@@ -161,12 +153,12 @@ class Summary:
         return len(self.trials) > MOST_WHOLE
 
     @cached_property
-    def with_curve(self) -> Part:
+    def with_curve(self) -> ShownPart:
         """Trials whose learning curve is drawn, best first."""
         return first_of([trial for trial in self.trials if trial.metrics], MOST_DRAWN)
 
     @cached_property
-    def with_f1(self) -> Part:
+    def with_f1(self) -> ShownPart:
         """Trials whose F1 curve is drawn, best first."""
         name = self.f1_metric
         found = [t for t in self.trials if name and any(name in row for row in t.metrics)]

@@ -34,8 +34,7 @@ from trainables.contract import (
     TrialStopped,
 )
 from trainables.datasets.prepared import DatasetError, PreparedDataset, check_trainable
-from trainables.files.folders import replace_folder
-from trainables.files.whole import write_json, write_text
+from trainables.files.whole import replace_folder, write_json, write_text
 from trainables.registry import engine_info, load_engine
 from trainables.trials.keeping import KeptEpoch
 from trainables.trials.layout import MODEL_FILE

@@ -80,13 +80,18 @@ def prepare(
     seed: Annotated[int, number_option("--seed", "Seed of the split.")] = 0,
     radius: Radius = None,
     pixel_size: PixelSize = None,
+    keep_crowds: Annotated[
+        bool, typer.Option("--keep-crowds", help="Take COCO regions with iscrowd as objects.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse data with problems.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a prepared data set.")] = False,
 ) -> None:
     """Turn raw annotations or coordinates into a prepared data set, with contact sheets."""
-    from trainables.datasets.preparing.prepare import PrepareOptions
-    from trainables.datasets.preparing.prepare import prepare as prepare_data
-    from trainables.datasets.preparing.report import describe
+    from trainables.datasets.preparing.prepare import PrepareOptions  # loaded when asked for
+    from trainables.datasets.preparing.prepare import (  # loaded when asked for
+        prepare as prepare_data,
+    )
+    from trainables.datasets.preparing.report import describe  # loaded when asked for
 
     options = PrepareOptions(
         format=form,
@@ -97,6 +102,7 @@ def prepare(
         strict=strict,
         radius=radius,
         pixel_size=pixel_size,
+        keep_crowds=keep_crowds,
     )
     report = prepare_data(raw, out, options, name=name, force=force, progress=stage_tickers())
     for line in describe(report):
@@ -117,9 +123,9 @@ def simulate(
     force: Annotated[bool, typer.Option("--force", help="Replace a simulated set.")] = False,
 ) -> None:
     """Draw micrographs with exactly known particles, in any raw format."""
-    from search_spaces.names import nearest_name
-    from trainables.datasets.simulate.dataset import simulate as draw
-    from trainables.datasets.simulate.presets import SPECS
+    from search_spaces.names import nearest_name  # loaded when asked for
+    from trainables.datasets.simulate.dataset import simulate as draw  # loaded when asked for
+    from trainables.datasets.simulate.presets import SPECS  # loaded when asked for
 
     if preset not in SPECS:
         raise UsageError(

@@ -22,7 +22,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a file.")] = False,
 ) -> None:
     """Write a commented study file with values fitted to a data set and this machine."""
-    from tune.proposal.proposal import write_proposal
+    from tune.proposal.proposal import write_proposal  # loaded when asked for
 
     made = write_proposal(data, out, trainable=trainable, force=force)
     typer.echo(f"wrote {out} for {made.engine}: {made.why}")

@@ -61,7 +61,7 @@ def read_metrics(directory: Path) -> list[dict[str, float]]:
 
 
 def read_notes(directory: Path) -> tuple[str, ...]:
-    """Remarks that the engine made on a trial."""
+    """The messages of the engine about a trial."""
     return tuple(read_json(directory / NOTES).get("notes", ()))
 
 
@@ -76,7 +76,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def elapsed_before_s(study: Path) -> float:
-    """How long a study has run so far, over all its drivers.
+    """Time a study has run so far, over all its drivers.
 
     Raises:
         StoreError: As for `read_json`.

@@ -1,4 +1,4 @@
-"""What to try next: a search space and the trials so far in, one configuration out.
+"""Proposals of what to try next: a search space and the trials so far in, a configuration out.
 
 Every proposal draws from a generator seeded by (study seed, trial number), so it depends on the
 journal alone: a resumed study proposes what the unbroken one would have.
@@ -65,7 +65,9 @@ class Search:
     """Proposes configurations.
 
     Attributes:
-        distributions: By name, parents of conditions first.
+        distributions: Optuna's distribution of each parameter, by name, parents of conditions
+            first.
+        trials: Number of trials there are to run: of a grid, no more than it has points.
     """
 
     def __init__(
@@ -76,20 +78,34 @@ class Search:
         seed: int,
         trials: int,
     ) -> None:
+        """Propose nothing yet.
+
+        Args:
+            configurations: What there is to propose.
+            kind: The way to choose.
+            points: Configurations to try first; partial ones are completed.
+            seed: The study's seed.
+            trials: Number of trials the study asks for.
+        """
         self._configurations = configurations
         self._space = configurations.space
+        self._asked = trials
         self.distributions = {n: distribution(p.domain) for n, p in self._space.parameters.items()}
         self._kind = kind
         self._points = {point_id(point): dict(point) for point in points}
         self._seed = seed
         self._startup = max(4, min(10, trials // 4))
 
-    def size(self, trials: int, so_far: Sequence[FrozenTrial]) -> int:
-        """Number of trials to run at most: no configuration is tried twice."""
+    def seed_of(self, number: int) -> int:
+        """The seed of a trial of this study."""
+        return trial_seed(self._seed, number)
+
+    def trials(self, so_far: Sequence[FrozenTrial]) -> int:
+        """Number of trials there are to run, those so far included: none is tried twice."""
         untried = self._configurations.untried(self._tried(so_far))
         if untried is None:
-            return self._configurations.most(trials, grid=self._kind == "grid")
-        return min(trials, len(so_far) + len(untried))
+            return self._configurations.most(self._asked, grid=self._kind == "grid")
+        return min(self._asked, len(so_far) + len(untried))
 
     def propose(self, study: optuna.Study, so_far: Sequence[FrozenTrial]) -> Proposal:
         """The next configuration, warm-start points first; never one that was tried.
@@ -99,7 +115,7 @@ class Search:
         tried = self._tried(so_far)
         if self._kind == "grid":
             return Proposal(self._next_of_grid(tried) or self._any(Random(self._seed), tried))
-        study, seed = _seen_by_sampler(study), trial_seed(self._seed, len(so_far))
+        study, seed = _seen_by_sampler(study), self.seed_of(len(so_far))
         names = {trial.user_attrs.get("warm_start") for trial in so_far}
         for index, (name, point) in enumerate(self._points.items()):
             params = None if name in names else self._new(study, seed, point, tried)
@@ -137,7 +153,7 @@ class Search:
         )
 
     def warm_start_index(self, trial: FrozenTrial) -> int | None:
-        """Which warm-start point a journalled trial came from."""
+        """Index of the warm-start point that a journalled trial came from, or None."""
         name = trial.user_attrs.get("warm_start")
         return list(self._points).index(name) if name in self._points else None
 

@@ -41,7 +41,7 @@ from trainables.contract import Device
 from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.files.errors import FolderError
-from trainables.files.folders import locked
+from trainables.files.whole import locked
 from trainables.metrics.instances import evaluate as evaluate_masks
 from trainables.registry import load_engine
 from trainables.results import Instances

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import yaml
 
@@ -37,6 +37,8 @@ _SPLITS_ENDINGS: Final = ("splits.json", "_split.json", "splits.csv")
 _BESIDE_SPLIT_WORDS: Final = frozenset({"images", "imgs", "labels", "masks", "set", "data"})
 
 _YAML: Final = frozenset({".yaml", ".yml"})
+
+_T = TypeVar("_T")
 
 
 class LeavesFolderError(Exception):
@@ -65,6 +67,7 @@ class RawFolder:
         self.broken: dict[PurePosixPath, str] = {}
         self._documents: dict[PurePosixPath, Any] = {}
         self._coordinates: dict[PurePosixPath, Coordinates | None] = {}
+        self._parsed: dict[tuple[PurePosixPath, Callable[[Path], Any]], Any] = {}
 
     @cached_property
     def images(self) -> tuple[PurePosixPath, ...]:
@@ -102,6 +105,19 @@ class RawFolder:
         if file not in self._coordinates:
             self._coordinates[file] = self._read_coordinates(file)
         return self._coordinates[file]
+
+    def parsed(self, file: PurePosixPath, parse: Callable[[Path], _T | None]) -> _T | None:
+        """Whatever `parse` makes of a file, once; None if it is broken or leads out (see `broken`).
+
+        Args:
+            file: Path below the folder.
+            parse: Gives None for a file of other things; raises ValueError or OSError for a broken
+                one.
+        """
+        if (file, parse) not in self._parsed:
+            self._parsed[file, parse] = self._tried(file, parse)
+        found: _T | None = self._parsed[file, parse]
+        return found
 
     def path(self, file: PurePosixPath) -> Path:
         """Absolute path of a file, for opening it.
@@ -197,6 +213,13 @@ class RawFolder:
                 return yaml.safe_load(text)
             return json.loads(text, object_pairs_hook=_without_twins)
         except (OSError, ValueError, RecursionError, yaml.YAMLError, LeavesFolderError) as error:
+            self.broken[file] = " ".join(str(error).split()) or type(error).__name__
+            return None
+
+    def _tried(self, file: PurePosixPath, parse: Callable[[Path], _T | None]) -> _T | None:
+        try:
+            return parse(self.path(file))
+        except (OSError, ValueError, LeavesFolderError) as error:
             self.broken[file] = " ".join(str(error).split()) or type(error).__name__
             return None
 

@@ -198,6 +198,7 @@ class RawReading:
         classes: The only class names allowed, or None for whatever is found.
         object_class: Name of objects in a format without classes.
         sizes: Sizes of particles and pixels, from the user's options.
+        keep_crowds: Whether regions marked as crowds are objects.
         images: Pictures by file and page.
         problems: Everything that was left out or clipped, in the order found.
         notes: Remarks that ask for nothing to be mended.
@@ -209,6 +210,7 @@ class RawReading:
     classes: tuple[str, ...] | None = None
     object_class: str = "object"
     sizes: ParticleSize = field(default_factory=ParticleSize)
+    keep_crowds: bool = False
     images: dict[tuple[PurePosixPath, int], RawImage] = field(default_factory=dict)
     problems: list[RawProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

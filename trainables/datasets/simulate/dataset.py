@@ -23,7 +23,7 @@ from trainables.datasets.simulate.spec import SimulationSpec
 from trainables.datasets.simulate.truth import SimulatedMicrograph, SimulatedObject
 from trainables.datasets.simulate.writers import WRITERS, FormName, write_picture
 from trainables.files.cells import csv_cell
-from trainables.files.folders import locked, new_folder
+from trainables.files.whole import locked, new_folder
 
 GENERATOR: Final = 1
 """Raised whenever the same spec no longer gives the same bytes."""

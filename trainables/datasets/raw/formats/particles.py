@@ -26,6 +26,7 @@ from trainables.datasets.images import SUFFIXES
 from trainables.datasets.particle_size import ANGSTROM_PER_UM, MIN_RADIUS_PX, TooSmallPictureError
 from trainables.datasets.prepared import ParticleDisc
 from trainables.datasets.raw.folder import LeavesFolderError, NotFoundError, RawFolder, split_of
+from trainables.datasets.raw.naming import picture_named_like
 from trainables.datasets.raw.reading import Kind, RawImage, RawReading, RawSource
 
 JSON: Final = ".json"
@@ -43,8 +44,6 @@ _FEW: Final = 3
 """Fewer coordinates do not tell whether most of them are wrong."""
 
 _UNLABELLED: Final = frozenset({"unlabelled", "unlabeled"})
-
-_SEPARATORS: Final = "_-. "
 
 _SECTION: Final = re.compile(r"_p(\d+)(?![^_\-. ])")
 """What follows a stack's name in that of a file about one of its sections."""
@@ -89,7 +88,7 @@ def _micrographs(folder: RawFolder, suffix: str) -> Iterator[tuple[PurePosixPath
         found = folder.coordinates(file) or {}
         if suffix == JSON and not any(_names_a_picture(folder, name) for name in found):
             continue
-        if suffix == CSV and OWN_NAME in found and _picture_named_like(folder, file) is None:
+        if suffix == CSV and OWN_NAME in found and picture_named_like(folder, file) is None:
             continue  # a table of something else
         for name, points in found.items():
             yield file, name, points
@@ -100,24 +99,13 @@ def _names_a_picture(folder: RawFolder, name: str) -> bool:
 
 
 def _own_picture(reading: RawReading, source: RawSource) -> RawImage | None:
-    picture = _picture_named_like(reading.folder, source.file)
+    picture = picture_named_like(reading.folder, source.file)
     if picture is not None:
         section = _SECTION.match(source.file.stem, len(picture.stem))
         stack = section is not None and reading.pages(picture) > 1
         return reading.open(picture, int(section[1]) if section and stack else None)
     reason = f"no picture is called {source.file.stem}.*, or as the beginning of that"
     reading.problem(Kind.LABEL_WITHOUT_IMAGE, source, reason)
-    return None
-
-
-def _picture_named_like(folder: RawFolder, file: PurePosixPath) -> PurePosixPath | None:
-    """The picture whose name is the file's, or the longest beginning of it at a word's end."""
-    stem = file.stem
-    for end in range(len(stem), 0, -1):
-        at_word = end == len(stem) or stem[end] in _SEPARATORS
-        found = folder.matching(stem[:end], file.parent) if at_word else None
-        if found is not None:
-            return found
     return None
 
 
