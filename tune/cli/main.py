@@ -17,6 +17,7 @@ import typer
 
 from trainables.files.errors import UserError
 from tune.cli.best import best_app
+from tune.cli.dashboard import dashboard
 from tune.cli.data import prepare, simulate
 from tune.cli.demo import demo
 from tune.cli.init import init
@@ -42,6 +43,7 @@ VERBS: Final = (
     resume,
     status,
     report,
+    dashboard,
     export,
     retrain,
     evaluate,

@@ -8,7 +8,15 @@ import pytest
 
 from tests.support.rehearsed_study import rehearse
 from trainables.trials.layout import METRICS
-from tune.directory.layout import NOTES, OUTCOME, PARAMS, RESOLVED, latest_attempt, read_metrics
+from tune.directory.layout import (
+    JOURNAL,
+    NOTES,
+    OUTCOME,
+    PARAMS,
+    RESOLVED,
+    latest_attempt,
+    read_metrics,
+)
 from tune.directory.ranking import best_trial
 from tune.directory.reader import StudyDir, refuse_begun
 from tune.directory.writer import Recorder
@@ -159,3 +167,15 @@ def test_a_study_that_has_begun_is_not_begun_again(study: StudyDir, tmp_path: Pa
     said = f"{study.path}: expected a new study, found one; `segtune resume {study.path}` goes on"
     with pytest.raises(StoreError, match=said):
         refuse_begun(study.path)
+
+
+def test_trial_folders_without_a_journal_are_not_begun_over(study: StudyDir) -> None:
+    (study.path / JOURNAL).unlink()
+    said = (
+        f"{study.path}: expected a new study, found the trial folders of one that has lost its "
+        "optuna.journal; put a copy of it in its place and resume, or move "
+        f"{study.path / 'trials'} away"
+    )
+    with pytest.raises(StoreError) as raised:
+        refuse_begun(study.path)
+    assert str(raised.value) == said
