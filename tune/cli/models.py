@@ -25,6 +25,7 @@ from tune.cli.options import (
 from tune.cli.tickers import EpochTicker, Ticker, stage_tickers
 from tune.cli.values import new_place
 from tune.errors import UsageError
+from tune.progress.folding import on_terminal
 
 if TYPE_CHECKING:
     from analysis.picking.run import PickResult
@@ -79,7 +80,7 @@ def retrain(
         progress=progress,
         other_classes=other_classes,
     )
-    for line in result.lines():
+    for line in on_terminal(result.lines()):
         typer.echo(line)
     if result.interrupted:
         raise typer.Exit(130)
@@ -129,7 +130,7 @@ def evaluate(
         overlays=overlays,
         progress=stage_tickers(),
     )
-    for line in result.lines():
+    for line in on_terminal(result.lines()):
         typer.echo(line)
 
 
@@ -186,7 +187,7 @@ def pick(
 
 
 def _conclude_picking(result: "PickResult") -> None:
-    for line in result.lines():
+    for line in on_terminal(result.lines()):
         typer.echo(line)
     for line in result.warnings():
         typer.echo(line, err=True)

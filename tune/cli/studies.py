@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tune.cli.options import Overrides, StudyFile, StudyPlace
+from tune.progress.folding import on_terminal
 
 if TYPE_CHECKING:
     from tune.driver.driver import StudyResult
@@ -25,7 +26,7 @@ def plan(
 
     made = plan_study(study, overrides or [])
     pace = _probe(made) if probe else _known_pace(made)
-    for line in plan_lines(made, pace):
+    for line in on_terminal(plan_lines(made, pace)):
         typer.echo(line)
 
 
@@ -59,7 +60,7 @@ def status(study_dir: StudyPlace) -> None:
     from tune.progress.status import status_lines  # slow: rich
     from tune.verbs.opening import open_study  # slow: Optuna
 
-    for line in status_lines(open_study(study_dir)):
+    for line in on_terminal(status_lines(open_study(study_dir))):
         typer.echo(line)
 
 
