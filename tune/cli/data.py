@@ -10,6 +10,7 @@ from tune.cli.options import PixelSize, number_option, out_option
 from tune.cli.tickers import Ticker, stage_tickers
 from tune.cli.values import one_of, shares
 from tune.errors import UsageError
+from tune.progress.folding import on_terminal
 
 
 class Form(StrEnum):
@@ -105,7 +106,7 @@ def prepare(
         keep_crowds=keep_crowds,
     )
     report = prepare_data(raw, out, options, name=name, force=force, progress=stage_tickers())
-    for line in describe(report):
+    for line in on_terminal(describe(report)):
         typer.echo(line)
 
 

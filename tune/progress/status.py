@@ -41,7 +41,7 @@ def status_lines(study_dir: "StudyDir", *, width: int | None = None) -> list[str
     state = "running" if driven else "finished" if finished else "not running"
     with console.capture() as capture:
         console.print(board_header(board, now, state))
-        console.print(trials_table(board, board.sections(len(board.trials)), now))
+        console.print(trials_table(board, board.sections(len(board.trials)), now, console.width))
         if state != "running" and (line := _next_step(study_dir, board)):
             console.print(Text(line), soft_wrap=True)
     return [line.rstrip() for line in capture.get().splitlines()]
