@@ -15,9 +15,13 @@ from trainables.datasets.prepared import DatasetError
 from trainables.datasets.raw.folder import RawFolder
 from trainables.datasets.raw.formats import (
     coco,
+    cvat,
+    imagej,
     label_masks,
+    label_studio,
     labelme,
     particles,
+    qupath,
     superannotate,
     via,
     yolo_seg,
@@ -85,6 +89,10 @@ FORMATS: Final = (  # the one that can say more of an object first
     Format(labelme.NAME, labelme.TITLE, labelme.count_images, labelme.read),
     Format(superannotate.NAME, superannotate.TITLE, superannotate.count_images, superannotate.read),
     Format(via.NAME, via.TITLE, via.count_images, via.read),
+    Format(cvat.NAME, cvat.TITLE, cvat.count_images, cvat.read, suffixes=cvat.SUFFIXES),
+    Format(label_studio.NAME, label_studio.TITLE, label_studio.count_images, label_studio.read),
+    Format(qupath.NAME, qupath.TITLE, qupath.count_images, qupath.read, suffixes=qupath.SUFFIXES),
+    Format(imagej.NAME, imagej.TITLE, imagej.count_images, imagej.read, suffixes=imagej.SUFFIXES),
     Format(
         yolo_seg.NAME,
         yolo_seg.TITLE,
@@ -116,6 +124,13 @@ FORMATS: Final = (  # the one that can say more of an object first
     _particles("box", "particle coordinates, EMAN box", particles.BOX),
     _particles("csv", "particle coordinates, CSV", particles.CSV),
 )
+
+_NO_OUTLINES: Final = (
+    yolo_seg.why_no_outlines,
+    cvat.why_no_outlines,
+    label_studio.why_no_outlines,
+)
+"""Say why files of a kind that is known cannot be used."""
 
 _NEEDED: Final = {
     particles.CSV: "a header with the columns x and y, and rows of pictures that are here",
@@ -192,8 +207,9 @@ def _what_is_here(folder: RawFolder, asked: str = "") -> str:
         n = len(folder.broken)
         head = "1 file cannot be read:" if n == 1 else f"{n} files cannot be read, the first is"
         return f"{head} {file}: {reason}"
-    if reason := yolo_seg.why_no_outlines(folder):
-        return reason
+    for why_no_outlines in _NO_OUTLINES:
+        if reason := why_no_outlines(folder):
+            return reason
     if any(file.suffix.lower() == ".xml" for file in folder.files):
         return "XML files (Pascal VOC?) hold boxes, not outlines; segmentation needs outlines"
     if table := _table_without_coordinates(folder, asked):
