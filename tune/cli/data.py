@@ -30,8 +30,8 @@ AnnotationFormat = Annotated[
     str | None,
     typer.Option(
         "--format",
-        help="coco, labelme, superannotate, via, cvat, label-studio, qupath, imagej, yolo, masks, "
-        "binary-masks, coordinates, star, box or csv; default: recognised by content.",
+        help="coco, labelme, superannotate, via, cvat, label-studio, qupath, imagej, yolo, "
+        "cellpose, object-masks, masks, binary-masks, coordinates, star, box or csv; default: recognised by content.",
     ),
 ]
 

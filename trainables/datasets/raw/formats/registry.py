@@ -17,7 +17,6 @@ from trainables.datasets.raw.formats import (
     coco,
     cvat,
     imagej,
-    label_masks,
     label_studio,
     labelme,
     particles,
@@ -26,6 +25,8 @@ from trainables.datasets.raw.formats import (
     via,
     yolo_seg,
 )
+from trainables.datasets.raw.formats.masks import cellpose, label_masks, object_masks
+from trainables.datasets.raw.formats.unknown import what_it_looks_like
 from trainables.datasets.raw.reading import RawReading
 
 
@@ -99,6 +100,21 @@ FORMATS: Final = (  # the one that can say more of an object first
         yolo_seg.count_images,
         yolo_seg.read,
         suffixes=yolo_seg.SUFFIXES,
+    ),
+    Format(
+        cellpose.NAME,
+        cellpose.TITLE,
+        cellpose.count_images,
+        cellpose.read,
+        suffixes=cellpose.SUFFIXES,
+    ),
+    Format(
+        object_masks.NAME,
+        object_masks.TITLE,
+        object_masks.count_images,
+        object_masks.read,
+        suffixes=_PICTURES,
+        least=3,
     ),
     Format(
         label_masks.NAME,
@@ -214,11 +230,7 @@ def _what_is_here(folder: RawFolder, asked: str = "") -> str:
         return "XML files (Pascal VOC?) hold boxes, not outlines; segmentation needs outlines"
     if table := _table_without_coordinates(folder, asked):
         return table
-    names = ", ".join(entry.name for entry in FORMATS)
-    return (
-        f"found {len(folder.images)} pictures and {len(folder.files) - len(folder.images)} other "
-        f"files; expected one of {names}"
-    )
+    return what_it_looks_like(folder, [entry.name for entry in FORMATS])
 
 
 def _table_without_coordinates(folder: RawFolder, asked: str) -> str:

@@ -124,7 +124,7 @@ def test_a_task_nobody_annotated_is_no_negative_and_the_last_annotation_counts(
 
 
 def test_the_flat_export_is_read_too(tmp_path: Path) -> None:
-    tasks = [
+    tasks: list[Any] = [
         {
             "id": i,
             "annotator": 1,
