@@ -31,8 +31,8 @@ AnnotationFormat = Annotated[
     str | None,
     typer.Option(
         "--format",
-        help="labelme, coco, yolo, via, superannotate, masks, binary-masks, coordinates, "
-        "star, box or csv; default: recognised by content.",
+        help="coco, labelme, superannotate, via, cvat, label-studio, qupath, imagej, yolo, "
+        "cellpose, object-masks, masks, binary-masks, coordinates, star, box or csv; default: recognised by content.",
     ),
 ]
 
