@@ -55,6 +55,16 @@ def count_images(folder: RawFolder, suffix: str) -> int:
     return sum(1 for _ in _micrographs(folder, suffix))
 
 
+def count_here(folder: RawFolder, suffix: str) -> int:
+    """Micrographs that the files of one kind speak of and that are here."""
+    return sum(
+        _picture_named_like(folder, file) is not None
+        if name == OWN_NAME
+        else folder.has(_findable(folder, name, file), file)
+        for file, name, _ in _micrographs(folder, suffix)
+    )
+
+
 def read(reading: RawReading, suffix: str) -> None:
     """Read the files of one kind, and take in the micrographs that they do not speak of.
 
@@ -96,7 +106,8 @@ def _micrographs(folder: RawFolder, suffix: str) -> Iterator[tuple[PurePosixPath
 
 
 def _names_a_picture(folder: RawFolder, name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in SUFFIXES or name in folder.by_stem
+    stem = PureWindowsPath(name).name
+    return PurePosixPath(stem).suffix.lower() in SUFFIXES or stem in folder.by_stem
 
 
 def _own_picture(reading: RawReading, source: RawSource) -> RawImage | None:
