@@ -29,7 +29,7 @@ MOST_DRAWN: Final = 100
 
 
 @dataclass(frozen=True)
-class Part:
+class ShownPart:
     """The trials of a list that the page shows, and how long the list is.
 
     Attributes:
@@ -55,10 +55,10 @@ class Part:
         return f"{len(self.trials):,} of {self.total:,}"
 
 
-def first_of(trials: Sequence[TrialRecord], most: int = MOST_WHOLE) -> Part:
+def first_of(trials: Sequence[TrialRecord], most: int = MOST_WHOLE) -> ShownPart:
     """The list of trials, or its first `most` where it is longer than `MOST_WHOLE`."""
     shown = trials if len(trials) <= MOST_WHOLE else trials[:most]
-    return Part(tuple(shown), len(trials))
+    return ShownPart(tuple(shown), len(trials))
 
 
 @dataclass(frozen=True)
@@ -153,12 +153,12 @@ class Summary:
         return len(self.trials) > MOST_WHOLE
 
     @cached_property
-    def with_curve(self) -> Part:
+    def with_curve(self) -> ShownPart:
         """Trials whose learning curve is drawn, best first."""
         return first_of([trial for trial in self.trials if trial.metrics], MOST_DRAWN)
 
     @cached_property
-    def with_f1(self) -> Part:
+    def with_f1(self) -> ShownPart:
         """Trials whose F1 curve is drawn, best first."""
         name = self.f1_metric
         found = [t for t in self.trials if name and any(name in row for row in t.metrics)]

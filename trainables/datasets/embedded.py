@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 KEY: Final = "imageData"
 
@@ -29,10 +29,3 @@ def picture_in_json(path: Path) -> Iterator[Path]:
         file = Path(folder) / "picture"
         file.write_bytes(base64.b64decode(data.rpartition(",")[2]))  # after a `data:` URL's head
         yield file
-
-
-def without_picture(document: Any) -> Any:
-    """A parsed JSON file that keeps only whether there was a picture in it: it takes megabytes."""
-    if isinstance(document, dict) and isinstance(document.get(KEY), str):
-        document[KEY] = bool(document[KEY])
-    return document

@@ -117,7 +117,7 @@ class Course(Protocol[Images]):
         """Measure the model on images, at given confidences or at the best ones.
 
         Raises:
-            Diverged: What it predicts is not finite.
+            Diverged: A prediction is not finite.
         """
 
     def save(

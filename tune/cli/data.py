@@ -80,6 +80,9 @@ def prepare(
     seed: Annotated[int, number_option("--seed", "Seed of the split.")] = 0,
     radius: Radius = None,
     pixel_size: PixelSize = None,
+    keep_crowds: Annotated[
+        bool, typer.Option("--keep-crowds", help="Take COCO regions with iscrowd as objects.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse data with problems.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a prepared data set.")] = False,
 ) -> None:
@@ -99,6 +102,7 @@ def prepare(
         strict=strict,
         radius=radius,
         pixel_size=pixel_size,
+        keep_crowds=keep_crowds,
     )
     report = prepare_data(raw, out, options, name=name, force=force, progress=stage_tickers())
     for line in describe(report):

@@ -1,4 +1,4 @@
-"""What is done with trained models: exported, measured, used."""
+"""Verbs about trained models: export, evaluate, pick."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -12,14 +12,15 @@ import os
 import posixpath
 import re
 from collections import Counter
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import yaml
 
+from trainables.datasets import embedded
 from trainables.datasets.coordinates import Coordinates, coordinates_of_json, read_coordinates
-from trainables.datasets.embedded import without_picture
 from trainables.datasets.images import SUFFIXES
 from trainables.datasets.prepared import DatasetError, Split
 from trainables.datasets.raw.spelling import (
@@ -29,7 +30,6 @@ from trainables.datasets.raw.spelling import (
     is_absolute,
     spellings,
 )
-from trainables.files.text import read_text
 
 _IGNORED_FOLDERS: Final = frozenset({"__MACOSX", "__pycache__"})
 
@@ -50,6 +50,8 @@ _BESIDE_SPLIT_WORDS: Final = frozenset({"images", "imgs", "labels", "masks", "se
 _YAML: Final = frozenset({".yaml", ".yml"})
 
 _IMAGES: Final = PurePosixPath("images")
+
+_T = TypeVar("_T")
 
 
 class LeavesFolderError(Exception):
@@ -90,6 +92,7 @@ class RawFolder:
         self.by_name_alone: dict[str, PurePosixPath] = {}
         self._documents: dict[PurePosixPath, Any] = {}
         self._coordinates: dict[PurePosixPath, Coordinates | None] = {}
+        self._parsed: dict[tuple[PurePosixPath, Callable[[Path], Any]], Any] = {}
 
     @cached_property
     def images(self) -> tuple[PurePosixPath, ...]:
@@ -128,6 +131,19 @@ class RawFolder:
             self._coordinates[file] = self._read_coordinates(file)
         return self._coordinates[file]
 
+    def parsed(self, file: PurePosixPath, parse: Callable[[Path], _T | None]) -> _T | None:
+        """Whatever `parse` makes of a file, once; None if it is broken or leads out (see `broken`).
+
+        Args:
+            file: Path below the folder.
+            parse: Gives None for a file of other things; raises ValueError or OSError for a broken
+                one.
+        """
+        if (file, parse) not in self._parsed:
+            self._parsed[file, parse] = self._tried(file, parse)
+        found: _T | None = self._parsed[file, parse]
+        return found
+
     def path(self, file: PurePosixPath) -> Path:
         """Absolute path of a file, for opening it.
 
@@ -154,15 +170,17 @@ class RawFolder:
             LeavesFolderError: It points outside the folder, and no picture here has its name.
             NotFoundError: It points at nothing.
         """
+        if (file := beside.parent / reference) in self._known:
+            return file
         wanted = spellings(reference)
         for path in wanted:
-            if file := self._at_its_place(path, beside):
-                return file
+            if found := self._at_its_place(path, beside):
+                return found
         for path in wanted:
-            if file := self._of_its_name(path, beside):
+            if found := self._of_its_name(path, beside):
                 if is_absolute(path) or self._leads_out(path, beside):
-                    self.by_name_alone[reference] = file
-                return file
+                    self.by_name_alone[reference] = found
+                return found
         self._refuse_outside(wanted[0], beside)
         raise NotFoundError(self._explain(PurePosixPath(wanted[0])))
 
@@ -203,11 +221,19 @@ class RawFolder:
         """The picture of this stem in the folder `near`, or None."""
         return next((f for f in self.by_stem.get(stem, []) if f.parent == near), None)
 
+    def lies_beside(self, reference: str, file: PurePosixPath) -> bool:
+        """Whether a path means the picture beside a file that bears the file's name."""
+        picture = file.parent / reference
+        return picture.stem == file.stem and picture in self._known
+
     @cached_property
-    def _known(self) -> dict[PurePosixPath, PurePosixPath]:
-        """Pictures by their paths, as they are and with their letters composed."""
-        spelled = {composed_path(file): file for file in reversed(self.images)}
-        return spelled | {file: file for file in self.images}
+    def _known(self) -> frozenset[PurePosixPath]:
+        return frozenset(self.images)
+
+    @cached_property
+    def _composed(self) -> dict[PurePosixPath, PurePosixPath]:
+        """Pictures by their paths with composed letters."""
+        return {composed_path(file): file for file in reversed(self.images)}
 
     def _at_its_place(self, path: str, beside: PurePosixPath) -> PurePosixPath | None:
         """The picture that lies where a path says."""
@@ -220,7 +246,9 @@ class RawFolder:
             return None
         for base in (beside.parent, PurePosixPath(), beside.parent / "images", _IMAGES):
             file = PurePosixPath(posixpath.normpath((base / path).as_posix()))
-            if found := self._known.get(file) or self._known.get(composed_path(file)):
+            if file in self._known:
+                return file
+            if found := self._composed.get(composed_path(file)):
                 return found
         return None
 
@@ -272,13 +300,20 @@ class RawFolder:
 
     def _parse(self, file: PurePosixPath) -> Any:
         try:
-            text = read_text(self.path(file))
-            if not text.strip():
+            data = self.path(file).read_bytes()  # both parsers find out the encoding
+            if not data.strip():
                 raise ValueError("the file is empty")
             if file.suffix.lower() in _YAML:
-                return yaml.safe_load(text)
-            return without_picture(json.loads(text, object_pairs_hook=_without_twins))
+                return yaml.safe_load(data)
+            return _without_picture(json.loads(data, object_pairs_hook=_without_twins))
         except _UNPARSABLE as error:
+            self.broken[file] = " ".join(str(error).split()) or type(error).__name__
+            return None
+
+    def _tried(self, file: PurePosixPath, parse: Callable[[Path], _T | None]) -> _T | None:
+        try:
+            return parse(self.path(file))
+        except (OSError, ValueError, LeavesFolderError) as error:
             self.broken[file] = " ".join(str(error).split()) or type(error).__name__
             return None
 
@@ -327,6 +362,13 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
         raise ValueError(f"the key {twice!r} stands twice in one object; which one counts?")
     return found
+
+
+def _without_picture(document: Any) -> Any:
+    """A parsed JSON file that keeps only whether there is a picture in it: it takes megabytes."""
+    if isinstance(document, dict) and isinstance(document.get(embedded.KEY), str):
+        document[embedded.KEY] = bool(document[embedded.KEY])
+    return document
 
 
 def _near_folder(root: Path) -> str:

@@ -94,8 +94,6 @@ def _has_size(reading: RawReading, one: OneFile, picture: PurePosixPath | None =
 
 def tell_renumbered(reading: RawReading, files: Sequence[OneFile]) -> None:
     """Say which files are taken for pictures that their content does not name."""
-    if not files:
-        return
     first = files[0]
     reading.warnings.append(
         f"{len(files)} annotation files name another picture than the one whose name they bear, "

@@ -46,6 +46,7 @@ def read_raw(
     format_name: str | None,
     classes: tuple[str, ...] | None,
     sizes: ParticleSize | None = None,
+    keep_crowds: bool = False,
 ) -> RawData:
     """Read every annotation file below `root`; no picture is decoded, label pictures excepted.
 
@@ -55,6 +56,7 @@ def read_raw(
         classes: The only class names allowed, in order; None for whatever is found. With one name
             and a format without classes, the name of its objects.
         sizes: Radius and pixel size, for formats of coordinates.
+        keep_crowds: Whether regions that COCO marks as crowds are objects.
 
     Raises:
         DatasetError: No known format, no picture with an object, or no radius where one is needed.
@@ -62,7 +64,7 @@ def read_raw(
     folder = RawFolder(root)
     chosen, notes = choose_format(folder, format_name)
     one_class = classes[0] if classes and len(classes) == 1 else chosen.object_class
-    reading = RawReading(folder, classes, one_class, sizes or ParticleSize())
+    reading = RawReading(folder, classes, one_class, sizes or ParticleSize(), keep_crowds)
     reading.notes += notes
     if reading.sizes.radius and not chosen.sized:
         reading.notes.append(f"--radius has no effect: {chosen.name} has outlines or masks")

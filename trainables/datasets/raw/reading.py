@@ -203,6 +203,7 @@ class RawReading:
         classes: The only class names allowed, or None for whatever is found.
         object_class: Name of objects in a format without classes.
         sizes: Sizes of particles and pixels, from the user's options.
+        keep_crowds: Whether regions marked as crowds are objects.
         images: Pictures by file and page.
         problems: Everything that was left out or clipped, in the order found.
         notes: Remarks that ask for nothing to be mended.
@@ -215,6 +216,7 @@ class RawReading:
     classes: tuple[str, ...] | None = None
     object_class: str = "object"
     sizes: ParticleSize = field(default_factory=ParticleSize)
+    keep_crowds: bool = False
     images: dict[tuple[PurePosixPath, int], RawImage] = field(default_factory=dict)
     problems: list[RawProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -295,24 +297,19 @@ class RawReading:
         header = self.header(file)
         return header.pages if header else ()
 
-    def header_um(self, file: PurePosixPath) -> float | None:
-        """Pixel size that a picture itself states, in micrometres."""
-        header = self.header(file)
-        return header.um_per_px if header else None
-
     def claim(self, image: RawImage, source: RawSource) -> bool:
         """Say that `source` annotates `image`; False, with a problem, if that was said before.
 
-        Where one file speaks of it twice, by two names, it is left out: objects of another picture
-        may be among its own.
+        Where one file speaks of it twice, by two names, or by a path that leads out, it is left
+        out: objects of another picture may be among its own.
         """
         if image.annotated_by:
             reason = f"{image.file} is already annotated by {image.annotated_by[0]}"
-            itself = image.annotated_by[0] == str(source.file)
-            if itself or image.by_name_alone:
-                reason += " itself" if itself else ", and its path leads out of the folder"
-                reason += f", with {len(image.objects)} objects; which are its own is not known, "
-                reason += "and it is left out"
+            if image.by_name_alone or image.annotated_by[0] == str(source.file):
+                reason += (
+                    f" with {len(image.objects)} objects; which are its own is not known, and "
+                )
+                reason += "it is left out"
                 image.doubtful = True
             self.problem(Kind.ANNOTATED_TWICE, source, reason)
             return False

@@ -54,7 +54,9 @@ def read(reading: RawReading) -> None:
     for file in annotation_files(reading.folder):
         one, document = _one(reading.folder, file), reading.folder.document(file)
         source = RawSource(file, n_objects=one.n_objects)
-        if one.picture(reading.folder) is None and document.get(embedded.KEY):
+        if reading.folder.lies_beside(one.reference, file):
+            image = reading.image(one.reference, source)
+        elif one.picture(reading.folder) is None and document.get(embedded.KEY):
             image = reading.open(file)
             taken_out += [file] if image else []
         else:
@@ -64,7 +66,8 @@ def read(reading: RawReading) -> None:
         image.split = split_of(image.file) or split_of(file)
         if reading.fits(image, one.size, source):
             _read_shapes(reading, image, source.of(image), document["shapes"])
-    tell_renumbered(reading, renumbered)
+    if renumbered:
+        tell_renumbered(reading, renumbered)
     if taken_out:
         reading.notes.append(
             f"{len(taken_out)} pictures are not here as files and are taken out of the LabelMe "

@@ -50,7 +50,8 @@ def read(reading: RawReading) -> None:
         image.split = split_of(image.file) or split_of(file)
         if reading.fits(image, one.size, source):
             _read_instances(reading, image, source.of(image), document["instances"])
-    tell_renumbered(reading, renumbered)
+    if renumbered:
+        tell_renumbered(reading, renumbered)
 
 
 def _one(folder: RawFolder, file: PurePosixPath) -> OneFile:
