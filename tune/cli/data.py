@@ -32,7 +32,8 @@ AnnotationFormat = Annotated[
     typer.Option(
         "--format",
         help="coco, labelme, superannotate, via, cvat, label-studio, qupath, imagej, yolo, "
-        "cellpose, object-masks, masks, binary-masks, coordinates, star, box or csv; default: recognised by content.",
+        "cellpose, object-masks, masks, binary-masks, coordinates, star, box or csv; default: "
+        "recognised by content.",
     ),
 ]
 

@@ -54,6 +54,16 @@ def count_images(folder: RawFolder, suffix: str) -> int:
     return sum(1 for _ in _micrographs(folder, suffix))
 
 
+def count_here(folder: RawFolder, suffix: str) -> int:
+    """Micrographs that the files of one kind speak of and that are here."""
+    return sum(
+        picture_named_like(folder, file) is not None
+        if name == OWN_NAME
+        else folder.has(_findable(folder, name, file), file)
+        for file, name, _ in _micrographs(folder, suffix)
+    )
+
+
 def read(reading: RawReading, suffix: str) -> None:
     """Read the files of one kind, and take in the micrographs that they do not speak of.
 
@@ -95,7 +105,8 @@ def _micrographs(folder: RawFolder, suffix: str) -> Iterator[tuple[PurePosixPath
 
 
 def _names_a_picture(folder: RawFolder, name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in SUFFIXES or name in folder.by_stem
+    stem = PureWindowsPath(name).name
+    return PurePosixPath(stem).suffix.lower() in SUFFIXES or stem in folder.by_stem
 
 
 def _own_picture(reading: RawReading, source: RawSource) -> RawImage | None:
@@ -234,8 +245,9 @@ def _warn_of_pixel_sizes(reading: RawReading) -> None:
     given = reading.sizes.pixel_size
     if given is None:
         return
-    headers = {image.file: reading.header_um(image.file) for image in reading.images.values()}
-    wrong = [(file, um) for file, um in headers.items() if um and reading.sizes.contradicts(um)]
+    headers = {image.file: reading.header(image.file) for image in reading.images.values()}
+    sizes = {file: header.um_per_px for file, header in headers.items() if header}
+    wrong = [(file, um) for file, um in sizes.items() if um and reading.sizes.contradicts(um)]
     if wrong:
         file, um = wrong[0]
         reading.warnings.append(
