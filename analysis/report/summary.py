@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from analysis.pages.words import chosen_on_few
 from analysis.report.importance import Importance, common_epochs, importance_at
 from analysis.report.leaderboard import gap_level
 from analysis.report.pareto import Front, pareto_fronts
 from trainables.goal import Limit
 from trainables.metrics.names import F1_NAMES
+from tune.best.configuration import confidences_in
 from tune.directory.ranking import best_trial, ranked
 from tune.directory.reader import StudyDir, TrialRecord
 
@@ -142,7 +144,7 @@ def summarise(study: StudyDir) -> Summary:
         log_keys=log_keys,
         domains=domains,
         fronts=pareto_fronts(trials),
-        hints=tuple(_hints(trials, best, epochs)),
+        hints=(*_hints(trials, best, epochs), *_choice_hints(best, resolved)),
     )
 
 
@@ -189,6 +191,13 @@ def _hints(trials: Sequence[TrialRecord], best: TrialRecord | None, epochs: int)
             f"Trial {best.number} was best at its last epoch: more epochs may bring it further."
         )
     return [*hints, *_gap_hints(best)]
+
+
+def _choice_hints(best: TrialRecord | None, resolved: Mapping[str, Any]) -> list[str]:
+    """A warning about a confidence that was chosen on few objects; none where there is none."""
+    chosen = best is not None and bool(confidences_in(best.best_metrics))
+    few = chosen_on_few(resolved.get("val_objects")) if chosen else ""
+    return [f"{few[0].upper()}{few[1:]}."] if few else []
 
 
 def _gap_hints(best: TrialRecord) -> list[str]:
