@@ -38,7 +38,7 @@ from scipy.stats import t as student
 
 from trainables.contract import Device, TrainMetrics
 from trainables.datasets.prepared import SPLITS, ImageRecord, PreparedDataset
-from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.datasets.simulate.dataset import simulate
 from trainables.datasets.simulate.presets import SPECS
 from trainables.datasets.simulate.spec import SimulationSpec
@@ -121,9 +121,8 @@ def whole_set(options: Options, seed: int) -> PreparedDataset:
         prepare(
             raw,
             folder / "data",
+            PrepareOptions(radius=f"{RADIUS_PX:g}px", group=r"(.*)"),
             name="simulated",
-            radius=f"{RADIUS_PX:g}px",
-            group=r"(.*)",
             force=True,
         )
     return PreparedDataset.load(folder / "data")
@@ -169,7 +168,9 @@ def reduced(options: Options, whole: PreparedDataset, seed: int) -> Path:
     )
     discs = [a.disc for image in pictures(whole) for a in whole.annotations(image)]
     radius = np.median([disc.radius for disc in discs if disc is not None])
-    prepare(raw, folder / "data", name=whole.name, radius=f"{radius:g}px", group=r"(.*)")
+    prepare(
+        raw, folder / "data", PrepareOptions(radius=f"{radius:g}px", group=r"(.*)"), name=whole.name
+    )
     return folder / "data"
 
 

@@ -336,7 +336,8 @@ def write_study(folder: Path) -> Path:
     where it is compared with the first.
     """
     write_raw(folder / "raw", ["a", "b", "c", "d"])
-    named("prepare")(folder / "raw", folder / "data", group="(.)", splits=(0.5, 0.25, 0.25))
+    options = named("PrepareOptions")(group="(.)", splits=(0.5, 0.25, 0.25))
+    named("prepare")(folder / "raw", folder / "data", options)
     worse = {"lr0": 1e-4, "momentum": 0.7, "batch": 32, "optimizer": "SGD"}
     better = {"lr0": 3e-3, "momentum": 0.9, "batch": 8, "optimizer": "AdamW"}
     file = folder / "study.yaml"

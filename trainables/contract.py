@@ -149,8 +149,6 @@ class Trial(Protocol):
         directory: This attempt's own scratch folder, absolute, existing.
         resume_from: Checkpoint folder of an interrupted run of this same trial, or None.
         train_metrics: Frequency and extent of the metrics of the training split.
-        goal: Order of epochs by which one is better than another, for an engine that goes on from
-            its best one; None where nobody said.
     """
 
     name: str
@@ -163,7 +161,11 @@ class Trial(Protocol):
     directory: Path
     resume_from: Path | None
     train_metrics: TrainMetrics
-    goal: Goal | None
+
+    @property
+    def goal(self) -> Goal | None:
+        """The better of two epochs, for an engine that goes on from its best; None if unsaid."""
+        ...
 
     @property
     def train_to(self) -> int:

@@ -25,8 +25,7 @@ from analysis.errors import ExportError
 from analysis.models.card import model_card
 from trainables.contract import ExportForm
 from trainables.datasets.prepared import DatasetError, PreparedDataset
-from trainables.files.folders import locked, new_folder
-from trainables.files.whole import write_json, write_text
+from trainables.files.whole import locked, new_folder, write_json, write_text
 from trainables.registry import engine_info, load_engine
 from trainables.trials.keeping import KeptEpoch, read_kept
 from trainables.trials.layout import METRICS_FILE, MODEL_FILE

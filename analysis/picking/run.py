@@ -33,8 +33,7 @@ from analysis.picking.plan import (
 from analysis.picking.sheet import draw_sheet
 from trainables.contract import Predictor
 from trainables.datasets.images import UnreadableImageError, probe, read_picture
-from trainables.files.folders import locked
-from trainables.files.whole import write_json
+from trainables.files.whole import locked, write_json
 from trainables.metrics.confidence import confidence_text
 
 log = logging.getLogger(__name__)

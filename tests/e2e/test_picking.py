@@ -27,7 +27,7 @@ from analysis.picking.run import pick_micrographs
 from tests.support.places import ROOT
 from trainables.contract import TrainMetrics
 from trainables.datasets.prepared import PreparedDataset
-from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.metrics.particles import evaluate_particles
 from trainables.registry import load_engine
 from trainables.trials.memory import MemoryTrial
@@ -87,7 +87,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_mrc(raw / f"m{seed}.mrc", seed)
     coordinates = {f"m{seed}.mrc": centers_of(seed).tolist() for seed in range(8)}
     (raw / "coordinates.json").write_text(json.dumps(coordinates))
-    prepare(raw, folder / "data", radius=f"{RADIUS_PX:g}px", group=r"m(\d)", splits=(0.7, 0.3, 0))
+    prepare(
+        raw,
+        folder / "data",
+        PrepareOptions(radius=f"{RADIUS_PX:g}px", group=r"m(\d)", splits=(0.7, 0.3, 0)),
+    )
     params = {
         "depth": 2,
         "width": 6,
@@ -225,7 +229,7 @@ def test_prepare_reads_every_form_back_to_the_same_places(
     shutil.copytree(tmp_path / "in", raw)
     shutil.copytree(tmp_path / "out" / form, raw / "picks")
     name = "coordinates" if form == "json" else form
-    prepare(raw, tmp_path / "again", format=name, radius="6px", splits=(0, 0, 1))
+    prepare(raw, tmp_path / "again", PrepareOptions(format=name, radius="6px", splits=(0, 0, 1)))
     again = PreparedDataset.load(tmp_path / "again")
     images = again.images("test")
     assert len(images) == 4

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from trainables.datasets.prepared import PreparedDataset
-from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 
 CLASSES = ("disc", "square")
 
@@ -51,7 +51,7 @@ def prepare_discs(
     categories = [{"id": i, "name": name} for i, name in enumerate(CLASSES, start=1)]
     content = {"images": images, "annotations": annotations, "categories": categories}
     (raw / "annotations.json").write_text(json.dumps(content))
-    prepare(raw, folder / "prepared", group=r"p(\d+)", splits=(0.6, 0.35, 0.05))
+    prepare(raw, folder / "prepared", PrepareOptions(group=r"p(\d+)", splits=(0.6, 0.35, 0.05)))
     return PreparedDataset.load(folder / "prepared")
 
 

@@ -27,6 +27,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from trainables.files.cells import from_csv_cell
+
 Floats = npt.NDArray[np.float64]
 
 OWN_NAME: Final = ""
@@ -157,7 +159,9 @@ def _read_csv(path: Path) -> Coordinates | None:
             return None
         try:
             body = [
-                row for row in csv.reader(file, delimiter=separator) if any(map(str.strip, row))
+                [*map(from_csv_cell, row)]
+                for row in csv.reader(file, delimiter=separator)
+                if any(map(str.strip, row))
             ]
         except csv.Error as error:
             raise ValueError(f"the table cannot be read: {error}") from error

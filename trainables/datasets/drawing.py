@@ -6,6 +6,7 @@ Outlines and a light tint in the colour of the class; a hole stays untinted, so 
 import colorsys
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import cv2
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from trainables.datasets import geometry
-from trainables.datasets.prepared import ImageRecord, PreparedDataset
+from trainables.datasets.prepared import SPLITS, UNLABELLED, ImageRecord, PreparedDataset
 
 PICTURES: Final = 20
 """At most this many pictures a sheet, spread over the part."""
@@ -60,12 +61,6 @@ def class_colors(n: int) -> list[Rgb]:
 def _rgb(color: tuple[float, float, float]) -> Rgb:
     red, green, blue = (round(255 * value) for value in color)
     return red, green, blue
-
-
-def spread_pictures(records: Sequence[ImageRecord]) -> list[ImageRecord]:
-    """A few pictures from all over the part."""
-    n = min(PICTURES, len(records))
-    return [records[i * len(records) // n] for i in range(n)]
 
 
 def lay_out(
@@ -128,7 +123,30 @@ def displayed(
     return np.asarray(small, dtype=np.uint8), scale
 
 
-def annotated_sheet(
+def draw_contact_sheets(data: PreparedDataset, folder: Path) -> list[Path]:
+    """Write `contact_<part>.png` below `folder` for every part that has pictures.
+
+    Unlabelled pictures are a part of their own here.
+    """
+    sheets = []
+    parts = [(str(split), data.images(split)) for split in SPLITS]
+    for part, records in [*parts, (UNLABELLED, data.unlabelled())]:
+        if records:
+            path = folder / f"contact_{part}.png"
+            shown = _spread(records)
+            title = f"{data.name}, {part}: {len(shown)} of {len(records)} images"
+            _annotated_sheet(data, title, shown).save(path, compress_level=1)
+            sheets.append(path)
+    return sheets
+
+
+def _spread(records: Sequence[ImageRecord]) -> list[ImageRecord]:
+    """A few pictures from all over the part."""
+    n = min(PICTURES, len(records))
+    return [records[i * len(records) // n] for i in range(n)]
+
+
+def _annotated_sheet(
     data: PreparedDataset, title: str, records: Sequence[ImageRecord]
 ) -> Image.Image:
     """A titled sheet of pictures with their objects outlined in the colours of their classes."""

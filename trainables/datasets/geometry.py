@@ -75,11 +75,11 @@ def disc(x: float, y: float, radius: float, width: int, height: int) -> Rle:
     """The pixels of a picture whose centres lie within `radius` of a point.
 
     Args:
-        x: Of the point, in pixels.
-        y: Of the point.
-        radius: In pixels, at least 1.
-        width: Of the picture.
-        height: Of the picture.
+        x: Column of the point, in pixels.
+        y: Row of the point, in pixels.
+        radius: Radius in pixels, at least 1.
+        width: Columns of the picture.
+        height: Rows of the picture.
     """
     columns = np.arange(max(math.floor(x - radius), 0), min(math.ceil(x + radius), width))
     columns = columns[np.abs(columns + 0.5 - x) <= radius]
@@ -92,12 +92,12 @@ def disc(x: float, y: float, radius: float, width: int, height: int) -> Rle:
 
 
 def distinct_points(outline: Polygon) -> int:
-    """How many different points an outline has; a closing point counts once."""
+    """Number of different points of an outline; a closing point counts once."""
     return len(set(map(tuple, outline.tolist())))
 
 
 def overshoot(outlines: Sequence[Polygon], width: int, height: int) -> float:
-    """How far the outlines reach beyond the picture, in pixels (0 when inside)."""
+    """Distance that the outlines reach beyond the picture, in pixels (0 when inside)."""
     points = np.concatenate(outlines)
     beyond = np.maximum(-points, points - np.array([width, height]))
     return max(0.0, float(beyond.max()))
@@ -219,8 +219,8 @@ def encode_crop(mask: npt.NDArray[Any], origin: tuple[int, int], height: int, wi
     Args:
         mask: (h, w): 0 is background.
         origin: x, y of its first pixel in the picture.
-        height: Of the picture, px.
-        width: Of the picture, px.
+        height: Rows of the picture.
+        width: Columns of the picture.
     """
     framed = np.pad(mask.T != 0, ((0, 0), (1, 1)))
     column, row = np.nonzero(framed[:, 1:] != framed[:, :-1])

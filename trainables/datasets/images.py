@@ -8,19 +8,16 @@ What is done, so that a picture looks the same to every engine:
   for them, and become 0 (NaN, minus infinity) or 255.
 - A picture of one grey level between these percentiles (8 bits: everywhere), or without a finite
   pixel, is refused: there is nothing to see in it.
-- Transparency: blended over black, so opaque pixels do not change.
+- Transparency: blended over black, so opaque pixels do not change. A further channel of a TIFF
+  that is no transparency is left out.
 - Palettes and bilevel pictures: their colours.
 - The orientation a camera wrote into a JPEG or PNG is applied, as annotation tools do.
-- A TIFF of several pages of one size: each page is a picture; smaller pages (previews) are not.
-- MRC (.mrc, .mrcs): the rows in the order of the file, so that coordinates of RELION and EMAN fit;
-  each section of a stack is a picture. The pixel size is the header's, unless that is 0 or 1 Å,
-  which is what programs write that do not know it.
+- TIFF and MRC: see `tiff` and `mrc`; each page, each section is a picture.
+
+What a file is its first bytes say, whatever its suffix.
 """
 
-import threading
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -28,8 +25,9 @@ from typing import Any, Final, TypeVar
 import cv2
 import numpy as np
 import numpy.typing as npt
-import tifffile
-from PIL import Image, ImageOps
+from PIL import Image, PngImagePlugin
+
+from trainables.datasets.tiff import labels_of_tiff, page_of_tiff, shape_of_tiff
 
 SUFFIXES: Final = frozenset(
     {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".mrc", ".mrcs"}
@@ -42,25 +40,41 @@ LOW_PERCENT: Final = 0.1
 
 HIGH_PERCENT: Final = 99.9
 
-_TIFF: Final = frozenset({".tif", ".tiff"})
+MAX_PIXELS: Final = 1 << 30
+"""Pixels of the largest picture that is read; OpenCV's limit, which reads it again."""
 
-_JPEG: Final = frozenset({".jpg", ".jpeg"})
+_STARTS: Final = {
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"\xff\xd8\xff": "jpeg",
+    b"II*\0": "tiff",
+    b"MM\0*": "tiff",
+    b"II+\0": "tiff",
+    b"MM\0+": "tiff",
+    b"BM": "bmp",
+    b"GIF8": "gif",
+    b"RIFF": "webp",
+}
 
-_MRC: Final = frozenset({".mrc", ".mrcs"})
+_MRC_MARK: Final = b"MAP "
 
-_UNKNOWN_ANGSTROM: Final = (0.0, 1.0)
+_MRC_MARK_AT: Final = 208
 
-_UM_PER_ANGSTROM: Final = 1e-4
-
-_opening_mrc = threading.Lock()  # warnings are switched off for all threads at once
+_KIND_OF_SUFFIX: Final = {".tif": "tiff", ".tiff": "tiff", ".mrc": "mrc", ".mrcs": "mrc"}
 
 _ORIENTATION: Final = 0x0112
 
+_FIRST_SIDEWAYS: Final = 5
+
 _TAIL_BYTES: Final = 1 << 16
 
-_PLAIN_TIFF: Final = (0, 1, 2)  # min is white, min is black, RGB
+# The pictures are the user's own, and micrographs are large: MAX_PIXELS is the limit instead.
+Image.MAX_IMAGE_PIXELS = None
+# Microscopes write long descriptions; by default a megabyte of text makes a PNG unreadable.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 
 _PNG_DEPTH_BYTE: Final = 24
+
+_LEVELS: Final = 4096  # of which 256 remain
 
 Pixels = npt.NDArray[Any]
 
@@ -73,7 +87,7 @@ class UnreadableImageError(Exception):
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of a picture before its pixels are decoded.
+    """Size and pages of a picture, known before its pixels are decoded.
 
     Attributes:
         width: Columns as seen, that is, after the orientation is applied.
@@ -89,12 +103,12 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedPicture:
     """A decoded picture.
 
     Attributes:
         pixels: (H, W) or (H, W, 3) uint8, RGB.
-        changes: What was done to it, in a few words each; empty if nothing.
+        changes: Changes to its pixels, in a few words each; empty if none.
         verbatim: Whether the file itself is an 8-bit PNG that can be copied as it is.
         grey_range: The stored values that became 0 and 255, or None where nothing was scaled.
     """
@@ -111,27 +125,34 @@ def probe(path: Path) -> Header:
     Raises:
         UnreadableImageError: It cannot be read.
     """
-    if path.suffix.lower() in _MRC:
-        return _guarded(_probe_mrc, path)
-    return _guarded(_probe_tiff if path.suffix.lower() in _TIFF else _probe_other, path)
+    header = _guarded(_probe, path)
+    if header.width * header.height > MAX_PIXELS:
+        raise UnreadableImageError(
+            f"it has {header.width} x {header.height} pixels, more than {MAX_PIXELS}; cut it into "
+            "tiles"
+        )
+    return header
 
 
-def read_picture(path: Path, page: int = 0) -> Picture:
+def read_picture(path: Path, page: int = 0) -> DecodedPicture:
     """Decode one page of a picture and bring it to 8 bits.
 
     Raises:
         UnreadableImageError: It cannot be decoded, or there is nothing to see in it.
     """
-    raw, oriented = _guarded(lambda file: _decode(file, page), path)
+    return _guarded(lambda file: _read_picture(file, page), path)
+
+
+def _read_picture(path: Path, page: int) -> DecodedPicture:
+    raw, changes = _decode(path, page)
     if raw.size == 0:
         raise UnreadableImageError("it has no pixels")
-    changes = ["turned as its orientation says"] if oriented else []
     opaque = _blend(raw, changes)
     grey_range = _grey_range(opaque)
     _refuse_blank(opaque, grey_range)
     pixels = _to_8_bits(opaque, grey_range, changes)
-    verbatim = not changes and path.suffix.lower() not in _MRC and _is_plain_png(path)
-    return Picture(pixels, tuple(changes), verbatim, grey_range)
+    verbatim = not changes and _is_plain_png(path)
+    return DecodedPicture(pixels, tuple(changes), verbatim, grey_range)
 
 
 def read_labels(path: Path, page: int = 0) -> Pixels:
@@ -166,57 +187,37 @@ def _guarded(read: Callable[[Path], _T], path: Path) -> _T:
         raise UnreadableImageError(text or type(error).__name__) from error
 
 
-def _probe_tiff(path: Path) -> Header:
-    with tifffile.TiffFile(path) as tiff:
-        sizes = [(page.imagelength, page.imagewidth) for page in map(_full, tiff.pages)]
-    pages = tuple(i for i, size in enumerate(sizes) if size == sizes[0])
-    return Header(width=sizes[0][1], height=sizes[0][0], pages=pages)
+def _kind(path: Path) -> str:
+    """Kind of a picture, as "png" or "mrc": by its first bytes, else its suffix; "" if unknown."""
+    with path.open("rb") as file:
+        head = file.read(_MRC_MARK_AT + len(_MRC_MARK))
+    if head[_MRC_MARK_AT:] == _MRC_MARK:
+        return "mrc"
+    found = next((kind for start, kind in _STARTS.items() if head.startswith(start)), "")
+    return found or _KIND_OF_SUFFIX.get(path.suffix.lower(), "")
 
 
-def _full(page: Any) -> Any:
-    """The page itself where tifffile hands out a light stand-in."""
-    return page.aspage()
+def _probe(path: Path) -> Header:
+    kind = _kind(path)
+    if kind == "mrc":
+        from trainables.datasets.mrc import shape_of_mrc  # put off: few pictures are MRC
 
-
-def _probe_mrc(path: Path) -> Header:
-    with _opened_mrc(path) as (sections, um_per_px):
-        pages, height, width = sections.shape
-        return Header(width, height, tuple(range(pages)), um_per_px)
-
-
-@contextmanager
-def _opened_mrc(path: Path) -> Iterator[tuple[Pixels, float | None]]:
-    """The sections of an MRC file, memory-mapped, (sections, H, W), and its pixel size in um."""
-    import mrcfile  # type: ignore[import-untyped]  # not at the top: few pictures are MRC
-
-    with _opening_mrc, warnings.catch_warnings():  # of header fields that we do not need
-        warnings.simplefilter("ignore")
-        opened = mrcfile.mmap(path, mode="r", permissive=True)
-    with opened:
-        if opened.data is None:
-            raise UnreadableImageError("no MRC file, or it ends early")
-        if opened.data.dtype.kind == "c":
-            raise UnreadableImageError("expected grey levels, got complex numbers (a transform)")
-        with np.errstate(all="ignore"):  # it divides the header's numbers, whatever they are
-            side = round(float(opened.voxel_size.x), 6)
-        known = np.isfinite(side) and side > 0 and side not in _UNKNOWN_ANGSTROM
-        sections = opened.data.reshape(-1, *opened.data.shape[-2:])
-        yield sections, side * _UM_PER_ANGSTROM if known else None
-
-
-def _decode_mrc(path: Path, page: int) -> Pixels:
-    with _opened_mrc(path) as (sections, _):
-        return np.asarray(sections[page], dtype=sections.dtype.newbyteorder("="))
+        (n_pages, height, width), um_per_px = shape_of_mrc(path)
+        return Header(width, height, tuple(range(n_pages)), um_per_px)
+    if kind == "tiff":
+        pages, height, width = shape_of_tiff(path)
+        return Header(width, height, pages)
+    return _probe_other(path)
 
 
 def _probe_other(path: Path) -> Header:
     with Image.open(path) as image:
         image.verify()  # for PNG: every chunk's checksum, and that there is an end
-    if path.suffix.lower() in _JPEG and not _has_end_of_jpeg(path):
-        raise UnreadableImageError("the file ends early")
     with Image.open(path) as image:
+        if image.format == "JPEG" and not _has_end_of_jpeg(path):
+            raise UnreadableImageError("the file ends early")
         width, height = image.size
-        sideways = _orientation(image) >= 5
+        sideways = _orientation(image) >= _FIRST_SIDEWAYS
     return Header(height, width) if sideways else Header(width, height)
 
 
@@ -233,21 +234,39 @@ def _has_end_of_jpeg(path: Path) -> bool:
         return b"\xff\xd9" in file.read()
 
 
-def _decode(path: Path, page: int) -> tuple[Pixels, bool]:
-    """Pixels as stored, colours as RGB(A), and whether the orientation turned them."""
-    if path.suffix.lower() in _MRC:
-        return _decode_mrc(path, page), False
-    if path.suffix.lower() in _TIFF:
-        return _decode_tiff(path, page), False
-    if _is_deep_png(path):
-        deep = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        if deep is None:
-            raise UnreadableImageError("it cannot be decoded")
-        return _to_rgb_order(deep), False
+def _decode(path: Path, page: int) -> tuple[Pixels, list[str]]:
+    """Pixels as stored, colours as RGB(A), and what was done to them."""
+    kind = _kind(path)
+    if kind == "mrc":
+        from trainables.datasets.mrc import section_of_mrc  # put off: few pictures are MRC
+
+        return section_of_mrc(path, page), []
+    if kind == "tiff":
+        return page_of_tiff(path, page)
     with Image.open(path) as image:
-        if _orientation(image) == 1:
-            return np.asarray(_plain(image)), False
-        return np.asarray(_plain(ImageOps.exif_transpose(image))), True
+        orientation = _orientation(image)
+        deep = image.format == "PNG" and _is_deep_png(path)  # PIL would drop half of the bits
+        pixels = _decode_deep(path) if deep else np.asarray(_plain(image))
+    if orientation == 1:
+        return pixels, []
+    return _upright(pixels, orientation), ["turned as its orientation says"]
+
+
+def _decode_deep(path: Path) -> Pixels:
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise UnreadableImageError("it cannot be decoded")
+    if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
+        return np.take(pixels, [2, 1, 0, 3][: pixels.shape[2]], axis=2)
+    return np.asarray(pixels)
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Pixels turned as EXIF's orientation says, 1 (upright) to 8."""
+    turned = np.swapaxes(pixels, 0, 1) if orientation >= _FIRST_SIDEWAYS else pixels
+    rows = slice(None, None, -1) if orientation in (3, 4, 7, 8) else slice(None)
+    columns = slice(None, None, -1) if orientation in (2, 3, 6, 7) else slice(None)
+    return np.ascontiguousarray(turned[rows, columns])
 
 
 def _plain(image: Image.Image) -> Image.Image:
@@ -270,62 +289,15 @@ def _palette_is_grey(image: Image.Image) -> bool:
     return bool((colors[:, :1] == colors).all())
 
 
-def _decode_tiff(path: Path, page: int) -> Pixels:
-    with tifffile.TiffFile(path) as tiff:
-        leaf: Any = tiff.pages[page]
-        if leaf.photometric not in _PLAIN_TIFF:
-            return _decode_tiff_colors(path, page)
-        try:
-            pixels = leaf.asarray()
-        except ValueError as error:
-            if "imagecodecs" not in str(error):
-                raise
-            # A compression that tifffile leaves to an optional package.
-            return _decode_tiff_elsewhere(path, page)
-        if leaf.axes.startswith("S"):
-            pixels = np.moveaxis(pixels, 0, -1)
-        if leaf.photometric == 0:
-            pixels = _invert(pixels)
-    return np.asarray(pixels)
-
-
-def _decode_tiff_colors(path: Path, page: int) -> Pixels:
-    with Image.open(path) as image:
-        image.seek(page)
-        return np.asarray(_plain(image))
-
-
-def _decode_tiff_elsewhere(path: Path, page: int) -> Pixels:
-    done, pages = cv2.imreadmulti(str(path), page, 1, flags=cv2.IMREAD_UNCHANGED)
-    if not done or not pages:
-        raise UnreadableImageError("its compression is not known; save it uncompressed, or as PNG")
-    return _to_rgb_order(pages[0])
-
-
-def _invert(pixels: Pixels) -> Pixels:
-    """Pictures that store white as 0."""
-    if pixels.dtype == bool:
-        return np.logical_not(pixels)
-    if pixels.dtype.kind == "u":
-        return np.asarray(np.iinfo(pixels.dtype).max - pixels)
-    return np.asarray(pixels.max() - pixels)
-
-
 def _decode_labels(path: Path, page: int) -> Pixels:
-    if path.suffix.lower() in _TIFF:
-        with tifffile.TiffFile(path) as tiff:
-            leaf: Any = tiff.pages[page]
-            return np.asarray(leaf.asarray())
-    with Image.open(path) as image:
-        if image.mode == "P":
-            return np.asarray(image)
+    kind = _kind(path)
+    if kind == "tiff":
+        return labels_of_tiff(path, page)
+    if kind != "mrc":
+        with Image.open(path) as image:
+            if image.mode == "P":
+                return np.asarray(image)
     return _decode(path, page)[0]
-
-
-def _to_rgb_order(pixels: Pixels) -> Pixels:
-    if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
-        return np.take(pixels, [2, 1, 0, 3][: pixels.shape[2]], axis=2)
-    return pixels
 
 
 def _blend(pixels: Pixels, changes: list[str]) -> Pixels:
@@ -380,9 +352,17 @@ def _to_8_bits(
     low, high = grey_range
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         changes.append("pixels that are NaN or infinite drawn black or white")
+    exact: type[np.floating[Any]] = np.float64 if _needs_double(pixels, low, high) else np.float32
     finite = np.nan_to_num(pixels, nan=low, posinf=high, neginf=low)
-    scaled = (finite.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
+    scaled = (finite.astype(exact) - low) * (255 / (high - low))
     return np.asarray(np.rint(np.clip(scaled, 0, 255)), dtype=np.uint8)
+
+
+def _needs_double(pixels: Pixels, low: float, high: float) -> bool:
+    """Whether float32 cannot tell the levels apart: their range is tiny, or far below an offset."""
+    coarse = max(abs(low), abs(high)) * float(np.finfo(np.float32).eps)
+    tiny = (high - low) < _LEVELS * float(np.finfo(np.float32).tiny)
+    return pixels.dtype.itemsize >= 4 and (tiny or coarse > (high - low) / _LEVELS)
 
 
 def _percentiles(pixels: Pixels) -> tuple[float, float]:
@@ -407,9 +387,8 @@ def _is_deep_png(path: Path) -> bool:
 
 
 def _is_plain_png(path: Path) -> bool:
+    """Whether the file is a PNG that can be copied as it is."""
+    if _kind(path) != "png":
+        return False
     with Image.open(path) as image:
-        return (
-            image.format == "PNG"
-            and image.mode in ("L", "RGB")
-            and "transparency" not in image.info
-        )
+        return image.mode in ("L", "RGB") and "transparency" not in image.info

@@ -1,4 +1,4 @@
-"""How large a particle and a pixel are, as the user says it: `9px`, `80A`, `8nm`, `1.77A`.
+"""Sizes of particles and pixels as the user writes them: `9px`, `80A`, `8nm`, `1.77A`.
 
 Formats of coordinates know where a particle is, not how large: the radius is given for all of them.
 In Å or nm it needs the pixel size, which stands in an MRC file's header or is given too.
@@ -42,7 +42,7 @@ class Length:
     Attributes:
         value: Above 0.
         unit: "px", "A", "nm" or "um".
-        text: As the user wrote it.
+        text: The user's own words.
     """
 
     value: float
@@ -51,16 +51,16 @@ class Length:
 
     @property
     def um(self) -> float:
-        """In micrometres; not for pixels."""
+        """The length in micrometres; not for one in pixels."""
         return self.value * _UM[self.unit]
 
 
 @dataclass(frozen=True)
 class ParticleSize:
-    """What was said of sizes, for formats of coordinates.
+    """Radius of the particles and size of a pixel, for formats of coordinates.
 
     Attributes:
-        radius: Of every particle, or None.
+        radius: Radius of every particle, or None.
         pixel_size: Side of a pixel of every picture, or None for what its header says.
     """
 
@@ -116,7 +116,7 @@ class ParticleSize:
 
 
 def particle_size(radius: str | None, pixel_size: str | None) -> ParticleSize:
-    """What the options `--radius` and `--pixel-size` say.
+    """The sizes that the options `--radius` and `--pixel-size` say.
 
     Raises:
         DatasetError: One of them is no length above 0, or a pixel size in pixels.
@@ -136,8 +136,8 @@ def read_length(option: str, text: str, examples: str, *, pixels: bool = True) -
 
     Args:
         option: Its name, for the message.
-        text: What was written.
-        examples: What may be written, for the message.
+        text: The words to read.
+        examples: Lengths that are right, for the message.
         pixels: Whether it may be in pixels.
 
     Raises:

@@ -74,13 +74,13 @@ class ImageRecord:
 
 
 @dataclass(frozen=True)
-class Disc:
-    """A particle as formats of coordinates have it.
+class ParticleDisc:
+    """A particle of a format of coordinates, as a disc around its centre.
 
     Attributes:
-        x: Of its centre, in pixels; (0, 0) is the upper left corner of the first pixel.
-        y: Of its centre, downwards.
-        radius: In pixels.
+        x: Column of its centre, in pixels; (0, 0) is the upper left corner of the first pixel.
+        y: Row of its centre, in pixels, downwards.
+        radius: Radius in pixels.
     """
 
     x: float
@@ -105,7 +105,7 @@ class Annotation:
     rle: dict[str, Any]
     box: tuple[float, float, float, float]
     area: float
-    disc: Disc | None = None
+    disc: ParticleDisc | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class PreparedDataset:
 
     Attributes:
         root: Absolute folder.
-        name: As given to `prepare`, by default the name of the raw folder.
+        name: Name given to `prepare`, by default that of the raw folder.
         classes: Class names; `Annotation.category` counts in them.
         fingerprint: Hash over classes, pixels, annotations and splits: equal for equal content.
         evaluation_only: "" or the reason why no model can be trained on this set.
@@ -404,7 +404,7 @@ def _annotation(entry: Mapping[str, Any]) -> Annotation:
         "size": [int(side) for side in entry["segmentation"]["size"]],
         "counts": entry["segmentation"]["counts"].encode("ascii"),
     }
-    disc = Disc(**entry["particle"]) if "particle" in entry else None
+    disc = ParticleDisc(**entry["particle"]) if "particle" in entry else None
     return Annotation(
         entry["category_id"] - 1, rle, (x, y, x + width, y + height), entry["area"], disc
     )

@@ -1,1 +1,1 @@
-"""How well a model does: one vocabulary and one evaluator for all engines."""
+"""Quality of a model: one vocabulary and one evaluator for all engines."""

@@ -73,17 +73,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """What was measured of one class.
+    """Metrics of one class.
 
     The values are None where the truth holds no object of the class.
 
     Attributes:
-        name: Of the class.
+        name: Name of the class.
         images: Images with at least one true object of it.
         truths: True objects of it.
-        precision: At IoU 0.5 and the evaluation's confidence.
-        recall: As precision.
-        f1: As precision.
+        precision: Precision at IoU 0.5 and the evaluation's confidence.
+        recall: Recall at the same IoU and confidence.
+        f1: Their harmonic mean.
         map50: COCO AP at IoU 0.5.
         map50_95: COCO AP, mean over IoU 0.50:0.05:0.95.
     """
@@ -116,13 +116,13 @@ class Evaluation:
     """One kind's metrics over a set of images; see the module for the definitions.
 
     Attributes:
-        kind: What was compared.
-        f1: Of the class means, as precision and recall.
+        kind: Masks or boxes, whichever was compared.
+        f1: Harmonic mean of the class means of precision and recall.
         precision: Class mean at IoU 0.5 and `confidence`.
         recall: Class mean at IoU 0.5 and `confidence`.
         map50: Class mean.
         map50_95: Class mean.
-        confidence: Where P, R and F1 were taken: a prediction counts if its score is at least
+        confidence: Limit of P, R and F1: a prediction counts if its score is at least
             this. Written with all its digits (`trainables.metrics.confidence`), as fewer may
             cross a score.
         classes: The class list.
@@ -175,7 +175,7 @@ def evaluate(
         truths: One an image, in the same order.
         classes: Class list both count in.
         kind: Compare masks or boxes.
-        confidence: In [0, 1], where to take P, R and F1; None for where validation is best.
+        confidence: Limit in [0, 1] at which to take P, R and F1; None for the best one.
         max_detections: At most so many predictions of a class in an image take part; None for all
             that are given.
 

@@ -1,4 +1,4 @@
-"""Which predicted instance is which true one: COCO's matching rule, on run-length encodings.
+"""Matching of predicted instances with true ones: COCO's rule, on run-length encodings.
 
 Source: Lin et al. 2014, "Microsoft COCO: Common Objects in Context", arXiv:1405.0312, and the
 evaluation published with it. The rule, for each image, class and IoU threshold t: predictions in
@@ -37,8 +37,8 @@ class GroundTruth:
         classes: (M,) int64, 0-based index into the class list.
         masks: M COCO run-length encodings ({"size": [H, W], "counts": bytes}), or None where only
             boxes are known.
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
+        height: Height of the image, in pixels.
+        width: Width of the image, in pixels.
     """
 
     boxes: npt.NDArray[np.float32]
@@ -77,7 +77,7 @@ def ground_truth(data: PreparedDataset, image: ImageRecord) -> GroundTruth:
 
 @dataclass(frozen=True)
 class ImageMatch:
-    """How the D predictions that take part and the M truths of one image belong together.
+    """Pairs of the D predictions that take part and the M truths of one image.
 
     Attributes:
         scores: (D,) float64, not increasing.

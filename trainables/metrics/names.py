@@ -42,12 +42,12 @@ def normal_name(metric: str) -> str:
 
 
 def is_loss(metric: str) -> bool:
-    """Whether smaller is better."""
+    """Whether a metric is a loss, of which less is better."""
     return "loss" in metric
 
 
 def direction(metric: str) -> Literal["max", "min"]:
-    """Which way a metric is better.
+    """Direction in which a metric is better.
 
     >>> direction("seg_metrics/F1"), direction("measure/count_error"), direction("overfit_gap")
     ('max', 'min', 'min')
@@ -66,7 +66,7 @@ def of_training(metric: str) -> bool:
 
 
 def sides(metric: str) -> frozenset[str]:
-    """Which bounds make sense for a metric: on its worse side, or both where it is best at 0."""
+    """Bounds that make sense for a metric: on its worse side, or both where it is best at 0."""
     if metric == DIAMETER_SHIFT:
         return frozenset({"at_least", "at_most"})
     return frozenset({"at_most" if direction(metric) == "min" else "at_least"})

@@ -1,4 +1,4 @@
-"""How well particles were picked, and how well pixels were told apart.
+"""Quality of picked particles, and of pixels told apart.
 
 Definitions of the group `particle_metrics`:
 
@@ -53,12 +53,12 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ParticleMetrics:
-    """What was measured of picks; see the module for the definitions.
+    """Metrics of picks; see the module for the definitions.
 
     Attributes:
-        precision: At `confidence`.
-        recall: At `confidence`.
-        f1: At `confidence`.
+        precision: Precision at `confidence`.
+        recall: Recall at `confidence`.
+        f1: F1 at `confidence`.
         average_precision: Over all confidences.
         position_error_px: Mean distance of the pairs, in pixels.
         confidence: A pick counts if its score is at least this.
@@ -248,7 +248,7 @@ def _ranked(images: Sequence[tuple[Picks, Floats, float]]) -> tuple[Floats, Indi
 
 
 def _last_of_equals(scores: Floats) -> npt.NDArray[np.bool_]:
-    """Which scores are the last of equal ones: those count together."""
+    """(N,) bool: scores that are the last of equal ones, which count together."""
     return np.append(scores[1:] != scores[:-1], np.ones(min(len(scores), 1), np.bool_))
 
 

@@ -51,7 +51,7 @@ def plot_all(
     """Everything an engine keeps as artifacts.
 
     Args:
-        evaluations: Of the validation split, by group, as `evaluate_groups` gives them.
+        evaluations: Evaluations of the validation split by group, as `evaluate_groups` gives them.
         history: Epoch to metrics.
         to: Existing folder.
 
@@ -74,7 +74,7 @@ def plot_curves(evaluation: Evaluation, to: Path) -> tuple[Path, ...]:
     """F1, precision and recall over confidence, and precision over recall, at IoU 0.5.
 
     Args:
-        evaluation: What to draw.
+        evaluation: The evaluation to draw.
         to: Existing folder.
 
     Returns:
@@ -94,7 +94,7 @@ def plot_confusion(evaluation: Evaluation, to: Path) -> tuple[Path, Path]:
     """The confusion matrix in objects and as fractions of the true objects of a class.
 
     Args:
-        evaluation: What to draw.
+        evaluation: The evaluation to draw.
         to: Existing folder.
 
     Returns:
@@ -148,8 +148,8 @@ def new_figure(width: float, height: float) -> Figure:
     """An empty figure, drawn by Agg.
 
     Args:
-        width: In inches.
-        height: In inches.
+        width: Width in inches.
+        height: Height in inches.
     """
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)

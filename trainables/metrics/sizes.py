@@ -113,20 +113,6 @@ def diameters(masks: Sequence[Mapping[str, Any]]) -> Floats:
     return equivalent
 
 
-def wasserstein(a: Floats, b: Floats) -> float:
-    """Wasserstein-1 distance of two samples: the area between their distribution functions.
-
-    Example:
-        >>> wasserstein(np.array([0.0, 1.0]), np.array([2.0, 3.0]))
-        2.0
-    """
-    a, b = np.sort(a), np.sort(b)
-    values = np.sort(np.concatenate([a, b]))
-    below_a = np.searchsorted(a, values[:-1], side="right") / len(a)
-    below_b = np.searchsorted(b, values[:-1], side="right") / len(b)
-    return float((np.abs(below_a - below_b) * np.diff(values)).sum())
-
-
 _Sized = tuple[npt.NDArray[np.int64], Floats]
 """Classes and diameters of the objects of one image."""
 
@@ -163,5 +149,7 @@ def _size_distance(found: Sequence[Floats], true: Sequence[Floats]) -> float:
 def _relative_distance(found: Floats, true: Floats) -> float:
     if not len(found):
         return 1.0
+    from scipy.stats import wasserstein_distance  # put off: it takes a second to import
+
     mean = float(true.mean())
-    return wasserstein(found, true) / mean if mean else 1.0
+    return float(wasserstein_distance(found, true)) / mean if mean else 1.0

@@ -1,4 +1,4 @@
-"""Which training pictures are measured, and how many can be afforded."""
+"""Choice of the training pictures that are measured, and their affordable number."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def affordable_images(
     n_train: int,
     share: float = 0.15,
 ) -> int:
-    """How many training images may be measured each epoch.
+    """Number of training images that may be measured each epoch.
 
     Args:
         epoch_seconds: An epoch's time without these metrics, training and validation.
-        seconds_per_image: What predicting and evaluating one image costs.
+        seconds_per_image: Time to predict and evaluate one image.
         n_validation: Images of the validation split.
         n_train: Images of the training split.
         share: Part of `epoch_seconds` that the metrics may take.

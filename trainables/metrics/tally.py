@@ -1,4 +1,4 @@
-"""What the matches of many images add up to: a tally a class, curves, a confusion matrix."""
+"""Sums over the matches of many images: a tally a class, curves, a confusion matrix."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def best_confidence(present: Sequence[Tally]) -> float:
 
 @dataclass(frozen=True)
 class Curves:
-    """What the plots show; a row a class, NaN for a class of which no true object exists.
+    """Curves for the plots; a row a class, NaN for a class of which no true object exists.
 
     Attributes:
         confidence: (1001,) 0, 0.001, ..., 1.
@@ -163,7 +163,7 @@ def curves_of(tallies: Sequence[Tally]) -> Curves:
 def confusion_of(
     matches: Sequence[ImageMatch], confidence: float, n_classes: int
 ) -> npt.NDArray[np.int64]:
-    """Which class was taken for which; background is the last.
+    """Confusion matrix: counts of predicted against true class; background is the last.
 
     At `confidence` and IoU 0.5: first the matches within a class, then each prediction left, best
     score first, with the best truth left (which is of another class).
@@ -183,7 +183,7 @@ def confusion_of(
 def taken_at(
     match: ImageMatch, confidence: float
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Which truth each prediction of an image takes, as `confusion_of` counts it.
+    """Index of the truth that each prediction of an image takes, as `confusion_of` counts it.
 
     Returns:
         (n,) index of the truth, of the same or of another class, or -1, for each of the n

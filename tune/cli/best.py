@@ -27,8 +27,8 @@ def best_show(
     store: Store = None,
 ) -> None:
     """Show what is recorded; with --trainable the configuration that would be used."""
-    from tune.best.store import BestStore, store_place
-    from tune.best.table import refuse_damaged, table_lines, used_lines
+    from tune.best.store import BestStore, store_place  # loaded when asked for
+    from tune.best.table import refuse_damaged, table_lines, used_lines  # loaded when asked for
 
     opened = BestStore(store_place(store))
     if trainable is not None:
@@ -56,10 +56,10 @@ def best_set(
     ] = False,
 ) -> None:
     """Record an exported best configuration as that of its data set, or of all others."""
-    from analysis.models.stored import to_stored
-    from tune.best.file import load_best
-    from tune.best.store import BestStore, store_place
-    from tune.best.table import recorded_line
+    from analysis.models.stored import to_stored  # loaded when asked for
+    from tune.best.file import load_best  # loaded when asked for
+    from tune.best.store import BestStore, store_place  # loaded when asked for
+    from tune.best.table import recorded_line  # loaded when asked for
 
     storage = source.absolute().parent if (source / "study.yaml").is_file() else Path("studies")
     opened = BestStore(store_place(store, storage))
@@ -85,8 +85,8 @@ def best_clear(
             "best clear: expected what to clear, by --trainable, --backbone, --data, --global or "
             "--all, got none of them"
         )
-    from tune.best.store import BestStore, store_place
-    from tune.best.table import cleared_lines
+    from tune.best.store import BestStore, store_place  # loaded when asked for
+    from tune.best.table import cleared_lines  # loaded when asked for
 
     opened = BestStore(store_place(store))
     for line in cleared_lines(opened, trainable, backbone, data, everywhere=everywhere):

@@ -24,57 +24,87 @@ class Form(StrEnum):
     COORDINATES = "coordinates"
 
 
+RawFolder = Annotated[Path, typer.Argument(help="Folder with images and annotations.")]
+
+AnnotationFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        help="labelme, coco, yolo, via, superannotate, masks, binary-masks, coordinates, "
+        "star, box or csv; default: recognised by content.",
+    ),
+]
+
+DatasetName = Annotated[str | None, typer.Option("--name", help="Name of the data set.")]
+
+Classes = Annotated[
+    str | None,
+    typer.Option("--classes", help="Comma-separated classes to keep, in this order."),
+]
+
+Group = Annotated[
+    str | None,
+    typer.Option(
+        "--group", help="Regular expression on file names; equal matches stay on one side."
+    ),
+]
+
+Shares = Annotated[
+    str,
+    typer.Option(
+        "--splits",
+        parser=shares("--splits"),
+        metavar="SHARES",
+        help="Shares of train, val and test.",
+    ),
+]
+
+Radius = Annotated[
+    str | None,
+    typer.Option(
+        "--radius",
+        metavar="LENGTH",
+        help="Radius of the particles, for coordinates: 9px, 80A, 8nm.",
+    ),
+]
+
+
 def prepare(
-    raw: Annotated[Path, typer.Argument(help="Folder with images and annotations.")],
+    raw: RawFolder,
     out: Annotated[Path, out_option("Folder of the prepared data set.")],
-    form: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            help="labelme, coco, yolo, via, superannotate, masks, binary-masks, coordinates, "
-            "star, box or csv; default: recognised by content.",
-        ),
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the data set.")] = None,
-    classes: Annotated[
-        str | None, typer.Option(help="Comma-separated classes to keep, in this order.")
-    ] = None,
-    group: Annotated[
-        str | None,
-        typer.Option(help="Regular expression on file names; equal matches stay on one side."),
-    ] = None,
-    splits: Annotated[
-        str,
-        typer.Option(parser=shares("--splits"), metavar="SHARES", help="Of train, val and test."),
-    ] = "0.7,0.15,0.15",
+    form: AnnotationFormat = None,
+    name: DatasetName = None,
+    classes: Classes = None,
+    group: Group = None,
+    splits: Shares = "0.7,0.15,0.15",
     seed: Annotated[int, number_option("--seed", "Seed of the split.")] = 0,
-    radius: Annotated[
-        str | None,
-        typer.Option(metavar="LENGTH", help="Of the particles, for coordinates: 9px, 80A, 8nm."),
-    ] = None,
+    radius: Radius = None,
     pixel_size: PixelSize = None,
+    keep_crowds: Annotated[
+        bool, typer.Option("--keep-crowds", help="Take COCO regions with iscrowd as objects.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse data with problems.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a prepared data set.")] = False,
 ) -> None:
     """Turn raw annotations or coordinates into a prepared data set, with contact sheets."""
-    from trainables.datasets.preparing.prepare import prepare as prepare_data
-    from trainables.datasets.preparing.report import describe
+    from trainables.datasets.preparing.prepare import PrepareOptions  # loaded when asked for
+    from trainables.datasets.preparing.prepare import (  # loaded when asked for
+        prepare as prepare_data,
+    )
+    from trainables.datasets.preparing.report import describe  # loaded when asked for
 
-    report = prepare_data(
-        raw,
-        out,
+    options = PrepareOptions(
         format=form,
-        name=name,
         classes=classes.split(",") if classes is not None else None,
         group=group,
         splits=[float(share) for share in splits.split(",")],
         seed=seed,
+        strict=strict,
         radius=radius,
         pixel_size=pixel_size,
-        strict=strict,
-        force=force,
-        progress=stage_tickers(),
+        keep_crowds=keep_crowds,
     )
+    report = prepare_data(raw, out, options, name=name, force=force, progress=stage_tickers())
     for line in describe(report):
         typer.echo(line)
 
@@ -93,9 +123,9 @@ def simulate(
     force: Annotated[bool, typer.Option("--force", help="Replace a simulated set.")] = False,
 ) -> None:
     """Draw micrographs with exactly known particles, in any raw format."""
-    from search_spaces.names import nearest_name
-    from trainables.datasets.simulate.dataset import simulate as draw
-    from trainables.datasets.simulate.presets import SPECS
+    from search_spaces.names import nearest_name  # loaded when asked for
+    from trainables.datasets.simulate.dataset import simulate as draw  # loaded when asked for
+    from trainables.datasets.simulate.presets import SPECS  # loaded when asked for
 
     if preset not in SPECS:
         raise UsageError(

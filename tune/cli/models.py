@@ -38,8 +38,8 @@ def export(
     ] = None,
 ) -> None:
     """Export the best trial: weights, configuration in every form, metrics, model card."""
-    from analysis.models.export import export_best
-    from tune.directory.reader import StudyDir
+    from analysis.models.export import export_best  # loaded when asked for
+    from tune.directory.reader import StudyDir  # loaded when asked for
 
     typer.echo(f"exported to {export_best(StudyDir.open(study_dir), to)}")
 
@@ -66,7 +66,7 @@ def retrain(
     """Train the best configuration to full length and measure it on the test part."""
     if best is not None:
         _refuse_beside(best, {"--trainable": trainable, "--backbone": backbone, "--store": store})
-    from analysis.retrain.retrain import retrain as train_again
+    from analysis.retrain.retrain import retrain as train_again  # loaded when asked for
 
     progress = EpochTicker()
     result = train_again(
@@ -113,8 +113,8 @@ def evaluate(
     ] = 6,
 ) -> None:
     """Measure any trained model on any prepared data set: tables, curves, overlays."""
-    from analysis.evaluation.plan import Wishes
-    from analysis.evaluation.run import evaluate_model
+    from analysis.evaluation.plan import Wishes  # loaded when asked for
+    from analysis.evaluation.run import evaluate_model  # loaded when asked for
 
     wishes = Wishes(
         split=split,
@@ -160,8 +160,8 @@ def pick(
 
     Exit code 3: some micrographs failed, the others are done; 1: all failed.
     """
-    from analysis.picking.plan import PickWishes
-    from analysis.picking.run import pick_micrographs
+    from analysis.picking.plan import PickWishes  # loaded when asked for
+    from analysis.picking.run import pick_micrographs  # loaded when asked for
 
     wishes = PickWishes(
         trainable=trainable,
@@ -210,8 +210,8 @@ def _best_known(
         )
     if data is None:
         raise UsageError("retrain: --trainable: expected --data DIR beside it, got none")
-    from analysis.models.stored import choose
-    from tune.best.store import BestStore, store_place
+    from analysis.models.stored import choose  # loaded when asked for
+    from tune.best.store import BestStore, store_place  # loaded when asked for
 
     chosen = choose(BestStore(store_place(store)), trainable, data, backbone, out)
     n = epochs or chosen.config.epochs

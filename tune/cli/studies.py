@@ -1,6 +1,6 @@
 """Verbs about studies: plan, tune, resume, status, report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -111,8 +111,8 @@ def _write_results(study_dir: Path) -> list[Path]:
     from analysis.report.leaderboard import write_leaderboard  # slow: Optuna
     from analysis.report.report import write_report  # slow: plotly
 
-    writers: list[Callable[[StudyDir], Path]] = [write_leaderboard, write_report]
-    return [write(opened) for write in writers]
+    trials = opened.trials()
+    return [write_leaderboard(opened, trials), write_report(opened, trials)]
 
 
 def _probe(plan: "StudyPlan") -> "Pace":

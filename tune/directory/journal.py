@@ -5,7 +5,6 @@ each report the decision is written before the value; a decision that was writte
 anew.
 """
 
-import fcntl
 import json
 import os
 import time
@@ -13,7 +12,7 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from io import FileIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage
@@ -21,7 +20,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.trial import FrozenTrial, TrialState
 
-from trainables.files.whole import cut_torn_line
+from trainables.files.whole import FileLock, cut_torn_line
 from tune.errors import StoreError
 from tune.stopping.decision import Decision, Rule
 
@@ -34,24 +33,8 @@ _CONSTRAINT = "constraints:"  # as optuna.Trial.set_constraint writes it; sample
 _SET_VALUE, _SET_SYSTEM_ATTR = 7, 9  # operation codes of the file format, fixed since Optuna 3.1
 
 
-class _FlockLock(BaseJournalFileLock):
+class _JournalLock(FileLock, BaseJournalFileLock):
     """A lock the kernel releases when its holder dies (Optuna's own survive a `kill -9`)."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: IO[bytes] | None = None
-
-    def acquire(self) -> bool:
-        """Wait for the lock and take it."""
-        self._file = self._path.open("ab")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        return True
-
-    def release(self) -> None:
-        """Give the lock back."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
 
 
 class _Backend(JournalFileBackend):
@@ -62,8 +45,8 @@ class _Backend(JournalFileBackend):
     """
 
     def __init__(self, path: Path) -> None:
-        self._flock = _FlockLock(path.with_suffix(".lock"))
-        super().__init__(str(path), lock_obj=self._flock)
+        self._lock_file = _JournalLock(path.with_suffix(".lock"))
+        super().__init__(str(path), lock_obj=self._lock_file)
         self._path = path
         self._synced = 0.0
 
@@ -85,18 +68,14 @@ class _Backend(JournalFileBackend):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append whole lines: where the disk is full, none of them."""
         text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        self._flock.acquire()
-        try:
-            with self._path.open("ab", buffering=0) as file:
-                _write_whole(file, text.encode())
-                if time.monotonic() - self._synced > SYNC_EVERY_S:
-                    os.fsync(file.fileno())
-                    self._synced = time.monotonic()
-        finally:
-            self._flock.release()
+        with self._lock_file, self._path.open("ab", buffering=0) as file:
+            _append_whole(file, text.encode())
+            if time.monotonic() - self._synced > SYNC_EVERY_S:
+                os.fsync(file.fileno())
+                self._synced = time.monotonic()
 
 
-def _write_whole(file: FileIO, data: bytes) -> None:
+def _append_whole(file: FileIO, data: bytes) -> None:
     """Write all of `data` at a file's end, or leave the file as it is."""
     before = file.seek(0, os.SEEK_END)
     try:
@@ -120,9 +99,9 @@ class Arrival:
         trial: Optuna's number.
         epoch: The epoch reported.
         value: The objective as the engine reported it.
-        decision: What was decided, where more than "go on" was to be said.
+        decision: Decision on it, where more than "go on" was to be said.
         watched: The metric the plateau rule watches, where it is not the objective.
-        excess: By how much each constraint is broken, by metric (`trainables.goal.Limit`).
+        excess: Amount by which each constraint is broken, by metric (`trainables.goal.Limit`).
         told: Whether the value was written too, not only the decision.
     """
 
@@ -171,7 +150,7 @@ def _decided(trial: int, epoch: int, written: Mapping[str, Any]) -> Arrival:
 
 
 def excess_of(trial: FrozenTrial) -> dict[int, Mapping[str, float]]:
-    """By how much each constraint was broken at each epoch of a journalled trial."""
+    """Amounts by which each constraint was broken, at each epoch of a journalled trial."""
     return {
         int(name.removeprefix(_DECISION)): written[_EXCESS]
         for name, written in trial.system_attrs.items()

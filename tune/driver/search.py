@@ -1,4 +1,4 @@
-"""What to try next: a search space and the trials so far in, one configuration out.
+"""Proposals of what to try next: a search space and the trials so far in, a configuration out.
 
 Every proposal draws from a generator seeded by (study seed, trial number), so it depends on the
 journal alone: a resumed study proposes what the unbroken one would have.
@@ -53,7 +53,9 @@ class Search:
     """Proposes configurations.
 
     Attributes:
-        distributions: By name, parents of conditions first.
+        distributions: Optuna's distribution of each parameter, by name, parents of conditions
+            first.
+        trials: Number of trials there are to run: of a grid, no more than it has points.
     """
 
     def __init__(
@@ -71,10 +73,11 @@ class Search:
         self._seed = seed
         self._startup = max(4, min(10, trials // 4))
         self._grid = space.grid() if kind == "grid" else []
+        self.trials = min(trials, len(self._grid)) if kind == "grid" else trials
 
-    def size(self, trials: int) -> int:
-        """How many trials there are to run at most."""
-        return min(trials, len(self._grid)) if self._kind == "grid" else trials
+    def seed_of(self, number: int) -> int:
+        """The seed of a trial of this study."""
+        return trial_seed(self._seed, number)
 
     def propose(self, study: optuna.Study, so_far: Sequence[FrozenTrial]) -> Proposal:
         """The next configuration, warm-start points first."""
@@ -101,14 +104,14 @@ class Search:
         )
 
     def warm_start_index(self, trial: FrozenTrial) -> int | None:
-        """Which warm-start point a journalled trial came from."""
+        """Index of the warm-start point that a journalled trial came from, or None."""
         name = trial.user_attrs.get("warm_start")
         return list(self._points).index(name) if name in self._points else None
 
     def _complete(
         self, given: Mapping[str, Any], study: optuna.Study, number: int
     ) -> dict[str, Any]:
-        sampler = self._sampler(trial_seed(self._seed, number))
+        sampler = self._sampler(self.seed_of(number))
         asking, study = _running(number=number), _read_only(study)
         relative_space = sampler.infer_relative_search_space(study, asking)
         relative = sampler.sample_relative(study, asking, relative_space)

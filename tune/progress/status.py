@@ -11,9 +11,9 @@ from rich.text import Text
 
 from tune.directory.layout import elapsed_before_s
 from tune.directory.lock import is_driven
+from tune.progress.beginning import empty_board
 from tune.progress.board import Board
 from tune.progress.table import board_header, trials_table
-from tune.progress.watching import empty_board
 
 if TYPE_CHECKING:
     from tune.directory.reader import StudyDir
@@ -27,7 +27,7 @@ def status_lines(study_dir: "StudyDir", *, width: int | None = None) -> list[str
     """A study directory's trials as a table, a line an element.
 
     Args:
-        study_dir: Of a study that runs or has ended.
+        study_dir: Directory of a study that runs or has ended.
         width: Columns; default: the terminal's.
     """
     driven = is_driven(study_dir.path)
@@ -51,10 +51,10 @@ def next_step(study: "Study", directory: Path, ended: int, trials: int) -> str:
     """The command that goes on with a study nobody runs, and why it stands still; "" for none.
 
     Args:
-        study: As it was started.
-        directory: Its folder.
-        ended: Trials that have ended.
-        trials: Of the whole study.
+        study: The study as it was started.
+        directory: Folder of the study.
+        ended: Number of trials that have ended.
+        trials: Number of trials of the whole study.
     """
     resume, budget = f"segtune resume {shlex.quote(str(directory))}", study.budget
     if ended >= trials:

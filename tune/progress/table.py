@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tune.directory.trials import State
-from tune.progress.board import Board, Section, TrialView, clock, ending, number, roughly
+from tune.progress.board import Board, Section, TrialView
 from tune.progress.lines import best_line
+from tune.progress.words import clock, ending, number, roughly
 
 _STYLES: Final[Mapping[State, str]] = {
     "waiting": "dim",
@@ -24,7 +25,7 @@ _STYLES: Final[Mapping[State, str]] = {
 
 def board_header(board: Board, now: float, state: str) -> RenderableType:
     """The lines above the table: how far the study is, its best value, the time left."""
-    ended, trials = len(board.ended), board.eta.trials
+    ended, trials, best = len(board.ended), board.eta.trials, board.best
     first = Table.grid(padding=(0, 2))
     first.add_row(
         Text.assemble((board.study, "bold"), f" {state}"),
@@ -32,7 +33,7 @@ def board_header(board: Board, now: float, state: str) -> RenderableType:
         Text(f"{ended} of {trials} trials ended, {len(board.running)} running"),
     )
     second = Text.assemble(
-        (f"best {_short(board)} {best_line(board)}", "bold green" if board.best else "dim"),
+        (f"best {_short(board)} {best_line(best)}", "bold green" if best else "dim"),
         f"  {clock(board.elapsed_s(now))} elapsed",
         f", left {roughly(board.left(now))}" if state == "running" else "",
         "  ! breaks a constraint" if any(v.violation for v in board.trials.values()) else "",
@@ -58,26 +59,26 @@ def trials_table(board: Board, sections: list[Section], now: float) -> Renderabl
     if board.share:
         table.add_column("share", no_wrap=True, min_width=len(board.share))
     table.add_column("left", justify="right", no_wrap=True, min_width=7)
+    best = board.best
     for section in sections:
         if section.title and section.trials:
             table.add_row("", "", "", "", "", _cut(section.title, "dim italic"))
         for view in section.trials:
-            table.add_row(*_row(board, view, now))
+            table.add_row(*_row(board, view, now, leads=view is best))
         if section.hidden:
             table.add_row("", "", "", "", "", _cut(f"... {section.hidden} more", "dim"))
         table.add_section()
     return table
 
 
-def _row(board: Board, view: TrialView, now: float) -> list[RenderableType]:
-    best = view is board.best
+def _row(board: Board, view: TrialView, now: float, *, leads: bool) -> list[RenderableType]:
     share = [board.share if view.state == "running" else ""] if board.share else []
     return [
-        Text(str(view.number), style="bold" if best else ""),
+        Text(str(view.number), style="bold" if leads else ""),
         f"{view.epoch}/{board.epochs}",
         number(view.last),
         Text(
-            number(view.best) + ("!" if view.violation else ""), style="bold green" if best else ""
+            number(view.best) + ("!" if view.violation else ""), style="bold green" if leads else ""
         ),
         "-" if view.best_epoch is None else str(view.best_epoch),
         _cut(_state(board, view), _STYLES[view.state]),

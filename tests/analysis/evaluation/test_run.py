@@ -36,12 +36,12 @@ from analysis.retrain.retrain import retrain
 from tests.support.discs import CLASSES, prepare_discs
 from tests.support.places import ORACLES, THIRD_PARTY
 from tests.support.rehearsed_study import rehearse
-from tests.trainables.metrics.test_instances import names, random_scene
+from tests.support.scenes import names, random_scene
 from trainables.contract import Device
 from trainables.datasets.prepared import DatasetError, PreparedDataset
-from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.files.errors import FolderError
-from trainables.files.folders import locked
+from trainables.files.whole import locked
 from trainables.metrics.instances import evaluate as evaluate_masks
 from trainables.registry import load_engine
 from trainables.results import Instances
@@ -255,7 +255,7 @@ def test_without_a_known_confidence_it_is_found_on_the_validation_part(
 def test_where_nothing_tells_the_confidence_the_figures_are_said_to_flatter(
     shared_data: Path, tmp_path: Path, evaluate: Evaluate
 ) -> None:
-    prepare(shared_data / "nuclei", tmp_path / "data", splits=(0, 0, 1))
+    prepare(shared_data / "nuclei", tmp_path / "data", PrepareOptions(splits=(0, 0, 1)))
     result = evaluate(PreparedDataset.load(tmp_path / "data"), "test")
     assert any("flatters" in note for note in result.notes)
 
@@ -410,7 +410,7 @@ def test_common_classes_are_measured_alone_when_asked_for(
 def test_the_test_part_is_the_default_and_validation_where_there_is_none(
     undrawn: None, shared_data: Path, nuclei: PreparedDataset, tmp_path: Path
 ) -> None:
-    prepare(shared_data / "nuclei", tmp_path / "data", splits=(0.8, 0.2, 0))
+    prepare(shared_data / "nuclei", tmp_path / "data", PrepareOptions(splits=(0.8, 0.2, 0)))
     for root, part in ((nuclei.root, "the test part: "), (tmp_path / "data", "the val part (")):
         model = tmp_path / f"{part[4:8].strip()}.pt"
         model.write_text(json.dumps({"data": str(root)}))
@@ -421,7 +421,7 @@ def test_the_test_part_is_the_default_and_validation_where_there_is_none(
 
 
 def test_an_empty_part_is_refused(shared_data: Path, tmp_path: Path, evaluate: Evaluate) -> None:
-    prepare(shared_data / "nuclei", tmp_path / "data", splits=(0.8, 0.2, 0))
+    prepare(shared_data / "nuclei", tmp_path / "data", PrepareOptions(splits=(0.8, 0.2, 0)))
     with pytest.raises(EvaluateError, match=r"--split: .*test 0\), got test"):
         evaluate(PreparedDataset.load(tmp_path / "data"), "test")
 

@@ -17,7 +17,7 @@ from tests.support.places import ROOT, THIRD_PARTY
 from tests.support.rehearsed_study import rehearse
 from trainables.contract import Device
 from trainables.datasets.prepared import PreparedDataset
-from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.metrics.instances import evaluate
 from trainables.metrics.matching import ground_truth
 from trainables.registry import load_engine
@@ -140,7 +140,7 @@ def test_the_measured_validation_part_is_the_reported_one(
 
 
 def test_a_data_set_without_a_test_part_is_said(shared_data: Path, tmp_path: Path) -> None:
-    prepare(shared_data / "nuclei", tmp_path / "data", splits=(0.8, 0.2, 0.0))
+    prepare(shared_data / "nuclei", tmp_path / "data", PrepareOptions(splits=(0.8, 0.2, 0.0)))
     data = PreparedDataset.load(tmp_path / "data")
     result = retrain(threshold(data), None, tmp_path / "out", epochs=1)
     assert result.test is None
@@ -172,7 +172,7 @@ def test_finished_it_returns_the_result_it_had(nuclei: PreparedDataset, tmp_path
 def test_on_other_data_the_values_are_not_compared(
     nuclei: PreparedDataset, shared_data: Path, tmp_path: Path
 ) -> None:
-    prepare(shared_data / "nuclei", tmp_path / "data", seed=5)
+    prepare(shared_data / "nuclei", tmp_path / "data", PrepareOptions(seed=5))
     result = retrain(threshold(nuclei), tmp_path / "data", tmp_path / "out", epochs=1)
     assert not result.comparable
     assert "on other data: not comparable" in "\n".join(result.lines())

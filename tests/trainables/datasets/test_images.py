@@ -1,3 +1,5 @@
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageOps, PngImagePlugin
 
 from trainables.datasets.images import UnreadableImageError, probe, read_labels, read_picture
 
@@ -195,6 +197,178 @@ def test_a_coloured_label_picture_is_refused(tmp_path: Path) -> None:
         read_labels(_save(tmp_path / "a.png", RGB))
 
 
+# --- what a file is, and how large
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp", ".mrc"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP"])
+def test_the_content_says_what_a_picture_is_whatever_its_suffix(
+    kind: str, suffix: str, tmp_path: Path
+) -> None:
+    smooth = cv2.GaussianBlur(GREY, (0, 0), 4)
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(smooth).save(path, format=kind)
+    header, picture = probe(path), read_picture(path)
+    assert (header.width, header.height) == (40, 30)
+    assert np.abs(picture.pixels.astype(int) - smooth).max() <= (3 if kind == "JPEG" else 0)
+    assert picture.verbatim == (kind == "PNG")
+    if kind != "JPEG":
+        assert np.array_equal(read_labels(path), smooth)
+
+
+def test_an_mrc_under_another_suffix_is_one(tmp_path: Path) -> None:
+    path = _mrc(tmp_path / "a.mrc", np.stack([GREY, GREY[::-1]]).astype(np.float32))
+    picture = path.rename(tmp_path / "a.tif")
+    assert probe(picture).pages == (0, 1)
+    assert read_picture(picture, 1).pixels.std() > 50
+
+
+def test_a_picture_above_pillows_limit_is_read(tmp_path: Path) -> None:
+    side = 13_500  # 182 million pixels; Pillow refuses 179
+    drawn = Image.new("1", (side, side))
+    drawn.paste(1, (300, 100, 500, 200))
+    path = tmp_path / "a.png"
+    drawn.save(path, compress_level=1)
+    assert probe(path).width == side
+    assert np.count_nonzero(read_picture(path).pixels) == 100 * 200
+
+
+def test_a_picture_that_opencv_could_not_read_again_is_refused_by_its_header(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, GREY)
+    with tifffile.TiffFile(path, mode="r+") as file:
+        for tag in ("ImageWidth", "ImageLength"):
+            file.pages[0].tags[tag].overwrite(40_000)  # type: ignore[union-attr]
+    with pytest.raises(UnreadableImageError, match="40000 x 40000 pixels, more than 1073741824"):
+        probe(path)
+
+
+def test_a_long_description_does_not_make_a_picture_unreadable(tmp_path: Path) -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_text("instrument", "x" * 3_000_000, zip=True)
+    path = _save(tmp_path / "a.png", GREY, pnginfo=text)
+    assert probe(path).width == 40
+    assert np.array_equal(read_picture(path).pixels, GREY)
+
+
+# --- channels, compressions and levels of TIFF
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("n_extra", [1, 2, 4])
+def test_a_second_detector_is_no_transparency(n_extra: int, planar: str, tmp_path: Path) -> None:
+    channels = np.stack([GREY, *([GREY[::-1] // 2] * n_extra)])
+    pixels = np.moveaxis(channels, 0, -1) if planar == "contig" else channels
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path,
+        pixels,
+        photometric="minisblack",
+        planarconfig=planar,
+        extrasamples=["unspecified"] * n_extra,
+    )
+    picture = read_picture(path)
+    assert np.array_equal(picture.pixels, GREY)
+    noun = "channel is" if n_extra == 1 else "channels are"
+    said = f"{n_extra} further {noun} left out (no transparency); the first one used"
+    assert picture.changes == (said,)
+
+
+def test_a_fourth_channel_is_transparency_only_where_the_file_says_so(tmp_path: Path) -> None:
+    half = np.full((30, 40, 1), 128, np.uint8)
+    four = np.dstack([RGB, half])
+    dark = np.rint(RGB * (128 / 255)).astype(np.uint8)
+    wanted = {"unspecified": RGB, "assocalpha": RGB, "unassalpha": dark}
+    for kind, pixels in wanted.items():
+        path = tmp_path / f"{kind}.tif"
+        tifffile.imwrite(path, four, photometric="rgb", extrasamples=[kind])
+        got = read_picture(path)
+        assert np.abs(got.pixels.astype(int) - pixels).max() <= 1, kind
+        assert ("further channel" in got.changes[0]) == (kind == "unspecified")
+
+
+@pytest.mark.parametrize("kind", ["jpeg2000", "zstd", "lzma", "webp", "jpegxl", "png", "lerc"])
+@pytest.mark.parametrize("pixels", [GREY, RGB], ids=["grey", "rgb"])
+def test_compressions_that_pillow_lacks_are_read(
+    kind: str, pixels: npt.NDArray[np.uint8], tmp_path: Path
+) -> None:
+    if kind == "webp" and pixels.ndim == 2:
+        pytest.skip("WebP holds colours only")
+    path = tmp_path / "a.tif"
+    options = {"webp": {"lossless": True}, "jpegxl": {"lossless": True}}.get(kind)
+    tifffile.imwrite(path, pixels, compression=kind, compressionargs=options)
+    picture = read_picture(path)
+    assert np.array_equal(picture.pixels, pixels)
+    assert not picture.verbatim
+
+
+def test_a_palette_that_pillow_cannot_decode_is_read_by_tifffile(tmp_path: Path) -> None:
+    palette = np.stack([np.arange(256), np.arange(256)[::-1], np.full(256, 9)]) * 257
+    tifffile.imwrite(
+        tmp_path / "b.tif",
+        GREY,
+        photometric="palette",
+        colormap=palette.astype(np.uint16),
+        compression="zstd",
+    )
+    colors = read_picture(tmp_path / "b.tif").pixels
+    assert np.array_equal(colors, np.dstack([GREY, 255 - GREY, np.full_like(GREY, 9)]))
+    assert np.array_equal(read_labels(tmp_path / "b.tif"), GREY)
+
+
+@pytest.mark.parametrize(
+    ("kind", "offset", "step"),
+    [
+        ("float64", 1e9, 0.01),
+        ("float64", -3e12, 1.0),
+        ("int32", 2_000_000_000, 1),
+        ("uint32", 4_000_000_000, 3),
+        ("float32", 0.0, 1e-41),
+    ],
+)
+def test_levels_far_above_their_range_are_told_apart(
+    kind: str, offset: float, step: float, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, (GREY * np.float64(step) + offset).astype(kind))
+    picture = read_picture(path)
+    low, high = np.percentile(GREY, [0.1, 99.9])
+    wanted = np.clip((GREY - low) / (high - low) * 255, 0, 255)
+    assert np.abs(picture.pixels - wanted).max() < 1.5
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("pixels", [GREY, DEEP, np.dstack([DEEP, DEEP // 2, DEEP // 3])])
+def test_a_png_of_any_depth_is_turned_as_its_orientation_says(
+    orientation: int, pixels: npt.NDArray[Any], tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright = Image.fromarray(np.arange(1200, dtype=np.int32).reshape(30, 40))
+    upright.getexif()[0x0112] = orientation
+    order = np.asarray(ImageOps.exif_transpose(upright)).ravel()
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), pixels)
+    _with_exif(path, exif.tobytes().removeprefix(b"Exif\0\0"))
+    plain = tmp_path / "plain.png"
+    cv2.imwrite(str(plain), pixels)
+    header, picture, as_stored = probe(path), read_picture(path), read_picture(plain)
+    assert (header.height, header.width) == picture.pixels.shape[:2]
+    flat = as_stored.pixels.reshape(1200, -1)[order]
+    assert np.array_equal(picture.pixels.reshape(1200, -1), flat)
+    assert (picture.changes[:1] == ("turned as its orientation says",)) == (orientation > 1)
+
+
+def _with_exif(path: Path, data: bytes) -> None:
+    """Put an eXIf chunk behind the header of a PNG, as PIL does not for 16-bit colours."""
+    content = path.read_bytes()
+    body = b"eXIf" + data
+    chunk = struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+    path.write_bytes(content[:33] + chunk + content[33:])
+
+
 # --- MRC
 
 
@@ -255,3 +429,57 @@ def test_an_mrc_that_ends_early_is_found_without_decoding(kept: int, tmp_path: P
 def test_a_transform_is_no_picture(tmp_path: Path) -> None:
     with pytest.raises(UnreadableImageError, match="complex numbers"):
         probe(_mrc(tmp_path / "a.mrc", GREY.astype(np.complex64)))
+
+
+UNSIGNED = GREY.view(np.int8)
+
+
+def _with_stamp(path: Path, flags: int | None, order: str = "<") -> Path:
+    """Put IMOD's stamp and flags into the header of an MRC file, or take the mark of 2014 away."""
+    content = bytearray(path.read_bytes())
+    if flags is None:
+        content[152:160] = bytes(8)
+    else:
+        content[152:160] = struct.pack(f"{order}ii", 1146047817, flags)
+    path.write_bytes(bytes(content))
+    return path
+
+
+@pytest.mark.parametrize("flags", [0, 2, 4])
+def test_bytes_that_imod_calls_unsigned_are_kept_as_they_are(flags: int, tmp_path: Path) -> None:
+    path = _with_stamp(_mrc(tmp_path / "a.mrc", UNSIGNED), flags)
+    picture = read_picture(path)
+    assert np.array_equal(picture.pixels, GREY)
+    assert (picture.grey_range, picture.changes) == (None, ())
+
+
+@pytest.mark.parametrize("flags", [1, 3])
+def test_bytes_that_imod_calls_signed_are_signed(flags: int, tmp_path: Path) -> None:
+    path = _with_stamp(_mrc(tmp_path / "a.mrc", UNSIGNED), flags)
+    order = np.argsort(UNSIGNED.ravel(), kind="stable")
+    assert (np.diff(read_picture(path).pixels.ravel()[order].astype(int)) >= 0).all()
+    assert read_picture(path).changes == ("int8 scaled to 8 bits",)
+
+
+def test_a_big_endian_files_stamp_is_read_in_its_order(tmp_path: Path) -> None:
+    path = tmp_path / "a.mrc"
+    with mrcfile.new(path) as file:
+        file.set_data(UNSIGNED)
+        file.header.mode  # noqa: B018  the header is there
+    content = bytearray(path.read_bytes())
+    header = np.frombuffer(bytes(content[:1024]), mrcfile.dtypes.HEADER_DTYPE)
+    content[:1024] = header.astype(mrcfile.dtypes.HEADER_DTYPE.newbyteorder(">")).tobytes()
+    content[212:216] = b"\x11\x11\0\0"
+    path.write_bytes(bytes(content))
+    assert np.array_equal(read_picture(_with_stamp(path, 0, ">")).pixels, GREY)
+
+
+@pytest.mark.parametrize(("largest", "unsigned"), [(255.0, True), (127.0, False), (0.0, False)])
+def test_without_a_stamp_the_largest_density_of_the_header_decides(
+    largest: float, unsigned: bool, tmp_path: Path
+) -> None:
+    path = _with_stamp(_mrc(tmp_path / "a.mrc", UNSIGNED), None)
+    content = bytearray(path.read_bytes())
+    content[76:88] = struct.pack("<fff", 0, largest, largest / 2)
+    path.write_bytes(bytes(content))
+    assert np.array_equal(read_picture(path).pixels, GREY) == unsigned

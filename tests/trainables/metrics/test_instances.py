@@ -1,208 +1,36 @@
-"""The evaluator, judged by hand, by pycocotools called directly, and by properties."""
+"""The evaluator, judged by hand and by properties."""
 
-import contextlib
-import hashlib
-import io
-import json
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from types import SimpleNamespace
+from dataclasses import replace
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
-from tests.support.places import DATA
-from trainables.datasets.prepared import PreparedDataset
+from tests.support.scenes import (
+    C_,
+    KINDS,
+    NOWHERE,
+    SIZE,
+    A,
+    B,
+    coarse,
+    encode,
+    found,
+    names,
+    random_scene,
+    rectangle,
+    sorted_instances,
+    truth,
+)
 from trainables.metrics.instances import Evaluation, evaluate, evaluate_groups, evaluate_instances
-from trainables.metrics.matching import GroundTruth, ground_truth, match_image
+from trainables.metrics.matching import GroundTruth
 from trainables.metrics.names import METRIC_NAMES, Kind
-from trainables.metrics.scores import f1, overfit_gap
-from trainables.metrics.subset import affordable_images, train_subset
 from trainables.results import Instances
-
-NUCLEI = DATA / "nuclei"
-SIZE = 200
-KINDS: tuple[Kind, ...] = ("masks", "boxes")
-
-Box = tuple[float, float, float, float]
-Scene = tuple[list[Instances], list[GroundTruth]]
-
-
-def encode(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    encoded: dict[str, Any] = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
-    return encoded
-
-
-def rectangle(box: Sequence[float], size: int = SIZE) -> dict[str, Any]:
-    mask = np.zeros((size, size), np.bool_)
-    x1, y1, x2, y2 = (round(v) for v in box)
-    mask[max(y1, 0) : y2, max(x1, 0) : x2] = True
-    return encode(mask)
-
-
-def truth(boxes: Sequence[Box], classes: Sequence[int] | None = None) -> GroundTruth:
-    return GroundTruth(
-        boxes=np.array(boxes, np.float32).reshape(-1, 4),
-        classes=np.array(classes if classes is not None else [0] * len(boxes), np.int64),
-        masks=[rectangle(b) for b in boxes],
-        height=SIZE,
-        width=SIZE,
-    )
-
-
-def found(
-    boxes: Sequence[Box], scores: Sequence[float], classes: Sequence[int] | None = None
-) -> Instances:
-    return Instances(
-        boxes=np.array(boxes, np.float32).reshape(-1, 4),
-        scores=np.array(scores, np.float32),
-        classes=np.array(classes if classes is not None else [0] * len(boxes), np.int64),
-        masks=[rectangle(b) for b in boxes],
-    )
-
-
-def sorted_instances(
-    boxes: npt.NDArray[Any],
-    scores: npt.NDArray[Any],
-    classes: npt.NDArray[Any],
-    masks: Sequence[Mapping[str, Any]],
-) -> Instances:
-    order = np.argsort(-scores, kind="stable")
-    return Instances(
-        boxes=boxes[order].astype(np.float32).reshape(-1, 4),
-        scores=scores[order].astype(np.float32),
-        classes=classes[order].astype(np.int64),
-        masks=[masks[i] for i in order],
-    )
-
-
-def shaken(
-    rng: np.random.Generator, truths: GroundTruth, n_classes: int, size: int = SIZE
-) -> Instances:
-    """What a mediocre model would find: objects lost, moved, doubled, misnamed and invented."""
-    picked = rng.permutation(np.repeat(np.arange(len(truths)), rng.integers(0, 3, len(truths))))
-    boxes = truths.boxes[picked] + np.round(rng.normal(0, 2.5, (len(picked), 4)))
-    corners = rng.integers(0, size - 40, (int(rng.integers(0, 10)), 2))
-    invented = np.concatenate([corners, corners + rng.integers(5, 40, corners.shape)], axis=1)
-    boxes = np.concatenate([boxes, invented])
-    boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)
-    boxes = np.clip(boxes, 0, size)
-    classes = np.concatenate([truths.classes[picked], rng.integers(0, n_classes, len(invented))])
-    misnamed = rng.random(len(classes)) < 0.15
-    classes[misnamed] = rng.integers(0, n_classes, int(misnamed.sum()))
-    scores = np.where(np.arange(len(boxes)) < len(picked), 0.3, 0.0) + 0.7 * rng.random(len(boxes))
-    return sorted_instances(boxes, scores, classes, [rectangle(b, size) for b in boxes])
-
-
-def random_scene(seed: int, n_images: int = 6, n_classes: int = 3) -> Scene:
-    rng = np.random.default_rng(seed)
-    truths = []
-    for _ in range(n_images):
-        corners = rng.integers(0, 150, (int(rng.integers(0, 15)), 2))
-        boxes = np.concatenate([corners, corners + rng.integers(8, 45, corners.shape)], axis=1)
-        classes = rng.integers(0, n_classes, len(boxes)).tolist()
-        truths.append(truth([tuple(b) for b in boxes.tolist()], classes))
-    return [shaken(rng, t, n_classes) for t in truths], truths
-
-
-def coarse(instances: Instances) -> Instances:
-    """The same with scores of 0.25, 0.5, 0.75 and 1 only."""
-    return replace(instances, scores=(np.ceil(instances.scores * 4) / 4).astype(np.float32))
-
-
-def names(n: int) -> tuple[str, ...]:
-    return tuple(f"class {i}" for i in range(n))
-
-
-def judged(
-    predictions: Sequence[Instances],
-    truths: Sequence[GroundTruth],
-    n_classes: int,
-    kind: Kind,
-    max_detections: int = 300,
-) -> tuple[float, float, npt.NDArray[np.float64]]:
-    """map50, map50_95 and (T, 101, C) precisions of pycocotools' own evaluation."""
-
-    def entry(image: int, c: int, box: Any, mask: Any) -> dict[str, Any]:
-        x1, y1, x2, y2 = (float(v) for v in box)
-        shape = (
-            {"segmentation": dict(mask), "area": float(coco_mask.area(mask))}
-            if kind == "masks"
-            else {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
-        )
-        return {"image_id": image, "category_id": int(c) + 1, "iscrowd": 0, **shape}
-
-    gt = [
-        entry(i, c, b, m)
-        for i, t in enumerate(truths)
-        for c, b, m in zip(t.classes, t.boxes, t.masks or [], strict=True)
-    ]
-    dt = [
-        {**entry(i, c, b, m), "score": float(s)}
-        for i, p in enumerate(predictions)
-        for c, b, m, s in zip(p.classes, p.boxes, p.masks or [], p.scores, strict=True)
-    ]
-    for which in (gt, dt):
-        for k, annotation in enumerate(which):
-            annotation["id"] = k + 1
-    images = [{"id": i, "height": t.height, "width": t.width} for i, t in enumerate(truths)]
-    categories = [{"id": c + 1, "name": str(c)} for c in range(n_classes)]
-    with contextlib.redirect_stdout(io.StringIO()):
-        sides = []
-        for annotations in (gt, dt):
-            coco = COCO()
-            coco.dataset = {"images": images, "annotations": annotations, "categories": categories}
-            coco.createIndex()
-            sides.append(coco)
-        judge = COCOeval(*sides, "segm" if kind == "masks" else "bbox")
-        judge.params.maxDets = [max_detections]
-        judge.evaluate()
-        judge.accumulate()
-    precision = judge.eval["precision"][:, :, :, 0, 0]
-    present = precision[0, 0] > -1
-    if not present.any():
-        return 0.0, 0.0, precision
-    return precision[0][:, present].mean(), precision[:, :, present].mean(), precision
-
-
-class TestSmallOracles:
-    @pytest.mark.parametrize(
-        ("p", "r", "expected"), [(0.8, 0.5, 0.6154), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (1, 0, 0)]
-    )
-    def test_f1_is_the_harmonic_mean_and_0_where_both_are_0(
-        self, p: float, r: float, expected: float
-    ) -> None:
-        assert f1(p, r) == pytest.approx(expected, abs=5e-5)
-
-    @pytest.mark.parametrize(
-        ("train", "val", "level"),
-        [
-            (0.83, 0.80, "normal"),
-            (0.80, 0.65, "warning"),
-            (0.35, 0.20, "warning"),
-            (0.95, 0.60, "severe"),
-            (0.70, 0.36, "warning"),
-            (0.50, 0.90, "normal"),
-        ],
-    )
-    def test_the_overfit_gap_has_three_levels(self, train: float, val: float, level: str) -> None:
-        gap, got = overfit_gap(train, val)
-        assert gap == pytest.approx(train - val)
-        assert got == level
-
-
-A, B, C_ = (10, 10, 50, 50), (60, 60, 100, 100), (110, 110, 150, 150)
-NOWHERE = (150, 0, 190, 40)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -351,42 +179,6 @@ class TestEmptyCases:
         assert (e.precision, e.recall, e.per_class[0].images) == (0.5, 1.0, 1)
 
 
-def test_the_truth_is_read_from_a_prepared_data_set(tmp_path: Path) -> None:
-    mask = rectangle(B)
-    area, (x, y, width, height) = int(coco_mask.area(mask)), coco_mask.toBbox(mask).tolist()
-    picture = {"width": SIZE, "height": SIZE, "split": "val", "group": "g"}
-    coco = {
-        "images": [{"id": k, "file_name": f"images/{k}.png", **picture} for k in (1, 2)],
-        "annotations": [
-            {
-                "id": 1,
-                "image_id": 1,
-                "category_id": 2,
-                "area": area,
-                "bbox": [x, y, width, height],
-                "segmentation": {"size": mask["size"], "counts": mask["counts"].decode()},
-            }
-        ],
-    }
-    written = json.dumps(coco).encode()
-    (tmp_path / "annotations.json").write_bytes(written)
-    manifest = {
-        "name": "two",
-        "classes": ["a", "b"],
-        "fingerprint": "0",
-        "evaluation_only": "",
-        "annotations_sha256": hashlib.sha256(written).hexdigest(),
-    }
-    data = PreparedDataset.from_manifest(tmp_path, manifest)
-    t = [ground_truth(data, image) for image in data.images("val")]
-    assert [len(i) for i in t] == [1, 0]
-    assert t[0].boxes.tolist() == [list(B)]
-    for kind in KINDS:
-        p = [found([B], [0.9], [1]), found([], [])]
-        e = evaluate(p, t, data.classes, kind=kind)
-        assert (e.f1, e.per_class[1].name, e.per_class[1].truths) == (1.0, "b", 1)
-
-
 class TestRefusals:
     def test_nan_scores_are_refused(self) -> None:
         with pytest.raises(ValueError, match=r"image 0: expected scores in \[0, 1\], got nan"):
@@ -427,110 +219,6 @@ class TestRefusals:
         arguments: dict[str, Any] = {"predictions": [found([A], [0.5])], "truths": [truth([A])]}
         with pytest.raises(ValueError, match=message):
             evaluate(**{**arguments, **change}, classes=names(1), kind="boxes")
-
-    def test_a_truth_with_parts_that_do_not_belong_together_is_refused(self) -> None:
-        with pytest.raises(ValueError, match=r"expected boxes \(1, 4\) for 1 classes"):
-            GroundTruth(np.zeros((2, 4), np.float32), np.zeros(1, np.int64), None, 9, 9)
-        with pytest.raises(ValueError, match="expected 1 masks for 1 classes, got 0"):
-            GroundTruth(np.zeros((1, 4), np.float32), np.zeros(1, np.int64), [], 9, 9)
-
-
-class TestJudgedByPycocotools:
-    @pytest.mark.parametrize("kind", KINDS)
-    @pytest.mark.parametrize("seed", range(12))
-    def test_average_precision_is_cocos_on_random_scenes(self, kind: Kind, seed: int) -> None:
-        n_classes = 1 + seed % 4
-        p, t = random_scene(seed, n_classes=n_classes)
-        e = evaluate(p, t, names(n_classes), kind=kind)
-        map50, map50_95, precision = judged(p, t, n_classes, kind)
-        assert 0 < map50 < 1
-        assert e.map50 == pytest.approx(map50, abs=1e-9)
-        assert e.map50_95 == pytest.approx(map50_95, abs=1e-9)
-        for c, row in enumerate(e.per_class):
-            if row.truths:
-                assert e.curves.precision_at_recall[c] == pytest.approx(precision[0, :, c])
-
-    @pytest.mark.parametrize("kind", KINDS)
-    @pytest.mark.parametrize("max_detections", [1, 3, 10])
-    def test_the_limit_on_detections_is_cocos(self, kind: Kind, max_detections: int) -> None:
-        p, t = random_scene(5)
-        e = evaluate(p, t, names(3), kind=kind, max_detections=max_detections)
-        map50, map50_95, _ = judged(p, t, 3, kind, max_detections)
-        assert (e.map50, e.map50_95) == pytest.approx((map50, map50_95), abs=1e-9)
-
-    @pytest.mark.parametrize("kind", KINDS)
-    def test_average_precision_is_cocos_where_scores_are_equal(self, kind: Kind) -> None:
-        p, t = random_scene(7, n_images=12)
-        p = [coarse(i) for i in p]
-        e = evaluate(p, t, names(3), kind=kind)
-        map50, map50_95, _ = judged(p, t, 3, kind)
-        assert (e.map50, e.map50_95) == pytest.approx((map50, map50_95), abs=1e-9)
-
-    @pytest.mark.parametrize("kind", KINDS)
-    @pytest.mark.parametrize("backwards", [False, True])
-    def test_of_truths_with_equal_iou_cocos_is_taken(self, kind: Kind, backwards: bool) -> None:
-        # The first prediction lies midway; the second fits the right truth only.
-        truths = [(10, 10, 50, 50), (20, 10, 60, 50)][:: -1 if backwards else 1]
-        p, t = [found([(15, 10, 55, 50), (26, 10, 66, 50)], [0.9, 0.8])], [truth(truths)]
-        e = evaluate(p, t, names(1), kind=kind, confidence=0.5)
-        assert e.recall == (1.0 if backwards else 0.5)
-        assert e.map50 == pytest.approx(judged(p, t, 1, kind)[0])
-
-    @pytest.mark.parametrize("kind", KINDS)
-    def test_average_precision_is_cocos_on_real_nuclei(self, kind: Kind) -> None:
-        p, t = real_scene(8)
-        assert sum(map(len, t)) > 50
-        e = evaluate(p, t, ("nucleus",), kind=kind)
-        map50, map50_95, _ = judged(p, t, 1, kind)
-        assert 0.2 < map50 < 1
-        assert (e.map50, e.map50_95) == pytest.approx((map50, map50_95), abs=1e-9)
-
-
-def real_scene(n_images: int) -> Scene:
-    """Real nuclei, and what is left of them when shifted, eroded, dilated, lost and invented."""
-    if not NUCLEI.is_dir():
-        pytest.skip(f"no real data at {NUCLEI}")
-    rng = np.random.default_rng(0)
-    predictions, truths = [], []
-    for path in sorted((NUCLEI / "labels").glob("*.png"))[:n_images]:
-        label = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        assert label is not None
-        masks = [label == k for k in range(1, int(label.max()) + 1)]
-        masks = [m for m in masks if m.any()]
-        truths.append(
-            GroundTruth(
-                boxes_of(masks),
-                np.zeros(len(masks), np.int64),
-                [encode(m) for m in masks],
-                *label.shape,
-            )
-        )
-        seen = [spoilt(rng, m) for m in masks for _ in range(rng.integers(0, 3))]
-        seen = [m for m in seen if m.any()]
-        predictions.append(
-            sorted_instances(
-                boxes_of(seen),
-                rng.random(len(seen)),
-                np.zeros(len(seen)),
-                [encode(m) for m in seen],
-            )
-        )
-    return predictions, truths
-
-
-def spoilt(rng: np.random.Generator, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    kernel = np.ones((3, 3), np.uint8)
-    change = cv2.dilate if rng.random() < 0.5 else cv2.erode
-    changed = change(mask.astype(np.uint8), kernel, iterations=int(rng.integers(0, 3)))
-    return np.roll(changed, rng.integers(-3, 4, 2), axis=(0, 1)).astype(np.bool_)
-
-
-def boxes_of(masks: Sequence[npt.NDArray[np.bool_]]) -> npt.NDArray[np.float32]:
-    boxes = []
-    for mask in masks:
-        y, x = np.nonzero(mask)
-        boxes.append((x.min(), y.min(), x.max() + 1, y.max() + 1))
-    return np.array(boxes, np.float32).reshape(-1, 4)
 
 
 SEEDS = st.integers(0, 2**31 - 1)
@@ -737,105 +425,3 @@ def test_an_epochs_evaluation_takes_well_under_a_tenth_of_a_second() -> None:
         evaluate(predictions, truths, names(2), kind="masks")
         seconds.append(time.process_time() - start)
     assert min(seconds) < 0.1
-
-
-@dataclass(frozen=True)
-class Record:
-    """As much of a data set's image record as the choice looks at."""
-
-    path: Path
-
-
-class TestTrainSubset:
-    IMAGES = tuple(Record(Path(f"/data/images/{k:03}.png")) for k in range(50))
-
-    def chosen(self, images: Sequence[Record], n: int, seed: int) -> list[str]:
-        return [i.path.name for i in train_subset(images, n, seed)]  # type: ignore[arg-type]
-
-    def test_the_choice_is_fixed_by_seed_and_names_alone(self) -> None:
-        moved = [Record(Path("/elsewhere") / i.path.name) for i in reversed(self.IMAGES)]
-        assert self.chosen(self.IMAGES, 8, 1) == self.chosen(moved, 8, 1)
-        assert self.chosen(self.IMAGES, 8, 1) != self.chosen(self.IMAGES, 8, 2)
-        assert len(set(self.chosen(self.IMAGES, 8, 1))) == 8
-
-    def test_a_larger_subset_contains_the_smaller(self) -> None:
-        assert set(self.chosen(self.IMAGES, 5, 3)) < set(self.chosen(self.IMAGES, 9, 3))
-
-    def test_more_than_there_are_means_all(self) -> None:
-        assert self.chosen(self.IMAGES, 99, 0) == [i.path.name for i in self.IMAGES]
-
-    def test_no_image_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="expected at least 1 training image"):
-            self.chosen(self.IMAGES, 0, 0)
-
-
-class TestAffordableImages:
-    @pytest.mark.parametrize(
-        ("epoch", "image", "val", "train", "expected"),
-        [
-            (10.0, 0.1, 50, 200, 15),
-            (10.0, 0.01, 50, 200, 50),
-            (10.0, 0.01, 50, 20, 20),
-            (1.0, 9.0, 50, 200, 1),
-            (0.87, 0.29 / 12, 12, 40, 5),
-            (1.0, 0.0, 12, 40, 12),
-            (1.0, 0.1, 0, 40, 1),
-        ],
-        ids=["share", "validation", "train", "at least 1", "measured", "free", "no validation"],
-    )
-    def test_the_subset_is_what_the_share_pays_for(
-        self, epoch: float, image: float, val: int, train: int, expected: int
-    ) -> None:
-        assert affordable_images(epoch, image, val, train) == expected
-
-    @pytest.mark.parametrize("times", [(float("nan"), 1.0), (1.0, -1.0), (float("inf"), 1.0)])
-    def test_times_that_cannot_be_are_refused(self, times: tuple[float, float]) -> None:
-        with pytest.raises(ValueError, match="expected finite times"):
-            affordable_images(*times, 1, 1)
-
-
-@pytest.mark.slow
-def test_ultralytics_own_validator_matches_the_same_pairs_and_its_values_are_close() -> None:
-    torch = pytest.importorskip("torch", reason="torch not installed")
-    validator = pytest.importorskip("ultralytics.engine.validator", reason="no ultralytics")
-    theirs_of = validator.BaseValidator.match_predictions
-    from ultralytics.utils.metrics import ap_per_class, box_iou
-
-    differences = []
-    for seed in range(30):
-        p, t = random_scene(seed, n_images=12, n_classes=2)
-        theirs = np.concatenate(
-            [
-                theirs_of(
-                    SimpleNamespace(iouv=torch.linspace(0.5, 0.95, 10)),
-                    torch.tensor(a.classes),
-                    torch.tensor(b.classes),
-                    box_iou(torch.tensor(b.boxes), torch.tensor(a.boxes)),
-                ).numpy()
-                for a, b in zip(p, t, strict=True)
-            ]
-        )
-        ours = [match_image(a, b, "boxes", 300).hits for a, b in zip(p, t, strict=True)]
-        result = ap_per_class(
-            theirs,
-            np.concatenate([i.scores for i in p]),
-            np.concatenate([i.classes for i in p]),
-            np.concatenate([i.classes for i in t]),
-        )
-        precision, recall, ap = result[2].mean(), result[3].mean(), result[5]
-        e = evaluate(p, t, names(2), kind="boxes")
-        differences.append(
-            (
-                np.mean(np.concatenate(ours) != theirs),
-                e.f1 - f1(precision, recall),
-                e.map50 - ap[:, 0].mean(),
-                e.map50_95 - ap.mean(),
-            )
-        )
-    pairs, of_f1, of_map50, of_map50_95 = np.array(differences).T
-    assert pairs.max() == 0
-    assert of_f1.min() > -0.005
-    assert 0 < of_f1.mean() < 0.02
-    assert of_f1.max() < 0.04
-    assert abs(of_map50).max() < 0.01
-    assert abs(of_map50_95).max() < 0.01

@@ -13,6 +13,7 @@ from analysis.report.leaderboard import write_leaderboard
 from analysis.report.report import write_report
 from search_spaces.schema import Hyperparameters
 from tests.support.rehearsed_study import rehearse
+from tune.directory.ranking import best_trial
 from tune.directory.reader import StudyDir
 from tune.errors import StudyError
 from tune.plan.resume import plan_resumed
@@ -102,7 +103,7 @@ def test_a_study_of_a_changed_engine_is_exported(
 ) -> None:
     change_engine(monkeypatch, changed)
     opened = StudyDir.open(begun.path)
-    best = opened.best()
+    best = best_trial(opened.trials(), opened.study.objective.goal)
     assert best is not None
     exported = (export_best(opened) / "best.yaml").read_text()
     assert f"lr0: {best.params['lr0']}" in exported

@@ -1,4 +1,4 @@
-"""Which pictures belong together, so that a split never parts them.
+"""Groups of pictures that belong together, so that a split never parts them.
 
 Three ways, the first that applies:
 
@@ -22,6 +22,7 @@ from typing import Final
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.cluster.hierarchy import DisjointSet
 
 from trainables.datasets.prepared import DatasetError
 
@@ -45,8 +46,8 @@ _BOX_NAME: Final = re.compile(r"[-_](\d+)[-_](\d+)[-_](\d+)[-_](\d+)$")
 
 
 @dataclass(frozen=True)
-class Member:
-    """What grouping needs to know of a picture.
+class GroupMember:
+    """A picture as the search for groups sees it.
 
     Attributes:
         name: Name in the prepared set, without suffix.
@@ -70,7 +71,7 @@ class Grouping:
     """Groups of pictures.
 
     Attributes:
-        by: How they were found, for people.
+        by: The way they were found, in words.
         group: Picture name to group name.
     """
 
@@ -121,7 +122,7 @@ def check_group_names(expression: re.Pattern[str], names: Sequence[str]) -> None
         )
 
 
-def find_groups(members: Sequence[Member], expression: re.Pattern[str] | None) -> Grouping:
+def find_groups(members: Sequence[GroupMember], expression: re.Pattern[str] | None) -> Grouping:
     """Group pictures by the first way that applies.
 
     Raises:
@@ -138,7 +139,7 @@ def find_groups(members: Sequence[Member], expression: re.Pattern[str] | None) -
 
 
 def difference_hash(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Whether it gets brighter to the right, on a grid of 16 x 16: (256,) bool."""
+    """Difference hash: whether it gets brighter to the right, on a grid of 16 x 16: (256,) bool."""
     grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (HASH_SIDE + 1, HASH_SIDE), interpolation=cv2.INTER_AREA)
     small = small.astype(np.int16)
@@ -152,7 +153,7 @@ def _by_expression(expression: re.Pattern[str], name: str) -> str:
     return found or name
 
 
-def _origin(member: Member) -> str:
+def _origin(member: GroupMember) -> str:
     """Name of the picture that a tile or page was cut from, else the picture's own."""
     if member.stack:
         return member.stack
@@ -167,25 +168,36 @@ def _origin(member: Member) -> str:
     return name
 
 
-def _with_copies(by: str, members: Sequence[Member], name_of: Callable[[Member], str]) -> Grouping:
+def _with_copies(
+    by: str, members: Sequence[GroupMember], name_of: Callable[[GroupMember], str]
+) -> Grouping:
     """Groups by name, joined where two hold pictures with equal pixels."""
     group = {member.name: name_of(member) for member in members}
-    joined = _Sets(sorted(set(group.values())))
+    joined = DisjointSet(group.values())
     first: dict[str, str] = {}
     for member in members:
-        joined.join(group[member.name], first.setdefault(member.pixels, group[member.name]))
-    return Grouping(by, {name: joined.of(value) for name, value in group.items()})
+        joined.merge(group[member.name], first.setdefault(member.pixels, group[member.name]))
+    named = _first_names(joined)
+    return Grouping(by, {name: named[value] for name, value in group.items()})
 
 
-def _by_likeness(members: Sequence[Member]) -> Grouping:
-    joined = _Sets([member.name for member in members])
+def _by_likeness(members: Sequence[GroupMember]) -> Grouping:
+    joined = DisjointSet(member.name for member in members)
     for i, j in _alike(np.stack([member.look for member in members])):
-        joined.join(members[i].name, members[j].name)
+        joined.merge(members[i].name, members[j].name)
     first: dict[str, str] = {}
     for member in members:
-        joined.join(member.name, first.setdefault(member.pixels, member.name))
+        joined.merge(member.name, first.setdefault(member.pixels, member.name))
     by = f"likeness (difference hash, at most {HASH_DISTANCE} of {HASH_SIDE**2} bits differ)"
-    return Grouping(by, {member.name: joined.of(member.name) for member in members})
+    return Grouping(by, _first_names(joined))
+
+
+def _first_names(joined: DisjointSet) -> dict[str, str]:
+    """Each name to the alphabetically first one of its set."""
+    named: dict[str, str] = {}
+    for names in joined.subsets():
+        named |= dict.fromkeys(names, min(names))
+    return named
 
 
 def _alike(looks: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -200,21 +212,3 @@ def _alike(looks: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
             (int(i) + start, int(j)) for i, j in zip(rows, columns, strict=True) if i + start < j
         ]
     return pairs
-
-
-class _Sets:
-    """Disjoint sets of names; a set is called by the first of its names in the order given."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._parent: dict[str, str] = {name: name for name in names}
-        self._rank = {name: i for i, name in enumerate(names)}
-
-    def of(self, name: str) -> str:
-        while self._parent[name] != name:
-            self._parent[name] = self._parent[self._parent[name]]
-            name = self._parent[name]
-        return name
-
-    def join(self, a: str, b: str) -> None:
-        first, second = sorted((self.of(a), self.of(b)), key=self._rank.__getitem__)
-        self._parent[second] = first

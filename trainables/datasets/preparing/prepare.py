@@ -6,21 +6,22 @@ prepared folder appears whole or not at all.
 """
 
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from trainables.datasets.particle_size import particle_size
+from trainables.datasets.drawing import draw_contact_sheets
+from trainables.datasets.particle_size import ParticleSize, particle_size
 from trainables.datasets.prepared import MANIFEST, SPLITS, DatasetError, PreparedDataset
 from trainables.datasets.preparing import writing
-from trainables.datasets.preparing.contact_sheet import draw_contact_sheets
 from trainables.datasets.preparing.grouping import (
     Grouping,
-    Member,
+    GroupMember,
     check_group_names,
     compile_group_expression,
     find_groups,
@@ -28,16 +29,16 @@ from trainables.datasets.preparing.grouping import (
 from trainables.datasets.preparing.report import PrepareReport, write_reports
 from trainables.datasets.preparing.splits import (
     DEFAULT_FRACTIONS,
-    Assignment,
     Sample,
+    SplitAssignment,
     assign,
     check_fractions,
 )
 from trainables.datasets.preparing.writing import Converted
 from trainables.datasets.raw.formats.registry import check_format
 from trainables.datasets.raw.read import RawData, describe_problems, list_problems, read_raw
-from trainables.datasets.raw.reading import Kind, Problem, RawImage
-from trainables.files.folders import locked, new_folder
+from trainables.datasets.raw.reading import Kind, RawImage, RawProblem
+from trainables.files.whole import locked, new_folder
 
 Progress = Callable[[str, int, int], None]
 """Told the stage, how much of it is done, and how much there is."""
@@ -47,33 +48,51 @@ _THREADS: Final = 4
 _REFUSED_LINES: Final = 200
 
 
+@dataclass(frozen=True, kw_only=True)
+class PrepareOptions:
+    """Options of a preparation: each field is one of the command line.
+
+    Attributes:
+        format: Name of the annotation format; by default it is found out.
+        classes: The class names allowed, in order; by default those found. For a format without
+            classes, the one name of its objects ("object" by default).
+        group: Regular expression that finds in a picture's name which group it belongs to.
+        splits: Shares of train, val and test, unless the raw data says which picture is in which.
+        seed: Seed of the drawn parts.
+        strict: Whether to refuse raw data with any problem, instead of leaving out what is wrong.
+        radius: Radius of the particles, for formats of coordinates: "9px", "80A", "8nm".
+        pixel_size: Side of a pixel, "1.77A"; by default the one in an MRC file's header.
+        keep_crowds: Whether regions that COCO marks as crowds are objects.
+    """
+
+    format: str | None = None
+    classes: Sequence[str] | None = None
+    group: str | None = None
+    splits: Sequence[float] = DEFAULT_FRACTIONS
+    seed: int = 0
+    strict: bool = False
+    radius: str | None = None
+    pixel_size: str | None = None
+    keep_crowds: bool = False
+
+
 @dataclass(frozen=True)
-class _Settings:
-    """What was asked for, kept in the manifest."""
+class _Request:
+    """Options that were checked, and what they mean."""
 
-    format: str | None
+    options: PrepareOptions
     classes: tuple[str, ...] | None
-    group: str | None
-    splits: tuple[float, float, float]
-    seed: int
-    strict: bool
-    radius: str | None
-    pixel_size: str | None
+    expression: re.Pattern[str] | None
+    fractions: tuple[float, float, float]
+    sizes: ParticleSize
 
 
-def prepare(  # noqa: PLR0913  each is one flag of `segtune prepare`
-    raw: Path,
-    out: Path,
+def prepare(
+    raw: Path | str,
+    out: Path | str,
+    options: PrepareOptions | None = None,
     *,
-    format: str | None = None,  # noqa: A002  the flag's name
     name: str | None = None,
-    classes: Sequence[str] | None = None,
-    group: str | None = None,
-    splits: Sequence[float] = DEFAULT_FRACTIONS,
-    seed: int = 0,
-    radius: str | None = None,
-    pixel_size: str | None = None,
-    strict: bool = False,
     force: bool = False,
     progress: Progress | None = None,
 ) -> PrepareReport:
@@ -82,83 +101,95 @@ def prepare(  # noqa: PLR0913  each is one flag of `segtune prepare`
     Args:
         raw: Folder of pictures and annotations; it is only read.
         out: Folder to make.
-        format: Name of the annotation format; by default it is found out.
-        name: Of the data set; by default the name of `raw`.
-        classes: The class names allowed, in order; by default those found. For a format without
-            classes, the one name of its objects ("object" by default).
-        group: Regular expression that finds in a picture's name which group it belongs to.
-        splits: Shares of train, val and test, unless the raw data says which picture is in which.
-        seed: Of the drawn parts.
-        radius: Of the particles, for formats of coordinates: "9px", "80A", "8nm".
-        pixel_size: Side of a pixel, "1.77A"; by default the one in an MRC file's header.
-        strict: Whether to refuse raw data with any problem, instead of leaving out what is wrong.
+        options: Ways to read and divide them; by default all is found out.
+        name: Name of the data set; by default that of `raw`.
         force: Whether to replace a prepared data set at `out`.
-        progress: Told how far it is.
+        progress: Called with the stage, its number of steps done, and of all.
 
     Raises:
         DatasetError: Nothing was written (what was at `out` before is still there): an argument is
             wrong, nothing usable was found, or `strict` and there are problems.
     """
     started = time.monotonic()
-    settings = _Settings(
-        format=format,
-        classes=_checked_classes(classes),
-        group=group,
-        splits=check_fractions(splits),
-        seed=seed,
-        strict=strict,
-        radius=radius,
-        pixel_size=pixel_size,
-    )
-    check_format(format)
-    sizes = particle_size(radius, pixel_size)
-    expression = compile_group_expression(group)
+    request = _checked(options or PrepareOptions())
     raw, out = Path(raw), Path(out)
     _check_places(raw, out, force=force)
     tell = progress or (lambda stage, done, total: None)
     tell("reading annotations", 0, 1)
-    data = read_raw(raw, format_name=format, classes=settings.classes, sizes=sizes)
-    if expression is not None:
-        check_group_names(expression, [image.stem for image in data.images])
-    if strict:
-        _refuse_problems(raw, data.problems)
+    data = _read(raw, request)
     with locked(out), new_folder(out) as folder:
         _check_places(raw, out, force=force)  # another run may have finished meanwhile
-        converted, problems = _convert_all(data, folder, tell)
-        problems = (*data.problems, *problems)
-        if strict:
-            _refuse_problems(raw, problems)
-        grouping = find_groups([_member(item) for item in converted], expression)
-        assignment = assign(_samples(converted, grouping), settings.splits, seed)
-        converted, held_out = _without_held_out(converted, grouping, assignment, folder)
-        grouping = grouping.only({item.image.stem for item in converted})
-        content = writing.Content(
-            name=name or raw.resolve().name,
-            classes=data.classes,
-            format=data.format.name,
-            images=converted,
-            grouping=grouping,
-            assignment=assignment,
-            settings=asdict(settings),
-            problems=Counter(str(problem.kind) for problem in problems),
-        )
-        manifest = writing.write_annotations(folder, content)
-        report = PrepareReport(
-            data=PreparedDataset.from_manifest(folder, manifest),
-            format=data.format.title,
-            grouping=grouping,
-            splits=assignment.by + (f" by {data.given}" if data.given else ""),
-            problems=problems,
-            notes=(*data.notes, *assignment.notes, *held_out, *_conversions(converted)),
-            warnings=data.warnings,
-            seconds=time.monotonic() - started,
-        )
+        report = _fill(folder, name or raw.resolve().name, data, request, tell)
         tell("drawing contact sheets", 0, 1)
         draw_contact_sheets(report.data, folder)
+        report = replace(report, seconds=time.monotonic() - started)
         write_reports(report, folder)
-        writing.write_manifest(folder, manifest)
+        writing.write_manifest(folder, report.data.manifest)
     tell("done", 1, 1)
     return report.at(out)
+
+
+def _checked(options: PrepareOptions) -> _Request:
+    """Refuse what cannot be asked for, before anything is read."""
+    check_format(options.format)
+    classes, fractions = _checked_classes(options.classes), check_fractions(options.splits)
+    return _Request(
+        options=replace(options, classes=classes, splits=fractions),
+        classes=classes,
+        expression=compile_group_expression(options.group),
+        fractions=fractions,
+        sizes=particle_size(options.radius, options.pixel_size),
+    )
+
+
+def _read(raw: Path, request: _Request) -> RawData:
+    """The raw folder's pictures and annotations, no picture decoded."""
+    data = read_raw(
+        raw,
+        format_name=request.options.format,
+        classes=request.classes,
+        sizes=request.sizes,
+        keep_crowds=request.options.keep_crowds,
+    )
+    if request.expression is not None:
+        check_group_names(request.expression, [image.stem for image in data.images])
+    if request.options.strict:
+        _refuse_problems(raw, data.problems)
+    return data
+
+
+def _fill(
+    folder: Path, name: str, data: RawData, request: _Request, tell: Progress
+) -> PrepareReport:
+    """Write pictures and annotations below `folder`, and say what came of them."""
+    converted, problems = _convert_all(data, folder, tell)
+    problems = (*data.problems, *problems)
+    if request.options.strict:
+        _refuse_problems(data.folder, problems)
+    grouping = find_groups([_member(item) for item in converted], request.expression)
+    samples = _samples(converted, grouping)
+    assignment = assign(samples, request.fractions, request.options.seed)
+    converted, held_out = _without_held_out(converted, grouping, assignment, folder)
+    content = writing.Content(
+        name=name,
+        classes=data.classes,
+        format=data.format.name,
+        images=converted,
+        grouping=grouping.only({item.image.stem for item in converted}),
+        assignment=assignment,
+        settings=asdict(request.options),
+        problems=Counter(str(problem.kind) for problem in problems),
+    )
+    manifest = writing.write_annotations(folder, content)
+    return PrepareReport(
+        data=PreparedDataset.from_manifest(folder, manifest),
+        format=data.format.title,
+        grouping=content.grouping,
+        splits=assignment.by + (f" by {data.given}" if data.given else ""),
+        problems=problems,
+        notes=(*data.notes, *assignment.notes, *held_out, *_conversions(converted)),
+        warnings=(*data.warnings, *assignment.warnings),
+    )
 
 
 def _checked_classes(classes: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -199,7 +230,7 @@ def _check_places(raw: Path, out: Path, *, force: bool) -> None:
         )
 
 
-def _refuse_problems(raw: Path, problems: tuple[Problem, ...]) -> None:
+def _refuse_problems(raw: Path, problems: tuple[RawProblem, ...]) -> None:
     if problems:
         raise DatasetError(
             f"{raw}: {describe_problems(problems)}, refused as --strict asks:\n"
@@ -209,17 +240,17 @@ def _refuse_problems(raw: Path, problems: tuple[Problem, ...]) -> None:
 
 def _convert_all(
     data: RawData, folder: Path, tell: Progress
-) -> tuple[tuple[Converted, ...], tuple[Problem, ...]]:
+) -> tuple[tuple[Converted, ...], tuple[RawProblem, ...]]:
     """Write all pictures; those that cannot be decoded become problems."""
     writing.make_images_folder(folder)
     converted: list[Converted] = []
-    problems: list[Problem] = []
+    problems: list[RawProblem] = []
     threads = min(_THREADS, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
         results = pool.map(lambda image: writing.convert(image, folder), data.images)
         for done, (image, result) in enumerate(zip(data.images, results, strict=True), start=1):
             if isinstance(result, str):
-                problems.append(Problem(str(image.file), "", Kind.UNREADABLE_IMAGE, result))
+                problems.append(RawProblem(str(image.file), "", Kind.UNREADABLE_IMAGE, result))
             else:
                 converted.append(result)
             tell("converting pictures", done, len(data.images))
@@ -231,10 +262,10 @@ def _convert_all(
     return tuple(converted), tuple(problems)
 
 
-def _member(item: Converted) -> Member:
+def _member(item: Converted) -> GroupMember:
     image = item.image
     stack = image.file.stem if image.paged else ""
-    return Member(image.stem, image.width, image.height, stack, item.pixels, item.look)
+    return GroupMember(image.stem, image.width, image.height, stack, item.pixels, item.look)
 
 
 def _samples(converted: Sequence[Converted], grouping: Grouping) -> list[Sample]:
@@ -247,7 +278,7 @@ def _sample(image: RawImage, group: str) -> Sample:
 
 
 def _without_held_out(
-    converted: tuple[Converted, ...], grouping: Grouping, assignment: Assignment, folder: Path
+    converted: tuple[Converted, ...], grouping: Grouping, assignment: SplitAssignment, folder: Path
 ) -> tuple[tuple[Converted, ...], list[str]]:
     """Leave out unlabelled pictures that belong to a group of val or test, and say so.
 
@@ -271,6 +302,6 @@ def _without_held_out(
 
 
 def _conversions(converted: Sequence[Converted]) -> list[str]:
-    """What was done to how many pictures."""
+    """Changes to pixels, each with its number of pictures."""
     counts = Counter(change for item in converted for change in item.changes)
     return [f"{n} pictures: {change}" for change, n in sorted(counts.items())]

@@ -1,4 +1,4 @@
-"""What `prepare` did: for the terminal, in `report.md` for people, `report.json` for programs."""
+"""Report of a preparation: for the terminal, `report.md` for people, `report.json` for programs."""
 
 import json
 from collections import Counter
@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from trainables.datasets.prepared import SPLITS, UNLABELLED, PreparedDataset
 from trainables.datasets.preparing.grouping import Grouping
-from trainables.datasets.raw.reading import CLIPPED, LEFT_OUT, Problem
+from trainables.datasets.raw.reading import CLIPPED, LEFT_OUT, RawProblem
+from trainables.files.cells import markdown_text as md
 
 REPORT_JSON: Final = "report.json"
 
@@ -23,27 +24,27 @@ _PROBLEMS_IN_MARKDOWN: Final = 500
 
 @dataclass(frozen=True)
 class PrepareReport:
-    """What came out of `prepare`.
+    """Result of a preparation, with everything a user should know of it.
 
     Attributes:
         data: The prepared data set.
         format: Title of the raw format.
-        grouping: Which pictures belong together, and how that was found out.
-        splits: How the parts came about.
+        grouping: Groups of pictures that belong together, and the way they were found.
+        splits: Origin of the parts, in words.
         problems: Everything that was left out or clipped, with file, place and reason.
-        notes: What the user should know but need not mend.
-        warnings: What is probably a mistake, but could be read.
-        seconds: How long it took.
+        notes: Remarks that ask for nothing to be mended.
+        warnings: Probable mistakes that could be read.
+        seconds: Duration of the preparation.
     """
 
     data: PreparedDataset
     format: str
     grouping: Grouping
     splits: str
-    problems: tuple[Problem, ...]
+    problems: tuple[RawProblem, ...]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
-    seconds: float
+    seconds: float = 0.0
 
     def at(self, root: Path) -> "PrepareReport":
         """The same report of the same data set at its final place."""
@@ -117,7 +118,7 @@ def _of_classes(objects: dict[str, int]) -> str:
 
 
 def _groups_line(groups: dict[str, dict[str, int]], by: str) -> str:
-    """How many groups, and those of several pictures with their parts."""
+    """The number of groups, and those of several pictures with their parts."""
     several = {name: parts for name, parts in groups.items() if sum(parts.values()) > 1}
     head = f"{_count(len(groups), 'group')} by {by}"
     if not several:
@@ -165,26 +166,36 @@ def _to_json(report: PrepareReport) -> dict[str, Any]:
 def _to_markdown(report: PrepareReport) -> str:
     data = report.data
     lines = [
-        f"# {data.name}",
+        f"# {md(data.name)}",
         "",
-        f"Read as {report.format}. Parts: {report.splits}. Fingerprint `{data.fingerprint[:16]}`.",
+        f"Read as {report.format}. Parts: {md(report.splits)}. "
+        f"Fingerprint `{data.fingerprint[:16]}`.",
         "",
     ]
     if data.evaluation_only:
-        lines += [f"**For evaluation only:** {data.evaluation_only}", ""]
-    lines += [line for warning in report.warnings for line in (f"**Warning:** {warning}", "")]
+        lines += [f"**For evaluation only:** {md(data.evaluation_only)}", ""]
+    lines += [line for warning in report.warnings for line in (f"**Warning:** {md(warning)}", "")]
     lines += _counts_table(data)
     lines += ["", "## Contact sheets", ""]
     lines += [f"![{part}](contact_{part}.png)" for part in _pictured(data)]
-    lines += ["", f"## Groups: {len(report.grouping.members())}, by {report.grouping.by}", ""]
+    lines += [
+        "",
+        f"## Groups: {len(report.grouping.members())}, by {md(report.grouping.by)}",
+        "",
+    ]
     lines += _groups_table(report)
-    lines += ["", "## Notes", "", *([f"- {note}" for note in report.notes] or ["None."])]
+    lines += [
+        "",
+        "## Notes",
+        "",
+        *([f"- {md(note)}" for note in report.notes] or ["None."]),
+    ]
     lines += ["", f"## Problems: {len(report.problems)}", "", *_problems_table(report.problems)]
     return "\n".join(lines) + "\n"
 
 
 def _counts_table(data: PreparedDataset) -> list[str]:
-    head = ["part", "images", "objects", *(_cell(name) for name in data.classes)]
+    head = ["part", "images", "objects", *(md(name) for name in data.classes)]
     rows: list[list[Any]] = [
         [
             split,
@@ -202,19 +213,24 @@ def _counts_table(data: PreparedDataset) -> list[str]:
 def _groups_table(report: PrepareReport) -> list[str]:
     groups = report.data.manifest["groups"]
     rows = [
-        [_cell(group), ", ".join(groups[group]), len(names), _cell(", ".join(names))]
+        [
+            md(group),
+            ", ".join(groups[group]),
+            len(names),
+            md(", ".join(names)),
+        ]
         for group, names in report.grouping.members().items()
     ]
     return _table(["group", "part", "images", "names"], rows)
 
 
-def _problems_table(problems: tuple[Problem, ...]) -> list[str]:
+def _problems_table(problems: tuple[RawProblem, ...]) -> list[str]:
     if not problems:
         return ["None."]
     left_out = sum(problem.action == LEFT_OUT for problem in problems)
     clipped = sum(problem.action == CLIPPED for problem in problems)
     rows = [
-        [_cell(p.file), _cell(p.object), p.kind, _cell(p.reason), p.action]
+        [md(p.file), md(p.object), p.kind, md(p.reason), p.action]
         for p in problems[:_PROBLEMS_IN_MARKDOWN]
     ]
     more = len(problems) - len(rows)
@@ -226,7 +242,3 @@ def _problems_table(problems: tuple[Problem, ...]) -> list[str]:
 def _table(head: list[str], rows: list[list[Any]]) -> list[str]:
     lines = [head, ["---"] * len(head), *rows]
     return ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

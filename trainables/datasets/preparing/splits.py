@@ -1,4 +1,4 @@
-"""Which picture is for training, which for validation, which for the final test.
+"""Division of pictures into those for training, for validation and for the final test.
 
 Groups of pictures stay together. Drawn parts depend on the seed and on the names of the groups,
 not on the order in which a file system lists them: of up to 100 seeded orders of the groups, the
@@ -8,7 +8,7 @@ and come nearest to the fractions.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -27,7 +27,7 @@ _NEAR: Final = 0.05
 
 @dataclass(frozen=True)
 class Sample:
-    """What splitting needs to know of a picture.
+    """A picture as the division into parts sees it.
 
     Attributes:
         name: Its name in the prepared set.
@@ -43,20 +43,22 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Assignment:
+class SplitAssignment:
     """Parts of all pictures.
 
     Attributes:
         split: Picture name to part.
-        by: How it came about, for people.
+        by: Origin of the parts, in words.
         evaluation_only: "" or why no model can be trained on this set.
-        notes: What the user should know.
+        notes: Remarks for the user.
+        warnings: Probable mistakes.
     """
 
     split: dict[str, Split]
     by: str
     evaluation_only: str = ""
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
@@ -82,27 +84,30 @@ def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
 
 def assign(
     samples: Sequence[Sample], fractions: tuple[float, float, float], seed: int
-) -> Assignment:
+) -> SplitAssignment:
     """Put every picture in a part."""
     samples = sorted(samples, key=lambda sample: sample.name)
     given: dict[str, Split] = {s.name: s.given for s in samples if s.given is not None}
     if len(given) == len(samples) and len(set(given.values())) > 1:
         return _use_given(samples, given, fractions, seed)
-    notes = _why_given_not_used(given, len(samples))
-    return _draw_all(samples, fractions, seed, notes)
+    drawn = _draw_all(samples, fractions, seed)
+    if len(given) == len(samples):
+        part = given[samples[0].name]
+        note = f"the raw data names one part only, {part}, for all pictures; parts were drawn"
+        return replace(drawn, notes=(note,))
+    return replace(drawn, warnings=_why_given_not_used(samples, given))
 
 
 def _draw_all(
     samples: Sequence[Sample],
     fractions: tuple[float, float, float],
     seed: int,
-    notes: tuple[str, ...],
-) -> Assignment:
+) -> SplitAssignment:
     parts = [split for split, share in zip(SPLITS, fractions, strict=True) if share > 0]
     groups = {sample.group for sample in samples}
     everything: dict[str, Split] = {sample.name: "test" for sample in samples}
     if parts == ["test"]:
-        return Assignment(everything, "all in test", "it was asked for with --splits 0,0,1", notes)
+        return SplitAssignment(everything, "all in test", "it was asked for with --splits 0,0,1")
     if len(groups) < len(parts):
         reason = (
             f"{_count(len(groups), 'group')} of pictures cannot fill {len(parts)} parts "
@@ -110,11 +115,11 @@ def _draw_all(
             "tell the groups apart with --group REGEX; or use fewer parts, as --splits 0.8,0.2,0; "
             "or give a splits.csv"
         )
-        return Assignment(everything, "all in test", reason, notes)
+        return SplitAssignment(everything, "all in test", reason)
     shares = {split: share for split, share in zip(SPLITS, fractions, strict=True) if share > 0}
     split_of_group = _draw(samples, shares, seed)
     split = {sample.name: split_of_group[sample.group] for sample in samples}
-    return Assignment(split, f"drawn with seed {seed}", notes=notes)
+    return SplitAssignment(split, f"drawn with seed {seed}")
 
 
 def _use_given(
@@ -122,7 +127,7 @@ def _use_given(
     given: dict[str, Split],
     fractions: tuple[float, float, float],
     seed: int,
-) -> Assignment:
+) -> SplitAssignment:
     parts = set(given.values())
     notes = _straddling(samples, given)
     if "train" not in parts:
@@ -130,27 +135,28 @@ def _use_given(
             f"the raw data puts its pictures in {' and '.join(sorted(parts))} only; none is for "
             "training. Name a part train, or give a splits.csv"
         )
-        return Assignment(given, "given", reason, notes)
+        return SplitAssignment(given, "given", reason, notes)
     if "val" in parts:
-        return Assignment(given, "given", notes=notes)
+        return SplitAssignment(given, "given", notes=notes)
     rest = [sample for sample in samples if given[sample.name] == "train"]
     if len({sample.group for sample in rest}) < 2:
         reason = "no val part is given, and the train part is one group that cannot be divided"
-        return Assignment(given, "given", reason, notes)
+        return SplitAssignment(given, "given", reason, notes)
     share = fractions[1] / (fractions[0] + fractions[1]) if fractions[1] else DEFAULT_FRACTIONS[1]
     drawn = _draw(rest, {"train": 1 - share, "val": share}, seed)
     split = given | {sample.name: drawn[sample.group] for sample in rest}
     notes += (f"no val part is given; {share:.0%} of train was drawn for it with seed {seed}",)
-    return Assignment(split, "given, val drawn from train", notes=notes)
+    return SplitAssignment(split, "given, val drawn from train", notes=notes)
 
 
-def _why_given_not_used(given: Mapping[str, Split], n: int) -> tuple[str, ...]:
+def _why_given_not_used(samples: Sequence[Sample], given: Mapping[str, Split]) -> tuple[str, ...]:
     if not given:
         return ()
-    if len(given) == n:
-        part = next(iter(given.values()))
-        return (f"the raw data names one part only, {part}, for all pictures; parts were drawn",)
-    return (f"only {len(given)} of {n} pictures lie in a folder of a part; parts were drawn",)
+    first = next(sample.name for sample in samples if sample.name not in given)
+    return (
+        f"only {len(given)} of {len(samples)} pictures lie in a part of the raw data; the first "
+        f"without one is {first}. Those parts are not used, all were drawn",
+    )
 
 
 def _straddling(samples: Sequence[Sample], given: Mapping[str, Split]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.datasets import geometry
-from trainables.datasets.images import Picture, UnreadableImageError, read_picture
+from trainables.datasets.images import DecodedPicture, UnreadableImageError, read_picture
 from trainables.datasets.prepared import (
     ANNOTATIONS,
     FORMAT_VERSION,
@@ -24,7 +24,7 @@ from trainables.datasets.prepared import (
     UNLABELLED,
 )
 from trainables.datasets.preparing.grouping import Grouping, difference_hash
-from trainables.datasets.preparing.splits import Assignment
+from trainables.datasets.preparing.splits import SplitAssignment
 from trainables.datasets.raw.reading import RawImage, RawObject
 
 _PNG_LEVEL: Final = 1  # a third of the time of 3, for a few per cent more bytes
@@ -35,10 +35,10 @@ class Converted:
     """A picture that stands in the prepared folder.
 
     Attributes:
-        image: Where it came from, with its objects.
+        image: The raw picture, with its objects.
         pixels: Hash of its pixels as prepared.
         look: Its difference hash, (256,) bool.
-        changes: What was done to its pixels.
+        changes: Changes to its pixels, in words.
         grey_range: The raw values that became 0 and 255, or None where nothing was scaled.
         grey: Whether no pixel has a colour.
     """
@@ -52,7 +52,7 @@ class Converted:
 
     @property
     def file_name(self) -> str:
-        """Below the prepared folder."""
+        """Path of the file below the prepared folder."""
         return f"{IMAGES}/{self.image.stem}.png"
 
 
@@ -61,14 +61,14 @@ class Content:
     """Everything a prepared data set is made of, pictures already written.
 
     Attributes:
-        name: Of the data set.
-        classes: In the order of their numbers.
+        name: Name of the data set.
+        classes: Class names in the order of their numbers.
         format: Name of the raw format.
         images: Sorted by name, unlabelled ones included.
-        grouping: Which pictures belong together.
-        assignment: Which labelled picture is in which part.
-        settings: As asked for.
-        problems: Counted by kind.
+        grouping: Groups of pictures that belong together.
+        assignment: Part of every labelled picture.
+        settings: Options of the preparation.
+        problems: Number of problems by kind.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Content:
     format: str
     images: tuple[Converted, ...]
     grouping: Grouping
-    assignment: Assignment
+    assignment: SplitAssignment
     settings: Mapping[str, Any]
     problems: Mapping[str, int]
 
@@ -146,7 +146,7 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     )
 
 
-def _write_png(picture: Picture, source: Path, target: Path) -> None:
+def _write_png(picture: DecodedPicture, source: Path, target: Path) -> None:
     if picture.verbatim:
         shutil.copyfile(source, target)
         return
@@ -224,6 +224,6 @@ def _fingerprint(content: Content) -> str:
 
 
 def _seen(entry: RawObject) -> tuple[Any, ...]:
-    """What a model sees of an object."""
+    """The facts of an object that a model sees."""
     mask = (entry.label, entry.rle["counts"].decode("ascii"))
     return mask if entry.disc is None else (*mask, *astuple(entry.disc))

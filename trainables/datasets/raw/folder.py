@@ -8,10 +8,11 @@ import difflib
 import json
 import os
 import posixpath
+from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import yaml
 
@@ -31,7 +32,13 @@ _SPLIT_WORDS: Final[dict[str, Split]] = {
     "testing": "test",
 }
 
+_SPLITS_ENDINGS: Final = ("splits.json", "_split.json", "splits.csv")
+
+_BESIDE_SPLIT_WORDS: Final = frozenset({"images", "imgs", "labels", "masks", "set", "data"})
+
 _YAML: Final = frozenset({".yaml", ".yml"})
+
+_T = TypeVar("_T")
 
 
 class LeavesFolderError(Exception):
@@ -60,6 +67,7 @@ class RawFolder:
         self.broken: dict[PurePosixPath, str] = {}
         self._documents: dict[PurePosixPath, Any] = {}
         self._coordinates: dict[PurePosixPath, Coordinates | None] = {}
+        self._parsed: dict[tuple[PurePosixPath, Callable[[Path], Any]], Any] = {}
 
     @cached_property
     def images(self) -> tuple[PurePosixPath, ...]:
@@ -75,6 +83,12 @@ class RawFolder:
     def by_stem(self) -> dict[str, list[PurePosixPath]]:
         """Pictures by file name without suffix."""
         return _grouped(self.images, lambda file: file.stem)
+
+    @cached_property
+    def splits_file(self) -> PurePosixPath | None:
+        """The user's own file of parts at the top of the folder, or None."""
+        top = (file for file in self.files if len(file.parts) == 1)
+        return next((file for file in top if file.name.lower().endswith(_SPLITS_ENDINGS)), None)
 
     def with_suffix(self, *suffixes: str) -> list[PurePosixPath]:
         """Files of these suffixes, lower case, with the dot."""
@@ -92,8 +106,21 @@ class RawFolder:
             self._coordinates[file] = self._read_coordinates(file)
         return self._coordinates[file]
 
+    def parsed(self, file: PurePosixPath, parse: Callable[[Path], _T | None]) -> _T | None:
+        """Whatever `parse` makes of a file, once; None if it is broken or leads out (see `broken`).
+
+        Args:
+            file: Path below the folder.
+            parse: Gives None for a file of other things; raises ValueError or OSError for a broken
+                one.
+        """
+        if (file, parse) not in self._parsed:
+            self._parsed[file, parse] = self._tried(file, parse)
+        found: _T | None = self._parsed[file, parse]
+        return found
+
     def path(self, file: PurePosixPath) -> Path:
-        """Where a file is, for opening it.
+        """Absolute path of a file, for opening it.
 
         Raises:
             LeavesFolderError: It is a symbolic link to outside the folder.
@@ -110,7 +137,7 @@ class RawFolder:
         `images` folder of either, and last the only picture of that name anywhere in the folder.
 
         Args:
-            reference: As written in the file; backslashes are taken for slashes.
+            reference: Path as the file writes it; backslashes are taken for slashes.
             beside: The annotation file.
 
         Raises:
@@ -182,8 +209,17 @@ class RawFolder:
             text = self.path(file).read_text(encoding="utf-8-sig")
             if not text.strip():
                 raise ValueError("the file is empty")
-            return yaml.safe_load(text) if file.suffix.lower() in _YAML else json.loads(text)
+            if file.suffix.lower() in _YAML:
+                return yaml.safe_load(text)
+            return json.loads(text, object_pairs_hook=_without_twins)
         except (OSError, ValueError, RecursionError, yaml.YAMLError, LeavesFolderError) as error:
+            self.broken[file] = " ".join(str(error).split()) or type(error).__name__
+            return None
+
+    def _tried(self, file: PurePosixPath, parse: Callable[[Path], _T | None]) -> _T | None:
+        try:
+            return parse(self.path(file))
+        except (OSError, ValueError, LeavesFolderError) as error:
             self.broken[file] = " ".join(str(error).split()) or type(error).__name__
             return None
 
@@ -198,23 +234,40 @@ class RawFolder:
 
 
 def split_of(file: PurePosixPath) -> Split | None:
-    """The part that a folder of this path is named after (`train`, `valid`, `test` and so on)."""
+    """The part that a folder of this path is named after: `train`, `val2017`, `test_images`."""
     for part in reversed(file.parts[:-1]):
-        if part.lower() in _SPLIT_WORDS:
-            return _SPLIT_WORDS[part.lower()]
+        is_of_part = not _words(part) - _SPLIT_WORDS.keys() - _BESIDE_SPLIT_WORDS
+        if is_of_part and (split := split_in_name(part)):
+            return split
     return None
 
 
 def split_in_name(stem: str) -> Split | None:
     """The part that a word of a file name means: `instances_val2017` is `val`."""
-    words = "".join(c if c.isalpha() else " " for c in stem.lower()).split()
-    found = {_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS}
+    found = {_SPLIT_WORDS[word] for word in _words(stem) if word in _SPLIT_WORDS}
     return found.pop() if len(found) == 1 else None
+
+
+def _words(name: str) -> set[str]:
+    return set("".join(c if c.isalpha() else " " for c in name.lower()).split())
 
 
 def split_word(word: str) -> Split | None:
     """A part by any of its usual names."""
     return _SPLIT_WORDS.get(word.strip().lower())
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON.
+
+    Raises:
+        ValueError: It has a key twice, of which Python would take the last without a word.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
+        raise ValueError(f"the key {twice!r} stands twice in one object; which one counts?")
+    return found
 
 
 def _near_folder(root: Path) -> str:

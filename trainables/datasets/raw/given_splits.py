@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from trainables.datasets.prepared import DatasetError, Split
 from trainables.datasets.raw.folder import RawFolder, split_word
+from trainables.files.cells import from_csv_cell
 
 
 def given_splits(folder: RawFolder) -> tuple[dict[str, Split], str]:
@@ -19,12 +20,12 @@ def given_splits(folder: RawFolder) -> tuple[dict[str, Split], str]:
     Raises:
         DatasetError: The file is there but cannot be understood.
     """
-    for file in folder.files:
-        if len(file.parts) == 1 and file.name.lower().endswith(("splits.json", "_split.json")):
-            return _from_json(folder, file), file.name
-        if len(file.parts) == 1 and file.name.lower() == "splits.csv":
-            return _from_csv(folder.path(file)), file.name
-    return {}, ""
+    file = folder.splits_file
+    if file is None:
+        return {}, ""
+    if file.suffix.lower() == ".csv":
+        return _from_csv(folder.path(file)), file.name
+    return _from_json(folder, file), file.name
 
 
 def _from_json(folder: RawFolder, file: PurePosixPath) -> dict[str, Split]:
@@ -53,4 +54,4 @@ def _from_csv(path: Path) -> dict[str, Split]:
             f"{path.name}: expected train, val or test in the column split, got "
             f"{json.dumps(list(wrong))}"
         )
-    return {row[key]: split for row in rows if (split := split_word(row["split"]))}
+    return {from_csv_cell(row[key]): split for row in rows if (split := split_word(row["split"]))}

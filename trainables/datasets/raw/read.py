@@ -9,31 +9,31 @@ from trainables.datasets.prepared import DatasetError
 from trainables.datasets.raw.folder import RawFolder
 from trainables.datasets.raw.formats.registry import Format, choose_format
 from trainables.datasets.raw.given_splits import given_splits
-from trainables.datasets.raw.reading import Kind, Problem, RawImage, Reading, Source
+from trainables.datasets.raw.reading import Kind, RawImage, RawProblem, RawReading, RawSource
 
 _LISTED = 20
 
 
 @dataclass(frozen=True)
 class RawData:
-    """What a raw folder holds.
+    """A raw folder read whole.
 
     Attributes:
-        folder: Where.
-        format: How it is annotated.
-        images: With their objects, sorted by name; negatives and unlabelled ones included.
-        classes: In the order of their numbers.
-        problems: All of them.
-        notes: What the user should know but need not mend.
-        warnings: What is probably a mistake, but can be read.
-        given: What says which picture is in which part, or "".
+        folder: The raw folder.
+        format: Format of its annotations.
+        images: Pictures with their objects, sorted by name; negatives and unlabelled ones included.
+        classes: Class names in the order of their numbers.
+        problems: Everything that was left out or clipped.
+        notes: Remarks that ask for nothing to be mended.
+        warnings: Probable mistakes that can be read.
+        given: Name of the user's own file of parts, or "".
     """
 
     folder: Path
     format: Format
     images: tuple[RawImage, ...]
     classes: tuple[str, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[RawProblem, ...]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     given: str = ""
@@ -45,6 +45,7 @@ def read_raw(
     format_name: str | None,
     classes: tuple[str, ...] | None,
     sizes: ParticleSize | None = None,
+    keep_crowds: bool = False,
 ) -> RawData:
     """Read every annotation file below `root`; no picture is decoded, label pictures excepted.
 
@@ -54,6 +55,7 @@ def read_raw(
         classes: The only class names allowed, in order; None for whatever is found. With one name
             and a format without classes, the name of its objects.
         sizes: Radius and pixel size, for formats of coordinates.
+        keep_crowds: Whether regions that COCO marks as crowds are objects.
 
     Raises:
         DatasetError: No known format, no picture with an object, or no radius where one is needed.
@@ -61,15 +63,15 @@ def read_raw(
     folder = RawFolder(root)
     chosen, notes = choose_format(folder, format_name)
     one_class = classes[0] if classes and len(classes) == 1 else chosen.object_class
-    reading = Reading(folder, classes, one_class, sizes or ParticleSize())
+    reading = RawReading(folder, classes, one_class, sizes or ParticleSize(), keep_crowds)
     reading.notes += notes
     if reading.sizes.radius and not chosen.sized:
         reading.notes.append(f"--radius has no effect: {chosen.name} has outlines or masks")
     chosen.read(reading)
     for file, reason in folder.broken.items():
-        reading.problem(Kind.UNREADABLE_ANNOTATION, Source(file), reason)
-    images = _without_clashes(reading, _without_false_negatives(reading, _annotated(reading)))
-    given = _apply_given_splits(reading, images)
+        reading.problem(Kind.UNREADABLE_ANNOTATION, RawSource(file), reason)
+    images = _named_apart(reading, _without_false_negatives(reading, _annotated(reading)))
+    given = _apply_given_splits(reading, images) if folder.splits_file else ""
     _refuse_empty(root, chosen, reading, images)
     return RawData(
         folder=root,
@@ -83,15 +85,15 @@ def read_raw(
     )
 
 
-def describe_problems(problems: tuple[Problem, ...]) -> str:
-    """How many, and by kind: "4 problems (3 too few points, 1 zero size)"."""
+def describe_problems(problems: tuple[RawProblem, ...]) -> str:
+    """Number of problems, in all and by kind: "4 problems (3 too few points, 1 zero size)"."""
     counts = Counter(str(problem.kind) for problem in problems)
     noun = "problem" if len(problems) == 1 else "problems"
     kinds = ", ".join(f"{n} {kind}" for kind, n in counts.most_common())
     return f"{len(problems)} {noun} ({kinds})"
 
 
-def list_problems(problems: tuple[Problem, ...], limit: int = _LISTED) -> str:
+def list_problems(problems: tuple[RawProblem, ...], limit: int = _LISTED) -> str:
     """Problems line by line, the first `limit` of them."""
     lines = [f"  {problem}" for problem in problems[:limit]]
     if len(problems) > limit:
@@ -99,7 +101,7 @@ def list_problems(problems: tuple[Problem, ...], limit: int = _LISTED) -> str:
     return "\n".join(lines)
 
 
-def _annotated(reading: Reading) -> list[RawImage]:
+def _annotated(reading: RawReading) -> list[RawImage]:
     """Pictures that annotations speak of, and, where the format means it, the ones they omit."""
     images = sorted(reading.images.values(), key=lambda image: (image.file, image.page))
     known = {image.file for image in images}
@@ -123,7 +125,7 @@ def _is_unused_folder(file: PurePosixPath, known: set[PurePosixPath]) -> bool:
     return file.parent not in {picture.parent for picture in known}
 
 
-def _note_pages(reading: Reading, images: list[RawImage]) -> None:
+def _note_pages(reading: RawReading, images: list[RawImage]) -> None:
     used = Counter(image.file for image in images if image.paged)
     for file, n in used.items():
         pages = reading.pages(file)
@@ -134,53 +136,94 @@ def _note_pages(reading: Reading, images: list[RawImage]) -> None:
             )
 
 
-def _without_false_negatives(reading: Reading, images: list[RawImage]) -> list[RawImage]:
-    """Drop pictures that have no object only because all of theirs were left out."""
-    kept = [image for image in images if image.objects or not image.lost]
-    if len(kept) < len(images):
+def _without_false_negatives(reading: RawReading, images: list[RawImage]) -> list[RawImage]:
+    """Drop pictures that have no object only because all of theirs were left out or lost."""
+    kept = [image for image in images if not image.doubtful and (image.objects or not image.lost)]
+    n_lost = sum(not image.doubtful for image in images) - len(kept)
+    if n_lost:
         reading.notes.append(
-            f"{len(images) - len(kept)} pictures of which every object was left out are left out "
-            "too: they are no negatives"
+            f"{n_lost} pictures of which every object was left out are left out too: they are no "
+            "negatives"
         )
     return kept
 
 
-def _without_clashes(reading: Reading, images: list[RawImage]) -> list[RawImage]:
+def _named_apart(reading: RawReading, images: list[RawImage]) -> list[RawImage]:
+    """Give pictures of one name in different folders the names of their folders, too."""
+    groups: dict[str, list[RawImage]] = {}
+    for image in images:
+        groups.setdefault(image.stem.casefold(), []).append(image)
+    renamed = []
+    for group in groups.values():
+        if len({image.file.parent for image in group}) > 1:
+            for image in group:
+                image.alias = "_".join([*_telling_folders(image, group), image.own_name])
+            renamed += [image for image in group if image.alias != image.own_name]
+    if renamed:
+        reading.notes.append(
+            f"{len(renamed)} pictures have the name of one in another folder; their folder is part "
+            f"of their name: {renamed[0].file} is {renamed[0].alias}"
+        )
+    return _without_clashes(reading, images)
+
+
+def _telling_folders(image: RawImage, group: list[RawImage]) -> list[str]:
+    """Folders of a picture that not all of its group lie in."""
+    common = set.intersection(*({*other.file.parts[:-1]} for other in group))
+    return [part for part in image.file.parts[:-1] if part not in common]
+
+
+def _without_clashes(reading: RawReading, images: list[RawImage]) -> list[RawImage]:
     """Keep the first of pictures that would get one name in the prepared set."""
     first: dict[str, RawImage] = {}
     for image in images:
         other = first.setdefault(image.stem.casefold(), image)
         if other is not image:
             reason = (
-                f"{other.file} has the same name without suffix; this one and its "
-                f"{len(image.objects)} objects are left out. Rename one of them"
+                f"{other.file} has the same name without suffix; this one is left out. Rename one "
+                "of them"
             )
-            reading.problem(Kind.NAME_CLASH, Source(image.file), reason)
+            source = RawSource(image.file, n_objects=len(image.objects))
+            reading.problem(Kind.NAME_CLASH, source, reason)
     return list(first.values())
 
 
-def _apply_given_splits(reading: Reading, images: list[RawImage]) -> str:
-    """Use the user's file of parts, if there is one; its name.
+def _apply_given_splits(reading: RawReading, images: list[RawImage]) -> str:
+    """Put the pictures in the parts that the user's own file names; that file's name.
 
     Raises:
         DatasetError: It cannot be understood, or leaves out pictures and has none for training.
     """
     splits, name = given_splits(reading.folder)
-    if not name:
-        return ""
     unused = set(splits)
+    n_named = Counter(key for image in images for key in _names_in_splits(image))
     for image in images:
-        keys = (str(image.file), image.file.name, f"{image.stem}{image.file.suffix}", image.stem)
-        found = [key for key in keys if key in splits]
+        found = [key for key in _names_in_splits(image) if key in splits]
         unused.difference_update(found)
-        image.split = splits[found[0]] if found else None
-        if not found and image.labelled:
-            reading.problem(Kind.NOT_IN_SPLITS, Source(image.file), f"{name} does not name it")
+        meant = [key for key in found if n_named[key] == 1]
+        image.split = splits[meant[0]] if meant else None
+        if not meant and image.labelled:
+            n = n_named[found[0]] if found else 0
+            reason = f"{name} does not name it"
+            if found:
+                reason = f"{name} names {found[0]}, as {n} pictures are called; add their folders"
+            source = RawSource(image.file, n_objects=len(image.objects))
+            reading.problem(Kind.NOT_IN_SPLITS, source, reason)
     _refuse_without_train(name, [image for image in images if image.labelled])
     for key in sorted(unused):
         reason = f"{name} names {key}, which is no annotated picture"
-        reading.problem(Kind.MISSING_IMAGE, Source(PurePosixPath(name), key), reason)
+        reading.problem(Kind.MISSING_IMAGE, RawSource(PurePosixPath(name), key), reason)
     return name
+
+
+def _names_in_splits(image: RawImage) -> list[str]:
+    """Names by which a file of parts may call a picture, with the most folders first."""
+    parts = image.file.parts
+    paths = ["/".join(parts[i:]) for i in range(len(parts))]
+    own = [f"{image.stem}{image.file.suffix}", image.stem, image.own_name]
+    own.append(f"{image.own_name}{image.file.suffix}")
+    bare = [path.removesuffix(image.file.suffix) for path in paths]
+    return list(dict.fromkeys([*paths, *(bare if not image.paged else []), *own]))
 
 
 def _refuse_without_train(name: str, images: list[RawImage]) -> None:
@@ -201,7 +244,7 @@ def _refuse_without_train(name: str, images: list[RawImage]) -> None:
     )
 
 
-def _refuse_empty(root: Path, chosen: Format, reading: Reading, images: list[RawImage]) -> None:
+def _refuse_empty(root: Path, chosen: Format, reading: RawReading, images: list[RawImage]) -> None:
     if any(image.objects for image in images):
         return
     problems = tuple(reading.problems)
@@ -217,7 +260,7 @@ def _refuse_empty(root: Path, chosen: Format, reading: Reading, images: list[Raw
 
 
 def _class_list(
-    reading: Reading, images: list[RawImage], classes: tuple[str, ...] | None
+    reading: RawReading, images: list[RawImage], classes: tuple[str, ...] | None
 ) -> tuple[str, ...]:
     """Class names by number: as asked for, else as the format orders them, else sorted."""
     used = {item.label for image in images for item in image.objects}

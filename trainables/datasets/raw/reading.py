@@ -1,4 +1,4 @@
-"""What the readers of all formats fill: pictures with their objects, and a list of problems.
+"""The form that the readers of all formats fill: pictures with their objects, and problems.
 
 A reader says what a file says; whether that makes sense (is there such a picture, has the outline
 an area, does it lie inside) is checked here, once for all formats.
@@ -18,7 +18,7 @@ from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon, Rle
 from trainables.datasets.images import Header, UnreadableImageError, probe
 from trainables.datasets.particle_size import ParticleSize
-from trainables.datasets.prepared import Disc, Split
+from trainables.datasets.prepared import ParticleDisc, Split
 from trainables.datasets.raw.folder import LeavesFolderError, NotFoundError, RawFolder
 
 SLACK_PX: Final = 1.0
@@ -26,7 +26,7 @@ SLACK_PX: Final = 1.0
 
 
 class Kind(StrEnum):
-    """What can be wrong with raw annotations."""
+    """Kinds of problems of raw annotations."""
 
     TOO_FEW_POINTS = "too few points"
     OUTSIDE = "outside the image"
@@ -47,6 +47,8 @@ class Kind(StrEnum):
     ANNOTATED_TWICE = "annotated twice"
     PARTICLE_TWICE = "particle twice"
     NOT_IN_SPLITS = "not in the given splits"
+    SHARED_ID = "shared id"
+    OBJECT_TWICE = "object twice"
 
 
 CLIPPED: Final = "clipped"
@@ -55,15 +57,16 @@ LEFT_OUT: Final = "left out"
 
 
 @dataclass(frozen=True)
-class Problem:
+class RawProblem:
     """Something in the raw data that is not as it should be.
 
     Attributes:
-        file: Below the raw folder.
-        object: Where in the file: "shapes[3]", "line 7"; "" for the whole file.
-        kind: What is wrong.
-        reason: In words, with the values.
-        action: What was done: `LEFT_OUT`, or `CLIPPED` at the picture's edge.
+        file: Path below the raw folder.
+        object: Place in the file: "shapes[3]", "line 7"; "" for the whole file.
+        kind: Kind of the problem.
+        reason: Description in words, with the values.
+        action: Consequence: `LEFT_OUT`, or `CLIPPED` at the picture's edge.
+        n_objects: Number of objects that are lost by it, where it is about more than one.
     """
 
     file: str
@@ -71,10 +74,13 @@ class Problem:
     kind: Kind
     reason: str
     action: str = LEFT_OUT
+    n_objects: int | None = None
 
     def __str__(self) -> str:
         place = f", {self.object}" if self.object else ""
-        return f"{self.file}{place}: {self.kind}: {self.reason} ({self.action})"
+        noun = "object" if self.n_objects == 1 else "objects"
+        done = self.action if self.n_objects is None else f"{self.n_objects} {noun} {self.action}"
+        return f"{self.file}{place}: {self.kind}: {self.reason} ({done})"
 
 
 @dataclass(frozen=True)
@@ -83,9 +89,9 @@ class RawObject:
 
     Attributes:
         label: Class name.
-        rle: At the size of the picture.
+        rle: Its mask, of the size of the picture.
         file: Annotation file.
-        place: Where in it.
+        place: Place in that file.
         disc: The particle that the mask is drawn from, for formats of coordinates.
     """
 
@@ -93,7 +99,7 @@ class RawObject:
     rle: Rle
     file: str
     place: str
-    disc: Disc | None = None
+    disc: ParticleDisc | None = None
 
 
 @dataclass
@@ -101,8 +107,8 @@ class RawImage:
     """A picture, or one page of it, with the objects of its annotations.
 
     Attributes:
-        file: Below the raw folder.
-        path: For opening it.
+        file: Path below the raw folder.
+        path: Absolute path, for opening it.
         page: Page of a TIFF.
         paged: Whether the file has several pages.
         width: Columns.
@@ -113,6 +119,8 @@ class RawImage:
         lost: Entries of its annotations that are left out.
         labelled: False for a micrograph that no coordinates speak of: what is in it is not known.
         um_per_px: Pixel size, or None where nobody said it.
+        alias: Name in the prepared set where the file's own is not enough, or "".
+        doubtful: True where objects of unknown pictures may be its own: it is no negative.
     """
 
     file: PurePosixPath
@@ -127,39 +135,48 @@ class RawImage:
     lost: int = 0
     labelled: bool = True
     um_per_px: float | None = None
+    alias: str = ""
+    doubtful: bool = False
 
     @property
     def stem(self) -> str:
         """Name in the prepared set, without suffix."""
+        return self.alias or self.own_name
+
+    @property
+    def own_name(self) -> str:
+        """Name of the file, without suffix, with the number of the page."""
         return f"{self.file.stem}_p{self.page:03d}" if self.paged else self.file.stem
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where something was read.
+class RawSource:
+    """Place of something in a raw file.
 
     Attributes:
         file: Annotation file (or picture), below the raw folder.
-        place: Where in it: "shapes[3]", "line 7"; "" for all of it.
+        place: Place in the file: "shapes[3]", "line 7"; "" for all of it.
         image: The picture that loses an object if this is left out, if it is known.
+        n_objects: Number of objects that are lost if this is left out, where it is more than one.
     """
 
     file: PurePosixPath
     place: str = ""
     image: RawImage | None = None
+    n_objects: int | None = None
 
-    def at(self, place: str) -> "Source":
-        """Another place in the same file."""
-        return replace(self, place=place)
+    def at(self, place: str) -> "RawSource":
+        """Another place in the same file, about one object."""
+        return replace(self, place=place, n_objects=None)
 
-    def of(self, image: RawImage) -> "Source":
+    def of(self, image: RawImage) -> "RawSource":
         """The same place, known to be about `image`."""
         return replace(self, image=image)
 
 
 @dataclass(frozen=True)
 class Outline:
-    """What a format may say of an object's shape.
+    """Shape of an object, as any format may say it.
 
     Attributes:
         parts: Outlines that are united.
@@ -173,18 +190,19 @@ class Outline:
 
 
 @dataclass
-class Reading:
-    """Everything read so far.
+class RawReading:
+    """Everything read of a raw folder so far; readers add to it.
 
     Attributes:
         folder: The raw folder.
         classes: The only class names allowed, or None for whatever is found.
         object_class: Name of objects in a format without classes.
-        sizes: What the user said of the sizes of particles and pixels.
+        sizes: Sizes of particles and pixels, from the user's options.
+        keep_crowds: Whether regions marked as crowds are objects.
         images: Pictures by file and page.
-        problems: In the order found.
-        notes: What the user should know but need not mend.
-        warnings: What is probably a mistake, but can be read.
+        problems: Everything that was left out or clipped, in the order found.
+        notes: Remarks that ask for nothing to be mended.
+        warnings: Probable mistakes that can be read.
         order: Class names in the order a format gives them; empty where it gives none.
     """
 
@@ -192,21 +210,24 @@ class Reading:
     classes: tuple[str, ...] | None = None
     object_class: str = "object"
     sizes: ParticleSize = field(default_factory=ParticleSize)
+    keep_crowds: bool = False
     images: dict[tuple[PurePosixPath, int], RawImage] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[RawProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
     _headers: dict[PurePosixPath, Header | None] = field(default_factory=dict)
+    _places: dict[tuple[Any, ...], str] = field(default_factory=dict)
 
-    def problem(self, kind: Kind, source: Source, reason: str) -> None:
+    def problem(self, kind: Kind, source: RawSource, reason: str) -> None:
         """List a problem whose subject is left out."""
-        self.problems.append(Problem(str(source.file), source.place, kind, reason))
+        problem = RawProblem(str(source.file), source.place, kind, reason)
+        self.problems.append(replace(problem, n_objects=source.n_objects))
         if source.image is not None:
             source.image.lost += 1
 
     @contextmanager
-    def at(self, source: Source) -> Iterator[None]:
+    def at(self, source: RawSource) -> Iterator[None]:
         """Turn whatever a malformed entry makes a reader stumble over into a problem."""
         try:
             yield
@@ -214,8 +235,10 @@ class Reading:
             self.problem(Kind.MALFORMED, source, f"no key {error}")
         except (TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             self.problem(Kind.MALFORMED, source, str(error))
+        except (OSError, LeavesFolderError) as error:
+            self.problem(Kind.UNREADABLE_ANNOTATION, source, str(error))
 
-    def image(self, reference: str, source: Source) -> RawImage | None:
+    def image(self, reference: str, source: RawSource) -> RawImage | None:
         """The picture that an annotation file names, or None with a problem listed.
 
         A picture `stack_p2.tif` that is not there is the third page of `stack.tif`.
@@ -234,8 +257,8 @@ class Reading:
         """A picture of the folder, or None with a problem listed once.
 
         Args:
-            file: Below the folder.
-            page: Which of its pages, counted from 0; the first by default.
+            file: Path below the folder.
+            page: Index of the page, counted from 0; the first by default.
         """
         header = self._header(file)
         if header is None:
@@ -243,7 +266,7 @@ class Reading:
         index = 0 if page is None else page
         if index >= len(header.pages):
             reason = f"page {index} of {len(header.pages)} (counted from 0)"
-            self.problem(Kind.MISSING_IMAGE, Source(file), reason)
+            self.problem(Kind.MISSING_IMAGE, RawSource(file), reason)
             return None
         key = (file, header.pages[index])
         if key not in self.images:
@@ -259,25 +282,37 @@ class Reading:
         return self.images[key]
 
     def pages(self, file: PurePosixPath) -> int:
-        """How many pages a picture has; 0 if it cannot be read (listed as a problem)."""
+        """Number of pages of a picture; 0 if it cannot be read (listed as a problem)."""
+        return len(self.page_numbers(file))
+
+    def page_numbers(self, file: PurePosixPath) -> tuple[int, ...]:
+        """Indices of the pages of a picture that are no previews; empty if it cannot be read."""
         header = self._header(file)
-        return len(header.pages) if header else 0
+        return header.pages if header else ()
 
     def header_um(self, file: PurePosixPath) -> float | None:
         """Pixel size that a picture itself states, in micrometres."""
         header = self._header(file)
         return header.um_per_px if header else None
 
-    def claim(self, image: RawImage, source: Source) -> bool:
-        """Say that `source` annotates `image`; False, with a problem, if another file did."""
+    def claim(self, image: RawImage, source: RawSource) -> bool:
+        """Say that `source` annotates `image`; False, with a problem, if that was said before.
+
+        Where one file speaks of it twice, by two names, it is left out: objects of another picture
+        may be among its own.
+        """
         if image.annotated_by:
             reason = f"{image.file} is already annotated by {image.annotated_by[0]}"
+            if image.annotated_by[0] == str(source.file):
+                reason += f" itself, with {len(image.objects)} objects; which are its own is not "
+                reason += "known, and it is left out"
+                image.doubtful = True
             self.problem(Kind.ANNOTATED_TWICE, source, reason)
             return False
         image.annotated_by.append(str(source.file))
         return True
 
-    def fits(self, image: RawImage, size: tuple[Any, Any], source: Source) -> bool:
+    def fits(self, image: RawImage, size: tuple[Any, Any], source: RawSource) -> bool:
         """Whether the width and height an annotation file gives, if any, are the picture's."""
         width, height = size
         if (width or image.width, height or image.height) == (image.width, image.height):
@@ -289,16 +324,16 @@ class Reading:
         self.problem(Kind.SIZE_DIFFERS, source.of(image), reason)
         return False
 
-    def add(self, image: RawImage, label: Any, outline: Outline, source: Source) -> None:
+    def add(self, image: RawImage, label: Any, outline: Outline, source: RawSource) -> None:
         """Add an object, or list why it is left out."""
         source = source.of(image)
         with self.at(source):
             name = self._class_name(label, source)
             rle = self._rasterise(image, outline, source) if name else None
-            if name and rle:
+            if name and rle and self._is_new(image, name, rle, source):
                 image.objects.append(RawObject(name, rle, str(source.file), source.place))
 
-    def add_disc(self, image: RawImage, disc: Disc, source: Source) -> None:
+    def add_disc(self, image: RawImage, disc: ParticleDisc, source: RawSource) -> None:
         """Add a particle by its centre and radius, or list why it is left out."""
         source = source.of(image)
         name = self._class_name(self.object_class, source)
@@ -312,6 +347,15 @@ class Reading:
         else:
             rle = geometry.disc(disc.x, disc.y, disc.radius, image.width, image.height)
             image.objects.append(RawObject(name, rle, str(source.file), source.place, disc))
+
+    def _is_new(self, image: RawImage, label: str, rle: Rle, source: RawSource) -> bool:
+        """Whether the picture has no such object yet; one with the same pixels is told."""
+        place = f"{source.file}, {source.place}"
+        first = self._places.setdefault((image.file, image.page, label, rle["counts"]), place)
+        if first is not place:
+            reason = f"it has the class and the pixels of {first}"
+            self.problem(Kind.OBJECT_TWICE, replace(source, image=None), reason)
+        return first is place
 
     def _locate(self, reference: str, source: PurePosixPath) -> tuple[PurePosixPath, int | None]:
         try:
@@ -333,12 +377,12 @@ class Reading:
             try:
                 self._headers[file] = probe(self.folder.path(file))
             except LeavesFolderError as error:
-                self.problem(Kind.LEAVES_FOLDER, Source(file), str(error))
+                self.problem(Kind.LEAVES_FOLDER, RawSource(file), str(error))
             except UnreadableImageError as error:
-                self.problem(Kind.UNREADABLE_IMAGE, Source(file), str(error))
+                self.problem(Kind.UNREADABLE_IMAGE, RawSource(file), str(error))
         return self._headers[file]
 
-    def _class_name(self, label: Any, source: Source) -> str:
+    def _class_name(self, label: Any, source: RawSource) -> str:
         name = str(label).strip() if isinstance(label, str | int) else ""
         if not name:
             self.problem(Kind.UNKNOWN_LABEL, source, f"expected a class name, got {label!r}")
@@ -351,7 +395,7 @@ class Reading:
         self.problem(Kind.UNKNOWN_LABEL, source, reason)
         return ""
 
-    def _rasterise(self, image: RawImage, outline: Outline, source: Source) -> Rle | None:
+    def _rasterise(self, image: RawImage, outline: Outline, source: RawSource) -> Rle | None:
         parts = self._usable_parts(outline.parts, source)
         if not parts and not outline.masks:
             if not outline.parts:
@@ -365,7 +409,7 @@ class Reading:
             masks.append(geometry.encode_polygons(parts, holes, image.width, image.height))
         return self._with_area(image, masks, source)
 
-    def _usable_parts(self, parts: Sequence[Polygon], source: Source) -> list[Polygon]:
+    def _usable_parts(self, parts: Sequence[Polygon], source: RawSource) -> list[Polygon]:
         usable = []
         for number, part in enumerate(parts, start=1):
             points = geometry.distinct_points(part)
@@ -378,7 +422,7 @@ class Reading:
             self.problem(Kind.TOO_FEW_POINTS, source, reason)
         return usable
 
-    def _lies_inside(self, image: RawImage, parts: Sequence[Polygon], source: Source) -> bool:
+    def _lies_inside(self, image: RawImage, parts: Sequence[Polygon], source: RawSource) -> bool:
         over = geometry.overshoot(parts, image.width, image.height)
         if over <= SLACK_PX:
             return True
@@ -388,11 +432,11 @@ class Reading:
             return False
         reason = f"it reaches {over:.0f} pixels beyond {size}"
         self.problems.append(
-            Problem(str(source.file), source.place, Kind.PARTLY_OUTSIDE, reason, CLIPPED)
+            RawProblem(str(source.file), source.place, Kind.PARTLY_OUTSIDE, reason, CLIPPED)
         )
         return True
 
-    def _with_area(self, image: RawImage, masks: Sequence[Rle], source: Source) -> Rle | None:
+    def _with_area(self, image: RawImage, masks: Sequence[Rle], source: RawSource) -> Rle | None:
         sizes = {tuple(mask["size"]) for mask in masks}
         if sizes != {(image.height, image.width)}:
             got = ", ".join(f"{width} x {height}" for height, width in sorted(sizes))

@@ -4,6 +4,6 @@ from trainables.datasets.simulate.dataset import simulate
 from trainables.datasets.simulate.micrograph import render
 from trainables.datasets.simulate.presets import SPECS
 from trainables.datasets.simulate.spec import SimulationSpec
-from trainables.datasets.simulate.truth import Micrograph
+from trainables.datasets.simulate.truth import SimulatedMicrograph
 
-__all__ = ["SPECS", "Micrograph", "SimulationSpec", "render", "simulate"]
+__all__ = ["SPECS", "SimulatedMicrograph", "SimulationSpec", "render", "simulate"]

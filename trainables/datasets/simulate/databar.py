@@ -26,7 +26,7 @@ def scale_bar(
         um_per_px: Pixel size.
         size: Width and height of the picture in px, data bar included.
         strip: The data bar.
-        at_left: At the left end of the strip, or at the right one.
+        at_left: Whether it stands at the left end of the strip.
     """
     width, height = size
     um = _round_length(_LONGEST * width * um_per_px)

@@ -20,9 +20,10 @@ from typing import Any, Final, TypeVar
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.simulate.micrograph import render
 from trainables.datasets.simulate.spec import SimulationSpec
-from trainables.datasets.simulate.truth import Micrograph, SimulatedObject
+from trainables.datasets.simulate.truth import SimulatedMicrograph, SimulatedObject
 from trainables.datasets.simulate.writers import WRITERS, FormName, write_picture
-from trainables.files.folders import locked, new_folder
+from trainables.files.cells import csv_cell
+from trainables.files.whole import locked, new_folder
 
 GENERATOR: Final = 1
 """Raised whenever the same spec no longer gives the same bytes."""
@@ -85,7 +86,7 @@ def simulate(
     The folder appears when it is complete.
 
     Args:
-        spec: What the set looks like.
+        spec: Description of the set.
         to: Folder to make.
         form: Annotation format.
         force: Whether a simulated set that is there is replaced.
@@ -152,9 +153,9 @@ def _write(
 
 
 def truth_row(
-    spec: SimulationSpec, image: Micrograph, item: SimulatedObject, file: str
+    spec: SimulationSpec, image: SimulatedMicrograph, item: SimulatedObject, file: str
 ) -> dict[str, Any]:
-    """What is known of an object, by column of `truth.csv`."""
+    """Facts of an object by column of `truth.csv`."""
     shape, um = item.shape, image.um_per_px
     lengths = {
         "major": shape.axes.major_px,
@@ -183,7 +184,7 @@ def truth_row(
     }
 
 
-def _scale_row(image: Micrograph, file: str) -> dict[str, Any]:
+def _scale_row(image: SimulatedMicrograph, file: str) -> dict[str, Any]:
     row: dict[str, Any] = {"file": file, "um_per_px": image.um_per_px}
     if image.bar:
         row |= {
@@ -202,7 +203,12 @@ def _write_table(file: Path, columns: tuple[str, ...], rows: Iterable[dict[str, 
         writer = csv.DictWriter(stream, columns, lineterminator="\n")
         writer.writeheader()
         for row in rows:
-            writer.writerow({name: _short(value) for name, value in row.items()})
+            writer.writerow({name: _cell(name, value) for name, value in row.items()})
+
+
+def _cell(name: str, value: Any) -> Any:
+    """A value as its column has it; run-length encodings are data, whatever they begin with."""
+    return value if name == "visible_rle" else csv_cell(_short(value))
 
 
 def _short(value: _T) -> _T | str:

@@ -9,7 +9,7 @@ from trainables.datasets.simulate.databar import draw_strip, scale_bar
 from trainables.datasets.simulate.paint import Picture, paint
 from trainables.datasets.simulate.scene import place
 from trainables.datasets.simulate.spec import SimulationSpec
-from trainables.datasets.simulate.truth import Micrograph
+from trainables.datasets.simulate.truth import SimulatedMicrograph
 
 _SCENE: Final = 0
 
@@ -18,7 +18,7 @@ _LOOK: Final = 1
 _CAMERA: Final = 2
 
 
-def render(spec: SimulationSpec, index: int) -> Micrograph:
+def render(spec: SimulationSpec, index: int) -> SimulatedMicrograph:
     """Micrograph number `index` of a spec: the same bytes whenever and wherever it is asked for.
 
     Where objects lie, how they look and the noise draw from separate streams, so that another
@@ -40,7 +40,7 @@ def render(spec: SimulationSpec, index: int) -> Micrograph:
         bar = scale_bar(um_per_px, (spec.width, spec.height), spec.bar, at_left=at_left)
         strip = draw_strip(spec.bar, bar, spec.width, um_per_px)
         picture = np.concatenate([picture, strip])
-    return Micrograph(
+    return SimulatedMicrograph(
         name=f"{spec.name}_{index:05d}",
         image=_digital(picture, spec.bits),
         objects=objects,

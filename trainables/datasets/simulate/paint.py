@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from trainables.datasets.simulate.shapes import box_around
+from trainables.datasets.simulate.shape import box_around
 from trainables.datasets.simulate.spec import ParticleClass, SimulationSpec
 from trainables.datasets.simulate.truth import SimulatedObject
 
@@ -28,7 +28,7 @@ _THIN: Final = 0.35  # share of a body's darkness that it has at its thinnest (T
 
 @dataclass(frozen=True)
 class _Brush:
-    """What painting an object needs besides the object."""
+    """Canvas and settings with which objects are painted."""
 
     spec: SimulationSpec
     textures: tuple[Picture, ...]

@@ -1,4 +1,4 @@
-"""Where the objects lie and which pixels of each are seen."""
+"""Places of the objects of a simulated micrograph, and the pixels of each that are seen."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from trainables.datasets.simulate.shapes import Shape, box_around, pixels
+from trainables.datasets.simulate.shape import Shape, box_around, pixels
 from trainables.datasets.simulate.spec import SimulationSpec
 from trainables.datasets.simulate.truth import SimulatedObject
 
@@ -32,7 +32,7 @@ class _Field:
     """The picture above the data bar while objects are placed, back to front.
 
     Attributes:
-        spec: Of the set.
+        spec: Description of the set.
         top: (H, W) which object is seen, 1-based; 0 background.
         placed: Back to front.
     """

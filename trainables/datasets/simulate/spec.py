@@ -1,4 +1,4 @@
-"""What a simulated set of micrographs looks like: frozen, checked, printable as JSON.
+"""Description of a simulated set of micrographs: frozen, checked, printable as JSON.
 
 Grey levels are on the scale 0 to 255 whatever the depth of the files. Sizes are given in px or um.
 """
@@ -19,7 +19,8 @@ from pydantic import (
     model_validator,
 )
 
-from trainables.datasets.simulate import shapes
+from trainables.datasets.simulate import shapes, unions
+from trainables.datasets.simulate.shape import Shape
 
 Grey = Annotated[float, Field(ge=0, le=255)]
 
@@ -45,13 +46,13 @@ Count = Annotated[tuple[NonNegativeInt, NonNegativeInt], _in_order]
 Length = Annotated[tuple[NonNegativeFloat, NonNegativeFloat], _in_order]
 
 
-class Spec(BaseModel):
-    """Base: unknown keys refused, values frozen."""
+class FrozenSpec(BaseModel):
+    """Base of all parts of a description: unknown keys refused, values frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Size(Spec):
+class _Size(FrozenSpec):
     unit: Literal["px", "um"] = "px"
 
     def px(self, value: float, um_per_px: float) -> float:
@@ -107,7 +108,7 @@ class Lognormal(_Cut):
     """Log-normal distribution, cut at two bounds by drawing again.
 
     Attributes:
-        median: In `unit`.
+        median: Median size in `unit`.
         sigma: Standard deviation of the natural logarithm.
     """
 
@@ -124,41 +125,41 @@ class Lognormal(_Cut):
 Size = Annotated[Uniform | Normal | Lognormal, Field(discriminator="kind")]
 
 
-class DiscForm(Spec):
+class DiscForm(FrozenSpec):
     """Circles; the size is the diameter."""
 
     kind: Literal["disc"] = "disc"
 
-    def draw(self, size_px: float, rng: np.random.Generator) -> shapes.Shape:
+    def draw(self, size_px: float, rng: np.random.Generator) -> Shape:
         """A disc."""
         del rng
         return shapes.Disc(size_px / 2)
 
 
-class EllipseForm(Spec):
+class EllipseForm(FrozenSpec):
     """Ellipses at any angle; the size is the longer axis."""
 
     kind: Literal["ellipse"] = "ellipse"
     aspect: Aspect = (1.1, 1.8)
 
-    def draw(self, size_px: float, rng: np.random.Generator) -> shapes.Shape:
+    def draw(self, size_px: float, rng: np.random.Generator) -> Shape:
         """An ellipse."""
         width = size_px / rng.uniform(*self.aspect)
         return shapes.Ellipse(size_px / 2, width / 2, rng.uniform(0, math.pi))
 
 
-class RodForm(Spec):
+class RodForm(FrozenSpec):
     """Rods with round ends at any angle; the size is the length."""
 
     kind: Literal["rod"] = "rod"
     aspect: Aspect = (2.5, 5.0)
 
-    def draw(self, size_px: float, rng: np.random.Generator) -> shapes.Shape:
+    def draw(self, size_px: float, rng: np.random.Generator) -> Shape:
         """A rod."""
         return shapes.Rod(size_px, size_px / rng.uniform(*self.aspect), rng.uniform(0, math.pi))
 
 
-class FacetedForm(Spec):
+class FacetedForm(FrozenSpec):
     """Convex polygons; the size is the longer axis of the ellipse their corners lie on."""
 
     kind: Literal["faceted"] = "faceted"
@@ -167,7 +168,7 @@ class FacetedForm(Spec):
     ] = (5, 8)
     aspect: Aspect = (1.0, 1.4)
 
-    def draw(self, size_px: float, rng: np.random.Generator) -> shapes.Shape:
+    def draw(self, size_px: float, rng: np.random.Generator) -> Shape:
         """A convex polygon, its corners at uneven distances."""
         n = int(rng.integers(self.corners[0], self.corners[1] + 1))
         steps = (np.arange(n) + rng.uniform(-0.3, 0.3, n)) * 2 * math.pi / n
@@ -177,7 +178,7 @@ class FacetedForm(Spec):
         return shapes.facets(np.stack([u * cos - v * sin, u * sin + v * cos], axis=1))
 
 
-class AgglomerateForm(Spec):
+class AgglomerateForm(FrozenSpec):
     """Chains and clumps of discs grown together; the size is a disc's mean diameter.
 
     Attributes:
@@ -189,7 +190,7 @@ class AgglomerateForm(Spec):
     parts: Annotated[tuple[PositiveInt, PositiveInt], _in_order] = (4, 10)
     overlap: Fraction = 0.35
 
-    def draw(self, size_px: float, rng: np.random.Generator) -> shapes.Shape:
+    def draw(self, size_px: float, rng: np.random.Generator) -> Shape:
         """A connected union of discs."""
         n = int(rng.integers(self.parts[0], self.parts[1] + 1))
         radii = size_px / 2 * rng.uniform(0.75, 1.25, n)
@@ -199,10 +200,10 @@ class AgglomerateForm(Spec):
             angle = rng.uniform(0, 2 * math.pi)
             distance = neighbour + r - self.overlap * min(neighbour, r)
             parts.append((x + distance * math.cos(angle), y + distance * math.sin(angle), float(r)))
-        return shapes.discs(parts)
+        return unions.discs(parts)
 
 
-class RingForm(Spec):
+class RingForm(FrozenSpec):
     """Hollow discs; the size is the outer diameter.
 
     Attributes:
@@ -212,12 +213,12 @@ class RingForm(Spec):
     kind: Literal["ring"] = "ring"
     hole: Share = (0.4, 0.6)
 
-    def draw(self, size_px: float, rng: np.random.Generator) -> shapes.Shape:
+    def draw(self, size_px: float, rng: np.random.Generator) -> Shape:
         """A ring."""
         return shapes.Ring(size_px / 2, size_px / 2 * rng.uniform(*self.hole))
 
 
-class PairForm(Spec):
+class PairForm(FrozenSpec):
     """One object of two discs that do not touch; the size is a disc's mean diameter.
 
     Attributes:
@@ -227,13 +228,13 @@ class PairForm(Spec):
     kind: Literal["pair"] = "pair"
     gap: Share = (0.2, 0.4)
 
-    def draw(self, size_px: float, rng: np.random.Generator) -> shapes.Shape:
+    def draw(self, size_px: float, rng: np.random.Generator) -> Shape:
         """Two discs."""
         first, second = (float(r) for r in size_px / 2 * rng.uniform(0.8, 1.2, 2))
         distance = first + second + size_px * rng.uniform(*self.gap)
         angle = rng.uniform(0, 2 * math.pi)
         other = (distance * math.cos(angle), distance * math.sin(angle), second)
-        return shapes.discs([(0.0, 0.0, first), other])
+        return unions.discs([(0.0, 0.0, first), other])
 
 
 Form = Annotated[
@@ -242,7 +243,7 @@ Form = Annotated[
 ]
 
 
-class ParticleClass(Spec):
+class ParticleClass(FrozenSpec):
     """One class of objects: how many, what they are like, how they look.
 
     Attributes:
@@ -281,8 +282,8 @@ class ParticleClass(Spec):
         return self
 
 
-class Background(Spec):
-    """What lies behind the objects.
+class Background(FrozenSpec):
+    """Ground behind the objects.
 
     Attributes:
         grey: Mean grey level.
@@ -297,8 +298,8 @@ class Background(Spec):
     fine: Fraction = 0.4
 
 
-class Camera(Spec):
-    """How the scene becomes a picture.
+class Camera(FrozenSpec):
+    """Optics and detector that make a picture of the scene.
 
     Attributes:
         halo: Relative brightness around an object's outline: below 0 the shadow of SEM, above 0
@@ -328,15 +329,15 @@ class Camera(Spec):
     streak_grey: NonNegativeFloat = 40
 
 
-class DataBar(Spec):
+class DataBar(FrozenSpec):
     """The strip below the picture with the scale bar and the microscope's settings.
 
     Attributes:
-        height_px: Of the strip. Objects that reach below it are cut.
+        height_px: Height of the strip. Objects that reach below it are cut.
         dark: White on black, or black on white.
         ticks: Whether the scale bar has end ticks.
         kv: Accelerating voltage in kV, as written.
-        detector: As written.
+        detector: Name of the detector, as written.
     """
 
     height_px: Annotated[int, Field(ge=18)] = 24
@@ -346,15 +347,15 @@ class DataBar(Spec):
     detector: str = "SEI"
 
 
-class SimulationSpec(Spec):
+class SimulationSpec(FrozenSpec):
     """A set of simulated micrographs. Image i depends on the spec without `images`, and on i.
 
     Attributes:
         name: Names the files.
-        seed: Of every random number.
-        images: How many.
-        width: Of an image in px.
-        height: Of an image in px, data bar included.
+        seed: Seed of every random number.
+        images: Number of micrographs.
+        width: Width of an image in px.
+        height: Height of an image in px, data bar included.
         um_per_px: Pixel sizes; each image has one of them.
         mode: "sem" bodies reflect and hide each other, "tem" bodies darken what is behind.
         classes: Later classes `on` others stand in front of them.

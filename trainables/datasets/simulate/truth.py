@@ -1,4 +1,4 @@
-"""What is exactly known of a simulated micrograph."""
+"""Exact truth of a simulated micrograph."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainables.datasets.simulate.shapes import Shape
+from trainables.datasets.simulate.shape import Shape
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class ScaleBar:
             where the bar is not a whole number of pixels long.
         y: A pixel row through the bar.
         um: The length it stands for.
-        text: What is written beside it, such as "500 nm".
+        text: Label beside it, such as "500 nm".
     """
 
     x0: float
@@ -60,12 +60,12 @@ class ScaleBar:
 
     @property
     def length_px(self) -> float:
-        """From outer edge to outer edge."""
+        """Length from outer edge to outer edge."""
         return self.x1 - self.x0 + 1
 
 
 @dataclass(frozen=True)
-class Micrograph:
+class SimulatedMicrograph:
     """A simulated picture and its truth.
 
     Attributes:

@@ -30,7 +30,7 @@ import yaml
 from pycocotools import mask as coco_mask
 
 from trainables.datasets.simulate import outlines
-from trainables.datasets.simulate.truth import Micrograph, SimulatedObject
+from trainables.datasets.simulate.truth import SimulatedMicrograph, SimulatedObject
 
 FormName = Literal["coco", "yolo", "labelme", "via", "superannotate", "masks", "coordinates"]
 
@@ -38,7 +38,7 @@ FormName = Literal["coco", "yolo", "labelme", "via", "superannotate", "masks", "
 class Writer(Protocol):
     """Annotations of a set being written, image by image."""
 
-    def add(self, image: Micrograph, file: Path) -> None:
+    def add(self, image: SimulatedMicrograph, file: Path) -> None:
         """Take in an image whose picture is in `file` (below the folder's `images`)."""
         ...
 
@@ -56,7 +56,7 @@ class CocoWriter:
         self._annotations: list[dict[str, Any]] = []
         self._categories = [{"id": n, "name": name} for n, name in enumerate(classes, start=1)]
 
-    def add(self, image: Micrograph, file: Path) -> None:
+    def add(self, image: SimulatedMicrograph, file: Path) -> None:
         """Take in an image."""
         height, width = image.image.shape
         number = len(self._images) + 1
@@ -94,7 +94,7 @@ class YoloWriter:
         self._classes = classes
         (root / "labels").mkdir()
 
-    def add(self, image: Micrograph, file: Path) -> None:
+    def add(self, image: SimulatedMicrograph, file: Path) -> None:
         """Write the label file of an image."""
         height, width = image.image.shape
         lines = []
@@ -120,7 +120,7 @@ class LabelMeWriter:
         self._classes = classes
         self._folder.mkdir()
 
-    def add(self, image: Micrograph, file: Path) -> None:
+    def add(self, image: SimulatedMicrograph, file: Path) -> None:
         """Write the file of an image."""
         height, width = image.image.shape
         document = {
@@ -159,7 +159,7 @@ class ViaWriter:
         self._classes = classes
         self._images: dict[str, Any] = {}
 
-    def add(self, image: Micrograph, file: Path) -> None:
+    def add(self, image: SimulatedMicrograph, file: Path) -> None:
         """Take in an image."""
         size = file.stat().st_size
         self._images[f"{file.name}{size}"] = {
@@ -201,7 +201,7 @@ class SuperAnnotateWriter:
         (root / "annotations").mkdir()
         (root / "classes").mkdir()
 
-    def add(self, image: Micrograph, file: Path) -> None:
+    def add(self, image: SimulatedMicrograph, file: Path) -> None:
         """Write the file of an image."""
         height, width = image.image.shape
         document = {
@@ -240,7 +240,7 @@ class MasksWriter:
         self._folder = root / "labels"
         self._folder.mkdir()
 
-    def add(self, image: Micrograph, file: Path) -> None:
+    def add(self, image: SimulatedMicrograph, file: Path) -> None:
         """Write the label picture of an image."""
         labels = np.zeros(image.image.shape, np.uint16)
         for item in image.objects:
@@ -260,7 +260,7 @@ class CoordinatesWriter:
         self._root = root
         self._centers: dict[str, list[tuple[float, float]]] = {}
 
-    def add(self, image: Micrograph, file: Path) -> None:
+    def add(self, image: SimulatedMicrograph, file: Path) -> None:
         """Take in an image."""
         height, width = image.image.shape
         centers = [(round(o.shape.cx, 3), round(o.shape.cy, 3)) for o in image.objects]

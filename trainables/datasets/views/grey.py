@@ -22,7 +22,7 @@ from pycocotools import mask as coco_mask
 from trainables.datasets import geometry
 from trainables.datasets.prepared import Annotation, ImageRecord, PreparedDataset
 from trainables.datasets.views.marker import view_marker, write_view_marker
-from trainables.files.folders import locked, new_folder
+from trainables.files.whole import locked, new_folder
 
 VIEW_VERSION: Final = 1
 
@@ -32,17 +32,17 @@ Grey = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Scene:
+class GreyPicture:
     """A micrograph as an engine of pixels sees it.
 
     Attributes:
-        record: Which picture of the data set.
+        record: The picture's record in the data set.
         grey: (H, W) uint8, mapped into memory, read only.
         mask: (H, W) uint8, 1 where an object is, mapped too; None for an unlabelled micrograph.
         centers: (N, 2) float64, x y of the objects in pixels: as given, else the mask's centroid.
-        radii: (N,) float64 in pixels: as given, else of the disc of the mask's area.
-        mean: Of all pixels.
-        std: Of all pixels, above 0.
+        radii: (N,) float64 in pixels: as given, else that of a disc of the mask's area.
+        mean: Mean of all pixels.
+        std: Standard deviation of all pixels, above 0.
     """
 
     record: ImageRecord
@@ -61,7 +61,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class GreyView:
-    """Where the mapped pictures of a data set lie.
+    """A data set's pictures as grey levels, on disk and ready to be mapped.
 
     Attributes:
         data: The data set.
@@ -73,11 +73,11 @@ class GreyView:
     root: Path
     levels: Mapping[int, tuple[float, float]]
 
-    def scene(self, image: ImageRecord) -> Scene:
+    def scene(self, image: ImageRecord) -> GreyPicture:
         """A picture of train, val or the unlabelled ones, opened but not read."""
         annotations = self.data.annotations(image)
         mean, std = self.levels[image.id]
-        return Scene(
+        return GreyPicture(
             record=image,
             grey=np.load(_grey_file(self.root, image), mmap_mode="r"),
             mask=np.load(_mask_file(self.root, image), mmap_mode="r") if image.labelled else None,

@@ -11,7 +11,7 @@ _MARKER: Final = "view.json"
 
 
 def view_marker(data: PreparedDataset, to: Path, version: int) -> Mapping[str, Any] | None:
-    """What was kept with the view at `to`, if it is of this data set and version.
+    """Facts kept with the view at `to`, if it is of this data set and version.
 
     Raises:
         DatasetError: Something that is no view is there.

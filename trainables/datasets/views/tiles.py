@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from trainables.datasets.views.grey import Scene
+from trainables.datasets.views.grey import GreyPicture
 
 IGNORED: Final = -1.0
 """Target of a pixel of which nothing is known."""
@@ -28,7 +28,7 @@ _Number = TypeVar("_Number", bound=np.generic)
 
 
 class Place(NamedTuple):
-    """Where a tile lies.
+    """Position of a tile in its picture.
 
     Attributes:
         scene: Index of the micrograph.
@@ -43,7 +43,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Target:
-    """What a network learns to give for each pixel.
+    """Kind of map that a network learns to give, pixel by pixel.
 
     Attributes:
         kind: "mask": 1 in every object. "disc": 1 within a share of the radius around each object's
@@ -70,8 +70,8 @@ class TileSampler:
     Attributes:
         scenes: The micrographs.
         size: Side of a tile in pixels.
-        target: What is learned.
-        seed: Of the places.
+        target: Kind of map that is learned.
+        seed: Seed of the places.
         near_fraction: Share in [0, 1] of the tiles that hold an object for certain, where there is
             one.
         n_tiles: Tiles of an epoch; by default as many as cover the pictures once.
@@ -79,7 +79,7 @@ class TileSampler:
 
     def __init__(
         self,
-        scenes: Sequence[Scene],
+        scenes: Sequence[GreyPicture],
         size: int,
         target: Target,
         seed: int,
@@ -153,13 +153,13 @@ def cut(array: npt.NDArray[_Number], top: int, left: int, size: int) -> npt.NDAr
     return np.array(array[np.ix_(rows, columns)])
 
 
-def image_tile(scene: Scene, top: int, left: int, size: int) -> Tile:
+def image_tile(scene: GreyPicture, top: int, left: int, size: int) -> Tile:
     """Grey levels of a tile, the picture's mean 0 and its standard deviation 1."""
     grey = cut(scene.grey, top, left, size)
     return np.asarray((grey.astype(np.float32) - scene.mean) / scene.std, dtype=np.float32)
 
 
-def target_tile(scene: Scene, top: int, left: int, size: int, target: Target) -> Tile:
+def target_tile(scene: GreyPicture, top: int, left: int, size: int, target: Target) -> Tile:
     """Target of a tile in [0, 1]; `IGNORED` beyond the picture and where nothing is known."""
     if scene.mask is None:
         return np.full((size, size), IGNORED, np.float32)
@@ -204,8 +204,8 @@ class Mosaic:
     A tile's weight falls towards its rim, where the network has seen the least of what is around.
 
     Attributes:
-        height: Of the picture, in pixels.
-        width: Of the picture.
+        height: Height of the picture, in pixels.
+        width: Width of the picture, in pixels.
     """
 
     def __init__(self, height: int, width: int) -> None:
@@ -258,7 +258,7 @@ def _overlap(first: int, size: int, side: int) -> tuple[slice, slice]:
     return slice(low, high), slice(low - first, high - first)
 
 
-def _rendered(scene: Scene, top: int, left: int, size: int, target: Target) -> Tile:
+def _rendered(scene: GreyPicture, top: int, left: int, size: int, target: Target) -> Tile:
     """Discs or Gaussians of the objects that reach into a tile; where they overlap, the highest."""
     tile = np.zeros((size, size), np.float32)
     reach = _DISC_REACH if target.kind == "disc" else _GAUSSIAN_REACH
@@ -276,7 +276,7 @@ def _rendered(scene: Scene, top: int, left: int, size: int, target: Target) -> T
 
 
 def _reaching(
-    scene: Scene, corner: tuple[int, int], size: int, scale: float, reach: float
+    scene: GreyPicture, corner: tuple[int, int], size: int, scale: float, reach: float
 ) -> Iterator[Any]:
     """x, y in the tile and scale in pixels of the objects that reach into it."""
     scales = scene.radii * scale

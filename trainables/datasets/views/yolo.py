@@ -32,7 +32,7 @@ from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon
 from trainables.datasets.prepared import Annotation, ImageRecord, PreparedDataset, Split
 from trainables.datasets.views.marker import view_marker, write_view_marker
-from trainables.files.folders import locked, new_folder
+from trainables.files.whole import locked, new_folder
 
 VIEW_VERSION: Final = 1
 
@@ -59,8 +59,8 @@ class YoloView:
     """A prepared data set in YOLO's form.
 
     Attributes:
-        data_yaml: What Ultralytics is given as `data`.
-        losses: What YOLO cannot hold, counted, a sentence each; empty if nothing is lost.
+        data_yaml: The file that Ultralytics is given as `data`.
+        losses: Things that YOLO cannot hold, counted, a sentence each; empty if nothing is lost.
     """
 
     data_yaml: Path
@@ -125,7 +125,7 @@ def yolo_outline(item: Annotation) -> YoloOutline:
 
 @dataclass
 class _Losses:
-    """What was met while the labels were written."""
+    """Losses counted while the labels are written."""
 
     ious: list[float] = field(default_factory=list)
     with_holes: int = 0
@@ -268,7 +268,7 @@ def _with_spikes(points: Polygon) -> Polygon:
 def _drawn(
     points: Polygon, size: tuple[int, int], origin: tuple[int, int], shape: tuple[int, ...]
 ) -> npt.NDArray[np.uint8]:
-    """What Ultralytics draws for an outline at the picture's own size, cut to the object's box."""
+    """Mask that Ultralytics draws of an outline, cut to the object's box."""
     read = np.round(points / size, 7).astype(np.float32)
     closed = np.concatenate([read, read[:1]])
     vertices = np.arange(len(closed))

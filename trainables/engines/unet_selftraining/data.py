@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from trainables.contract import InfeasibleParams, Trial
-from trainables.datasets.views.grey import Scene, grey_view
+from trainables.datasets.views.grey import GreyPicture, grey_view
 from trainables.datasets.views.tiles import (
     IGNORED,
     Place,
@@ -73,14 +73,14 @@ class Micrographs:
         target: Form of the map that is learned.
     """
 
-    labelled: tuple[Scene, ...]
-    unlabelled: tuple[Scene, ...]
-    validation: tuple[Scene, ...]
+    labelled: tuple[GreyPicture, ...]
+    unlabelled: tuple[GreyPicture, ...]
+    validation: tuple[GreyPicture, ...]
     radius_px: float
     target: Target
 
     @property
-    def taught(self) -> tuple[Scene, ...]:
+    def taught(self) -> tuple[GreyPicture, ...]:
         """Pictures that the rounds train on."""
         return (*self.labelled, *self.unlabelled)
 
@@ -107,7 +107,7 @@ def open_micrographs(trial: Trial, params: UnetParams) -> Micrographs:
     )
 
 
-def whole_target(scene: Scene, target: Target) -> Map:
+def whole_target(scene: GreyPicture, target: Target) -> Map:
     """Make the target (H, W) of a picture; all ignored where it is unlabelled."""
     height, width = scene.size
     return target_tile(scene, 0, 0, max(height, width), target)[:height, :width]
@@ -184,7 +184,7 @@ class Lessons:
         changed = augment(image, labels, self.augmentation, random)
         return changed.image, changed.labels
 
-    def _labels(self, scene: Scene, place: Place) -> Map:
+    def _labels(self, scene: GreyPicture, place: Place) -> Map:
         at = place.top, place.left, self.sampler.size
         if self.pseudo is not None:
             tile = cut(self.pseudo[scene.record.id], *at).astype(np.float32)

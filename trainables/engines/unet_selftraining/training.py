@@ -19,7 +19,7 @@ from trainables.contract import (
     Trial,
     TrialStopped,
 )
-from trainables.datasets.views.grey import Scene
+from trainables.datasets.views.grey import GreyPicture
 from trainables.engines.unet_selftraining.artifacts import keep_artifacts, write_round
 from trainables.engines.unet_selftraining.checkpoint import (
     Memory,
@@ -214,7 +214,7 @@ class _Session:
             self.memory.best = _copied(self.run.validated)
 
     def _measure(
-        self, scenes: Sequence[Scene], confidence: float | None = None
+        self, scenes: Sequence[GreyPicture], confidence: float | None = None
     ) -> MeasuredMicrographs:
         run, target = self.run, self.micrographs.target
         try:
@@ -237,7 +237,7 @@ class _Session:
         }
 
     @cached_property
-    def _subset(self) -> tuple[Scene, ...]:
+    def _subset(self) -> tuple[GreyPicture, ...]:
         """Training pictures that are measured, always the same ones of a trial."""
         images = self.trial.data.images("train")
         chosen = train_subset(images, self._affordable(), self.trial.seed)
@@ -304,7 +304,7 @@ def _copied(network: torch.nn.Module) -> Weights:
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 
-def _pixel_size(scenes: Sequence[Scene]) -> float | None:
+def _pixel_size(scenes: Sequence[GreyPicture]) -> float | None:
     """Median side of a pixel in um, of the pictures of which it is known."""
     known = [scene.record.um_per_px for scene in scenes if scene.record.um_per_px is not None]
     return median(known) if known else None

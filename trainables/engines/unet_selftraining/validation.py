@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainables.datasets.views.grey import Scene
+from trainables.datasets.views.grey import GreyPicture
 from trainables.datasets.views.tiles import Target
 from trainables.engines.unet_selftraining.data import whole_target
 from trainables.engines.unet_selftraining.network.losses import SegmentationLoss
@@ -47,7 +47,7 @@ class MeasuredMicrographs:
 
 def measure(
     network: nn.Module,
-    scenes: Sequence[Scene],
+    scenes: Sequence[GreyPicture],
     reading: MapReading,
     loss: SegmentationLoss,
     target: Target,
@@ -88,6 +88,6 @@ def measure(
     return MeasuredMicrographs(found, pixels, float(np.mean(losses)), time.perf_counter() - start)
 
 
-def _radius(scene: Scene, default: float) -> float:
+def _radius(scene: GreyPicture, default: float) -> float:
     """Median radius of the particles of a micrograph, in pixels."""
     return float(np.median(scene.radii)) if len(scene.radii) else default

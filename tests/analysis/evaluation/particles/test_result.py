@@ -22,7 +22,7 @@ from tests.support.discs import CLASSES, prepare_discs
 from tests.support.places import ORACLES
 from tests.support.rehearsed_study import rehearse
 from trainables.datasets.prepared import DatasetError, PreparedDataset
-from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.datasets.views.grey import radii_of
 from trainables.trials.keeping import read_kept
 
@@ -172,7 +172,7 @@ def sparse(tmp_path: Path) -> PreparedDataset:
         Image.fromarray(noise).save(raw / f"m{i}.png")
     centers = {f"m{i}.png": [[10, 10], [40, 30]] if i % 2 else [] for i in range(6)}
     (raw / "coordinates.json").write_text(json.dumps(centers))
-    prepare(raw, tmp_path / "data", radius="5px", splits=(0.34, 0.66, 0))
+    prepare(raw, tmp_path / "data", PrepareOptions(radius="5px", splits=(0.34, 0.66, 0)))
     return PreparedDataset.load(tmp_path / "data")
 
 

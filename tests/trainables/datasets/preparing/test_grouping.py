@@ -5,17 +5,17 @@ from tests.support.raw_samples import picture, real_data
 from trainables.datasets.images import read_picture
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.preparing.grouping import (
-    Member,
+    GroupMember,
     compile_group_expression,
     difference_hash,
     find_groups,
 )
 
 
-def _members(*names: str, size: int = 512) -> list[Member]:
+def _members(*names: str, size: int = 512) -> list[GroupMember]:
     """Pictures that are all unlike."""
     return [
-        Member(name, size, size, "", str(i), difference_hash(picture(i)))
+        GroupMember(name, size, size, "", str(i), difference_hash(picture(i)))
         for i, name in enumerate(names)
     ]
 
@@ -51,7 +51,7 @@ def test_numbers_that_say_nothing_of_tiles_make_no_group(names: tuple[str, ...])
 def test_pages_of_one_file_are_one_group() -> None:
     look = [difference_hash(picture(i)) for i in range(3)]
     members = [
-        Member(name, 64, 48, stack, name, look[i])
+        GroupMember(name, 64, 48, stack, name, look[i])
         for i, (name, stack) in enumerate([("s_p000", "s"), ("s_p001", "s"), ("t", "")])
     ]
     assert find_groups(members, None).members() == {"s": ["s_p000", "s_p001"], "t": ["t"]}
@@ -81,7 +81,7 @@ def test_altered_copies_are_one_group_and_other_pictures_are_not() -> None:
     copies = [first * 0.8 + 20, 255 * (first / 255) ** 0.7, first + noise]
     everything = [*pictures, *(np.clip(copy, 0, 255).astype(np.uint8) for copy in copies)]
     members = [
-        Member(f"picture {chr(97 + i)}", 512, 512, "", str(i), difference_hash(pixels))
+        GroupMember(f"picture {chr(97 + i)}", 512, 512, "", str(i), difference_hash(pixels))
         for i, pixels in enumerate(everything)
     ]
     groups = find_groups(members, None)
@@ -93,7 +93,7 @@ def test_altered_copies_are_one_group_and_other_pictures_are_not() -> None:
 def test_pictures_of_nuclei_are_all_unlike() -> None:
     paths = sorted((real_data("nuclei") / "images").glob("*.png"))
     members = [
-        Member(path.stem, 0, 0, "", path.stem, difference_hash(read_picture(path).pixels))
+        GroupMember(path.stem, 0, 0, "", path.stem, difference_hash(read_picture(path).pixels))
         for path in paths
     ]
     assert len(find_groups(members, None).members()) == len(paths) == 60
@@ -101,7 +101,7 @@ def test_pictures_of_nuclei_are_all_unlike() -> None:
 
 def test_equal_pixels_join_groups_whatever_they_are_called() -> None:
     members = _members("a_r0c0", "a_r0c1", "b_r0c0", "c_r0c0")
-    copy = Member("c_r0c1", 512, 512, "", members[0].pixels, members[0].look)
+    copy = GroupMember("c_r0c1", 512, 512, "", members[0].pixels, members[0].look)
     groups = find_groups([*members, copy], None).members()
     assert list(groups.values()) == [["a_r0c0", "a_r0c1", "c_r0c0", "c_r0c1"], ["b_r0c0"]]
 

@@ -29,10 +29,11 @@ from tests.support.raw_samples import (
     write_picture,
 )
 from trainables.datasets.prepared import SPLITS, DatasetError, PreparedDataset, check_trainable
-from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.datasets.preparing.report import PrepareReport, describe
 from trainables.datasets.raw.reading import Kind
-from trainables.files.folders import locked
+from trainables.files.errors import FolderError
+from trainables.files.whole import locked
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -214,7 +215,7 @@ def test_parts_do_not_depend_on_the_order_in_which_files_were_written(tmp_path: 
     one, two = prepare(raw, tmp_path / "one").data, prepare(again, tmp_path / "two").data
     assert _split_of(one) == _split_of(two)
     assert one.fingerprint == two.fingerprint
-    other = prepare(raw, tmp_path / "other", seed=1).data
+    other = prepare(raw, tmp_path / "other", PrepareOptions(seed=1)).data
     assert _split_of(other) != _split_of(one)
 
 
@@ -234,13 +235,13 @@ def test_the_fingerprint_follows_what_a_model_sees(change: str, tmp_path: Path) 
     else:
         parts = {"train": [f"micrograph_0{i}" for i in range(5)], "val": ["micrograph_05"]}
         (raw / "splits.json").write_text(json.dumps(parts))
-    assert prepare(raw, tmp_path / "after", **options).data.fingerprint != before
+    assert prepare(raw, tmp_path / "after", PrepareOptions(**options)).data.fingerprint != before
 
 
 def test_via_and_labelme_of_the_same_objects_have_the_same_parts(
     powder: PrepareReport, tmp_path: Path
 ) -> None:
-    via = prepare(real_data("sem_powder"), tmp_path / "via", format="via").data
+    via = prepare(real_data("sem_powder"), tmp_path / "via", PrepareOptions(format="via")).data
     assert (powder.format, via.manifest["source_format"]) == ("LabelMe", "via")
     assert _split_of(via) == _split_of(powder.data)
     assert via.objects() == powder.data.objects()
@@ -296,10 +297,12 @@ def test_fewer_groups_than_parts_is_for_evaluation_only_with_one_warning(tmp_pat
 
 def test_an_expression_of_the_users_makes_the_groups(tmp_path: Path) -> None:
     raw = labelme_set(tmp_path / "raw", 9)
-    data = prepare(raw, tmp_path / "out", group=r"micrograph_0([012]|[345]|[678])").data
+    data = prepare(
+        raw, tmp_path / "out", PrepareOptions(group=r"micrograph_0([012]|[345]|[678])")
+    ).data
     assert {image.group for split in SPLITS for image in data.images(split)} == set("012345678")
     with pytest.raises(DatasetError, match="--group: 'x' is not found in 9 of 9"):
-        prepare(raw, tmp_path / "other", group="x")
+        prepare(raw, tmp_path / "other", PrepareOptions(group="x"))
     assert not (tmp_path / "other").exists()
 
 
@@ -317,7 +320,7 @@ def test_strict_refuses_with_all_problems_within_2_seconds(tmp_path: Path) -> No
     raw = _broken_set(tmp_path / "raw")
     started = time.monotonic()
     with pytest.raises(DatasetError) as error:
-        prepare(raw, tmp_path / "out", strict=True)
+        prepare(raw, tmp_path / "out", PrepareOptions(strict=True))
     assert time.monotonic() - started < 2
     assert "10 problems (10 too few points), refused as --strict asks" in str(error.value)
     for i in range(0, 100, 10):
@@ -331,14 +334,19 @@ def test_strict_refuses_a_picture_that_cannot_be_decoded(tmp_path: Path) -> None
     (raw / "cut.tif").write_bytes((raw / "cut.tif").read_bytes()[:-500])
     write_labelme(raw, "cut", [shape(square(2, 2))], imagePath="cut.tif")
     with pytest.raises(DatasetError, match=r"cut\.tif: unreadable image"):
-        prepare(raw, tmp_path / "out", strict=True)
+        prepare(raw, tmp_path / "out", PrepareOptions(strict=True))
     assert [problem.kind for problem in prepare(raw, tmp_path / "out").problems] == [
         Kind.UNREADABLE_IMAGE
     ]
 
 
 def test_a_clean_set_is_prepared_strictly(tmp_path: Path) -> None:
-    assert prepare(labelme_set(tmp_path / "raw"), tmp_path / "out", strict=True).problems == ()
+    assert (
+        prepare(
+            labelme_set(tmp_path / "raw"), tmp_path / "out", PrepareOptions(strict=True)
+        ).problems
+        == ()
+    )
 
 
 def test_nothing_usable_is_refused_with_the_reasons(tmp_path: Path) -> None:
@@ -364,7 +372,7 @@ def test_wrong_arguments_are_refused_by_name(
 ) -> None:
     raw = labelme_set(tmp_path / "raw")
     with pytest.raises(DatasetError, match=words):
-        prepare(raw, tmp_path / "out", **options)
+        prepare(raw, tmp_path / "out", PrepareOptions(**options))
     assert not (tmp_path / "out").exists()
 
 
@@ -392,9 +400,12 @@ def test_a_prepared_set_is_replaced_only_by_force(tmp_path: Path) -> None:
     raw = labelme_set(tmp_path / "raw")
     before = prepare(raw, tmp_path / "out").data.fingerprint
     with pytest.raises(DatasetError, match="--force replaces it"):
-        prepare(raw, tmp_path / "out", seed=1)
+        prepare(raw, tmp_path / "out", PrepareOptions(seed=1))
     assert PreparedDataset.load(tmp_path / "out").fingerprint == before
-    assert prepare(raw, tmp_path / "out", seed=1, force=True).data.fingerprint != before
+    assert (
+        prepare(raw, tmp_path / "out", PrepareOptions(seed=1), force=True).data.fingerprint
+        != before
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"]
 
 
@@ -408,14 +419,14 @@ def test_a_failed_run_leaves_the_older_set_as_it_was(tmp_path: Path) -> None:
             raise RuntimeError("disk full")
 
     with pytest.raises(RuntimeError, match="disk full"):
-        prepare(raw, tmp_path / "out", seed=1, force=True, progress=fail)
+        prepare(raw, tmp_path / "out", PrepareOptions(seed=1), force=True, progress=fail)
     assert _files(tmp_path / "out") == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"]
 
 
 def test_two_runs_into_one_folder_are_not_mixed(tmp_path: Path) -> None:
     raw = labelme_set(tmp_path / "raw")
-    with locked(tmp_path / "out"), pytest.raises(DatasetError, match="another process is writing"):
+    with locked(tmp_path / "out"), pytest.raises(FolderError, match="another process is writing"):
         prepare(raw, tmp_path / "out")
     assert prepare(raw, tmp_path / "out").problems == ()
 
@@ -424,7 +435,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from trainables.datasets.preparing import prepare as module
-from trainables.files import folders as publishing
+from trainables.files import whole as publishing
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -441,7 +452,8 @@ elif moment == "between the renames":
 elif moment == "before the old one is deleted":
     rmtree = publishing.shutil.rmtree
     publishing.shutil.rmtree = lambda to, **how: die() if ".old-" in to.name else rmtree(to, **how)
-module.prepare(Path(raw), Path(out), seed=1, force=True, progress=progress)
+options = module.PrepareOptions(seed=1)
+module.prepare(Path(raw), Path(out), options, force=True, progress=progress)
 """
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from trainables.datasets.prepared import DatasetError, Split
 from trainables.datasets.preparing.splits import (
     DEFAULT_FRACTIONS,
-    Assignment,
     Sample,
+    SplitAssignment,
     assign,
     check_fractions,
 )
@@ -28,7 +28,7 @@ def _samples(groups: dict[str, int], **objects: int) -> list[Sample]:
     ]
 
 
-def _sizes(assignment: Assignment) -> Counter[Split]:
+def _sizes(assignment: SplitAssignment) -> Counter[Split]:
     return Counter(assignment.split.values())
 
 
@@ -94,7 +94,7 @@ def _given(**parts: Split) -> list[Sample]:
 def test_given_parts_are_kept_as_they_are() -> None:
     samples = _given(a1="train", b1="val", c1="test")
     assignment = assign(samples, DEFAULT_FRACTIONS, 0)
-    assert assignment == Assignment({"a1": "train", "b1": "val", "c1": "test"}, "given")
+    assert assignment == SplitAssignment({"a1": "train", "b1": "val", "c1": "test"}, "given")
 
 
 def test_given_parts_that_divide_a_group_are_warned_about() -> None:
@@ -118,7 +118,8 @@ def test_given_parts_without_train_are_for_evaluation_only() -> None:
 def test_parts_given_for_some_pictures_only_are_not_used() -> None:
     samples = [*_given(a1="train", b1="val"), *_samples({"c": 1, "d": 1, "e": 1})]
     assignment = assign(samples, DEFAULT_FRACTIONS, 0)
-    assert "only 2 of 5 pictures" in assignment.notes[0]
+    assert "only 2 of 5 pictures" in assignment.warnings[0]
+    assert "the first without one is c_0" in assignment.warnings[0]
     assert assignment.by == "drawn with seed 0"
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from trainables.datasets.simulate.databar import draw_strip, scale_bar
 from trainables.datasets.simulate.micrograph import render
 from trainables.datasets.simulate.presets import SPECS
-from trainables.datasets.simulate.shapes import pixels
+from trainables.datasets.simulate.shape import pixels
 from trainables.datasets.simulate.spec import (
     Background,
     Camera,
@@ -26,7 +26,7 @@ from trainables.datasets.simulate.spec import (
     SimulationSpec,
     Uniform,
 )
-from trainables.datasets.simulate.truth import Micrograph
+from trainables.datasets.simulate.truth import SimulatedMicrograph
 
 CLEAN = Camera(
     halo=0,
@@ -51,12 +51,12 @@ def _spec(*classes: ParticleClass, **changes: object) -> SimulationSpec:
     return SimulationSpec.model_validate(given | changes)
 
 
-def _visible(image: Micrograph) -> np.ndarray:
+def _visible(image: SimulatedMicrograph) -> np.ndarray:
     """(N, H, W) masks."""
     return np.stack([coco_mask.decode(item.rle) for item in image.objects]).astype(bool)
 
 
-def _whole(image: Micrograph, index: int, rows: int) -> np.ndarray:
+def _whole(image: SimulatedMicrograph, index: int, rows: int) -> np.ndarray:
     """The whole shape of an object, cut to the picture's upper rows only."""
     height, width = image.image.shape
     mask = np.zeros((height, width), bool)

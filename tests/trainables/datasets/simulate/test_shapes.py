@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainables.datasets.simulate import shapes
+from trainables.datasets.simulate import shapes, unions
+from trainables.datasets.simulate.shape import Box, Shape, box_around, pixels
 from trainables.datasets.simulate.spec import (
     AgglomerateForm,
     DiscForm,
@@ -33,8 +34,8 @@ def _ids(form: Form) -> str:
     return form.kind
 
 
-def _n_pixels(shape: shapes.Shape) -> int:
-    return int(shapes.pixels(shape)[1].sum())
+def _n_pixels(shape: Shape) -> int:
+    return int(pixels(shape)[1].sum())
 
 
 @pytest.mark.parametrize(("r", "area"), [(3, 29), (5, 81), (10, 317), (20, 1257), (50, 7845)])
@@ -44,7 +45,7 @@ def test_disc_on_a_pixel_has_the_oracles_pixels(r: int, area: int) -> None:
 
 def test_ellipse_of_equal_axes_has_the_pixels_of_the_disc() -> None:
     disc, ellipse = shapes.Disc(9.3, 20.2, 31.7), shapes.Ellipse(9.3, 9.3, 0.0, 20.2, 31.7)
-    assert np.array_equal(shapes.pixels(disc)[1], shapes.pixels(ellipse)[1])
+    assert np.array_equal(pixels(disc)[1], pixels(ellipse)[1])
 
 
 def test_rod_no_longer_than_wide_is_a_disc() -> None:
@@ -54,7 +55,7 @@ def test_rod_no_longer_than_wide_is_a_disc() -> None:
 
 
 def test_ring_has_a_hole() -> None:
-    box, mask = shapes.pixels(shapes.Ring(10, 5, 30.5, 30.5))
+    box, mask = pixels(shapes.Ring(10, 5, 30.5, 30.5))
     assert not mask[30 - box.top, 30 - box.left]
     open_hole = 81 - 12  # lattice points within 5, less the 12 that lie on the circle itself
     assert mask.sum() == 317 - open_hole
@@ -73,7 +74,7 @@ def test_union_of_two_discs_has_the_area_of_the_lens_taken_off_once() -> None:
     lens = 2 * r**2 * math.acos(distance / (2 * r)) - distance / 2 * math.sqrt(
         4 * r**2 - distance**2
     )
-    union = shapes.discs([(0, 0, r), (distance, 0, r)])
+    union = unions.discs([(0, 0, r), (distance, 0, r)])
     assert union.area_px2 == pytest.approx(2 * math.pi * r**2 - lens)
     assert union.perimeter_px == pytest.approx(
         4 * math.pi * r - 4 * r * math.acos(distance / (2 * r))
@@ -93,7 +94,7 @@ def test_union_of_two_discs_has_the_area_of_the_lens_taken_off_once() -> None:
     ids=["inside", "touching from inside", "big one last", "equal"],
 )
 def test_disc_within_another_adds_nothing(parts: list[tuple[float, float, float]]) -> None:
-    union = shapes.discs(parts)
+    union = unions.discs(parts)
     assert union.area_px2 == pytest.approx(25 * math.pi)
     assert union.perimeter_px == pytest.approx(10 * math.pi)
     assert union.feret_px == pytest.approx(10)
@@ -101,8 +102,8 @@ def test_disc_within_another_adds_nothing(parts: list[tuple[float, float, float]
 
 def test_closed_chain_of_discs_has_the_hole_in_its_middle_taken_off() -> None:
     around = [(20 * math.cos(t), 20 * math.sin(t), 8.0) for t in np.arange(12) * math.pi / 6]
-    union = shapes.discs(around)
-    fine = shapes.discs([(10 * x, 10 * y, 10 * r) for x, y, r in around])
+    union = unions.discs(around)
+    fine = unions.discs([(10 * x, 10 * y, 10 * r) for x, y, r in around])
     assert union.area_px2 == pytest.approx(_n_pixels(fine) / 100, rel=1e-3)
     assert union.area_px2 < math.pi * 28**2 - math.pi * 11**2
 
@@ -132,7 +133,7 @@ def test_pixels_of_any_shape_are_as_many_as_its_area(
 @given(seed=st.integers(0, 10_000))
 def test_centre_and_extents_of_any_shape_are_those_of_its_points(form: Form, seed: int) -> None:
     shape = form.draw(200, np.random.default_rng(seed)).at(0.5, 0.5)
-    box, mask = shapes.pixels(shape)
+    box, mask = pixels(shape)
     rows, columns = np.nonzero(mask)
     x, y = columns + box.left + 0.5, rows + box.top + 0.5
     assert (x.mean(), y.mean()) == pytest.approx((0.5, 0.5), abs=0.5)
@@ -166,6 +167,6 @@ def test_ellipse_has_the_outline_of_a_fine_polygon(a: float, ratio: float, angle
 
 
 def test_box_is_cut_to_the_picture() -> None:
-    box = shapes.box_around(shapes.Disc(4, -1, 50)).cut(100, 52)
-    assert box == shapes.Box(46, 52, 0, 4)
-    assert shapes.box_around(shapes.Disc(4, 300, 50)).cut(100, 52).left == 100
+    box = box_around(shapes.Disc(4, -1, 50)).cut(100, 52)
+    assert box == Box(46, 52, 0, 4)
+    assert box_around(shapes.Disc(4, 300, 50)).cut(100, 52).left == 100

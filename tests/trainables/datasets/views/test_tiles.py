@@ -10,11 +10,11 @@ from pycocotools import mask as coco_mask
 
 from tests.support.raw_samples import labelme_set, real_data, write_picture
 from trainables.datasets.prepared import DatasetError, ImageRecord
-from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.datasets.raw.reading import Kind
 from trainables.datasets.simulate.dataset import simulate
 from trainables.datasets.simulate.presets import SPECS
-from trainables.datasets.views.grey import GreyView, Scene, grey_view
+from trainables.datasets.views.grey import GreyPicture, GreyView, grey_view
 from trainables.datasets.views.tiles import (
     IGNORED,
     Mosaic,
@@ -35,18 +35,18 @@ def view(tmp_path_factory: pytest.TempPathFactory) -> GreyView:
     spec = SPECS["cryo_em"].model_copy(update={"images": 5, "width": 160, "height": 128})
     simulate(spec, folder / "raw", form="coordinates")
     write_picture(folder / "raw" / "images" / "unknown.png", seed=1, width=160, height=128)
-    data = prepare(folder / "raw", folder / "data", radius="9px").data
+    data = prepare(folder / "raw", folder / "data", PrepareOptions(radius="9px")).data
     return grey_view(data, folder / "view")
 
 
-def _train(view: GreyView) -> list[Scene]:
+def _train(view: GreyView) -> list[GreyPicture]:
     return [view.scene(image) for image in view.data.images("train")]
 
 
-def _scene(centers: list[tuple[float, float]], height: int = 40, width: int = 50) -> Scene:
+def _scene(centers: list[tuple[float, float]], height: int = 40, width: int = 50) -> GreyPicture:
     """A micrograph of one grey level, all particles of radius 6."""
     record = ImageRecord(1, Path("a.png"), width, height, "train", "a")
-    return Scene(
+    return GreyPicture(
         record=record,
         grey=np.arange(height * width, dtype=np.uint32).reshape(height, width).astype(np.uint8),
         mask=np.zeros((height, width), np.uint8),
@@ -57,7 +57,7 @@ def _scene(centers: list[tuple[float, float]], height: int = 40, width: int = 50
     )
 
 
-def _drawn(scene: Scene, target: Target) -> npt.NDArray[np.float64]:
+def _drawn(scene: GreyPicture, target: Target) -> npt.NDArray[np.float64]:
     """The target of a whole picture, from its definition."""
     rows, columns = np.mgrid[: scene.size[0], : scene.size[1]] + 0.5
     whole = np.zeros(scene.size)
@@ -299,7 +299,7 @@ def test_real_micrographs_are_cut_into_tiles(tmp_path: Path) -> None:
         assert whole is not None
         cv2.imwrite(str(raw / f"{star.stem}.png"), whole[:900, :900])
         (raw / star.name).write_text(star.read_text())
-    report = prepare(raw, tmp_path / "data", radius="13.5px", splits=(0.6, 0.4, 0))
+    report = prepare(raw, tmp_path / "data", PrepareOptions(radius="13.5px", splits=(0.6, 0.4, 0)))
     assert {problem.kind for problem in report.problems} == {Kind.OUTSIDE}  # of the part cut out
     data = report.data
     scenes = [grey_view(data, tmp_path / "view").scene(image) for image in data.images("train")]

@@ -18,7 +18,7 @@ from tests.support.raw_samples import (
 )
 from trainables.datasets import geometry
 from trainables.datasets.prepared import Annotation, DatasetError, PreparedDataset
-from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.datasets.views.yolo import YoloOutline, yolo_outline, yolo_view
 
 
@@ -75,7 +75,7 @@ def test_a_view_is_used_again_until_the_data_change(data: PreparedDataset, tmp_p
     stamp = first.data_yaml.stat().st_mtime_ns
     assert yolo_view(data, tmp_path / "view") == first
     assert first.data_yaml.stat().st_mtime_ns == stamp
-    other = prepare(tmp_path / "raw", tmp_path / "other", seed=3).data
+    other = prepare(tmp_path / "raw", tmp_path / "other", PrepareOptions(seed=3)).data
     yolo_view(other, tmp_path / "view")
     marker = json.loads((tmp_path / "view" / "view.json").read_text())
     assert marker["fingerprint"] == other.fingerprint != data.fingerprint

@@ -15,7 +15,7 @@ from tests.trainables.engines.mask_rcnn.conftest import QUICK
 from trainables.contract import InfeasibleParams
 from trainables.datasets.geometry import encode_mask
 from trainables.datasets.prepared import DatasetError, PreparedDataset
-from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.datasets.simulate.dataset import simulate
 from trainables.datasets.simulate.presets import SPECS
 from trainables.engines.mask_rcnn.data import MeasuredPictures, TrainingPictures, training_loader
@@ -67,7 +67,7 @@ def _picture(folder: Path, shapes: list[Objects]) -> PreparedDataset:
     categories = [{"id": 1, "name": "ring"}]
     content = {"images": images, "annotations": annotations, "categories": categories}
     (raw / "annotations.json").write_text(json.dumps(content))
-    prepare(raw, folder / "prepared", group=r"p(\d+)", splits=(0.6, 0.4, 0.0))
+    prepare(raw, folder / "prepared", PrepareOptions(group=r"p(\d+)", splits=(0.6, 0.4, 0.0)))
     return PreparedDataset.load(folder / "prepared")
 
 
@@ -102,7 +102,7 @@ def test_copies_in_other_annotation_formats_have_the_same_objects(
     spec = SPECS["demo"].model_copy(update={"images": 6})
     simulate(spec, tmp_path / "raw", form=form)
     truth = (tmp_path / "raw" / "truth.csv").read_text().splitlines()[1:]
-    prepare(tmp_path / "raw", tmp_path / "prepared", splits=(0.7, 0.3, 0.0))
+    prepare(tmp_path / "raw", tmp_path / "prepared", PrepareOptions(splits=(0.7, 0.3, 0.0)))
     data = PreparedDataset.load(tmp_path / "prepared")
     splits = [MeasuredPictures(data, data.images(part), _params()) for part in ("train", "val")]
     n = sum(len(item["instances"]) for split in splits for item in split)

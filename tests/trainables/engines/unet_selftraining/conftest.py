@@ -12,7 +12,7 @@ import pytest
 from tests.support.discs import prepare_discs
 from trainables.contract import TrainMetrics
 from trainables.datasets.prepared import PreparedDataset
-from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.trials.memory import MemoryTrial
 
 MakeTrial = Callable[..., MemoryTrial]
@@ -58,7 +58,7 @@ def few_marked(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
     (raw / "coordinates.json").write_text(json.dumps(marked))
     given = {part: [f"p{n}.png" for n in parts[part]] for part in ("train", "val")}
     (raw / "splits.json").write_text(json.dumps(given))
-    prepare(raw, raw.parent / "data", radius="5px", group=r"p(\d)")
+    prepare(raw, raw.parent / "data", PrepareOptions(radius="5px", group=r"p(\d)"))
     return PreparedDataset.load(raw.parent / "data")
 
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from trainables.datasets import geometry
 from trainables.datasets.images import UnreadableImageError, read_labels
 from trainables.datasets.raw.folder import LeavesFolderError, RawFolder, split_of
-from trainables.datasets.raw.reading import Kind, Outline, RawImage, Reading, Source
+from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
 
 NAME = "masks"
 
@@ -61,43 +61,64 @@ def count_binary(folder: RawFolder) -> int:
     return 0 if count_images(folder) else count_paired(folder)
 
 
-def read(reading: Reading) -> None:
+def read(reading: RawReading) -> None:
     """Read label pictures in which each number is an object."""
     _read(reading, connected=False)
 
 
-def read_binary(reading: Reading) -> None:
+def read_binary(reading: RawReading) -> None:
     """Read masks in which each connected region is an object."""
     _read(reading, connected=True)
 
 
-def _read(reading: Reading, *, connected: bool) -> None:
+def _read(reading: RawReading, *, connected: bool) -> None:
     reading.notes.append(f"the format has no classes; every object is {reading.object_class!r}")
     for file in annotation_files(reading.folder):
         picture = _picture_of(reading.folder, file)
         if picture is None:
             reason = f"no picture {file.stem}.* in {' or '.join(_IMAGE_FOLDERS[:1])} beside it"
-            reading.problem(Kind.LABEL_WITHOUT_IMAGE, Source(file), reason)
+            reading.problem(Kind.LABEL_WITHOUT_IMAGE, RawSource(file), reason)
             continue
-        for image, page in _pages(reading, picture, file):
-            source = Source(file, image=image)
+        for image, pages in _pages(reading, picture, file):
+            source = RawSource(file, image=image)
             if reading.claim(image, source):
                 image.split = split_of(image.file) or split_of(file)
-                _read_page(reading, image, source, page, connected=connected)
+                for page in pages:
+                    here = source.at(f"page {page}") if len(pages) > 1 else source
+                    _read_page(reading, image, here, page, connected=connected)
 
 
 def _pages(
-    reading: Reading, picture: PurePosixPath, file: PurePosixPath
-) -> Iterator[tuple[RawImage, int]]:
-    """Pages of a picture with the page of the label picture that belongs to each."""
-    for page in range(min(reading.pages(picture), reading.pages(file))):
-        image = reading.open(picture, page)
+    reading: RawReading, picture: PurePosixPath, file: PurePosixPath
+) -> Iterator[tuple[RawImage, list[int]]]:
+    """Pages of a picture, each with the pages of the label picture that are about it."""
+    n_pictures, pages = reading.pages(picture), list(reading.page_numbers(file))
+    if n_pictures == 1 and len(pages) > 1:
+        reading.notes.append(f"{file}: all its {len(pages)} pages are about the one of {picture}")
+        about = [pages]
+    else:
+        about = [[page] for page in pages[:n_pictures]]
+        if left_out := pages[n_pictures:]:
+            reason = f"it has {len(pages)} pages, {picture} {n_pictures}: those beyond are not used"
+            n_objects = sum(_count_objects(reading.folder, file, page) for page in left_out)
+            source = RawSource(file, n_objects=n_objects)
+            reading.problem(Kind.LABEL_WITHOUT_IMAGE, source, reason)
+    for number, its_pages in enumerate(about):
+        image = reading.open(picture, number)
         if image:
-            yield image, page
+            yield image, its_pages
+
+
+def _count_objects(folder: RawFolder, file: PurePosixPath, page: int) -> int:
+    """Number of different numbers of a page besides 0; 0 if it cannot be read."""
+    try:
+        return len(set(np.unique(read_labels(folder.path(file), page)).tolist()) - {0})
+    except (UnreadableImageError, LeavesFolderError):
+        return 0
 
 
 def _place(file: PurePosixPath) -> int | None:
-    """Where in its path the folder for labels is, or None."""
+    """Index of the folder for labels in its path, or None."""
     places = [i for i, part in enumerate(file.parts[:-1]) if part.lower() in _LABEL_FOLDERS]
     return places[-1] if places else None
 
@@ -128,7 +149,7 @@ def _has_several(folder: RawFolder, file: PurePosixPath) -> bool:
 
 
 def _read_page(
-    reading: Reading, image: RawImage, source: Source, page: int, *, connected: bool
+    reading: RawReading, image: RawImage, source: RawSource, page: int, *, connected: bool
 ) -> None:
     try:
         labels = read_labels(reading.folder.path(source.file), page)
@@ -140,7 +161,8 @@ def _read_page(
     if connected:
         labels = _regions(labels)
     for number, rle in geometry.encode_labels(labels).items():
-        here = source.at(f"region {number}" if connected else f"value {number}")
+        place = f"region {number}" if connected else f"value {number}"
+        here = source.at(", ".join(filter(None, (source.place, place))))
         reading.add(image, reading.object_class, Outline(masks=[rle]), here)
 
 

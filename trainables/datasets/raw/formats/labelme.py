@@ -19,7 +19,7 @@ import numpy as np
 from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon, Rle
 from trainables.datasets.raw.folder import RawFolder, split_of
-from trainables.datasets.raw.reading import Kind, Outline, RawImage, Reading, Source
+from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
 
 NAME = "labelme"
 
@@ -36,10 +36,11 @@ def count_images(folder: RawFolder) -> int:
     return len(annotation_files(folder))
 
 
-def read(reading: Reading) -> None:
+def read(reading: RawReading) -> None:
     """Read every LabelMe file."""
     for file in annotation_files(reading.folder):
-        document, source = reading.folder.document(file), Source(file)
+        document = reading.folder.document(file)
+        source = RawSource(file, n_objects=len(document["shapes"]))
         image = reading.image(_picture(reading.folder, file, document), source)
         if image is None or not reading.claim(image, source):
             continue
@@ -64,7 +65,9 @@ def _is_labelme(document: Any) -> bool:
     )
 
 
-def _read_shapes(reading: Reading, image: RawImage, source: Source, shapes: list[Any]) -> None:
+def _read_shapes(
+    reading: RawReading, image: RawImage, source: RawSource, shapes: list[Any]
+) -> None:
     """Add the objects of a file; the parts of a group become one object."""
     groups: dict[tuple[Any, ...], list[tuple[str, Mapping[str, Any]]]] = {}
     for number, shape in enumerate(shapes):
@@ -81,9 +84,9 @@ def _read_shapes(reading: Reading, image: RawImage, source: Source, shapes: list
 
 
 def _outline(
-    reading: Reading,
+    reading: RawReading,
     image: RawImage,
-    source: Source,
+    source: RawSource,
     members: list[tuple[str, Mapping[str, Any]]],
 ) -> Outline | None:
     parts: list[Polygon] = []

@@ -24,9 +24,10 @@ from scipy.spatial import cKDTree
 from trainables.datasets.coordinates import OWN_NAME, Points
 from trainables.datasets.images import SUFFIXES
 from trainables.datasets.particle_size import ANGSTROM_PER_UM, MIN_RADIUS_PX, TooSmallPictureError
-from trainables.datasets.prepared import Disc
+from trainables.datasets.prepared import ParticleDisc
 from trainables.datasets.raw.folder import LeavesFolderError, NotFoundError, RawFolder, split_of
-from trainables.datasets.raw.reading import Kind, RawImage, Reading, Source
+from trainables.datasets.raw.naming import picture_named_like
+from trainables.datasets.raw.reading import Kind, RawImage, RawReading, RawSource
 
 JSON: Final = ".json"
 
@@ -44,8 +45,6 @@ _FEW: Final = 3
 
 _UNLABELLED: Final = frozenset({"unlabelled", "unlabeled"})
 
-_SEPARATORS: Final = "_-. "
-
 _SECTION: Final = re.compile(r"_p(\d+)(?![^_\-. ])")
 """What follows a stack's name in that of a file about one of its sections."""
 
@@ -55,7 +54,7 @@ def count_images(folder: RawFolder, suffix: str) -> int:
     return sum(1 for _ in _micrographs(folder, suffix))
 
 
-def read(reading: Reading, suffix: str) -> None:
+def read(reading: RawReading, suffix: str) -> None:
     """Read the files of one kind, and take in the micrographs that they do not speak of.
 
     Raises:
@@ -64,7 +63,7 @@ def read(reading: Reading, suffix: str) -> None:
     reading.notes.append(f"the format has no classes; every object is {reading.object_class!r}")
     too_small: list[TooSmallPictureError] = []
     for file, name, points in _micrographs(reading.folder, suffix):
-        source = Source(file, name)
+        source = RawSource(file, name, n_objects=len(points))
         if name == OWN_NAME:
             image = _own_picture(reading, source)
         else:
@@ -89,7 +88,7 @@ def _micrographs(folder: RawFolder, suffix: str) -> Iterator[tuple[PurePosixPath
         found = folder.coordinates(file) or {}
         if suffix == JSON and not any(_names_a_picture(folder, name) for name in found):
             continue
-        if suffix == CSV and OWN_NAME in found and _picture_named_like(folder, file) is None:
+        if suffix == CSV and OWN_NAME in found and picture_named_like(folder, file) is None:
             continue  # a table of something else
         for name, points in found.items():
             yield file, name, points
@@ -99,25 +98,14 @@ def _names_a_picture(folder: RawFolder, name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in SUFFIXES or name in folder.by_stem
 
 
-def _own_picture(reading: Reading, source: Source) -> RawImage | None:
-    picture = _picture_named_like(reading.folder, source.file)
+def _own_picture(reading: RawReading, source: RawSource) -> RawImage | None:
+    picture = picture_named_like(reading.folder, source.file)
     if picture is not None:
         section = _SECTION.match(source.file.stem, len(picture.stem))
         stack = section is not None and reading.pages(picture) > 1
         return reading.open(picture, int(section[1]) if section and stack else None)
     reason = f"no picture is called {source.file.stem}.*, or as the beginning of that"
     reading.problem(Kind.LABEL_WITHOUT_IMAGE, source, reason)
-    return None
-
-
-def _picture_named_like(folder: RawFolder, file: PurePosixPath) -> PurePosixPath | None:
-    """The picture whose name is the file's, or the longest beginning of it at a word's end."""
-    stem = file.stem
-    for end in range(len(stem), 0, -1):
-        at_word = end == len(stem) or stem[end] in _SEPARATORS
-        found = folder.matching(stem[:end], file.parent) if at_word else None
-        if found is not None:
-            return found
     return None
 
 
@@ -137,7 +125,7 @@ def _findable(folder: RawFolder, name: str, beside: PurePosixPath) -> str:
     return same[0].name if len(same) == 1 else base
 
 
-def _add_particles(reading: Reading, image: RawImage, points: Points, source: Source) -> None:
+def _add_particles(reading: RawReading, image: RawImage, points: Points, source: RawSource) -> None:
     image.um_per_px = reading.sizes.um_per_px(image.um_per_px)
     if reason := _of_another_picture(image, points):
         reading.problem(Kind.OUTSIDE, source.of(image), reason)
@@ -150,11 +138,11 @@ def _add_particles(reading: Reading, image: RawImage, points: Points, source: So
             reason = f"within {SAME_PX:g} px of row {points.rows[twice[number]]}"
             reading.problem(Kind.PARTICLE_TWICE, here, reason)
         else:
-            reading.add_disc(image, Disc(x, y, radii[number]), here)
+            reading.add_disc(image, ParticleDisc(x, y, radii[number]), here)
 
 
 def _of_another_picture(image: RawImage, points: Points) -> str:
-    """Why coordinates cannot be of this picture, or "".
+    """The reason why coordinates cannot be of this picture, or "".
 
     Where most lie outside, those that lie inside are at wrong places too.
     """
@@ -171,7 +159,7 @@ def _of_another_picture(image: RawImage, points: Points) -> str:
     )
 
 
-def _radii(reading: Reading, image: RawImage, points: Points) -> list[float]:
+def _radii(reading: RawReading, image: RawImage, points: Points) -> list[float]:
     """Radius of each particle: of its row where all rows have one, else the one asked for."""
     given = points.radii
     if given is not None and np.isfinite(given).all() and (given >= MIN_RADIUS_PX).all():
@@ -194,7 +182,7 @@ def _listed_before(points: Points) -> dict[int, int]:
     return twice
 
 
-def _add_unlabelled(reading: Reading) -> None:
+def _add_unlabelled(reading: RawReading) -> None:
     labelled = list(reading.images.values())
     folders = {image.file.parent for image in labelled}
     stems = {image.file.stem for image in labelled}
@@ -216,7 +204,7 @@ def _add_unlabelled(reading: Reading) -> None:
         )
 
 
-def _warn_of_crowding(reading: Reading) -> None:
+def _warn_of_crowding(reading: RawReading) -> None:
     """Say where the particles are nearer to each other than one of them is large.
 
     Whoever errs in the unit of the radius or in the pixel size sees it here.
@@ -241,7 +229,7 @@ def _warn_of_crowding(reading: Reading) -> None:
         )
 
 
-def _warn_of_pixel_sizes(reading: Reading) -> None:
+def _warn_of_pixel_sizes(reading: RawReading) -> None:
     """Say where the pixel size given is not the one of the pictures' headers."""
     given = reading.sizes.pixel_size
     if given is None:

@@ -1,6 +1,6 @@
 """The formats segtune reads, and which one a folder holds.
 
-To add a format: one module here that finds its files by content and fills a `Reading`, and one
+To add a format: one module here that finds its files by content and fills a `RawReading`, and one
 line in `FORMATS`.
 """
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from trainables.datasets.images import SUFFIXES
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.raw.folder import RawFolder
 from trainables.datasets.raw.formats import (
@@ -21,7 +22,7 @@ from trainables.datasets.raw.formats import (
     via,
     yolo_seg,
 )
-from trainables.datasets.raw.reading import Reading
+from trainables.datasets.raw.reading import RawReading
 
 
 @dataclass(frozen=True)
@@ -29,24 +30,40 @@ class Format:
     """A kind of annotations.
 
     Attributes:
-        name: As in `--format`.
-        title: For people.
-        count_images: How many pictures its files in a folder speak of; 0 if there are none.
-        read: Fills a `Reading` from all its files.
+        name: Its name for `--format`.
+        title: Its name in reports.
+        count_images: Number of pictures that its files in a folder speak of; 0 if none is there.
+        read: Fills a `RawReading` from all its files.
         count_asked: The same when it is named by `--format`, if that asks for less.
         asked_only: Whether it is used only when named, never by content.
         object_class: Name of its objects where it has no classes.
         sized: Whether it needs `--radius`, as it says where objects are and not how large.
+        suffixes: Suffixes of its files; a folder with less than `least` of them is not asked.
+        least: Number of such files that there must be.
     """
 
     name: str
     title: str
     count_images: Callable[[RawFolder], int]
-    read: Callable[[Reading], None]
+    read: Callable[[RawReading], None]
     count_asked: Callable[[RawFolder], int] | None = None
     asked_only: bool = False
     object_class: str = "object"
     sized: bool = False
+    suffixes: tuple[str, ...] = (".json",)
+    least: int = 1
+
+    def count(self, folder: RawFolder, *, asked: bool = False) -> int:
+        """Number of pictures that its files in a folder speak of; 0 if none is there.
+
+        Args:
+            folder: The raw folder.
+            asked: Whether it is named by `--format`.
+        """
+        if len(folder.with_suffix(*self.suffixes)) < self.least:
+            return 0
+        count = self.count_asked if asked and self.count_asked else self.count_images
+        return count(folder)
 
 
 def _particles(name: str, title: str, suffix: str) -> Format:
@@ -57,21 +74,32 @@ def _particles(name: str, title: str, suffix: str) -> Format:
         partial(particles.read, suffix=suffix),
         object_class="particle",
         sized=True,
+        suffixes=(suffix,),
     )
 
+
+_PICTURES: Final = tuple(sorted(SUFFIXES))
 
 FORMATS: Final = (  # the one that can say more of an object first
     Format(coco.NAME, coco.TITLE, coco.count_images, coco.read),
     Format(labelme.NAME, labelme.TITLE, labelme.count_images, labelme.read),
     Format(superannotate.NAME, superannotate.TITLE, superannotate.count_images, superannotate.read),
     Format(via.NAME, via.TITLE, via.count_images, via.read),
-    Format(yolo_seg.NAME, yolo_seg.TITLE, yolo_seg.count_images, yolo_seg.read),
+    Format(
+        yolo_seg.NAME,
+        yolo_seg.TITLE,
+        yolo_seg.count_images,
+        yolo_seg.read,
+        suffixes=yolo_seg.SUFFIXES,
+    ),
     Format(
         label_masks.NAME,
         label_masks.TITLE,
         label_masks.count_images,
         label_masks.read,
         count_asked=label_masks.count_paired,
+        suffixes=_PICTURES,
+        least=2,
     ),
     Format(
         label_masks.BINARY_NAME,
@@ -80,6 +108,8 @@ FORMATS: Final = (  # the one that can say more of an object first
         label_masks.read_binary,
         count_asked=label_masks.count_paired,
         asked_only=True,
+        suffixes=_PICTURES,
+        least=2,
     ),
     _particles("coordinates", "particle coordinates, coordinates.json", particles.JSON),
     _particles("star", "particle coordinates, RELION STAR", particles.STAR),
@@ -122,13 +152,13 @@ def choose_format(folder: RawFolder, asked: str | None) -> tuple[Format, list[st
     check_format(asked)
     if asked is not None:
         chosen = next(entry for entry in FORMATS if entry.name == asked)
-        if (chosen.count_asked or chosen.count_images)(folder):
+        if chosen.count(folder, asked=True):
             return chosen, []
         raise DatasetError(
             f"{folder.root}: no annotations of the format {asked} ({chosen.title}) here; "
             f"{_what_is_here(folder, asked)}"
         )
-    found = {entry.name: entry.count_images(folder) for entry in FORMATS if not entry.asked_only}
+    found = {entry.name: entry.count(folder) for entry in FORMATS if not entry.asked_only}
     if not any(found.values()):
         raise DatasetError(
             f"{folder.root}: no annotations of a known format; {_what_is_here(folder)}"
@@ -149,10 +179,10 @@ def _notes(chosen: Format, found: dict[str, int]) -> list[str]:
 
 
 def _what_is_here(folder: RawFolder, asked: str = "") -> str:
-    """What a folder holds instead of what was asked for, and what to do about it."""
+    """A message: what a folder holds instead, and what to do about it."""
     if not folder.files:
         return "the folder is empty"
-    found = {entry.name: entry.count_images(folder) for entry in FORMATS}
+    found = {entry.name: entry.count(folder) for entry in FORMATS}
     there = [name for name, n in found.items() if n]
     if there:
         listed = ", ".join(f"{name} ({found[name]} pictures)" for name in there)
@@ -162,9 +192,8 @@ def _what_is_here(folder: RawFolder, asked: str = "") -> str:
         n = len(folder.broken)
         head = "1 file cannot be read:" if n == 1 else f"{n} files cannot be read, the first is"
         return f"{head} {file}: {reason}"
-    boxes = yolo_seg.count_box_files(folder)
-    if boxes:
-        return f"{boxes} YOLO files hold boxes, not outlines; instance segmentation needs outlines"
+    if reason := yolo_seg.why_no_outlines(folder):
+        return reason
     if any(file.suffix.lower() == ".xml" for file in folder.files):
         return "XML files (Pascal VOC?) hold boxes, not outlines; segmentation needs outlines"
     if table := _table_without_coordinates(folder, asked):
@@ -177,7 +206,7 @@ def _what_is_here(folder: RawFolder, asked: str = "") -> str:
 
 
 def _table_without_coordinates(folder: RawFolder, asked: str) -> str:
-    """What a file lacks that could have held coordinates; "" where there is none."""
+    """A message: what the first possible file of coordinates lacks; "" without one."""
     suffixes = [particles.CSV, particles.STAR, particles.BOX]
     suffixes += [particles.JSON] if asked == "coordinates" else []
     for suffix in suffixes:

@@ -12,7 +12,7 @@ from typing import Any
 
 from trainables.datasets import geometry
 from trainables.datasets.raw.folder import RawFolder, split_of
-from trainables.datasets.raw.reading import Kind, Outline, RawImage, Reading, Source
+from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
 
 NAME = "superannotate"
 
@@ -30,10 +30,11 @@ def count_images(folder: RawFolder) -> int:
     return len(annotation_files(folder))
 
 
-def read(reading: Reading) -> None:
+def read(reading: RawReading) -> None:
     """Read every SuperAnnotate file."""
     for file in annotation_files(reading.folder):
-        document, source = reading.folder.document(file), Source(file)
+        document = reading.folder.document(file)
+        source = RawSource(file, n_objects=len(document["instances"]))
         metadata = document["metadata"]
         image = reading.image(str(metadata.get("name") or file.name.split("___")[0]), source)
         if image is None or not reading.claim(image, source):
@@ -52,7 +53,7 @@ def _is_superannotate(document: Any) -> bool:
 
 
 def _read_instances(
-    reading: Reading, image: RawImage, source: Source, instances: list[Any]
+    reading: RawReading, image: RawImage, source: RawSource, instances: list[Any]
 ) -> None:
     """Add the objects of a file; the parts of a group become one object."""
     groups: dict[tuple[Any, ...], list[tuple[str, Mapping[str, Any]]]] = {}
@@ -84,7 +85,7 @@ def _united(image: RawImage, outlines: Sequence[Outline]) -> Outline:
     return Outline(parts=plain, masks=holed)
 
 
-def _outline(reading: Reading, source: Source, instance: Mapping[str, Any]) -> Outline:
+def _outline(reading: RawReading, source: RawSource, instance: Mapping[str, Any]) -> Outline:
     """The shape of an instance; empty, with a problem, if it has no area."""
     with reading.at(source):
         kind = instance.get("type")

@@ -9,13 +9,14 @@ class. Which one is not said anywhere: taken is the one that most regions have, 
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon
 from trainables.datasets.raw.folder import RawFolder, split_in_name, split_of
-from trainables.datasets.raw.reading import Kind, Outline, Reading, Source
+from trainables.datasets.raw.reading import Kind, Outline, RawReading, RawSource
 
 NAME = "via"
 
@@ -34,7 +35,7 @@ def count_images(folder: RawFolder) -> int:
     return sum(len(_entries(folder.document(file))) for file in annotation_files(folder))
 
 
-def read(reading: Reading) -> None:
+def read(reading: RawReading) -> None:
     """Read every VIA file."""
     for file in annotation_files(reading.folder):
         entries = _entries(reading.folder.document(file))
@@ -46,7 +47,7 @@ def read(reading: Reading) -> None:
         else:
             reading.notes.append(f"{file}: the region attribute {key!r} is the class")
         for name, entry in entries.items():
-            source = Source(file, name)
+            source = RawSource(file, name)
             with reading.at(source):
                 _read_image(reading, source, entry, key)
 
@@ -67,7 +68,7 @@ def _entries(document: Any) -> dict[str, Any]:
 
 def _regions(entry: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Regions with their place; VIA 1 numbered them in a dictionary."""
-    regions = entry["regions"]
+    regions = entry["regions"] or ()
     pairs = regions.items() if isinstance(regions, dict) else enumerate(regions)
     for number, region in pairs:
         yield f"regions[{number}]", region
@@ -101,13 +102,15 @@ def _label(value: Any) -> str:
 
 
 def _read_image(
-    reading: Reading, source: Source, entry: Mapping[str, Any], key: str | None
+    reading: RawReading, source: RawSource, entry: Mapping[str, Any], key: str | None
 ) -> None:
+    regions = list(_regions(entry))
+    source = replace(source, n_objects=len(regions))
     image = reading.image(str(entry["filename"]), source)
     if image is None or not reading.claim(image, source):
         return
     image.split = split_in_name(source.file.stem) or split_of(image.file) or split_of(source.file)
-    for number, region in _regions(entry):
+    for number, region in regions:
         here = source.at(f"{entry['filename']} {number}").of(image)
         with reading.at(here):
             outline = _outline(region["shape_attributes"])

@@ -4,49 +4,51 @@ A line is the class number and at least three pairs x y as fractions of the pict
 height. Label files lie in a folder `labels` beside `images` (with `train`, `val` and `test` inside,
 or above), or beside the pictures. Class names stand in a YAML file (`names`), or one a line in
 `classes.txt` or `obj.names`. A picture without a label file, beside others that have one, is a
-negative: so the format wants it.
+negative: so the format wants it. What `yolo predict` saved is read too, its confidences left out;
+pose labels (`kpt_shape` in the YAML file) are boxes and points, and are refused.
 
-The parts come from the YAML file's `train`, `val` and `test` (folders, or lists of pictures), else
-from the folders' names.
+The parts come from the YAML file's `train`, `val` and `test`, Darknet's `obj.data`, or lists named
+`train.txt`, `val.txt` and so on (see `yolo_splits`), else from the folders' names.
 """
 
-import contextlib
-import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
 
 from trainables.datasets import geometry
 from trainables.datasets.prepared import Split
-from trainables.datasets.raw.folder import (
-    LeavesFolderError,
-    NotFoundError,
-    RawFolder,
-    split_of,
-    split_word,
+from trainables.datasets.raw.folder import LeavesFolderError, RawFolder, split_of, split_word
+from trainables.datasets.raw.formats.yolo_rows import BOX_NUMBERS, LabelTexts, label_texts
+from trainables.datasets.raw.formats.yolo_splits import (
+    has_splits,
+    splits_of_document,
+    splits_of_lists,
 )
-from trainables.datasets.raw.reading import Kind, Outline, RawImage, Reading, Source
+from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
 
 NAME = "yolo"
 
 TITLE = "YOLO segmentation text"
 
+SUFFIXES: Final = (".txt",)
+
 _NO_LABELS: Final = frozenset({"classes.txt", "readme.txt", "license.txt", "requirements.txt"})
-
-_SAMPLE_BYTES: Final = 4096
-
-_BOX_NUMBERS: Final = 5
-
-_OUTLINE_NUMBERS: Final = 7
 
 
 def annotation_files(folder: RawFolder) -> list[PurePosixPath]:
-    """Text files that are labels: all in `labels` folders, elsewhere those that look like it."""
-    files = [f for f in folder.with_suffix(".txt") if f.name.lower() not in _NO_LABELS]
-    kinds = {file: _kind(folder, file) for file in files}
-    if "outline" not in kinds.values():
+    """Text files that are labels, if one holds an outline and they are no pose labels.
+
+    All in `labels` folders, all that are named like a picture, and those that look like labels.
+    """
+    texts = _texts(folder)
+    if not texts.files("outline"):
         return []
-    return [f for f in files if "labels" in _lower(f) or kinds[f] in ("outline", "box")]
+    return [
+        f
+        for f, kind in texts.kinds.items()
+        if "labels" in _lower(f) or kind in ("outline", "box") or _picture_of(folder, f)
+    ]
 
 
 def count_images(folder: RawFolder) -> int:
@@ -54,119 +56,129 @@ def count_images(folder: RawFolder) -> int:
     return len(annotation_files(folder))
 
 
-def count_box_files(folder: RawFolder) -> int:
-    """Label files that hold boxes, which are no outlines."""
-    return sum(_kind(folder, file) == "box" for file in folder.with_suffix(".txt"))
+def why_no_outlines(folder: RawFolder) -> str:
+    """The reason why YOLO's label files are there but cannot be used, or ""."""
+    texts = _texts(folder)
+    poses, boxes = texts.files("pose"), texts.files("box")
+    if poses:
+        return (
+            f"{len(poses)} YOLO files are pose labels ({texts.pose}): boxes and points, "
+            "not outlines; instance segmentation needs outlines"
+        )
+    if boxes and not texts.files("outline"):
+        return (
+            f"{len(boxes)} YOLO files hold boxes, not outlines; instance segmentation needs "
+            "outlines"
+        )
+    return ""
 
 
-def read(reading: Reading) -> None:
+def read(reading: RawReading) -> None:
     """Read every label file, and the pictures beside them as negatives."""
     folder = reading.folder
     names, splits = _read_yaml(reading)
     names = names or _read_name_list(folder)
     _use_names(reading, names)
+    confident = _texts(folder).confident
+    if confident:
+        reading.warnings.append(
+            "every line of the label files ends in a confidence, which is left out: they are a "
+            "model's predictions, not what somebody saw"
+        )
+    unlinked = 0
     for file in annotation_files(folder):
         picture = _picture_of(folder, file)
         if picture is None:
             reason = f"no picture {file.stem}.* beside it or in the images folder"
-            reading.problem(Kind.LABEL_WITHOUT_IMAGE, Source(file), reason)
+            n_objects = _count_lines(folder, file)
+            unlinked += n_objects
+            source = RawSource(file, n_objects=n_objects)
+            reading.problem(Kind.LABEL_WITHOUT_IMAGE, source, reason)
             continue
-        image = reading.image(str(picture), Source(PurePosixPath(file.name)))
-        if image and reading.claim(image, Source(file)):
-            _read_lines(reading, image, Source(file, image=image), names)
-    _add_negatives(reading)
+        image = reading.image(str(picture), RawSource(PurePosixPath(file.name)))
+        if image and reading.claim(image, RawSource(file)):
+            lines = _Lines(names, confident)
+            _read_lines(reading, image, RawSource(file, image=image), lines)
+    _add_negatives(reading, unlinked)
     for image in reading.images.values():
         image.split = splits.get(image.file) or split_of(image.file)
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """How the lines of all label files are written.
+
+    Attributes:
+        names: Class names by number.
+        confident: Whether each ends in a confidence.
+    """
+
+    names: Mapping[int, str]
+    confident: bool
+
+
+def _texts(folder: RawFolder) -> LabelTexts:
+    files = [f for f in folder.with_suffix(*SUFFIXES) if f.name.lower() not in _NO_LABELS]
+    return label_texts(folder, files)
 
 
 def _lower(file: PurePosixPath) -> tuple[str, ...]:
     return tuple(part.lower() for part in file.parts[:-1])
 
 
-def _kind(folder: RawFolder, file: PurePosixPath) -> str:
-    """What the lines of a text file look like: "outline", "box", "empty" or "other"."""
+def _count_lines(folder: RawFolder, file: PurePosixPath) -> int:
+    """Number of lines of a label file that say something; 0 if it cannot be read."""
     try:
-        with folder.path(file).open("rb") as stream:
-            lines = stream.read(_SAMPLE_BYTES).decode("utf-8-sig", "replace").splitlines()
+        lines = folder.path(file).read_bytes().splitlines()
     except (OSError, LeavesFolderError):
-        return "other"
-    rows = [line.split() for line in lines[:20] if line.strip()]
-    if not rows:
-        return "empty"
-    lengths = {len(row) for row in rows if _is_row(row)}
-    if any(length >= _OUTLINE_NUMBERS and length % 2 for length in lengths):
-        return "outline"
-    return "box" if _BOX_NUMBERS in lengths else "other"
+        return 0
+    return sum(bool(line.strip()) for line in lines)
 
 
-def _is_row(row: list[str]) -> bool:
-    """Whether a line is a class number and other numbers."""
-    with contextlib.suppress(ValueError):
-        return len([float(word) for word in row]) >= _BOX_NUMBERS and row[0].isdigit()
-    return False
-
-
-def _read_yaml(reading: Reading) -> tuple[dict[int, str], dict[PurePosixPath, Split]]:
-    """Class names and parts of the first YAML file that has names."""
-    for file in sorted(reading.folder.with_suffix(".yaml", ".yml"), key=lambda f: len(f.parts)):
-        document = reading.folder.document(file)
-        if isinstance(document, dict) and isinstance(document.get("names"), list | dict):
-            names = document["names"]
-            pairs = names.items() if isinstance(names, dict) else enumerate(names)
-            with reading.at(Source(file, "names")):
-                numbered = {int(number): str(name) for number, name in pairs}
-                return numbered, dict(_yaml_splits(reading, file, document))
-    return {}, {}
-
-
-def _yaml_splits(
-    reading: Reading, file: PurePosixPath, document: Mapping[str, Any]
-) -> Iterator[tuple[PurePosixPath, Split]]:
-    """Pictures with the part that the YAML file puts them in."""
-    for key, value in document.items():
-        split = split_word(str(key))
-        if split is None or not value:
-            continue
-        for entry in value if isinstance(value, list) else [value]:
-            for picture in _entry_pictures(reading, file, str(entry), str(key)):
-                yield picture, split
-
-
-def _entry_pictures(
-    reading: Reading, file: PurePosixPath, entry: str, key: str
-) -> list[PurePosixPath]:
-    """Pictures of one entry: below a folder, or listed in a text file.
-
-    The file's own `path` is not followed: it is where the set lay on another machine.
-    """
+def _read_yaml(reading: RawReading) -> tuple[dict[int, str], dict[PurePosixPath, Split]]:
+    """Class names of the first file that has names, and parts of the first that has parts."""
     folder = reading.folder
-    wanted = entry.replace("\\", "/")
-    # Roboflow writes ../train/images for a folder beside the YAML file.
-    for candidate in (wanted, wanted.removeprefix("../")):
-        target = PurePosixPath(posixpath.normpath((file.parent / candidate).as_posix()))
-        if target in folder.files:
-            return _listed_pictures(reading, target)
-        inside = [picture for picture in folder.images if target in picture.parents]
-        if inside:
-            return inside
-    if wanted.startswith(("/", "..")):
-        reason = f"{entry} lies outside the data folder"
-        reading.problem(Kind.LEAVES_FOLDER, Source(file, key), reason)
-    return []
+    files = [*folder.with_suffix(".yaml", ".yml"), *folder.with_suffix(".data")]
+    documents = {
+        file: _document(folder, file) for file in sorted(files, key=lambda f: len(f.parts))
+    }
+    names: dict[int, str] = {}
+    for file, document in documents.items():
+        if not names and isinstance(document, dict):
+            with reading.at(RawSource(file, "names")):
+                names = _names(document.get("names"))
+    parted = [file for file, document in documents.items() if has_splits(document)]
+    if parted:
+        return names, splits_of_document(reading, parted[0], documents[parted[0]])
+    return names, splits_of_lists(reading, _lists_of_parts(folder))
 
 
-def _listed_pictures(reading: Reading, listing: PurePosixPath) -> list[PurePosixPath]:
-    pictures = []
-    lines = reading.folder.path(listing).read_text(encoding="utf-8-sig").splitlines()
-    for number, line in enumerate(lines, start=1):
-        try:
-            if line.strip():
-                pictures.append(reading.folder.find(line.strip(), listing))
-        except LeavesFolderError as error:
-            reading.problem(Kind.LEAVES_FOLDER, Source(listing, f"line {number}"), str(error))
-        except NotFoundError as error:
-            reading.problem(Kind.MISSING_IMAGE, Source(listing, f"line {number}"), str(error))
-    return pictures
+def _document(folder: RawFolder, file: PurePosixPath) -> Any:
+    """What a YAML file says, or Darknet's `obj.data`, which has a line `key = value` each."""
+    if file.suffix.lower() != ".data":
+        return folder.document(file)
+    try:
+        lines = folder.path(file).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError, LeavesFolderError):
+        return None
+    pairs = (line.partition("=") for line in lines)
+    return {key.strip(): value.strip() for key, sign, value in pairs if sign}
+
+
+def _names(names: Any) -> dict[int, str]:
+    if not isinstance(names, list | dict):
+        return {}
+    pairs = names.items() if isinstance(names, dict) else enumerate(names)
+    return {int(number): str(name) for number, name in pairs}
+
+
+def _lists_of_parts(folder: RawFolder) -> dict[PurePosixPath, Split]:
+    """Lists of pictures named train.txt, val.txt and so on, where at least two are there."""
+    texts = [f for f in folder.with_suffix(".txt") if split_word(f.stem) and len(f.parts) < 3]
+    others = label_texts(folder, texts).files("other")
+    lists = [file for file in others if _picture_of(folder, file) is None]
+    found = {file: split for file in lists if (split := split_word(file.stem))}
+    return found if len(set(found.values())) > 1 else {}
 
 
 def _read_name_list(folder: RawFolder) -> dict[int, str]:
@@ -178,7 +190,7 @@ def _read_name_list(folder: RawFolder) -> dict[int, str]:
     return {}
 
 
-def _use_names(reading: Reading, names: dict[int, str]) -> None:
+def _use_names(reading: RawReading, names: dict[int, str]) -> None:
     if not names and reading.classes:
         names.update(enumerate(reading.classes))
     if not names:
@@ -208,27 +220,27 @@ def _images_folder(file: PurePosixPath) -> PurePosixPath:
     return PurePosixPath(*parts)
 
 
-def _read_lines(
-    reading: Reading, image: RawImage, source: Source, names: Mapping[int, str]
-) -> None:
-    text = ""
-    with reading.at(source):
+def _read_lines(reading: RawReading, image: RawImage, source: RawSource, lines: _Lines) -> None:
+    try:
         text = reading.folder.path(source.file).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError, LeavesFolderError) as error:
+        reading.problem(Kind.UNREADABLE_ANNOTATION, source, str(error))
+        return
     for number, line in enumerate(text.splitlines(), start=1):
         here = source.at(f"line {number}")
-        if line.strip():
+        if words := line.split():
             with reading.at(here):
-                _read_line(reading, image, here, line.split(), names)
+                _read_line(reading, image, here, words[: len(words) - lines.confident], lines.names)
 
 
 def _read_line(
-    reading: Reading,
+    reading: RawReading,
     image: RawImage,
-    source: Source,
+    source: RawSource,
     words: list[str],
     names: Mapping[int, str],
 ) -> None:
-    if len(words) == _BOX_NUMBERS:
+    if len(words) == BOX_NUMBERS:
         reading.problem(Kind.NO_OUTLINE, source, "a box (4 numbers), not an outline")
         return
     points = geometry.polygon([float(word) for word in words[1:]])
@@ -242,14 +254,23 @@ def _read_line(
     reading.add(image, names.get(category, f"class_{category}"), outline, source)
 
 
-def _add_negatives(reading: Reading) -> None:
-    """Take the pictures beside labelled ones that have no label file."""
+def _add_negatives(reading: RawReading, unlinked: int) -> None:
+    """Take the pictures beside labelled ones that have no label file.
+
+    Not where label files of other pictures are there: they may be theirs, under another name.
+    """
     folders = {image.file.parent for image in reading.images.values()}
-    negatives = 0
     taken = {image.file for image in reading.images.values()}
-    for picture in reading.folder.images:
-        in_place = picture.parent in folders or "images" in _lower(picture)
-        if in_place and picture not in taken and reading.open(picture):
-            negatives += 1
-    if negatives:
+    empty = [
+        picture
+        for picture in reading.folder.images
+        if (picture.parent in folders or "images" in _lower(picture)) and picture not in taken
+    ]
+    if empty and unlinked:
+        reading.warnings.append(
+            f"{len(empty)} pictures without a label file are left out, the first is {empty[0]}: "
+            f"label files of pictures that are not here hold {unlinked} objects, which may be "
+            "theirs"
+        )
+    elif negatives := sum(reading.open(picture) is not None for picture in empty):
         reading.notes.append(f"{negatives} pictures without a label file are taken as negatives")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from trainables.datasets.views.grey import Scene
+from trainables.datasets.views.grey import GreyPicture
 from trainables.datasets.views.tiles import Mosaic, cut, grid
 from trainables.engines.unet_selftraining.params import UnetParams
 from trainables.engines.unet_selftraining.picking.peaks import pick_particles
@@ -97,7 +97,7 @@ def standardised(grey: npt.NDArray[np.uint8], mean: float, std: float) -> Map:
     return np.asarray((grey.astype(np.float32) - mean) / std, dtype=np.float32)
 
 
-def scene_picture(scene: Scene) -> Map:
+def scene_picture(scene: GreyPicture) -> Map:
     """Picture of a micrograph as the network sees it, unaugmented."""
     return standardised(scene.grey, scene.mean, scene.std)
 

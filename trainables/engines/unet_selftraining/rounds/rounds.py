@@ -13,7 +13,7 @@ import numpy as np
 from torch import nn
 
 from trainables.contract import EpochMetrics
-from trainables.datasets.views.grey import Scene
+from trainables.datasets.views.grey import GreyPicture
 from trainables.datasets.views.tiles import Target
 from trainables.engines.unet_selftraining.data import (
     LabelMaps,
@@ -174,7 +174,7 @@ def _judged(
         yield logits, whole_target(scene, micrographs.target)
 
 
-def read_labels(folder: Path, scenes: Sequence[Scene]) -> LabelMaps:
+def read_labels(folder: Path, scenes: Sequence[GreyPicture]) -> LabelMaps:
     """Map the labels that `teach` left for some pictures into memory."""
     files = {scene.record.id: folder / f"{scene.record.id}.npy" for scene in scenes}
     return {number: np.load(file, mmap_mode="r") for number, file in files.items()}

@@ -424,13 +424,27 @@ def test_annotations_at_another_size_are_listed(tmp_path: Path) -> None:
     assert len(data.images) == 5
 
 
-def test_two_pictures_of_one_stem_clash(tmp_path: Path) -> None:
+def test_pictures_of_one_name_in_two_folders_stay_apart_by_their_folder(tmp_path: Path) -> None:
     labelme_set(tmp_path)
     write_picture(tmp_path / "other" / "micrograph_03.png", 99)
     write_labelme(tmp_path / "other", "micrograph_03", [shape(square(2, 2))])
     data = _read(tmp_path)
-    assert _problem(data)[:2] == (Kind.NAME_CLASH, "other/micrograph_03.png")
+    assert data.problems == ()
+    names = {str(image.file): (image.stem, len(image.objects)) for image in data.images}
+    assert names["micrograph_03.png"] == ("micrograph_03", 2)
+    assert names["other/micrograph_03.png"] == ("other_micrograph_03", 1)
+    assert len(names) == 7
+    assert any("other/micrograph_03.png is other_micrograph_03" in note for note in data.notes)
+
+
+def test_two_pictures_of_one_stem_in_one_folder_clash(tmp_path: Path) -> None:
+    labelme_set(tmp_path)
+    write_picture(tmp_path / "micrograph_03.tif", 99)
+    write_labelme(tmp_path, "b", [shape(square(2, 2))], imagePath="micrograph_03.tif")
+    data = _read(tmp_path)
+    assert _problem(data)[:2] == (Kind.NAME_CLASH, "micrograph_03.tif")
     assert "micrograph_03.png has the same name" in data.problems[0].reason
+    assert str(data.problems[0]).endswith("(1 object left out)")
     assert len(data.images) == 6
 
 

@@ -22,11 +22,11 @@ from trainables.datasets.prepared import (
     SPLITS,
     Annotation,
     DatasetError,
-    Disc,
+    ParticleDisc,
     PreparedDataset,
     check_trainable,
 )
-from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.datasets.preparing.report import describe
 from trainables.datasets.raw.read import RawData, read_raw
 from trainables.datasets.raw.reading import Kind
@@ -115,20 +115,22 @@ def test_every_format_is_recognised_and_means_the_same_discs(
     data = _read(tmp_path)
     assert (data.format.name, data.problems) == (form, ())
     for image in data.images:
-        assert [item.disc for item in image.objects] == [Disc(x, y, 5.0) for x, y in CENTERS]
+        assert [item.disc for item in image.objects] == [
+            ParticleDisc(x, y, 5.0) for x, y in CENTERS
+        ]
         assert {item.label for item in image.objects} == {"particle"}
 
 
 def test_the_prepared_set_keeps_centre_and_radius_and_other_engines_get_the_disc(
     tmp_path: Path,
 ) -> None:
-    report = prepare(_sample(tmp_path / "raw"), tmp_path / "out", radius="5px")
+    report = prepare(_sample(tmp_path / "raw"), tmp_path / "out", PrepareOptions(radius="5px"))
     data = PreparedDataset.load(report.data.root)
     check_trainable(data)
     found = _all(data)
     assert len(found) == 12
     for item, (x, y) in zip(found, CENTERS * 6, strict=True):
-        assert item.disc == Disc(x, y, 5.0)
+        assert item.disc == ParticleDisc(x, y, 5.0)
         rows, columns = np.mgrid[:48, :64] + 0.5
         inside = (columns - x) ** 2 + (rows - y) ** 2 <= 25
         assert np.array_equal(coco_mask.decode(item.rle), inside)
@@ -152,9 +154,9 @@ def test_two_sets_that_differ_in_the_radius_only_have_different_fingerprints(
     tmp_path: Path,
 ) -> None:
     raw = _sample(tmp_path / "raw")
-    one = prepare(raw, tmp_path / "a", radius="5px").data
-    same = prepare(raw, tmp_path / "b", radius="5.0px").data
-    other = prepare(raw, tmp_path / "c", radius="5.01px").data
+    one = prepare(raw, tmp_path / "a", PrepareOptions(radius="5px")).data
+    same = prepare(raw, tmp_path / "b", PrepareOptions(radius="5.0px")).data
+    other = prepare(raw, tmp_path / "c", PrepareOptions(radius="5.01px")).data
     assert one.fingerprint == same.fingerprint != other.fingerprint
 
 
@@ -166,7 +168,9 @@ def test_a_micrograph_that_is_not_named_is_unlabelled_and_an_empty_list_is_a_neg
 ) -> None:
     names = _pictures(tmp_path / "raw", 9)
     lists = {**dict.fromkeys(names[:6], CENTERS), names[6]: []}
-    report = prepare(_coordinates(tmp_path / "raw", lists), tmp_path / "out", radius="5px")
+    report = prepare(
+        _coordinates(tmp_path / "raw", lists), tmp_path / "out", PrepareOptions(radius="5px")
+    )
     data = PreparedDataset.load(report.data.root)
     assert [image.path.stem for image in data.unlabelled()] == ["m7", "m8"]
     assert not any(image.labelled for image in data.unlabelled())
@@ -186,7 +190,7 @@ def test_an_unlabelled_copy_of_a_held_out_micrograph_is_not_trained_on(tmp_path:
     raw = _sample(tmp_path / "raw")
     for i in range(6):  # the same pixels again, unlabelled, under another name
         write_picture(raw / f"again{i}.png", seed=i)
-    report = prepare(raw, tmp_path / "out", radius="5px")
+    report = prepare(raw, tmp_path / "out", PrepareOptions(radius="5px"))
     data = report.data
     held_out = {image.path.stem[-1] for s in SPLITS[1:] for image in data.images(s)}
     assert held_out
@@ -199,7 +203,7 @@ def test_an_unlabelled_copy_of_a_held_out_micrograph_is_not_trained_on(tmp_path:
 def test_a_deleted_unlabelled_picture_is_noticed_before_training(tmp_path: Path) -> None:
     raw = _sample(tmp_path / "raw")
     write_picture(raw / "more.png", seed=77)
-    data = prepare(raw, tmp_path / "out", radius="5px").data
+    data = prepare(raw, tmp_path / "out", PrepareOptions(radius="5px")).data
     data.unlabelled()[0].path.unlink()
     with pytest.raises(DatasetError, match=r"1 missing, the first is more\.png"):
         check_trainable(data)
@@ -253,7 +257,7 @@ def test_micrographs_in_which_nothing_can_be_seen_are_left_out_and_told(tmp_path
     for i in range(7):
         _write_mrc(raw / f"m{i}.mrc", blank.get(i, picture(i)).astype(np.float32))
     _coordinates(raw, {f"m{i}.mrc": CENTERS for i in range(6)})
-    report = prepare(raw, tmp_path / "out", radius="5px")
+    report = prepare(raw, tmp_path / "out", PrepareOptions(radius="5px"))
     assert [(p.file, p.kind) for p in report.problems] == [
         (f"m{i}.mrc", Kind.UNREADABLE_IMAGE) for i in blank
     ]
@@ -313,7 +317,7 @@ def test_strict_refuses_a_coordinate_outside(tmp_path: Path) -> None:
     raw = _sample(tmp_path / "raw")
     _coordinates(raw, {"m0.png": CENTERS, "m1.png": [[100, 100], *CENTERS]})
     with pytest.raises(DatasetError, match=r"m1\.png, row 1: outside the image"):
-        prepare(raw, tmp_path / "out", radius="5px", strict=True)
+        prepare(raw, tmp_path / "out", PrepareOptions(radius="5px", strict=True))
     assert not (tmp_path / "out").exists()
 
 
@@ -443,7 +447,10 @@ def test_a_radius_column_needs_no_option(tmp_path: Path) -> None:
     _pictures(tmp_path, 2)
     (tmp_path / "picks.csv").write_text("image,x,y,radius\nm0,10,10,4\nm1,20,20,7\n")
     data = _read(tmp_path, radius=None)
-    assert [i.objects[0].disc for i in data.images] == [Disc(10, 10, 4), Disc(20, 20, 7)]
+    assert [i.objects[0].disc for i in data.images] == [
+        ParticleDisc(10, 10, 4),
+        ParticleDisc(20, 20, 7),
+    ]
 
 
 def test_a_radius_has_no_effect_on_outlines_and_it_is_told(tmp_path: Path) -> None:
@@ -456,7 +463,9 @@ def test_a_radius_has_no_effect_on_outlines_and_it_is_told(tmp_path: Path) -> No
 
 def test_cryoem_betagal_is_prepared_with_all_its_particles(tmp_path: Path) -> None:
     report = prepare(
-        real_data("cryoem_betagal"), tmp_path / "out", radius="95.6A", pixel_size="7.08A"
+        real_data("cryoem_betagal"),
+        tmp_path / "out",
+        PrepareOptions(radius="95.6A", pixel_size="7.08A"),
     )
     data = report.data
     assert report.problems == ()
@@ -471,7 +480,7 @@ def test_cryoem_betagal_is_prepared_with_all_its_particles(tmp_path: Path) -> No
 
 def test_the_real_mrc_keeps_what_can_be_seen_in_8_bits(tmp_path: Path) -> None:
     source = real_data("cryoem_mrc_sample")
-    report = prepare(source, tmp_path / "out", radius="20px", splits=(0, 0, 1))
+    report = prepare(source, tmp_path / "out", PrepareOptions(radius="20px", splits=(0, 0, 1)))
     data = report.data
     (record,) = data.images("test")
     assert len(data.annotations(record)) == 45
@@ -491,7 +500,7 @@ def test_the_real_mrc_keeps_what_can_be_seen_in_8_bits(tmp_path: Path) -> None:
 def test_simulated_micrographs_come_back_with_every_particle(tmp_path: Path) -> None:
     spec = SPECS["cryo_em"].model_copy(update={"images": 3, "width": 192, "height": 192})
     simulate(spec, tmp_path / "raw", form="coordinates")
-    data = prepare(tmp_path / "raw", tmp_path / "out", radius="10px").data
+    data = prepare(tmp_path / "raw", tmp_path / "out", PrepareOptions(radius="10px")).data
     listed = json.loads((tmp_path / "raw" / "coordinates.json").read_text())
     assert sum(map(len, listed.values())) > 20
     for split in SPLITS:

@@ -1,0 +1,123 @@
+"""TIFF files: their pages, channels and compressions. What cannot be read raises a ValueError.
+
+Pages of the first one's size are pictures; smaller ones are previews. The photometric tag says how
+many channels are colour; of the others only those are transparency that the ExtraSamples tag calls
+so. What else is there, a second detector for instance, is left out, and said.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import tifffile
+from PIL import Image
+
+_N_COLORS: Final = {0: 1, 1: 1, 2: 3}
+"""Number of colours of the plain photometrics: white is 0, black is 0, RGB."""
+
+_PALETTE: Final = 3
+
+_YCBCR: Final = 6
+
+_BLENDED: Final = 1  # alpha the colours were multiplied with already
+
+_ALPHA: Final = 2
+
+Pixels = npt.NDArray[Any]
+
+
+def shape_of_tiff(path: Path) -> tuple[tuple[int, ...], int, int]:
+    """Indices of the pages of the first one's size, and its rows and columns."""
+    with tifffile.TiffFile(path) as tiff:
+        # tifffile hands out light stand-ins of later pages
+        sizes = [(page.imagelength, page.imagewidth) for page in (p.aspage() for p in tiff.pages)]
+    pages = tuple(i for i, size in enumerate(sizes) if size == sizes[0])
+    return pages, *sizes[0]
+
+
+def page_of_tiff(path: Path, page: int) -> tuple[Pixels, list[str]]:
+    """Pixels of a page, grey or RGB, with alpha if there is any, and what was left out."""
+    with tifffile.TiffFile(path) as tiff:
+        leaf: Any = tiff.pages[page]
+        if leaf.photometric not in _N_COLORS:
+            return _other_colors(path, page, leaf), []
+        try:
+            pixels = _channels_last(leaf)
+        except ValueError as error:
+            if "imagecodecs" not in str(error):
+                raise
+            # A compression that tifffile leaves to an optional package.
+            pixels = _by_opencv(path, page)
+        if leaf.photometric == 0:
+            pixels = _inverted(pixels)
+        extra = [int(kind) for kind in leaf.extrasamples]
+        return _without_extra(pixels, _N_COLORS[leaf.photometric], extra)
+
+
+def labels_of_tiff(path: Path, page: int) -> Pixels:
+    """Numbers of a page as they are stored: palette indices, and white is not turned round."""
+    with tifffile.TiffFile(path) as tiff:
+        leaf: Any = tiff.pages[page]
+        return np.asarray(leaf.asarray())
+
+
+def _channels_last(leaf: Any) -> Pixels:
+    pixels = np.asarray(leaf.asarray())
+    return np.moveaxis(pixels, 0, -1) if leaf.axes.startswith("S") else pixels
+
+
+def _without_extra(pixels: Pixels, n_colors: int, extra: list[int]) -> tuple[Pixels, list[str]]:
+    """Colours, and alpha where the first further channel is one."""
+    if pixels.ndim == 2 or pixels.shape[2] <= n_colors:
+        return pixels, []
+    n_extra = pixels.shape[2] - n_colors
+    colors = pixels[:, :, :n_colors]
+    if extra[:1] == [_ALPHA] and n_extra == 1:
+        return pixels, []
+    if extra[:1] == [_BLENDED] and n_extra == 1:
+        return colors, ["transparency blended over black"]
+    noun = "channel is" if n_extra == 1 else "channels are"
+    used = "the first one" if n_colors == 1 else "the colours"
+    return colors, [f"{n_extra} further {noun} left out (no transparency); {used} used"]
+
+
+def _other_colors(path: Path, page: int, leaf: Any) -> Pixels:
+    """Palettes, inks and luminance as RGB: by Pillow, else by tifffile."""
+    try:
+        with Image.open(path) as image:
+            image.seek(page)
+            colors = np.asarray(image.convert("RGB"))
+    except Exception:  # noqa: BLE001  Pillow raises almost anything
+        colors = _colors_by_tifffile(leaf)
+    grey = leaf.photometric == _PALETTE and bool((colors == colors[..., :1]).all())
+    return colors[..., 0] if grey else colors
+
+
+def _colors_by_tifffile(leaf: Any) -> Pixels:
+    pixels = _channels_last(leaf)
+    if leaf.photometric == _PALETTE and leaf.colormap is not None:
+        return np.moveaxis(np.asarray(leaf.colormap)[:, pixels] >> 8, 0, -1).astype(np.uint8)
+    if leaf.photometric == _YCBCR and pixels.ndim == 3:
+        return pixels  # its JPEG decoder gives RGB
+    raise ValueError(f"its colours ({leaf.photometric!s}) are not known; save it as RGB or grey")
+
+
+def _by_opencv(path: Path, page: int) -> Pixels:
+    done, pages = cv2.imreadmulti(str(path), page, 1, flags=cv2.IMREAD_UNCHANGED)
+    if not done or not pages:
+        raise ValueError("its compression is not known; save it uncompressed, or as PNG")
+    pixels = pages[0]
+    if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
+        return np.take(pixels, [2, 1, 0, 3][: pixels.shape[2]], axis=2)
+    return pixels
+
+
+def _inverted(pixels: Pixels) -> Pixels:
+    """Pictures that store white as 0."""
+    if pixels.dtype == bool:
+        return np.logical_not(pixels)
+    if pixels.dtype.kind == "u":
+        return np.asarray(np.iinfo(pixels.dtype).max - pixels)
+    return np.asarray(pixels.max() - pixels)
