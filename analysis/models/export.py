@@ -161,6 +161,7 @@ def _tuned_on(resolved: Mapping[str, Any]) -> TrainedOn:
         path=Path(resolved["data"]),
         name=resolved.get("data_name", ""),
         fingerprint=resolved["fingerprint"],
+        val_objects=resolved.get("val_objects"),
     )
 
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal
 
+from analysis.pages.words import chosen_on_few
 from analysis.report.importance import Importance, common_epochs, importance_at
 from analysis.report.leaderboard import gap_level
 from analysis.report.pareto import Front, pareto_fronts
 from trainables.goal import Limit
 from trainables.metrics.names import F1_NAMES
+from tune.best.configuration import confidences_in
 from tune.directory.ranking import best_trial, ranked
 from tune.directory.reader import StudyDir, TrialRecord
 from tune.stopping.decision import ENDINGS, Rule
@@ -202,7 +204,7 @@ def summarise(study: StudyDir, read: Sequence[TrialRecord] | None = None) -> Sum
         log_keys=log_keys,
         domains=domains,
         fronts=pareto_fronts(trials),
-        hints=tuple(_hints(trials, best, epochs)),
+        hints=(*_hints(trials, best, epochs), *_choice_hints(best, resolved)),
     )
 
 
@@ -256,6 +258,13 @@ def _hints(trials: Sequence[TrialRecord], best: TrialRecord | None, epochs: int)
             f"Trial {best.number} was best at its last epoch: more epochs may bring it further."
         )
     return [*hints, *_gap_hints(best)]
+
+
+def _choice_hints(best: TrialRecord | None, resolved: Mapping[str, Any]) -> list[str]:
+    """A warning about a confidence that was chosen on few objects; none where there is none."""
+    chosen = best is not None and bool(confidences_in(best.best_metrics))
+    few = chosen_on_few(resolved.get("val_objects")) if chosen else ""
+    return [f"{few[0].upper()}{few[1:]}."] if few else []
 
 
 def _gap_hints(best: TrialRecord) -> list[str]:
