@@ -14,7 +14,12 @@ from trainables.datasets.prepared import DatasetError
 from trainables.datasets.raw.read import RawData, read_raw
 from trainables.datasets.raw.reading import Kind
 
-POINTS: list[list[float]] = [[12.5, 25], [50, 25], [50, 75], [12.5, 75]]  # 8 to 32 of 64, 12 to 36 of 48
+POINTS: list[list[float]] = [
+    [12.5, 25],
+    [50, 25],
+    [50, 75],
+    [12.5, 75],
+]  # 8 to 32 of 64, 12 to 36 of 48
 
 
 def _region(kind: str, **value: Any) -> dict[str, Any]:
