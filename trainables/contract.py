@@ -108,7 +108,7 @@ class Device:
 
 @dataclass(frozen=True)
 class TrainMetrics:
-    """Frequency and extent of the metrics of the training split.
+    """Frequency and extent of the metrics of the training part.
 
     Attributes:
         every: Number of epochs from one measurement to the next, the first at epoch `every`; 0
@@ -149,7 +149,7 @@ class Trial(Protocol):
         device: Accelerator, share of its memory, CPU threads.
         directory: This attempt's own scratch folder, absolute, existing.
         resume_from: Checkpoint folder of an interrupted run of this same trial, or None.
-        train_metrics: Frequency and extent of the metrics of the training split.
+        train_metrics: Frequency and extent of the metrics of the training part.
     """
 
     name: str

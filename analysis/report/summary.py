@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Final, Literal
 
 from analysis.pages.words import chosen_on_few
-from analysis.report.importance import Importance, common_epochs, importance_at
+from analysis.report.importance import Importance, common_epochs, importance_at, value_at
 from analysis.report.leaderboard import gap_level
 from analysis.report.pareto import Front, pareto_fronts
 from trainables.goal import Limit
@@ -82,12 +82,12 @@ class Summary:
         epochs_full: Epochs they would have trained had no trial been stopped early; failed and
             unfinished trials count with those they did train.
         seconds: Training time over all trials.
-        importances: Importance of the keys at each common epoch with enough trials, the first one
-            always, unless no trial reported anything; more than `MOST_WHOLE` trials are compared at
-            the first one alone.
+        importances: Importance of the hyperparameters at each common epoch with enough trials, the
+            first one always, unless no trial reported anything; more than `MOST_WHOLE` trials are
+            compared at the first one alone.
         not_compared: The other common epochs of so large a study.
-        log_keys: Keys sampled on a logarithmic scale.
-        domains: Domain in words of every sampled key.
+        log_keys: Hyperparameters sampled on a logarithmic scale.
+        domains: Domain in words of every searched hyperparameter.
         fronts: Pareto front of F1 against each measurement error.
         hints: Remarks that a user should know before relying on the result.
     """
@@ -142,10 +142,24 @@ class Summary:
         wanted = (f"{group}/F1", *F1_NAMES)
         return next((name for name in wanted if name in reported), None)
 
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """Every hyperparameter that is searched, those that trials have first, by importance."""
+        return tuple(dict.fromkeys([*self.keys, *self.domains]))
+
+    @cached_property
+    def slice_epoch(self) -> int | None:
+        """First common epoch at which trials differ in the objective, or None."""
+        epochs = common_epochs(self.trials, self.rungs)
+        return next((epoch for epoch in epochs if self._differ_at(epoch)), None)
+
+    def _differ_at(self, epoch: int) -> bool:
+        return len({value_at(trial, self.metric, epoch) for trial in self.trials} - {None}) > 1
+
     @cached_property
     def keys(self) -> tuple[str, ...]:
-        """Sampled keys, the most important ones first."""
-        shares = self.importances[0].shares if self.importances else {}
+        """Sampled hyperparameters, the most important ones first."""
+        shares = next((found.shares for found in self.importances if found.shares), {})
         sampled = dict.fromkeys(key for trial in self.trials for key in trial.params)
         return tuple(dict.fromkeys([*shares, *sampled]))
 

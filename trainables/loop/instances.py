@@ -80,7 +80,7 @@ class Course(Protocol[Images]):
     """A framework's side of a training.
 
     Attributes:
-        validation: The validation split.
+        validation: The validation part.
     """
 
     validation: Images

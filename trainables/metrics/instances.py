@@ -231,7 +231,7 @@ def evaluate_groups(
         groups: Names out of `GROUPS`; None for both where predictions and truths have masks,
             else for the boxes alone. An engine names its groups, so that an epoch without any
             prediction reports the same keys.
-        confidences: Metrics of the validation split, read for `seg_metrics/confidence` and
+        confidences: Metrics of the validation part, read for `seg_metrics/confidence` and
             `box_metrics/confidence`; None to find the best here.
         max_detections: As in `evaluate`.
 
@@ -283,7 +283,7 @@ def metrics_of(
 
     Args:
         evaluations: By group, as from `evaluate_groups`.
-        split_prefix: "train_" for the training split, of which no measurement error is reported.
+        split_prefix: "train_" for the training part, of which no measurement error is reported.
     """
     metrics: dict[str, float] = {}
     for group, evaluation in evaluations.items():

@@ -51,7 +51,7 @@ def plot_all(
     """Everything an engine keeps as artifacts.
 
     Args:
-        evaluations: Evaluations of the validation split by group, as `evaluate_groups` gives them.
+        evaluations: Evaluations of the validation part by group, as `evaluate_groups` gives them.
         history: Epoch to metrics.
         to: Existing folder.
 

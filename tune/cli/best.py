@@ -23,7 +23,8 @@ def best_show(
     trainable: EngineName = None,
     backbone: Backbone = None,
     data: Annotated[
-        str | None, typer.Option(help="A prepared data set, or the name of one.")
+        str | None,
+        typer.Option(metavar="DATA", help="A prepared data set, or the name of one."),
     ] = None,
     store: Store = None,
 ) -> None:

@@ -25,7 +25,7 @@ def demo(
     _say("1/6  drawing micrographs with known particles")
     simulate("demo", raw)
     _say("2/6  preparing the data set")
-    prepare(raw, prepared)
+    prepare(raw, prepared, name="demo")
     _say("3/6  planning the study")
     file = demo_study(folder, trials)
     plan(file)

@@ -36,7 +36,11 @@ def export(
     study_dir: StudyPlace,
     to: Annotated[
         Path | None,
-        typer.Option(parser=new_place("--to"), metavar="FOLDER", help="Default: <study>/best."),
+        typer.Option(
+            parser=new_place("--to"),
+            metavar="FOLDER",
+            help="Folder to write; default: <study>/best.",
+        ),
     ] = None,
 ) -> None:
     """Export the best trial: weights, configuration in every form, metrics, model card."""
@@ -53,12 +57,19 @@ def retrain(
             help="best.yaml, or a study directory; none with --trainable: the best known."
         ),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Another prepared data set.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Prepared data set; default: the one it was tuned on."),
+    ] = None,
     trainable: EngineName = None,
     backbone: Backbone = None,
     store: Store = None,
-    epochs: Annotated[int | None, number_option("--epochs", "Default: the study's.", 1)] = None,
-    seed: Annotated[int | None, number_option("--seed", "Default: the trial's.")] = None,
+    epochs: Annotated[
+        int | None, number_option("--epochs", "Number of epochs; default: the study's.", 1)
+    ] = None,
+    seed: Annotated[
+        int | None, number_option("--seed", "Seed of the training; default: the trial's.")
+    ] = None,
     device: DeviceName = None,
     other_classes: Annotated[
         bool, typer.Option("--other-classes", help="Allow data with other classes.")
@@ -97,7 +108,7 @@ def evaluate(
     device: DeviceName = None,
     confidence: Annotated[
         float | None,
-        confidence_option("For precision, recall and F1; default: the validation part's best."),
+        confidence_option("From which on a find counts; default: the validation part's best."),
     ] = None,
     max_det: Annotated[
         int | None,
@@ -110,7 +121,8 @@ def evaluate(
         bool, typer.Option("--other-classes", help="Measure the common classes alone.")
     ] = False,
     overlays: Annotated[
-        int, number_option("--overlays", "Pictures drawn of the best and of the worst.")
+        int,
+        number_option("--overlays", "Number of pictures drawn, of the best and of the worst each."),
     ] = 6,
 ) -> None:
     """Measure any trained model on any prepared data set: tables, curves, overlays."""
@@ -138,7 +150,7 @@ def pick(
     micrographs: Annotated[
         list[str], typer.Argument(help="Files, folders and patterns: MRC, TIFF, PNG, JPEG.")
     ],
-    model: Annotated[Path, typer.Option("--model", "-m", help=MODEL_HELP)],
+    model: Annotated[Path, typer.Option("--model", "-m", metavar="MODEL", help=MODEL_HELP)],
     out: Annotated[Path, out_option("Folder for coordinates and masks.")],
     save_prob: Annotated[
         bool, typer.Option("--save-prob", help="Also write the maps of probabilities, as MRC.")

@@ -75,7 +75,7 @@ class Rules:
         rungs: Epochs at which ASHA compares trials, rising; none where it does not.
         reduction_factor: One trial in this many passes a rung.
         plateau: Rule for curves that no longer rise.
-        train_every: Epochs from one measurement of the training split to the next.
+        train_every: Epochs from one measurement of the training part to the next.
     """
 
     goal: Goal

@@ -53,7 +53,7 @@ def _data_text(data: PreparedDataset) -> str:
     counts += f", unlabelled {data.n_unlabelled}" if data.n_unlabelled else ""
     noun = "class" if len(data.classes) == 1 else "classes"
     classes = ", ".join(data.classes)
-    return f"{data.name} ({data.root}): images {counts}; {len(data.classes)} {noun}: {classes}"
+    return f"{data.name} ({data.root}): pictures {counts}; {len(data.classes)} {noun}: {classes}"
 
 
 def _budget_text(plan: StudyPlan) -> str:

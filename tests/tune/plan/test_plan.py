@@ -206,7 +206,7 @@ def test_a_budget_in_hours_limits_the_estimate(tmp_path: Path) -> None:
 
 SHOWN = """\
 study       sample, results in ROOT/studies/sample
-data        powder (ROOT/data): images train 8, val 3, test 2; 1 class: particle
+data        powder (ROOT/data): pictures train 8, val 3, test 2; 1 class: particle
 engine      yolo_seg
 objective   box_metrics/F1 (max), measure/count_error at most 0.1
 budget      8 trials of 40 epochs, at most 2 hours
