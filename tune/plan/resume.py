@@ -10,7 +10,8 @@ from tune.directory.layout import STUDY
 from tune.directory.reader import StudyDir
 from tune.errors import StoreError, StudyError
 from tune.plan.plan import StudyPlan
-from tune.plan.planning import Checked, Draft, check_draft, decided, read_draft
+from tune.plan.planning import Draft, check_draft, decided, read_draft
+from tune.study.checks import Checked
 from tune.study.problems import Problem, study_error
 from tune.study.study import Budget
 
