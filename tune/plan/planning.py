@@ -17,6 +17,7 @@ from cluster.machines.machine import Machine, this_machine
 from cluster.machines.sharing import most_at_once
 from trainables.contract import EngineInfo
 from trainables.datasets.prepared import DatasetError, PreparedDataset, check_trainable
+from trainables.files.places import why_not_writable
 from tune.best.store import BestStore, store_place
 from tune.best.warm_start import best_points
 from tune.errors import StoreError
@@ -223,11 +224,8 @@ def _check_storage(parts: Parts) -> Iterator[Problem]:
     if "storage" not in parts:
         return
     directory: Path = parts["storage"] / parts.get("study", "study")
-    place = next(folder for folder in (directory, *directory.parents) if folder.exists())
-    if not place.is_dir():
-        yield Problem("storage", f"expected a folder for {directory}, got the file {place}")
-    elif not os.access(place, os.W_OK):
-        yield Problem("storage", f"expected a folder that can be written to, got {place}")
+    if why := why_not_writable(directory, folder=True):
+        yield Problem("storage", f"expected a folder to write, got {directory}: {why}")
 
 
 # --- processors

@@ -163,7 +163,7 @@ SHAPES = [
     Mistake(
         "file as storage",
         "storage",
-        ["expected a folder for", "got the file"],
+        ["expected a folder to write", "study.yaml is a file"],
         {"storage": "study.yaml"},
     ),
 ]
