@@ -14,7 +14,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
-from trainables.goal import best_of, violation
+from trainables.goal import Standing, best_of, violation
+from trainables.trials.keeping import read_kept
+from trainables.trials.layout import BEST_FOLDER
 from tune.directory.agreement import TrialFiles, disagreements, lost_trials, refuse
 from tune.directory.journal import excess_of, open_storage
 from tune.directory.layout import (
@@ -219,8 +221,10 @@ class StudyDir:
         params, outcome = files.params, files.outcome
         values, excess = trial.intermediate_values, excess_of(trial)
         goal = self.study.objective.goal
-        best_epoch = best_of(
-            sorted(values), lambda e: goal.standing_of(values[e], excess.get(e, {}).values())
+        best_epoch = _best_epoch(
+            {e: goal.standing_of(values[e], excess.get(e, {}).values()) for e in values},
+            directory,
+            goal.metric,
         )
         last_epoch = max(values, default=0)
         metrics = tuple(m for m in files.metrics if m["epoch"] <= last_epoch)
@@ -250,6 +254,23 @@ class StudyDir:
             excess=excess.get(best_epoch or 0, {}),
             notes=read_notes(directory),
         )
+
+
+def _best_epoch(standings: Mapping[int, Standing], directory: Path, metric: str) -> int | None:
+    """The best epoch of a trial: of equal ones that of the kept model, else the last.
+
+    Earlier versions kept the first of equal ones.
+
+    Args:
+        standings: Standing of each epoch.
+        directory: The trial's folder.
+        metric: The objective.
+    """
+    best = best_of(sorted(standings, reverse=True), standings.__getitem__)
+    equal = [e for e in standings if best is not None and standings[e] == standings[best]]
+    attempt = latest_attempt(directory) if len(equal) > 1 else None
+    kept = None if attempt is None else read_kept(attempt / BEST_FOLDER, metric)
+    return kept.epoch if kept is not None and kept.epoch in equal else best
 
 
 def _study(path: Path, resolved: Mapping[str, Any]) -> Study:

@@ -324,9 +324,9 @@ class Controller:
         self._journal.tell(number, _OPTUNA_STATES[state], value)
 
     def _best(self, curve: _Curve) -> int:
-        """Index of the best epoch; of equal ones the first."""
+        """Index of the best epoch; of equal ones the last."""
         return max(
-            range(len(curve.objective)),
+            reversed(range(len(curve.objective))),
             key=lambda n: standing(
                 curve.objective[n], violation(curve.excess[n].values()), self._goal.mode
             ),

@@ -230,7 +230,7 @@ class Board:
         if view.best is None:
             return True
         before = standing(view.best, view.violation, self.mode)
-        return standing(value, broken, self.mode) > before
+        return standing(value, broken, self.mode) >= before
 
 
 def _outcome(record: "TrialRecord") -> TrialOutcome:

@@ -61,6 +61,27 @@ def test_the_best_trial_has_the_best_epoch(study: StudyDir) -> None:
     assert best.objective == max(trial.objective or 0 for trial in study.trials())
 
 
+def test_of_equal_epochs_the_last_is_the_best_in_journal_folder_and_report(tmp_path: Path) -> None:
+    flat = {"behaviour": "flat", "noise": 0.0}
+    opened = rehearse(
+        tmp_path,
+        budget={"trials": 1, "epochs": 4},
+        fixed=flat,
+        search_space={"lr0": {"uniform": [0.1, 0.2]}},
+        scheduler={"kind": "none"},
+    )
+    (trial,) = opened.trials()
+    assert trial.objective == 0
+    assert trial.best_epoch == 4, "an F1 of 0 all along: the first epoch's model is hardly trained"
+    assert trial.attempt is not None
+    kept = json.loads((trial.attempt / "best" / "metrics.json").read_text())
+    assert kept["epoch"] == 4
+    kept["epoch"] = 1
+    (trial.attempt / "best" / "metrics.json").write_text(json.dumps(kept))
+    (earlier,) = opened.trials()
+    assert earlier.best_epoch == 1, "an earlier version kept the first: that model is told of"
+
+
 def test_a_line_that_is_half_written_is_not_read(study: StudyDir) -> None:
     whole = study.trials()[0].metrics
     with (study.path / "trials" / "0" / METRICS).open("a") as file:

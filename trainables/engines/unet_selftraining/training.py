@@ -210,7 +210,7 @@ class _Session:
         goal = self.trial.goal
         best = best_epoch(self.history, goal)
         self.history.append(metrics)
-        if best is None or standing(metrics.values, goal) > standing(best.values, goal):
+        if best is None or standing(metrics.values, goal) >= standing(best.values, goal):
             self.memory.best = _copied(self.run.validated)
 
     def _measure(
