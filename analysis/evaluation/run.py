@@ -150,7 +150,7 @@ def _measured(
         detections=detections,
         seconds=found.seconds,
     )
-    plot_all(evaluations, {}, folder)
+    plot_all(evaluations, {}, folder, f"{plan.model.origin}, on {plan.part_told}")
     _draw(result, found, counting, folder / OVERLAYS)
     write_page(result, folder)
     write_tables(result, folder)
