@@ -14,7 +14,12 @@ from trainables.datasets.prepared import DatasetError
 from trainables.datasets.raw.read import RawData, read_raw
 from trainables.datasets.raw.reading import Kind
 
-POINTS = [[12.5, 25], [50, 25], [50, 75], [12.5, 75]]  # 8 to 32 of 64, 12 to 36 of 48
+POINTS: list[list[float]] = [
+    [12.5, 25],
+    [50, 25],
+    [50, 75],
+    [12.5, 75],
+]
 
 
 def _region(kind: str, **value: Any) -> dict[str, Any]:
@@ -136,7 +141,8 @@ def test_the_flat_export_is_read_too(tmp_path: Path) -> None:
         }
         for i in range(2)
     ]
-    tasks[1]["label"][1]["points"] = [[x / 2, y] for x, y in POINTS]
+    half = [[x / 2, y] for x, y in POINTS]
+    tasks[1]["label"][1]["points"] = half
     data = _read(_write(tmp_path, *tasks))
     assert data.problems == ()
     labels = [[item.label for item in image.objects] for image in data.images]

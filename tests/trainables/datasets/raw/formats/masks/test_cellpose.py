@@ -41,7 +41,7 @@ def _write(folder: Path, stem: str, masks: Any, **more: Any) -> Path:
         "model_path": Path("/home/somebody/.cellpose"),
         **more,
     }
-    np.save(folder / f"{stem}_seg.npy", content, allow_pickle=True)
+    np.save(folder / f"{stem}_seg.npy", np.array(content, dtype=object), allow_pickle=True)
     return folder / f"{stem}_seg.npy"
 
 
@@ -70,7 +70,9 @@ def test_files_of_all_protocols_are_read(tmp_path: Path, protocol: int) -> None:
         array = np.empty((), dtype=object)
         array[()] = {"masks": _labels()}
         pickle.dump(array, file, protocol=protocol)
-    assert np.array_equal(read_masks(path), _labels())
+    found = read_masks(path)
+    assert found is not None
+    assert np.array_equal(found, _labels())
 
 
 class _Mischief:
