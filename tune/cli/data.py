@@ -33,8 +33,8 @@ AnnotationFormat = Annotated[
         "--format",
         metavar="FORMAT",
         help="coco, labelme, superannotate, via, cvat, label-studio, qupath, imagej, yolo, "
-        "cellpose, object-masks, masks, binary-masks, coordinates, star, box or csv; default: "
-        "recognised by content (docs/data.md).",
+        "cellpose, object-masks, masks, binary-masks, coordinates, star, box, csv or cryosparc; "
+        "default: recognised by content (docs/data.md).",
     ),
 ]
 
@@ -90,6 +90,21 @@ def prepare(
     seed: Annotated[int, number_option("--seed", "Seed of the split.")] = 0,
     radius: Radius = None,
     pixel_size: PixelSize = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            "--unit", metavar="LENGTH", help="One unit of the coordinates: 4px, 1A, 1nm, fraction."
+        ),
+    ] = None,
+    flip_y: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip-y/--no-flip-y", help="Count y of coordinates from the last row, or the first."
+        ),
+    ] = None,
+    half_pixel: Annotated[
+        bool, typer.Option("--half-pixel", help="Whole coordinates mean the middle of a pixel.")
+    ] = False,
     keep_crowds: Annotated[
         bool, typer.Option("--keep-crowds", help="Take COCO regions with iscrowd as objects.")
     ] = False,
@@ -113,6 +128,9 @@ def prepare(
         radius=radius,
         pixel_size=pixel_size,
         keep_crowds=keep_crowds,
+        unit=unit,
+        flip_y=flip_y,
+        half_pixel=half_pixel,
     )
     report = prepare_data(raw, out, options, name=name, force=force, progress=stage_tickers())
     for line in on_terminal(describe(report)):
