@@ -26,6 +26,7 @@ from tune.cli.machine import doctor, schema
 from tune.cli.mistakes import Mistyped, Verb, Verbs, usage_message
 from tune.cli.models import evaluate, export, pick, retrain
 from tune.cli.studies import plan, report, resume, status, tune
+from tune.cli.wandb import wandb_app
 
 app = typer.Typer(
     name="segtune",
@@ -58,6 +59,7 @@ VERBS: Final = (
 for _verb in VERBS:
     app.command(cls=Verb)(_verb)
 app.add_typer(best_app, name="best")
+app.add_typer(wandb_app, name="wandb")
 
 
 _COMPLETING: Final = "_SEGTUNE_COMPLETE"
