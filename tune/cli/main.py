@@ -18,6 +18,7 @@ import typer
 
 from trainables.files.errors import UserError
 from tune.cli.best import best_app
+from tune.cli.clean import clean
 from tune.cli.dashboard import dashboard
 from tune.cli.data import prepare, simulate
 from tune.cli.demo import demo
@@ -46,6 +47,7 @@ VERBS: Final = (
     status,
     report,
     dashboard,
+    clean,
     export,
     retrain,
     evaluate,

@@ -23,10 +23,11 @@ def plan(
 ) -> None:
     """Show what a study would do; nothing is started."""
     from tune.plan.lines import plan_lines  # slow: numpy
+    from tune.plan.past_pace import disk_line  # slow: numpy
 
     made = planned_study(study, overrides)
     pace = _probe(made) if probe else _known_pace(made)
-    for line in plan_lines(made, pace):
+    for line in [*plan_lines(made, pace), disk_line(made)]:
         typer.echo(line)
 
 
