@@ -18,6 +18,7 @@ import typer
 
 from trainables.files.errors import UserError
 from tune.cli.best import best_app
+from tune.cli.clean import clean
 from tune.cli.dashboard import dashboard
 from tune.cli.data import prepare, simulate
 from tune.cli.demo import demo
@@ -26,6 +27,7 @@ from tune.cli.machine import doctor, schema
 from tune.cli.mistakes import Mistyped, Verb, Verbs, usage_message
 from tune.cli.models import evaluate, export, pick, retrain
 from tune.cli.studies import plan, report, resume, status, tune
+from tune.cli.wandb import wandb_app
 
 app = typer.Typer(
     name="segtune",
@@ -45,6 +47,7 @@ VERBS: Final = (
     status,
     report,
     dashboard,
+    clean,
     export,
     retrain,
     evaluate,
@@ -58,6 +61,7 @@ VERBS: Final = (
 for _verb in VERBS:
     app.command(cls=Verb)(_verb)
 app.add_typer(best_app, name="best")
+app.add_typer(wandb_app, name="wandb")
 
 
 _COMPLETING: Final = "_SEGTUNE_COMPLETE"

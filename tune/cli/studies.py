@@ -22,11 +22,12 @@ def plan(
 ) -> None:
     """Show what a study would do; nothing is started."""
     from tune.plan.lines import plan_lines  # slow: numpy
+    from tune.plan.past_pace import disk_line  # slow: numpy
     from tune.verbs.planning import plan as plan_study  # slow: numpy
 
     made = plan_study(study, overrides or [])
     pace = _probe(made) if probe else _known_pace(made)
-    for line in on_terminal(plan_lines(made, pace)):
+    for line in on_terminal([*plan_lines(made, pace), disk_line(made)]):
         typer.echo(line)
 
 
