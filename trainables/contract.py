@@ -318,6 +318,8 @@ class EngineInfo:
             invalid ones. None where the framework has no such words.
         begins_from: Function from hyperparameters to what a training begins from, for the model
             card: "pre-trained weights (x.pt)". None where nothing is said.
+        opens_in: Sentence for the model card on how the framework itself opens an exported model,
+            whose files in the framework's own form lie in the folder `native`; "" for none.
     """
 
     name: str
@@ -337,6 +339,7 @@ class EngineInfo:
     match_radius: str = "match_radius"
     native_config: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     begins_from: Callable[[Mapping[str, Any]], str] | None = None
+    opens_in: str = ""
 
     @property
     def how_to_install(self) -> str:

@@ -1,13 +1,16 @@
 """The card that goes with a model: what it is, what was measured where, and what it is not."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from analysis.pages.environment import page_environment
+from analysis.pages.words import short
+from trainables.contract import EngineInfo
 from trainables.datasets.prepared import PreparedDataset
 from trainables.metrics.names import GROUPS, MEASURE, PARTICLE_GROUP, PIXEL_GROUP, names_in
 from trainables.registry import engine_info
 from tune.best.configuration import BestConfig, nothing_learnt, outdated_params
+from tune.study.space import defaults
 
 WORDS: Final = {**GROUPS, PARTICLE_GROUP: "picks", PIXEL_GROUP: "pixels"}
 
@@ -27,23 +30,23 @@ def model_card(
         problems: Forms of the model that could not be written, with the reason.
     """
     info = engine_info(config.engine)
-    return (
-        page_environment()
-        .get_template("model_card.md")
-        .render(
-            c=config,
-            data=data,
-            test=test,
-            problems=problems,
-            rows=_rows(config.metrics, test),
-            words=WORDS,
-            match_radius=info.value(info.match_radius, config.params),
-            measured=any(key in config.metrics for key in names_in(MEASURE)),
-            hint=_hint(config),
-            outdated=outdated_params(info, config.params),
-            licence=info.licence,
-            weights=info.begins_from(config.params) if info.begins_from else "",
-        )
+    environment = page_environment()
+    environment.filters["short"] = short
+    return environment.get_template("model_card.md").render(
+        c=config,
+        data=data,
+        test=test,
+        problems=problems,
+        rows=_rows(config.metrics, test),
+        words=WORDS,
+        match_radius=info.value(info.match_radius, config.params),
+        measured=any(key in config.metrics for key in names_in(MEASURE)),
+        hint=_hint(config),
+        outdated=outdated_params(info, config.params),
+        licence=info.licence,
+        weights=info.begins_from(config.params) if info.begins_from else "",
+        hyperparameters=_hyperparameters(info, config.params),
+        opens_in=info.opens_in,
     )
 
 
@@ -61,6 +64,15 @@ def _rows(
         (words, metrics[key], (test or {}).get(key))
         for key, words in keys.items()
         if key in metrics
+    ]
+
+
+def _hyperparameters(info: EngineInfo, params: Mapping[str, Any]) -> list[tuple[str, object, bool]]:
+    """(name, value, whether it is the engine's default) of every hyperparameter."""
+    others = {name: value for name, value in defaults(info.params).items() if name not in params}
+    return [
+        *((name, value, False) for name, value in params.items()),
+        *((name, value, True) for name, value in others.items()),
     ]
 
 

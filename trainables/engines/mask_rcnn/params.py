@@ -393,4 +393,5 @@ INFO = EngineInfo(
     backbone="backbone",
     sizes=("min_size", "max_size", "fpn_channels"),
     native_config=native_config,
+    opens_in="Detectron2's `DefaultPredictor` opens it with `best.yaml` in the folder `native`.",
 )
