@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from search_spaces.schema import Hyperparameters
+from trainables.datasets.facts import DataFacts
 from trainables.datasets.prepared import PreparedDataset
 from trainables.files.errors import UserError as UserError  # for engines, which import it from here
 from trainables.goal import Goal
@@ -283,6 +284,25 @@ class Framework:
 
 
 @dataclass(frozen=True)
+class Circumstances:
+    """What all trainings of a study have in common besides hyperparameters.
+
+    Attributes:
+        data: Numbers of the data set.
+        epochs: Length of a training that is never stopped.
+        gpus: Number of GPUs there are.
+    """
+
+    data: DataFacts
+    epochs: int
+    gpus: int = 0
+
+
+DataRule = Callable[[Mapping[str, Any], frozenset[str], Circumstances], list[tuple[str, str]]]
+"""Function from fixed values and the names of searched keys to (key, message) pairs of mistakes."""
+
+
+@dataclass(frozen=True)
 class EngineInfo:
     """Everything that is known of an engine without importing its framework.
 
@@ -320,6 +340,10 @@ class EngineInfo:
             card: "pre-trained weights (x.pt)". None where nothing is said.
         opens_in: Sentence for the model card on how the framework itself opens an exported model,
             whose files in the framework's own form lie in the folder `native`; "" for none.
+        batch: Name of the hyperparameter that is the pictures of a step, of which a step cannot
+            take more than there are to train on; "" where a step takes something else.
+        data_problems: Function that finds values with which every training on a study's data must
+            fail. None where there are no such values.
     """
 
     name: str
@@ -340,6 +364,8 @@ class EngineInfo:
     native_config: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     begins_from: Callable[[Mapping[str, Any]], str] | None = None
     opens_in: str = ""
+    batch: str = ""
+    data_problems: DataRule | None = None
 
     @property
     def how_to_install(self) -> str:

@@ -1,4 +1,4 @@
-"""What an engine proposes for a data set: values to begin with, each with what it was derived from.
+"""Proposals of engines for a data set: values to begin with, each with the facts behind it.
 
 An engine's package may have a third module, `proposal.py`, with two functions; `segtune init` asks
 them. Like `params.py` it imports no framework::
@@ -40,11 +40,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Suits:
-    """How well an engine fits a data set.
+    """Rating of how well an engine fits a data set.
 
     Attributes:
         rank: The engine with the highest one is proposed; 0 for one that is only there on request.
-        why: What speaks for it, without a full stop.
+        why: Facts that speak for it, without a full stop.
     """
 
     rank: int
@@ -52,8 +52,8 @@ class Suits:
 
 
 @dataclass(frozen=True)
-class Proposal:
-    """What an engine would begin with on a data set.
+class EngineProposal:
+    """Hyperparameters and lengths that an engine would begin with on a data set.
 
     Attributes:
         epochs: Length of a trial that is never stopped.
@@ -72,10 +72,10 @@ class Proposer(Protocol):
     """An engine's module `proposal`."""
 
     def suits(self, facts: DataFacts) -> Suits:
-        """How well the engine fits a data set."""
+        """Rate how well the engine fits a data set."""
         ...
 
-    def propose(self, facts: DataFacts, gpus: int) -> Proposal:
+    def propose(self, facts: DataFacts, gpus: int) -> EngineProposal:
         """Values to begin with on a data set, on a machine with that many GPUs."""
         ...
 
@@ -87,8 +87,8 @@ def suited(facts: DataFacts) -> dict[str, Suits]:
     return dict(sorted(fitting, key=lambda item: -item[1].rank))
 
 
-def proposal(engine: str, facts: DataFacts, gpus: int) -> Proposal:
-    """What an engine would begin with; of one that does not say, its preset and a short training.
+def proposal(engine: str, facts: DataFacts, gpus: int) -> EngineProposal:
+    """The proposal of an engine; of one that makes none, its preset and a short training.
 
     Raises:
         EngineError: There is no such engine.
@@ -99,7 +99,7 @@ def proposal(engine: str, facts: DataFacts, gpus: int) -> Proposal:
         return maker.propose(facts, gpus)
     why = "this engine says nothing of its trainings; raise it where curves still rise at the end"
     space = {"preset": Setting(preset, "every range is the engine's own preset's")}
-    return Proposal(Setting(40, why), space=space)
+    return EngineProposal(Setting(40, why), space=space)
 
 
 def scale_for(facts: DataFacts, *, small_px: float, most_px: float) -> float:
@@ -159,7 +159,7 @@ def steps_in_words(n_train: int, batch: int, steps: int) -> str:
 
 
 def room_for(most_objects: int, least: int = 300) -> int:
-    """How many instances a picture may yield: a quarter more than any holds, in hundreds.
+    """Most instances to find in a picture: a quarter more than any holds, in hundreds.
 
     >>> room_for(106), room_for(839)
     (300, 1100)

@@ -23,7 +23,7 @@ class Picture:
 
     Attributes:
         title: Heading above it.
-        description: What it shows, for readers who cannot see it.
+        description: Text that says the same, for readers who cannot see it.
         uri: `data:` URI.
     """
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal
 
+from analysis.pages.words import chosen_on_few
 from analysis.report.importance import Importance, common_epochs, importance_at, value_at
 from analysis.report.leaderboard import gap_level
 from analysis.report.pareto import Front, pareto_fronts
 from trainables.goal import Limit
 from trainables.metrics.names import F1_NAMES
+from tune.best.configuration import confidences_in
 from tune.directory.ranking import best_trial, ranked
 from tune.directory.reader import StudyDir, TrialRecord
 from tune.stopping.decision import ENDINGS, Rule
@@ -29,7 +31,7 @@ MOST_DRAWN: Final = 100
 
 
 @dataclass(frozen=True)
-class Part:
+class ShownPart:
     """The trials of a list that the page shows, and how long the list is.
 
     Attributes:
@@ -55,10 +57,10 @@ class Part:
         return f"{len(self.trials):,} of {self.total:,}"
 
 
-def first_of(trials: Sequence[TrialRecord], most: int = MOST_WHOLE) -> Part:
+def first_of(trials: Sequence[TrialRecord], most: int = MOST_WHOLE) -> ShownPart:
     """The list of trials, or its first `most` where it is longer than `MOST_WHOLE`."""
     shown = trials if len(trials) <= MOST_WHOLE else trials[:most]
-    return Part(tuple(shown), len(trials))
+    return ShownPart(tuple(shown), len(trials))
 
 
 @dataclass(frozen=True)
@@ -167,12 +169,12 @@ class Summary:
         return len(self.trials) > MOST_WHOLE
 
     @cached_property
-    def with_curve(self) -> Part:
+    def with_curve(self) -> ShownPart:
         """Trials whose learning curve is drawn, best first."""
         return first_of([trial for trial in self.trials if trial.metrics], MOST_DRAWN)
 
     @cached_property
-    def with_f1(self) -> Part:
+    def with_f1(self) -> ShownPart:
         """Trials whose F1 curve is drawn, best first."""
         name = self.f1_metric
         found = [t for t in self.trials if name and any(name in row for row in t.metrics)]
@@ -216,7 +218,7 @@ def summarise(study: StudyDir, read: Sequence[TrialRecord] | None = None) -> Sum
         log_keys=log_keys,
         domains=domains,
         fronts=pareto_fronts(trials),
-        hints=tuple(_hints(trials, best, epochs)),
+        hints=(*_hints(trials, best, epochs), *_choice_hints(best, resolved)),
     )
 
 
@@ -270,6 +272,13 @@ def _hints(trials: Sequence[TrialRecord], best: TrialRecord | None, epochs: int)
             f"Trial {best.number} was best at its last epoch: more epochs may bring it further."
         )
     return [*hints, *_gap_hints(best)]
+
+
+def _choice_hints(best: TrialRecord | None, resolved: Mapping[str, Any]) -> list[str]:
+    """A warning about a confidence that was chosen on few objects; none where there is none."""
+    chosen = best is not None and bool(confidences_in(best.best_metrics))
+    few = chosen_on_few(resolved.get("val_objects")) if chosen else ""
+    return [f"{few[0].upper()}{few[1:]}."] if few else []
 
 
 def _gap_hints(best: TrialRecord) -> list[str]:

@@ -19,6 +19,7 @@ a column in `.star` (rlnAutopickFigureOfMerit) and `.csv` (confidence, score).
 """
 
 import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.files.cells import from_csv_cell
+from trainables.files.text import read_text
 
 Floats = npt.NDArray[np.float64]
 
@@ -151,20 +153,19 @@ def _as_list(column: Any) -> list[Any]:
 
 
 def _read_csv(path: Path) -> Coordinates | None:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        head = file.readline()
-        separator = max(",;\t", key=head.count)
+    head, _, rest = read_text(path).partition("\n")
+    separator = max(",;\t", key=head.count)
+    try:
         header = next(csv.reader([head], delimiter=separator), [])
         if not _has_coordinates(header):
             return None
-        try:
-            body = [
-                [*map(from_csv_cell, row)]
-                for row in csv.reader(file, delimiter=separator)
-                if any(map(str.strip, row))
-            ]
-        except csv.Error as error:
-            raise ValueError(f"the table cannot be read: {error}") from error
+        body = [
+            [*map(from_csv_cell, row)]
+            for row in csv.reader(io.StringIO(rest, newline=""), delimiter=separator)
+            if any(map(str.strip, row))
+        ]
+    except csv.Error as error:
+        raise ValueError(f"the table cannot be read: {error}") from error
     width = len(header)
     columns = zip(*([*row, *[""] * width][:width] for row in body), strict=True)
     return _from_columns(
@@ -173,7 +174,7 @@ def _read_csv(path: Path) -> Coordinates | None:
 
 
 def _read_box(path: Path) -> Coordinates | None:
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    lines = read_text(path).splitlines()
     words = {n: line.split() for n, line in enumerate(lines, start=1) if line.strip()}
     if words and len(next(iter(words.values()))) < 4:
         return None

@@ -10,7 +10,7 @@ from trainables.datasets.prepared import Annotation, ImageRecord, PreparedDatase
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What a prepared data set holds, in numbers; sizes and objects are of train and val.
+    """Numbers of a prepared data set; sizes and objects are those of train and val.
 
     Attributes:
         n_train: Pictures to train on.

@@ -32,8 +32,9 @@ AnnotationFormat = Annotated[
     typer.Option(
         "--format",
         metavar="FORMAT",
-        help="labelme, coco, yolo, via, superannotate, masks, binary-masks, coordinates, "
-        "star, box or csv; default: recognised by content (docs/data.md).",
+        help="coco, labelme, superannotate, via, cvat, label-studio, qupath, imagej, yolo, "
+        "cellpose, object-masks, masks, binary-masks, coordinates, star, box or csv; default: "
+        "recognised by content (docs/data.md).",
     ),
 ]
 
@@ -89,6 +90,9 @@ def prepare(
     seed: Annotated[int, number_option("--seed", "Seed of the split.")] = 0,
     radius: Radius = None,
     pixel_size: PixelSize = None,
+    keep_crowds: Annotated[
+        bool, typer.Option("--keep-crowds", help="Take COCO regions with iscrowd as objects.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse data with problems.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a prepared data set.")] = False,
 ) -> None:
@@ -108,6 +112,7 @@ def prepare(
         strict=strict,
         radius=radius,
         pixel_size=pixel_size,
+        keep_crowds=keep_crowds,
     )
     report = prepare_data(raw, out, options, name=name, force=force, progress=stage_tickers())
     for line in on_terminal(describe(report)):

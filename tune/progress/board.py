@@ -147,8 +147,9 @@ class Board:
 
     @property
     def best(self) -> TrialView | None:
-        """The trial with the best value so far; of equal ones the first."""
-        return max(self._with_value(), key=self._standing, default=None)
+        """The trial with the best value so far that has not failed; of equal ones the first."""
+        able = (view for view in self._with_value() if view.state != "failed")
+        return max(able, key=self._standing, default=None)
 
     @property
     def ranked(self) -> list[TrialView]:
@@ -229,7 +230,7 @@ class Board:
         if view.best is None:
             return True
         before = standing(view.best, view.violation, self.mode)
-        return standing(value, broken, self.mode) > before
+        return standing(value, broken, self.mode) >= before
 
 
 def _outcome(record: "TrialRecord") -> TrialOutcome:

@@ -58,8 +58,8 @@ def next_step(study: "Study", directory: Path, ended: int, trials: int) -> str:
     """
     resume, budget = f"segtune resume {shlex.quote(str(directory))}", study.budget
     if ended >= trials:
-        if trials < budget.trials:  # a grid, and there is no more of it
-            return ""
+        if trials < budget.trials:
+            return "every configuration of the search space was tried"
         more = f"{resume} --set budget.trials={2 * trials}"
         return f"budget.trials is used up; `{more}`, or another number above {trials}, tries more"
     if budget.hours is not None and elapsed_before_s(directory) >= budget.hours * 3600:

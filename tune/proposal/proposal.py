@@ -13,7 +13,7 @@ from trainables.contract import EngineInfo
 from trainables.datasets.facts import DataFacts, data_facts
 from trainables.datasets.prepared import DatasetError, PreparedDataset, check_trainable
 from trainables.files.whole import write_text
-from trainables.proposal import Proposal, Setting, proposal, suited
+from trainables.proposal import EngineProposal, Setting, proposal, suited
 from trainables.registry import EngineError, engine_info
 from tune.proposal.text import Block, study_text
 from tune.study.problems import Problem, study_error
@@ -38,7 +38,7 @@ class ProposedStudy:
 
     Attributes:
         engine: Name of the engine.
-        why: What speaks for it.
+        why: Facts that speak for it.
         text: The file.
     """
 
@@ -62,7 +62,7 @@ def write_proposal(
         out: The file to write.
         trainable: The engine; default: the one that suits the data.
         force: Whether to replace a file.
-        machine: What there is to train on; default: this machine.
+        machine: Machine to train on; default: this machine.
 
     Raises:
         StudyError: No model can be trained on the data, there is no such engine, or there is a
@@ -91,8 +91,8 @@ def propose_study(
     Args:
         data: Trainable.
         info: The engine; None for the one that suits the data.
-        folder: Where the file will lie: paths in it start there.
-        machine: What there is to train on.
+        folder: Folder of the file, where paths in it start.
+        machine: Machine to train on.
     """
     facts = data_facts(data)
     fitting = suited(facts)
@@ -172,7 +172,7 @@ def _from(folder: Path, root: Path) -> str:
     return relative if relative.count("..") <= 1 else str(root)
 
 
-def _budget(proposed: Proposal, machine: Machine) -> list[Block]:
+def _budget(proposed: EngineProposal, machine: Machine) -> list[Block]:
     kind = "gpu" if machine.gpus else "cpu"
     hours, most = _HOURS[kind], _MOST_TRIALS[kind]
     seconds = proposed.core_seconds
@@ -215,7 +215,7 @@ def _time(hours: float) -> str:
     return f"{minutes} minutes" if minutes < 90 else f"{hours:.2g} hours"
 
 
-def _hyperparameters(proposed: Proposal) -> list[Block]:
+def _hyperparameters(proposed: EngineProposal) -> list[Block]:
     blocks = []
     if proposed.fixed:
         blocks.append(Block("fixed", proposed.fixed, "Hyperparameters that are not searched."))
@@ -238,7 +238,7 @@ def _last_blocks(info: EngineInfo, machine: Machine) -> list[Block]:
 
 
 def at_once(machine: Machine) -> int:
-    """How many trials train at a time: one a GPU, else one a core, or two cores where many are.
+    """Number of trials at a time: one a GPU, else one a core, or two cores where many are.
 
     >>> at_once(Machine(1, 0)), at_once(Machine(2, 0)), at_once(Machine(16, 0))
     (1, 2, 8)

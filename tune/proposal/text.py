@@ -20,7 +20,7 @@ class Block:
     """A chapter of a study file.
 
     Attributes:
-        key: Of the study file.
+        key: Key of the study file.
         entry: Its value.
         about: A comment above a mapping; "" for none.
     """

@@ -62,6 +62,7 @@ class PrepareOptions:
         strict: Whether to refuse raw data with any problem, instead of leaving out what is wrong.
         radius: Radius of the particles, for formats of coordinates: "9px", "80A", "8nm".
         pixel_size: Side of a pixel, "1.77A"; by default the one in an MRC file's header.
+        keep_crowds: Whether regions that COCO marks as crowds are objects.
     """
 
     format: str | None = None
@@ -72,6 +73,7 @@ class PrepareOptions:
     strict: bool = False
     radius: str | None = None
     pixel_size: str | None = None
+    keep_crowds: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,11 @@ def _checked(options: PrepareOptions) -> _Request:
 def _read(raw: Path, request: _Request) -> RawData:
     """The raw folder's pictures and annotations, no picture decoded."""
     data = read_raw(
-        raw, format_name=request.options.format, classes=request.classes, sizes=request.sizes
+        raw,
+        format_name=request.options.format,
+        classes=request.classes,
+        sizes=request.sizes,
+        keep_crowds=request.options.keep_crowds,
     )
     if request.expression is not None:
         check_group_names(request.expression, [image.stem for image in data.images])

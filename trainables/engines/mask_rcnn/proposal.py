@@ -1,10 +1,10 @@
-"""What Mask R-CNN would begin with on a data set (see `trainables.proposal`)."""
+"""Proposal of Mask R-CNN for a data set (see `trainables.proposal`)."""
 
 from typing import Final
 
 from trainables.datasets.facts import DataFacts
 from trainables.proposal import (
-    Proposal,
+    EngineProposal,
     Setting,
     Suits,
     epochs_for,
@@ -35,7 +35,7 @@ def suits(facts: DataFacts) -> Suits:
     return Suits(2, "the objects have outlines; slower, and at its best with few large objects")
 
 
-def propose(facts: DataFacts, gpus: int) -> Proposal:
+def propose(facts: DataFacts, gpus: int) -> EngineProposal:
     """Values to begin with, for training without weights."""
     small, most_px = (16, 1280) if gpus else (8, 512)
     scale = scale_for(facts, small_px=small, most_px=most_px)
@@ -47,7 +47,7 @@ def propose(facts: DataFacts, gpus: int) -> Proposal:
         steps_in_words(facts.n_train, _TYPICAL_BATCH, steps),
     )
     mpx = facts.train_mpx * scale**2
-    return Proposal(
+    return EngineProposal(
         epochs,
         fixed=_fixed(facts, gpus, min_size, scale),
         space=_space(facts, scale),

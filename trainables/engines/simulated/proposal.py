@@ -1,7 +1,7 @@
-"""What the simulated engine would begin with on a data set (see `trainables.proposal`)."""
+"""Proposal of the simulated engine for a data set (see `trainables.proposal`)."""
 
 from trainables.datasets.facts import DataFacts
-from trainables.proposal import Proposal, Setting, Suits
+from trainables.proposal import EngineProposal, Setting, Suits
 
 
 def suits(facts: DataFacts) -> Suits:
@@ -10,10 +10,10 @@ def suits(facts: DataFacts) -> Suits:
     return Suits(0, "it learns nothing, and rehearses a study in seconds")
 
 
-def propose(facts: DataFacts, gpus: int) -> Proposal:
+def propose(facts: DataFacts, gpus: int) -> EngineProposal:
     """A study that shows every part of a study in seconds."""
     del facts, gpus
-    return Proposal(
+    return EngineProposal(
         Setting(40, "nothing is learnt: curves are drawn by a formula"),
         space={"preset": Setting("simulated", "every range is this preset's")},
         core_seconds=0.01,

@@ -1,10 +1,10 @@
-"""What the self-training U-Net would begin with on a data set (see `trainables.proposal`)."""
+"""Proposal of the self-training U-Net for a data set (see `trainables.proposal`)."""
 
 import math
 from typing import Final
 
 from trainables.datasets.facts import DataFacts
-from trainables.proposal import Proposal, Setting, Suits, multiple
+from trainables.proposal import EngineProposal, Setting, Suits, multiple
 
 _CORE_SECONDS_A_MPX: Final = 4.5
 """Training of tiles, validation included, on one core (docs/performance.md)."""
@@ -23,14 +23,14 @@ def suits(facts: DataFacts) -> Suits:
     return Suits(1, "it learns where objects are, and gives places instead of outlines")
 
 
-def propose(facts: DataFacts, gpus: int) -> Proposal:
+def propose(facts: DataFacts, gpus: int) -> EngineProposal:
     """Values to begin with: tiles by the particles' radius, their number by the pictures."""
     tile = _tile(facts)
     cover = max(1, math.ceil(facts.train_mpx * 1e6 / tile**2))
     tiles = cover if gpus else min(cover, _CORE_TILES)
     epochs, steps = (60, "") if gpus else (20, " on CPU cores")
     batch = 8
-    return Proposal(
+    return EngineProposal(
         Setting(
             epochs,
             f"{tiles} tiles an epoch in batches of {batch} are {max(1, tiles // batch)} steps"

@@ -1,10 +1,10 @@
-"""What YOLO -seg would begin with on a data set (see `trainables.proposal`)."""
+"""Proposal of YOLO -seg for a data set (see `trainables.proposal`)."""
 
 from typing import Any, Final
 
 from trainables.datasets.facts import DataFacts
 from trainables.proposal import (
-    Proposal,
+    EngineProposal,
     Setting,
     Suits,
     batches_for,
@@ -29,7 +29,7 @@ def suits(facts: DataFacts) -> Suits:
     return Suits(3, "the objects have outlines, and this engine is the fastest that learns them")
 
 
-def propose(facts: DataFacts, gpus: int) -> Proposal:
+def propose(facts: DataFacts, gpus: int) -> EngineProposal:
     """Values to begin with: sizes by the objects, lengths by the number of pictures."""
     imgsz = _imgsz(facts, gpus)
     scale = imgsz / facts.long_px
@@ -40,7 +40,7 @@ def propose(facts: DataFacts, gpus: int) -> Proposal:
         steps_in_words(facts.n_train, _TYPICAL_BATCH, steps),
     )
     mpx = facts.n_train * imgsz**2 * (facts.short_px / facts.long_px) / 1e6
-    return Proposal(
+    return EngineProposal(
         epochs,
         fixed=_fixed(facts, gpus, imgsz, scale, n),
         space=_space(facts, gpus),

@@ -1,9 +1,10 @@
 """COCO: one JSON file, or one for each part, with `images`, `annotations` and `categories`.
 
-A segmentation is a list of polygons (parts that are united), or a run-length encoding, compressed
-or not. Category ids are arbitrary numbers, 0 included. `iscrowd: 1` marks a region of many objects,
-which is none and is left out, unless the annotation carries CVAT's `occluded` attribute: CVAT marks
-every mask painted with its brush as a crowd.
+A segmentation is a list of polygons (parts that are united; of one alone the outer list may lack),
+or a run-length encoding, compressed or not. Category ids are arbitrary numbers, 0 included.
+`iscrowd: 1` marks a region of many objects, which is none and is left out, unless `--keep-crowds`
+asks for it, or the annotation carries CVAT's `occluded` attribute: CVAT marks every mask painted
+with its brush as a crowd.
 
 An id may be written as a number here and as text there. A picture may be listed several times under
 one name: all objects are its own. What cannot be linked makes no negatives: pictures that share an
@@ -15,12 +16,13 @@ The part a file stands for is read from its name or folder: `instances_val2017.j
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from trainables.datasets import geometry
+from trainables.datasets.geometry import Polygon
 from trainables.datasets.raw.folder import RawFolder, split_in_name, split_of
 from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
 
@@ -29,6 +31,8 @@ NAME = "coco"
 TITLE = "COCO JSON"
 
 Entry = TypeVar("Entry")
+
+_PAIR: Final = 2
 
 
 @dataclass(frozen=True)
@@ -78,11 +82,20 @@ def count_images(folder: RawFolder) -> int:
     return sum(len(folder.document(file)["images"]) for file in annotation_files(folder))
 
 
+def count_here(folder: RawFolder) -> int:
+    """Pictures that COCO files speak of and that are here."""
+    return sum(
+        isinstance(entry, dict) and folder.has(str(entry.get("file_name")), file)
+        for file in annotation_files(folder)
+        for entry in folder.document(file)["images"]
+    )
+
+
 def read(reading: RawReading) -> None:
     """Read every COCO file."""
     for file in annotation_files(reading.folder):
         document = reading.folder.document(file)
-        _note_brush_masks(reading, file, document["annotations"])
+        _tell_crowds(reading, file, document["annotations"])
         categories = _read_categories(reading, file, document)
         pictures = _read_images(reading, file, document)
         unlinked = _read_annotations(reading, file, document["annotations"], pictures, categories)
@@ -231,7 +244,7 @@ def _read_object(
     entry: Mapping[str, Any],
     categories: _ById[str],
 ) -> None:
-    if entry.get("iscrowd") and not _is_brush_mask(entry):
+    if entry.get("iscrowd") and not (reading.keep_crowds or _is_brush_mask(entry)):
         reading.problem(Kind.CROWD, source, "iscrowd is 1: many objects, not one")
         return
     names = dict.fromkeys(categories.find(entry["category_id"]))
@@ -248,15 +261,39 @@ def _read_object(
     if isinstance(segmentation, Mapping):
         outline = Outline(masks=[geometry.compress(dict(segmentation))])
     else:
-        outline = Outline(parts=[geometry.polygon(part) for part in segmentation or []])
+        outline = Outline(parts=_polygons(segmentation or []))
     reading.add(image, next(iter(names)), outline, source)
+
+
+def _polygons(segmentation: Sequence[Any]) -> list[Polygon]:
+    """Polygons of a segmentation, also of one written without the outer list."""
+    flat = all(isinstance(value, int | float) for value in segmentation)
+    pairs = all(isinstance(value, list) and len(value) == _PAIR for value in segmentation)
+    if segmentation and (flat or pairs):
+        return [geometry.polygon(segmentation)]
+    return [geometry.polygon(part) for part in segmentation]
 
 
 def _is_brush_mask(entry: Mapping[str, Any]) -> bool:
     return bool(entry.get("iscrowd")) and "occluded" in (entry.get("attributes") or {})
 
 
-def _note_brush_masks(reading: RawReading, file: PurePosixPath, entries: list[Any]) -> None:
-    n = sum(isinstance(entry, dict) and _is_brush_mask(entry) for entry in entries)
-    if n:
-        reading.notes.append(f"{file}: {n} masks marked as crowds by CVAT are taken as objects")
+def _tell_crowds(reading: RawReading, file: PurePosixPath, entries: list[Any]) -> None:
+    """Say of regions marked as crowds whether they are taken, and how the others would be."""
+    crowds = [entry for entry in entries if isinstance(entry, dict) and entry.get("iscrowd")]
+    n_brush = sum(_is_brush_mask(entry) for entry in crowds)
+    n_others = len(crowds) - n_brush
+    if n_brush:
+        reading.notes.append(
+            f"{file}: {n_brush} masks marked as crowds by CVAT are taken as objects"
+        )
+    if n_others and reading.keep_crowds:
+        reading.notes.append(
+            f"{file}: {n_others} regions marked iscrowd are taken as objects, as --keep-crowds asks"
+        )
+    elif n_others:
+        reading.warnings.append(
+            f"{file}: {n_others} of {len(entries)} objects are marked iscrowd (many objects, not "
+            "one) and left out. Some programs mark every run-length encoding so, also that of one "
+            "object with a hole: if these are objects, --keep-crowds takes them"
+        )

@@ -26,6 +26,7 @@ from trainables.datasets.images import SUFFIXES
 from trainables.datasets.particle_size import ANGSTROM_PER_UM, MIN_RADIUS_PX, TooSmallPictureError
 from trainables.datasets.prepared import ParticleDisc
 from trainables.datasets.raw.folder import LeavesFolderError, NotFoundError, RawFolder, split_of
+from trainables.datasets.raw.naming import picture_named_like
 from trainables.datasets.raw.reading import Kind, RawImage, RawReading, RawSource
 
 JSON: Final = ".json"
@@ -44,8 +45,6 @@ _FEW: Final = 3
 
 _UNLABELLED: Final = frozenset({"unlabelled", "unlabeled"})
 
-_SEPARATORS: Final = "_-. "
-
 _SECTION: Final = re.compile(r"_p(\d+)(?![^_\-. ])")
 """What follows a stack's name in that of a file about one of its sections."""
 
@@ -53,6 +52,16 @@ _SECTION: Final = re.compile(r"_p(\d+)(?![^_\-. ])")
 def count_images(folder: RawFolder, suffix: str) -> int:
     """Micrographs that the files of one kind speak of."""
     return sum(1 for _ in _micrographs(folder, suffix))
+
+
+def count_here(folder: RawFolder, suffix: str) -> int:
+    """Micrographs that the files of one kind speak of and that are here."""
+    return sum(
+        picture_named_like(folder, file) is not None
+        if name == OWN_NAME
+        else folder.has(_findable(folder, name, file), file)
+        for file, name, _ in _micrographs(folder, suffix)
+    )
 
 
 def read(reading: RawReading, suffix: str) -> None:
@@ -89,35 +98,25 @@ def _micrographs(folder: RawFolder, suffix: str) -> Iterator[tuple[PurePosixPath
         found = folder.coordinates(file) or {}
         if suffix == JSON and not any(_names_a_picture(folder, name) for name in found):
             continue
-        if suffix == CSV and OWN_NAME in found and _picture_named_like(folder, file) is None:
+        if suffix == CSV and OWN_NAME in found and picture_named_like(folder, file) is None:
             continue  # a table of something else
         for name, points in found.items():
             yield file, name, points
 
 
 def _names_a_picture(folder: RawFolder, name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in SUFFIXES or name in folder.by_stem
+    stem = PureWindowsPath(name).name
+    return PurePosixPath(stem).suffix.lower() in SUFFIXES or stem in folder.by_stem
 
 
 def _own_picture(reading: RawReading, source: RawSource) -> RawImage | None:
-    picture = _picture_named_like(reading.folder, source.file)
+    picture = picture_named_like(reading.folder, source.file)
     if picture is not None:
         section = _SECTION.match(source.file.stem, len(picture.stem))
         stack = section is not None and reading.pages(picture) > 1
         return reading.open(picture, int(section[1]) if section and stack else None)
     reason = f"no picture is called {source.file.stem}.*, or as the beginning of that"
     reading.problem(Kind.LABEL_WITHOUT_IMAGE, source, reason)
-    return None
-
-
-def _picture_named_like(folder: RawFolder, file: PurePosixPath) -> PurePosixPath | None:
-    """The picture whose name is the file's, or the longest beginning of it at a word's end."""
-    stem = file.stem
-    for end in range(len(stem), 0, -1):
-        at_word = end == len(stem) or stem[end] in _SEPARATORS
-        found = folder.matching(stem[:end], file.parent) if at_word else None
-        if found is not None:
-            return found
     return None
 
 
@@ -246,8 +245,9 @@ def _warn_of_pixel_sizes(reading: RawReading) -> None:
     given = reading.sizes.pixel_size
     if given is None:
         return
-    headers = {image.file: reading.header_um(image.file) for image in reading.images.values()}
-    wrong = [(file, um) for file, um in headers.items() if um and reading.sizes.contradicts(um)]
+    headers = {image.file: reading.header(image.file) for image in reading.images.values()}
+    sizes = {file: header.um_per_px for file, header in headers.items() if header}
+    wrong = [(file, um) for file, um in sizes.items() if um and reading.sizes.contradicts(um)]
     if wrong:
         file, um = wrong[0]
         reading.warnings.append(

@@ -10,17 +10,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from trainables.datasets.images import SUFFIXES
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.raw.folder import RawFolder
 from trainables.datasets.raw.formats import (
     coco,
-    label_masks,
+    cvat,
+    imagej,
+    label_studio,
     labelme,
     particles,
+    qupath,
     superannotate,
     via,
     yolo_seg,
 )
+from trainables.datasets.raw.formats.masks import cellpose, label_masks, object_masks
+from trainables.datasets.raw.formats.unknown import what_it_looks_like
 from trainables.datasets.raw.reading import RawReading
 
 
@@ -33,20 +39,38 @@ class Format:
         title: Its name in reports.
         count_images: Number of pictures that its files in a folder speak of; 0 if none is there.
         read: Fills a `RawReading` from all its files.
-        count_asked: The same when it is named by `--format`, if that asks for less.
+        count_here: Number of those that are here, for files that may name others.
+        count_asked: As `count_images`, when it is named by `--format`, if that asks for less.
         asked_only: Whether it is used only when named, never by content.
         object_class: Name of its objects where it has no classes.
         sized: Whether it needs `--radius`, as it says where objects are and not how large.
+        suffixes: Suffixes of its files; a folder with less than `least` of them is not asked.
+        least: Number of such files that there must be.
     """
 
     name: str
     title: str
     count_images: Callable[[RawFolder], int]
     read: Callable[[RawReading], None]
+    count_here: Callable[[RawFolder], int] | None = None
     count_asked: Callable[[RawFolder], int] | None = None
     asked_only: bool = False
     object_class: str = "object"
     sized: bool = False
+    suffixes: tuple[str, ...] = (".json",)
+    least: int = 1
+
+    def count(self, folder: RawFolder, *, asked: bool = False) -> int:
+        """Number of pictures that its files in a folder speak of; 0 if none is there.
+
+        Args:
+            folder: The raw folder.
+            asked: Whether it is named by `--format`.
+        """
+        if len(folder.with_suffix(*self.suffixes)) < self.least:
+            return 0
+        count = self.count_asked if asked and self.count_asked else self.count_images
+        return count(folder)
 
 
 def _particles(name: str, title: str, suffix: str) -> Format:
@@ -55,23 +79,60 @@ def _particles(name: str, title: str, suffix: str) -> Format:
         title,
         partial(particles.count_images, suffix=suffix),
         partial(particles.read, suffix=suffix),
+        partial(particles.count_here, suffix=suffix),
         object_class="particle",
         sized=True,
+        suffixes=(suffix,),
     )
 
 
+_PICTURES: Final = tuple(sorted(SUFFIXES))
+
 FORMATS: Final = (  # the one that can say more of an object first
-    Format(coco.NAME, coco.TITLE, coco.count_images, coco.read),
-    Format(labelme.NAME, labelme.TITLE, labelme.count_images, labelme.read),
-    Format(superannotate.NAME, superannotate.TITLE, superannotate.count_images, superannotate.read),
-    Format(via.NAME, via.TITLE, via.count_images, via.read),
-    Format(yolo_seg.NAME, yolo_seg.TITLE, yolo_seg.count_images, yolo_seg.read),
+    Format(coco.NAME, coco.TITLE, coco.count_images, coco.read, coco.count_here),
+    Format(labelme.NAME, labelme.TITLE, labelme.count_images, labelme.read, labelme.count_here),
+    Format(
+        superannotate.NAME,
+        superannotate.TITLE,
+        superannotate.count_images,
+        superannotate.read,
+        superannotate.count_here,
+    ),
+    Format(via.NAME, via.TITLE, via.count_images, via.read, via.count_here),
+    Format(cvat.NAME, cvat.TITLE, cvat.count_images, cvat.read, suffixes=cvat.SUFFIXES),
+    Format(label_studio.NAME, label_studio.TITLE, label_studio.count_images, label_studio.read),
+    Format(qupath.NAME, qupath.TITLE, qupath.count_images, qupath.read, suffixes=qupath.SUFFIXES),
+    Format(imagej.NAME, imagej.TITLE, imagej.count_images, imagej.read, suffixes=imagej.SUFFIXES),
+    Format(
+        yolo_seg.NAME,
+        yolo_seg.TITLE,
+        yolo_seg.count_images,
+        yolo_seg.read,
+        suffixes=yolo_seg.SUFFIXES,
+    ),
+    Format(
+        cellpose.NAME,
+        cellpose.TITLE,
+        cellpose.count_images,
+        cellpose.read,
+        suffixes=cellpose.SUFFIXES,
+    ),
+    Format(
+        object_masks.NAME,
+        object_masks.TITLE,
+        object_masks.count_images,
+        object_masks.read,
+        suffixes=_PICTURES,
+        least=3,
+    ),
     Format(
         label_masks.NAME,
         label_masks.TITLE,
         label_masks.count_images,
         label_masks.read,
         count_asked=label_masks.count_paired,
+        suffixes=_PICTURES,
+        least=2,
     ),
     Format(
         label_masks.BINARY_NAME,
@@ -80,12 +141,21 @@ FORMATS: Final = (  # the one that can say more of an object first
         label_masks.read_binary,
         count_asked=label_masks.count_paired,
         asked_only=True,
+        suffixes=_PICTURES,
+        least=2,
     ),
     _particles("coordinates", "particle coordinates, coordinates.json", particles.JSON),
     _particles("star", "particle coordinates, RELION STAR", particles.STAR),
     _particles("box", "particle coordinates, EMAN box", particles.BOX),
     _particles("csv", "particle coordinates, CSV", particles.CSV),
 )
+
+_NO_OUTLINES: Final = (
+    yolo_seg.why_no_outlines,
+    cvat.why_no_outlines,
+    label_studio.why_no_outlines,
+)
+"""Say why files of a kind that is known cannot be used."""
 
 _NEEDED: Final = {
     particles.CSV: "a header with the columns x and y, and rows of pictures that are here",
@@ -113,8 +183,8 @@ def check_format(name: str | None) -> None:
 def choose_format(folder: RawFolder, asked: str | None) -> tuple[Format, list[str]]:
     """The format of a folder, and what the user should know about the choice.
 
-    Of several, the one that speaks of the most pictures is taken, and among equals the one that
-    can say more of an object.
+    Of several, the one that speaks of the most pictures that are here is taken, of equals the one
+    that speaks of the fewest others, then the one that can say more of an object.
 
     Raises:
         DatasetError: None is found, or not the one asked for.
@@ -122,37 +192,45 @@ def choose_format(folder: RawFolder, asked: str | None) -> tuple[Format, list[st
     check_format(asked)
     if asked is not None:
         chosen = next(entry for entry in FORMATS if entry.name == asked)
-        if (chosen.count_asked or chosen.count_images)(folder):
+        if chosen.count(folder, asked=True):
             return chosen, []
         raise DatasetError(
             f"{folder.root}: no annotations of the format {asked} ({chosen.title}) here; "
             f"{_what_is_here(folder, asked)}"
         )
-    found = {entry.name: entry.count_images(folder) for entry in FORMATS if not entry.asked_only}
+    found = {entry.name: entry.count(folder) for entry in FORMATS if not entry.asked_only}
     if not any(found.values()):
         raise DatasetError(
             f"{folder.root}: no annotations of a known format; {_what_is_here(folder)}"
         )
-    chosen = max((entry for entry in FORMATS if entry.name in found), key=lambda e: found[e.name])
-    return chosen, _notes(chosen, found)
+    there = [entry for entry in FORMATS if found.get(entry.name)]
+    if len(there) == 1:
+        return there[0], []
+    here = {e.name: e.count_here(folder) if e.count_here else found[e.name] for e in there}
+    chosen = max(there, key=lambda e: (here[e.name], here[e.name] - found[e.name]))
+    return chosen, [_note(chosen, found, here)]
 
 
-def _notes(chosen: Format, found: dict[str, int]) -> list[str]:
-    others = {name: n for name, n in found.items() if n and name != chosen.name}
-    if not others:
-        return []
-    there = ", ".join(f"{name} ({n} pictures)" for name, n in others.items())
-    return [
-        f"several formats here: {chosen.name} ({found[chosen.name]} pictures) is read, as it "
-        f"covers the most or can say more; not read: {there}. --format chooses another"
-    ]
+def _note(chosen: Format, found: dict[str, int], here: dict[str, int]) -> str:
+    told = {name: _count_told(found[name], n) for name, n in here.items()}
+    others = ", ".join(f"{name} ({n})" for name, n in told.items() if name != chosen.name)
+    return (
+        f"several formats here: {chosen.name} ({told[chosen.name]}) is read, as it covers the most "
+        f"or can say more; not read: {others}. --format chooses another"
+    )
+
+
+def _count_told(found: int, here: int) -> str:
+    if here == found:
+        return f"{found} pictures"
+    return f"{found} pictures, of which {here or 'none'} {'is' if here < 2 else 'are'} here"
 
 
 def _what_is_here(folder: RawFolder, asked: str = "") -> str:
     """A message: what a folder holds instead, and what to do about it."""
     if not folder.files:
         return "the folder is empty"
-    found = {entry.name: entry.count_images(folder) for entry in FORMATS}
+    found = {entry.name: entry.count(folder) for entry in FORMATS}
     there = [name for name, n in found.items() if n]
     if there:
         listed = ", ".join(f"{name} ({found[name]} pictures)" for name in there)
@@ -162,18 +240,14 @@ def _what_is_here(folder: RawFolder, asked: str = "") -> str:
         n = len(folder.broken)
         head = "1 file cannot be read:" if n == 1 else f"{n} files cannot be read, the first is"
         return f"{head} {file}: {reason}"
-    boxes = yolo_seg.count_box_files(folder)
-    if boxes:
-        return f"{boxes} YOLO files hold boxes, not outlines; instance segmentation needs outlines"
+    for why_no_outlines in _NO_OUTLINES:
+        if reason := why_no_outlines(folder):
+            return reason
     if any(file.suffix.lower() == ".xml" for file in folder.files):
         return "XML files (Pascal VOC?) hold boxes, not outlines; segmentation needs outlines"
     if table := _table_without_coordinates(folder, asked):
         return table
-    names = ", ".join(entry.name for entry in FORMATS)
-    return (
-        f"found {len(folder.images)} pictures and {len(folder.files) - len(folder.images)} other "
-        f"files; expected one of {names}"
-    )
+    return what_it_looks_like(folder, [entry.name for entry in FORMATS])
 
 
 def _table_without_coordinates(folder: RawFolder, asked: str) -> str:

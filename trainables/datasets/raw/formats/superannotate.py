@@ -6,12 +6,15 @@ ellipse (`cx`, `cy`, `rx`, `ry`, `angle` in degrees) or bbox (`points` with x1, 
 Instances of one class with the same `groupId` above 0 are parts of one object.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 from trainables.datasets import geometry
+from trainables.datasets.images import SUFFIXES
 from trainables.datasets.raw.folder import RawFolder, split_of
+from trainables.datasets.raw.outlines import united
+from trainables.datasets.raw.own_picture import OneFile, reference_of, tell_renumbered
 from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
 
 NAME = "superannotate"
@@ -30,18 +33,37 @@ def count_images(folder: RawFolder) -> int:
     return len(annotation_files(folder))
 
 
+def count_here(folder: RawFolder) -> int:
+    """Pictures that SuperAnnotate files speak of and that are here."""
+    files = annotation_files(folder)
+    return sum(_one(folder, file).picture(folder) is not None for file in files)
+
+
 def read(reading: RawReading) -> None:
     """Read every SuperAnnotate file."""
+    renumbered: list[OneFile] = []
     for file in annotation_files(reading.folder):
-        document = reading.folder.document(file)
-        source = RawSource(file, n_objects=len(document["instances"]))
-        metadata = document["metadata"]
-        image = reading.image(str(metadata.get("name") or file.name.split("___")[0]), source)
+        one, document = _one(reading.folder, file), reading.folder.document(file)
+        source = RawSource(file, n_objects=one.n_objects)
+        image = reading.image(reference_of(reading, one, renumbered), source)
         if image is None or not reading.claim(image, source):
             continue
         image.split = split_of(image.file) or split_of(file)
-        if reading.fits(image, (metadata.get("width"), metadata.get("height")), source):
+        if reading.fits(image, one.size, source):
             _read_instances(reading, image, source.of(image), document["instances"])
+    if renumbered:
+        tell_renumbered(reading, renumbered)
+
+
+def _one(folder: RawFolder, file: PurePosixPath) -> OneFile:
+    """A file `m1.png___objects.json`, `m1.png.json` or `m1.json` about the picture `m1.png`."""
+    document = folder.document(file)
+    metadata = document["metadata"]
+    name = PurePosixPath(file.name.split("___")[0].removesuffix(".json"))
+    stem = name.stem if name.suffix.lower() in SUFFIXES else name.name
+    reference = str(metadata.get("name") or (name if stem != name.name else ""))
+    size = (metadata.get("width"), metadata.get("height"))
+    return OneFile(file, stem, reference, size, len(document["instances"]))
 
 
 def _is_superannotate(document: Any) -> bool:
@@ -69,20 +91,7 @@ def _read_instances(
         if outlines:
             places = " + ".join(place for place, _ in members)
             label = members[0][1].get("className")
-            reading.add(image, label, _united(image, outlines), source.at(places))
-
-
-def _united(image: RawImage, outlines: Sequence[Outline]) -> Outline:
-    """One object of several outlines; a hole is cut out of its own outline only."""
-    if len(outlines) == 1:
-        return outlines[0]
-    plain = [part for outline in outlines if not outline.holes for part in outline.parts]
-    holed = [
-        geometry.encode_polygons(outline.parts, outline.holes, image.width, image.height)
-        for outline in outlines
-        if outline.holes
-    ]
-    return Outline(parts=plain, masks=holed)
+            reading.add(image, label, united(image, outlines), source.at(places))
 
 
 def _outline(reading: RawReading, source: RawSource, instance: Mapping[str, Any]) -> Outline:

@@ -4,54 +4,51 @@ A line is the class number and at least three pairs x y as fractions of the pict
 height. Label files lie in a folder `labels` beside `images` (with `train`, `val` and `test` inside,
 or above), or beside the pictures. Class names stand in a YAML file (`names`), or one a line in
 `classes.txt` or `obj.names`. A picture without a label file, beside others that have one, is a
-negative: so the format wants it.
+negative: so the format wants it. What `yolo predict` saved is read too, its confidences left out;
+pose labels (`kpt_shape` in the YAML file) are boxes and points, and are refused.
 
 The parts come from the YAML file's `train`, `val` and `test`, Darknet's `obj.data`, or lists named
 `train.txt`, `val.txt` and so on (see `yolo_splits`), else from the folders' names.
 """
 
-import contextlib
 from collections.abc import Mapping
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
 
 from trainables.datasets import geometry
 from trainables.datasets.prepared import Split
 from trainables.datasets.raw.folder import LeavesFolderError, RawFolder, split_of, split_word
+from trainables.datasets.raw.formats.yolo_rows import BOX_NUMBERS, LabelTexts, label_texts
 from trainables.datasets.raw.formats.yolo_splits import (
     has_splits,
     splits_of_document,
     splits_of_lists,
 )
 from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.files.text import read_text
 
 NAME = "yolo"
 
 TITLE = "YOLO segmentation text"
 
+SUFFIXES: Final = (".txt",)
+
 _NO_LABELS: Final = frozenset({"classes.txt", "readme.txt", "license.txt", "requirements.txt"})
-
-_SAMPLE_LINES: Final = 20
-
-_BOX_NUMBERS: Final = 5
-
-_OUTLINE_NUMBERS: Final = 7
 
 
 def annotation_files(folder: RawFolder) -> list[PurePosixPath]:
-    """Text files that are labels, if one holds an outline.
+    """Text files that are labels, if one holds an outline and they are no pose labels.
 
     All in `labels` folders, all that are named like a picture, and those that look like labels.
     """
-    files = [f for f in folder.with_suffix(".txt") if f.name.lower() not in _NO_LABELS]
-    kinds = {file: _kind(folder, file) for file in files}
-    if "outline" not in kinds.values():
+    texts = _texts(folder)
+    if not texts.files("outline"):
         return []
     return [
         f
-        for f in files
-        if "labels" in _lower(f) or kinds[f] in ("outline", "box") or _picture_of(folder, f)
+        for f, kind in texts.kinds.items()
+        if "labels" in _lower(f) or kind in ("outline", "box") or _picture_of(folder, f)
     ]
 
 
@@ -60,17 +57,35 @@ def count_images(folder: RawFolder) -> int:
     return len(annotation_files(folder))
 
 
-def count_box_files(folder: RawFolder) -> int:
-    """Label files that hold boxes, which are no outlines."""
-    return sum(_kind(folder, file) == "box" for file in folder.with_suffix(".txt"))
+def why_no_outlines(folder: RawFolder) -> str:
+    """The reason why YOLO's label files are there but cannot be used, or ""."""
+    texts = _texts(folder)
+    poses, boxes = texts.files("pose"), texts.files("box")
+    if poses:
+        return (
+            f"{len(poses)} YOLO files are pose labels ({texts.pose}): boxes and points, "
+            "not outlines; instance segmentation needs outlines"
+        )
+    if boxes and not texts.files("outline"):
+        return (
+            f"{len(boxes)} YOLO files hold boxes, not outlines; instance segmentation needs "
+            "outlines"
+        )
+    return ""
 
 
 def read(reading: RawReading) -> None:
     """Read every label file, and the pictures beside them as negatives."""
     folder = reading.folder
     names, splits = _read_yaml(reading)
-    names = names or _read_name_list(folder)
+    names = names or _read_name_list(reading)
     _use_names(reading, names)
+    confident = _texts(folder).confident
+    if confident:
+        reading.warnings.append(
+            "every line of the label files ends in a confidence, which is left out: they are a "
+            "model's predictions, not what somebody saw"
+        )
     unlinked = 0
     for file in annotation_files(folder):
         picture = _picture_of(folder, file)
@@ -83,30 +98,33 @@ def read(reading: RawReading) -> None:
             continue
         image = reading.image(str(picture), RawSource(PurePosixPath(file.name)))
         if image and reading.claim(image, RawSource(file)):
-            _read_lines(reading, image, RawSource(file, image=image), names)
+            lines = _Lines(names, confident)
+            _read_lines(reading, image, RawSource(file, image=image), lines)
     _add_negatives(reading, unlinked)
     for image in reading.images.values():
         image.split = splits.get(image.file) or split_of(image.file)
 
 
+@dataclass(frozen=True)
+class _Lines:
+    """How the lines of all label files are written.
+
+    Attributes:
+        names: Class names by number.
+        confident: Whether each ends in a confidence.
+    """
+
+    names: Mapping[int, str]
+    confident: bool
+
+
+def _texts(folder: RawFolder) -> LabelTexts:
+    files = [f for f in folder.with_suffix(*SUFFIXES) if f.name.lower() not in _NO_LABELS]
+    return label_texts(folder, files)
+
+
 def _lower(file: PurePosixPath) -> tuple[str, ...]:
     return tuple(part.lower() for part in file.parts[:-1])
-
-
-def _kind(folder: RawFolder, file: PurePosixPath) -> str:
-    """Kind of the lines of a text file: "outline", "box", "empty" or "other"."""
-    try:
-        with folder.path(file).open("rb") as stream:
-            lines = [line.decode("utf-8-sig", "replace") for line in islice(stream, _SAMPLE_LINES)]
-    except (OSError, LeavesFolderError):
-        return "other"
-    rows = [line.split() for line in lines if line.strip()]
-    if not rows:
-        return "empty"
-    lengths = {len(row) for row in rows if _is_row(row)}
-    if any(length >= _OUTLINE_NUMBERS and length % 2 for length in lengths):
-        return "outline"
-    return "box" if _BOX_NUMBERS in lengths else "other"
 
 
 def _count_lines(folder: RawFolder, file: PurePosixPath) -> int:
@@ -116,13 +134,6 @@ def _count_lines(folder: RawFolder, file: PurePosixPath) -> int:
     except (OSError, LeavesFolderError):
         return 0
     return sum(bool(line.strip()) for line in lines)
-
-
-def _is_row(row: list[str]) -> bool:
-    """Whether a line is a class number and other numbers."""
-    with contextlib.suppress(ValueError):
-        return len([float(word) for word in row]) >= _BOX_NUMBERS and row[0].isdigit()
-    return False
 
 
 def _read_yaml(reading: RawReading) -> tuple[dict[int, str], dict[PurePosixPath, Split]]:
@@ -148,7 +159,7 @@ def _document(folder: RawFolder, file: PurePosixPath) -> Any:
     if file.suffix.lower() != ".data":
         return folder.document(file)
     try:
-        lines = folder.path(file).read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(folder.path(file)).splitlines()
     except (OSError, ValueError, LeavesFolderError):
         return None
     pairs = (line.partition("=") for line in lines)
@@ -165,17 +176,19 @@ def _names(names: Any) -> dict[int, str]:
 def _lists_of_parts(folder: RawFolder) -> dict[PurePosixPath, Split]:
     """Lists of pictures named train.txt, val.txt and so on, where at least two are there."""
     texts = [f for f in folder.with_suffix(".txt") if split_word(f.stem) and len(f.parts) < 3]
-    lists = [f for f in texts if _kind(folder, f) == "other" and _picture_of(folder, f) is None]
+    others = label_texts(folder, texts).files("other")
+    lists = [file for file in others if _picture_of(folder, file) is None]
     found = {file: split for file in lists if (split := split_word(file.stem))}
     return found if len(set(found.values())) > 1 else {}
 
 
-def _read_name_list(folder: RawFolder) -> dict[int, str]:
+def _read_name_list(reading: RawReading) -> dict[int, str]:
     """Class names of a `classes.txt` or `obj.names`."""
-    for file in folder.files:
+    for file in reading.folder.files:
         if file.name.lower() in ("classes.txt", "obj.names"):
-            lines = folder.path(file).read_text(encoding="utf-8-sig").splitlines()
-            return dict(enumerate(line.strip() for line in lines if line.strip()))
+            with reading.at(RawSource(file)):
+                lines = read_text(reading.folder.path(file)).splitlines()
+                return dict(enumerate(line.strip() for line in lines if line.strip()))
     return {}
 
 
@@ -209,19 +222,17 @@ def _images_folder(file: PurePosixPath) -> PurePosixPath:
     return PurePosixPath(*parts)
 
 
-def _read_lines(
-    reading: RawReading, image: RawImage, source: RawSource, names: Mapping[int, str]
-) -> None:
+def _read_lines(reading: RawReading, image: RawImage, source: RawSource, lines: _Lines) -> None:
     try:
-        text = reading.folder.path(source.file).read_text(encoding="utf-8-sig")
+        text = read_text(reading.folder.path(source.file))
     except (OSError, ValueError, LeavesFolderError) as error:
         reading.problem(Kind.UNREADABLE_ANNOTATION, source, str(error))
         return
     for number, line in enumerate(text.splitlines(), start=1):
         here = source.at(f"line {number}")
-        if line.strip():
+        if words := line.split():
             with reading.at(here):
-                _read_line(reading, image, here, line.split(), names)
+                _read_line(reading, image, here, words[: len(words) - lines.confident], lines.names)
 
 
 def _read_line(
@@ -231,7 +242,7 @@ def _read_line(
     words: list[str],
     names: Mapping[int, str],
 ) -> None:
-    if len(words) == _BOX_NUMBERS:
+    if len(words) == BOX_NUMBERS:
         reading.problem(Kind.NO_OUTLINE, source, "a box (4 numbers), not an outline")
         return
     points = geometry.polygon([float(word) for word in words[1:]])
