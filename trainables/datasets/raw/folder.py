@@ -90,7 +90,8 @@ class RawFolder:
             raise DatasetError(f"{root}: expected the folder of a raw data set, {what}")
         self.root = root.resolve()
         self.broken: dict[PurePosixPath, str] = {}
-        self.files = tuple(sorted(file for file in _walk(self.root) if self._has_a_name(file)))
+        found = _walk(self.root, self._tell_closed)
+        self.files = tuple(sorted(file for file in found if self._has_a_name(file)))
         self.by_name_alone: dict[str, PurePosixPath] = {}
         self._documents: dict[PurePosixPath, Any] = {}
         self._coordinates: dict[PurePosixPath, Coordinates | None] = {}
@@ -100,6 +101,11 @@ class RawFolder:
     def images(self) -> tuple[PurePosixPath, ...]:
         """Files that are pictures by their suffix, label pictures included."""
         return tuple(file for file in self.files if file.suffix.lower() in SUFFIXES)
+
+    def _tell_closed(self, error: OSError) -> None:
+        """List a folder whose content cannot be seen."""
+        folder = PurePosixPath(os.path.relpath(error.filename or self.root, self.root))
+        self.broken[folder] = f"the folder cannot be opened: {error.strerror}"
 
     def _has_a_name(self, file: PurePosixPath) -> bool:
         """Whether a file's name is text; another one is broken, as no report could hold it."""
@@ -403,9 +409,9 @@ def _near_folder(root: Path) -> str:
     return f"; did you mean {root.with_name(near[0])}?" if near else ""
 
 
-def _walk(root: Path) -> list[PurePosixPath]:
+def _walk(root: Path, tell_closed: Callable[[OSError], None]) -> list[PurePosixPath]:
     found = []
-    for folder, folders, files in os.walk(root):
+    for folder, folders, files in os.walk(root, onerror=tell_closed):
         folders[:] = sorted(
             name for name in folders if name not in _IGNORED_FOLDERS and not name.startswith(".")
         )

@@ -197,7 +197,7 @@ def _count_told(found: int, here: int) -> str:
 
 def _what_is_here(folder: RawFolder, asked: str = "") -> str:
     """A message: what a folder holds instead, and what to do about it."""
-    if not folder.files:
+    if not folder.files and not folder.broken:
         return "the folder is empty"
     found = {entry.name: entry.count(folder) for entry in FORMATS}
     there = [name for name, n in found.items() if n]
