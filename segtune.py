@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from trainables.datasets.preparing.prepare import PrepareOptions as PrepareOptions
     from trainables.datasets.preparing.prepare import prepare as prepare
     from trainables.files.errors import UserError as UserError
-    from tune.verbs.models import evaluate as evaluate
-    from tune.verbs.models import export as export
-    from tune.verbs.models import pick as pick
+    from tune.verbs.evaluating import evaluate as evaluate
+    from tune.verbs.exporting import export as export
+    from tune.verbs.picking import pick as pick
     from tune.verbs.planning import plan as plan
+    from tune.verbs.reporting import report as report
+    from tune.verbs.tuning import resume as resume
     from tune.verbs.tuning import tune as tune
 
 __all__ = [
@@ -32,6 +34,8 @@ __all__ = [
     "pick",
     "plan",
     "prepare",
+    "report",
+    "resume",
     "retrain",
     "tune",
 ]
@@ -39,11 +43,13 @@ __all__ = [
 _PLACES: Final = {
     "PrepareOptions": "trainables.datasets.preparing.prepare",
     "UserError": "trainables.files.errors",
-    "evaluate": "tune.verbs.models",
-    "export": "tune.verbs.models",
-    "pick": "tune.verbs.models",
+    "evaluate": "tune.verbs.evaluating",
+    "export": "tune.verbs.exporting",
+    "pick": "tune.verbs.picking",
     "plan": "tune.verbs.planning",
     "prepare": "trainables.datasets.preparing.prepare",
+    "report": "tune.verbs.reporting",
+    "resume": "tune.verbs.tuning",
     "retrain": "analysis.retrain.retrain",
     "tune": "tune.verbs.tuning",
 }

@@ -3,7 +3,7 @@
     python benchmarks/overhead.py idle       driver time of a trial that does nothing
     python benchmarks/overhead.py start      time to start an engine's child process
     python benchmarks/overhead.py training PREPARED     a study against its trainings run bare
-    python benchmarks/overhead.py train-metrics PREPARED     share of the training split's metrics
+    python benchmarks/overhead.py train-metrics PREPARED     share of the training part's metrics
 
 Each prints a ratio against a named alternative that runs in the same minutes.
 """
@@ -223,7 +223,7 @@ def run_out(runner: TrialRunner) -> list[Reported]:
 
 
 def train_metrics(work: Path, data: Path, epochs: int) -> None:
-    """Median epoch with and without metrics of the training split."""
+    """Median epoch with and without metrics of the training part."""
     prepared = PreparedDataset.load(data)
 
     def epoch_seconds(every: int) -> tuple[float, float]:
@@ -238,7 +238,7 @@ def train_metrics(work: Path, data: Path, epochs: int) -> None:
 
     without, _ = epoch_seconds(0)
     taken, images = epoch_seconds(1)
-    print(f"epoch without metrics of the training split  {without:.2f} s")
+    print(f"epoch without metrics of the training part  {without:.2f} s")
     print(f"epoch with them, on {images:.0f} images              {taken:.2f} s")
     print(f"ratio {taken / without:.3f}")
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests.support.places import ROOT
 from tests.support.raw_samples import labelme_set
 from tests.support.rehearsed_study import rehearse
 from tests.support.study_samples import write_study
+from tune.cli.main import VERBS
 
 FUNCTIONS = sorted(name for name in segtune.__all__ if name.islower())
 API = (ROOT / "docs/api.md").read_text()
@@ -61,7 +63,17 @@ def test_planning_from_python_needs_no_framework(tmp_path: Path) -> None:
 
 
 def test_every_name_is_there_and_listed() -> None:
-    assert FUNCTIONS == ["evaluate", "export", "pick", "plan", "prepare", "retrain", "tune"]
+    assert FUNCTIONS == [
+        "evaluate",
+        "export",
+        "pick",
+        "plan",
+        "prepare",
+        "report",
+        "resume",
+        "retrain",
+        "tune",
+    ]
     assert set(segtune.__all__) <= set(dir(segtune))
     assert all(callable(getattr(segtune, name)) for name in segtune.__all__)
 
@@ -77,6 +89,27 @@ def test_the_stub_and_the_module_say_the_same_for_type_checkers() -> None:
     module = ast.parse((ROOT / "segtune.py").read_text())
     assert _imports(stub.body) == _imports([n for n in ast.walk(module) if _typed(n)])
     assert set(_imports(stub.body)) == set(segtune.__all__)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_command_of_a_name_calls_the_function_of_that_name(name: str) -> None:
+    (verb,) = (verb for verb in VERBS if verb.__name__ == name)
+    place = getattr(segtune, name).__module__
+    body = ast.parse(inspect.getsource(verb)).body[0]
+    local = [
+        alias.asname or alias.name
+        for node in ast.walk(body)
+        if isinstance(node, ast.ImportFrom) and node.module == place
+        for alias in node.names
+        if alias.name == name
+    ]
+    assert local, f"tune.cli's {name} imports another function than segtune.{name}"
+    called = {n.func.id for n in ast.walk(body) if isinstance(n, ast.Call) and _named(n.func)}
+    assert set(local) <= called
+
+
+def _named(node: ast.expr) -> TypeGuard[ast.Name]:
+    return isinstance(node, ast.Name)
 
 
 def _typed(node: ast.AST) -> bool:

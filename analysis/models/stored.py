@@ -17,12 +17,13 @@ from tune.best.configuration import (
     ConfigOrigin,
     InStore,
     Reached,
-    TrainedOn,
     own_version,
+    trained_on,
 )
 from tune.best.entries import DataKey, FoundBest, lacking
 from tune.best.file import load_best
 from tune.best.store import BestStore
+from tune.best.warm_start import preset_start, start_line
 from tune.errors import BestConfigError
 
 DEFAULT_EPOCHS: Final = 100
@@ -56,7 +57,7 @@ def to_stored(config: BestConfig) -> BestConfig:
 
 
 def choose(store: BestStore, trainable: str, data: Path, backbone: str | None, out: Path) -> Chosen:
-    """The configuration for a data set: its best, else the global one, else the defaults.
+    """The configuration for a data set: its best, else the global one, else the preset's start.
 
     A training that has begun in `out` goes on with the configuration it began with, whatever the
     store holds by now.
@@ -81,7 +82,7 @@ def choose(store: BestStore, trainable: str, data: Path, backbone: str | None, o
     prepared = PreparedDataset.load(data)
     found, given = store.find_asked(info, DataKey.of(prepared), backbone)
     config = _of(found, info, given, prepared)
-    return Chosen(config, found.line())
+    return Chosen(config, start_line(found))
 
 
 def _begun(file: Path, info: EngineInfo, backbone: str | None) -> BestConfig:
@@ -104,11 +105,11 @@ def _of(
 ) -> BestConfig:
     """The configuration of a store's answer, to be trained on a data set."""
     best = found.best
-    here = TrainedOn(path=data.root, name=data.name, fingerprint=data.fingerprint)
+    here = trained_on(data)
     if best is None:
         return BestConfig(
             engine=info.name,
-            params=given,
+            params=preset_start(info, given),
             epochs=DEFAULT_EPOCHS,
             objective=Reached(metric=info.objective, mode=direction(info.objective)),
             data=here,

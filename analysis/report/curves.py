@@ -7,6 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from analysis.pages.words import metric_words
 from analysis.report.chart import Chart
 from analysis.report.looks import (
     COLOURS,
@@ -45,7 +46,7 @@ def history(summary: Summary) -> Chart:
     last = max((t.number for t in trials), default=0)
     figure = go.Figure()
     figure.update_xaxes(title="trial", dtick=max(1, round(last / 12)), range=[-0.5, last + 0.5])
-    figure.update_yaxes(title=f"{summary.metric}, best epoch")
+    figure.update_yaxes(title=f"{metric_words(summary.metric)}, best epoch")
     marks = [_best_epochs(reason, group) for reason, group in by_reason(trials).items()]
     return Chart([*marks, best_so_far], figure)
 
@@ -80,7 +81,7 @@ def curves(summary: Summary) -> Chart:
             x=rung, y=1, yref="paper", yanchor="bottom", showarrow=False, text=f"rung {rung}"
         )
     figure.update_xaxes(epochs_axis(reached))
-    figure.update_yaxes(title=f"{summary.metric}, validation")
+    figure.update_yaxes(title=f"{metric_words(summary.metric)}, validation")
     return Chart(_curves(summary), figure)
 
 

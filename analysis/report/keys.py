@@ -7,6 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from analysis.pages.words import metric_words
 from analysis.report.chart import Chart
 from analysis.report.importance import Importance, value_at
 from analysis.report.looks import COLOURS, SYMBOLS, by_reason, reason_words
@@ -14,7 +15,7 @@ from analysis.report.summary import Summary
 
 MOST_AXES = 8
 
-MOST_SLICES = 6
+MOST_SLICES = 9
 
 _WORSE_TO_BETTER = [[0, "#8f98a2"], [0.5, "#2f80d0"], [1, "#d1493d"]]
 
@@ -24,7 +25,7 @@ _LONG_NAME = 13  # letters; eight axes leave room for no more
 
 
 def importance(found: Importance) -> Chart:
-    """Bars of the keys' shares in the differences between trials, the largest on top."""
+    """Bars of the hyperparameters' shares in the differences between trials, the largest on top."""
     keys = list(reversed(list(found.shares)))
     bars = {
         "type": "bar",
@@ -43,10 +44,35 @@ def importance(found: Importance) -> Chart:
     return Chart([bars], figure)
 
 
+def sliced_keys(summary: Summary) -> list[str]:
+    """Hyperparameters over which the objective is drawn, the most important ones first."""
+    return list(summary.keys)[:MOST_SLICES]
+
+
+def parallel_keys(summary: Summary) -> list[str]:
+    """Hyperparameters with an axis among the parallel coordinates: the most important that vary."""
+    trials = [t for t in summary.trials if t.objective is not None]
+    varied = [k for k in summary.keys if len({repr(t.params.get(k)) for t in trials}) > 1]
+    return varied[:MOST_AXES]
+
+
+def left_out(summary: Summary, shown: Sequence[str], most: int) -> str:
+    """Sentence that names the searched hyperparameters a chart does not show; "" for none.
+
+    Args:
+        summary: The study.
+        shown: Hyperparameters of the chart.
+        most: Number that a chart of the kind holds.
+    """
+    others = ", ".join(key for key in summary.searched if key not in shown)
+    why = f"it holds {most}" if len(shown) == most else "they did not vary"
+    return f" Not in the chart, as {why}: {others}." if others else ""
+
+
 def slices(summary: Summary) -> Chart | None:
-    """The objective over each of the most important keys, at the common epoch."""
-    keys = list(summary.keys)[:MOST_SLICES]
-    if not keys or not summary.importances or summary.importances[0].compared < 2:
+    """The objective over the most important hyperparameters, at the first epoch that differs."""
+    keys = sliced_keys(summary)
+    if not keys or summary.slice_epoch is None:
         return None
     columns = min(3, len(keys))
     rows = math.ceil(len(keys) / columns)
@@ -54,15 +80,15 @@ def slices(summary: Summary) -> Chart | None:
     for place, key in enumerate(keys):
         row, column = place // columns + 1, place % columns + 1
         figure.update_xaxes(_slice_axis(summary, key), row=row, col=column)
-    figure.update_yaxes(title=summary.metric, col=1)
+    figure.update_yaxes(title=metric_words(summary.metric), col=1)
     figure.update_layout(height=120 + 240 * rows)
-    traces = [mark for place, key in enumerate(keys) for mark in _slice(summary, key, place)]
+    epoch = summary.slice_epoch
+    traces = [mark for i, key in enumerate(keys) for mark in _slice(summary, key, i, epoch)]
     return Chart(traces, figure)
 
 
-def _slice(summary: Summary, key: str, place: int) -> list[dict[str, Any]]:
-    """Marks of the trials over one key, in the subplot of that place."""
-    epoch = summary.importances[0].epoch
+def _slice(summary: Summary, key: str, place: int, epoch: int) -> list[dict[str, Any]]:
+    """Marks of the trials over one hyperparameter, in the subplot of that place."""
     number = str(place + 1) if place else ""
     marks = []
     for reason, group in by_reason([t for t in summary.trials if key in t.params]).items():
@@ -88,20 +114,23 @@ def _slice(summary: Summary, key: str, place: int) -> list[dict[str, Any]]:
 
 
 def parallel(summary: Summary) -> Chart | None:
-    """Parallel coordinates over the most important keys and the objective at the best epoch."""
+    """Parallel coordinates over hyperparameters and the objective at the best epoch."""
     trials = [t for t in summary.trials if t.objective is not None]
-    keys = [k for k in summary.keys if len({repr(t.params.get(k)) for t in trials}) > 1]
+    keys = parallel_keys(summary)
     if len(trials) < 2 or not keys:
         return None
-    values = [t.objective for t in trials]
-    axes = [_axis(key, [t.params.get(key) for t in trials], summary) for key in keys[:MOST_AXES]]
-    axes.append(_objective_axis(summary.metric, [v for v in values if v is not None]))
+    values, objective = [t.objective for t in trials], metric_words(summary.metric)
+    axes = [_axis(key, [t.params.get(key) for t in trials], summary) for key in keys]
+    axes.append(_objective_axis(objective, [v for v in values if v is not None]))
     line = {
         "color": values,
         "colorscale": _WORSE_TO_BETTER,
         "reversescale": summary.mode == "min",
         "showscale": True,
-        "colorbar": {"thickness": 12, "title": {"text": summary.metric, "side": "right"}},
+        "colorbar": {
+            "thickness": 12,
+            "title": {"text": metric_words(summary.metric), "side": "right"},
+        },
     }
     figure = go.Figure()
     figure.update_layout(margin={"l": 80, "r": 40, "t": 60, "b": 30}, height=430)
@@ -123,8 +152,17 @@ def _slice_axis(summary: Summary, key: str) -> dict[str, Any]:
     distinct = sorted(set(values))
     if len(distinct) <= _FEW_VALUES and all(isinstance(value, int) for value in distinct):
         return {"type": kind, "tickvals": distinct, "ticktext": [str(v) for v in distinct]}
-    wide = kind == "log" and max(values) > 30 * min(values)
-    return {"type": kind, "exponentformat": "e", "nticks": 6, "dtick": 1 if wide else None}
+    if kind == "log":
+        return {"type": kind, **_log_ticks(min(values), max(values))}
+    return {"type": kind, "exponentformat": "e", "nticks": 6}
+
+
+def _log_ticks(low: float, high: float) -> dict[str, Any]:
+    """Ticks of a logarithmic axis that keep apart: decades, or of a short one both ends."""
+    if high > 30 * low:
+        return {"exponentformat": "e", "dtick": 1}
+    ticks = sorted({low, math.sqrt(low * high), high})
+    return {"tickvals": ticks, "ticktext": [f"{tick:.2g}" for tick in ticks]}
 
 
 def _powers(values: Sequence[Any]) -> bool:
@@ -160,7 +198,7 @@ def _in_two_lines(name: str) -> str:
 
 
 def _axis(key: str, values: Sequence[Any], summary: Summary) -> dict[str, Any]:
-    """Axis of a key; trials without the key lie at a tick of their own below the others."""
+    """Axis of a hyperparameter; trials without it lie at a tick of their own below the others."""
     given = [value for value in values if value is not None]
     kind = _axis_type(summary, key)
     if kind == "category":

@@ -10,6 +10,11 @@ from tune.directory.reader import TrialRecord
 
 log = logging.getLogger(__name__)
 
+MOST_FINDS = 3
+
+FINDS = "finds-epoch-{epoch}-*.png"
+"""Names of an artifact's pictures: a picture of the validation part with an epoch's finds drawn."""
+
 _PHASES = {"round-0": "supervised phase"}
 
 
@@ -37,6 +42,26 @@ def confusion_matrices(trial: TrialRecord | None) -> list[Picture]:
     return _pictures(
         (path, f"Trial {trial.number}: {path.stem.replace('_', ' ')}", f"{path.stem} of the trial")
         for path in sorted(trial.artifacts.rglob("*confusion*.png"))
+    )
+
+
+def finds(trial: TrialRecord | None) -> list[Picture]:
+    """What the best model found in pictures of the validation part, where its engine drew it."""
+    if trial is None or trial.artifacts is None or trial.best_epoch is None:
+        return []
+    name = FINDS.format(epoch=trial.best_epoch)
+    begin = len(name) - len("*.png")
+    return _pictures(
+        (
+            (
+                path,
+                f"Trial {trial.number}, epoch {trial.best_epoch}, validation part: "
+                f"{path.stem[begin:]}",
+                f"What the best model finds in {path.stem[begin:]}",
+            )
+            for path in sorted(trial.artifacts.rglob(name))[:MOST_FINDS]
+        ),
+        photo=True,
     )
 
 

@@ -15,9 +15,16 @@ from analysis.pages.pictures import Picture
 from analysis.pages.words import duration, metric, metric_words, short
 from analysis.report.curves import round_starts
 from analysis.report.figures import charts
+from analysis.report.keys import (
+    MOST_AXES,
+    MOST_SLICES,
+    left_out,
+    parallel_keys,
+    sliced_keys,
+)
 from analysis.report.leaderboard import gap_level
 from analysis.report.pareto import fronts_of
-from analysis.report.pictures import confusion_matrices, contact_sheets, round_figures
+from analysis.report.pictures import confusion_matrices, contact_sheets, finds, round_figures
 from analysis.report.summary import RULES, Summary, first_of, summarise
 from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.files.cells import markdown_text
@@ -108,6 +115,8 @@ def _environment() -> Environment:
         "spark": _spark,
         "fronts_of": fronts_of,
         "first_of": first_of,
+        "not_sliced": lambda s: left_out(s, sliced_keys(s), MOST_SLICES),
+        "not_parallel": lambda s: left_out(s, parallel_keys(s), MOST_AXES),
     }
     return environment
 
@@ -123,6 +132,7 @@ def _page(study: StudyDir, summary: Summary, data: PreparedDataset | None) -> st
             packed_charts=_packed(drawn),
             packed_plotly=pack(plotly.offline.get_plotlyjs()) if drawn else "",
             in_rounds=any(map(round_starts, summary.trials)),
+            finds=finds(summary.best),
             pictures=_pictures(summary, data),
             data=data,
             resolved=study.resolved,

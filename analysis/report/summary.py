@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal
 
-from analysis.report.importance import Importance, common_epochs, importance_at
+from analysis.pages.words import chosen_on_few
+from analysis.report.importance import Importance, common_epochs, importance_at, value_at
 from analysis.report.leaderboard import gap_level
 from analysis.report.pareto import Front, pareto_fronts
 from trainables.goal import Limit
 from trainables.metrics.names import F1_NAMES
+from tune.best.configuration import confidences_in
 from tune.directory.ranking import best_trial, ranked
 from tune.directory.reader import StudyDir, TrialRecord
 from tune.stopping.decision import ENDINGS, Rule
@@ -80,12 +82,12 @@ class Summary:
         epochs_full: Epochs they would have trained had no trial been stopped early; failed and
             unfinished trials count with those they did train.
         seconds: Training time over all trials.
-        importances: Importance of the keys at each common epoch with enough trials, the first one
-            always, unless no trial reported anything; more than `MOST_WHOLE` trials are compared at
-            the first one alone.
+        importances: Importance of the hyperparameters at each common epoch with enough trials, the
+            first one always, unless no trial reported anything; more than `MOST_WHOLE` trials are
+            compared at the first one alone.
         not_compared: The other common epochs of so large a study.
-        log_keys: Keys sampled on a logarithmic scale.
-        domains: Domain in words of every sampled key.
+        log_keys: Hyperparameters sampled on a logarithmic scale.
+        domains: Domain in words of every searched hyperparameter.
         fronts: Pareto front of F1 against each measurement error.
         hints: Remarks that a user should know before relying on the result.
     """
@@ -140,10 +142,24 @@ class Summary:
         wanted = (f"{group}/F1", *F1_NAMES)
         return next((name for name in wanted if name in reported), None)
 
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """Every hyperparameter that is searched, those that trials have first, by importance."""
+        return tuple(dict.fromkeys([*self.keys, *self.domains]))
+
+    @cached_property
+    def slice_epoch(self) -> int | None:
+        """First common epoch at which trials differ in the objective, or None."""
+        epochs = common_epochs(self.trials, self.rungs)
+        return next((epoch for epoch in epochs if self._differ_at(epoch)), None)
+
+    def _differ_at(self, epoch: int) -> bool:
+        return len({value_at(trial, self.metric, epoch) for trial in self.trials} - {None}) > 1
+
     @cached_property
     def keys(self) -> tuple[str, ...]:
-        """Sampled keys, the most important ones first."""
-        shares = self.importances[0].shares if self.importances else {}
+        """Sampled hyperparameters, the most important ones first."""
+        shares = next((found.shares for found in self.importances if found.shares), {})
         sampled = dict.fromkeys(key for trial in self.trials for key in trial.params)
         return tuple(dict.fromkeys([*shares, *sampled]))
 
@@ -202,7 +218,7 @@ def summarise(study: StudyDir, read: Sequence[TrialRecord] | None = None) -> Sum
         log_keys=log_keys,
         domains=domains,
         fronts=pareto_fronts(trials),
-        hints=tuple(_hints(trials, best, epochs)),
+        hints=(*_hints(trials, best, epochs), *_choice_hints(best, resolved)),
     )
 
 
@@ -256,6 +272,13 @@ def _hints(trials: Sequence[TrialRecord], best: TrialRecord | None, epochs: int)
             f"Trial {best.number} was best at its last epoch: more epochs may bring it further."
         )
     return [*hints, *_gap_hints(best)]
+
+
+def _choice_hints(best: TrialRecord | None, resolved: Mapping[str, Any]) -> list[str]:
+    """A warning about a confidence that was chosen on few objects; none where there is none."""
+    chosen = best is not None and bool(confidences_in(best.best_metrics))
+    few = chosen_on_few(resolved.get("val_objects")) if chosen else ""
+    return [f"{few[0].upper()}{few[1:]}."] if few else []
 
 
 def _gap_hints(best: TrialRecord) -> list[str]:

@@ -44,9 +44,9 @@ from tune.best.configuration import (
     BestConfig,
     ConfigOrigin,
     Reached,
-    TrainedOn,
     confidences_in,
     own_version,
+    trained_on,
 )
 from tune.best.file import load_best, to_yaml
 
@@ -316,9 +316,7 @@ def _retrained(plan: _RetrainPlan, kept: KeptEpoch, notes: Sequence[str]) -> Bes
     return config.model_copy(
         update={
             "objective": objective,
-            "data": TrainedOn(
-                path=plan.data.root, name=plan.data.name, fingerprint=plan.data.fingerprint
-            ),
+            "data": trained_on(plan.data),
             "classes": plan.data.classes,
             "metrics": dict(kept.values),
             "confidences": confidences_in(kept.values),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from search_spaces.schema import Hyperparameters
 from search_spaces.space import parse_space
 from tests.support.simulation import (
     ERROR,
@@ -21,6 +22,7 @@ from tune.driver.controller import Rules
 from tune.driver.search import Search
 from tune.stopping.asha import Asha, Rungs
 from tune.stopping.plateau import Slope
+from tune.study.configurations import Configurations
 
 N_CUTS = 200
 EPOCHS, TRIALS, FACTOR = 20, 16, 2
@@ -41,7 +43,13 @@ def rules(limits: tuple[Limit, ...] = ()) -> Rules:
 def search() -> Search:
     space, problems = parse_space({"x": {"uniform": [0, 1]}, "y": {"uniform": [0, 1]}})
     assert not problems
-    return Search(space, "tpe", ({"x": 0.5}, {"x": 0.1, "y": 0.2}), seed=0, trials=TRIALS)
+    return Search(
+        Configurations(space, Hyperparameters, {}),
+        "tpe",
+        ({"x": 0.5}, {"x": 0.1, "y": 0.2}),
+        seed=0,
+        trials=TRIALS,
+    )
 
 
 LIMITS = (Limit(ERROR, at_most=0.2),)

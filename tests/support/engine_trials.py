@@ -3,22 +3,29 @@
 import contextlib
 import csv
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from trainables.contract import ArtifactKind, TrainMetrics, TrialStopped
 from trainables.datasets.prepared import ImageRecord, PreparedDataset, Split
+from trainables.goal import Goal
 from trainables.metrics.names import METRIC_NAMES
 from trainables.metrics.scores import overfit_gap
 from trainables.registry import load_engine
 from trainables.trials.memory import MemoryTrial
 
 GROUPS = ("seg_metrics", "box_metrics")
+
+FIRST = Goal("epoch", "min")
+"""By which the first epoch is the best, whatever was learnt."""
 
 MakeTrial = Callable[..., MemoryTrial]
 
@@ -67,9 +74,12 @@ def interrupted(engine: str, trial: MemoryTrial, after: int) -> Path:
 def stopped_trial(
     engine: str, params: Mapping[str, Any], data: PreparedDataset, folder: Path
 ) -> MemoryTrial:
-    """A trial that was stopped after two of five epochs; its training split was measured once."""
+    """A trial that was stopped after two of five epochs; its training split was measured once.
+
+    The first epoch is its best.
+    """
     due = TrainMetrics(every=2, images=3)
-    trial = MemoryTrial(dict(params), data, folder, epochs=5, train_metrics=due)
+    trial = MemoryTrial(dict(params), data, folder, epochs=5, train_metrics=due, goal=FIRST)
     interrupted(engine, trial, after=2)
     return trial
 
@@ -118,6 +128,21 @@ def assert_all_curves_and_tables_kept(trial: MemoryTrial) -> None:
     assert [int(row["epoch"]) for row in rows] == list(trial.reported)
     for row, values in zip(rows, trial.reported.values(), strict=True):
         assert {key: float(value) for key, value in row.items() if value} == values
+
+
+def assert_pictures_and_tables_of_epoch(trial: MemoryTrial, epoch: int) -> None:
+    """Curves, confusion matrices and figures of classes are of one epoch, and say so."""
+    kept = {path.name: path for path, _ in trial.kept}
+    drawn = [path for name, path in kept.items() if re.search("_curve|confusion", name)]
+    assert len(drawn) == 10
+    for path in drawn:
+        with Image.open(path) as picture:
+            assert picture.info["Title"].endswith(f"\nvalidation part, epoch {epoch}"), path
+    rows = list(csv.DictReader(kept["classes.csv"].read_text().splitlines()))
+    assert {row["epoch"] for row in rows} == {str(epoch)}
+    for group in GROUPS:
+        ap = [float(r["map50_95"]) for r in rows if r["group"] == group and r["map50_95"]]
+        assert np.mean(ap) == pytest.approx(trial.reported[epoch][f"{group}/map50_95"])
 
 
 def continued_elsewhere(

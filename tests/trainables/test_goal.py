@@ -85,7 +85,8 @@ def test_an_epoch_whose_limit_cannot_be_told_is_better_than_one_without_a_value(
     assert best_of([{}, {"f1": 0.2}], goal.standing) == {"f1": 0.2}
     assert goal.improves({"f1": 0.2}, None)
     assert not goal.improves({"f1": math.inf}, None)
-    assert not goal.improves({"f1": 0.2}, {"f1": 0.2})
+    assert goal.improves({"f1": 0.2}, {"f1": 0.2}), "of equal epochs the later one"
+    assert not goal.improves({"f1": math.nan}, {"f1": math.nan})
     assert goal.improves({"f1": 0.1, ERROR: 0.0}, {"f1": 0.2})
 
 

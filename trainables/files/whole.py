@@ -58,7 +58,8 @@ def new_file(path: Path, *, on_disk: bool = True) -> Iterator[Path]:
             _sync(path.parent)
     except OSError as error:
         if error.filename in (None, str(temporary)):
-            error.filename, error.filename2 = str(path), None
+            error.filename = str(path)
+            del error.filename2  # with None in it, its message ends in "-> None"
         raise
     finally:
         with contextlib.suppress(OSError):

@@ -1,11 +1,11 @@
 """The files that every training leaves besides its model: lines of epochs, curves, tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from trainables.contract import ArtifactKind, EpochMetrics, Trial
 from trainables.files.whole import write_table
-from trainables.metrics.instances import Evaluation
+from trainables.loop.best_epoch import EvaluatedEpoch
 from trainables.metrics.plots import plot_all
 from trainables.trials.layout import ARTIFACT_FOLDER
 
@@ -23,25 +23,24 @@ def keep_epochs(trial: Trial, history: Sequence[EpochMetrics]) -> Path:
     return to
 
 
-def keep_evaluations(
-    trial: Trial, history: Sequence[EpochMetrics], evaluations: Mapping[str, Evaluation]
-) -> Path:
-    """Hand the metrics of all epochs, the curves and the figures of each class to the trial.
+def keep_evaluations(trial: Trial, history: Sequence[EpochMetrics], best: EvaluatedEpoch) -> Path:
+    """Hand the metrics of all epochs, and curves and figures of each class at one, to the trial.
 
     Args:
         trial: Trial that keeps them.
         history: Metrics of all epochs.
-        evaluations: Results of the last epoch's validation, by metric group.
+        best: Evaluation of the epoch that is drawn.
 
     Returns:
         The folder for the trial's artifacts.
     """
     to = keep_epochs(trial, history)
-    for picture in plot_all(evaluations, {entry.epoch: entry.values for entry in history}, to):
+    epochs = {entry.epoch: entry.values for entry in history}
+    for picture in plot_all(best.evaluations, epochs, to, f"validation part, epoch {best.epoch}"):
         trial.artifact(picture, ArtifactKind.CURVES)
     classes = [
-        {"group": group, **line.as_row()}
-        for group, evaluation in evaluations.items()
+        {"epoch": best.epoch, "group": group, **line.as_row()}
+        for group, evaluation in best.evaluations.items()
         for line in evaluation.per_class
     ]
     trial.artifact(write_table(classes, to / "classes.csv"), ArtifactKind.TABLE)

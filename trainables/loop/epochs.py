@@ -9,7 +9,7 @@ from trainables.contract import Diverged, Trial
 from trainables.metrics.subset import affordable_images
 
 _SHARE: Final = 0.10
-"""Of an epoch, for the training split's metrics; they must stay within 0.15."""
+"""Of an epoch, for the training part's metrics; they must stay within 0.15."""
 
 
 def finite(losses: Mapping[str, float], epoch: int) -> dict[str, float]:
@@ -25,7 +25,7 @@ def finite(losses: Mapping[str, float], epoch: int) -> dict[str, float]:
 
 
 def train_metrics_due(trial: Trial, epoch: int) -> bool:
-    """Whether the training split is measured after this 0-based epoch."""
+    """Whether the training part is measured after this 0-based epoch."""
     every = trial.train_metrics.every
     return every > 0 and (epoch + 1) % every == 0
 
@@ -39,7 +39,7 @@ def measured_train_images(
         trial: Says what is wanted.
         epoch_seconds: An epoch's time without these metrics, training and validation.
         seconds_per_image: Time to predict and evaluate one image.
-        n_validation: Images of the validation split.
+        n_validation: Images of the validation part.
     """
     wanted = trial.train_metrics.images
     n_train = len(trial.data.images("train"))

@@ -5,19 +5,26 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 import torch
 
 from trainables.contract import EpochMetrics, Trial, TrialStopped
 from trainables.datasets.prepared import ImageRecord
+from trainables.goal import Goal
 from trainables.loop.artifacts import keep_evaluations
+from trainables.loop.best_epoch import EvaluatedEpoch
 from trainables.loop.checkpoint import read_history
 from trainables.loop.device import forget_peak_memory, peak_memory_gb
 from trainables.loop.epochs import finite, measured_train_images, train_metrics_due
 from trainables.metrics.instances import Evaluation, metrics_of
 from trainables.metrics.scores import overfit_gap
 from trainables.metrics.subset import train_subset
+
+_GOAL: Final = Goal("seg_metrics/F1")
+"""Order of epochs where the trial has none."""
+
+_SUBSET, _BEST = "train_subset", "best"
 
 Item = TypeVar("Item")
 
@@ -80,7 +87,7 @@ class Course(Protocol[Images]):
     """A framework's side of a training.
 
     Attributes:
-        validation: The validation split.
+        validation: The validation part.
     """
 
     validation: Images
@@ -121,12 +128,12 @@ class Course(Protocol[Images]):
         """
 
     def save(
-        self, history: Sequence[EpochMetrics], n_train_images: int | None, measured: SplitEvaluation
+        self, history: Sequence[EpochMetrics], extra: Mapping[str, Any], measured: SplitEvaluation
     ) -> Path:
-        """Write the training's folder after an epoch."""
+        """Write the training's folder after an epoch, and into it what else to remember."""
 
-    def restore(self, folder: Path) -> int | None:
-        """Go on from such a folder; its `n_train_images`."""
+    def restore(self, folder: Path) -> Mapping[str, Any]:
+        """Go on from such a folder; the `extra` in it."""
 
     def keep(self, folder: Path) -> None:
         """Hand to its trial what a training leaves besides curves and tables, put into a folder."""
@@ -143,14 +150,15 @@ class InstanceTraining(Generic[Images]):
         trial: Trial that is trained and reported to.
         course: The framework's side.
         history: Metrics of all epochs so far.
-        evaluations: Results of the last validation, by metric group.
+        best: Evaluation of the best epoch so far, the one whose model is kept; of the last one
+            where an earlier segtune wrote the checkpoint and did not keep the best one's.
         n_train_images: Number of training images that are measured, once that is known.
     """
 
     trial: Trial
     course: Course[Images]
     history: list[EpochMetrics] = field(default_factory=list)
-    evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
+    best: EvaluatedEpoch | None = None
     n_train_images: int | None = None
     _train_images: Images | None = None
 
@@ -162,7 +170,7 @@ class InstanceTraining(Generic[Images]):
         """
         if self.trial.resume_from is not None:
             self.history = read_history(self.trial.resume_from)
-            self.n_train_images = self.course.restore(self.trial.resume_from)
+            self._recall(self.course.restore(self.trial.resume_from))
         try:
             for epoch in range(len(self.history), self.trial.train_to):
                 with self.course.within_memory():
@@ -178,7 +186,6 @@ class InstanceTraining(Generic[Images]):
         losses = self.course.train_epoch(epoch)
         measured = self.course.measure(self.course.validation)
         finite(measured.losses, epoch)
-        self.evaluations = measured.evaluations
         values = {
             "epoch": epoch + 1,
             **{f"train/{name}": value for name, value in losses.items()},
@@ -191,8 +198,27 @@ class InstanceTraining(Generic[Images]):
         }
         metrics = EpochMetrics(epoch + 1, values)
         self.history.append(metrics)
-        checkpoint = self.course.save(self.history, self.n_train_images, measured)
+        self._keep_if_best(measured)
+        checkpoint = self.course.save(self.history, self._extra(), measured)
         self.trial.report(metrics, checkpoint)
+
+    def _keep_if_best(self, measured: SplitEvaluation) -> None:
+        """Keep the last epoch's evaluation where it is the best so far."""
+        goal = self.trial.goal or _GOAL
+        before = None if self.best is None else self.history[self.best.epoch - 1].values
+        if self.best is None or goal.improves(self.history[-1].values, before):
+            self.best = EvaluatedEpoch(len(self.history), measured.evaluations)
+
+    def _extra(self) -> dict[str, Any]:
+        """The part of the training that is no framework's, as plain data."""
+        best = None if self.best is None else self.best.plain()
+        return {_SUBSET: self.n_train_images, _BEST: best}
+
+    def _recall(self, extra: Mapping[str, Any]) -> None:
+        """Remember what `_extra` gave; earlier versions kept no evaluation."""
+        self.n_train_images = extra[_SUBSET]
+        if extra.get(_BEST) is not None:
+            self.best = EvaluatedEpoch.of_plain(extra[_BEST])
 
     def _train_metrics(self, epoch: int, validated: SplitEvaluation) -> dict[str, float]:
         """Metrics of the training subset, and how far they are ahead; {} where not due."""
@@ -225,6 +251,7 @@ class InstanceTraining(Generic[Images]):
 
     def keep_artifacts(self) -> None:
         """Draw and write everything from the epochs trained, and hand it to the trial."""
-        if not self.evaluations:  # resumed when nothing was left to train
-            self.evaluations = self.course.measure(self.course.validation).evaluations
-        self.course.keep(keep_evaluations(self.trial, self.history, self.evaluations))
+        if self.best is None:  # nothing is left to train, and its checkpoint holds none
+            measured = self.course.measure(self.course.validation)
+            self.best = EvaluatedEpoch(len(self.history), measured.evaluations)
+        self.course.keep(keep_evaluations(self.trial, self.history, self.best))

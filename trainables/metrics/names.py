@@ -57,7 +57,7 @@ def direction(metric: str) -> Literal["max", "min"]:
 
 
 def of_training(metric: str) -> bool:
-    """Whether a metric is there only at epochs that measure the training split.
+    """Whether a metric is there only at epochs that measure the training part.
 
     >>> of_training("train_seg_metrics/F1"), of_training("overfit_gap"), of_training("train/loss")
     (True, True, False)

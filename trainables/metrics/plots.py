@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from trainables.files.whole import write_whole
+from trainables.metrics.confidence import confidence_text
 from trainables.metrics.instances import Evaluation
 from trainables.metrics.names import GROUPS, PARTICLE_GROUP, PIXEL_GROUP, names_in
 
@@ -46,13 +47,15 @@ def plot_all(
     evaluations: Mapping[str, Evaluation],
     history: Mapping[int, Mapping[str, float]],
     to: Path,
+    of: str = "",
 ) -> tuple[Path, ...]:
     """Everything an engine keeps as artifacts.
 
     Args:
-        evaluations: Evaluations of the validation split by group, as `evaluate_groups` gives them.
+        evaluations: Evaluations of the validation part by group, as `evaluate_groups` gives them.
         history: Epoch to metrics.
         to: Existing folder.
+        of: Words for the titles on what was measured: "validation part, epoch 12".
 
     Returns:
         The files written: four curves a group, the confusion matrices of the first group (masks
@@ -60,21 +63,22 @@ def plot_all(
     """
     files: list[Path] = []
     for evaluation in evaluations.values():
-        files += plot_curves(evaluation, to)
+        files += plot_curves(evaluation, to, of)
     if evaluations:
         first = min(evaluations, key=list(GROUPS).index)
-        files += plot_confusion(evaluations[first], to)
+        files += plot_confusion(evaluations[first], to, of)
     if history:
         files.append(plot_results(history, to))
     return tuple(files)
 
 
-def plot_curves(evaluation: Evaluation, to: Path) -> tuple[Path, ...]:
+def plot_curves(evaluation: Evaluation, to: Path, of: str = "") -> tuple[Path, ...]:
     """F1, precision and recall over confidence, and precision over recall, at IoU 0.5.
 
     Args:
         evaluation: The evaluation to draw.
         to: Existing folder.
+        of: Words for the titles on what was measured.
 
     Returns:
         `<Mask|Box>F1_curve.png`, `…P_curve.png`, `…R_curve.png` and `…PR_curve.png`.
@@ -83,31 +87,32 @@ def plot_curves(evaluation: Evaluation, to: Path) -> tuple[Path, ...]:
     curves = evaluation.curves
     over_confidence = {"F1": curves.f1, "P": curves.precision, "R": curves.recall}
     files = [
-        _over_confidence(evaluation, name, values, to / f"{prefix}{name}_curve.png")
+        _over_confidence(evaluation, name, values, of, to / f"{prefix}{name}_curve.png")
         for name, values in over_confidence.items()
     ]
-    return (*files, _precision_over_recall(evaluation, to / f"{prefix}PR_curve.png"))
+    return (*files, _precision_over_recall(evaluation, of, to / f"{prefix}PR_curve.png"))
 
 
-def plot_confusion(evaluation: Evaluation, to: Path) -> tuple[Path, Path]:
+def plot_confusion(evaluation: Evaluation, to: Path, of: str = "") -> tuple[Path, Path]:
     """The confusion matrix in objects and as fractions of the true objects of a class.
 
     Args:
         evaluation: The evaluation to draw.
         to: Existing folder.
+        of: Words for the titles on what was measured.
 
     Returns:
         `confusion_matrix.png` and `confusion_matrix_normalized.png`.
     """
     counts = evaluation.confusion
     fractions = counts / np.maximum(counts.sum(axis=0, keepdims=True), 1)
-    at = f"{evaluation.kind}, IoU 0.5, confidence {evaluation.confidence:.3f}"
+    at = f"{evaluation.kind}, IoU 0.5, confidence {confidence_text(evaluation.confidence)}"
     return (
-        _matrix(evaluation, counts, f"Objects ({at})", to / "confusion_matrix.png"),
+        _matrix(evaluation, counts, titled(f"Objects ({at})", of), to / "confusion_matrix.png"),
         _matrix(
             evaluation,
             fractions,
-            f"Fraction of each column ({at})",
+            titled(f"Fraction of each column ({at})", of),
             to / "confusion_matrix_normalized.png",
         ),
     )
@@ -156,15 +161,23 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG; returns the file."""
+    """Write a figure as PNG, with its title as the file's, too; returns the file."""
+    title = figure.get_suptitle() or figure.axes[0].get_title()
     return write_whole(
         path,
-        lambda temporary: figure.savefig(temporary, format="png", dpi=_DPI, bbox_inches="tight"),
+        lambda temporary: figure.savefig(
+            temporary, format="png", dpi=_DPI, bbox_inches="tight", metadata={"Title": title}
+        ),
     )
 
 
+def titled(what: str, of: str) -> str:
+    """A figure's title: its kind, and below it what was measured, where that is given."""
+    return f"{what}\n{_text(of)}" if of else what
+
+
 def _text(name: str) -> str:
-    """A class's name so that matplotlib reads no formula in `$` and hides no leading `_`."""
+    """A user's name so that matplotlib reads no formula in `$` and hides no leading `_`."""
     printed = name.replace("$", r"\$")
     return f" {printed}" if printed.startswith("_") else printed
 
@@ -201,7 +214,9 @@ def _mean_label(evaluation: Evaluation) -> str:
     return _text(evaluation.classes[present[0]]) if len(present) == 1 else "mean of classes"
 
 
-def _over_confidence(evaluation: Evaluation, name: str, values: Floats, path: Path) -> Path:
+def _over_confidence(
+    evaluation: Evaluation, name: str, values: Floats, of: str, path: Path
+) -> Path:
     titles = {"F1": "F1", "P": "precision", "R": "recall"}
     x = evaluation.curves.confidence
     figure = new_figure(7.5, 5)
@@ -210,7 +225,9 @@ def _over_confidence(evaluation: Evaluation, name: str, values: Floats, path: Pa
     mean = _mean(evaluation, values)
     axes.plot(x, mean, color=_MEAN_COLOUR, linewidth=2.5, label=_mean_label(evaluation))
     _mark(axes, evaluation, name)
-    axes.set_title(f"{_PREFIX[evaluation.kind]} {titles[name]} over confidence (IoU 0.5)")
+    axes.set_title(
+        titled(f"{_PREFIX[evaluation.kind]} {titles[name]} over confidence (IoU 0.5)", of)
+    )
     unit_square(axes, "confidence", titles[name])
     return save_figure(figure, path)
 
@@ -228,11 +245,11 @@ def _mark(axes: Axes, evaluation: Evaluation, name: str) -> None:
         "o",
         color=_MEAN_COLOUR,
         clip_on=False,
-        label=f"{value:.3f} at confidence {evaluation.confidence:.3f}",
+        label=f"{value:.3f} at confidence {confidence_text(evaluation.confidence)}",
     )
 
 
-def _precision_over_recall(evaluation: Evaluation, path: Path) -> Path:
+def _precision_over_recall(evaluation: Evaluation, of: str, path: Path) -> Path:
     curves = evaluation.curves
     figure = new_figure(7.5, 5)
     axes = figure.add_subplot()
@@ -249,7 +266,7 @@ def _precision_over_recall(evaluation: Evaluation, path: Path) -> Path:
         linewidth=2.5,
         label=f"{_mean_label(evaluation)}, AP {evaluation.map50:.3f}",
     )
-    axes.set_title(f"{_PREFIX[evaluation.kind]} precision over recall (IoU 0.5)")
+    axes.set_title(titled(f"{_PREFIX[evaluation.kind]} precision over recall (IoU 0.5)", of))
     unit_square(axes, "recall", "precision")
     return save_figure(figure, path)
 

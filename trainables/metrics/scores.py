@@ -20,7 +20,7 @@ def f1(p: float, r: float) -> float:
 def overfit_gap(
     train_f1: float, val_f1: float
 ) -> tuple[float, Literal["normal", "warning", "severe"]]:
-    """Lead of the training split's F1 over validation's, and a verdict on it.
+    """Lead of the training part's F1 over validation's, and a verdict on it.
 
     Returns:
         train_f1 - val_f1, and "warning" from 0.15 on, "severe" from 0.35 on, else "normal".

@@ -44,12 +44,12 @@ def affordable_images(
     Args:
         epoch_seconds: An epoch's time without these metrics, training and validation.
         seconds_per_image: Time to predict and evaluate one image.
-        n_validation: Images of the validation split.
-        n_train: Images of the training split.
+        n_validation: Images of the validation part.
+        n_train: Images of the training part.
         share: Part of `epoch_seconds` that the metrics may take.
 
     Returns:
-        As many as the share pays for, at most the validation split's (or the training split's)
+        As many as the share pays for, at most the validation part's (or the training part's)
         size, and at least 1: of one image the share may be exceeded.
 
     Raises:

@@ -49,7 +49,7 @@ class BestKeeper:
     def offer(self, epoch: int, values: Mapping[str, float], checkpoint: Path | None) -> bool:
         """Keep the model of an epoch if it is the best so far.
 
-        A missing or non-finite objective never wins; of equal epochs the earlier one stays.
+        A missing or non-finite objective never wins; of equal epochs the later one is kept.
 
         Args:
             epoch: 1-based.

@@ -84,7 +84,8 @@ class FoundBest:
     """The answer of a store to the question for a data set's best configuration.
 
     Attributes:
-        level: Level of the answer; "default": nothing is known, the engine's defaults hold.
+        level: Level of the answer; "default": nothing is known, the engine's preset says
+            what is taken.
         best: The configuration, None for the default.
         wanted: Key of the data set that was asked for, None for none.
         place: Place of the store.

@@ -11,6 +11,7 @@ from tune.best.backbones import backbone_name
 from tune.best.configuration import BestConfig
 from tune.best.entries import DataKey, StoreEntry, not_comparable
 from tune.best.store import BestStore
+from tune.best.warm_start import preset_start, start_line
 from tune.errors import StoreError, UsageError
 from tune.study.space import defaults
 
@@ -67,7 +68,8 @@ def used_lines(
     found, given = store.find_asked(info, key, backbone)
     best = found.best
     if best is None:
-        return [found.line(), *_param_lines({**defaults(info.params), **given})]
+        start = preset_start(info, given)
+        return [start_line(found), *_param_lines({**defaults(info.params), **start})]
     length = f"epoch {best.objective.epoch} of {best.epochs}, the best of {_trials(best)}"
     return [found.line(), length, *_param_lines({**best.params, **given})]
 

@@ -10,9 +10,9 @@ from search_spaces.space import SearchSpace
 from trainables.contract import EngineInfo
 from trainables.datasets.prepared import PreparedDataset
 from tune.best.backbones import backbone_of
-from tune.best.entries import DataKey
+from tune.best.entries import DataKey, FoundBest
 from tune.best.store import BestStore
-from tune.study.space import ResolvedSpace, defaults
+from tune.study.space import DEFAULT, ResolvedSpace, defaults, resolve_points, resolve_space
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,29 @@ class BestPoints:
 
     points: tuple[Point, ...]
     lines: tuple[str, ...]
+
+
+def start_line(found: FoundBest) -> str:
+    """The level and the origin of a configuration to train, for the user."""
+    start = "; the warm-start point of its preset is taken" if found.best is None else ""
+    return f"{found.line()}{start}"
+
+
+def preset_start(info: EngineInfo, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration to train where nothing is recorded: where a study of the engine begins.
+
+    Args:
+        info: The engine.
+        given: Hyperparameters that the user named, which stay.
+
+    Returns:
+        What the engine's preset fixes, with its first warm-start point; hyperparameters that are
+        in neither have the engine's defaults.
+    """
+    resolved, _ = resolve_space(info, DEFAULT, given)
+    points, _ = resolve_points(info, resolved, None)
+    start = {**resolved.fixed, **(points[0] if points else {}), **given}
+    return {key: value for key, value in start.items() if key not in resolved.no_effect}
 
 
 def best_points(

@@ -8,6 +8,7 @@ import typer
 from tune.cli.mistakes import Verb, Verbs
 from tune.cli.options import Backbone, EngineName, Store, options_given
 from tune.errors import UsageError
+from tune.progress.folding import on_terminal
 
 best_app = typer.Typer(
     cls=Verbs,
@@ -22,7 +23,8 @@ def best_show(
     trainable: EngineName = None,
     backbone: Backbone = None,
     data: Annotated[
-        str | None, typer.Option(help="A prepared data set, or the name of one.")
+        str | None,
+        typer.Option(metavar="DATA", help="A prepared data set, or the name of one."),
     ] = None,
     store: Store = None,
 ) -> None:
@@ -32,13 +34,13 @@ def best_show(
 
     opened = BestStore(store_place(store))
     if trainable is not None:
-        for line in used_lines(opened, trainable, backbone, data):
+        for line in on_terminal(used_lines(opened, trainable, backbone, data)):
             typer.echo(line)
         return
     if given := options_given({"--backbone": backbone, "--data": data}):
         raise UsageError(f"best show: expected --trainable beside {given[0]}, got none")
     entries = opened.entries()
-    for line in table_lines(entries, opened.place):
+    for line in on_terminal(table_lines(entries, opened.place)):
         typer.echo(line)
     refuse_damaged(entries)
 
@@ -89,5 +91,7 @@ def best_clear(
     from tune.best.table import cleared_lines  # loaded when asked for
 
     opened = BestStore(store_place(store))
-    for line in cleared_lines(opened, trainable, backbone, data, everywhere=everywhere):
+    for line in on_terminal(
+        cleared_lines(opened, trainable, backbone, data, everywhere=everywhere)
+    ):
         typer.echo(line)

@@ -10,6 +10,7 @@ from tune.cli.options import PixelSize, number_option, out_option
 from tune.cli.tickers import Ticker, stage_tickers
 from tune.cli.values import one_of, shares
 from tune.errors import UsageError
+from tune.progress.folding import on_terminal
 
 
 class Form(StrEnum):
@@ -24,28 +25,37 @@ class Form(StrEnum):
     COORDINATES = "coordinates"
 
 
-RawFolder = Annotated[Path, typer.Argument(help="Folder with images and annotations.")]
+RawFolder = Annotated[Path, typer.Argument(help="Folder with pictures and annotations.")]
 
 AnnotationFormat = Annotated[
     str | None,
     typer.Option(
         "--format",
-        help="labelme, coco, yolo, via, superannotate, masks, binary-masks, coordinates, "
-        "star, box or csv; default: recognised by content.",
+        metavar="FORMAT",
+        help="coco, labelme, superannotate, via, cvat, label-studio, qupath, imagej, yolo, "
+        "cellpose, object-masks, masks, binary-masks, coordinates, star, box or csv; default: "
+        "recognised by content (docs/data.md).",
     ),
 ]
 
-DatasetName = Annotated[str | None, typer.Option("--name", help="Name of the data set.")]
+DatasetName = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="Name of the data set; default: the folder's."),
+]
 
 Classes = Annotated[
     str | None,
-    typer.Option("--classes", help="Comma-separated classes to keep, in this order."),
+    typer.Option(
+        "--classes", metavar="NAMES", help="Comma-separated classes to keep, in this order."
+    ),
 ]
 
 Group = Annotated[
     str | None,
     typer.Option(
-        "--group", help="Regular expression on file names; equal matches stay on one side."
+        "--group",
+        metavar="REGEX",
+        help="Regular expression on file names; pictures of equal matches stay in one part.",
     ),
 ]
 
@@ -105,24 +115,37 @@ def prepare(
         keep_crowds=keep_crowds,
     )
     report = prepare_data(raw, out, options, name=name, force=force, progress=stage_tickers())
-    for line in describe(report):
+    for line in on_terminal(describe(report)):
         typer.echo(line)
 
 
 def simulate(
-    preset: Annotated[str, typer.Argument(help="demo, sem_powder, tem_nanoparticles or cryo_em.")],
+    preset: Annotated[str, typer.Argument(help="Name of a preset, as listed above.")],
     out: Annotated[Path, out_option("Folder for the raw data set.")],
-    images: Annotated[int | None, number_option("--images", "Number of micrographs.", 1)] = None,
+    images: Annotated[
+        int | None, number_option("--images", "Number of micrographs; default: the preset's.", 1)
+    ] = None,
     form: Annotated[
         Form,
         typer.Option(
             "--format", parser=one_of("--format", Form), metavar="FORMAT", help=", ".join(Form)
         ),
     ] = Form.COCO,
-    seed: Annotated[int | None, number_option("--seed", "Seed of the micrographs.")] = None,
+    seed: Annotated[
+        int | None, number_option("--seed", "Seed of the micrographs; default: the preset's.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a simulated set.")] = False,
 ) -> None:
-    """Draw micrographs with exactly known particles, in any raw format."""
+    """Draw micrographs with exactly known particles, in any raw format.
+
+    \b
+    Presets, with their numbers of micrographs:
+      demo               64 of 160 px: spheres and rods, for a first try
+      sem_powder         40 of 512 px, SEM: a powder of spheres with satellites
+      tem_nanoparticles  40 of 384 px, TEM: dark particles and rods on a film
+      mixed_forms        12 of 320 px: crystals, agglomerates, capsules, twins
+      cryo_em            20 of 512 px: faint particles of about 20 px in noise
+    """  # noqa: D301  (click's mark of lines that are not filled)
     from search_spaces.names import nearest_name  # loaded when asked for
     from trainables.datasets.simulate.dataset import simulate as draw  # loaded when asked for
     from trainables.datasets.simulate.presets import SPECS  # loaded when asked for

@@ -11,12 +11,14 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from trainables.files.errors import UserError
 from tune.cli.best import best_app
+from tune.cli.dashboard import dashboard
 from tune.cli.data import prepare, simulate
 from tune.cli.demo import demo
 from tune.cli.init import init
@@ -42,6 +44,7 @@ VERBS: Final = (
     resume,
     status,
     report,
+    dashboard,
     export,
     retrain,
     evaluate,
@@ -120,9 +123,22 @@ def _message(error: Exception, arguments: Sequence[str]) -> str:
         if not arguments:  # it is the help
             return str(error)
         return f"segtune: {usage_message(error, arguments, _verbs())}"
-    if isinstance(error, OSError) and error.errno in _STATE_OF_THE_DISK:
+    if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
+        error = error.__context__  # so pathlib tells of links that lead in a circle
+    if isinstance(error, OSError) and (
+        error.errno in _STATE_OF_THE_DISK or _is_the_users(error.filename)
+    ):
         return f"segtune: {error.filename or 'writing'}: {error.strerror}"
     return f"segtune: {error}" if isinstance(error, UserError) else ""
+
+
+def _is_the_users(name: object) -> bool:
+    """Whether an error's file is one that the user chose, and not a part of what is installed."""
+    if not isinstance(name, str) or not name:
+        return False
+    place = Path(name).absolute()
+    installed = (Path(sys.prefix), Path(sys.base_prefix, "lib"), Path(__file__).parents[1])
+    return place.suffix != ".py" and not any(place.is_relative_to(folder) for folder in installed)
 
 
 def _verbs() -> list[str]:

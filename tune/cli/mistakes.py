@@ -26,6 +26,11 @@ Mistyped: Final[type[Exception]] = _click.UsageError
 class Verb(TyperCommand):
     """A verb, which refuses words beyond its arguments."""
 
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The whole first paragraph of the help, never cut at `limit`."""
+        del limit
+        return first_paragraph(self.help)
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the words after the verb.
 
@@ -44,6 +49,11 @@ class Verb(TyperCommand):
 class Verbs(TyperGroup):
     """A group of verbs, which refuses one that it does not have."""
 
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The whole first paragraph of the help, never cut at `limit`."""
+        del limit
+        return first_paragraph(self.help)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the verb that is meant.
 
@@ -54,6 +64,15 @@ class Verbs(TyperGroup):
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             raise UsageError(_prefixed(_verb(ctx), _unknown_verb(name, list(self.commands))))
         return super().resolve_command(ctx, args)
+
+
+def first_paragraph(text: str | None) -> str:
+    """First paragraph of a text on one line.
+
+    >>> first_paragraph("Run a study, and   report.")
+    'Run a study, and report.'
+    """
+    return " ".join((text or "").partition("\n\n")[0].split())
 
 
 # --- what typer finds

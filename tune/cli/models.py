@@ -16,7 +16,7 @@ from tune.cli.options import (
     MinDistance,
     PixelSize,
     Store,
-    StudyFolder,
+    StudyPlace,
     confidence_option,
     number_option,
     options_given,
@@ -25,23 +25,28 @@ from tune.cli.options import (
 from tune.cli.tickers import EpochTicker, Ticker, stage_tickers
 from tune.cli.values import new_place
 from tune.errors import UsageError
+from tune.progress.folding import on_terminal
 
 if TYPE_CHECKING:
+    from analysis.picking.run import PickResult
     from tune.best.configuration import BestConfig
 
 
 def export(
-    study_dir: StudyFolder,
+    study_dir: StudyPlace,
     to: Annotated[
         Path | None,
-        typer.Option(parser=new_place("--to"), metavar="FOLDER", help="Default: <study>/best."),
+        typer.Option(
+            parser=new_place("--to"),
+            metavar="FOLDER",
+            help="Folder to write; default: <study>/best.",
+        ),
     ] = None,
 ) -> None:
     """Export the best trial: weights, configuration in every form, metrics, model card."""
-    from analysis.models.export import export_best  # loaded when asked for
-    from tune.directory.reader import StudyDir  # loaded when asked for
+    from tune.verbs.exporting import export as export_study  # loaded when asked for
 
-    typer.echo(f"exported to {export_best(StudyDir.open(study_dir), to)}")
+    typer.echo(f"exported to {export_study(study_dir, to)}")
 
 
 def retrain(
@@ -52,12 +57,19 @@ def retrain(
             help="best.yaml, or a study directory; none with --trainable: the best known."
         ),
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Another prepared data set.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Prepared data set; default: the one it was tuned on."),
+    ] = None,
     trainable: EngineName = None,
     backbone: Backbone = None,
     store: Store = None,
-    epochs: Annotated[int | None, number_option("--epochs", "Default: the study's.", 1)] = None,
-    seed: Annotated[int | None, number_option("--seed", "Default: the trial's.")] = None,
+    epochs: Annotated[
+        int | None, number_option("--epochs", "Number of epochs; default: the study's.", 1)
+    ] = None,
+    seed: Annotated[
+        int | None, number_option("--seed", "Seed of the training; default: the trial's.")
+    ] = None,
     device: DeviceName = None,
     other_classes: Annotated[
         bool, typer.Option("--other-classes", help="Allow data with other classes.")
@@ -79,7 +91,7 @@ def retrain(
         progress=progress,
         other_classes=other_classes,
     )
-    for line in result.lines():
+    for line in on_terminal(result.lines()):
         typer.echo(line)
     if result.interrupted:
         raise typer.Exit(130)
@@ -96,7 +108,7 @@ def evaluate(
     device: DeviceName = None,
     confidence: Annotated[
         float | None,
-        confidence_option("For precision, recall and F1; default: the validation part's best."),
+        confidence_option("From which on a find counts; default: the validation part's best."),
     ] = None,
     max_det: Annotated[
         int | None,
@@ -109,14 +121,17 @@ def evaluate(
         bool, typer.Option("--other-classes", help="Measure the common classes alone.")
     ] = False,
     overlays: Annotated[
-        int, number_option("--overlays", "Pictures drawn of the best and of the worst.")
+        int,
+        number_option("--overlays", "Number of pictures drawn, of the best and of the worst each."),
     ] = 6,
 ) -> None:
     """Measure any trained model on any prepared data set: tables, curves, overlays."""
-    from analysis.evaluation.plan import Wishes  # loaded when asked for
-    from analysis.evaluation.run import evaluate_model  # loaded when asked for
+    from tune.verbs.evaluating import evaluate as measure  # loaded when asked for
 
-    wishes = Wishes(
+    result = measure(
+        model,
+        data,
+        out,
         split=split,
         trainable=trainable,
         device=device,
@@ -127,7 +142,7 @@ def evaluate(
         overlays=overlays,
         progress=stage_tickers(),
     )
-    for line in evaluate_model(model, data, out, wishes).lines():
+    for line in on_terminal(result.lines()):
         typer.echo(line)
 
 
@@ -135,7 +150,7 @@ def pick(
     micrographs: Annotated[
         list[str], typer.Argument(help="Files, folders and patterns: MRC, TIFF, PNG, JPEG.")
     ],
-    model: Annotated[Path, typer.Option("--model", "-m", help=MODEL_HELP)],
+    model: Annotated[Path, typer.Option("--model", "-m", metavar="MODEL", help=MODEL_HELP)],
     out: Annotated[Path, out_option("Folder for coordinates and masks.")],
     save_prob: Annotated[
         bool, typer.Option("--save-prob", help="Also write the maps of probabilities, as MRC.")
@@ -160,26 +175,31 @@ def pick(
 
     Exit code 3: some micrographs failed, the others are done; 1: all failed.
     """
-    from analysis.picking.plan import PickWishes  # loaded when asked for
-    from analysis.picking.run import pick_micrographs  # loaded when asked for
+    from tune.verbs.picking import pick as pick_particles  # loaded when asked for
 
-    wishes = PickWishes(
-        trainable=trainable,
-        device=device,
-        confidence=confidence,
-        min_distance=min_distance,
-        pixel_size=pixel_size,
-        box_px=box_px,
-        save_prob=save_prob,
-        overwrite=overwrite,
-        progress=Ticker("pick"),
-    )
     try:
-        result = pick_micrographs(micrographs, model, out, wishes)
+        result = pick_particles(
+            micrographs,
+            model,
+            out,
+            trainable=trainable,
+            device=device,
+            confidence=confidence,
+            min_distance=min_distance,
+            pixel_size=pixel_size,
+            box_px=box_px,
+            save_prob=save_prob,
+            overwrite=overwrite,
+            progress=Ticker("pick"),
+        )
     except KeyboardInterrupt:
         typer.echo(f"the same command goes on with what is not yet in {out}", err=True)
         raise
-    for line in result.lines():
+    _conclude_picking(result)
+
+
+def _conclude_picking(result: "PickResult") -> None:
+    for line in on_terminal(result.lines()):
         typer.echo(line)
     for line in result.warnings():
         typer.echo(line, err=True)

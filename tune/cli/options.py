@@ -10,7 +10,9 @@ from tune.cli.values import fraction, new_place, positive_number, whole_number
 
 StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).")]
 
-StudyFolder = Annotated[Path, typer.Argument(help="A study directory, <storage>/<study>.")]
+StudyPlace = Annotated[
+    Path, typer.Argument(help="A study directory, <storage>/<study>, or its study file.")
+]
 
 Store = Annotated[
     str | None,
@@ -23,13 +25,24 @@ Store = Annotated[
 
 Backbone = Annotated[
     str | None,
-    typer.Option("--backbone", "--model", help="Backbone or model; default: the one recorded."),
+    typer.Option(
+        "--backbone",
+        "--model",
+        metavar="NAME",
+        help="Backbone or model; default: the one recorded.",
+    ),
 ]
 
-EngineName = Annotated[str | None, typer.Option("--trainable", help="The engine.")]
+EngineName = Annotated[
+    str | None,
+    typer.Option("--trainable", metavar="ENGINE", help="Engine, such as yolo_seg or mask_rcnn."),
+]
 
 DeviceName = Annotated[
-    str | None, typer.Option("--device", help="cpu, cuda:0; default: what is there.")
+    str | None,
+    typer.Option(
+        "--device", metavar="DEVICE", help="cpu, cuda:0; default: the first GPU, else cpu."
+    ),
 ]
 
 MODEL_HELP: Final = "A study, an exported or retrained folder, a trial's folder, or a model file."
@@ -46,7 +59,9 @@ PixelSize = Annotated[
 EvaluatedPart = Annotated[
     str | None,
     typer.Option(
-        "--split", help="train, val, test or all; default: test, or val where there is none."
+        "--split",
+        metavar="PART",
+        help="Part: train, val, test or all; default: test, or val where there is none.",
     ),
 ]
 
@@ -56,7 +71,8 @@ MatchRadius = Annotated[
         "--match-radius",
         parser=positive_number("--match-radius"),
         metavar="R",
-        help="Of a pick from its particle, in particle radii; default: as the model was tuned.",
+        help="Largest distance of a pick from its particle, in particle radii; default: as the "
+        "model was tuned.",
     ),
 ]
 
@@ -65,13 +81,17 @@ MinDistance = Annotated[
     typer.Option(
         "--min-distance",
         metavar="LENGTH",
-        help="Of two picks: 30px, 80A; default: the model's own.",
+        help="Least distance of two picks: 30px, 80A; default: the model's own.",
     ),
 ]
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Override a key: budget.trials=8. May be given several times."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a key: budget.trials=8. May be given several times.",
+    ),
 ]
 
 

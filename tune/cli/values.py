@@ -1,6 +1,5 @@
 """Parsers of option values; a wrong value is refused with the nearest valid one."""
 
-import os
 import re
 from collections.abc import Callable
 from enum import StrEnum
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from search_spaces.names import nearest_name
+from trainables.files.places import why_not_writable
 from tune.errors import UsageError
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -89,7 +89,7 @@ def new_place(option: str) -> Callable[[str | Path], Path]:
         place = Path(text)
         if str(text).startswith("--"):
             raise UsageError(f"{option}: expected a folder, got the option {text}")
-        if why := _why_not_writable(place.absolute(), folder=True):
+        if why := why_not_writable(place.absolute(), folder=True):
             raise UsageError(f"{option}: expected a folder to make, got {text}: {why}")
         return place
 
@@ -101,7 +101,7 @@ def new_file(option: str) -> Callable[[str | Path], Path]:
 
     def read(text: str | Path) -> Path:
         place = Path(text)
-        why = _why_not_writable(place.absolute(), folder=False)
+        why = why_not_writable(place.absolute(), folder=False)
         if not why and not place.absolute().parent.is_dir():
             why = f"there is no folder {place.parent}"
         if why:
@@ -137,17 +137,3 @@ def _nearest_shares(text: str) -> str:
     if len(numbers) != 3 or not sum(numbers):
         return ""
     return f"; did you mean {','.join(f'{n / sum(numbers):.3g}' for n in numbers)}?"
-
-
-def _why_not_writable(place: Path, *, folder: bool) -> str:
-    """Reason why nothing can be written at an absolute path, or ""."""
-    if any(len(os.fsencode(part)) > 255 for part in place.parts):
-        return "the name is too long"
-    there = next(path for path in (place, *place.parents) if os.path.lexists(path))
-    if there == place and place.is_dir() != folder:
-        return "there is a file of this name" if folder else "it is a folder"
-    if there != place and not there.is_dir():
-        return f"{there} is a file"
-    if not os.access(there, os.W_OK):
-        return f"{there} may not be written to"
-    return ""

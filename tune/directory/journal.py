@@ -21,6 +21,14 @@ from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.trial import FrozenTrial, TrialState
 
 from trainables.files.whole import FileLock, cut_torn_line
+from tune.directory.entries import (
+    OURS,
+    PASSED_OVER,
+    SET_SYSTEM_ATTR,
+    SET_VALUE,
+    WRITER,
+    OwnEntries,
+)
 from tune.errors import StoreError
 from tune.stopping.decision import Decision, Rule
 
@@ -28,9 +36,7 @@ SYNC_EVERY_S = 1.0
 
 _DECISION, _EXCESS = "decision:", "excess"
 
-_CONSTRAINT = "constraints:"  # as optuna.Trial.set_constraint writes it; samplers read it
-
-_SET_VALUE, _SET_SYSTEM_ATTR = 7, 9  # operation codes of the file format, fixed since Optuna 3.1
+CONSTRAINT = "constraints:"  # as optuna.Trial.set_constraint writes it; samplers read it
 
 
 class _JournalLock(FileLock, BaseJournalFileLock):
@@ -38,7 +44,7 @@ class _JournalLock(FileLock, BaseJournalFileLock):
 
 
 class _Backend(JournalFileBackend):
-    """Waits for the disk once a second, not at every line.
+    """Reads the lines that count, and waits for the disk once a second, not at every line.
 
     A `kill -9` loses nothing of what was written. A power failure may lose the last second, and a
     study goes on from any prefix of its journal.
@@ -48,16 +54,20 @@ class _Backend(JournalFileBackend):
         self._lock_file = _JournalLock(path.with_suffix(".lock"))
         super().__init__(str(path), lock_obj=self._lock_file)
         self._path = path
+        self._own = OwnEntries(path)
         self._synced = 0.0
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
-        """Read the lines from a number on.
+        """Read the lines from a number on, of those that do not count a blank.
 
         Raises:
-            StoreError: A line is damaged, and more follow.
+            StoreError: A line is damaged, and more follow; or a trial begins twice.
         """
+        if log_number_from == 0:
+            self._own = OwnEntries(self._path)
         try:
-            yield from super().read_logs(log_number_from)
+            for entry in super().read_logs(log_number_from):
+                yield entry if self._own.counts(entry) else dict(PASSED_OVER)
         except ValueError as error:
             raise StoreError(
                 f"{self._path}: the study directory cannot be read: expected a JSON object a line, "
@@ -67,7 +77,8 @@ class _Backend(JournalFileBackend):
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append whole lines: where the disk is full, none of them."""
-        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        own = ({**log, WRITER: OURS} for log in logs)
+        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in own)
         with self._lock_file, self._path.open("ab", buffering=0) as file:
             _append_whole(file, text.encode())
             if time.monotonic() - self._synced > SYNC_EVERY_S:
@@ -119,11 +130,11 @@ def arrivals(path: Path) -> list[Arrival]:
     found: dict[tuple[int, int], Arrival] = {}
     for entry in _entries(path):
         trial = entry.get("trial_id", -1)
-        if entry["op_code"] == _SET_VALUE:
+        if entry["op_code"] == SET_VALUE:
             key = (trial, entry["step"])
             seen = found.get(key) or Arrival(*key, entry["intermediate_value"])
             found[key] = replace(seen, told=True)
-        elif entry["op_code"] == _SET_SYSTEM_ATTR:
+        elif entry["op_code"] == SET_SYSTEM_ATTR:
             for name, written in entry["system_attr"].items():
                 if name.startswith(_DECISION):
                     arrival = _decided(trial, int(name.removeprefix(_DECISION)), written)
@@ -134,10 +145,11 @@ def arrivals(path: Path) -> list[Arrival]:
 def _entries(path: Path) -> Iterator[dict[str, Any]]:
     if not path.exists():
         return
+    own = OwnEntries(path)
     with path.open("rb") as file:
         for line in file:
-            if line.endswith(b"\n"):
-                yield json.loads(line)
+            if line.endswith(b"\n") and own.counts(entry := json.loads(line)):
+                yield entry
 
 
 def _decided(trial: int, epoch: int, written: Mapping[str, Any]) -> Arrival:
@@ -155,6 +167,15 @@ def excess_of(trial: FrozenTrial) -> dict[int, Mapping[str, float]]:
         int(name.removeprefix(_DECISION)): written[_EXCESS]
         for name, written in trial.system_attrs.items()
         if name.startswith(_DECISION) and written.get(_EXCESS)
+    }
+
+
+def reported_of(trial: FrozenTrial) -> dict[int, float]:
+    """The value that each decision on a journalled trial was taken on, by epoch."""
+    return {
+        int(name.removeprefix(_DECISION)): written["reported"]
+        for name, written in trial.system_attrs.items()
+        if name.startswith(_DECISION)
     }
 
 
@@ -213,7 +234,7 @@ class Journal:
     def constrain(self, trial: int, excess: Mapping[str, float]) -> None:
         """Write by how much a trial breaks each constraint, before it is told."""
         for metric, value in excess.items():
-            self.storage.set_trial_system_attr(trial, f"{_CONSTRAINT}{metric}", value)
+            self.storage.set_trial_system_attr(trial, f"{CONSTRAINT}{metric}", value)
 
     def tell(self, trial: int, state: TrialState, value: float | None) -> None:
         """End a trial."""

@@ -14,7 +14,10 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
-from trainables.goal import best_of, violation
+from trainables.goal import Standing, best_of, violation
+from trainables.trials.keeping import read_kept
+from trainables.trials.layout import BEST_FOLDER
+from tune.directory.agreement import TrialFiles, disagreements, lost_trials, refuse
 from tune.directory.journal import excess_of, open_storage
 from tune.directory.layout import (
     ELAPSED,
@@ -28,6 +31,7 @@ from tune.directory.layout import (
     read_metrics,
     read_notes,
     trial_dir,
+    trial_numbers,
 )
 from tune.directory.trials import State
 from tune.errors import StoreError, StudyError
@@ -168,26 +172,62 @@ class StudyDir:
             raise StoreError(f"{path}: the study directory cannot be read: {error}") from error
 
     def trials(self) -> tuple[TrialRecord, ...]:
-        """Every trial, by number."""
+        """Every trial, by number.
+
+        Raises:
+            StoreError: A file is damaged, or journal and trial folders disagree.
+        """
+        numbers = trial_numbers(self.path)  # before the journal, which a driver may write on
+        found: list[str] = []
+        records = [self._record(trial, found) for trial in self._journalled()]
+        found += lost_trials(self.path, numbers, len(records))
+        refuse(self.path, found)
+        return tuple(records)
+
+    def _journalled(self) -> list[FrozenTrial]:
+        """The trials in the journal.
+
+        Raises:
+            StoreError: It is damaged, or another study's.
+        """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         storage = open_storage(self.path / JOURNAL)
         studies = storage.get_all_studies()
         if not studies:
-            return ()
-        trials = storage.get_all_trials(studies[0]._study_id, deepcopy=False)
-        return tuple(self._record(trial) for trial in trials)
+            return []
+        name = studies[0].study_name
+        if name != self.study.study:
+            raise StoreError(
+                f"{self.path / JOURNAL}: expected the journal of study {self.study.study}, got "
+                f"that of {name}; put a copy from before in its place"
+            )
+        return storage.get_all_trials(studies[0]._study_id, deepcopy=False)
 
-    def _record(self, trial: FrozenTrial) -> TrialRecord:
+    def _files(self, trial: FrozenTrial, found: list[str]) -> TrialFiles:
+        """A trial's files; adds to `found` where they disagree with the journal."""
         directory = trial_dir(self.path, trial.number)
-        params = read_json(directory / PARAMS)
-        outcome = read_json(directory / OUTCOME)
+        files = TrialFiles(
+            read_json(directory / PARAMS), read_json(directory / OUTCOME), read_metrics(directory)
+        )
+        if not files.are_of(trial):
+            return TrialFiles({}, {}, ())
+        goal, fixed = self.study.objective.goal, self.resolved.get("fixed")
+        found += disagreements(trial, files, goal, fixed)
+        return files
+
+    def _record(self, trial: FrozenTrial, found: list[str]) -> TrialRecord:
+        directory = trial_dir(self.path, trial.number)
+        files = self._files(trial, found)
+        params, outcome = files.params, files.outcome
         values, excess = trial.intermediate_values, excess_of(trial)
         goal = self.study.objective.goal
-        best_epoch = best_of(
-            sorted(values), lambda e: goal.standing_of(values[e], excess.get(e, {}).values())
+        best_epoch = _best_epoch(
+            {e: goal.standing_of(values[e], excess.get(e, {}).values()) for e in values},
+            directory,
+            goal.metric,
         )
         last_epoch = max(values, default=0)
-        metrics = tuple(m for m in read_metrics(directory) if m["epoch"] <= last_epoch)
+        metrics = tuple(m for m in files.metrics if m["epoch"] <= last_epoch)
         ending = trial.user_attrs.get("ending", {}) if trial.state.is_finished() else {}
         if not ending and outcome.get("state") == "running":  # it pauses
             ending = outcome
@@ -214,6 +254,23 @@ class StudyDir:
             excess=excess.get(best_epoch or 0, {}),
             notes=read_notes(directory),
         )
+
+
+def _best_epoch(standings: Mapping[int, Standing], directory: Path, metric: str) -> int | None:
+    """The best epoch of a trial: of equal ones that of the kept model, else the last.
+
+    Earlier versions kept the first of equal ones.
+
+    Args:
+        standings: Standing of each epoch.
+        directory: The trial's folder.
+        metric: The objective.
+    """
+    best = best_of(sorted(standings, reverse=True), standings.__getitem__)
+    equal = [e for e in standings if best is not None and standings[e] == standings[best]]
+    attempt = latest_attempt(directory) if len(equal) > 1 else None
+    kept = None if attempt is None else read_kept(attempt / BEST_FOLDER, metric)
+    return kept.epoch if kept is not None and kept.epoch in equal else best
 
 
 def _study(path: Path, resolved: Mapping[str, Any]) -> Study:
@@ -245,10 +302,16 @@ def refuse_begun(directory: Path) -> None:
     """Refuse to begin a study where there is one.
 
     Raises:
-        StoreError: The directory holds a study.
+        StoreError: The directory holds a study, or the trials of one.
     """
     if (directory / JOURNAL).exists():
         raise StoreError(
             f"{directory}: expected a new study, found one; `segtune resume {directory}` goes on "
             "with it, another `study:` name begins another"
+        )
+    if trial_numbers(directory):
+        raise StoreError(
+            f"{directory}: expected a new study, found the trial folders of one that has lost its "
+            f"{JOURNAL}; put a copy of it in its place and resume, or move {directory / 'trials'} "
+            "away"
         )

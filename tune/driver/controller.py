@@ -75,7 +75,7 @@ class Rules:
         rungs: Epochs at which ASHA compares trials, rising; none where it does not.
         reduction_factor: One trial in this many passes a rung.
         plateau: Rule for curves that no longer rise.
-        train_every: Epochs from one measurement of the training split to the next.
+        train_every: Epochs from one measurement of the training part to the next.
     """
 
     goal: Goal
@@ -128,6 +128,7 @@ class Controller:
         self._plateau = _without_floor(rules.plateau) if self._watched_sign < 0 else rules.plateau
         self._watched_every = _every(self._watched, rules.train_every)
         self._rungs = Rungs(rules.rungs, rules.reduction_factor)
+        self._n_trials = search.trials(journal.trials())
         self._curves: dict[int, _Curve] = {}
         self._waiting: deque[int] = deque()
         self.outcomes: dict[int, TrialOutcome] = {}
@@ -136,7 +137,7 @@ class Controller:
     @property
     def n_trials(self) -> int:
         """Number of trials of the whole study at most."""
-        return self._search.trials
+        return self._n_trials
 
     @property
     def unfinished(self) -> tuple[int, ...]:
@@ -146,7 +147,7 @@ class Controller:
     @property
     def complete(self) -> bool:
         """Whether every trial there is to run has ended."""
-        return len(self.outcomes) >= self._search.trials
+        return len(self.outcomes) >= self._n_trials
 
     def next_trial(self) -> TrialAssignment | None:
         """The trial to start now, or None where no further one is to be started."""
@@ -155,7 +156,7 @@ class Controller:
         if self._waiting:
             return self.assignment(self._waiting.popleft())
         so_far = self._journal.trials()
-        if len(so_far) >= self._search.trials:
+        if len(so_far) >= self._n_trials:
             return None
         proposal = self._search.propose(self._journal.study, so_far)
         number = self._journal.create(self._search.template(proposal))
@@ -323,9 +324,9 @@ class Controller:
         self._journal.tell(number, _OPTUNA_STATES[state], value)
 
     def _best(self, curve: _Curve) -> int:
-        """Index of the best epoch; of equal ones the first."""
+        """Index of the best epoch; of equal ones the last."""
         return max(
-            range(len(curve.objective)),
+            reversed(range(len(curve.objective))),
             key=lambda n: standing(
                 curve.objective[n], violation(curve.excess[n].values()), self._goal.mode
             ),

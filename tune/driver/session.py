@@ -14,7 +14,7 @@ from typing import Any
 from trainables.files.whole import FULL_DISK, write_json, write_text
 from tune.directory.layout import JOURNAL, LOG, RESOLVED, STUDY, read_json
 from tune.directory.lock import DriverLock
-from tune.directory.reader import refuse_begun
+from tune.directory.reader import StudyDir, refuse_begun
 from tune.directory.writer import close_earlier
 from tune.errors import StoreError, no_room
 from tune.plan.plan import StudyPlan
@@ -50,7 +50,9 @@ def own_directory(plan: StudyPlan, *, resume: bool) -> Iterator[None]:
             "`segtune status` shows it, Ctrl-C there ends it"
         )
     try:
-        if not resume:
+        if resume:
+            StudyDir.open(directory).trials()  # refused before anything is written over
+        else:
             refuse_begun(directory)
         write_text(directory / STUDY, to_yaml(plan))
         began = read_json(directory / RESOLVED) if resume else {}

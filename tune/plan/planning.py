@@ -17,6 +17,7 @@ from cluster.machines.machine import Machine, this_machine
 from cluster.machines.sharing import most_at_once
 from trainables.contract import EngineInfo
 from trainables.datasets.prepared import DatasetError, PreparedDataset, check_trainable
+from trainables.files.places import why_not_writable
 from tune.best.store import BestStore, store_place
 from tune.best.warm_start import best_points
 from tune.errors import StoreError
@@ -31,6 +32,7 @@ from tune.study.checks import (
     check_space,
 )
 from tune.study.file import Written, read_study_file
+from tune.study.fitting import circumstances
 from tune.study.problems import Problem, study_error
 from tune.study.study import Study
 
@@ -156,16 +158,20 @@ def decided(draft: Draft, checked: Checked) -> StudyPlan:
 
 
 # --- checking
-def check_draft(draft: Draft, machine: Machine | None = None) -> Checked:
+def check_draft(draft: Draft, machine: Machine | None = None, *, begun: bool = False) -> Checked:
     """Check a study's values together, and against engine, data set, storage and machine.
 
     Args:
         draft: The study.
         machine: Processors to train on, as for `plan_file`.
+        begun: Whether it goes on: its hyperparameters are then not held against its data again.
     """
     parts = draft.parts()
     checked = Checked(machine or this_machine(), list(draft.problems))
     trouble = _load_data(checked, parts)
+    if checked.data and not trouble and "budget" in parts and not begun:
+        gpus = checked.machine.gpus
+        checked.there = circumstances(checked.data, parts["budget"].epochs, gpus)
     if "trainable" in parts:
         check_engine(checked, parts["trainable"])
     if checked.info and "search_space" in parts and "fixed" in parts:
@@ -218,11 +224,8 @@ def _check_storage(parts: Parts) -> Iterator[Problem]:
     if "storage" not in parts:
         return
     directory: Path = parts["storage"] / parts.get("study", "study")
-    place = next(folder for folder in (directory, *directory.parents) if folder.exists())
-    if not place.is_dir():
-        yield Problem("storage", f"expected a folder for {directory}, got the file {place}")
-    elif not os.access(place, os.W_OK):
-        yield Problem("storage", f"expected a folder that can be written to, got {place}")
+    if why := why_not_writable(directory, folder=True):
+        yield Problem("storage", f"expected a folder to write, got {directory}: {why}")
 
 
 # --- processors

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from trainables.goal import Limit, Mode, standing, violation
 from tune.directory.trials import State, TrialOutcome
@@ -36,6 +36,7 @@ class TrialView:
         best_epoch: Epoch of the best value.
         violation: Amount by which the best epoch breaks the constraints.
         outcome: Outcome, once the trial has ended.
+        params: Hyperparameters of the trial, by key.
     """
 
     number: int
@@ -46,6 +47,7 @@ class TrialView:
     best_epoch: int | None = None
     violation: float = 0.0
     outcome: TrialOutcome | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Section(NamedTuple):
@@ -98,12 +100,14 @@ class Board:
             view.last, view.best, view.best_epoch = record.last, record.objective, record.best_epoch
             view.violation = record.violation
             view.outcome = _outcome(record) if ended else None
+            view.params = {**record.fixed, **record.params}
             self.trials[record.number] = view
             self.eta.restore(record.number, record.epochs, record.seconds, ended=ended)
 
-    def start(self, number: int, now: float) -> None:
+    def start(self, number: int, now: float, params: Mapping[str, Any] | None = None) -> None:
         """A trial begins, or goes on."""
-        self.trials.setdefault(number, TrialView(number)).state = "running"
+        view = self.trials.setdefault(number, TrialView(number))
+        view.state, view.params = "running", params or view.params
         self._untold.append(partial(self.eta.started, number, now))
 
     def report(self, number: int, epoch: int, values: Mapping[str, float], now: float) -> None:
@@ -143,13 +147,27 @@ class Board:
 
     @property
     def best(self) -> TrialView | None:
-        """The trial with the best value so far; of equal ones the first."""
-        return max(self._with_value(), key=self._standing, default=None)
+        """The trial with the best value so far that has not failed; of equal ones the first."""
+        able = (view for view in self._with_value() if view.state != "failed")
+        return max(able, key=self._standing, default=None)
 
     @property
     def ranked(self) -> list[TrialView]:
         """Trials with a value, best first."""
         return sorted(self._with_value(), key=self._standing, reverse=True)
+
+    @property
+    def in_order(self) -> list[TrialView]:
+        """Every trial: those with a value, best first, then the others by number."""
+        without = [view for _, view in sorted(self.trials.items()) if view.best is None]
+        return [*self.ranked, *without]
+
+    @property
+    def varied(self) -> list[str]:
+        """Hyperparameters that differ between trials, in the order of their first trial's."""
+        keys = dict.fromkeys(key for _, view in sorted(self.trials.items()) for key in view.params)
+        views = self.trials.values()
+        return [key for key in keys if len({repr(view.params.get(key)) for view in views}) > 1]
 
     def _with_value(self) -> list[TrialView]:
         """Trials with a value, by number."""
@@ -184,7 +202,7 @@ class Board:
     def sections(self, rows: int) -> list[Section]:
         """The trials to show in so many rows: all, or those that run, are best, ended last."""
         if len(self.trials) <= rows:
-            return [Section("", sorted(self.trials.values(), key=lambda view: view.number))]
+            return [Section("", self.in_order)]
         running = self.running
         room = rows - SECTION_ROWS
         others = max(2, min(BEST_SHOWN + ENDED_SHOWN, room - len(running)))
@@ -212,7 +230,7 @@ class Board:
         if view.best is None:
             return True
         before = standing(view.best, view.violation, self.mode)
-        return standing(value, broken, self.mode) > before
+        return standing(value, broken, self.mode) >= before
 
 
 def _outcome(record: "TrialRecord") -> TrialOutcome:

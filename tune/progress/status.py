@@ -41,7 +41,7 @@ def status_lines(study_dir: "StudyDir", *, width: int | None = None) -> list[str
     state = "running" if driven else "finished" if finished else "not running"
     with console.capture() as capture:
         console.print(board_header(board, now, state))
-        console.print(trials_table(board, board.sections(len(board.trials)), now))
+        console.print(trials_table(board, board.sections(len(board.trials)), now, console.width))
         if state != "running" and (line := _next_step(study_dir, board)):
             console.print(Text(line), soft_wrap=True)
     return [line.rstrip() for line in capture.get().splitlines()]
@@ -58,8 +58,8 @@ def next_step(study: "Study", directory: Path, ended: int, trials: int) -> str:
     """
     resume, budget = f"segtune resume {shlex.quote(str(directory))}", study.budget
     if ended >= trials:
-        if trials < budget.trials:  # a grid, and there is no more of it
-            return ""
+        if trials < budget.trials:
+            return "every configuration of the search space was tried"
         more = f"{resume} --set budget.trials={2 * trials}"
         return f"budget.trials is used up; `{more}`, or another number above {trials}, tries more"
     if budget.hours is not None and elapsed_before_s(directory) >= budget.hours * 3600:

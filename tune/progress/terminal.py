@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 REFRESHES_PER_S: Final = 4
 
-FRAME_ROWS: Final = 8  # of a live table besides its trials, and the line below it
+FRAME_ROWS: Final = 9  # of a live table besides its trials, and the line below it
 
 
 def make_progress(stream: TextIO | None = None) -> Observer:
@@ -71,7 +71,7 @@ class TerminalProgress:
     def trial_started(self, number: int, params: Mapping[str, Any], attempt: int) -> None:
         """Show a trial."""
         with self._lock:
-            self._board.start(number, time.monotonic())
+            self._board.start(number, time.monotonic(), params)
 
     def trial_reported(
         self, number: int, epoch: int, values: Mapping[str, float], decision: Decision
@@ -109,11 +109,12 @@ class TerminalProgress:
     def renderable(self) -> RenderableType:
         """The table as it stands."""
         now = time.monotonic()
-        rows = max(1, self._console.size.height - FRAME_ROWS)
+        width, height = self._console.size
+        rows = max(1, height - FRAME_ROWS)
         with self._lock:
             return Group(
                 board_header(self._board, now, self._state),
-                trials_table(self._board, self._board.sections(rows), now),
+                trials_table(self._board, self._board.sections(rows), now, width),
             )
 
 

@@ -57,9 +57,9 @@ def watched_problem(metric: str, info: EngineInfo, every: int) -> str | None:
     """The reason why a plateau rule cannot watch a metric, or None.
 
     Args:
-        metric: One of our metrics of the validation or the training split, or a loss.
+        metric: One of our metrics of the validation or the training part, or a loss.
         info: The engine.
-        every: Epochs from one measuring of the training split to the next; 0 for never.
+        every: Epochs from one measuring of the training part to the next; 0 for never.
     """
     groups = dict.fromkeys(group.removeprefix("train_") for group in info.metrics)
     of_both = [name for group in groups if group != MEASURE for name in names_in(group)]

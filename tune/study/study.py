@@ -154,7 +154,7 @@ class Objective(Spec):
 
 
 class TrainMetricsSpec(Spec):
-    """Measuring of the training split: every how many epochs, on how many images."""
+    """Measuring of the training part: every how many epochs, on how many pictures."""
 
     every: Annotated[int, Field(ge=0)] = Field(
         1, description="every how many epochs; 0 switches them off"

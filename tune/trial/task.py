@@ -45,7 +45,7 @@ class TrialTask:
         resume_from: Checkpoint of an earlier attempt, or None.
         reported: Last epoch that journal and metrics table both have.
         goal: Says which epoch is the best, whose model is kept.
-        train_metrics: Frequency and extent of measuring the training split.
+        train_metrics: Frequency and extent of measuring the training part.
         gpus: The GPUs the child may see, as CUDA_VISIBLE_DEVICES names them; empty for none.
         over: Whether the trial has ended, and only its artifacts are wanted.
     """
@@ -80,7 +80,7 @@ class StudyTasks:
         epochs: Length of a full training.
         cpus: CPUs of each trial.
         goal: Says which epoch of a trial is the best.
-        train_metrics: Frequency and extent of measuring the training split.
+        train_metrics: Frequency and extent of measuring the training part.
     """
 
     engine: str

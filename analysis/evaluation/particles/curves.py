@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Final
 
+from trainables.metrics.confidence import confidence_text
 from trainables.metrics.particles import ParticleCurve, ParticleMetrics
-from trainables.metrics.plots import new_figure, save_figure, unit_square
+from trainables.metrics.plots import new_figure, save_figure, titled, unit_square
 
 PR_CURVE: Final = "ParticlePR_curve.png"
 
@@ -15,23 +16,27 @@ _COLOURS: Final = {"F1": "#1f3b73", "precision": "#d97b29", "recall": "#1b9e77"}
 _SIZE: Final = (7.5, 5)
 
 
-def plot_particle_curves(curve: ParticleCurve, at: ParticleMetrics, to: Path) -> tuple[Path, Path]:
+def plot_particle_curves(
+    curve: ParticleCurve, at: ParticleMetrics, to: Path, of: str = ""
+) -> tuple[Path, Path]:
     """Precision over recall; F1, precision and recall over confidence.
 
     Args:
         curve: Curve to draw.
         at: Figures at the confidence that is marked.
         to: Existing folder.
+        of: Words for the titles on what was measured.
 
     Returns:
         `ParticlePR_curve.png` and `ParticleF1_curve.png`.
     """
-    return _precision_over_recall(curve, at, to / PR_CURVE), _over_confidence(
-        curve, at, to / F1_CURVE
+    return (
+        _precision_over_recall(curve, at, of, to / PR_CURVE),
+        _over_confidence(curve, at, of, to / F1_CURVE),
     )
 
 
-def _precision_over_recall(curve: ParticleCurve, at: ParticleMetrics, path: Path) -> Path:
+def _precision_over_recall(curve: ParticleCurve, at: ParticleMetrics, of: str, path: Path) -> Path:
     figure = new_figure(*_SIZE)
     axes = figure.add_subplot()
     label = f"average precision {at.average_precision:.3f}"
@@ -42,14 +47,14 @@ def _precision_over_recall(curve: ParticleCurve, at: ParticleMetrics, path: Path
         "o",
         color=_COLOURS["F1"],
         clip_on=False,
-        label=f"F1 {at.f1:.3f} at confidence {at.confidence:.3f}",
+        label=f"F1 {at.f1:.3f} at confidence {confidence_text(at.confidence)}",
     )
-    axes.set_title("Particles: precision over recall")
+    axes.set_title(titled("Particles: precision over recall", of))
     unit_square(axes, "recall", "precision")
     return save_figure(figure, path)
 
 
-def _over_confidence(curve: ParticleCurve, at: ParticleMetrics, path: Path) -> Path:
+def _over_confidence(curve: ParticleCurve, at: ParticleMetrics, of: str, path: Path) -> Path:
     figure = new_figure(*_SIZE)
     axes = figure.add_subplot()
     lines = {
@@ -68,8 +73,8 @@ def _over_confidence(curve: ParticleCurve, at: ParticleMetrics, path: Path) -> P
         linewidth=1,
         linestyle="--",
         zorder=0,
-        label=f"at confidence {at.confidence:.3f}",
+        label=f"at confidence {confidence_text(at.confidence)}",
     )
-    axes.set_title("Particles: F1, precision and recall over confidence")
+    axes.set_title(titled("Particles: F1, precision and recall over confidence", of))
     unit_square(axes, "confidence", "share")
     return save_figure(figure, path)

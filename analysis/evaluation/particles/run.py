@@ -62,7 +62,8 @@ def measure_particles(
         worst=worst,
         model_radius_px=picker.radius_px,
     )
-    plot_particle_curves(found.curve(matching.radius), result.particles, folder)
+    of = f"{plan.model.origin}, on {plan.part_told}"
+    plot_particle_curves(found.curve(matching.radius), result.particles, folder, of)
     _draw(result, folder / OVERLAYS)
     write_particle_page(result, folder)
     write_particle_tables(result, folder)

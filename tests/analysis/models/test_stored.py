@@ -68,12 +68,14 @@ def test_the_global_best_is_trained_on_other_data_with_their_classes(
     assert load_best(tmp_path / "out").classes == ("fibre",)
 
 
-def test_without_a_best_the_engines_defaults_are_trained(
+def test_without_a_best_the_presets_warm_start_point_is_trained(
     exported: Path, store: BestStore, tmp_path: Path
 ) -> None:
     chosen = choose(store, "simulated", data_of(exported), None, tmp_path / "out")
     assert chosen.line.startswith("engine default: nothing is recorded for the data set powder")
-    assert (chosen.config.params, chosen.config.epochs) == ({}, DEFAULT_EPOCHS)
+    assert chosen.line.endswith("; the warm-start point of its preset is taken")
+    start = {"lr0": 0.01, "momentum": 0.9, "batch": 16, "optimizer": "AdamW"}
+    assert (chosen.config.params, chosen.config.epochs) == (start, DEFAULT_EPOCHS)
     result = retrain(chosen.config, data_of(exported), tmp_path / "out", epochs=3)
     assert result.tuned is None
     assert [line.split()[0] for line in result.lines()] == ["retrained", "test", "model"]
@@ -120,7 +122,7 @@ def test_a_named_backbone_replaces_that_of_the_configuration(
     chosen = choose(store, "yolo_seg", data, str(mine), out).config
     assert chosen.params == {"model": str(mine), "lr0": 0.02}
     chosen = choose(store, "yolo_seg", data, "yolo11n-seg.yaml", out).config
-    assert chosen.params == {"model": "yolo11n-seg.yaml"}
+    assert chosen.params.items() >= {"model": "yolo11n-seg.yaml", "lr0": 0.002}.items()
     chosen = choose(store, "yolo_seg", data, None, out).config
     assert chosen.params == recorded.params
 

@@ -112,8 +112,8 @@ def test_the_keys_are_compared_at_one_epoch_and_the_page_names_the_others(
     assert [found["epoch"] for found in values["importance"]] == [3]
     assert values["importance_not_compared"] == [6, 12]
     assert (
-        "Of 260 trials the keys are compared at this one epoch, which most of them reached, and "
-        "not at the later rungs 6, 12." in page.words
+        "Of 260 trials the hyperparameters are compared at this one epoch, which most of them "
+        "reached, and not at the later rungs 6, 12." in page.words
     )
 
 
@@ -123,7 +123,7 @@ def test_a_study_of_200_trials_is_shown_whole(whole: Page) -> None:
     assert sum(name.startswith("trial-") for name in whole.ids) == 200
     assert "of 200" not in whole.words
     assert all(f"At epoch {epoch}" in whole.words for epoch in (3, 6, 12))
-    assert "seg_metrics/F1 of every trial" in whole.words
+    assert "mask F1 of every trial" in whole.words
 
 
 def test_numbers_of_a_large_study_are_rounded_beyond_what_is_shown(

@@ -119,6 +119,17 @@ def test_the_drawn_gap_is_that_of_the_shown_f1(study: StudyDir) -> None:
     ]
 
 
+@pytest.mark.parametrize(("objects", "said"), [(10, True), (200, False), (None, False)])
+def test_on_10_objects_the_report_says_that_the_choice_of_the_confidence_is_noise(
+    study: StudyDir, objects: int | None, said: bool
+) -> None:
+    known = replace(study, resolved={**study.resolved, "val_objects": objects})
+    hints = [hint for hint in summarise(known).hints if "is noise" in hint]
+    assert bool(hints) is said
+    assert all("chosen on the 10 objects of the validation part" in hint for hint in hints)
+    assert study.resolved["val_objects"] > 0  # `tune` writes it down
+
+
 def test_status_shows_the_particle_f1(study: StudyDir) -> None:
     lines = status_lines(study, width=110)
     best = summarise(study).best

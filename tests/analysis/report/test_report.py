@@ -18,6 +18,8 @@ from tests.support.report_pages import OtherTrials, Page, many
 from tune.directory.reader import StudyDir
 from tune.stopping.decision import Rule
 
+F1 = "seg_metrics/F1"
+
 
 @pytest.fixture(scope="module")
 def page(finished: StudyDir) -> Page:
@@ -94,7 +96,7 @@ def test_long_names_of_neighbouring_axes_are_broken_to_keep_apart(
     study = OtherTrials(tmp_path, finished.study, finished.resolved, records)
     axes = Page(write_report(study)).charts["parallel"]["data"][0]["dimensions"]
     labels = sorted(axis["label"] for axis in axes)
-    assert labels == ["negative_<br>threshold", "positive_<br>threshold", "seg_<br>metrics/F1"]
+    assert labels == ["mask F1", "negative_<br>threshold", "positive_<br>threshold"]
     assert all(axis["ticktext"] for axis in axes)
 
 
@@ -116,6 +118,84 @@ def test_importance_is_taken_at_the_first_rung_and_says_so(finished: StudyDir, p
     assert (first["epoch"], first["compared"]) == (3, 14)
     assert set(first["shares"]) == {"lr0", "batch", "optimizer"}
     assert first["not_assessed"] == ["momentum"]
+
+
+def test_the_objective_is_drawn_over_hyperparameters_at_the_first_rung_that_differs(
+    finished: StudyDir, tmp_path: Path
+) -> None:
+    shutil.copy(finished.path / "study.yaml", tmp_path)
+    first, second, *_ = summarise(finished).rungs
+    level = tuple(
+        replace(
+            trial,
+            metrics=tuple(
+                {**row, F1: 0.0} if row["epoch"] <= first else row for row in trial.metrics
+            ),
+        )
+        for trial in finished.trials()
+    )
+    page = Page(write_report(OtherTrials(tmp_path, finished.study, finished.resolved, level)))
+    assert f"Values at epoch {second}, the first rung at which the trials differ." in page.words
+    drawn = {y for trace in page.charts["slices"]["data"] for y in trace["y"]}
+    assert len(drawn) > 1
+    none = tuple(
+        replace(trial, metrics=tuple({**row, F1: 0.0} for row in trial.metrics)) for trial in level
+    )
+    page = Page(write_report(OtherTrials(tmp_path, finished.study, finished.resolved, none)))
+    assert "slices" not in page.charts
+    assert "at no epoch that trials have in common do their values differ" in page.words
+
+
+def test_three_pictures_of_the_best_models_finds_are_shown_or_said_to_be_missing(
+    finished: StudyDir, page: Page, tmp_path: Path
+) -> None:
+    best = summarise(finished).best
+    assert best is not None
+    missing = "Finds of the best model are not shown: simulated left no pictures of trial"
+    assert f"{missing} {best.number}'s epoch {best.best_epoch}." in page.words
+    artifacts = tmp_path / "attempt-1" / "artifacts"
+    artifacts.mkdir(parents=True)
+    for epoch in (best.best_epoch or 0, (best.best_epoch or 0) + 1):
+        for name in "abcd":
+            drawn = np.full((40, 60, 3), 90, np.uint8)
+            cv2.imwrite(str(artifacts / f"finds-epoch-{epoch}-grid_{name}.png"), drawn)
+    shutil.copy(finished.path / "study.yaml", tmp_path)
+    records = tuple(
+        replace(trial, attempt=artifacts.parent) if trial.number == best.number else trial
+        for trial in finished.trials()
+    )
+    shown = Page(write_report(OtherTrials(tmp_path, finished.study, finished.resolved, records)))
+    titles = re.findall(r"Trial (\d+), epoch (\d+), validation part: (\w+)", shown.words)
+    asked = (str(best.number), str(best.best_epoch))
+    assert titles == [(*asked, f"grid_{name}") for name in "abc"]
+    assert missing not in shown.words
+
+
+def test_every_searched_hyperparameter_is_drawn_or_said_to_be_left_out(
+    finished: StudyDir, tmp_path: Path
+) -> None:
+    shutil.copy(finished.path / "study.yaml", tmp_path)
+    names = [f"p{n}" for n in range(11)]
+    records = tuple(
+        replace(trial, params={name: trial.params["lr0"] * (n + 1) for n, name in enumerate(names)})
+        for trial in finished.trials()
+    )
+    page = Page(write_report(OtherTrials(tmp_path, finished.study, finished.resolved, records)))
+    axes = {axis["label"] for axis in page.charts["parallel"]["data"][0]["dimensions"]}
+    slices = {note["text"] for note in page.charts["slices"]["layout"]["annotations"]}
+    said = re.findall(r"Not in the chart, as it holds \d: ([^.]*)\.", page.words)
+    asked = {*names, *summarise(finished).domains}
+    assert len(said) == 2
+    assert slices | set(said[0].split(", ")) == asked
+    assert (axes - {"mask F1"}) | set(said[1].split(", ")) == asked
+
+
+def test_the_pages_speak_of_hyperparameters_parts_and_pictures(
+    finished: StudyDir, page: Page
+) -> None:
+    markdown = (finished.path / "report.md").read_text()
+    for words in (page.words.partition("study.yaml#")[0], markdown):
+        assert not re.search(r"(?<!-)\b(keys?|splits?|images?)\b", words), words
 
 
 def test_too_few_trials_for_importance_are_said(troubled: StudyDir) -> None:

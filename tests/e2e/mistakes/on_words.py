@@ -233,6 +233,7 @@ FILES = [
     ),
     Mistake("resume of nothing", "resume nowhere", ["nowhere: expected a study directory"]),
     Mistake("resume of a file", "resume study.yaml", ["study.yaml: expected a study directory"]),
+    Mistake("dashboard of no study", "dashboard raw", ["raw: expected a study directory"]),
     Mistake("report on no study", "report raw", ["raw: expected a study directory"]),
     Mistake("export of no study", "export raw", ["raw: expected a study directory"]),
     Mistake(

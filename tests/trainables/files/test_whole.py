@@ -199,3 +199,19 @@ def test_who_waits_for_a_lock_whose_file_is_deleted_holds_the_file_that_is_there
     waiting.join(10)
     assert second.descriptor is not None
     assert os.path.samestat(os.fstat(second.descriptor), path.stat())
+
+
+def test_a_full_disk_is_told_by_the_files_own_name_alone(tmp_path: Path) -> None:
+    def fill(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with pytest.raises(OSError, match="No space") as raised:
+        write_whole(tmp_path / "kept.json", fill)
+    assert str(raised.value) == f"[Errno 28] No space left on device: '{tmp_path / 'kept.json'}'"
+
+
+def test_a_place_that_is_a_folder_is_told_by_its_own_name_alone(tmp_path: Path) -> None:
+    (tmp_path / "kept.json").mkdir()
+    with pytest.raises(OSError, match="Is a directory") as raised:
+        write_json(tmp_path / "kept.json", {})
+    assert str(raised.value) == f"[Errno 21] Is a directory: '{tmp_path / 'kept.json'}'"

@@ -8,7 +8,15 @@ import pytest
 
 from tests.support.rehearsed_study import rehearse
 from trainables.trials.layout import METRICS
-from tune.directory.layout import NOTES, OUTCOME, PARAMS, RESOLVED, latest_attempt, read_metrics
+from tune.directory.layout import (
+    JOURNAL,
+    NOTES,
+    OUTCOME,
+    PARAMS,
+    RESOLVED,
+    latest_attempt,
+    read_metrics,
+)
 from tune.directory.ranking import best_trial
 from tune.directory.reader import StudyDir, refuse_begun
 from tune.directory.writer import Recorder
@@ -51,6 +59,27 @@ def test_the_best_trial_has_the_best_epoch(study: StudyDir) -> None:
     best = best_trial(study.trials(), study.study.objective.goal)
     assert best is not None
     assert best.objective == max(trial.objective or 0 for trial in study.trials())
+
+
+def test_of_equal_epochs_the_last_is_the_best_in_journal_folder_and_report(tmp_path: Path) -> None:
+    flat = {"behaviour": "flat", "noise": 0.0}
+    opened = rehearse(
+        tmp_path,
+        budget={"trials": 1, "epochs": 4},
+        fixed=flat,
+        search_space={"lr0": {"uniform": [0.1, 0.2]}},
+        scheduler={"kind": "none"},
+    )
+    (trial,) = opened.trials()
+    assert trial.objective == 0
+    assert trial.best_epoch == 4, "an F1 of 0 all along: the first epoch's model is hardly trained"
+    assert trial.attempt is not None
+    kept = json.loads((trial.attempt / "best" / "metrics.json").read_text())
+    assert kept["epoch"] == 4
+    kept["epoch"] = 1
+    (trial.attempt / "best" / "metrics.json").write_text(json.dumps(kept))
+    (earlier,) = opened.trials()
+    assert earlier.best_epoch == 1, "an earlier version kept the first: that model is told of"
 
 
 def test_a_line_that_is_half_written_is_not_read(study: StudyDir) -> None:
@@ -159,3 +188,15 @@ def test_a_study_that_has_begun_is_not_begun_again(study: StudyDir, tmp_path: Pa
     said = f"{study.path}: expected a new study, found one; `segtune resume {study.path}` goes on"
     with pytest.raises(StoreError, match=said):
         refuse_begun(study.path)
+
+
+def test_trial_folders_without_a_journal_are_not_begun_over(study: StudyDir) -> None:
+    (study.path / JOURNAL).unlink()
+    said = (
+        f"{study.path}: expected a new study, found the trial folders of one that has lost its "
+        "optuna.journal; put a copy of it in its place and resume, or move "
+        f"{study.path / 'trials'} away"
+    )
+    with pytest.raises(StoreError) as raised:
+        refuse_begun(study.path)
+    assert str(raised.value) == said

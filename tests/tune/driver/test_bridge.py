@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from search_spaces.schema import Hyperparameters
 from search_spaces.space import parse_space
 from tests.support.study_samples import write_data
 from trainables.contract import TrainMetrics
@@ -22,6 +23,7 @@ from tune.driver.controller import MAX_CRASHES, Controller, Rules
 from tune.driver.search import Search
 from tune.errors import DriverError
 from tune.stopping.decision import Decision, Rule
+from tune.study.configurations import Configurations
 from tune.study.study import Tracking, Wandb
 from tune.trial.actor import CLOSED, ENDED, REPORT, ActorTask
 from tune.trial.task import StudyTasks
@@ -78,7 +80,9 @@ class Study:
             train_metrics=TrainMetrics(),
         )
         work = Work(tasks, Tracking(wandb=Wandb(mode="disabled")), "today", concurrent, gpu)
-        search = Search(space, "random", (), seed=0, trials=trials)
+        search = Search(
+            Configurations(space, Hyperparameters, {}), "random", (), seed=0, trials=trials
+        )
         journal = Journal(self.folder / "optuna.journal", "try", "max")
         self.controller = Controller(self.rules, search, journal, lambda: self.elapsed_s)
         recorder = Recorder(self.folder, tasks.fixed)

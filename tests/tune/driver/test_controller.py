@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from search_spaces.schema import Hyperparameters
 from search_spaces.space import parse_space
 from trainables.goal import Goal, Limit, Mode
 from tune.directory.journal import Journal
@@ -13,6 +14,7 @@ from tune.driver.search import Search
 from tune.stopping.asha import Asha, NoScheduler, Scheduler
 from tune.stopping.decision import Rule
 from tune.stopping.plateau import NoPlateau, Plateau, Slope, Std
+from tune.study.configurations import Configurations
 
 F1, LOSS = "seg_metrics/F1", "val/loss"
 
@@ -42,7 +44,13 @@ def make(
         plateau=plateau or NoPlateau(),
         train_every=every,
     )
-    search = Search(space, given.get("search", "tpe"), (), seed=0, trials=trials)
+    search = Search(
+        Configurations(space, Hyperparameters, {}),
+        given.get("search", "tpe"),
+        (),
+        seed=0,
+        trials=trials,
+    )
     journal = Journal(path / "optuna.journal", "s", mode)
     return Controller(rules, search, journal, given.get("elapsed_s", lambda: 0.0))
 

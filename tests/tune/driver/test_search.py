@@ -7,10 +7,12 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
+from search_spaces.schema import Hyperparameters
 from search_spaces.space import SearchSpace, parse_space
 from tune.directory.journal import Journal
 from tune.directory.trials import Proposal
 from tune.driver.search import Search, point_id, trial_seed
+from tune.study.configurations import Configurations
 
 SPACE = {
     "lr0": {"loguniform": [1e-4, 0.1]},
@@ -33,7 +35,7 @@ def make(
     given: dict[str, Any] = SPACE,
     seed: int = 0,
 ) -> Search:
-    return Search(parsed(given), kind, points, seed, trials)
+    return Search(Configurations(parsed(given), Hyperparameters, {}), kind, points, seed, trials)
 
 
 @pytest.fixture
@@ -58,9 +60,10 @@ def test_domains_are_known_to_optuna_parents_of_conditions_first() -> None:
 
 def test_a_grid_has_no_more_trials_than_points() -> None:
     grid = {"a": {"choice": [1, 2]}, "b": {"choice": [1, 2, 3]}}
-    assert make("grid", given=grid, trials=50).trials == 6
-    assert make("grid", given=grid, trials=4).trials == 4
-    assert make("tpe", given=grid, trials=50).trials == 50
+    assert make("grid", given=grid, trials=50).trials([]) == 6
+    assert make("grid", given=grid, trials=4).trials([]) == 4
+    assert make("tpe", given=grid, trials=50).trials([]) == 6, "each is tried once"
+    assert make("tpe", trials=50).trials([]) == 50
 
 
 def test_seeds_differ_from_trial_to_trial_and_from_study_to_study() -> None:

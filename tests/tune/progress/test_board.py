@@ -44,9 +44,18 @@ def test_a_metric_that_is_missing_is_shown_as_missing() -> None:
     assert made.best is None
 
 
-def test_all_trials_are_shown_where_there_is_room() -> None:
-    (section,) = filled(12).sections(20)
-    assert [view.number for view in section.trials] == list(range(12))
+def test_all_trials_are_shown_where_there_is_room_best_first() -> None:
+    made = filled(12)
+    made.start(12, 12.0)
+    (section,) = made.sections(20)
+    assert [view.number for view in section.trials] == [*reversed(range(12)), 12]
+
+
+def test_hyperparameters_differ_where_a_trial_has_another_value_or_none() -> None:
+    made = board()
+    made.start(0, 0.0, {"batch": 8, "lr0": 0.1, "imgsz": 160})
+    made.start(1, 0.0, {"batch": 8, "lr0": 0.2, "imgsz": 160, "momentum": 0.9})
+    assert made.varied == ["lr0", "momentum"]
 
 
 @pytest.mark.parametrize("rows", [14, 20, 40])

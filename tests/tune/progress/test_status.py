@@ -74,7 +74,7 @@ def test_the_status_of_a_finished_study_names_the_command_that_adds_trials(tmp_p
     grid = rehearse(
         tmp_path, study="grid", budget={"trials": 4, "epochs": 2}, search="grid", search_space=space
     )
-    assert "resume" not in status_lines(grid, width=80)[-1]
+    assert status_lines(grid, width=80)[-1] == "every configuration of the search space was tried"
 
 
 def test_the_status_of_a_study_that_runs_says_so(tmp_path: Path) -> None:

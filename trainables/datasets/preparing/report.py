@@ -76,7 +76,7 @@ def _describe_data(data: PreparedDataset) -> list[str]:
     for objects in data.objects().values():
         total.update(objects)
     lines = [
-        f"{data.name}: {sum(data.counts().values())} images, {total.total()} objects, "
+        f"{data.name}: {sum(data.counts().values())} pictures, {total.total()} objects, "
         f"{_of_classes(total)}; read as {manifest.get('source_format', 'unknown')}",
         *_part_lines(data),
         _groups_line(manifest.get("groups", {}), manifest.get("grouped_by", "")),
@@ -96,7 +96,7 @@ def _part_lines(data: PreparedDataset) -> list[str]:
     for split in SPLITS:
         objects = data.objects()[split]
         lines.append(
-            f"  {split:5s} {data.counts()[split]:5d} images {sum(objects.values()):6d} objects"
+            f"  {split:5s} {data.counts()[split]:5d} pictures {sum(objects.values()):6d} objects"
             f"  {_of_classes(objects)}"
         )
     images = [image for split in SPLITS for image in data.images(split)]
@@ -195,7 +195,7 @@ def _to_markdown(report: PrepareReport) -> str:
 
 
 def _counts_table(data: PreparedDataset) -> list[str]:
-    head = ["part", "images", "objects", *(md(name) for name in data.classes)]
+    head = ["part", "pictures", "objects", *(md(name) for name in data.classes)]
     rows: list[list[Any]] = [
         [
             split,
@@ -221,7 +221,7 @@ def _groups_table(report: PrepareReport) -> list[str]:
         ]
         for group, names in report.grouping.members().items()
     ]
-    return _table(["group", "part", "images", "names"], rows)
+    return _table(["group", "part", "pictures", "names"], rows)
 
 
 def _problems_table(problems: tuple[RawProblem, ...]) -> list[str]:

@@ -127,7 +127,7 @@ def _tell_of_ignored(reading: RawReading) -> None:
 def _annotated(reading: RawReading) -> list[RawImage]:
     """Pictures that annotations speak of, and, where the format means it, the ones they omit."""
     images = sorted(reading.images.values(), key=lambda image: (image.file, image.page))
-    known = {image.file for image in images}
+    known = {image.file for image in images} | reading.labels
     told = {problem.file for problem in reading.problems if problem.kind is Kind.UNREADABLE_IMAGE}
     unnamed = [
         file

@@ -205,6 +205,7 @@ class RawReading:
         sizes: Sizes of particles and pixels, from the user's options.
         keep_crowds: Whether regions marked as crowds are objects.
         images: Pictures by file and page.
+        labels: Pictures that are annotations of others.
         problems: Everything that was left out or clipped, in the order found.
         notes: Remarks that ask for nothing to be mended.
         warnings: Probable mistakes that can be read.
@@ -218,6 +219,7 @@ class RawReading:
     sizes: ParticleSize = field(default_factory=ParticleSize)
     keep_crowds: bool = False
     images: dict[tuple[PurePosixPath, int], RawImage] = field(default_factory=dict)
+    labels: set[PurePosixPath] = field(default_factory=set)
     problems: list[RawProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,8 +22,6 @@ from trainables.files.whole import write_whole
 from trainables.loop.checkpoint import write_checkpoint
 from trainables.loop.device import loader_processes, use_device
 from trainables.loop.instances import InstanceTraining, SplitEvaluation
-
-_SUBSET = "train_subset"
 
 
 def train_trial(trial: Trial, params: MaskRcnnParams) -> None:
@@ -86,7 +85,7 @@ class _MaskRcnnCourse:
             )
 
     def save(
-        self, history: Sequence[EpochMetrics], n_train_images: int | None, measured: SplitEvaluation
+        self, history: Sequence[EpochMetrics], extra: Mapping[str, Any], measured: SplitEvaluation
     ) -> Path:
         model = SavedMaskRcnn(
             weights={name: net.state_dict() for name, net in self.run.networks.items()},
@@ -96,12 +95,11 @@ class _MaskRcnnCourse:
             epoch=len(history),
             params=self.params.model_dump(),
         )
-        state = training_state(self.run, {_SUBSET: n_train_images})
+        state = training_state(self.run, extra)
         return write_checkpoint(self.trial.directory, vars(model), state, history)
 
-    def restore(self, folder: Path) -> int | None:
-        n_train_images: int | None = restore(self.run, folder)[_SUBSET]
-        return n_train_images
+    def restore(self, folder: Path) -> Mapping[str, Any]:
+        return restore(self.run, folder)
 
     def keep(self, folder: Path) -> None:
         for name, member in self.run.members.items():

@@ -38,7 +38,7 @@ def measure(
         networks: Networks by backbone; they are left in evaluation mode.
         split: Pictures to measure on; for the losses, with their objects.
         fusion: Rule by which the networks' instances are fused.
-        confidences: Metrics of the validation split, at whose confidences P, R and F1 are taken;
+        confidences: Metrics of the validation part, at whose confidences P, R and F1 are taken;
             None to find the best ones.
         losses: Whether the losses are computed, too.
 

@@ -53,10 +53,11 @@ def write_round(
 
     Args:
         directory: Folder of the attempt.
-        record: Numbers of the round, as `round_record` gives them.
+        record: Numbers of the round, as `round_record` gives them, and `drawn_epoch`, that of the
+            network.
         picture: (H, W) training picture, standardised.
         labels: Label maps (H, W): human ones, and in a round the pseudo-labels.
-        probability: (H, W) probability that the network now predicts.
+        probability: (H, W) probability that the network predicts.
         picks: Particles found in that map.
     """
     folder = directory / ROUNDS_FOLDER
@@ -65,10 +66,21 @@ def write_round(
     text = json.dumps(dict(record), indent=1)
     write_whole(folder / f"round-{number}-metrics.json", lambda path: path.write_text(text))
     figure = _draw(picture, labels, probability, picks)
+    title = _phase_title(record)
+    figure.suptitle(title, fontsize=9)
     write_whole(
         folder / f"round-{number}.png",
-        lambda path: figure.savefig(path, format="png", dpi=_DPI),
+        lambda path: figure.savefig(path, format="png", dpi=_DPI, metadata={"Title": title}),
     )
+
+
+def _phase_title(record: Mapping[str, Any]) -> str:
+    """Phase and epoch of a figure, in words."""
+    epoch = record["drawn_epoch"]
+    first, last = record["epochs"]
+    phase = f"round {record['round']}" if record["round"] else "supervised phase"
+    place = "best" if epoch == record["best_epoch"] else "last"
+    return f"{phase}, epoch {epoch}, the {place} of {first} to {last}"
 
 
 def _draw(picture: Map, labels: Sequence[Map], probability: Map, picks: Picks) -> Figure:

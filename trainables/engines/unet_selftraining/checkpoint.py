@@ -14,7 +14,7 @@ numbers follow from the epoch.
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,10 +66,12 @@ class Memory:
     Attributes:
         best: Weights of the best epoch so far; empty before the first one.
         teacher: Weights that made the labels of the running round; empty in the supervised phase.
+        phase_best: Weights of the best epoch of the running phase; empty where they are `best`.
     """
 
     best: Weights
     teacher: Weights
+    phase_best: Weights = field(default_factory=dict)
 
 
 def read_model(path: Path) -> SavedUnet:

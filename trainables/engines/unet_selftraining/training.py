@@ -1,8 +1,9 @@
 """Training of one trial, from its first epoch or its checkpoint through all rounds to artifacts."""
 
+import contextlib
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -55,6 +56,7 @@ from trainables.engines.unet_selftraining.rounds.rounds import (
 )
 from trainables.engines.unet_selftraining.run import UnetRun, Weights, choose_kernels, within_memory
 from trainables.engines.unet_selftraining.validation import MeasuredMicrographs, measure
+from trainables.goal import Goal
 from trainables.loop.checkpoint import read_history
 from trainables.loop.device import forget_peak_memory, peak_memory_gb, use_device
 from trainables.loop.epochs import measured_train_images, train_metrics_due
@@ -186,13 +188,11 @@ class _Session:
     def _labels(self, phase: int) -> Taught:
         """Make the labels of a round from its teacher, once in an attempt."""
         if self._taught is None or self._taught[0] != phase:
-            own = _copied(self.run.validated)
-            self.run.validated.load_state_dict(dict(self.memory.teacher))
             folder = self.trial.directory / PSEUDO_FOLDER
-            taught = teach(
-                self.run.validated, self.micrographs, self.reading, self.teaching, phase, folder
-            )
-            self.run.validated.load_state_dict(dict(own))
+            with _holding(self.run.validated, self.memory.teacher):
+                taught = teach(
+                    self.run.validated, self.micrographs, self.reading, self.teaching, phase, folder
+                )
             self._taught = phase, taught
             if not taught.counts["positive"]:
                 self.trial.note(
@@ -210,8 +210,15 @@ class _Session:
         goal = self.trial.goal
         best = best_epoch(self.history, goal)
         self.history.append(metrics)
-        if best is None or standing(metrics.values, goal) > standing(best.values, goal):
-            self.memory.best = _copied(self.run.validated)
+        own = best_epoch(self.history[self._phase_start(metrics.epoch) : -1], goal)
+        if _better(metrics, best, goal):
+            self.memory.best, self.memory.phase_best = _copied(self.run.validated), {}
+        elif _better(metrics, own, goal):
+            self.memory.phase_best = _copied(self.run.validated)
+
+    def _phase_start(self, epoch: int) -> int:
+        """First epoch, 0-based, of the phase of an epoch, 1-based."""
+        return self.starts[phase_of(epoch - 1, self.starts)]
 
     def _measure(
         self, scenes: Sequence[GreyPicture], confidence: float | None = None
@@ -274,7 +281,7 @@ class _Session:
         return save_checkpoint(self.run, model, self.memory, self.history, self.trial.directory)
 
     def _write_round(self, phase: int) -> None:
-        """Record a phase and draw its state on the first training picture."""
+        """Record a phase, and draw its best epoch on the first training picture."""
         scene = self.micrographs.labelled[0]
         taught = self._labels(phase) if phase else None
         labels = [whole_target(scene, self.micrographs.target)]
@@ -283,21 +290,54 @@ class _Session:
         if taught is not None:
             labels.append(taught.labels[scene.record.id].astype("float32"))
         picture = scene_picture(scene)
-        probability = probabilities(self.reading.logits(self.run.validated, picture))
-        confidence = self.history[-1].values["particle_metrics/confidence"]
+        drawn, weights = self._drawn()
+        with _holding(self.run.validated, weights):
+            probability = probabilities(self.reading.logits(self.run.validated, picture))
+        confidence = drawn.values["particle_metrics/confidence"]
+        record = round_record(phase, self.starts, self.history, taught, self.trial.goal)
         write_round(
             self.trial.directory,
-            round_record(phase, self.starts, self.history, taught, self.trial.goal),
+            {**record, "drawn_epoch": drawn.epoch},
             picture,
             labels,
             probability,
             self.reading.picks(probability).at_least(confidence),
         )
 
+    def _drawn(self) -> tuple[EpochMetrics, Weights]:
+        """The best epoch of the running phase and its weights.
+
+        The last one where an earlier segtune wrote the checkpoint and kept no others.
+        """
+        last, goal = self.history[-1], self.trial.goal
+        own = best_epoch(self.history[self._phase_start(last.epoch) :], goal)
+        assert own is not None
+        if own is best_epoch(self.history, goal):
+            return own, self.memory.best
+        if self.memory.phase_best:
+            return own, self.memory.phase_best
+        return last, self.run.validated.state_dict()
+
     def _keep_artifacts(self) -> None:
         if self.history:
             self._write_round(phase_of(len(self.history) - 1, self.starts))
         keep_artifacts(self.trial, self.params, self.history)
+
+
+@contextlib.contextmanager
+def _holding(network: torch.nn.Module, weights: Weights) -> Iterator[None]:
+    """Let a network have other weights for a while."""
+    own = _copied(network)
+    network.load_state_dict(dict(weights))
+    try:
+        yield
+    finally:
+        network.load_state_dict(dict(own))
+
+
+def _better(metrics: EpochMetrics, than: EpochMetrics | None, goal: Goal | None) -> bool:
+    """Whether an epoch is as good as an earlier one or better, or there is no earlier one."""
+    return than is None or standing(metrics.values, goal) >= standing(than.values, goal)
 
 
 def _copied(network: torch.nn.Module) -> Weights:

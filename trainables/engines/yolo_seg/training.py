@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,8 +25,6 @@ from trainables.engines.yolo_seg.validation import measure
 from trainables.loop.checkpoint import write_checkpoint
 from trainables.loop.device import loader_processes, use_device
 from trainables.loop.instances import InstanceTraining, SplitEvaluation
-
-_SUBSET = "train_subset"
 
 
 def train_trial(trial: Trial, params: YoloSegParams) -> None:
@@ -90,7 +89,7 @@ class _YoloCourse:
         return measure(net, images, classes, self.detection, confidences=confidences, losses=losses)
 
     def save(
-        self, history: Sequence[EpochMetrics], n_train_images: int | None, measured: SplitEvaluation
+        self, history: Sequence[EpochMetrics], extra: Mapping[str, Any], measured: SplitEvaluation
     ) -> Path:
         model = SavedYolo(
             weights=self.run.ema.ema.state_dict(),
@@ -103,12 +102,11 @@ class _YoloCourse:
             epoch=len(history),
             params=self.params.model_dump(),
         )
-        state = training_state(self.run, {_SUBSET: n_train_images})
+        state = training_state(self.run, extra)
         return write_checkpoint(self.trial.directory, vars(model), state, history)
 
-    def restore(self, folder: Path) -> int | None:
-        n_train_images: int | None = restore(self.run, folder)[_SUBSET]
-        return n_train_images
+    def restore(self, folder: Path) -> Mapping[str, Any]:
+        return restore(self.run, folder)
 
     def keep(self, folder: Path) -> None:
         self.run.plot_training_labels()

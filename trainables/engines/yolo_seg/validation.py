@@ -30,7 +30,7 @@ def measure(
         split: Images to measure on.
         classes: Class names in order.
         detection: Limits on what is reported as found.
-        confidences: Metrics of the validation split, at whose confidences P, R and F1 are taken;
+        confidences: Metrics of the validation part, at whose confidences P, R and F1 are taken;
             None to find the best ones.
         losses: Whether the losses are computed, too.
     """

@@ -186,8 +186,8 @@ def test_the_summary_tells_classes_parts_groups_problems_and_where_to_look(tmp_p
     write_labelme(raw, "micrograph_00", [shape(square(2, 2)), shape([[1, 1], [2, 2]])])
     report = prepare(raw, tmp_path / "out")
     lines = "\n".join(describe(report))
-    assert "raw: 6 images, 11 objects, grain 11; read as labelme" in lines
-    assert re.search(r"train +4 images +\d+ objects  grain", lines)
+    assert "raw: 6 pictures, 11 objects, grain 11; read as labelme" in lines
+    assert re.search(r"train +4 pictures +\d+ objects  grain", lines)
     assert "6 groups by likeness" in lines
     assert "1 problem: 1 too few points" in lines
     assert "micrograph_00.json, shapes[1]: too few points: expected at least 3" in lines

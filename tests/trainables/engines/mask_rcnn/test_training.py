@@ -3,6 +3,7 @@
 import logging
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.support.engine_trials import (
     assert_all_curves_and_tables_kept,
     assert_both_splits_reported,
     assert_few_training_images_measured,
+    assert_pictures_and_tables_of_epoch,
     assert_training_split_measured_when_due,
     stopped_trial,
     timeless,
@@ -68,6 +70,20 @@ def test_a_stopped_trial_has_all_its_artifacts(stopped: MemoryTrial) -> None:
     assert_all_curves_and_tables_kept(stopped)
     kept = {path.name: kind for path, kind in stopped.kept}
     assert kept["r18.yaml"] is ArtifactKind.CONFIG
+
+
+def test_pictures_and_tables_are_of_the_best_epoch_also_when_drawn_later(
+    stopped: MemoryTrial, tmp_path: Path
+) -> None:
+    trial = stopped
+    assert_pictures_and_tables_of_epoch(trial, 1)
+    again = replace(trial, directory=tmp_path, resume_from=trial.checkpoint, over=True, kept=[])
+    MaskRcnnEngine().train(
+        again
+    )  # a process that was killed over its artifacts has another draw them
+    assert_pictures_and_tables_of_epoch(again, 1)
+    tables = [[p.read_text() for p, _ in t.kept if p.name == "classes.csv"] for t in (trial, again)]
+    assert tables[0] == tables[1] != []
 
 
 def test_keys_without_effect_are_noted_with_the_reason(stopped: MemoryTrial) -> None:

@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch", reason="needs the extra unet")
 
 from tests.trainables.engines.unet_selftraining.conftest import MakeTrial
 from trainables.contract import Device, EarlyStopped, ExportForm, InfeasibleParams, TrialStopped
 from trainables.engines.unet_selftraining.engine import UnetEngine
+from trainables.goal import Goal
 from trainables.trials.memory import MemoryTrial
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -65,6 +68,38 @@ def test_each_phase_leaves_its_numbers_and_its_figure(make_trial: MakeTrial) -> 
         own = [v["particle_metrics/F1"] for v in trial.reported.values() if v["round"] == number]
         assert record["metrics"]["particle_metrics/F1"] == max(own)
         assert ("human" in record["pixels"]) == (number > 0)
+
+
+def test_the_figure_of_a_phase_is_of_its_best_epoch_and_says_so(make_trial: MakeTrial) -> None:
+    """By this goal the best epoch of a phase is its first, of which the weights must be kept."""
+    fields: dict[str, Any] = {"epochs": 5, "seed": 2, "goal": Goal("epoch", "min")}
+    whole = make_trial({"rounds": 1, "supervised_fraction": 0.4}, **fields)
+    UnetEngine().train(whole)
+    assert [whole.reported[epoch]["round"] for epoch in range(1, 6)] == [0, 0, 1, 1, 1]
+    titles = {n: _figure(whole, n).info["Title"] for n in (0, 1)}
+    assert titles[0] == "supervised phase, epoch 1, the best of 1 to 2"
+    assert titles[1] == "round 1, epoch 3, the best of 3 to 5"
+    record = json.loads((whole.directory / "rounds" / "round-1-metrics.json").read_text())
+    assert record["drawn_epoch"] == record["best_epoch"] == 3
+    fields["resume_from"] = _interrupted(make_trial(whole.params, **fields), after=4)
+    rest = make_trial(whole.params, **fields)
+    UnetEngine().train(rest)
+    early = make_trial(whole.params, **fields | {"resume_from": None})
+    _interrupted(early, after=3)
+    assert _figure(early, 1).info["Title"] == "round 1, epoch 3, the best of 3 to 3"
+    expected = _below_the_title(_figure(early, 1))
+    for trial in (whole, rest):
+        np.testing.assert_allclose(_below_the_title(_figure(trial, 1)), expected, atol=2)
+
+
+def _figure(trial: MemoryTrial, number: int) -> Image.Image:
+    with Image.open(trial.directory / "rounds" / f"round-{number}.png") as picture:
+        picture.load()
+    return picture
+
+
+def _below_the_title(picture: Image.Image) -> npt.NDArray[np.int16]:
+    return np.asarray(picture.convert("L")).astype(np.int16)[60:]
 
 
 def test_a_round_that_is_worse_is_not_promoted(make_trial: MakeTrial) -> None:

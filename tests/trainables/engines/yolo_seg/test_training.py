@@ -1,6 +1,7 @@
 """What a trial reports and leaves behind."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.support.engine_trials import (
     assert_all_curves_and_tables_kept,
     assert_both_splits_reported,
     assert_few_training_images_measured,
+    assert_pictures_and_tables_of_epoch,
     assert_training_split_measured_when_due,
     stopped_trial,
 )
@@ -55,6 +57,20 @@ def test_a_stopped_trial_has_all_its_artifacts(stopped: tuple[MemoryTrial, set[s
     kept = {path.name: kind for path, kind in stopped[0].kept}
     assert kept["labels.jpg"] is ArtifactKind.PICTURE
     assert kept["args.yaml"] is ArtifactKind.CONFIG
+
+
+def test_pictures_and_tables_are_of_the_best_epoch_also_when_drawn_later(
+    stopped: tuple[MemoryTrial, set[str]], tmp_path: Path
+) -> None:
+    trial = stopped[0]
+    assert_pictures_and_tables_of_epoch(trial, 1)
+    again = replace(trial, directory=tmp_path, resume_from=trial.checkpoint, over=True, kept=[])
+    YoloSegEngine().train(
+        again
+    )  # a process that was killed over its artifacts has another draw them
+    assert_pictures_and_tables_of_epoch(again, 1)
+    tables = [[p.read_text() for p, _ in t.kept if p.name == "classes.csv"] for t in (trial, again)]
+    assert tables[0] == tables[1] != []
 
 
 def test_keys_without_effect_are_noted_with_the_reason(

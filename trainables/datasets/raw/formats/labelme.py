@@ -21,6 +21,7 @@ import numpy as np
 from trainables.datasets import embedded, geometry
 from trainables.datasets.geometry import Polygon, Rle
 from trainables.datasets.raw.folder import RawFolder, split_of
+from trainables.datasets.raw.outlines import placed
 from trainables.datasets.raw.own_picture import OneFile, reference_of, tell_renumbered
 from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
 
@@ -180,9 +181,4 @@ def _mask(shape: Mapping[str, Any], image: RawImage) -> Rle:
         raise ValueError("expected a base64 PNG as mask")
     patch = picture != 0 if picture.ndim == 2 else (picture != 0).any(axis=2)
     left, top = (round(value) for value in _corners(geometry.polygon(shape["points"]))[:2])
-    full = np.zeros((image.height, image.width), dtype=np.uint8)
-    rows, columns = slice(max(-top, 0), None), slice(max(-left, 0), None)
-    patch = patch[rows, columns]
-    window = full[max(top, 0) :, max(left, 0) :][: patch.shape[0], : patch.shape[1]]
-    window[:] = patch[: window.shape[0], : window.shape[1]]
-    return geometry.encode_mask(full)
+    return placed(image, patch, left, top)

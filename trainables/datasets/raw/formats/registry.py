@@ -15,13 +15,18 @@ from trainables.datasets.prepared import DatasetError
 from trainables.datasets.raw.folder import RawFolder
 from trainables.datasets.raw.formats import (
     coco,
-    label_masks,
+    cvat,
+    imagej,
+    label_studio,
     labelme,
     particles,
+    qupath,
     superannotate,
     via,
     yolo_seg,
 )
+from trainables.datasets.raw.formats.masks import cellpose, label_masks, object_masks
+from trainables.datasets.raw.formats.unknown import what_it_looks_like
 from trainables.datasets.raw.reading import RawReading
 
 
@@ -94,12 +99,31 @@ FORMATS: Final = (  # the one that can say more of an object first
         superannotate.count_here,
     ),
     Format(via.NAME, via.TITLE, via.count_images, via.read, via.count_here),
+    Format(cvat.NAME, cvat.TITLE, cvat.count_images, cvat.read, suffixes=cvat.SUFFIXES),
+    Format(label_studio.NAME, label_studio.TITLE, label_studio.count_images, label_studio.read),
+    Format(qupath.NAME, qupath.TITLE, qupath.count_images, qupath.read, suffixes=qupath.SUFFIXES),
+    Format(imagej.NAME, imagej.TITLE, imagej.count_images, imagej.read, suffixes=imagej.SUFFIXES),
     Format(
         yolo_seg.NAME,
         yolo_seg.TITLE,
         yolo_seg.count_images,
         yolo_seg.read,
         suffixes=yolo_seg.SUFFIXES,
+    ),
+    Format(
+        cellpose.NAME,
+        cellpose.TITLE,
+        cellpose.count_images,
+        cellpose.read,
+        suffixes=cellpose.SUFFIXES,
+    ),
+    Format(
+        object_masks.NAME,
+        object_masks.TITLE,
+        object_masks.count_images,
+        object_masks.read,
+        suffixes=_PICTURES,
+        least=3,
     ),
     Format(
         label_masks.NAME,
@@ -125,6 +149,13 @@ FORMATS: Final = (  # the one that can say more of an object first
     _particles("box", "particle coordinates, EMAN box", particles.BOX),
     _particles("csv", "particle coordinates, CSV", particles.CSV),
 )
+
+_NO_OUTLINES: Final = (
+    yolo_seg.why_no_outlines,
+    cvat.why_no_outlines,
+    label_studio.why_no_outlines,
+)
+"""Say why files of a kind that is known cannot be used."""
 
 _NEEDED: Final = {
     particles.CSV: "a header with the columns x and y, and rows of pictures that are here",
@@ -209,17 +240,14 @@ def _what_is_here(folder: RawFolder, asked: str = "") -> str:
         n = len(folder.broken)
         head = "1 file cannot be read:" if n == 1 else f"{n} files cannot be read, the first is"
         return f"{head} {file}: {reason}"
-    if reason := yolo_seg.why_no_outlines(folder):
-        return reason
+    for why_no_outlines in _NO_OUTLINES:
+        if reason := why_no_outlines(folder):
+            return reason
     if any(file.suffix.lower() == ".xml" for file in folder.files):
         return "XML files (Pascal VOC?) hold boxes, not outlines; segmentation needs outlines"
     if table := _table_without_coordinates(folder, asked):
         return table
-    names = ", ".join(entry.name for entry in FORMATS)
-    return (
-        f"found {len(folder.images)} pictures and {len(folder.files) - len(folder.images)} other "
-        f"files; expected one of {names}"
-    )
+    return what_it_looks_like(folder, [entry.name for entry in FORMATS])
 
 
 def _table_without_coordinates(folder: RawFolder, asked: str) -> str:

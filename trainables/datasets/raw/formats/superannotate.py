@@ -6,13 +6,14 @@ ellipse (`cx`, `cy`, `rx`, `ry`, `angle` in degrees) or bbox (`points` with x1, 
 Instances of one class with the same `groupId` above 0 are parts of one object.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 from trainables.datasets import geometry
 from trainables.datasets.images import SUFFIXES
 from trainables.datasets.raw.folder import RawFolder, split_of
+from trainables.datasets.raw.outlines import united
 from trainables.datasets.raw.own_picture import OneFile, reference_of, tell_renumbered
 from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
 
@@ -90,20 +91,7 @@ def _read_instances(
         if outlines:
             places = " + ".join(place for place, _ in members)
             label = members[0][1].get("className")
-            reading.add(image, label, _united(image, outlines), source.at(places))
-
-
-def _united(image: RawImage, outlines: Sequence[Outline]) -> Outline:
-    """One object of several outlines; a hole is cut out of its own outline only."""
-    if len(outlines) == 1:
-        return outlines[0]
-    plain = [part for outline in outlines if not outline.holes for part in outline.parts]
-    holed = [
-        geometry.encode_polygons(outline.parts, outline.holes, image.width, image.height)
-        for outline in outlines
-        if outline.holes
-    ]
-    return Outline(parts=plain, masks=holed)
+            reading.add(image, label, united(image, outlines), source.at(places))
 
 
 def _outline(reading: RawReading, source: RawSource, instance: Mapping[str, Any]) -> Outline:

@@ -60,8 +60,8 @@ def standing(values: Mapping[str, float], goal: Goal | None) -> tuple[float, ...
 
 
 def best_epoch(history: Sequence[EpochMetrics], goal: Goal | None) -> EpochMetrics | None:
-    """Find the best of some epochs, of equal ones the first; None where there is none."""
-    return max(history, key=lambda entry: standing(entry.values, goal), default=None)
+    """Find the best of some epochs, of equal ones the last; None where there is none."""
+    return max(reversed(history), key=lambda entry: standing(entry.values, goal), default=None)
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def round_record(
     before, own = history[: starts[number]], history[starts[number] : ends[number]]
     best, earlier = best_epoch(own, goal), best_epoch(before, goal)
     assert best is not None
-    better = earlier is None or standing(best.values, goal) > standing(earlier.values, goal)
+    better = earlier is None or standing(best.values, goal) >= standing(earlier.values, goal)
     return {
         "round": number,
         "epochs": [own[0].epoch, own[-1].epoch],

@@ -45,7 +45,7 @@ def test_without_a_goal_particles_decide_and_of_equal_ones_precision_then_loss()
     better = [{"f1": 0.6, "ap": 0.1}, {"ap": 0.6, "loss": 0.9}, {"loss": 0.2}]
     for values in better:
         assert best_epoch([epoch(1), epoch(2, **values)], None) == epoch(2, **values)
-    assert best_epoch([epoch(1), epoch(2)], None) == epoch(1)
+    assert best_epoch([epoch(1), epoch(2)], None) == epoch(2), "of equal ones the later"
 
 
 @pytest.mark.parametrize(

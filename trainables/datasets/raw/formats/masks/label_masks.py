@@ -1,7 +1,7 @@
 """Instance-label pictures: 0 is background, every other number one object, holes and parts kept.
 
-They have the names of their pictures and lie in a folder `labels`, `masks` or alike, the pictures
-in `images` beside it. The format has no classes: every object gets the class name given by option.
+Where they lie is told in `layout`. The format has no classes: every object gets the class name
+given by option.
 
 A picture in which only one number besides 0 occurs may be a class mask (particle or not) just as
 well; if all label pictures are like that they are not taken for instance labels. `binary-masks`
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from trainables.datasets import geometry
 from trainables.datasets.images import UnreadableImageError, read_labels
 from trainables.datasets.raw.folder import LeavesFolderError, RawFolder, split_of
+from trainables.datasets.raw.formats.masks.layout import IMAGE_FOLDERS, label_files
 from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
 
 NAME = "masks"
@@ -30,29 +31,23 @@ BINARY_NAME = "binary-masks"
 
 BINARY_TITLE = "binary masks, each connected region an object"
 
-_LABEL_FOLDERS: Final = frozenset(
-    {"labels", "label", "masks", "mask", "instances", "annotations", "segmentations", "gt"}
-)
-
-_IMAGE_FOLDERS: Final = ("images", "image", "imgs", "img")
-
-_ENDINGS: Final = ("", "_label", "_labels", "_mask", "_masks", "_instances", "_seg")
+_LOSSY: Final = (".jpg", ".jpeg")
 
 
-def annotation_files(folder: RawFolder) -> list[PurePosixPath]:
-    """Pictures in folders for labels; never JPEG, which does not keep numbers."""
-    lossless = [file for file in folder.images if file.suffix.lower() not in (".jpg", ".jpeg")]
-    return [file for file in lossless if _place(file) is not None]
+def annotation_files(folder: RawFolder) -> dict[PurePosixPath, PurePosixPath | None]:
+    """Label pictures with their pictures; never JPEG, which does not keep numbers."""
+    found = label_files(folder).items()
+    return {file: picture for file, picture in found if file.suffix.lower() not in _LOSSY}
 
 
 def count_paired(folder: RawFolder) -> int:
     """Label pictures whose picture is there."""
-    return sum(_picture_of(folder, file) is not None for file in annotation_files(folder))
+    return sum(picture is not None for picture in annotation_files(folder).values())
 
 
 def count_images(folder: RawFolder) -> int:
     """Label pictures, if they are instance labels: some hold more than one number."""
-    files = [file for file in annotation_files(folder) if _picture_of(folder, file)]
+    files = [file for file, picture in annotation_files(folder).items() if picture]
     return len(files) if any(_has_several(folder, file) for file in files) else 0
 
 
@@ -73,10 +68,10 @@ def read_binary(reading: RawReading) -> None:
 
 def _read(reading: RawReading, *, connected: bool) -> None:
     reading.notes.append(f"the format has no classes; every object is {reading.object_class!r}")
-    for file in annotation_files(reading.folder):
-        picture = _picture_of(reading.folder, file)
+    for file, picture in annotation_files(reading.folder).items():
+        reading.labels.add(file)
         if picture is None:
-            reason = f"no picture {file.stem}.* in {' or '.join(_IMAGE_FOLDERS[:1])} beside it"
+            reason = f"no picture {file.stem}.* in {IMAGE_FOLDERS[0]} beside it"
             reading.problem(Kind.LABEL_WITHOUT_IMAGE, RawSource(file), reason)
             continue
         for image, pages in _pages(reading, picture, file):
@@ -115,27 +110,6 @@ def _count_objects(folder: RawFolder, file: PurePosixPath, page: int) -> int:
         return len(set(np.unique(read_labels(folder.path(file), page)).tolist()) - {0})
     except (UnreadableImageError, LeavesFolderError):
         return 0
-
-
-def _place(file: PurePosixPath) -> int | None:
-    """Index of the folder for labels in its path, or None."""
-    places = [i for i, part in enumerate(file.parts[:-1]) if part.lower() in _LABEL_FOLDERS]
-    return places[-1] if places else None
-
-
-def _picture_of(folder: RawFolder, file: PurePosixPath) -> PurePosixPath | None:
-    place = _place(file)
-    if place is None:
-        return None
-    for name in _IMAGE_FOLDERS:
-        parts = [*file.parts[:place], name, *file.parts[place + 1 : -1]]
-        for ending in _ENDINGS:
-            stem = file.stem.removesuffix(ending) if ending else file.stem
-            near = PurePosixPath(*parts)
-            here = [f for f in folder.by_stem.get(stem, []) if f.parent == near]
-            if here:
-                return here[0]
-    return None
 
 
 def _has_several(folder: RawFolder, file: PurePosixPath) -> bool:

@@ -1,0 +1,1 @@
+"""Label pictures and arrays: objects as pixels."""
