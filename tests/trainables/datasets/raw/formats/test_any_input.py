@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from roifile import ROI_TYPE, ImagejRoi
 
 from tests.support.raw_samples import (
     picture,
@@ -31,7 +33,7 @@ from trainables.files.errors import UserError
 
 N_PICTURES: Final = 3
 
-EXAMPLES: Final = 25
+EXAMPLES: Final = 16
 """Spoilt folders a format."""
 
 CORNERS: Final = [float(value) for point in square(4, 6) for value in point]
@@ -138,12 +140,89 @@ def _csv(raw: Path) -> None:
     (raw / "splits.csv").write_text("picture,split\np0.png,train\np1.png,val\np2.png,test\n")
 
 
+def _cvat(raw: Path) -> None:
+    polygon = '<polygon label="grain" points="4,6;14,6;14,16;4,16" group_id="0"/>'
+    mask = '<mask label="grain" rle="1, 2, 2, 1, 1, 3, 2" left="40" top="3" width="4" height="3"/>'
+    oval = '<ellipse label="pore" cx="40" cy="30" rx="8" ry="4" rotation="20"/>'
+    images = "".join(
+        f'<image id="{i}" name="{name}" width="64" height="48">{polygon}{mask}{oval}</image>'
+        for i, name in enumerate(_pictures(raw))
+    )
+    (raw / "annotations.xml").write_text(f"<annotations>{images}</annotations>")
+
+
+def _label_studio(raw: Path) -> None:
+    shapes: dict[str, dict[str, Any]] = {
+        "polygonlabels": {"points": [[12.5, 25], [50, 25], [50, 75], [12.5, 75]]},
+        "rectanglelabels": {"x": 60, "y": 50, "width": 25, "height": 25, "rotation": 10},
+        "ellipselabels": {"x": 70, "y": 20, "radiusX": 12, "radiusY": 9},
+    }
+    size = {"original_width": 64, "original_height": 48}
+    regions = [
+        {"id": kind, "type": kind, **size, "value": {**value, kind: ["grain"]}}
+        for kind, value in shapes.items()
+    ]
+    tasks = [
+        {"id": i, "data": {"image": f"/data/{name}"}, "annotations": [{"result": regions}]}
+        for i, name in enumerate(_pictures(raw))
+    ]
+    (raw / "project.json").write_text(json.dumps(tasks))
+
+
+def _qupath(raw: Path) -> None:
+    rings = [[*square(4, 6), [4, 6]], [*square(6, 8, 3), [6, 8]]]
+    shapes = [("Polygon", rings), ("MultiPolygon", [rings, [[*square(30, 20), [30, 20]]]])]
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": kind, "coordinates": coordinates},
+            "properties": {"classification": {"name": "grain"}, "objectType": "detection"},
+        }
+        for kind, coordinates in shapes
+    ]
+    for name in _pictures(raw):
+        document = {"type": "FeatureCollection", "features": features}
+        (raw / name).with_suffix(".geojson").write_text(json.dumps(document))
+
+
+def _imagej(raw: Path) -> None:
+    for name in _pictures(raw):
+        with zipfile.ZipFile((raw / name).with_suffix(".zip"), "w") as archive:
+            for number, points in enumerate((square(4, 6), square(30, 20))):
+                region = ImagejRoi.frompoints(np.array(points, dtype=np.int32))
+                region.roitype = ROI_TYPE.POLYGON
+                archive.writestr(f"{number}.roi", region.tobytes())
+
+
+def _cellpose(raw: Path) -> None:
+    labels = np.zeros((48, 64), np.uint16)
+    labels[4:12, 4:14], labels[20:30, 30:42] = 1, 2
+    for name in _pictures(raw):
+        content: Any = {"masks": labels, "filename": name, "est_diam": 30.0}
+        np.save(raw / f"{Path(name).stem}_seg.npy", content, allow_pickle=True)
+
+
+def _object_masks(raw: Path) -> None:
+    for name in _pictures(raw, "images"):
+        (raw / "masks" / Path(name).stem).mkdir(parents=True)
+        for x in (2, 20, 40):
+            mask = np.zeros((48, 64), np.uint8)
+            mask[x : x + 8, x : x + 8] = 255
+            assert cv2.imwrite(str(raw / "masks" / Path(name).stem / f"{x}.png"), mask)
+
+
 SAMPLES: Final[dict[str, Callable[[Path], None]]] = {
     "coco": _coco,
     "labelme": _labelme,
     "superannotate": _superannotate,
     "via": _via,
+    "cvat": _cvat,
+    "label-studio": _label_studio,
+    "qupath": _qupath,
+    "imagej": _imagej,
     "yolo": _yolo,
+    "cellpose": _cellpose,
+    "object-masks": _object_masks,
     "masks": _masks,
     "binary-masks": _binary_masks,
     "coordinates": _coordinates,
