@@ -241,6 +241,28 @@ def test_a_foreign_coco_file_does_not_win_against_pictures_that_are_here(tmp_pat
     assert "not read: coco (30 pictures, of which none is here)" in data.notes[0]
 
 
+def test_a_foreign_cvat_file_does_not_win_either(tmp_path: Path) -> None:
+    labelme_set(tmp_path, n=3)
+    outline = '<polygon label="grain" points="4,6;14,6;14,16;4,16"/>'
+    images = "".join(f'<image name="x{i}.png">{outline}</image>' for i in range(30))
+    (tmp_path / "job.xml").write_text(f"<annotations>{images}</annotations>")
+    data = _read(tmp_path)
+    assert (data.format.name, data.problems) == ("labelme", ())
+    assert "not read: cvat (30 pictures, of which none is here)" in data.notes[0]
+
+
+def test_a_foreign_label_studio_file_does_not_win_either(tmp_path: Path) -> None:
+    labelme_set(tmp_path, n=3)
+    value = {"points": [[10, 10], [50, 10], [50, 50]], "polygonlabels": ["grain"]}
+    result = [{"type": "polygonlabels", "value": value}]
+    tasks = [
+        {"id": i, "data": {"image": f"/data/x{i}.png"}, "annotations": [{"result": result}]}
+        for i in range(30)
+    ]
+    (tmp_path / "project.json").write_text(json.dumps(tasks))
+    assert _read(tmp_path).format.name == "labelme"
+
+
 def test_of_two_formats_about_the_same_pictures_the_one_without_strangers_is_read(
     tmp_path: Path,
 ) -> None:

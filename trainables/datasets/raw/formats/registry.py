@@ -99,9 +99,24 @@ FORMATS: Final = (  # the one that can say more of an object first
         superannotate.count_here,
     ),
     Format(via.NAME, via.TITLE, via.count_images, via.read, via.count_here),
-    Format(cvat.NAME, cvat.TITLE, cvat.count_images, cvat.read, suffixes=cvat.SUFFIXES),
-    Format(label_studio.NAME, label_studio.TITLE, label_studio.count_images, label_studio.read),
-    Format(qupath.NAME, qupath.TITLE, qupath.count_images, qupath.read, suffixes=qupath.SUFFIXES),
+    Format(
+        cvat.NAME, cvat.TITLE, cvat.count_images, cvat.read, cvat.count_here, suffixes=cvat.SUFFIXES
+    ),
+    Format(
+        label_studio.NAME,
+        label_studio.TITLE,
+        label_studio.count_images,
+        label_studio.read,
+        label_studio.count_here,
+    ),
+    Format(
+        qupath.NAME,
+        qupath.TITLE,
+        qupath.count_images,
+        qupath.read,
+        qupath.count_here,
+        suffixes=qupath.SUFFIXES,
+    ),
     Format(imagej.NAME, imagej.TITLE, imagej.count_images, imagej.read, suffixes=imagej.SUFFIXES),
     Format(
         yolo_seg.NAME,
