@@ -27,6 +27,20 @@ class Form(StrEnum):
 
 RawFolder = Annotated[Path, typer.Argument(help="Folder with pictures and annotations.")]
 
+CoordinateUnit = Annotated[
+    str | None,
+    typer.Option(
+        "--unit", metavar="LENGTH", help="One unit of the coordinates: 4px, 1A, 1nm, fraction."
+    ),
+]
+
+FlipY = Annotated[
+    bool | None,
+    typer.Option(
+        "--flip-y/--no-flip-y", help="Count y of coordinates from the last row, or the first."
+    ),
+]
+
 AnnotationFormat = Annotated[
     str | None,
     typer.Option(
@@ -90,18 +104,8 @@ def prepare(
     seed: Annotated[int, number_option("--seed", "Seed of the split.")] = 0,
     radius: Radius = None,
     pixel_size: PixelSize = None,
-    unit: Annotated[
-        str | None,
-        typer.Option(
-            "--unit", metavar="LENGTH", help="One unit of the coordinates: 4px, 1A, 1nm, fraction."
-        ),
-    ] = None,
-    flip_y: Annotated[
-        bool | None,
-        typer.Option(
-            "--flip-y/--no-flip-y", help="Count y of coordinates from the last row, or the first."
-        ),
-    ] = None,
+    unit: CoordinateUnit = None,
+    flip_y: FlipY = None,
     half_pixel: Annotated[
         bool, typer.Option("--half-pixel", help="Whole coordinates mean the middle of a pixel.")
     ] = False,

@@ -103,7 +103,8 @@ def _three(entry: Any) -> tuple[float, float, float]:
 
 
 def _number(cell: Any) -> float:
+    """A cell as a number, with a point or the decimal comma of a spreadsheet; NaN for none."""
     try:
-        return float(cell)
-    except (TypeError, ValueError):
+        return float(cell.replace(",", ".") if isinstance(cell, str) else cell)
+    except (TypeError, ValueError, OverflowError):
         return float("nan")

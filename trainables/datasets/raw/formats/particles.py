@@ -45,6 +45,9 @@ CS: Final = (".cs",)
 SAME_PX: Final = 1.0
 """Two centres nearer than this are one particle, listed twice."""
 
+_FARTHEST_PX: Final = 1e12
+"""Coordinates beyond are no pixels: their squares may be no numbers."""
+
 _FEW: Final = 3
 """Fewer coordinates do not tell whether most of them are wrong."""
 
@@ -252,7 +255,7 @@ def _warn_of_radii(reading: RawReading, placed: list[Placing]) -> None:
 
 def _listed_before(points: Points) -> dict[int, int]:
     """Particles that are there already: index to the index of the first one."""
-    finite = np.flatnonzero(np.isfinite(points.centers).all(axis=1))
+    finite = np.flatnonzero((np.abs(points.centers) < _FARTHEST_PX).all(axis=1))
     pairs = cKDTree(points.centers[finite]).query_pairs(SAME_PX, output_type="ndarray")
     twice: dict[int, int] = {}
     for first, second in sorted(map(tuple, finite[pairs].tolist())):

@@ -99,9 +99,24 @@ FORMATS: Final = (  # the one that can say more of an object first
         superannotate.count_here,
     ),
     Format(via.NAME, via.TITLE, via.count_images, via.read, via.count_here),
-    Format(cvat.NAME, cvat.TITLE, cvat.count_images, cvat.read, suffixes=cvat.SUFFIXES),
-    Format(label_studio.NAME, label_studio.TITLE, label_studio.count_images, label_studio.read),
-    Format(qupath.NAME, qupath.TITLE, qupath.count_images, qupath.read, suffixes=qupath.SUFFIXES),
+    Format(
+        cvat.NAME, cvat.TITLE, cvat.count_images, cvat.read, cvat.count_here, suffixes=cvat.SUFFIXES
+    ),
+    Format(
+        label_studio.NAME,
+        label_studio.TITLE,
+        label_studio.count_images,
+        label_studio.read,
+        label_studio.count_here,
+    ),
+    Format(
+        qupath.NAME,
+        qupath.TITLE,
+        qupath.count_images,
+        qupath.read,
+        qupath.count_here,
+        suffixes=qupath.SUFFIXES,
+    ),
     Format(imagej.NAME, imagej.TITLE, imagej.count_images, imagej.read, suffixes=imagej.SUFFIXES),
     Format(
         yolo_seg.NAME,
@@ -231,7 +246,7 @@ def _count_told(found: int, here: int) -> str:
 
 def _what_is_here(folder: RawFolder, asked: str = "") -> str:
     """A message: what a folder holds instead, and what to do about it."""
-    if not folder.files:
+    if not folder.files and not folder.broken:
         return "the folder is empty"
     found = {entry.name: entry.count(folder) for entry in FORMATS}
     there = [name for name, n in found.items() if n]
