@@ -119,6 +119,7 @@ class RawImage:
         split: The part that folders or files of the raw data put it in, if any.
         objects: Empty for a negative.
         annotated_by: Annotation files that speak of it.
+        n_claimed: Number of objects that such a file says it has.
         lost: Entries of its annotations that are left out.
         labelled: False for a micrograph that no coordinates speak of: what is in it is not known.
         um_per_px: Pixel size, or None where nobody said it.
@@ -136,6 +137,7 @@ class RawImage:
     split: Split | None = None
     objects: list[RawObject] = field(default_factory=list)
     annotated_by: list[str] = field(default_factory=list)
+    n_claimed: int = 0
     lost: int = 0
     labelled: bool = True
     um_per_px: float | None = None
@@ -308,14 +310,13 @@ class RawReading:
         if image.annotated_by:
             reason = f"{image.file} is already annotated by {image.annotated_by[0]}"
             if image.by_name_alone or image.annotated_by[0] == str(source.file):
-                reason += (
-                    f" with {len(image.objects)} objects; which are its own is not known, and "
-                )
-                reason += "it is left out"
+                n = len(image.objects) or image.n_claimed
+                reason += f" with {n} objects; which are its own is not known, and it is left out"
                 image.doubtful = True
             self.problem(Kind.ANNOTATED_TWICE, source, reason)
             return False
         image.annotated_by.append(str(source.file))
+        image.n_claimed = source.n_objects or 0
         return True
 
     def fits(self, image: RawImage, size: tuple[Any, Any], source: RawSource) -> bool:
