@@ -113,7 +113,7 @@ def test_all_walks_are_printed_in_json() -> None:
 
 
 BEFORE = {"study": 16, "report": 16, "evaluate": 27, "prepare": 23}
-"""Counts of the layout that the folders of today replaced."""
+"""Counts of the layout before the folders of today."""
 
 TITLES = {
     "study": "A study file, until it is planned",
@@ -140,11 +140,3 @@ def listed(name: str) -> str:
 def test_the_docs_list_the_modules_that_a_walk_enters_today(name: str) -> None:
     paragraph = listed(name)
     assert paragraph in (ROOT / "docs/architecture.md").read_text(), f"expected:\n{paragraph}"
-
-
-@pytest.mark.slow
-def test_no_walk_enters_more_modules_than_before() -> None:
-    counts = {name: len(walk(name)) for name in WALKS}
-    assert {name: n for name, n in counts.items() if n > BEFORE[name]} == {}
-    assert counts["study"] < BEFORE["study"]
-    assert counts["evaluate"] < BEFORE["evaluate"]
