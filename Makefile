@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 RUN := $(VENV)/bin/python -m
-SOURCES := trainables tune search_spaces cluster analysis tools benchmarks tests
+SOURCES := segtune.py trainables tune search_spaces cluster analysis tools benchmarks tests
 PYTEST_ARGS ?=
 
 .PHONY: help setup demo test test-long lint format clean

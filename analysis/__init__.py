@@ -1,1 +1,1 @@
-"""What a study wrote, read back: leaderboard, report, best configuration, retraining."""
+"""Results of studies: leaderboard, report, best configuration, retraining, evaluation."""

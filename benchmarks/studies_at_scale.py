@@ -1,4 +1,4 @@
-"""Time and memory that segtune takes to show and to plan studies.
+"""Time and memory that segtune needs to show studies and to plan one.
 
     python -m benchmarks.studies_at_scale
     python -m benchmarks.studies_at_scale --keep FOLDER --against PATH/TO/CHECKOUT --rounds 3
@@ -49,9 +49,9 @@ class Run:
     """One run of a command.
 
     Attributes:
-        seconds: From the start of its process to the end.
-        cpu_seconds: On the processors, which other work on the machine changes little.
-        peak_mib: The most memory its process held at any moment, in MiB.
+        seconds: Time from the start of its process to the end.
+        cpu_seconds: Time on the processors, which other work on the machine changes less.
+        peak_mib: Most memory that its process held at any moment, in MiB.
         page_mib: Size of the `report.html` it wrote, in MiB; 0 where it writes none.
     """
 
@@ -109,7 +109,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
 
 
 def page_of(folder: Path, name: str) -> Path | None:
-    """The page that a command writes, or None."""
+    """Page that a command writes, or None."""
     verb, _, study = name.partition(" ")
     return folder / study / "report.html" if verb == "report" else None
 
@@ -143,7 +143,7 @@ def run(checkout: Path, arguments: Sequence[str], page: Path | None) -> Run:
 
 
 def print_row(name: str, rounds: Sequence[Sequence[Run]]) -> None:
-    """Print what a command took in each checkout, and the ratio where there are two."""
+    """Print time and memory of a command in each checkout, and the ratio where there are two."""
     best = [min(runs, key=lambda run: run.seconds) for runs in zip(*rounds, strict=True)]
     cells = [
         f"{one.seconds:7.2f} s ({one.cpu_seconds:.2f} s CPU) {one.peak_mib:5.0f} MiB"

@@ -14,12 +14,15 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from random import Random
 from typing import Any
 
 from search_spaces.names import nearest_name
 
 Value = float | int | str | bool | None
+
+_ROUNDING = 1e-6  # part of a step by which a number may miss its place
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,11 @@ class FloatDomain:
     def __contains__(self, value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
-        if not self.low <= value <= self.high:
-            return False
-        steps = 0.0 if self.step is None else (value - self.low) / self.step
-        return abs(steps - round(steps)) < 1e-6
+        if self.step is None:
+            return self.low <= value <= self.high
+        steps = (value - self.low) / self.step
+        whole = round(steps) if math.isfinite(steps) else -1
+        return abs(steps - whole) < _ROUNDING and 0 <= whole < self.n_values
 
     def __str__(self) -> str:
         scale = ", log scale" if self.log else ""
@@ -58,8 +62,7 @@ class FloatDomain:
         elif self.step is None:
             value = random.uniform(self.low, self.high)
         else:
-            steps = math.floor((self.high - self.low) / self.step + 1e-9)
-            value = self.low + random.randint(0, steps) * self.step
+            return self.value(random.randint(0, self.n_values - 1))
         return min(max(value, self.low), self.high)
 
     def nearest(self, value: float) -> float:
@@ -67,8 +70,30 @@ class FloatDomain:
         inside = min(max(float(value), self.low), self.high)
         if self.step is None:
             return inside
-        steps = math.floor((self.high - self.low) / self.step + 1e-9)
-        return self.low + min(round((inside - self.low) / self.step), steps) * self.step
+        return self.value(min(round((inside - self.low) / self.step), self.n_values - 1))
+
+    @property
+    def n_values(self) -> int:
+        """Number of the values of a stepped domain.
+
+        >>> FloatDomain(0.8, 0.9, step=0.1).n_values
+        2
+        """
+        low, high, step = (Decimal(repr(number)) for number in (self.low, self.high, self.step))
+        return math.floor((high - low) / step + Decimal(_ROUNDING)) + 1
+
+    def value(self, index: int) -> float:
+        """A value of a stepped domain, by its place from `low` on.
+
+        It is the number that people write: binary fractions, added up, would give 0.1 + 2 * 0.1 as
+        0.30000000000000004, which is above a `high` of 0.3 and another value in a condition.
+
+        >>> FloatDomain(0.1, 0.3, step=0.1).value(2)
+        0.3
+        """
+        low, high, step = (Decimal(repr(number)) for number in (self.low, self.high, self.step))
+        exact = low + index * step
+        return self.high if abs(high - exact) < step * Decimal(_ROUNDING) else float(exact)
 
 
 @dataclass(frozen=True)
@@ -161,7 +186,7 @@ def _loguniform(value: object) -> Domain:
 
 def _quniform(value: object) -> Domain:
     low, high, step = _numbers("quniform", value, 3)
-    if not (0 < step <= high - low and high - step < high):  # also for a float's digits
+    if not (step > 0 and high - step < high and FloatDomain(low, high, step=step).n_values > 1):
         raise ValueError(
             f"expected quniform: [low, high, step] with a step that fits, got {value!r}"
         )

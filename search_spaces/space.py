@@ -1,7 +1,7 @@
 """A search space: named domains, some of them conditional on others."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -10,6 +10,10 @@ from typing import Any
 
 from search_spaces.domains import ChoiceDomain, Domain, IntDomain, Value, parse_domain
 from search_spaces.names import nearest_name
+
+
+class InfiniteSpaceError(ValueError):
+    """A search space has a continuous domain, so that its configurations cannot be listed."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class SearchSpace:
 
     Attributes:
         parameters: Searched hyperparameters by name, each after those its condition names.
-        constants: Values of the keys given as `fixed` or as a choice of one.
+        constants: Values of the keys whose domain has one value.
     """
 
     parameters: Mapping[str, Parameter]
@@ -84,22 +88,35 @@ class SearchSpace:
         """Every configuration of a finite space, in a stable order.
 
         Raises:
-            ValueError: A domain is continuous.
+            InfiniteSpaceError: A domain is continuous.
         """
-        points: list[dict[str, Value]] = [{}]
-        for name, parameter in self.parameters.items():
-            values = domain_values(parameter.domain)
-            if values is None:
-                raise ValueError(f"{name}: a grid needs finite domains, got {parameter.domain}")
-            points = [
-                {**point, **({name: value} if value is not _ABSENT else {})}
-                for point in points
-                for value in (values if self.active(name, point) else [_ABSENT])
-            ]
-        return points
+        return list(self.points())
 
+    def points(self) -> Iterator[dict[str, Value]]:
+        """Every configuration, one after another, in the order of `grid`.
 
-_ABSENT: Any = object()
+        Raises:
+            InfiniteSpaceError: A domain is continuous.
+        """
+        return self._points_from(list(self.parameters), {})
+
+    def _points_from(
+        self, names: Sequence[str], known: dict[str, Value]
+    ) -> Iterator[dict[str, Value]]:
+        """Every configuration that begins with known values and goes on with these keys."""
+        if not names:
+            yield known
+            return
+        name, *rest = names
+        if not self.active(name, known):
+            yield from self._points_from(rest, known)
+            return
+        domain = self.parameters[name].domain
+        n = n_values(domain)
+        if n is None:
+            raise InfiniteSpaceError(f"{name}: a grid needs finite domains, got {domain}")
+        for i in range(n):
+            yield from self._points_from(rest, {**known, name: value_at(domain, i)})
 
 
 def _nearest_value(domain: Domain, value: object) -> str:
@@ -125,21 +142,22 @@ def n_values(domain: Domain) -> int | None:
     """
     if isinstance(domain, ChoiceDomain):
         return len(domain.choices)
-    step = _step(domain)
-    return None if step is None else int((domain.high - domain.low) / step + 1e-9) + 1
+    if isinstance(domain, IntDomain):
+        return domain.high - domain.low + 1
+    return None if domain.step is None else domain.n_values
+
+
+def value_at(domain: Domain, place: int) -> Value:
+    """A value of a finite domain, by its place in order from 0."""
+    if isinstance(domain, ChoiceDomain):
+        return domain.choices[place]
+    return domain.low + place if isinstance(domain, IntDomain) else domain.value(place)
 
 
 def domain_values(domain: Domain) -> list[Value] | None:
     """The values of a finite domain in order, or None for a continuous one."""
-    n, step = n_values(domain), _step(domain)
-    if isinstance(domain, ChoiceDomain):
-        return list(domain.choices)
-    return None if n is None or step is None else [domain.low + i * step for i in range(n)]
-
-
-def _step(domain: Domain) -> float | None:
-    """Distance of a domain's numbers; None where there is none."""
-    return 1 if isinstance(domain, IntDomain) else getattr(domain, "step", None)
+    n = n_values(domain)
+    return None if n is None else [value_at(domain, place) for place in range(n)]
 
 
 def _condition(parameter: Parameter) -> str:
@@ -165,11 +183,9 @@ def parse_space(written: Mapping[str, Any]) -> tuple[SearchSpace, list[tuple[str
     problems += _condition_problems(read, set(written))
     ordered = _parents_first(read, problems)
     constants = {
-        name: parameter.domain.choices[0]
+        name: value_at(parameter.domain, 0)
         for name, parameter in ordered.items()
-        if isinstance(parameter.domain, ChoiceDomain)
-        and len(parameter.domain.choices) == 1
-        and not parameter.when
+        if n_values(parameter.domain) == 1 and not parameter.when
     }
     searched = {name: p for name, p in ordered.items() if name not in constants}
     return SearchSpace(searched, constants), problems

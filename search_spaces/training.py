@@ -11,7 +11,7 @@ A default is that of the task; a default that is changed keeps its bounds::
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
@@ -126,6 +126,13 @@ class LoopParams(Hyperparameters):
     """Hyperparameters of a training loop of ours, except its length."""
 
     model_config = ConfigDict(allow_inf_nan=False)
+
+    aliases: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("lr", "lr0", "base_lr"), "learning_rate"),
+        **dict.fromkeys(("batch", "ims_per_batch"), "batch_size"),
+        **dict.fromkeys(("schedule", "lr_scheduler"), "scheduler"),
+        "patience": "early_stopping_patience",
+    }
 
     optimizer: Optimizer = "adam"
     learning_rate: LearningRate = 0.001

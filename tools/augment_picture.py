@@ -22,6 +22,7 @@ from trainables.datasets.simulate.dataset import simulate
 from trainables.datasets.simulate.presets import SPECS
 from trainables.engines.mask_rcnn.data import NetworkInput, TrainingPictures
 from trainables.engines.mask_rcnn.params import AUGMENTS, MaskRcnnParams
+from trainables.files.whole import write_whole
 
 SIDE_PX, EPOCHS, GAP_PX, LABEL_PX = 150, 4, 6, 64
 
@@ -38,9 +39,8 @@ def main(to: Path) -> None:
         simulate(SPECS["demo"].model_copy(update={"images": 4}), raw)
         prepare(raw, Path(folder) / "data")
         sheet = draw(PreparedDataset.load(Path(folder) / "data"))
-    temporary = to.with_name(f".{to.name}.part")
-    sheet.quantize(64, dither=Image.Dither.NONE).save(temporary, format="png", optimize=True)
-    temporary.replace(to)
+    sheet = sheet.quantize(64, dither=Image.Dither.NONE)
+    write_whole(to, lambda path: sheet.save(path, format="png", optimize=True))
 
 
 def draw(data: PreparedDataset) -> Image.Image:

@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from search_spaces.schema import Hyperparameters
+from trainables.datasets.facts import DataFacts
 from trainables.datasets.prepared import PreparedDataset
 from trainables.files.errors import UserError as UserError  # for engines, which import it from here
 from trainables.goal import Goal
@@ -149,8 +150,6 @@ class Trial(Protocol):
         directory: This attempt's own scratch folder, absolute, existing.
         resume_from: Checkpoint folder of an interrupted run of this same trial, or None.
         train_metrics: Frequency and extent of the metrics of the training split.
-        goal: Order of epochs by which one is better than another, for an engine that goes on from
-            its best one; None where nobody said.
     """
 
     name: str
@@ -163,7 +162,11 @@ class Trial(Protocol):
     directory: Path
     resume_from: Path | None
     train_metrics: TrainMetrics
-    goal: Goal | None
+
+    @property
+    def goal(self) -> Goal | None:
+        """The better of two epochs, for an engine that goes on from its best; None if unsaid."""
+        ...
 
     @property
     def train_to(self) -> int:
@@ -281,6 +284,25 @@ class Framework:
 
 
 @dataclass(frozen=True)
+class Circumstances:
+    """What all trainings of a study have in common besides hyperparameters.
+
+    Attributes:
+        data: Numbers of the data set.
+        epochs: Length of a training that is never stopped.
+        gpus: Number of GPUs there are.
+    """
+
+    data: DataFacts
+    epochs: int
+    gpus: int = 0
+
+
+DataRule = Callable[[Mapping[str, Any], frozenset[str], Circumstances], list[tuple[str, str]]]
+"""Function from fixed values and the names of searched keys to (key, message) pairs of mistakes."""
+
+
+@dataclass(frozen=True)
 class EngineInfo:
     """Everything that is known of an engine without importing its framework.
 
@@ -316,6 +338,10 @@ class EngineInfo:
             invalid ones. None where the framework has no such words.
         begins_from: Function from hyperparameters to what a training begins from, for the model
             card: "pre-trained weights (x.pt)". None where nothing is said.
+        batch: Name of the hyperparameter that is the pictures of a step, of which a step cannot
+            take more than there are to train on; "" where a step takes something else.
+        data_problems: Function that finds values with which every training on a study's data must
+            fail. None where there are no such values.
     """
 
     name: str
@@ -335,6 +361,8 @@ class EngineInfo:
     match_radius: str = "match_radius"
     native_config: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     begins_from: Callable[[Mapping[str, Any]], str] | None = None
+    batch: str = ""
+    data_problems: DataRule | None = None
 
     @property
     def how_to_install(self) -> str:

@@ -1,4 +1,4 @@
-"""What makes one epoch, or one trial, better than another: the one order there is.
+"""The one order in which an epoch, or a trial, is better than another.
 
 The one that keeps all limits is better than one that does not; of two that do not, the one that
 breaks them by less; else the objective decides. Whatever picks a best or ranks does so by

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from analysis.evaluation.scores import Counting, PictureScore, outcome
 from trainables.datasets.drawing import SHIFT, Rgb, class_colors, displayed, outlines
 from trainables.datasets.prepared import ImageRecord
+from trainables.metrics.confidence import confidence_text
 from trainables.metrics.matching import GroundTruth
 from trainables.metrics.names import Kind
 from trainables.results import Instances
@@ -104,7 +105,8 @@ def draw_overlay(compared: ComparedPicture, classes: Sequence[str], path: Path) 
     picture, scale = displayed(compared.pixels, PANEL_PX)
     left, names = _truth(compared, picture.copy(), scale, classes)
     right, counts = _predictions(compared, picture.copy(), scale)
-    at = f"{compared.counting.kind}, IoU 0.5, confidence {compared.counting.confidence:.3f}"
+    counting = compared.counting
+    at = f"{counting.kind}, IoU 0.5, confidence {confidence_text(counting.confidence)}"
     panels = (Panel("true", names, left), Panel("predicted", counts, right))
     return write_panels(panels, (caption(compared.image, compared.score), at), path)
 

@@ -18,6 +18,7 @@ from analysis.evaluation.result import (
 from analysis.pages.environment import page_environment
 from analysis.pages.pictures import Picture, data_uri
 from trainables.files.whole import write_text
+from trainables.metrics.confidence import confidence_text
 from trainables.metrics.names import GROUPS
 
 _CURVES: Final = {
@@ -84,7 +85,7 @@ def write_html(template: str, folder: Path, **values: Any) -> Path:
         values: Values for the template.
     """
     environment = page_environment()
-    environment.filters |= {"metric": metric, "counted": counted}
+    environment.filters |= {"metric": metric, "counted": counted, "confidence": confidence_text}
     written = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     text = environment.get_template(template).render(**values, written=written)
     write_text(folder / PAGE, text)

@@ -26,6 +26,9 @@ FOLDER: Final = "evaluations"
 
 N_OVERLAYS: Final = 6
 
+AT_ONCE: Final = 4
+"""Pictures a call of the predictor: few, as whole micrographs may be large."""
+
 AS_ASKED: Final = "as asked for"
 
 CHOSEN_BY: Final = "the best on the validation part that the model was chosen by"
@@ -46,6 +49,7 @@ class Wishes:
         other_classes: Measure the common classes alone where model and data have others, too.
         match_radius: Largest distance of a pick from its particle, in particle radii; None for the
             one that the model was tuned with.
+        at_once: Number of pictures that go through the model together.
         overlays: Number of pictures to draw, of the best and of the worst each.
         progress: Told of a stage, and how many of how many pictures are done.
     """
@@ -57,6 +61,7 @@ class Wishes:
     max_det: int | None = None
     other_classes: bool = False
     match_radius: float | None = None
+    at_once: int = AT_ONCE
     overlays: int = N_OVERLAYS
     progress: Progress = lambda stage, done, total: None
 
@@ -92,6 +97,13 @@ class EvaluationPlan:
     def identity(self) -> dict[str, str]:
         """Values that must be equal for an evaluation to take the place of an earlier one."""
         return {"model": str(self.model.path), "data": self.data.fingerprint, "part": self.part}
+
+    @property
+    def chosen_on(self) -> int | None:
+        """Number of objects on which the model's confidence was chosen; None where unknown."""
+        if self.model.fingerprint == self.data.fingerprint:
+            return self.data.n_objects("val")
+        return self.model.val_objects
 
     @property
     def part_told(self) -> str:

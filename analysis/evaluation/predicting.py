@@ -8,17 +8,15 @@ import pickle
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import IO, Final
+from typing import IO
 
 from analysis.evaluation.classes import ClassMap
 from analysis.evaluation.lazy import Lazy
+from analysis.evaluation.plan import AT_ONCE
 from trainables.contract import Predictor
 from trainables.datasets.prepared import ImageRecord, PreparedDataset
 from trainables.metrics.matching import GroundTruth, ground_truth
 from trainables.results import Instances
-
-AT_ONCE: Final = 4
-"""Pictures a call of the predictor: few, as whole micrographs may be large."""
 
 Progress = Callable[[int, int], None]
 
@@ -40,7 +38,7 @@ class Predicted:
     seconds: float
 
 
-def predict(
+def predict(  # noqa: PLR0913  the model, the pictures, and where the result goes
     predictor: Predictor,
     data: PreparedDataset,
     images: Sequence[ImageRecord],
@@ -48,6 +46,7 @@ def predict(
     *,
     file: IO[bytes],
     progress: Progress,
+    at_once: int = AT_ONCE,
 ) -> Predicted:
     """Find instances in pictures.
 
@@ -57,6 +56,7 @@ def predict(
         images: Pictures to predict on.
         classes: Classes of model and data.
         file: Open for writing and reading; must stay open as long as the result is used.
+        at_once: Number of pictures a call of the model.
         progress: Told how many of how many are done.
 
     Raises:
@@ -64,8 +64,8 @@ def predict(
     """
     places: list[int] = []
     seconds = 0.0
-    for start in range(0, len(images), AT_ONCE):
-        pictures = [data.read(image) for image in images[start : start + AT_ONCE]]
+    for start in range(0, len(images), at_once):
+        pictures = [data.read(image) for image in images[start : start + at_once]]
         started = time.monotonic()
         found = predictor(pictures)
         seconds += time.monotonic() - started

@@ -9,8 +9,10 @@ from analysis.evaluation.classes import ClassMap
 from analysis.evaluation.coco import CocoTable
 from analysis.evaluation.plan import EvaluationPlan
 from analysis.evaluation.scores import PictureScore
+from analysis.pages.words import chosen_on_few
 from trainables.datasets.prepared import ImageRecord
 from trainables.files.whole import write_json, write_table
+from trainables.metrics.confidence import confidence_text
 from trainables.metrics.instances import Evaluation, metrics_of
 from trainables.metrics.names import GROUPS
 from trainables.trials.layout import METRICS_FILE
@@ -109,6 +111,7 @@ class EvaluationResult:
         worst: The worst, worst first.
         confidence_words: Choice of the confidence at which P, R and F1 are taken, in words.
         own_confidence: Whether that confidence is the best one for these very pictures.
+        chosen_on: Number of objects it was chosen on; None where it was asked for, or unknown.
         detections: Counts of predictions and objects.
         seconds: Time that the model took for all pictures.
     """
@@ -122,6 +125,7 @@ class EvaluationResult:
     worst: Sequence[PictureScore]
     confidence_words: str
     own_confidence: bool
+    chosen_on: int | None
     detections: Detections
     seconds: float
 
@@ -151,6 +155,7 @@ class EvaluationResult:
         return [
             *notes_on_data(self.plan, self.classes, self.objects),
             *_notes_on_confidence(self),
+            *notes_on_choice(self.chosen_on),
             *_notes_on_limits(self),
         ]
 
@@ -188,7 +193,7 @@ class EvaluationResult:
         )
         return [
             f"{GROUPS[group]:<11} F1 {found.f1:.4f}, precision {found.precision:.4f}, recall "
-            f"{found.recall:.4f} at confidence {found.confidence:.4f}",
+            f"{found.recall:.4f} at confidence {confidence_text(found.confidence)}",
             f"            {figures}",
         ]
 
@@ -226,6 +231,12 @@ def _notes_on_confidence(result: EvaluationResult) -> Iterator[str]:
             "there is no validation part, so P, R and F1 are taken at the confidence that is best "
             "for these very pictures, which flatters them; --confidence names another"
         )
+
+
+def notes_on_choice(objects: int | None) -> Iterator[str]:
+    """What a reader must know of a confidence that was chosen on so many objects."""
+    if few := chosen_on_few(objects):
+        yield few
 
 
 def _notes_on_limits(result: EvaluationResult) -> Iterator[str]:

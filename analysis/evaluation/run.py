@@ -15,6 +15,7 @@ Of a model that picks particles it holds other figures: `analysis.evaluation.par
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -46,7 +47,7 @@ from analysis.evaluation.scores import Counting, best_and_worst, picture_scores
 from analysis.models.find import load_planned
 from trainables.contract import Predictor
 from trainables.datasets.prepared import ImageRecord
-from trainables.files.folders import locked, new_folder
+from trainables.files.whole import locked, new_folder
 from trainables.metrics.instances import Evaluation, evaluate_groups
 from trainables.metrics.matching import GroundTruth
 from trainables.metrics.names import GROUPS
@@ -113,9 +114,9 @@ def _measured(
     plan: EvaluationPlan, predictor: Predictor, classes: ClassMap, folder: Path, file: IO[bytes]
 ) -> EvaluationResult:
     """Measure, and write everything into `folder`; `file` takes the predictions meanwhile."""
-    confidences, words = _confidences(plan, predictor, classes, folder)
+    at = _confidences(plan, predictor, classes, folder)
     found, evaluations = _evaluated(
-        plan, predictor, classes, plan.images, confidences, file, "finding"
+        plan, predictor, classes, plan.images, at.values, file, "finding"
     )
     first = evaluations[plan.groups[0]]
     detections = Detections(
@@ -143,8 +144,9 @@ def _measured(
         scores=scores,
         best=best,
         worst=worst,
-        confidence_words=words,
-        own_confidence=confidences is None,
+        confidence_words=at.words,
+        own_confidence=at.values is None,
+        chosen_on=_n_objects(evaluations) if at.values is None else at.chosen_on,
         detections=detections,
         seconds=found.seconds,
     )
@@ -155,22 +157,44 @@ def _measured(
     return result
 
 
+@dataclass(frozen=True)
+class _Confidences:
+    """The confidences at which P, R and F1 are taken.
+
+    Attributes:
+        values: As `evaluate_groups` takes them; None for the best ones of the measured pictures.
+        words: Reason for them.
+        chosen_on: Number of objects they were chosen on; None where they were not, or unknown.
+    """
+
+    values: Mapping[str, float] | None
+    words: str
+    chosen_on: int | None = None
+
+
 def _confidences(
     plan: EvaluationPlan, predictor: Predictor, classes: ClassMap, folder: Path
-) -> tuple[Mapping[str, float] | None, str]:
-    """The confidences at which P, R and F1 are taken, and the reason in words."""
+) -> _Confidences:
+    """As asked for, else the model's own, else the best ones of the validation part of the data."""
     asked = plan.wishes.confidence
     if asked is not None:
-        return {f"{group}/confidence": asked for group in plan.groups}, AS_ASKED
+        return _Confidences({f"{group}/confidence": asked for group in plan.groups}, AS_ASKED)
     if set(plan.groups) <= set(confidences_in(plan.model.metrics)):
-        return plan.model.metrics, CHOSEN_BY
+        return _Confidences(plan.model.metrics, CHOSEN_BY, plan.chosen_on)
     images = plan.data.images("val")
     if plan.part == "val" or not images:
-        return None, "the best of this very part"
+        return _Confidences(None, "the best of this very part")
     with tempfile.TemporaryFile(dir=folder) as file:
         _, evaluations = _evaluated(plan, predictor, classes, images, None, file, "validation part")
     values = {f"{group}/confidence": e.confidence for group, e in evaluations.items()}
-    return values, f"the best on the validation part of {plan.data.name}"
+    words = f"the best on the validation part of {plan.data.name}"
+    return _Confidences(values, words, _n_objects(evaluations))
+
+
+def _n_objects(evaluations: Mapping[str, Evaluation]) -> int:
+    """Number of true objects that were measured."""
+    first = next(iter(evaluations.values()))
+    return sum(row.truths for row in first.per_class)
 
 
 def _evaluated(  # noqa: PLR0913  what differs between the part and its validation part
@@ -190,6 +214,7 @@ def _evaluated(  # noqa: PLR0913  what differs between the part and its validati
         classes,
         file=file,
         progress=lambda done, total: plan.wishes.progress(stage, done, total),
+        at_once=plan.wishes.at_once,
     )
     return found, evaluate_groups(
         found.predictions,

@@ -1,4 +1,4 @@
-"""How well each single picture was read."""
+"""Scores of single pictures, by which the worst and the best are found."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from analysis.pages.environment import page_environment
+from analysis.pages.words import chosen_on_few
 from trainables.datasets.prepared import PreparedDataset
+from trainables.metrics.confidence import confidence_text
 from trainables.metrics.names import GROUPS, MEASURE, PARTICLE_GROUP, PIXEL_GROUP, names_in
 from trainables.registry import engine_info
 from tune.best.configuration import BestConfig, nothing_learnt, outdated_params
@@ -36,10 +38,11 @@ def model_card(
             test=test,
             problems=problems,
             rows=_rows(config.metrics, test),
-            words=WORDS,
+            confidences={WORDS[k]: confidence_text(v) for k, v in config.confidences.items()},
             match_radius=info.value(info.match_radius, config.params),
             measured=any(key in config.metrics for key in names_in(MEASURE)),
             hint=_hint(config),
+            few=chosen_on_few(_chosen_on(config, data)),
             outdated=outdated_params(info, config.params),
             licence=info.licence,
             weights=info.begins_from(config.params) if info.begins_from else "",
@@ -49,8 +52,8 @@ def model_card(
 
 def _rows(
     metrics: Mapping[str, float], test: Mapping[str, float] | None
-) -> list[tuple[str, float, float | None]]:
-    """(what, on validation, on test) of every metric there is."""
+) -> list[tuple[str, str, str]]:
+    """(what, on validation, on test) of every metric there is; "" where it was not taken."""
     keys = {
         name: f"{words} {name.rpartition('/')[2]}"
         for group, words in WORDS.items()
@@ -58,10 +61,24 @@ def _rows(
     }
     keys |= {key: key.rpartition("/")[2].replace("_", " ") for key in names_in(MEASURE)}
     return [
-        (words, metrics[key], (test or {}).get(key))
+        (words, _told(key, metrics[key]), _told(key, (test or {}).get(key)))
         for key, words in keys.items()
         if key in metrics
     ]
+
+
+def _told(key: str, value: float | None) -> str:
+    """A metric to four decimals, but a confidence with all of its own."""
+    if value is None:
+        return ""
+    return confidence_text(value) if key.endswith("/confidence") else f"{value:.4f}"
+
+
+def _chosen_on(config: BestConfig, data: PreparedDataset | None) -> int | None:
+    """Number of objects on which the confidences were chosen; None without any, or unknown."""
+    if not config.confidences:
+        return None
+    return config.data.val_objects if data is None else data.n_objects("val")
 
 
 def _hint(config: BestConfig) -> str:

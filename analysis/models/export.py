@@ -25,8 +25,7 @@ from analysis.errors import ExportError
 from analysis.models.card import model_card
 from trainables.contract import ExportForm
 from trainables.datasets.prepared import DatasetError, PreparedDataset
-from trainables.files.folders import locked, new_folder
-from trainables.files.whole import write_json, write_text
+from trainables.files.whole import locked, new_folder, write_json, write_text
 from trainables.registry import engine_info, load_engine
 from trainables.trials.keeping import KeptEpoch, read_kept
 from trainables.trials.layout import METRICS_FILE, MODEL_FILE
@@ -162,6 +161,7 @@ def _tuned_on(resolved: Mapping[str, Any]) -> TrainedOn:
         path=Path(resolved["data"]),
         name=resolved.get("data_name", ""),
         fingerprint=resolved["fingerprint"],
+        val_objects=resolved.get("val_objects"),
     )
 
 
@@ -277,7 +277,14 @@ def _why_nothing(
         )
     failed = [t for t in trials if t.state == "failed"]
     last = f"; the last failure: {failed[-1].message}" if failed else ""
+    measured = [t for t in failed if t.best_model is not None]
+    able, model = "", ""
+    if measured:
+        able = " that did not fail"
+        model = (
+            f". The model of trial {measured[-1].number}'s best epoch: {measured[-1].best_model}"
+        )
     return (
-        f"{study.path}: expected a trial with a value of {study.study.objective.metric}, got "
-        f"{len(trials)} trials without one ({len(failed)} failed){last}"
+        f"{study.path}: expected a trial with a value of {study.study.objective.metric}{able}, got "
+        f"{len(trials)} trials without one ({len(failed)} failed){last}{model}"
     )

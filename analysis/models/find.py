@@ -65,6 +65,8 @@ class TrainedModel:
         classes: Class names in the order of its outputs; empty where only the file says.
         metrics: Metrics of the validation part at its epoch; empty where unknown.
         fingerprint: Fingerprint of the data it was trained on; "" where unknown.
+        val_objects: Number of true objects of the validation part of these data; None where
+            unknown.
     """
 
     engine: str
@@ -75,6 +77,7 @@ class TrainedModel:
     classes: tuple[str, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     fingerprint: str = ""
+    val_objects: int | None = None
 
     @property
     def limit(self) -> int | None:
@@ -254,6 +257,7 @@ def _configured(config: BestConfig, model: Path) -> TrainedModel:
         classes=config.classes,
         metrics=config.metrics,
         fingerprint=config.data.fingerprint,
+        val_objects=config.data.val_objects,
     )
 
 
@@ -285,6 +289,7 @@ def _of_study(model: Path, study: StudyDir) -> TrainedModel | None:
         classes=tuple(study.resolved["classes"]),
         metrics=metrics,
         fingerprint=study.resolved["fingerprint"],
+        val_objects=study.resolved.get("val_objects"),
     )
 
 

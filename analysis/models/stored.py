@@ -17,8 +17,8 @@ from tune.best.configuration import (
     ConfigOrigin,
     InStore,
     Reached,
-    TrainedOn,
     own_version,
+    trained_on,
 )
 from tune.best.entries import DataKey, FoundBest, lacking
 from tune.best.file import load_best
@@ -104,7 +104,7 @@ def _of(
 ) -> BestConfig:
     """The configuration of a store's answer, to be trained on a data set."""
     best = found.best
-    here = TrainedOn(path=data.root, name=data.name, fingerprint=data.fingerprint)
+    here = trained_on(data)
     if best is None:
         return BestConfig(
             engine=info.name,

@@ -1,1 +1,1 @@
-"""What every page shares: templates, words, pictures."""
+"""Parts that all pages share: templates, words, pictures, packing."""

@@ -11,7 +11,10 @@ from PIL import Image
 
 LONGEST_SIDE_PX = 1600
 
-_FORMS: Mapping[str, Mapping[str, Any]] = {"png": {"optimize": True}, "jpeg": {"quality": 88}}
+_FORMS: Mapping[str, Mapping[str, Any]] = {
+    "png": {"optimize": True},
+    "jpeg": {"quality": 85, "progressive": True},
+}
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Picture:
 
     Attributes:
         title: Heading above it.
-        description: What it shows, for readers who cannot see it.
+        description: Text that says the same, for readers who cannot see it.
         uri: `data:` URI.
     """
 

@@ -1,6 +1,6 @@
 """Numbers, durations and metric names as a page writes them."""
 
-from typing import Any
+from typing import Any, Final
 
 from trainables.metrics.names import MEASURE, PARTICLE_GROUP, PIXEL_GROUP, names_in
 
@@ -14,6 +14,9 @@ _METRIC_WORDS = {
         for name in names_in(group)
     },
 }
+
+
+_FEW_OBJECTS: Final = 20
 
 
 def short(value: Any) -> str:
@@ -63,3 +66,24 @@ def metric_words(metric: str) -> str:
     ('mask F1', 'particle position error (px)')
     """
     return _METRIC_WORDS.get(metric, metric)
+
+
+def chosen_on_few(objects: int | None) -> str:
+    """Warning about a confidence that was chosen on few objects; "" where they are enough.
+
+    Args:
+        objects: Number of true objects of the validation part; None where unknown.
+
+    >>> chosen_on_few(10)[:63]
+    'the confidence was chosen on the 10 objects of the validation p'
+    >>> chosen_on_few(200), chosen_on_few(None)
+    ('', '')
+    """
+    if objects is None or not 0 < objects < _FEW_OBJECTS:
+        return ""
+    noun = "1 object" if objects == 1 else f"{objects} objects"
+    return (
+        f"the confidence was chosen on the {noun} of the validation part: with so few the choice "
+        "is noise, and so are precision, recall and F1 at it (one object is "
+        f"{100 / objects:.0f} % of recall)"
+    )

@@ -15,9 +15,7 @@ Every file appears whole or not at all.
 
 import csv
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Final, Literal
 
@@ -31,6 +29,8 @@ from trainables.datasets.coordinates import (
     read_coordinates,
 )
 from trainables.datasets.prepared import DatasetError
+from trainables.files.cells import csv_cell
+from trainables.files.whole import new_file
 from trainables.results import Picks
 
 PickForm = Literal["star", "csv", "json", "box"]
@@ -67,7 +67,7 @@ def write_picks(
         "csv": _write_csv,
         "json": _write_json,
     }
-    with _whole(path) as temporary:
+    with new_file(path) as temporary:
         writers[form](temporary, picks)
     return [path]
 
@@ -119,7 +119,7 @@ def _rows(picks: PicksByMicrograph) -> Iterator[tuple[str, float, float, float]]
 
 def _write_star(path: Path, picks: PicksByMicrograph) -> None:
     import pandas as pd  # not at the top: neither is needed to read other formats
-    import starfile  # type: ignore[import-untyped]
+    import starfile  # type: ignore[import-untyped]  # as pandas
 
     table = pd.DataFrame(
         [(x, y, score, name) for name, x, y, score in _rows(picks)],
@@ -138,7 +138,7 @@ def _write_csv(path: Path, picks: PicksByMicrograph) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["micrograph", "x", "y", "confidence"])
-        writer.writerows(_rows(picks))
+        writer.writerows((csv_cell(name), *rest) for name, *rest in _rows(picks))
 
 
 def _write_json(path: Path, picks: PicksByMicrograph) -> None:
@@ -158,17 +158,6 @@ def _write_boxes(folder: Path, picks: PicksByMicrograph, box_px: int) -> list[Pa
     for name, path in paths.items():
         corners = np.rint(picks[name].centers - box_px / 2).astype(int).tolist()
         lines = [f"{x}\t{y}\t{box_px}\t{box_px}\n" for x, y in corners]
-        with _whole(path) as temporary:
+        with new_file(path) as temporary:
             temporary.write_text("".join(lines), encoding="utf-8")
     return list(paths.values())
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A file to write beside `path`, renamed to it at the end of the block."""
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")  # its suffix kept, as writers look
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

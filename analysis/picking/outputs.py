@@ -32,7 +32,8 @@ from analysis.picking.files import PickForm, read_picks, write_picks
 from analysis.picking.finding import FoundParticles
 from analysis.picking.micrographs import Micrograph
 from trainables.datasets.particle_size import ANGSTROM_PER_UM
-from trainables.files.whole import write_json, write_whole
+from trainables.files.cells import csv_row
+from trainables.files.whole import new_file, write_json, write_whole
 from trainables.results import Picks
 
 ALL: Final = "picks"
@@ -139,16 +140,14 @@ class Outputs:
         import mrcfile  # type: ignore[import-untyped]  # not at the top: few runs write maps
 
         place = self.of(micrograph)["probabilities"]
-        temporary = place.with_name(f".{place.name}")
-        try:
-            with mrcfile.new_mmap(temporary, shape=shape, mrc_mode=2, overwrite=True) as mrc:
-                if um_per_px is not None:
-                    mrc.voxel_size = um_per_px * ANGSTROM_PER_UM
-                yield mrc.data
-                mrc.update_header_stats()
-            temporary.replace(place)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with (
+            new_file(place) as temporary,
+            mrcfile.new_mmap(temporary, shape=shape, mrc_mode=2, overwrite=True) as mrc,
+        ):
+            if um_per_px is not None:
+                mrc.voxel_size = um_per_px * ANGSTROM_PER_UM
+            yield mrc.data
+            mrc.update_header_stats()
 
     def write(
         self, micrograph: Micrograph, found: FoundParticles, record: Record, box_px: int
@@ -218,6 +217,6 @@ def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str,
         with temporary.open("w", newline="", encoding="utf-8", errors="replace") as file:
             table = csv.DictWriter(file, columns, restval="", lineterminator="\n")
             table.writeheader()
-            table.writerows(rows)
+            table.writerows(map(csv_row, rows))
 
     write_whole(path, write)

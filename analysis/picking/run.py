@@ -33,8 +33,8 @@ from analysis.picking.plan import (
 from analysis.picking.sheet import draw_sheet
 from trainables.contract import Predictor
 from trainables.datasets.images import UnreadableImageError, probe, read_picture
-from trainables.files.folders import locked
-from trainables.files.whole import write_json
+from trainables.files.whole import locked, write_json
+from trainables.metrics.confidence import confidence_text
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,8 @@ class PickResult:
         middle = f", {median(counts):g} in the median one" if counts else ""
         lines = [
             f"picked {sum(counts)} particles in {len(counts)} of {asked} micrographs{before}"
-            f"{middle}, from the confidence {self.confidence:.3f} on ({self.confidence_words})"
+            f"{middle}, from the confidence {confidence_text(self.confidence)} on "
+            f"({self.confidence_words})"
         ]
         if counts and not any(counts):
             lines.append(
@@ -195,7 +196,8 @@ def pick_micrographs(
         outputs.write_tables(done, failed)
         if done:
             outputs.write_together(list(done))
-            title = f"{plan.model.name}, confidence {confidence:.3f}: {len(done)} micrographs"
+            at = f"confidence {confidence_text(confidence)}"
+            title = f"{plan.model.name}, {at}: {len(done)} micrographs"
             draw_sheet(outputs, list(done.items()), title, plan.out / SHEET)
     return PickResult(
         out=plan.out,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.report.pareto import Front, fronts_of, pareto_fronts
+from trainables.files.cells import csv_row
 from trainables.files.whole import write_text
 from trainables.metrics.names import GROUPS, MEASURE, PARTICLE_GROUP, PIXEL_GROUP, names_in
 from trainables.metrics.scores import overfit_gap
@@ -19,7 +20,7 @@ LEADERBOARD = "leaderboard.csv"
 FIRST_COLUMNS = ("trial", "state", "stop_reason", "objective", "best_epoch", "epochs", "seconds")
 
 PARETO = "pareto"
-"""Column of the measurement errors on whose front with F1 a trial is."""
+"""Name of the column with the measurement errors on whose front with F1 a trial is."""
 
 LAST_COLUMNS = ("violation", "last", "rung", "cutoff", "value", "warm_start", "seed", "message")
 
@@ -44,13 +45,17 @@ def gap_level(metrics: Mapping[str, float]) -> str:
     return "negative" if overfit_gap(-gap, 0.0)[1] != "normal" else overfit_gap(gap, 0.0)[1]
 
 
-def write_leaderboard(study: StudyDir) -> Path:
+def write_leaderboard(study: StudyDir, read: Sequence[TrialRecord] | None = None) -> Path:
     """Write `leaderboard.csv` into the study directory; returns the file.
 
     Columns: `FIRST_COLUMNS`, `params/<key>` of every key that differs between trials, the metrics
     at the best epoch, `PARETO`, then `LAST_COLUMNS`. An empty cell means that there is no value.
+
+    Args:
+        study: The study directory.
+        read: Its trials where they have been read before.
     """
-    trials = ranked(study.trials(), study.study.objective.goal)
+    trials = ranked(study.trials() if read is None else read, study.study.objective.goal)
     keys = varied_keys(trials)
     metrics = metric_names(trials)
     sampled = [f"params/{key}" for key in keys]
@@ -59,7 +64,7 @@ def write_leaderboard(study: StudyDir) -> Path:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_row(trial, keys, metrics, fronts) for trial in trials)
+    writer.writerows(csv_row(_row(trial, keys, metrics, fronts)) for trial in trials)
     path = study.path / LEADERBOARD
     write_text(path, text.getvalue())
     return path
@@ -85,7 +90,7 @@ def metric_names(trials: Iterable[TrialRecord]) -> list[str]:
 
 
 def _metric_place(name: str) -> tuple[int, int, str]:
-    """Where a metric's column stands: by group, and in it as the group is documented."""
+    """Place of a metric's column: by group, and in it as the group is documented."""
     group = name.partition("/")[0]
     if group in _GROUPS:
         names = names_in(group)

@@ -1,4 +1,4 @@
-"""Which trials to choose from where F1 and measurement error pull apart: Pareto fronts.
+"""Pareto fronts: the trials to choose from where F1 and measurement error pull apart.
 
 A trial is on the front of an error if no other trial is at least as good in F1 and in that error,
 and better in one of them; both are taken at each trial's best epoch, whose model is kept.
@@ -18,9 +18,9 @@ class Front:
     """Trials by mask F1 and one measurement error.
 
     Attributes:
-        error: The error's full name, e.g. "measure/count_error".
-        trials: On the front, highest F1 first.
-        others: The rest that have both values; failed trials are in neither.
+        error: Full name of the error, e.g. "measure/count_error".
+        trials: Trials on the front, highest F1 first.
+        others: The other trials that have both values; failed trials are in neither.
     """
 
     error: str
@@ -29,12 +29,12 @@ class Front:
 
     @property
     def name(self) -> str:
-        """The error's short name."""
+        """Short name of the error."""
         return self.error.rpartition("/")[2]
 
 
 def pareto_fronts(trials: Sequence[TrialRecord]) -> tuple[Front, ...]:
-    """A front for each measurement error that any trial has."""
+    """Fronts of F1 against each measurement error that any trial has."""
     errors = [f"{MEASURE}/{name}" for name in MEASUREMENT_ERRORS]
     fronts = (_front(trials, error) for error in errors)
     return tuple(front for front in fronts if front.trials)

@@ -19,11 +19,14 @@ def contact_sheets(data: PreparedDataset | None) -> list[Picture]:
         return []
     return _pictures(
         (
-            data.root / f"contact_{split}.png",
-            f"Annotations, {split} part",
-            f"Contact sheet of the {split} part of {data.name} with its annotations drawn",
-        )
-        for split in ("train", "val")
+            (
+                data.root / f"contact_{split}.png",
+                f"Annotations, {split} part",
+                f"Contact sheet of the {split} part of {data.name} with its annotations drawn",
+            )
+            for split in ("train", "val")
+        ),
+        photo=True,
     )
 
 
@@ -38,7 +41,7 @@ def confusion_matrices(trial: TrialRecord | None) -> list[Picture]:
 
 
 def round_figures(trial: TrialRecord | None) -> list[Picture]:
-    """What an engine that teaches itself has drawn of its phases."""
+    """Pictures of each phase that an engine that teaches itself has drawn."""
     if trial is None or trial.artifacts is None:
         return []
     return _pictures(
@@ -51,13 +54,13 @@ def round_figures(trial: TrialRecord | None) -> list[Picture]:
     )
 
 
-def _pictures(wanted: Iterable[tuple[Path, str, str]]) -> list[Picture]:
+def _pictures(wanted: Iterable[tuple[Path, str, str]], *, photo: bool = False) -> list[Picture]:
     found = []
     for path, title, description in wanted:
         if not path.is_file():
             continue
         try:
-            found.append(Picture(title, description, data_uri(path)))
+            found.append(Picture(title, description, data_uri(path, photo=photo)))
         except (OSError, ImportError) as error:  # Ultralytics makes PIL ask for a further package
             log.warning("%s is left out of the report: %s", path, error)
     return found

@@ -4,41 +4,45 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import plotly.offline
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment
 
+from analysis.pages.environment import page_environment
+from analysis.pages.packing import pack
 from analysis.pages.pictures import Picture
 from analysis.pages.words import duration, metric, metric_words, short
-from analysis.report import figures
+from analysis.report.curves import round_starts
+from analysis.report.figures import charts
 from analysis.report.leaderboard import gap_level
 from analysis.report.pareto import fronts_of
 from analysis.report.pictures import confusion_matrices, contact_sheets, round_figures
-from analysis.report.summary import RULES, Summary, summarise
+from analysis.report.summary import RULES, Summary, first_of, summarise
 from trainables.datasets.prepared import DatasetError, PreparedDataset
+from trainables.files.cells import markdown_text
 from trainables.files.whole import write_json, write_text
 from tune.directory.layout import STUDY
 from tune.directory.reader import StudyDir, TrialRecord
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
 
 REPORT_HTML, REPORT_JSON, REPORT_MD = "report.html", "report.json", "report.md"
 
 _SPARK_WIDTH, _SPARK_HEIGHT = 96, 26
 
 
-def write_report(study: StudyDir) -> Path:
+def write_report(study: StudyDir, read: Sequence[TrialRecord] | None = None) -> Path:
     """Write `report.html`, `report.json` and `report.md` into the study directory.
 
     Works on a study that has not ended, and on one of which every trial failed.
 
+    Args:
+        study: The study directory.
+        read: Its trials where they have been read before.
+
     Returns:
         The page.
     """
-    summary = summarise(study)
+    summary = summarise(study, read)
     data = _data_of(study)
     write_json(study.path / REPORT_JSON, report_values(summary))
     write_text(study.path / REPORT_MD, _environment().get_template(REPORT_MD).render(s=summary))
@@ -47,7 +51,7 @@ def write_report(study: StudyDir) -> Path:
 
 
 def report_values(summary: Summary) -> dict[str, Any]:
-    """What `report.json` holds: ranking, importances, what stopped whom, failures."""
+    """Content of `report.json`: ranking, importances, what stopped whom, failures."""
     return {
         "study": summary.name,
         "engine": summary.engine,
@@ -79,6 +83,7 @@ def report_values(summary: Summary) -> dict[str, Any]:
             }
             for found in summary.importances
         ],
+        "importance_not_compared": list(summary.not_compared),
         "pareto": {front.error: [t.number for t in front.trials] for front in summary.fronts},
         "stopped": [_stop(trial) for trial in summary.stopped],
         "failures": [
@@ -89,61 +94,47 @@ def report_values(summary: Summary) -> dict[str, Any]:
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("analysis.pages"),
-        autoescape=select_autoescape(["html"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters |= {
         "short": short,
         "metric": metric,
         "duration": duration,
         "metric_words": metric_words,
         "gap_level": gap_level,
+        "md": markdown_text,
     }
-    environment.globals |= {"RULES": RULES, "spark": _spark, "fronts_of": fronts_of}
+    environment.globals |= {
+        "RULES": RULES,
+        "spark": _spark,
+        "fronts_of": fronts_of,
+        "first_of": first_of,
+    }
     return environment
 
 
 def _page(study: StudyDir, summary: Summary, data: PreparedDataset | None) -> str:
+    drawn = charts(summary)
     return (
         _environment()
         .get_template(REPORT_HTML)
         .render(
             s=summary,
-            charts=_charts(summary),
-            curve_trials=figures.with_f1(summary),
-            in_rounds=any(map(figures.round_starts, summary.trials)),
+            charts=drawn,
+            packed_charts=_packed(drawn),
+            packed_plotly=pack(plotly.offline.get_plotlyjs()) if drawn else "",
+            in_rounds=any(map(round_starts, summary.trials)),
             pictures=_pictures(summary, data),
             data=data,
             resolved=study.resolved,
             study_yaml=(study.path / STUDY).read_text("utf-8"),
             written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            plotly_js=plotly.offline.get_plotlyjs(),
         )
     )
 
 
-def _charts(summary: Summary) -> dict[str, str]:
-    """Every chart that has something to show, as JSON that is safe inside a script element."""
-    drawn: dict[str, go.Figure | None] = {"parallel": figures.parallel(summary)}
-    if any(trial.objective is not None for trial in summary.trials):
-        drawn["history"] = figures.history(summary)
-        drawn["curves"] = figures.curves(summary)
-        drawn["f1"] = figures.train_and_validation(summary)
-        drawn["slices"] = figures.slices(summary)
-        drawn["pareto"] = figures.pareto(summary)
-    for place, found in enumerate(summary.importances):
-        shown = found.meaningful or (place == 0 and found.shares)
-        drawn[f"importance{place}"] = figures.importance(found) if shown else None
-    return {name: _json(figure) for name, figure in drawn.items() if figure is not None}
-
-
-def _json(figure: "go.Figure") -> str:
-    figure.update_layout(template="none")
-    return str(figure.to_json()).replace("<", "\\u003c")
+def _packed(drawn: Mapping[str, str]) -> str:
+    """All charts as one packed JSON object, by name."""
+    return pack("{" + ",".join(f'"{name}":{chart}' for name, chart in drawn.items()) + "}")
 
 
 def _data_of(study: StudyDir) -> PreparedDataset | None:

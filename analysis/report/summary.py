@@ -1,31 +1,66 @@
-"""What a study found, as plain values: the report's numbers, before any drawing."""
+"""A study's results as plain values: the report's numbers, before any drawing."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Final, Literal
 
+from analysis.pages.words import chosen_on_few
 from analysis.report.importance import Importance, common_epochs, importance_at
 from analysis.report.leaderboard import gap_level
 from analysis.report.pareto import Front, pareto_fronts
 from trainables.goal import Limit
 from trainables.metrics.names import F1_NAMES
+from tune.best.configuration import confidences_in
 from tune.directory.ranking import best_trial, ranked
 from tune.directory.reader import StudyDir, TrialRecord
+from tune.stopping.decision import ENDINGS, Rule
 
-ENDED_EARLY = frozenset({"asha", "plateau", "collapsed", "diverged", "budget", "patience", "error"})
+ENDED_EARLY = frozenset(Rule) - {Rule.EPOCHS}
+"""Rules that end a trial before its last epoch."""
 
-RULES: Mapping[str, str] = {
-    "epochs": "trained to the end",
-    "plateau": "converged",
-    "patience": "converged (engine's patience)",
-    "asha": "stopped by ASHA",
-    "collapsed": "collapsed",
-    "diverged": "diverged",
-    "budget": "out of time",
-    "error": "failed",
-}
-"""What ended a trial, in words; keys are `tune.stopping.decision.Rule`."""
+RULES: Mapping[str, str] = ENDINGS
+
+
+MOST_WHOLE: Final = 200
+"""Length up to which a list of trials is shown whole; of a longer one the page shows a part."""
+
+MOST_DRAWN: Final = 100
+"""Learning curves drawn of a study that is not shown whole; more hide each other."""
+
+
+@dataclass(frozen=True)
+class ShownPart:
+    """The trials of a list that the page shows, and how long the list is.
+
+    Attributes:
+        trials: The trials shown, which are the first of the list.
+        total: Number of trials in the list.
+    """
+
+    trials: tuple[TrialRecord, ...]
+    total: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every trial of the list is shown."""
+        return len(self.trials) == self.total
+
+    @property
+    def words(self) -> str:
+        """Numbers of trials shown and in the list, for a sentence.
+
+        >>> Part((), 2000).words
+        '0 of 2,000'
+        """
+        return f"{len(self.trials):,} of {self.total:,}"
+
+
+def first_of(trials: Sequence[TrialRecord], most: int = MOST_WHOLE) -> ShownPart:
+    """The list of trials, or its first `most` where it is longer than `MOST_WHOLE`."""
+    shown = trials if len(trials) <= MOST_WHOLE else trials[:most]
+    return ShownPart(tuple(shown), len(trials))
 
 
 @dataclass(frozen=True)
@@ -33,26 +68,28 @@ class Summary:
     """A study's results.
 
     Attributes:
-        name: Of the study.
-        engine: Name in the registry.
-        metric: The objective.
-        mode: Its direction.
+        name: Name of the study.
+        engine: Name of the engine in the registry.
+        metric: Name of the objective.
+        mode: Direction of the objective in which trials get better.
         limits: The study's constraints.
-        trials: Best first.
+        trials: Every trial, best first.
         best: The leader, or None where no trial has a value.
-        states: Trials by state.
+        states: Number of trials by state.
         epochs: Length of a full training.
         rungs: Epochs at which ASHA compared.
-        epochs_trained: Over all trials.
-        epochs_full: The same had no trial been stopped early (failed and unfinished trials count
-            with what they trained).
+        epochs_trained: Epochs that all trials together trained.
+        epochs_full: Epochs they would have trained had no trial been stopped early; failed and
+            unfinished trials count with those they did train.
         seconds: Training time over all trials.
-        importances: One for each common epoch with enough trials; the first one always, unless
-            no trial reported anything.
+        importances: Importance of the keys at each common epoch with enough trials, the first one
+            always, unless no trial reported anything; more than `MOST_WHOLE` trials are compared at
+            the first one alone.
+        not_compared: The other common epochs of so large a study.
         log_keys: Keys sampled on a logarithmic scale.
-        domains: Sampled key to its domain in words.
-        fronts: Of F1 against each measurement error.
-        hints: What a user should know before relying on the result.
+        domains: Domain in words of every sampled key.
+        fronts: Pareto front of F1 against each measurement error.
+        hints: Remarks that a user should know before relying on the result.
     """
 
     name: str
@@ -69,6 +106,7 @@ class Summary:
     epochs_full: int
     seconds: float
     importances: tuple[Importance, ...]
+    not_compared: tuple[int, ...]
     log_keys: frozenset[str]
     domains: Mapping[str, str]
     fronts: tuple[Front, ...]
@@ -79,49 +117,72 @@ class Summary:
         """Fraction of the epochs that stopping early saved, in [0, 1]."""
         return 1 - self.epochs_trained / self.epochs_full if self.epochs_full else 0.0
 
-    @property
+    @cached_property
     def stopped(self) -> tuple[TrialRecord, ...]:
         """Trials that a rule ended before their last epoch, by number."""
         ended = [trial for trial in self.trials if trial.stop_reason in ENDED_EARLY]
         return tuple(sorted(ended, key=lambda trial: trial.number))
 
-    @property
+    @cached_property
     def on_fronts(self) -> tuple[TrialRecord, ...]:
         """Trials on any Pareto front, in the order of the ranking."""
         numbers = {trial.number for front in self.fronts for trial in front.trials}
         return tuple(trial for trial in self.trials if trial.number in numbers)
 
-    @property
+    @cached_property
     def failures(self) -> tuple[TrialRecord, ...]:
         """Failed trials, by number."""
         return tuple(trial for trial in self.stopped if trial.state == "failed")
 
-    @property
+    @cached_property
     def f1_metric(self) -> str | None:
-        """The F1 whose curves are shown: of the objective's group, else the engine's first."""
+        """Name of the F1 whose curves are shown: in the objective's group, else the engine's."""
         group = self.metric.partition("/")[0]
         reported = {name for trial in self.trials for name in trial.best_metrics}
         wanted = (f"{group}/F1", *F1_NAMES)
         return next((name for name in wanted if name in reported), None)
 
-    @property
+    @cached_property
     def keys(self) -> tuple[str, ...]:
         """Sampled keys, the most important ones first."""
         shares = self.importances[0].shares if self.importances else {}
         sampled = dict.fromkeys(key for trial in self.trials for key in trial.params)
         return tuple(dict.fromkeys([*shares, *sampled]))
 
+    @property
+    def is_large(self) -> bool:
+        """Whether the study has more trials than the page shows whole."""
+        return len(self.trials) > MOST_WHOLE
 
-def summarise(study: StudyDir) -> Summary:
-    """Read a study's results, finished or not."""
+    @cached_property
+    def with_curve(self) -> ShownPart:
+        """Trials whose learning curve is drawn, best first."""
+        return first_of([trial for trial in self.trials if trial.metrics], MOST_DRAWN)
+
+    @cached_property
+    def with_f1(self) -> ShownPart:
+        """Trials whose F1 curve is drawn, best first."""
+        name = self.f1_metric
+        found = [t for t in self.trials if name and any(name in row for row in t.metrics)]
+        return first_of(found, MOST_DRAWN)
+
+
+def summarise(study: StudyDir, read: Sequence[TrialRecord] | None = None) -> Summary:
+    """A study's results, finished or not.
+
+    Args:
+        study: The study directory.
+        read: Its trials where they have been read before.
+    """
     objective = study.study.objective
-    trials = tuple(ranked(study.trials(), objective.goal))
+    trials = tuple(ranked(study.trials() if read is None else read, objective.goal))
     best = best_trial(trials, objective.goal)
     resolved = study.resolved
     domains = _domains(resolved.get("search_space", {}))
     log_keys = frozenset(key for key, text in domains.items() if "log scale" in text)
     rungs = tuple(resolved.get("rungs", ()))
     epochs = int(resolved["epochs"])
+    at, not_compared = _compared_at(trials, rungs)
     finished = [trial for trial in trials if trial.state in ("complete", "pruned")]
     others = [trial for trial in trials if trial.state not in ("complete", "pruned")]
     return Summary(
@@ -138,11 +199,12 @@ def summarise(study: StudyDir) -> Summary:
         epochs_trained=sum(trial.epochs for trial in trials),
         epochs_full=epochs * len(finished) + sum(trial.epochs for trial in others),
         seconds=sum(trial.seconds for trial in trials),
-        importances=_importances(trials, objective.metric, objective.mode, rungs, log_keys),
+        importances=_importances(trials, objective.metric, objective.mode, at, log_keys),
+        not_compared=not_compared,
         log_keys=log_keys,
         domains=domains,
         fronts=pareto_fronts(trials),
-        hints=tuple(_hints(trials, best, epochs)),
+        hints=(*_hints(trials, best, epochs), *_choice_hints(best, resolved)),
     )
 
 
@@ -155,14 +217,21 @@ def _domains(space: Mapping[str, Any]) -> dict[str, str]:
     return domains
 
 
+def _compared_at(
+    trials: Sequence[TrialRecord], rungs: Sequence[int]
+) -> tuple[Sequence[int], tuple[int, ...]]:
+    """Common epochs at which the keys are compared, and those at which it would take too long."""
+    epochs = common_epochs(trials, rungs)
+    return (epochs, ()) if len(trials) <= MOST_WHOLE else (epochs[:1], tuple(epochs[1:]))
+
+
 def _importances(
     trials: Sequence[TrialRecord],
     metric: str,
     mode: Literal["max", "min"],
-    rungs: Sequence[int],
+    epochs: Sequence[int],
     log_keys: frozenset[str],
 ) -> tuple[Importance, ...]:
-    epochs = common_epochs(trials, rungs)
     found = [importance_at(trials, metric, mode, epoch, log_keys) for epoch in epochs]
     return tuple(one for place, one in enumerate(found) if place == 0 or one.shares)
 
@@ -191,8 +260,15 @@ def _hints(trials: Sequence[TrialRecord], best: TrialRecord | None, epochs: int)
     return [*hints, *_gap_hints(best)]
 
 
+def _choice_hints(best: TrialRecord | None, resolved: Mapping[str, Any]) -> list[str]:
+    """A warning about a confidence that was chosen on few objects; none where there is none."""
+    chosen = best is not None and bool(confidences_in(best.best_metrics))
+    few = chosen_on_few(resolved.get("val_objects")) if chosen else ""
+    return [f"{few[0].upper()}{few[1:]}."] if few else []
+
+
 def _gap_hints(best: TrialRecord) -> list[str]:
-    """What to make of a training part that is far ahead of validation, or far behind it."""
+    """Hints at a training part that is far ahead of validation, or far behind it."""
     level, gap = gap_level(best.best_metrics), best.best_metrics.get("overfit_gap", 0.0)
     if level in ("warning", "severe"):
         return [

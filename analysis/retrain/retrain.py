@@ -34,8 +34,7 @@ from trainables.contract import (
     TrialStopped,
 )
 from trainables.datasets.prepared import DatasetError, PreparedDataset, check_trainable
-from trainables.files.folders import replace_folder
-from trainables.files.whole import write_json, write_text
+from trainables.files.whole import replace_folder, write_json, write_text
 from trainables.registry import engine_info, load_engine
 from trainables.trials.keeping import KeptEpoch
 from trainables.trials.layout import MODEL_FILE
@@ -45,9 +44,9 @@ from tune.best.configuration import (
     BestConfig,
     ConfigOrigin,
     Reached,
-    TrainedOn,
     confidences_in,
     own_version,
+    trained_on,
 )
 from tune.best.file import load_best, to_yaml
 
@@ -85,9 +84,9 @@ class _RetrainPlan:
 
 
 def retrain(  # noqa: PLR0913  the command's options
-    best: Path | BestConfig,
-    data: Path | None,
-    out: Path,
+    best: Path | str | BestConfig,
+    data: Path | str | None,
+    out: Path | str,
     *,
     epochs: int | None = None,
     seed: int | None = None,
@@ -116,7 +115,8 @@ def retrain(  # noqa: PLR0913  the command's options
         BestConfigError: As for `load_best`.
         EngineError: The engine's framework is not installed.
     """
-    plan = _plan(best, data, out, epochs, seed)
+    source = best if isinstance(best, BestConfig) else Path(best)
+    plan = _plan(source, None if data is None else Path(data), Path(out), epochs, seed)
     _check(plan, other_classes)
     finished = plan.out / RESULT
     if finished.is_file():
@@ -316,9 +316,7 @@ def _retrained(plan: _RetrainPlan, kept: KeptEpoch, notes: Sequence[str]) -> Bes
     return config.model_copy(
         update={
             "objective": objective,
-            "data": TrainedOn(
-                path=plan.data.root, name=plan.data.name, fingerprint=plan.data.fingerprint
-            ),
+            "data": trained_on(plan.data),
             "classes": plan.data.classes,
             "metrics": dict(kept.values),
             "confidences": confidences_in(kept.values),

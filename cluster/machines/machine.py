@@ -1,4 +1,4 @@
-"""What this machine has, and what of it a trial gets."""
+"""This machine's processors and memory, and the share of them that a trial gets."""
 
 import os
 import re
@@ -23,7 +23,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Shares:
-    """What each trial gets.
+    """The share of the machine that each trial gets.
 
     Attributes:
         cpus: CPU threads, loader workers included.

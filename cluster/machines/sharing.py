@@ -1,4 +1,4 @@
-"""Who gets which GPU, and how much of it.
+"""GPUs shared out to trials, whole or in fractions.
 
 Ray packs fractional GPUs first-fit and limits no memory, so placement is ours: a share is 1/n of
 a GPU or whole GPUs, trials are spread over the GPUs first, and each process is held to its share.
@@ -16,7 +16,7 @@ class Placement:
     """Trials on the GPUs of one machine.
 
     Attributes:
-        n_gpus: How many there are.
+        n_gpus: Number of GPUs there are.
         share: Fraction of a GPU a trial takes, or whole GPUs; 0 for none.
         placed: GPU indices by trial number.
     """
@@ -53,7 +53,7 @@ class Placement:
 
 
 def gpu_names(indices: Sequence[int], environ: Mapping[str, str] = os.environ) -> str:
-    """What a child's CUDA_VISIBLE_DEVICES must say for some of the GPUs that this process sees.
+    """The value of a child's CUDA_VISIBLE_DEVICES for some of the GPUs that this process sees.
 
     >>> gpu_names([1], {}), gpu_names([0, 1], {"CUDA_VISIBLE_DEVICES": "2, 5"}), gpu_names([], {})
     ('1', '2,5', '')
@@ -63,7 +63,7 @@ def gpu_names(indices: Sequence[int], environ: Mapping[str, str] = os.environ) -
 
 
 def most_at_once(n_gpus: int, share: float) -> int:
-    """How many trials of a share fit on the GPUs.
+    """Number of trials of a share that fit on the GPUs.
 
     >>> most_at_once(2, 0.5), most_at_once(5, 2), most_at_once(1, 2)
     (4, 2, 0)

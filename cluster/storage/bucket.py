@@ -46,7 +46,7 @@ class BucketDocuments:
     """Objects of a bucket whose names begin with a folder.
 
     Attributes:
-        bucket: Its name.
+        bucket: Name of the bucket.
         folder: Without slashes at its ends; "" for the whole bucket.
     """
 
@@ -174,7 +174,7 @@ def _retry() -> Any:
 
 
 def _reason(error: GoogleAPICallError) -> str:
-    """What the service said, a text or JSON with one."""
+    """The message of the service, which answers with a text or JSON with one."""
     said = getattr(error.response, "text", "").strip()
     with suppress(ValueError, KeyError, TypeError):
         said = str(json.loads(said)["error"]["message"])

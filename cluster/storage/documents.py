@@ -28,7 +28,7 @@ class Documents(Protocol):
 
     @property
     def place(self) -> str:
-        """Where they are, for messages."""
+        """The place in words, for messages."""
         ...
 
     def names(self) -> list[str]:

@@ -1,7 +1,5 @@
 """Documents in a folder of this machine."""
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +7,7 @@ from pathlib import Path
 
 from cluster.errors import StorageError
 from cluster.storage.documents import DAMAGED, ENCODING, SUFFIX, Change
+from trainables.files.whole import FileLock, new_file
 
 
 @dataclass(frozen=True)
@@ -50,12 +49,8 @@ class FolderDocuments:
         with self._translated(), self._locked():
             text = change(self.read(name))
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.name}.tmp")
-            with temporary.open("w", encoding=ENCODING, errors=DAMAGED) as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
+            with new_file(path) as temporary:
+                temporary.write_text(text, ENCODING, DAMAGED)
 
     def delete(self, name: str) -> bool:
         """Delete a text; False where there was none."""
@@ -68,8 +63,7 @@ class FolderDocuments:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".lock").open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with FileLock(self.root / ".lock"):
             yield
 
     @contextmanager

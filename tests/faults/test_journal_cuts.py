@@ -1,13 +1,12 @@
 """The journal cut at random bytes and replayed: what `segtune resume` promises."""
 
 import random
-import resource
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
+from search_spaces.schema import Hyperparameters
 from search_spaces.space import parse_space
 from tests.support.simulation import (
     ERROR,
@@ -17,11 +16,13 @@ from tests.support.simulation import (
     reference_asha,
     values_written,
 )
-from trainables.goal import Limit
+from trainables.goal import Goal, Limit
 from tune.directory.journal import Journal, arrivals
-from tune.errors import StoreError
+from tune.driver.controller import Rules
+from tune.driver.search import Search
 from tune.stopping.asha import Asha, Rungs
 from tune.stopping.plateau import Slope
+from tune.study.configurations import Configurations
 
 N_CUTS = 200
 EPOCHS, TRIALS, FACTOR = 20, 16, 2
@@ -29,22 +30,25 @@ SCHEDULER = Asha(grace_period=3, reduction_factor=FACTOR)
 RUNGS = SCHEDULER.rungs(EPOCHS)
 
 
-def plan(limits: tuple[Limit, ...] = ()) -> SimpleNamespace:
-    """What the controller looks at of a plan."""
+def rules(limits: tuple[Limit, ...] = ()) -> Rules:
+    return Rules(
+        goal=Goal(METRIC, "max", limits),
+        epochs=EPOCHS,
+        rungs=RUNGS,
+        reduction_factor=FACTOR,
+        plateau=Slope(window=5, grace=12),
+    )
+
+
+def search() -> Search:
     space, problems = parse_space({"x": {"uniform": [0, 1]}, "y": {"uniform": [0, 1]}})
     assert not problems
-    study = SimpleNamespace(
-        study="cuts",
-        objective=SimpleNamespace(metric=METRIC, mode="max", limits=limits),
-        budget=SimpleNamespace(epochs=EPOCHS, hours=None, trials=TRIALS),
+    return Search(
+        Configurations(space, Hyperparameters, {}),
+        "tpe",
+        ({"x": 0.5}, {"x": 0.1, "y": 0.2}),
         seed=0,
-        plateau=Slope(window=5, grace=12),
-        train_metrics=SimpleNamespace(every=1),
-        search="tpe",
-        scheduler=SCHEDULER,
-    )
-    return SimpleNamespace(
-        study=study, space=space, points=({"x": 0.5}, {"x": 0.1, "y": 0.2}), rungs=RUNGS
+        trials=TRIALS,
     )
 
 
@@ -59,7 +63,7 @@ LIMITS = (Limit(ERROR, at_most=0.2),)
 def unbroken(request: pytest.FixtureRequest, session_ram_path: Path) -> World:
     concurrent, limits = request.param
     path = session_ram_path / f"unbroken-{concurrent}-{len(limits)}.journal"
-    world = World(plan(limits), path, concurrent)
+    world = World(rules(limits), search(), path, concurrent)
     world.run()
     return world
 
@@ -67,7 +71,7 @@ def unbroken(request: pytest.FixtureRequest, session_ram_path: Path) -> World:
 def cut_world(unbroken: World, at: int, path: Path, dice: random.Random) -> World:
     """The world after everything died when the journal was `at` bytes long."""
     path.write_bytes(unbroken.path.read_bytes()[:at])
-    world = World(unbroken.plan, path, unbroken.concurrent)
+    world = World(unbroken.rules, unbroken.search, path, unbroken.concurrent)
     whole = path.read_bytes().rpartition(b"\n")[0]
     probe = path.with_suffix(".probe")
     probe.write_bytes(whole + b"\n" if whole else b"")
@@ -102,32 +106,6 @@ def test_a_journal_cut_anywhere_ends_as_if_unbroken(unbroken: World, ram_path: P
         check_against_reference(world.path)
 
 
-def test_a_journal_on_a_full_disk_is_as_before_and_goes_on_when_there_is_room(
-    unbroken: World, ram_path: Path
-) -> None:
-    path = ram_path / "full.journal"
-    path.write_bytes(unbroken.path.read_bytes())
-    journal, before = Journal(path, "cuts", "max"), path.read_bytes()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, limits[1]))
-    try:
-        with pytest.raises(OSError, match="too large"):
-            journal.study.set_user_attr("note", "lost")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert path.read_bytes() == before
-    journal.study.set_user_attr("note", "kept")
-    assert Journal(path, "cuts", "max").study.user_attrs["note"] == "kept"
-
-
-def test_a_journal_damaged_in_its_middle_is_named(unbroken: World, ram_path: Path) -> None:
-    path = ram_path / "damaged.journal"
-    lines = unbroken.path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([*lines[:9], b"\0\0\0\n", *lines[10:]]))
-    with pytest.raises(StoreError, match=r"damaged\.journal: the study directory cannot be read"):
-        Journal(path, "cuts", "max")
-
-
 def told(path: Path) -> list[tuple[float | None, dict[str, float]]]:
     """Value and constraints of every trial, as samplers read them."""
     return [(trial.value, trial.constraints) for trial in Journal(path, "cuts", "max").trials()]
@@ -139,7 +117,7 @@ def test_a_constraint_decides_which_epoch_of_a_trial_counts(unbroken: World) -> 
         for number in range(TRIALS)
     ]
     values = [value for value, _ in told(unbroken.path)]
-    assert (values != highest) == bool(unbroken.plan.study.objective.limits)
+    assert (values != highest) == bool(unbroken.rules.goal.limits)
 
 
 def finished(world: World) -> set[int]:
@@ -188,7 +166,7 @@ def test_warm_start_points_are_tried_once_however_often_the_study_is_resumed(
     path = ram_path / "optuna.journal"
     path.write_bytes(unbroken.path.read_bytes()[: size // 10])
     for _ in range(3):
-        world = World(unbroken.plan, path, unbroken.concurrent)
+        world = World(unbroken.rules, unbroken.search, path, unbroken.concurrent)
         world.run()
     trials = Journal(path, "cuts", "max").trials()
     ids = [t.user_attrs["warm_start"] for t in trials if "warm_start" in t.user_attrs]

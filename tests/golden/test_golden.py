@@ -1,23 +1,35 @@
 """What an earlier segtune wrote opens with today's: studies, checkpoints, exported models.
 
 The set is made by `make.py` and described in `README.md`. Everything here goes through the command
-line, so that it holds wherever the modules behind it lie.
+line, so that it holds wherever the modules behind it lie; but where the engine changes meanwhile.
 """
 
 import csv
+import importlib
 import json
 import pickletools
 import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from pydantic import Field, create_model
 
+from analysis.models.export import export_best
+from analysis.report.leaderboard import write_leaderboard
+from analysis.report.report import write_report
+from search_spaces.schema import Hyperparameters
 from tests.support.command_line import segtune
+from trainables.contract import EngineInfo
+from trainables.registry import engine_info
+from tune.directory.ranking import best_trial
+from tune.directory.reader import StudyDir
+from tune.progress.status import status_lines
 
 HERE: Final = Path(__file__).parent
 PLACEHOLDER: Final = "@GOLDEN@"
@@ -216,3 +228,42 @@ def pickled_names(file: Path) -> Iterator[str]:
                     yield ".".join(words[-2:])
                 elif isinstance(argument, str):
                     words.append(argument)
+
+
+def other_hyperparameters(info: EngineInfo, study: StudyDir) -> type[Hyperparameters]:
+    """The engine's hyperparameters with one renamed, and one narrowed, that the study uses."""
+    trial = study.trials()[0]
+    used = {**trial.fixed, **trial.params}
+    narrowed = next(key for key, value in used.items() if isinstance(value, float) and value > 0)
+    renamed = next(key for key in used if key != narrowed)
+    fields: dict[str, Any] = {
+        key: (field.annotation, field)
+        for key, field in info.params.model_fields.items()
+        if key != renamed
+    }
+    old = info.params.model_fields[renamed]
+    fields[f"{renamed}_of_today"] = (old.annotation, old.default)
+    fields[narrowed] = (float, Field(used[narrowed] / 4, gt=0, lt=used[narrowed] / 2))
+    return create_model("OfToday", __base__=Hyperparameters, **fields)
+
+
+def test_a_study_opens_after_its_engine_renamed_a_hyperparameter_and_narrowed_another(
+    study: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    opened = StudyDir.open(study)
+    before = status_lines(opened, width=100)
+    info = engine_info(opened.study.trainable)
+    module = importlib.import_module(info.params.__module__)
+    of_today = replace(info, params=other_hyperparameters(info, opened))
+    monkeypatch.setattr(module, "INFO", of_today)
+    assert engine_info(opened.study.trainable) is of_today
+    opened = StudyDir.open(study)
+    assert status_lines(opened, width=100) == before
+    write_leaderboard(opened)
+    assert_same_rows(study, EXPECTED[study.name]["leaderboard"])
+    assert write_report(opened).stat().st_size > 100_000
+    best = best_trial(opened.trials(), opened.study.objective.goal)
+    if best is None or best.best_model is None:
+        return
+    exported = export_best(opened, tmp_path / "exported")
+    assert (exported / "model.pt").read_bytes() == best.best_model.read_bytes()

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_spaces.domains import ChoiceDomain, FloatDomain, IntDomain, parse_domain
+from search_spaces.space import domain_values
 
 WRITTEN: dict[str, dict[str, Any]] = {
     "uniform": {"uniform": [0.6, 0.98]},
@@ -36,6 +37,41 @@ def test_the_nearest_value_lies_in_the_domain(kind: str, value: float) -> None:
 def test_nothing_in_a_stepped_domain_is_closer_than_the_nearest(value: float) -> None:
     near = FloatDomain(0.0, 0.2, step=0.05).nearest(value)
     assert all(abs(near - value) <= abs(0.05 * i - value) + 1e-9 for i in range(5))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "step", "values"),
+    [
+        (0.8, 0.9, 0.1, [0.8, 0.9]),
+        (0.1, 0.3, 0.1, [0.1, 0.2, 0.3]),
+        (0.0, 0.2, 0.05, [0.0, 0.05, 0.1, 0.15, 0.2]),
+        (0.6, 0.95, 0.05, [0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]),
+        (1e-5, 3e-5, 1e-5, [1e-5, 2e-5, 3e-5]),
+        (0.0, 1.0, 0.3, [0.0, 0.3, 0.6, 0.9]),
+        (0.0, 1.0, 1 / 3, [0.0, 1 / 3, 0.6666666666666666, 1.0]),
+        (0.0, 1.0, 0.33333334, [0.0, 0.33333334, 0.66666668, 1.0]),
+        (-0.3, 0.3, 0.3, [-0.3, 0.0, 0.3]),
+        (16.0, 64.0, 16.0, [16.0, 32.0, 48.0, 64.0]),
+    ],
+)
+def test_steps_are_the_numbers_that_people_write_however_they_are_rounded(
+    low: float, high: float, step: float, values: list[float]
+) -> None:
+    domain = parse_domain({"quniform": [low, high, step]})
+    assert isinstance(domain, FloatDomain)
+    assert domain_values(domain) == values, "to the last bit"
+    assert domain.n_values == len(values)
+    assert {domain.draw(Random(seed)) for seed in range(200)} == set(values)
+    for i, value in enumerate(values):
+        assert value in domain
+        assert low + i * step in domain, "added up by whoever wrote a point"
+        assert domain.nearest(low + i * step) == value
+        assert value + step / 2 not in domain
+
+
+def test_a_number_that_is_none_is_in_no_stepped_domain() -> None:
+    domain = FloatDomain(0.0, 0.2, step=0.05)
+    assert not any(value in domain for value in (math.nan, math.inf, -math.inf, -0.05, 0.25))
 
 
 def test_randint_excludes_its_upper_end() -> None:

@@ -88,7 +88,7 @@ def test_the_guides_ranges_are_those_of_the_guide() -> None:
         "degrees": (0, 10),
         "translate": (0, 0.25),
         "scale": (0, 0.5),
-        "perspective": (0, 0.1),
+        "perspective": (0, 0.001),
         "mosaic": (0.7, 1.0),
         "copy_paste": (0, 0.3),
         "cutmix": (0, 0.3),

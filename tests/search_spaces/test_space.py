@@ -58,6 +58,23 @@ def test_single_values_are_constants_and_count_for_conditions() -> None:
     assert set(parsed.draw(Random(0))) == {"momentum"}
 
 
+def test_a_domain_of_one_value_is_a_constant_however_it_is_written() -> None:
+    parsed = space(warmup={"randint": [3, 4]}, batch={"choice": [8]}, lr0={"uniform": [0, 1]})
+    assert parsed.constants == {"warmup": 3, "batch": 8}
+    assert list(parsed.parameters) == ["lr0"]
+
+
+def test_a_condition_on_a_step_holds_for_the_value_as_it_is_written() -> None:
+    parsed = space(
+        mixup={"quniform": [0.1, 0.3, 0.1]},
+        mode={"choice": ["flip", "paste"], "when": {"mixup": 0.3}},
+    )
+    drawn = [parsed.draw(Random(seed)) for seed in range(50)]
+    assert {point["mixup"] for point in drawn} == {0.1, 0.2, 0.3}
+    assert all(("mode" in point) == (point["mixup"] == 0.3) for point in drawn)
+    assert len(parsed.grid()) == 4
+
+
 def test_a_grid_is_the_product_of_its_domains_in_a_stable_order() -> None:
     parsed = space(
         batch={"choice": [4, 8]}, warmup={"randint": [0, 3]}, scale={"quniform": [0, 1, 0.5]}

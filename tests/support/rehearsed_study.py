@@ -14,9 +14,10 @@ from trainables.files.whole import write_json, write_text
 from tune.directory.journal import Journal
 from tune.directory.layout import JOURNAL, RESOLVED, STUDY
 from tune.directory.reader import StudyDir
-from tune.directory.trials import Assignment
+from tune.directory.trials import TrialAssignment
 from tune.directory.writer import Recorder
 from tune.driver.controller import Controller
+from tune.driver.parts import controller_of
 from tune.plan.plan import StudyPlan
 from tune.plan.planning import plan_file
 from tune.plan.resolved import resolved, to_yaml
@@ -56,7 +57,7 @@ def rehearse(
     study = plan.study
     journal = Journal(plan.directory / JOURNAL, study.study, study.objective.mode)
     if run:
-        _run(plan, Controller(plan, journal), Recorder(plan.directory, plan.fixed), stop_after)
+        _run(plan, controller_of(plan, journal), Recorder(plan.directory, plan.fixed), stop_after)
     return StudyDir(plan.directory, study, resolved(plan))
 
 
@@ -87,7 +88,7 @@ def _run(
         recorder.end(assignment.number, controller.outcomes[assignment.number])
 
 
-def _task(plan: StudyPlan, assignment: Assignment, recorder: Recorder) -> TrialTask:
+def _task(plan: StudyPlan, assignment: TrialAssignment, recorder: Recorder) -> TrialTask:
     study = plan.study
     attempt, checkpoint, reported = recorder.begin(assignment)
     sampled = dict(assignment.proposal.params)

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from tune.directory.journal import Journal, arrivals
-from tune.directory.trials import Assignment
-from tune.driver.controller import Controller
+from tune.directory.trials import TrialAssignment
+from tune.driver.controller import Controller, Rules
+from tune.driver.search import Search
 
 METRIC, ERROR = "seg_metrics/F1", "measure/count_error"
 
@@ -43,7 +44,8 @@ class World:
         started: Trials in the order in which they were started or resumed.
     """
 
-    plan: Any
+    rules: Rules
+    search: Search
     path: Path
     concurrent: int
     checkpoints: dict[int, int] = field(default_factory=dict)
@@ -51,10 +53,10 @@ class World:
 
     def run(self) -> Controller:
         """Run the study to its end."""
-        study = self.plan.study
-        controller = Controller(self.plan, Journal(self.path, study.study, study.objective.mode))
+        journal = Journal(self.path, "cuts", self.rules.goal.mode)
+        controller = Controller(self.rules, self.search, journal)
         queue: list[tuple[float, int, int]] = []
-        assignments: dict[int, Assignment] = {}
+        assignments: dict[int, TrialAssignment] = {}
         now = 0.0
         while True:
             while len(queue) < self.concurrent and (new := controller.next_trial()):
@@ -72,7 +74,7 @@ class World:
             if self._report(controller, assignments[number], epoch):
                 heapq.heappush(queue, (now + seconds(number, epoch + 1), number, epoch + 1))
 
-    def _catch_up(self, controller: Controller, new: Assignment) -> int | None:
+    def _catch_up(self, controller: Controller, new: TrialAssignment) -> int | None:
         """Report what the checkpoint has beyond the journal; None if that ends the trial."""
         checkpoint = self.checkpoints.get(new.number, 0)
         for epoch in range(new.last_epoch + 1, checkpoint + 1):
@@ -80,7 +82,7 @@ class World:
                 return None
         return max(checkpoint, new.last_epoch)
 
-    def _report(self, controller: Controller, trial: Assignment, epoch: int) -> bool:
+    def _report(self, controller: Controller, trial: TrialAssignment, epoch: int) -> bool:
         value = f1(trial.number, trial.proposal.params, epoch)
         error = count_error(trial.number, trial.proposal.params, epoch)
         return controller.report(trial.number, epoch, {METRIC: value, ERROR: error}).go_on

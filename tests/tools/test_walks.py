@@ -2,6 +2,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import textwrap
 import threading
 from pathlib import Path
 from types import ModuleType
@@ -109,3 +110,41 @@ def test_all_walks_are_printed_in_json() -> None:
         assert walked["count"] == len(walked["modules"]) > 5
     report = [module.rpartition(".")[2] for module in found["report"]["modules"]]
     assert {"journal", "controller", "bridge", "actor"} <= set(report), "both sides are walked"
+
+
+BEFORE = {"study": 16, "report": 16, "evaluate": 27, "prepare": 23}
+"""Counts of the layout that the folders of today replaced."""
+
+TITLES = {
+    "study": "A study file, until it is planned",
+    "report": "An epoch's report, until the engine has the decision",
+    "evaluate": "A finished study, until its model is loaded and its evaluation planned",
+    "prepare": "A picture with its annotation, until it stands in a prepared data set",
+}
+
+
+def listed(name: str) -> str:
+    """The paragraph of docs/architecture.md about a walk."""
+    modules = walk(name)
+    head = f"**{TITLES[name]}** ({name}: {len(modules)}, {BEFORE[name]} before): "
+    return textwrap.fill(
+        head + ", ".join(f"`{module}`" for module in modules) + ".",
+        width=130,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WALKS)
+def test_the_docs_list_the_modules_that_a_walk_enters_today(name: str) -> None:
+    paragraph = listed(name)
+    assert paragraph in (ROOT / "docs/architecture.md").read_text(), f"expected:\n{paragraph}"
+
+
+@pytest.mark.slow
+def test_no_walk_enters_more_modules_than_before() -> None:
+    counts = {name: len(walk(name)) for name in WALKS}
+    assert {name: n for name, n in counts.items() if n > BEFORE[name]} == {}
+    assert counts["study"] < BEFORE["study"]
+    assert counts["evaluate"] < BEFORE["evaluate"]

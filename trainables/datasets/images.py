@@ -13,12 +13,13 @@ What is done, so that a picture looks the same to every engine:
 - Palettes and bilevel pictures: their colours.
 - The orientation a camera wrote into a JPEG or PNG is applied, as annotation tools do.
 - TIFF and MRC: see `tiff` and `mrc`; each page, each section is a picture.
+- A JSON file stands for the picture inside it: see `embedded`.
 
 What a file is its first bytes say, whatever its suffix.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -27,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, PngImagePlugin
 
+from trainables.datasets import embedded
 from trainables.datasets.tiff import labels_of_tiff, page_of_tiff, shape_of_tiff
 
 SUFFIXES: Final = frozenset(
@@ -140,7 +142,9 @@ def read_picture(path: Path, page: int = 0) -> DecodedPicture:
     Raises:
         UnreadableImageError: It cannot be decoded, or there is nothing to see in it.
     """
-    return _guarded(lambda file: _read_picture(file, page), path)
+    picture = _guarded(lambda file: _read_picture(file, page), path)
+    in_json = path.suffix.lower() == embedded.SUFFIX
+    return replace(picture, verbatim=picture.verbatim and not in_json)
 
 
 def _read_picture(path: Path, page: int) -> DecodedPicture:
@@ -179,6 +183,9 @@ def read_labels(path: Path, page: int = 0) -> Pixels:
 def _guarded(read: Callable[[Path], _T], path: Path) -> _T:
     """Translate what the image libraries raise about a bad file (they raise almost anything)."""
     try:
+        if path.suffix.lower() == embedded.SUFFIX:
+            with embedded.picture_in_json(path) as picture:
+                return read(picture)
         return read(path)
     except UnreadableImageError:
         raise

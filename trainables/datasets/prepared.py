@@ -168,6 +168,10 @@ class PreparedDataset:
         """Objects in each split by class name, from the manifest."""
         return {split: dict(self.manifest["counts"][split]["objects"]) for split in SPLITS}
 
+    def n_objects(self, split: Split) -> int:
+        """Number of objects in a split, from the manifest."""
+        return sum(self.objects()[split].values())
+
     @property
     def grey(self) -> bool:
         """Whether no picture has a colour, from the manifest."""

@@ -12,8 +12,8 @@ def make_scratch(kind: str, parent: Path | None = None) -> Path:
     """A new folder for this process alone; those of its kind whose process is gone are removed.
 
     Args:
-        kind: What it is for, in its name.
-        parent: Where; default: the temporary folder.
+        kind: Purpose, in the folder's name.
+        parent: Folder to make it in; default: the temporary folder.
     """
     place = parent or Path(tempfile.gettempdir())
     host = re.sub(r"[^A-Za-z0-9.]", "", platform.node())  # other containers may share the place

@@ -1,41 +1,111 @@
-"""Writing files so that a crash leaves the old one or the new one, never half of either."""
+"""Files and folders that are there whole or not at all, whatever is killed while they are made.
+
+Each is made under a hidden name beside its place, brought to the disk and renamed. A folder that is
+replaced is moved aside first and deleted last: a kill between the two renames is mended by the next
+who makes it.
+"""
 
 import contextlib
 import csv
 import errno
+import fcntl
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
+
+from trainables.files.cells import csv_row
+from trainables.files.errors import FolderError
 
 FULL_DISK: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
 """Numbers of `OSError` that say that there is no room."""
 
+_SYNCED_AT_ONCE: Final = 16  # files waited for together share the disk's own writes
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file atomically.
+_NO_SUCH_SYNC: Final = frozenset((errno.EINVAL, errno.ENOTSUP))  # of a folder, on some networks'
+
+
+# --- files
+
+
+@contextmanager
+def new_file(path: Path, *, on_disk: bool = True) -> Iterator[Path]:
+    """A file to write; at the end of the block it stands at `path`.
+
+    Its suffix is that of `path`, as some writers look at it. If the block raises, it is deleted and
+    `path` is as it was.
+
+    Args:
+        path: Final place; a file there is replaced.
+        on_disk: Whether to wait for the disk, which is needless in a folder that is still to be
+            brought there as a whole.
 
     Raises:
         OSError: It cannot be written; named by its own name, not by the temporary one.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut may leave the name without the text
+        yield temporary
+        if on_disk:  # else a power cut may leave the name without the content
+            _sync(temporary)
         temporary.replace(path)
+        if on_disk:
+            _sync(path.parent)
     except OSError as error:
+        if error.filename in (None, str(temporary)):
+            error.filename = str(path)
+            del error.filename2  # with None in it, its message ends in "-> None"
+        raise
+    finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        error.filename, error.filename2 = str(path), None
-        raise
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
+    """Write a file with a function that is given where to write; returns `path`.
+
+    Raises:
+        OSError: As for `new_file`.
+    """
+    with new_file(path) as temporary:
+        write(temporary)
+    return path
+
+
+def write_text(path: Path, text: str, *, on_disk: bool = True) -> None:
+    """Write a text as UTF-8.
+
+    Args:
+        path: The file.
+        text: All of it.
+        on_disk: As for `new_file`.
+
+    Raises:
+        OSError: As for `new_file`.
+    """
+    with new_file(path, on_disk=on_disk) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file atomically."""
+    """Write a value as JSON; what JSON does not know, as its text."""
     write_text(path, json.dumps(value, indent=2, default=str) + "\n")
+
+
+def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
+    """Write rows as CSV with every column that any of them has, "epoch" or "group" first."""
+    first = [name for name in ("epoch", "group") if rows and name in rows[0]]
+    columns = dict.fromkeys([*first, *(name for row in rows for name in row)])
+    with new_file(path) as temporary, temporary.open("w", newline="") as file:
+        table = csv.DictWriter(file, list(columns), restval="")
+        table.writerow(csv_row({name: name for name in columns}))
+        table.writerows(map(csv_row, rows))
+    return path
 
 
 def cut_torn_line(path: Path) -> None:
@@ -50,34 +120,195 @@ def cut_torn_line(path: Path) -> None:
         file.truncate(content.rfind(b"\n") + 1)
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
-    """Write a file under a temporary name beside it, then give it its own; returns `path`.
+# --- folders
+
+
+@contextmanager
+def new_folder(place: Path) -> Iterator[Path]:
+    """An empty folder to fill; at the end of the block it stands at `place`.
+
+    If the block raises, it is deleted and `place` is as it was. To be used while `place` is
+    `locked`.
 
     Args:
-        path: The file; there as it was before, or whole.
-        write: Writes the file it is given.
+        place: Final folder; what is there is replaced.
+
+    Raises:
+        FolderError: It cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.part")
-    write(temporary)
-    bring_to_disk(temporary)
-    return temporary.replace(path)
+    building = place.parent / f".{place.name}.new-{uuid.uuid4().hex}"
+    try:
+        building.mkdir()
+    except OSError as error:
+        raise FolderError(f"{place}: cannot be written: {error.strerror}") from error
+    try:
+        yield building
+        _put(building, place, place.parent / f".{place.name}.old-{uuid.uuid4().hex}")
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
 
 
-def bring_to_disk(file: Path) -> None:
-    """Wait until a file is on the disk: a power cut may else leave its name without its content."""
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())
+@contextmanager
+def locked(place: Path, *, wait: bool = False) -> Iterator[None]:
+    """The only right to make the folder `place`; the system takes it back from a killed process.
+
+    What a killed process left is cleared away first.
+
+    Args:
+        place: The folder; its parent is made if it is not there.
+        wait: Whether to wait for another process that is making the same folder.
+
+    Raises:
+        FolderError: Another process is making the same folder, or it cannot be written.
+    """
+    lock = FileLock(place.parent / f".{place.name}.lock")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        taken = lock.acquire(wait=wait)
+    except OSError as error:
+        raise FolderError(f"{place}: cannot be written: {error.strerror}") from error
+    if not taken:
+        raise FolderError(f"{place}: another process is writing it just now")
+    try:
+        _clear(place)
+        yield
+    finally:
+        lock.path.unlink(missing_ok=True)
+        lock.release()
 
 
-def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
-    """Write rows as CSV with every column that any of them has, "epoch" or "group" first."""
-    first = [name for name in ("epoch", "group") if rows and name in rows[0]]
-    columns = dict.fromkeys([*first, *(name for row in rows for name in row)])
+def replace_folder(new: Path, place: Path) -> None:
+    """Put a finished folder in place of another one; the old one stays until the new one is whole.
 
-    def write(temporary: Path) -> None:
-        with temporary.open("w", newline="") as file:
-            table = csv.DictWriter(file, list(columns), restval="")
-            table.writeheader()
-            table.writerows(rows)
+    Args:
+        new: A sibling of `place`.
+        place: Final folder; may not exist yet.
+    """
+    old = place.with_name(place.name + ".old")
+    if place.exists():
+        shutil.rmtree(old, ignore_errors=True)
+    _put(new, place, old)
 
-    return write_whole(path, write)
+
+def finish_replacing(place: Path, marker: str) -> None:
+    """Bring a `replace_folder` that was killed half-way to its end.
+
+    Args:
+        place: The folder that was being replaced, moved to `<place>.new` when finished.
+        marker: The file written last; a folder without it is unfinished.
+    """
+    new = place.with_name(place.name + ".new")
+    old = place.with_name(place.name + ".old")
+    if (new / marker).is_file():
+        replace_folder(new, place)
+    elif not place.exists() and (old / marker).is_file():
+        old.rename(place)
+    for rest in (new, old):
+        shutil.rmtree(rest, ignore_errors=True)
+
+
+def _put(new: Path, place: Path, old: Path) -> None:
+    """Move a finished folder to its place; an older one there waits at `old` until that is done."""
+    _sync_tree(new)
+    if place.exists():
+        place.rename(old)
+    try:
+        new.rename(place)
+    except OSError:
+        if old.exists() and not place.exists():
+            old.rename(place)
+        raise
+    _sync(place.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _clear(place: Path) -> None:
+    """Mend what a killed run left: put the older folder back, delete unfinished ones."""
+    for old in sorted(place.parent.glob(f".{place.name}.old-*")):
+        if place.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.rename(place)
+    for unfinished in place.parent.glob(f".{place.name}.new-*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+# --- the disk
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file's content, or a folder's names, are on the disk, safe from a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if not (error.errno in _NO_SUCH_SYNC and path.is_dir()):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _sync_tree(folder: Path) -> None:
+    """Wait until a folder and all that is in it are on the disk."""
+    inside = [path for path in folder.rglob("*") if not path.is_symlink()]
+    with ThreadPoolExecutor(_SYNCED_AT_ONCE) as pool:
+        list(pool.map(_sync, (*inside, folder)))
+
+
+# --- locks
+
+
+class FileLock:
+    """A lock on a file that the system takes back from a killed process.
+
+    Whoever waits for it is woken by the system; of one process, each holder has a lock of its own.
+
+    Attributes:
+        path: The file; made where it is not there.
+        descriptor: The open file while the lock is held, or None.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.descriptor: int | None = None
+
+    def acquire(self, *, wait: bool = True) -> bool:
+        """Take the lock; False where another one holds it and is not to be waited for.
+
+        Raises:
+            OSError: The file cannot be opened.
+        """
+        how = fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)
+        while self.descriptor is None:
+            descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+            try:
+                fcntl.flock(descriptor, how)
+            except BlockingIOError:
+                os.close(descriptor)
+                return False
+            except OSError:  # a file system without locks: better unlocked than not at all
+                self.descriptor = descriptor
+            else:
+                self._keep_if_there(descriptor)
+        return True
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.release()
+
+    def _keep_if_there(self, descriptor: int) -> None:
+        """Take a locked file for the lock, unless its last holder deleted it while we waited."""
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), self.path.stat()):
+                self.descriptor = descriptor
+                return
+        os.close(descriptor)

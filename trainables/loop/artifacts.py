@@ -1,4 +1,4 @@
-"""What every training leaves behind besides its model: a line for each epoch, curves, tables."""
+"""The files that every training leaves besides its model: lines of epochs, curves, tables."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,9 +29,9 @@ def keep_evaluations(
     """Hand the metrics of all epochs, the curves and the figures of each class to the trial.
 
     Args:
-        trial: Who keeps them.
-        history: Of all epochs.
-        evaluations: Of the last one's validation, by metric group.
+        trial: Trial that keeps them.
+        history: Metrics of all epochs.
+        evaluations: Results of the last epoch's validation, by metric group.
 
     Returns:
         The folder for the trial's artifacts.

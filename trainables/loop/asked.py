@@ -32,8 +32,8 @@ def require_built(asked: Mapping[str, Any], built: Mapping[str, Any], builder: s
 
     Args:
         asked: Values by hyperparameter, without those that are known to have no effect.
-        built: As many, and maybe more.
-        builder: Who built it, for the message.
+        built: Values that were built, by the same names; there may be more.
+        builder: Name of the framework that built them, for the message.
 
     Raises:
         IneffectiveParam: Some value differs; the message names every such key.

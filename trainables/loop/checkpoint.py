@@ -19,8 +19,7 @@ from typing import Any
 import torch
 
 from trainables.contract import EpochMetrics, InfeasibleParams
-from trainables.files.folders import finish_replacing, replace_folder
-from trainables.files.whole import write_whole
+from trainables.files.whole import finish_replacing, replace_folder, write_text
 from trainables.trials.layout import CHECKPOINT_FOLDER, HISTORY_FILE, MODEL_FILE
 
 STATE_FILE = "state.pt"
@@ -42,9 +41,9 @@ def write_checkpoint(
 
     Args:
         directory: The attempt's own.
-        model: What to predict with, plain data.
-        state: What else is needed to go on, plain data.
-        history: Of all epochs so far.
+        model: All that predicting needs, as plain data.
+        state: All else that going on needs, as plain data.
+        history: Metrics of all epochs so far.
         folders: Copied into it.
     """
     new = directory / f"{CHECKPOINT_FOLDER}.new"
@@ -55,7 +54,7 @@ def write_checkpoint(
     for folder in folders:
         shutil.copytree(folder, new / folder.name)
     lines = json.dumps([{"epoch": h.epoch, "values": dict(h.values)} for h in history])
-    write_whole(new / HISTORY_FILE, lambda path: path.write_text(lines))
+    write_text(new / HISTORY_FILE, lines, on_disk=False)  # the folder is brought there whole
     final = directory / CHECKPOINT_FOLDER
     replace_folder(new, final)
     return final
@@ -69,11 +68,11 @@ def read_history(folder: Path) -> list[EpochMetrics]:
 
 
 def read_content(path: Path, engine: str, version: int) -> dict[str, Any]:
-    """What the model file of a checkpoint folder, or a model file, holds.
+    """The content of a checkpoint folder's model file, or of a model file.
 
     Args:
         path: The folder or the file.
-        engine: Which must have written it.
+        engine: Name of the engine that must have written it.
         version: The file format it must have.
 
     Raises:

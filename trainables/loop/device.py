@@ -36,7 +36,7 @@ def use_device(device: Device, workers: int = 0) -> None:
     What a trial before left in the GPU's cache is given back.
 
     Args:
-        device: What the trial may use.
+        device: CPUs and GPUs that the trial may use.
         workers: Loader processes, for which CPUs are left.
     """
     torch.set_num_threads(max(1, device.cpus - workers))
@@ -63,9 +63,9 @@ def memory_errors(device: torch.device, size: str, remedy: str) -> Iterator[None
     """Turn running out of memory into what it means for a trial; nothing is halved in silence.
 
     Args:
-        device: Where it runs.
+        device: Device of the training.
         size: The settings that ask for the memory: "batch=8 at imgsz=640".
-        remedy: What to lower: "batch or imgsz".
+        remedy: Keys to lower: "batch or imgsz".
 
     Raises:
         InfeasibleParams: The memory does not suffice.

@@ -1,4 +1,4 @@
-"""What every loop does around an epoch."""
+"""The parts around an epoch that every training loop shares."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -33,12 +33,12 @@ def train_metrics_due(trial: Trial, epoch: int) -> bool:
 def measured_train_images(
     trial: Trial, epoch_seconds: float, seconds_per_image: float, n_validation: int
 ) -> int:
-    """How many training images are measured: as the study says, else what is affordable.
+    """Number of training images to measure: as the study says, else as many as are affordable.
 
     Args:
         trial: Says what is wanted.
         epoch_seconds: An epoch's time without these metrics, training and validation.
-        seconds_per_image: What predicting and evaluating one image costs.
+        seconds_per_image: Time to predict and evaluate one image.
         n_validation: Images of the validation split.
     """
     wanted = trial.train_metrics.images

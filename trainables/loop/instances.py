@@ -23,11 +23,11 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a model does on a split.
+class SplitEvaluation:
+    """A model's evaluation on a split, with its losses there.
 
     Attributes:
-        evaluations: By metric group.
+        evaluations: Evaluations by metric group.
         losses: Mean over images (and networks), by the framework's name; empty where not asked for.
         seconds: Time it took, without reading the images.
     """
@@ -41,7 +41,7 @@ class Measured:
         return metrics_of(self.evaluations, split_prefix)
 
 
-class Reading(Generic[Item]):
+class TimedItems(Generic[Item]):
     """Items, and how long their reader took for them.
 
     Attributes:
@@ -70,7 +70,7 @@ class MeasuredImages(Protocol):
 
     @property
     def n_images(self) -> int:
-        """Their number."""
+        """Number of images."""
 
 
 Images = TypeVar("Images", bound=MeasuredImages)
@@ -87,7 +87,7 @@ class Course(Protocol[Images]):
 
     @property
     def device(self) -> torch.device:
-        """Where it runs."""
+        """Device of the training."""
 
     @property
     def learning_rate(self) -> float:
@@ -113,15 +113,15 @@ class Course(Protocol[Images]):
         *,
         confidences: Mapping[str, float] | None = None,
         losses: bool = True,
-    ) -> Measured:
+    ) -> SplitEvaluation:
         """Measure the model on images, at given confidences or at the best ones.
 
         Raises:
-            Diverged: What it predicts is not finite.
+            Diverged: A prediction is not finite.
         """
 
     def save(
-        self, history: Sequence[EpochMetrics], n_train_images: int | None, measured: Measured
+        self, history: Sequence[EpochMetrics], n_train_images: int | None, measured: SplitEvaluation
     ) -> Path:
         """Write the training's folder after an epoch."""
 
@@ -140,11 +140,11 @@ class InstanceTraining(Generic[Images]):
     """A training and what has come of it so far.
 
     Attributes:
-        trial: Who it reports to.
+        trial: Trial that is trained and reported to.
         course: The framework's side.
-        history: Of all epochs so far.
-        evaluations: Of the last validation, by metric group.
-        n_train_images: How many training images are measured, once that is known.
+        history: Metrics of all epochs so far.
+        evaluations: Results of the last validation, by metric group.
+        n_train_images: Number of training images that are measured, once that is known.
     """
 
     trial: Trial
@@ -194,7 +194,7 @@ class InstanceTraining(Generic[Images]):
         checkpoint = self.course.save(self.history, self.n_train_images, measured)
         self.trial.report(metrics, checkpoint)
 
-    def _train_metrics(self, epoch: int, validated: Measured) -> dict[str, float]:
+    def _train_metrics(self, epoch: int, validated: SplitEvaluation) -> dict[str, float]:
         """Metrics of the training subset, and how far they are ahead; {} where not due."""
         if not train_metrics_due(self.trial, epoch):
             return {}
@@ -205,7 +205,7 @@ class InstanceTraining(Generic[Images]):
         gap, _ = overfit_gap(found["train_seg_metrics/F1"], values["seg_metrics/F1"])
         return {**found, "overfit_gap": gap, "train_metrics_images": images.n_images}
 
-    def _subset(self, validated: Measured) -> Images:
+    def _subset(self, validated: SplitEvaluation) -> Images:
         """The training images that are measured, chosen once in a trial."""
         if self._train_images is None:
             if self.n_train_images is None:
@@ -215,7 +215,7 @@ class InstanceTraining(Generic[Images]):
             self._train_images = self.course.train_images(chosen)
         return self._train_images
 
-    def _affordable(self, validated: Measured) -> int:
+    def _affordable(self, validated: SplitEvaluation) -> int:
         epoch_s = self.course.steady_epoch_s + validated.seconds
         if self.course.device.type == "cuda":  # the first pass on a GPU is slower than all others
             validated = self.course.measure(self.course.validation)

@@ -1,4 +1,4 @@
-"""Whether a curve has gone without improvement for too long."""
+"""Patience: the number of epochs a curve may go without improvement."""
 
 from collections.abc import Sequence
 from typing import Final, Literal
@@ -18,7 +18,7 @@ def epochs_without_gain(
     Args:
         values: One an epoch, the first epoch's first: the validation loss, or another metric.
         delta: In the metric's own unit.
-        mode: Which direction is better.
+        mode: Better direction of the values.
 
     >>> epochs_without_gain([0.9, 0.5, 0.49995, 0.6])
     2

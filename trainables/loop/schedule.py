@@ -14,7 +14,7 @@ WARMUP_START: Final = 0.1
 
 
 @dataclass(frozen=True)
-class Schedule:
+class EpochSchedule:
     """The learning rate as a function of the epochs trained, which may be a fraction.
 
     `cosine` and `poly` go from the warm-up's end to 0 at the training's end. Where torch has the
@@ -23,13 +23,13 @@ class Schedule:
     Source: Loshchilov and Hutter 2017, "SGDR", arXiv:1608.03983 (cosine, without restarts).
 
     Attributes:
-        kind: As in `search_spaces.training`.
+        kind: Name in `search_spaces.training`.
         epochs: Length of the whole training.
         warmup_epochs: Shorter than `epochs`.
         step_size: Epochs from drop to drop after the warm-up, for `step`.
         milestones: Rising epochs of the whole training, for `multistep`.
         gamma: Factor of each drop.
-        poly_power: For `poly`.
+        poly_power: Exponent of `poly`.
     """
 
     kind: Literal["cosine", "step", "multistep", "poly", "none"]
@@ -41,7 +41,7 @@ class Schedule:
     poly_power: float = 0.9
 
     @classmethod
-    def of(cls, params: LoopParams, epochs: int) -> "Schedule":
+    def of(cls, params: LoopParams, epochs: int) -> "EpochSchedule":
         """The schedule that hyperparameters ask for.
 
         Raises:
@@ -64,7 +64,7 @@ class Schedule:
     def factor(self, epoch: float) -> float:
         """The learning rate after `epoch` epochs, as a fraction of the base rate.
 
-        >>> cosine = Schedule("cosine", epochs=50, warmup_epochs=5)
+        >>> cosine = EpochSchedule("cosine", epochs=50, warmup_epochs=5)
         >>> [round(cosine.factor(epoch), 4) for epoch in (0, 2.5, 5, 27.5, 50)]
         [0.1, 0.55, 1.0, 0.5, 0.0]
         """
@@ -73,33 +73,33 @@ class Schedule:
         return _FALLS[self.kind](self, min(epoch, self.epochs))
 
     def _done(self, epoch: float) -> float:
-        """How much of what follows the warm-up is behind, 0 to 1."""
+        """Fraction of the epochs after the warm-up that is behind, 0 to 1."""
         return (epoch - self.warmup_epochs) / (self.epochs - self.warmup_epochs)
 
 
-def _cosine(schedule: Schedule, epoch: float) -> float:
+def _cosine(schedule: EpochSchedule, epoch: float) -> float:
     return (1 + math.cos(math.pi * schedule._done(epoch))) / 2
 
 
-def _step(schedule: Schedule, epoch: float) -> float:
+def _step(schedule: EpochSchedule, epoch: float) -> float:
     drops = int((epoch - schedule.warmup_epochs) // schedule.step_size)
     return float(schedule.gamma**drops)
 
 
-def _multistep(schedule: Schedule, epoch: float) -> float:
+def _multistep(schedule: EpochSchedule, epoch: float) -> float:
     return float(schedule.gamma ** bisect_right(schedule.milestones, epoch))
 
 
-def _poly(schedule: Schedule, epoch: float) -> float:
+def _poly(schedule: EpochSchedule, epoch: float) -> float:
     return float((1 - schedule._done(epoch)) ** schedule.poly_power)
 
 
-def _level(schedule: Schedule, epoch: float) -> float:
+def _level(schedule: EpochSchedule, epoch: float) -> float:
     del schedule, epoch
     return 1.0
 
 
-_FALLS: Final[Mapping[str, Callable[[Schedule, float], float]]] = {
+_FALLS: Final[Mapping[str, Callable[[EpochSchedule, float], float]]] = {
     "cosine": _cosine,
     "step": _step,
     "multistep": _multistep,

@@ -10,16 +10,13 @@ import logging
 import os
 import shutil
 import signal
-import sys
 import tempfile
-import threading
 import time
 import traceback
-import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -28,6 +25,7 @@ import torch
 from torch import distributed
 
 from trainables.contract import Device, TrainingError, TransientError
+from trainables.processes import die_with_parent, without_main
 
 log = logging.getLogger(__name__)
 
@@ -50,14 +48,14 @@ class Rank:
 
     Attributes:
         number: 0 leads.
-        of: How many there are.
+        of: Number of processes.
     """
 
     number: int = 0
     of: int = 1
 
     def share(self, n: int) -> range:
-        """Its part of `n` things in order; the first ranks have one more where it is uneven.
+        """The rank's part of `n` things in order; where it is uneven, the first have one more.
 
         >>> [list(Rank(number, 3).share(4)) for number in range(3)]
         [[0, 1], [2], [3]]
@@ -67,7 +65,7 @@ class Rank:
         return range(first, first + each + (self.number < more))
 
     def device(self, device: Device) -> Device:
-        """Its part of a trial's device: a GPU of its own, and its share of the CPUs."""
+        """This process's part of a trial's device: a GPU of its own, and a share of the CPUs."""
         if self.of == 1:
             return device
         name = "cpu" if device.name == "cpu" else f"cuda:{self.number}"
@@ -99,7 +97,7 @@ class Team:
 
     Attributes:
         rank: The leader's own.
-        folder: Of this team alone, for what is too large for an order; gone when it is closed.
+        folder: Folder of this team alone, for what is too large for an order; gone at the end.
     """
 
     def __init__(
@@ -108,11 +106,11 @@ class Team:
         """Start the followers, and wait until they are ready.
 
         Args:
-            follow: What each does; a module's function.
+            follow: Function of a module that each runs.
             task: Given to each; plain data.
             n: Processes, the leader included.
             device: Kind of device they train on: "cpu" or "cuda".
-            timeout_s: How long they wait for each other within a step.
+            timeout_s: Time they wait for each other within a step.
 
         Raises:
             TrainingError: As raised in a follower.
@@ -153,7 +151,7 @@ class Team:
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Where all processes work together: a failure here is that of the follower, if any.
+        """A block in which all processes work together: a failure in it is the follower's, if any.
 
         Raises:
             TrainingError: As raised in a follower.
@@ -206,7 +204,7 @@ class Team:
         process = context.Process(
             target=_follower, args=(follow, task, rank, meeting, theirs), daemon=True
         )
-        with _no_main():
+        with without_main():
             process.start()
         theirs.close()
         self._pipes.append(own)
@@ -241,12 +239,12 @@ class Team:
 
 @dataclass(frozen=True)
 class _Meeting:
-    """Where the processes find each other; all are on one machine.
+    """The place where the processes find each other; all are on one machine.
 
     Attributes:
         file: Is there for this training only.
         device: Kind of device.
-        timeout_s: How long they wait for each other.
+        timeout_s: Time they wait for each other.
     """
 
     file: Path
@@ -276,7 +274,7 @@ def _follower(
 ) -> None:
     """A follower's main function."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the leader's, who ends this process
-    _die_with_leader(meeting.file.parent)
+    die_with_parent(lambda: _end(meeting.file.parent))
     try:
         follow(task, rank, _orders(rank, meeting, pipe))
     except TrainingError as error:
@@ -306,25 +304,7 @@ def _orders(rank: Rank, meeting: _Meeting, pipe: connection.Connection) -> Itera
             return
 
 
-def _die_with_leader(folder: Path) -> None:
-    """End this process with its leader, and clear the folder of the team, as nobody else does."""
-    leader = parent_process()
-    assert leader is not None
-
-    def watch() -> None:
-        connection.wait([leader.sentinel])
-        shutil.rmtree(folder, ignore_errors=True)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True, name="die-with-leader").start()
-
-
-@contextlib.contextmanager
-def _no_main() -> Iterator[None]:
-    """Keep multiprocessing from running the caller's script again in a follower."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+def _end(folder: Path) -> None:
+    """End this process, and clear the folder of the team, as nobody else does."""
+    shutil.rmtree(folder, ignore_errors=True)
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -14,9 +14,11 @@ Definitions:
 - **F1** = 2PR/(P+R) of those two means, 0 where both are 0: the harmonic mean of macro-P and
   macro-R, which is not the mean of the class F1s.
 - **c** is the confidence that maximises the mean of the class F1s, searched over every distinct
-  score of those classes: no grid, no smoothing. Equal scores are admitted or left out together;
-  of equal maxima the highest confidence is taken; without any prediction it is 1. For the test
-  part the confidence found on validation is given instead (`evaluate(..., confidence=c)`).
+  score of those classes: no grid, no smoothing. It is the middle of the gap between the lowest
+  score that counts and the next lower one (or 0), as for picks (`trainables.metrics.confidence`).
+  Equal scores are admitted or left out together; of equal maxima the highest confidence is taken;
+  without any prediction it is 1. For the test part the confidence found on validation is given
+  instead (`evaluate(..., confidence=c)`).
 - **map50** and **map50_95** are COCO's AP at 0.5 and its mean over 0.50:0.05:0.95 (101 recall
   points, at most `max_detections` of a class in an image: no limit unless given). As in COCO,
   predictions of exactly equal scores in different images are ranked in the order of the images; P,
@@ -121,7 +123,8 @@ class Evaluation:
         map50: Class mean.
         map50_95: Class mean.
         confidence: Limit of P, R and F1: a prediction counts if its score is at least
-            this. Keep all its digits: it often is a score.
+            this. Written with all its digits (`trainables.metrics.confidence`), as fewer may
+            cross a score.
         classes: The class list.
         per_class: One entry a class, in that order.
         curves: For plots.

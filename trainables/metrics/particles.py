@@ -36,6 +36,7 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from scipy.spatial import cKDTree
 
+from trainables.metrics.confidence import choose_confidence
 from trainables.metrics.names import PARTICLE_GROUP, PARTICLE_NAMES
 from trainables.metrics.scores import f1, fraction_of
 from trainables.results import Picks
@@ -307,23 +308,14 @@ def _take(
 def _best_confidence(scores: Floats, hits: Indices, n_truths: int) -> float:
     """The confidence at which F1 is largest; 1 without picks.
 
-    Any confidence down to the next lower score gives the same F1 here. The middle between both is
-    taken, of the highest such place, as other micrographs' particles are not all as sure.
-
     Args:
         scores: (N,) falling.
         hits: (N,) pairs among the first 1, ..., N picks.
         n_truths: True particles.
     """
-    if not len(scores):
-        return 1.0
     last = _last_of_equals(scores)
     f = 2 * hits[last] / (np.flatnonzero(last) + 1 + n_truths)
-    distinct = scores[last]
-    best = int(np.argmax(f))
-    below = distinct[best + 1] if best + 1 < len(distinct) else MIN_CONFIDENCE
-    middle = (distinct[best] + below) / 2
-    return float(middle if below < middle else distinct[best])
+    return choose_confidence(scores[last], f, floor=MIN_CONFIDENCE)
 
 
 def _average_precision(hits: Indices, n_truths: int) -> float:

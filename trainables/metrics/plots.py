@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from trainables.files.whole import write_whole
+from trainables.metrics.confidence import confidence_text
 from trainables.metrics.instances import Evaluation
 from trainables.metrics.names import GROUPS, PARTICLE_GROUP, PIXEL_GROUP, names_in
 
@@ -101,7 +102,7 @@ def plot_confusion(evaluation: Evaluation, to: Path) -> tuple[Path, Path]:
     """
     counts = evaluation.confusion
     fractions = counts / np.maximum(counts.sum(axis=0, keepdims=True), 1)
-    at = f"{evaluation.kind}, IoU 0.5, confidence {evaluation.confidence:.3f}"
+    at = f"{evaluation.kind}, IoU 0.5, confidence {confidence_text(evaluation.confidence)}"
     return (
         _matrix(evaluation, counts, f"Objects ({at})", to / "confusion_matrix.png"),
         _matrix(
@@ -228,7 +229,7 @@ def _mark(axes: Axes, evaluation: Evaluation, name: str) -> None:
         "o",
         color=_MEAN_COLOUR,
         clip_on=False,
-        label=f"{value:.3f} at confidence {evaluation.confidence:.3f}",
+        label=f"{value:.3f} at confidence {confidence_text(evaluation.confidence)}",
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from trainables.metrics.confidence import choose_confidence
 from trainables.metrics.matching import IOU_THRESHOLDS, ImageMatch
 
 Floats = npt.NDArray[np.float64]
@@ -15,8 +16,6 @@ Floats = npt.NDArray[np.float64]
 _CONFIDENCES: Floats = np.linspace(0, 1, 1001)
 
 _RECALLS: Floats = np.linspace(0, 1, 101)
-
-_EQUAL = 1e-12  # mean F1s this close differ by the order of summation only
 
 
 @dataclass(frozen=True)
@@ -113,13 +112,14 @@ def _envelope(true_positives: npt.NDArray[np.int64], truths: int) -> Floats:
 
 
 def best_confidence(present: Sequence[Tally]) -> float:
-    """The highest score at which the mean of the class F1s is largest; 1 without predictions."""
-    scores = np.unique(np.concatenate([t.scores for t in present] or [np.zeros(0)]))
-    if not len(scores):
-        return 1.0
+    """The confidence at which the mean of the class F1s is largest; 1 without predictions.
+
+    Args:
+        present: Tallies of the classes that have true objects.
+    """
+    scores = np.unique(np.concatenate([t.scores for t in present] or [np.zeros(0)]))[::-1]
     total = sum((t.class_f1(scores) for t in present), start=np.zeros(len(scores)))
-    mean = total / len(present)
-    return float(scores[np.flatnonzero(mean >= mean.max() - _EQUAL)[-1]])
+    return choose_confidence(scores, total / max(len(present), 1))
 
 
 @dataclass(frozen=True)

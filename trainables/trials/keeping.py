@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainables.files.folders import finish_replacing, replace_folder
-from trainables.files.whole import write_whole
+from trainables.files.whole import finish_replacing, replace_folder, write_text, write_whole
 from trainables.goal import Goal
 from trainables.trials.layout import ARTIFACT_FOLDER, BEST_FOLDER, METRICS_FILE, MODEL_FILE
 
@@ -37,7 +36,7 @@ class BestKeeper:
     on where that one was, also if it was killed between the two renames.
 
     Attributes:
-        goal: What makes one epoch better than another.
+        goal: Says which of two epochs is better.
         best: The epoch kept so far, or None.
     """
 
@@ -117,4 +116,4 @@ def _write_kept(folder: Path, kept: KeptEpoch, goal: Goal) -> None:
         "values": dict(kept.values),
     }
     text = json.dumps(content, indent=1)
-    write_whole(folder / METRICS_FILE, lambda path: path.write_text(text, "utf-8"))
+    write_text(folder / METRICS_FILE, text, on_disk=False)  # the folder is brought there whole

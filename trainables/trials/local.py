@@ -33,8 +33,7 @@ from trainables.contract import (
     TrialStopped,
 )
 from trainables.datasets.prepared import PreparedDataset
-from trainables.files.folders import finish_replacing
-from trainables.files.whole import write_text
+from trainables.files.whole import finish_replacing, write_text
 from trainables.goal import Goal
 from trainables.trials.keeping import BestKeeper, keep_artifact
 from trainables.trials.layout import CHECKPOINT_FOLDER, HISTORY_FILE, METRICS, RESUME_FOLDER
@@ -48,7 +47,7 @@ Progress = Callable[[EpochMetrics], None]
 
 @dataclass
 class StopFlag:
-    """Whether the training is to end after its present epoch."""
+    """A request to end the training after its present epoch."""
 
     requested: bool = False
 
@@ -59,11 +58,11 @@ class LocalTrial:
 
     Attributes:
         out: Folder of the result.
-        goal: What makes one epoch better than another; the best one's model is kept.
-        progress: Told of every epoch.
+        goal: Says which epoch is the best, whose model is kept.
+        progress: Function that is told of every epoch.
         stop: Looked at after every epoch.
         ended_early: Whether the engine's own patience has run out.
-        notes: What the engine had to say.
+        notes: Messages of the engine.
     """
 
     name: str
@@ -74,7 +73,7 @@ class LocalTrial:
     seed: int
     device: Device
     out: Path
-    goal: Goal | None
+    goal: Goal
     train_metrics: TrainMetrics = field(default_factory=TrainMetrics)
     progress: Progress = lambda metrics: None
     stop: StopFlag = field(default_factory=StopFlag)
@@ -88,7 +87,6 @@ class LocalTrial:
         self.directory = self.out / WORK
         self.directory.mkdir(parents=True, exist_ok=True)
         self.resume_from = _take_checkpoint(self.directory)
-        assert self.goal is not None  # None is for trials of engines alone, which keep no best
         self.keeper = BestKeeper(self.out, self.goal)
         self._lines = [] if self.resume_from is None else _history(self.resume_from)
         self._write_lines()

@@ -19,7 +19,7 @@ class MemoryTrial:
         stop_after: Epoch after whose report the trial is stopped, or None.
         over: Whether the trial has ended already.
         kept: Artifacts, by kind.
-        notes: What the engine told the user.
+        notes: Messages of the engine to the user.
     """
 
     params: Mapping[str, Any]

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from pydantic import Field, PositiveInt, ValidationError
 
 from trainables.contract import EngineInfo
+from trainables.datasets.prepared import PreparedDataset
 from trainables.goal import Goal, Standing
 from trainables.metrics.names import GROUPS, PARTICLE_GROUP
 from tune.spec import Spec
@@ -55,11 +56,24 @@ class TrainedOn(Spec):
         path: Folder of the data set, at that time.
         name: Name that `prepare` gave it.
         fingerprint: Fingerprint of its content.
+        val_objects: Number of true objects of its validation part, on which confidences were
+            chosen; None where nobody wrote it down.
     """
 
     path: Path
     name: str = ""
     fingerprint: str
+    val_objects: int | None = None
+
+
+def trained_on(data: PreparedDataset) -> TrainedOn:
+    """A data set as a configuration remembers it."""
+    return TrainedOn(
+        path=data.root,
+        name=data.name,
+        fingerprint=data.fingerprint,
+        val_objects=data.n_objects("val"),
+    )
 
 
 class ConfigOrigin(Spec):
@@ -149,7 +163,8 @@ class BestConfig(Spec):
 
     def plain(self) -> dict[str, Any]:
         """Plain data for a file: the whole value without its place in a store."""
-        return self.model_dump(mode="json", exclude={"kept"})
+        unknown = {"val_objects"} if self.data.val_objects is None else set()
+        return self.model_dump(mode="json", exclude={"kept": True, "data": unknown})
 
 
 def own_version() -> str:

@@ -1,4 +1,4 @@
-"""What `segtune best` tells: what is recorded, what would be used, what was changed."""
+"""Lines of `segtune best`: entries recorded, the one that would be used, changes made."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -8,6 +8,7 @@ import typer
 from tune.cli.mistakes import Verb, Verbs
 from tune.cli.options import Backbone, EngineName, Store, options_given
 from tune.errors import UsageError
+from tune.progress.folding import on_terminal
 
 best_app = typer.Typer(
     cls=Verbs,
@@ -27,18 +28,18 @@ def best_show(
     store: Store = None,
 ) -> None:
     """Show what is recorded; with --trainable the configuration that would be used."""
-    from tune.best.store import BestStore, store_place
-    from tune.best.table import refuse_damaged, table_lines, used_lines
+    from tune.best.store import BestStore, store_place  # loaded when asked for
+    from tune.best.table import refuse_damaged, table_lines, used_lines  # loaded when asked for
 
     opened = BestStore(store_place(store))
     if trainable is not None:
-        for line in used_lines(opened, trainable, backbone, data):
+        for line in on_terminal(used_lines(opened, trainable, backbone, data)):
             typer.echo(line)
         return
     if given := options_given({"--backbone": backbone, "--data": data}):
         raise UsageError(f"best show: expected --trainable beside {given[0]}, got none")
     entries = opened.entries()
-    for line in table_lines(entries, opened.place):
+    for line in on_terminal(table_lines(entries, opened.place)):
         typer.echo(line)
     refuse_damaged(entries)
 
@@ -56,10 +57,10 @@ def best_set(
     ] = False,
 ) -> None:
     """Record an exported best configuration as that of its data set, or of all others."""
-    from analysis.models.stored import to_stored
-    from tune.best.file import load_best
-    from tune.best.store import BestStore, store_place
-    from tune.best.table import recorded_line
+    from analysis.models.stored import to_stored  # loaded when asked for
+    from tune.best.file import load_best  # loaded when asked for
+    from tune.best.store import BestStore, store_place  # loaded when asked for
+    from tune.best.table import recorded_line  # loaded when asked for
 
     storage = source.absolute().parent if (source / "study.yaml").is_file() else Path("studies")
     opened = BestStore(store_place(store, storage))
@@ -85,9 +86,11 @@ def best_clear(
             "best clear: expected what to clear, by --trainable, --backbone, --data, --global or "
             "--all, got none of them"
         )
-    from tune.best.store import BestStore, store_place
-    from tune.best.table import cleared_lines
+    from tune.best.store import BestStore, store_place  # loaded when asked for
+    from tune.best.table import cleared_lines  # loaded when asked for
 
     opened = BestStore(store_place(store))
-    for line in cleared_lines(opened, trainable, backbone, data, everywhere=everywhere):
+    for line in on_terminal(
+        cleared_lines(opened, trainable, backbone, data, everywhere=everywhere)
+    ):
         typer.echo(line)

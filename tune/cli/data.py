@@ -10,6 +10,7 @@ from tune.cli.options import PixelSize, number_option, out_option
 from tune.cli.tickers import Ticker, stage_tickers
 from tune.cli.values import one_of, shares
 from tune.errors import UsageError
+from tune.progress.folding import on_terminal
 
 
 class Form(StrEnum):
@@ -70,6 +71,33 @@ Radius = Annotated[
 ]
 
 
+Unit = Annotated[
+    str | None,
+    typer.Option(
+        "--unit",
+        metavar="LENGTH",
+        help="Length of one unit of the coordinates: 4px, 1A, 1nm, or fraction.",
+    ),
+]
+
+FlipY = Annotated[
+    bool | None,
+    typer.Option(
+        "--flip-y/--no-flip-y",
+        help="Whether y of the coordinates is counted from the last row, or from the first.",
+    ),
+]
+
+HalfPixel = Annotated[
+    bool,
+    typer.Option("--half-pixel", help="Whole coordinates number pixels, whose middle is meant."),
+]
+
+KeepCrowds = Annotated[
+    bool, typer.Option("--keep-crowds", help="Take COCO's regions marked iscrowd as objects.")
+]
+
+
 def prepare(
     raw: RawFolder,
     out: Annotated[Path, out_option("Folder of the prepared data set.")],
@@ -81,31 +109,19 @@ def prepare(
     seed: Annotated[int, number_option("--seed", "Seed of the split.")] = 0,
     radius: Radius = None,
     pixel_size: PixelSize = None,
-    unit: Annotated[
-        str | None,
-        typer.Option(
-            "--unit", metavar="LENGTH", help="One unit of the coordinates: 4px, 1A, 1nm, fraction."
-        ),
-    ] = None,
-    flip_y: Annotated[
-        bool | None,
-        typer.Option(
-            "--flip-y/--no-flip-y", help="Count y of coordinates from the last row, or the first."
-        ),
-    ] = None,
-    half_pixel: Annotated[
-        bool, typer.Option("--half-pixel", help="Whole coordinates mean the middle of a pixel.")
-    ] = False,
-    keep_crowds: Annotated[
-        bool, typer.Option("--keep-crowds", help="Take COCO regions with iscrowd as objects.")
-    ] = False,
+    unit: Unit = None,
+    flip_y: FlipY = None,
+    half_pixel: HalfPixel = False,
+    keep_crowds: KeepCrowds = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse data with problems.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a prepared data set.")] = False,
 ) -> None:
     """Turn raw annotations or coordinates into a prepared data set, with contact sheets."""
-    from trainables.datasets.preparing.prepare import PrepareOptions
-    from trainables.datasets.preparing.prepare import prepare as prepare_data
-    from trainables.datasets.preparing.report import describe
+    from trainables.datasets.preparing.prepare import PrepareOptions  # loaded when asked for
+    from trainables.datasets.preparing.prepare import (  # loaded when asked for
+        prepare as prepare_data,
+    )
+    from trainables.datasets.preparing.report import describe  # loaded when asked for
 
     options = PrepareOptions(
         format=form,
@@ -122,7 +138,7 @@ def prepare(
         half_pixel=half_pixel,
     )
     report = prepare_data(raw, out, options, name=name, force=force, progress=stage_tickers())
-    for line in describe(report):
+    for line in on_terminal(describe(report)):
         typer.echo(line)
 
 
@@ -140,9 +156,9 @@ def simulate(
     force: Annotated[bool, typer.Option("--force", help="Replace a simulated set.")] = False,
 ) -> None:
     """Draw micrographs with exactly known particles, in any raw format."""
-    from search_spaces.names import nearest_name
-    from trainables.datasets.simulate.dataset import simulate as draw
-    from trainables.datasets.simulate.presets import SPECS
+    from search_spaces.names import nearest_name  # loaded when asked for
+    from trainables.datasets.simulate.dataset import simulate as draw  # loaded when asked for
+    from trainables.datasets.simulate.presets import SPECS  # loaded when asked for
 
     if preset not in SPECS:
         raise UsageError(

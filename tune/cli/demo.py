@@ -10,7 +10,7 @@ from trainables.files.whole import write_text
 from tune.cli.data import prepare, simulate
 from tune.cli.models import export, retrain
 from tune.cli.options import number_option, out_option
-from tune.cli.studies import plan, planned_study, run_planned
+from tune.cli.studies import plan, tune
 from tune.errors import StudyError
 
 
@@ -30,7 +30,7 @@ def demo(
     file = demo_study(folder, trials)
     plan(file)
     _say("4/6  tuning")
-    run_planned(planned_study(file, None), resume=False)
+    tune(file)
     study_dir = folder / "studies" / "demo"
     _say("5/6  exporting the best configuration")
     export(study_dir)

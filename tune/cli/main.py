@@ -17,8 +17,10 @@ import typer
 
 from trainables.files.errors import UserError
 from tune.cli.best import best_app
+from tune.cli.dashboard import dashboard
 from tune.cli.data import prepare, simulate
 from tune.cli.demo import demo
+from tune.cli.init import init
 from tune.cli.machine import doctor, schema
 from tune.cli.mistakes import Mistyped, Verb, Verbs, usage_message
 from tune.cli.models import evaluate, export, pick, retrain
@@ -29,18 +31,19 @@ app = typer.Typer(
     cls=Verbs,
     help="Tune segmentation models on micrographs: one study file, one command.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 VERBS: Final = (
     prepare,
     simulate,
+    init,
     plan,
     tune,
     resume,
     status,
     report,
+    dashboard,
     export,
     retrain,
     evaluate,
@@ -55,6 +58,9 @@ for _verb in VERBS:
     app.command(cls=Verb)(_verb)
 app.add_typer(best_app, name="best")
 
+
+_COMPLETING: Final = "_SEGTUNE_COMPLETE"
+"""Set by the shell while a command line is being completed."""
 
 _STATE_OF_THE_DISK: Final = frozenset(
     (
@@ -77,6 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("ray", "wandb", "optuna", "matplotlib", "PIL", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+    if _COMPLETING in os.environ:  # the shell asks, and typer answers and ends
+        typer.main.get_command(app).main(prog_name="segtune")
     sys.exit(_exit_code(sys.argv[1:] if arguments is None else list(arguments)))
 
 

@@ -16,7 +16,7 @@ from tune.cli.options import (
     MinDistance,
     PixelSize,
     Store,
-    StudyFolder,
+    StudyPlace,
     confidence_option,
     number_option,
     options_given,
@@ -25,23 +25,24 @@ from tune.cli.options import (
 from tune.cli.tickers import EpochTicker, Ticker, stage_tickers
 from tune.cli.values import new_place
 from tune.errors import UsageError
+from tune.progress.folding import on_terminal
 
 if TYPE_CHECKING:
+    from analysis.picking.run import PickResult
     from tune.best.configuration import BestConfig
 
 
 def export(
-    study_dir: StudyFolder,
+    study_dir: StudyPlace,
     to: Annotated[
         Path | None,
         typer.Option(parser=new_place("--to"), metavar="FOLDER", help="Default: <study>/best."),
     ] = None,
 ) -> None:
     """Export the best trial: weights, configuration in every form, metrics, model card."""
-    from analysis.models.export import export_best
-    from tune.directory.reader import StudyDir
+    from tune.verbs.exporting import export as export_study  # loaded when asked for
 
-    typer.echo(f"exported to {export_best(StudyDir.open(study_dir), to)}")
+    typer.echo(f"exported to {export_study(study_dir, to)}")
 
 
 def retrain(
@@ -66,7 +67,7 @@ def retrain(
     """Train the best configuration to full length and measure it on the test part."""
     if best is not None:
         _refuse_beside(best, {"--trainable": trainable, "--backbone": backbone, "--store": store})
-    from analysis.retrain.retrain import retrain as train_again
+    from analysis.retrain.retrain import retrain as train_again  # loaded when asked for
 
     progress = EpochTicker()
     result = train_again(
@@ -79,7 +80,7 @@ def retrain(
         progress=progress,
         other_classes=other_classes,
     )
-    for line in result.lines():
+    for line in on_terminal(result.lines()):
         typer.echo(line)
     if result.interrupted:
         raise typer.Exit(130)
@@ -113,10 +114,12 @@ def evaluate(
     ] = 6,
 ) -> None:
     """Measure any trained model on any prepared data set: tables, curves, overlays."""
-    from analysis.evaluation.plan import Wishes
-    from analysis.evaluation.run import evaluate_model
+    from tune.verbs.evaluating import evaluate as measure  # loaded when asked for
 
-    wishes = Wishes(
+    result = measure(
+        model,
+        data,
+        out,
         split=split,
         trainable=trainable,
         device=device,
@@ -127,7 +130,7 @@ def evaluate(
         overlays=overlays,
         progress=stage_tickers(),
     )
-    for line in evaluate_model(model, data, out, wishes).lines():
+    for line in on_terminal(result.lines()):
         typer.echo(line)
 
 
@@ -160,26 +163,31 @@ def pick(
 
     Exit code 3: some micrographs failed, the others are done; 1: all failed.
     """
-    from analysis.picking.plan import PickWishes
-    from analysis.picking.run import pick_micrographs
+    from tune.verbs.picking import pick as pick_particles  # loaded when asked for
 
-    wishes = PickWishes(
-        trainable=trainable,
-        device=device,
-        confidence=confidence,
-        min_distance=min_distance,
-        pixel_size=pixel_size,
-        box_px=box_px,
-        save_prob=save_prob,
-        overwrite=overwrite,
-        progress=Ticker("pick"),
-    )
     try:
-        result = pick_micrographs(micrographs, model, out, wishes)
+        result = pick_particles(
+            micrographs,
+            model,
+            out,
+            trainable=trainable,
+            device=device,
+            confidence=confidence,
+            min_distance=min_distance,
+            pixel_size=pixel_size,
+            box_px=box_px,
+            save_prob=save_prob,
+            overwrite=overwrite,
+            progress=Ticker("pick"),
+        )
     except KeyboardInterrupt:
         typer.echo(f"the same command goes on with what is not yet in {out}", err=True)
         raise
-    for line in result.lines():
+    _conclude_picking(result)
+
+
+def _conclude_picking(result: "PickResult") -> None:
+    for line in on_terminal(result.lines()):
         typer.echo(line)
     for line in result.warnings():
         typer.echo(line, err=True)
@@ -210,8 +218,8 @@ def _best_known(
         )
     if data is None:
         raise UsageError("retrain: --trainable: expected --data DIR beside it, got none")
-    from analysis.models.stored import choose
-    from tune.best.store import BestStore, store_place
+    from analysis.models.stored import choose  # loaded when asked for
+    from tune.best.store import BestStore, store_place  # loaded when asked for
 
     chosen = choose(BestStore(store_place(store)), trainable, data, backbone, out)
     n = epochs or chosen.config.epochs

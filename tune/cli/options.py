@@ -10,7 +10,9 @@ from tune.cli.values import fraction, new_place, positive_number, whole_number
 
 StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).")]
 
-StudyFolder = Annotated[Path, typer.Argument(help="A study directory, <storage>/<study>.")]
+StudyPlace = Annotated[
+    Path, typer.Argument(help="A study directory, <storage>/<study>, or its study file.")
+]
 
 Store = Annotated[
     str | None,

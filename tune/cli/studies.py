@@ -1,12 +1,11 @@
 """Verbs about studies: plan, tune, resume, status, report."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tune.cli.options import Overrides, StudyFile, StudyFolder
+from tune.cli.options import Overrides, StudyFile, StudyPlace
+from tune.progress.folding import on_terminal
 
 if TYPE_CHECKING:
     from tune.driver.driver import StudyResult
@@ -23,96 +22,92 @@ def plan(
 ) -> None:
     """Show what a study would do; nothing is started."""
     from tune.plan.lines import plan_lines  # slow: numpy
+    from tune.verbs.planning import plan as plan_study  # slow: numpy
 
-    made = planned_study(study, overrides)
+    made = plan_study(study, overrides or [])
     pace = _probe(made) if probe else _known_pace(made)
-    for line in plan_lines(made, pace):
+    for line in on_terminal(plan_lines(made, pace)):
         typer.echo(line)
 
 
 def tune(study: StudyFile, overrides: Overrides = None) -> None:
     """Run a study. Ctrl-C is safe: `segtune resume` goes on where it was."""
     from tune.directory.reader import refuse_begun  # slow: Optuna
+    from tune.plan.remarks import remarks  # slow: numpy
+    from tune.verbs.planning import plan as plan_study  # slow: numpy
 
-    made = planned_study(study, overrides)
-    refuse_begun(made.directory)
-    run_planned(made, resume=False)
+    made = plan_study(study, overrides or [])
+    refuse_begun(made.directory)  # before Ray is waited for
+    for remark in remarks(made):
+        typer.echo(f"note: {remark}")
+    from tune.progress.terminal import make_progress  # slow: rich
+    from tune.verbs.tuning import tune as run  # slow: Ray
+
+    _conclude(made, run(made, observers=[make_progress()]))
 
 
-def resume(study_dir: StudyFolder, overrides: Overrides = None) -> None:
+def resume(study_dir: StudyPlace, overrides: Overrides = None) -> None:
     """Go on with an interrupted study; --set may raise its budget."""
-    from tune.directory.reader import StudyDir  # slow: Optuna
     from tune.plan.resume import plan_resumed  # slow: Optuna
+    from tune.verbs.opening import open_study  # slow: Optuna
 
-    run_planned(plan_resumed(StudyDir.open(study_dir), overrides or []), resume=True)
+    made = plan_resumed(open_study(study_dir), overrides or [])  # before Ray is waited for
+    from tune.progress.terminal import make_progress  # slow: rich
+    from tune.verbs.tuning import resume as go_on  # slow: Ray
+
+    _conclude(made, go_on(made, observers=[make_progress()]))
 
 
-def status(study_dir: StudyFolder) -> None:
+def status(study_dir: StudyPlace) -> None:
     """Show a study's trials, running or ended."""
-    from tune.directory.reader import StudyDir  # slow: Optuna
     from tune.progress.status import status_lines  # slow: rich
+    from tune.verbs.opening import open_study  # slow: Optuna
 
-    for line in status_lines(StudyDir.open(study_dir)):
+    for line in on_terminal(status_lines(open_study(study_dir))):
         typer.echo(line)
 
 
-def report(study_dir: StudyFolder) -> None:
+def report(study_dir: StudyPlace) -> None:
     """Write leaderboard.csv, report.html, report.md and report.json of a study."""
-    for path in _write_results(study_dir):
+    from tune.verbs.opening import open_study  # slow: Optuna
+
+    opened = open_study(study_dir)  # refused before plotly is waited for
+    from tune.verbs.reporting import report as write_results  # slow: plotly
+
+    for path in write_results(opened.path):
         typer.echo(f"wrote {path}")
 
 
-def planned_study(study: Path, overrides: list[str] | None) -> "StudyPlan":
-    """Plan the study of a file, with the values of `--set`."""
-    from tune.plan.planning import plan_file  # slow: numpy
+def _conclude(plan: "StudyPlan", result: "StudyResult") -> None:
+    """Say where the results of a run are and what to do next."""
+    from analysis.report.leaderboard import LEADERBOARD  # loaded already
+    from analysis.report.report import REPORT_HTML  # loaded already
+    from tune.progress.status import next_step  # loaded already
+    from tune.tracking.wandb import tracking_line  # loaded already
 
-    return plan_file(study, overrides or [])
-
-
-def run_planned(plan: "StudyPlan", *, resume: bool) -> None:
-    """Run a study to its leaderboard and report, and say what to do next."""
-    from tune.progress.status import next_step  # slow: rich
-    from tune.progress.terminal import make_progress  # slow: rich
-    from tune.tracking.wandb import tracking_line  # for a study that was run
-
-    result = _tuned(plan, [make_progress()], resume=resume)
     if line := tracking_line(plan.study.tracking, plan.directory):
         typer.echo(line)
-    typer.echo("writing leaderboard and report")
-    for path in _write_results(plan.directory):
-        typer.echo(f"wrote {path}")
+    for name in (LEADERBOARD, REPORT_HTML):
+        typer.echo(f"wrote {result.directory / name}")
     step = next_step(plan.study, plan.directory, len(result.outcomes), plan.trials)
     if result.reason == "interrupted":
         typer.echo(f"interrupted; {step}", err=True)
         raise typer.Exit(130)
     if result.reason == "out of time":
         typer.echo(step)
+    _refuse_all_failed(result)
+
+
+def _refuse_all_failed(result: "StudyResult") -> None:
     failed = [n for n, o in result.outcomes.items() if o.state == "failed"]
     if result.outcomes and len(failed) == len(result.outcomes):
         last = result.outcomes[failed[-1]]
         typer.echo(
             f"segtune: all {len(failed)} trials failed; the last: {last.message}; see "
-            f"{plan.directory / 'trials' / str(failed[-1]) / 'train.log'}",
+            f"{result.directory / 'trials' / str(failed[-1]) / 'train.log'}",
             err=True,
         )
         raise typer.Exit(1)
-
-
-def _tuned(plan: "StudyPlan", observers: Sequence[Any], *, resume: bool) -> "StudyResult":
-    from tune.driver.driver import run_study  # slow: Ray
-
-    return run_study(plan, observers, resume=resume)
-
-
-def _write_results(study_dir: Path) -> list[Path]:
-    from tune.directory.reader import StudyDir  # slow: Optuna
-
-    opened = StudyDir.open(study_dir)  # refused before what follows is waited for
-    from analysis.report.leaderboard import write_leaderboard  # slow: Optuna
-    from analysis.report.report import write_report  # slow: plotly
-
-    writers: list[Callable[[StudyDir], Path]] = [write_leaderboard, write_report]
-    return [write(opened) for write in writers]
 
 
 def _probe(plan: "StudyPlan") -> "Pace":

@@ -56,7 +56,7 @@ class EpochTicker:
         if now - self._shown < (0.2 if terminal else 10.0):
             return
         self._shown = now
-        from trainables.metrics.names import F1_NAMES
+        from trainables.metrics.names import F1_NAMES  # loaded when asked for
 
         f1 = next((name for name in F1_NAMES if name in metrics.values), None)
         score = "" if f1 is None else f", {f1} {metrics.values[f1]:.3f}"

@@ -5,7 +5,6 @@ each report the decision is written before the value; a decision that was writte
 anew.
 """
 
-import fcntl
 import json
 import os
 import time
@@ -13,7 +12,7 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from io import FileIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage
@@ -21,7 +20,15 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.trial import FrozenTrial, TrialState
 
-from trainables.files.whole import cut_torn_line
+from trainables.files.whole import FileLock, cut_torn_line
+from tune.directory.entries import (
+    OURS,
+    PASSED_OVER,
+    SET_SYSTEM_ATTR,
+    SET_VALUE,
+    WRITER,
+    OwnEntries,
+)
 from tune.errors import StoreError
 from tune.stopping.decision import Decision, Rule
 
@@ -29,52 +36,38 @@ SYNC_EVERY_S = 1.0
 
 _DECISION, _EXCESS = "decision:", "excess"
 
-_CONSTRAINT = "constraints:"  # as optuna.Trial.set_constraint writes it; samplers read it
-
-_SET_VALUE, _SET_SYSTEM_ATTR = 7, 9  # operation codes of the file format, fixed since Optuna 3.1
+CONSTRAINT = "constraints:"  # as optuna.Trial.set_constraint writes it; samplers read it
 
 
-class _FlockLock(BaseJournalFileLock):
+class _JournalLock(FileLock, BaseJournalFileLock):
     """A lock the kernel releases when its holder dies (Optuna's own survive a `kill -9`)."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: IO[bytes] | None = None
-
-    def acquire(self) -> bool:
-        """Wait for the lock and take it."""
-        self._file = self._path.open("ab")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        return True
-
-    def release(self) -> None:
-        """Give the lock back."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
 
 
 class _Backend(JournalFileBackend):
-    """Waits for the disk once a second, not at every line.
+    """Reads the lines that count, and waits for the disk once a second, not at every line.
 
     A `kill -9` loses nothing of what was written. A power failure may lose the last second, and a
     study goes on from any prefix of its journal.
     """
 
     def __init__(self, path: Path) -> None:
-        self._flock = _FlockLock(path.with_suffix(".lock"))
-        super().__init__(str(path), lock_obj=self._flock)
+        self._lock_file = _JournalLock(path.with_suffix(".lock"))
+        super().__init__(str(path), lock_obj=self._lock_file)
         self._path = path
+        self._own = OwnEntries(path)
         self._synced = 0.0
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
-        """Read the lines from a number on.
+        """Read the lines from a number on, of those that do not count a blank.
 
         Raises:
-            StoreError: A line is damaged, and more follow.
+            StoreError: A line is damaged, and more follow; or a trial begins twice.
         """
+        if log_number_from == 0:
+            self._own = OwnEntries(self._path)
         try:
-            yield from super().read_logs(log_number_from)
+            for entry in super().read_logs(log_number_from):
+                yield entry if self._own.counts(entry) else dict(PASSED_OVER)
         except ValueError as error:
             raise StoreError(
                 f"{self._path}: the study directory cannot be read: expected a JSON object a line, "
@@ -84,19 +77,16 @@ class _Backend(JournalFileBackend):
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append whole lines: where the disk is full, none of them."""
-        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        self._flock.acquire()
-        try:
-            with self._path.open("ab", buffering=0) as file:
-                _write_whole(file, text.encode())
-                if time.monotonic() - self._synced > SYNC_EVERY_S:
-                    os.fsync(file.fileno())
-                    self._synced = time.monotonic()
-        finally:
-            self._flock.release()
+        own = ({**log, WRITER: OURS} for log in logs)
+        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in own)
+        with self._lock_file, self._path.open("ab", buffering=0) as file:
+            _append_whole(file, text.encode())
+            if time.monotonic() - self._synced > SYNC_EVERY_S:
+                os.fsync(file.fileno())
+                self._synced = time.monotonic()
 
 
-def _write_whole(file: FileIO, data: bytes) -> None:
+def _append_whole(file: FileIO, data: bytes) -> None:
     """Write all of `data` at a file's end, or leave the file as it is."""
     before = file.seek(0, os.SEEK_END)
     try:
@@ -120,9 +110,9 @@ class Arrival:
         trial: Optuna's number.
         epoch: The epoch reported.
         value: The objective as the engine reported it.
-        decision: What was decided, where more than "go on" was to be said.
+        decision: Decision on it, where more than "go on" was to be said.
         watched: The metric the plateau rule watches, where it is not the objective.
-        excess: By how much each constraint is broken, by metric (`trainables.goal.Limit`).
+        excess: Amount by which each constraint is broken, by metric (`trainables.goal.Limit`).
         told: Whether the value was written too, not only the decision.
     """
 
@@ -140,11 +130,11 @@ def arrivals(path: Path) -> list[Arrival]:
     found: dict[tuple[int, int], Arrival] = {}
     for entry in _entries(path):
         trial = entry.get("trial_id", -1)
-        if entry["op_code"] == _SET_VALUE:
+        if entry["op_code"] == SET_VALUE:
             key = (trial, entry["step"])
             seen = found.get(key) or Arrival(*key, entry["intermediate_value"])
             found[key] = replace(seen, told=True)
-        elif entry["op_code"] == _SET_SYSTEM_ATTR:
+        elif entry["op_code"] == SET_SYSTEM_ATTR:
             for name, written in entry["system_attr"].items():
                 if name.startswith(_DECISION):
                     arrival = _decided(trial, int(name.removeprefix(_DECISION)), written)
@@ -155,10 +145,11 @@ def arrivals(path: Path) -> list[Arrival]:
 def _entries(path: Path) -> Iterator[dict[str, Any]]:
     if not path.exists():
         return
+    own = OwnEntries(path)
     with path.open("rb") as file:
         for line in file:
-            if line.endswith(b"\n"):
-                yield json.loads(line)
+            if line.endswith(b"\n") and own.counts(entry := json.loads(line)):
+                yield entry
 
 
 def _decided(trial: int, epoch: int, written: Mapping[str, Any]) -> Arrival:
@@ -171,11 +162,20 @@ def _decided(trial: int, epoch: int, written: Mapping[str, Any]) -> Arrival:
 
 
 def excess_of(trial: FrozenTrial) -> dict[int, Mapping[str, float]]:
-    """By how much each constraint was broken at each epoch of a journalled trial."""
+    """Amounts by which each constraint was broken, at each epoch of a journalled trial."""
     return {
         int(name.removeprefix(_DECISION)): written[_EXCESS]
         for name, written in trial.system_attrs.items()
         if name.startswith(_DECISION) and written.get(_EXCESS)
+    }
+
+
+def reported_of(trial: FrozenTrial) -> dict[int, float]:
+    """The value that each decision on a journalled trial was taken on, by epoch."""
+    return {
+        int(name.removeprefix(_DECISION)): written["reported"]
+        for name, written in trial.system_attrs.items()
+        if name.startswith(_DECISION)
     }
 
 
@@ -234,7 +234,7 @@ class Journal:
     def constrain(self, trial: int, excess: Mapping[str, float]) -> None:
         """Write by how much a trial breaks each constraint, before it is told."""
         for metric, value in excess.items():
-            self.storage.set_trial_system_attr(trial, f"{_CONSTRAINT}{metric}", value)
+            self.storage.set_trial_system_attr(trial, f"{CONSTRAINT}{metric}", value)
 
     def tell(self, trial: int, state: TrialState, value: float | None) -> None:
         """End a trial."""

@@ -1,39 +1,28 @@
 """One driver a study: a lock that the system takes back from a killed process."""
 
-import fcntl
 import os
 from pathlib import Path
-from typing import IO
+
+from trainables.files.whole import FileLock
 
 
 class DriverLock:
-    """One driver a study: held from the first line written until the process ends."""
+    """A study's lock, held by its one driver from the first line written until the process ends."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: IO[str] | None = None
+        self._lock = FileLock(path)
 
     def acquire(self) -> int | None:
         """Take the lock; returns the process id of the living holder instead where it is held."""
-        file = self._path.open("a+")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip()
-            file.close()
+        if not self._lock.acquire(wait=False):
+            holder = self._lock.path.read_text().strip()
             return int(holder) if holder.isdigit() else 0
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        self._file = file
+        self._lock.path.write_text(str(os.getpid()))  # the locked file itself, not a new one
         return None
 
     def release(self) -> None:
         """Give the lock back."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._lock.release()
 
 
 def is_driven(study_dir: Path) -> bool:

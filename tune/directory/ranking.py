@@ -19,12 +19,13 @@ def ranked(trials: Iterable[TrialRecord], goal: Goal) -> list[TrialRecord]:
 
 
 def best_trial(trials: Iterable[TrialRecord], goal: Goal) -> TrialRecord | None:
-    """The leader, or None where no trial has a value.
+    """The leader, or None where no trial that did not fail has a value.
 
-    A failed trial leads only where no other one has a value: a configuration that diverged at its
-    end would diverge again when it is retrained.
+    A failed trial never leads: a configuration that diverged at its end would diverge again when
+    it is retrained.
     """
-    return next((trial for trial in ranked(trials, goal) if trial.objective is not None), None)
+    leading = (t for t in ranked(trials, goal) if t.objective is not None and t.state != "failed")
+    return next(leading, None)
 
 
 def standing_in(trial: TrialRecord, goal: Goal) -> Standing:

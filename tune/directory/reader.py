@@ -6,6 +6,7 @@ The journal decides what counts; the trial folders hold what is too big for it.
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +14,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
-from trainables.goal import Mode, standing, violation
+from trainables.goal import best_of, violation
+from tune.directory.agreement import TrialFiles, disagreements, lost_trials, refuse
 from tune.directory.journal import excess_of, open_storage
 from tune.directory.layout import (
     ELAPSED,
@@ -27,6 +29,7 @@ from tune.directory.layout import (
     read_metrics,
     read_notes,
     trial_dir,
+    trial_numbers,
 )
 from tune.directory.trials import State
 from tune.errors import StoreError, StudyError
@@ -51,28 +54,29 @@ class TrialRecord:
     """One trial as the study directory holds it.
 
     Attributes:
-        number: Optuna's number.
-        state: What became of it so far.
-        params: Sampled values.
-        fixed: The other values it trains with.
-        seed: Seed of its training.
-        stop_reason: A `tune.stopping.decision.Rule`, or "" while it runs; `budget` where it pauses.
-        rung: Rung at which ASHA ended it.
-        cutoff: What `value` was compared with.
-        value: What the rule looked at.
-        objective: The objective at the best epoch.
-        best_epoch: Its epoch, 1-based.
-        last: The objective at the last epoch.
-        epochs: Epochs trained.
+        number: Number that Optuna gave the trial, from 0 on.
+        state: State of the trial so far.
+        params: Sampled values by key.
+        fixed: The other values that the trial trains with, by key.
+        seed: Seed of the training.
+        stop_reason: Rule that ended the trial, a `tune.stopping.decision.Rule`, or "" while it
+            runs; `budget` where it pauses.
+        rung: Rung at which ASHA ended the trial, or None.
+        cutoff: Cut-off that `value` was compared with, or None.
+        value: Value that the rule looked at, or None.
+        objective: The objective at the best epoch, or None where nothing was reported.
+        best_epoch: The best epoch, 1-based, or None.
+        last: The objective at the last epoch, or None.
+        epochs: Number of epochs trained.
         seconds: Wall time of all attempts.
-        metrics: One mapping an epoch, in order.
-        directory: trials/<n>.
+        metrics: Metrics by name, one mapping an epoch, in order.
+        directory: Folder of the trial, trials/<number>.
         attempt: Folder of the latest attempt, or None.
-        warm_start: Index of the warm-start point it came from, or None.
-        message: Why it ended, for a reader.
-        excess: By how much each constraint is broken at the best epoch, by metric; at most 0
+        warm_start: Index of the warm-start point that the trial came from, or None.
+        message: Sentence that says why the trial ended.
+        excess: Amount by which each constraint is broken at the best epoch, by metric; at most 0
             where it is kept.
-        notes: What its engine had to say.
+        notes: Remarks of the engine.
     """
 
     number: int
@@ -99,14 +103,13 @@ class TrialRecord:
 
     @property
     def violation(self) -> float:
-        """By how much the best epoch breaks the constraints together; 0 where it keeps them."""
+        """Amount by which the best epoch breaks all constraints; 0 where it keeps them."""
         return violation(self.excess.values())
 
-    @property
+    @cached_property
     def best_metrics(self) -> Mapping[str, float]:
         """Every metric at the best epoch."""
-        found = [m for m in self.metrics if m["epoch"] == self.best_epoch]
-        return found[0] if found else {}
+        return next((m for m in self.metrics if m["epoch"] == self.best_epoch), {})
 
     @property
     def best_model(self) -> Path | None:
@@ -132,9 +135,9 @@ class StudyDir:
     """A study directory, read only.
 
     Attributes:
-        path: Absolute.
-        study: As resolved when it was started.
-        resolved: What was true then: versions, classes, rungs, fingerprint.
+        path: Absolute path of the directory.
+        study: The study as it was resolved when it was started.
+        resolved: Facts of that moment: versions, classes, rungs, fingerprint.
     """
 
     path: Path
@@ -146,7 +149,7 @@ class StudyDir:
         """Read a study directory.
 
         Raises:
-            StoreError: `path` is none, or is damaged.
+            StoreError: `path` is no study directory, or a damaged one.
         """
         path = path.resolve()
         missing = [name for name in (STUDY, RESOLVED, JOURNAL) if not (path / name).is_file()]
@@ -167,37 +170,60 @@ class StudyDir:
             raise StoreError(f"{path}: the study directory cannot be read: {error}") from error
 
     def trials(self) -> tuple[TrialRecord, ...]:
-        """Every trial, by number."""
+        """Every trial, by number.
+
+        Raises:
+            StoreError: A file is damaged, or journal and trial folders disagree.
+        """
+        numbers = trial_numbers(self.path)  # before the journal, which a driver may write on
+        found: list[str] = []
+        records = [self._record(trial, found) for trial in self._journalled()]
+        found += lost_trials(self.path, numbers, len(records))
+        refuse(self.path, found)
+        return tuple(records)
+
+    def _journalled(self) -> list[FrozenTrial]:
+        """The trials in the journal.
+
+        Raises:
+            StoreError: It is damaged, or another study's.
+        """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         storage = open_storage(self.path / JOURNAL)
         studies = storage.get_all_studies()
         if not studies:
-            return ()
-        trials = storage.get_all_trials(studies[0]._study_id, deepcopy=False)
-        return tuple(self._record(trial) for trial in trials)
+            return []
+        name = studies[0].study_name
+        if name != self.study.study:
+            raise StoreError(
+                f"{self.path / JOURNAL}: expected the journal of study {self.study.study}, got "
+                f"that of {name}; put a copy from before in its place"
+            )
+        return storage.get_all_trials(studies[0]._study_id, deepcopy=False)
 
-    def best(self) -> TrialRecord | None:
-        """The trial with the best epoch; a failed one only where no other has a value."""
-        mode = self.study.objective.mode
-        candidates = [t for t in self.trials() if t.objective is not None]
-        return max(
-            candidates,
-            key=lambda t: (
-                t.state != "failed",
-                standing(t.objective or 0.0, t.violation, mode),
-                -t.number,
-            ),
-            default=None,
-        )
-
-    def _record(self, trial: FrozenTrial) -> TrialRecord:
+    def _files(self, trial: FrozenTrial, found: list[str]) -> TrialFiles:
+        """A trial's files; adds to `found` where they disagree with the journal."""
         directory = trial_dir(self.path, trial.number)
-        params = read_json(directory / PARAMS)
-        outcome = read_json(directory / OUTCOME)
+        files = TrialFiles(
+            read_json(directory / PARAMS), read_json(directory / OUTCOME), read_metrics(directory)
+        )
+        if not files.are_of(trial):
+            return TrialFiles({}, {}, ())
+        goal, fixed = self.study.objective.goal, self.resolved.get("fixed")
+        found += disagreements(trial, files, goal, fixed)
+        return files
+
+    def _record(self, trial: FrozenTrial, found: list[str]) -> TrialRecord:
+        directory = trial_dir(self.path, trial.number)
+        files = self._files(trial, found)
+        params, outcome = files.params, files.outcome
         values, excess = trial.intermediate_values, excess_of(trial)
-        best_epoch = _best(values, excess, self.study.objective.mode)
+        goal = self.study.objective.goal
+        best_epoch = best_of(
+            sorted(values), lambda e: goal.standing_of(values[e], excess.get(e, {}).values())
+        )
         last_epoch = max(values, default=0)
-        metrics = tuple(m for m in read_metrics(directory) if m["epoch"] <= last_epoch)
+        metrics = tuple(m for m in files.metrics if m["epoch"] <= last_epoch)
         ending = trial.user_attrs.get("ending", {}) if trial.state.is_finished() else {}
         if not ending and outcome.get("state") == "running":  # it pauses
             ending = outcome
@@ -230,7 +256,7 @@ def _study(path: Path, resolved: Mapping[str, Any]) -> Study:
     """The study as it was resolved; nothing of it is held against today's engine, data or machine.
 
     Raises:
-        StudyError: It is no study.
+        StudyError: The values are no study's.
     """
     values = resolved.get("written")  # earlier versions did not keep it
     if values is None:
@@ -242,7 +268,7 @@ def _study(path: Path, resolved: Mapping[str, Any]) -> Study:
 
 
 def _near(path: Path) -> str:
-    """A hint at the study that may be meant: one below, the one around, or one of like name."""
+    """Hint at the study that may be meant: one below, the one around, or one of like name."""
     beside = list(path.parent.glob("*")) if path.parent.is_dir() else []
     alike = difflib.get_close_matches(path.name, [p.name for p in beside], n=3)
     places = [*path.glob("*"), *path.glob("studies/*"), *path.parents[:3]]
@@ -255,21 +281,16 @@ def refuse_begun(directory: Path) -> None:
     """Refuse to begin a study where there is one.
 
     Raises:
-        StoreError: There is one.
+        StoreError: The directory holds a study, or the trials of one.
     """
     if (directory / JOURNAL).exists():
         raise StoreError(
             f"{directory}: expected a new study, found one; `segtune resume {directory}` goes on "
             "with it, another `study:` name begins another"
         )
-
-
-def _best(
-    values: Mapping[int, float], excess: Mapping[int, Mapping[str, float]], mode: Mode
-) -> int | None:
-    """The best epoch; of equal ones the first."""
-    return max(
-        sorted(values),
-        key=lambda e: standing(values[e], violation(excess.get(e, {}).values()), mode),
-        default=None,
-    )
+    if trial_numbers(directory):
+        raise StoreError(
+            f"{directory}: expected a new study, found the trial folders of one that has lost its "
+            f"{JOURNAL}; put a copy of it in its place and resume, or move {directory / 'trials'} "
+            "away"
+        )

@@ -19,12 +19,12 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class Assignment:
+class TrialAssignment:
     """A trial to run.
 
     Attributes:
         number: Optuna's number.
-        proposal: Its sampled values.
+        proposal: Sampled values of the trial.
         seed: Seed of its training.
         last_epoch: Last epoch the journal has of it; 0 for a new trial.
     """
@@ -39,15 +39,15 @@ State = Literal["waiting", "running", "complete", "pruned", "failed"]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a trial ended.
+class TrialOutcome:
+    """The outcome of a trial: its end, or its pause, and the reason.
 
     Attributes:
         state: complete (trained to the end, or converged), pruned (stopped early) or failed;
             running where it only pauses, as the study's hours are used up.
         stop_reason: The rule that ended it, a `tune.stopping.decision.Rule`.
         rung: The rung's epoch where ASHA ended it.
-        cutoff: What `value` was compared with.
+        cutoff: Limit that `value` was held against.
         value: The value the rule looked at.
         epoch: Last epoch trained.
         message: One sentence for the user; the error where it failed.

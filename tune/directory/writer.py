@@ -1,4 +1,4 @@
-"""The driver's one writer of the trial folders."""
+"""The driver's writers: of the trial folders, and of the time the study has taken."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from trainables.files.whole import write_json, write_text
+from trainables.files.whole import replace_folder, write_json, write_text
 from trainables.trials.layout import (
     ARTIFACT_FOLDER,
     BEST_FOLDER,
@@ -24,15 +24,17 @@ from tune.directory.layout import (
     NOTES,
     OUTCOME,
     PARAMS,
+    SESSION,
     attempt_number,
     attempts,
+    elapsed_before_s,
     latest_attempt,
     read_json,
     read_metrics,
     read_notes,
     trial_dir,
 )
-from tune.directory.trials import Assignment, Outcome
+from tune.directory.trials import TrialAssignment, TrialOutcome
 
 
 def close_earlier(study: Path) -> None:
@@ -50,14 +52,48 @@ def _close(directory: Path) -> None:
     write_json(directory / CLOSED, {"attempts": len(attempts(directory))})
 
 
-@dataclass
-class _Clock:
-    """Wall time of a trial over its attempts."""
+class SessionClock:
+    """Wall time the study has taken, over all its drivers; written at most once a second."""
 
+    def __init__(self, study_dir: Path) -> None:
+        self._study = study_dir
+        self._before_s = elapsed_before_s(study_dir)
+        self._started = time.monotonic()
+        self._saved = 0.0
+
+    def elapsed_s(self) -> float:
+        """Seconds that the study has run, over all its drivers."""
+        return self._before_s + time.monotonic() - self._started
+
+    def tick(self) -> None:
+        """Save the time once a second."""
+        if time.monotonic() - self._saved > 1:
+            self.save()
+
+    def save(self) -> None:
+        """Write the time into the study directory."""
+        write_json(self._study / SESSION, {"elapsed_s": self.elapsed_s()})
+        self._saved = time.monotonic()
+
+
+@dataclass
+class _Attempt:
+    """An attempt at a trial that this driver has begun.
+
+    Attributes:
+        table: File of the trial's metrics table.
+        last: Last epoch in the table.
+        before_s: Wall time of the earlier attempts.
+        started: Moment at which this one began.
+    """
+
+    table: Path
+    last: int
     before_s: float
     started: float = field(default_factory=time.monotonic)
 
     def elapsed_s(self) -> float:
+        """Wall time of all attempts so far."""
         return self.before_s + time.monotonic() - self.started
 
 
@@ -66,6 +102,9 @@ class Recorder:
 
     The metrics table is appended to before the journal has the epoch, so it never lacks one that
     the journal has; a new attempt cuts it to the journal's last epoch and reports the rest again.
+
+    Attributes:
+        study: The study directory.
     """
 
     def __init__(self, study_dir: Path, fixed: Mapping[str, Any]) -> None:
@@ -75,19 +114,18 @@ class Recorder:
             study_dir: <storage>/<study>.
             fixed: Hyperparameters that have one value in all trials.
         """
-        self._study = study_dir
+        self.study = study_dir
         self._fixed = dict(fixed)
-        self._clocks: dict[int, _Clock] = {}
-        self._last: dict[int, int] = {}
+        self._attempts: dict[int, _Attempt] = {}
 
-    def begin(self, assignment: Assignment) -> tuple[Path, Path | None, int]:
+    def begin(self, assignment: TrialAssignment) -> tuple[Path, Path | None, int]:
         """Make the folder of a new attempt.
 
         Returns:
             The folder, the checkpoint to go on from or None, and the last epoch that journal and
             table both have.
         """
-        directory = trial_dir(self._study, assignment.number)
+        directory = trial_dir(self.study, assignment.number)
         self._set_aside_stranger(directory, assignment)
         directory.mkdir(parents=True, exist_ok=True)
         for ending in (CLOSED, OUTCOME):  # it has paused, or its journal line was lost
@@ -95,9 +133,8 @@ class Recorder:
         written = [m for m in read_metrics(directory) if m["epoch"] <= assignment.last_epoch]
         write_text(directory / METRICS, "".join(json.dumps(line) + "\n" for line in written))
         last = int(written[-1]["epoch"]) if written else 0
-        self._last[assignment.number] = last
-        before = written[-1].get(ELAPSED, 0.0) if written else 0.0
-        self._clocks[assignment.number] = _Clock(before)
+        before_s = written[-1].get(ELAPSED, 0.0) if written else 0.0
+        self._attempts[assignment.number] = _Attempt(directory / METRICS, last, before_s)
         write_json(
             directory / PARAMS,
             {
@@ -107,59 +144,60 @@ class Recorder:
                 "warm_start": assignment.proposal.warm_start,
             },
         )
-        attempt, checkpoint = _new_attempt(directory)
-        return attempt, checkpoint, last
+        folder, checkpoint = _new_attempt(directory)
+        return folder, checkpoint, last
 
     def report(self, number: int, epoch: int, values: Mapping[str, float]) -> None:
         """Append an epoch to the trial's table, unless it is there."""
-        if epoch != self._last[number] + 1:
+        attempt = self._attempts[number]
+        if epoch != attempt.last + 1:
             return
-        line = {"epoch": epoch, **values, ELAPSED: self._clocks[number].elapsed_s()}
-        with (trial_dir(self._study, number) / METRICS).open("a") as file:
+        line = {"epoch": epoch, **values, ELAPSED: attempt.elapsed_s()}
+        with attempt.table.open("a") as file:
             file.write(json.dumps(line) + "\n")
-        self._last[number] = epoch
+        attempt.last = epoch
 
     def note(self, number: int, text: str) -> None:
         """Keep what an engine has to say of a trial, once."""
-        directory = trial_dir(self._study, number)
+        directory = trial_dir(self.study, number)
         notes = read_notes(directory)
         if text not in notes:
             directory.mkdir(parents=True, exist_ok=True)
             write_json(directory / NOTES, {"notes": [*notes, text]})
 
-    def end(self, number: int, outcome: Outcome) -> Outcome:
+    def end(self, number: int, outcome: TrialOutcome) -> TrialOutcome:
         """Write how a trial ended, or that it pauses, before its actor hears of it."""
-        clock = self._clocks.get(number)
-        directory = trial_dir(self._study, number)
-        outcome = replace(outcome, seconds=clock.elapsed_s() if clock else _seconds(directory))
+        directory, attempt = trial_dir(self.study, number), self._attempts.get(number)
+        seconds = attempt.elapsed_s() if attempt else _seconds(directory)
+        outcome = replace(outcome, seconds=seconds)
         directory.mkdir(parents=True, exist_ok=True)
         write_json(directory / OUTCOME, outcome.__dict__)
         return outcome
 
     def has_outcome(self, number: int) -> bool:
         """Whether a trial's end is written."""
-        return (trial_dir(self._study, number) / OUTCOME).is_file()
+        return (trial_dir(self.study, number) / OUTCOME).is_file()
 
     def close(self, number: int) -> None:
         """Note that an ended trial has its artifacts, and its tracker all of it."""
-        _close(trial_dir(self._study, number))
+        _close(trial_dir(self.study, number))
 
     def is_closed(self, number: int) -> bool:
         """Whether nothing is left to do for an ended trial."""
-        return (trial_dir(self._study, number) / CLOSED).is_file()
+        return (trial_dir(self.study, number) / CLOSED).is_file()
 
     def reopen(self, number: int, *, redraw: bool) -> tuple[Path, Path | None]:
-        """Where to close an ended trial that a crash left open.
+        """Make ready to close an ended trial that a crash left open.
 
         Args:
-            number: Its number.
+            number: Number of the trial.
             redraw: Whether its artifacts are to be drawn anew.
 
         Returns:
             A new attempt's folder and the checkpoint to draw from; the latest attempt's and None
             where nothing can or need be drawn.
         """
-        directory = trial_dir(self._study, number)
+        directory = trial_dir(self.study, number)
         latest = latest_attempt(directory)
         if latest is None:  # somebody has cleared the trial's folder
             return _new_attempt(directory)
@@ -167,7 +205,7 @@ class Recorder:
             return latest, None
         return _new_attempt(directory)
 
-    def _set_aside_stranger(self, directory: Path, assignment: Assignment) -> None:
+    def _set_aside_stranger(self, directory: Path, assignment: TrialAssignment) -> None:
         """Move away a folder of another trial of this number (its journal lines were lost)."""
         found = read_json(directory / PARAMS)
         sampled = json.loads(json.dumps(dict(assignment.proposal.params)))
@@ -188,8 +226,8 @@ def _new_attempt(directory: Path) -> tuple[Path, Path | None]:
     attempt.mkdir()
     best = _last_whole(before, (BEST_FOLDER,), METRICS_FILE)
     if best is not None:
-        copy = shutil.copytree(best, attempt / f"{BEST_FOLDER}.part")
-        copy.rename(attempt / BEST_FOLDER)  # never half of it under its name
+        copy = shutil.copytree(best, attempt / f"{BEST_FOLDER}.part")  # of no name that counts
+        replace_folder(copy, attempt / BEST_FOLDER)
     checkpoint = _last_checkpoint(before)
     return attempt, None if checkpoint is None else checkpoint.rename(attempt / RESUME_FOLDER)
 

@@ -4,24 +4,27 @@ import json
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray.tune.search import Searcher
 
 from cluster.machines.sharing import Placement, auto_share
-from tune.directory.layout import RESOLVED, attempt_number
-from tune.directory.trials import Assignment, Outcome
+from tune.directory.layout import attempt_number
+from tune.directory.trials import TrialAssignment, TrialOutcome
 from tune.directory.writer import Recorder
 from tune.driver.controller import Controller
 from tune.errors import no_room
-from tune.plan.plan import StudyPlan
 from tune.progress.observer import Observer
 from tune.stopping.decision import Decision, Rule
 from tune.tracking.tracker import run_id
 from tune.trial.actor import CLOSED, ENDED, ActorTask
-from tune.trial.task import TrialTask, make_task
+from tune.trial.task import StudyTasks, TrialTask
+
+if TYPE_CHECKING:
+    from tune.study.study import Tracking
+
 
 log = logging.getLogger(__name__)
 
@@ -29,41 +32,60 @@ DRAWN = frozenset({"complete", "pruned"})
 """States of trials whose engine draws artifacts at their end."""
 
 
+@dataclass(frozen=True)
+class Work:
+    """A study's trials as they are handed to actors.
+
+    Attributes:
+        tasks: Makes the engine's part.
+        tracking: Settings of the tracker.
+        created: Tells studies of one name apart; part of each run's id.
+        concurrent: Number of trials at once.
+        gpu_fraction: Share of a GPU, or number of GPUs, of each trial; None to share those there
+            are evenly.
+    """
+
+    tasks: StudyTasks
+    tracking: "Tracking"
+    created: str
+    concurrent: int
+    gpu_fraction: float | None
+
+
 class Bridge:
     """Turns what Ray asks and tells into what the controller is asked and told.
 
     Args:
-        plan: The study.
-        controller: Decides.
+        work: Trials as they are handed to actors.
+        controller: Decides on trials and reports.
         recorder: Writes the trial folders.
-        observers: Are told.
-        tick: Called now and then, while epochs are reported.
+        observers: Told of every event.
+        tick: Called at each report.
 
     Attributes:
-        n_gpus: GPUs there are to share.
-        error: What went wrong in a callback; ends the study.
+        n_gpus: Number of GPUs that the trials share.
+        error: First error of a callback, which ends the study; or None.
     """
 
     def __init__(
         self,
-        plan: StudyPlan,
+        work: Work,
         controller: Controller,
         recorder: Recorder,
         observers: Sequence[Observer],
         tick: Callable[[], None],
     ) -> None:
-        self._plan = plan
+        self._work = work
         self._controller = controller
         self._recorder = recorder
         self._observers = observers
         self._tick = tick
         self._running: dict[str, int] = {}  # our number by Ray's trial id
-        self._next: Assignment | None = None
+        self._next: TrialAssignment | None = None
         self._open: deque[int] = deque()  # ended trials that a crash left without their ending
         self._reopened: set[int] = set()
         self._placement: Placement | None = None
         self._notes: set[str] = set()
-        self._created = json.loads((plan.directory / RESOLVED).read_text())["created"]
         self.n_gpus = 0
         self.error: Exception | None = None
 
@@ -71,7 +93,7 @@ class Bridge:
 
     def suggest(self, ray_id: str) -> dict[str, Any] | str | None:
         """The next trial's configuration; None to ask again later; FINISHED when all is done."""
-        if len(self._running) >= self._plan.study.resources.concurrent:
+        if len(self._running) >= self._work.concurrent:
             return None
         if self._open:
             number = self._open.popleft()
@@ -161,14 +183,14 @@ class Bridge:
             return
         rule, message = result["rule"], result["message"]
         if result["disk_full"]:
-            raise no_room(self._plan.directory, f"trial {number}: {message}")
+            raise no_room(self._recorder.study, f"trial {number}: {message}")
         if result["retry"]:
             self._crashed(number, message)
             return
         if rule is None:
             rule = Rule.ERROR
             message = f"the engine ended after epoch {self._controller.last_epoch(number)}, " + (
-                f"before epoch {self._plan.study.budget.epochs}, without a reason"
+                f"before epoch {self._work.tasks.epochs}, without a reason"
             )
         self._controller.fail(number, Rule(rule), message)
         self._end(number)
@@ -192,7 +214,7 @@ class Bridge:
 
     # --- tasks
 
-    def _training_task(self, assignment: Assignment) -> ActorTask:
+    def _training_task(self, assignment: TrialAssignment) -> ActorTask:
         attempt, checkpoint, reported = self._recorder.begin(assignment)
         task = self._task(assignment, attempt)
         self.tell("trial_started", assignment.number, task.params, attempt_number(attempt))
@@ -208,32 +230,31 @@ class Bridge:
         task = replace(task, resume_from=checkpoint, reported=last, over=True)
         return replace(self._for_actor(task), engine_runs=checkpoint is not None)
 
-    def _task(self, assignment: Assignment, attempt: Path) -> TrialTask:
+    def _task(self, assignment: TrialAssignment, attempt: Path) -> TrialTask:
         if self._placement is None:
-            share = self._plan.shares.gpu_fraction
+            share = self._work.gpu_fraction
             if share is None:
-                share = auto_share(self.n_gpus, self._plan.study.resources.concurrent)
+                share = auto_share(self.n_gpus, self._work.concurrent)
             self._placement = Placement(self.n_gpus, share)
         params, number = assignment.proposal.params, assignment.number
-        return make_task(self._plan, number, params, assignment.seed, attempt, self._placement)
+        return self._work.tasks.first(number, params, assignment.seed, attempt, self._placement)
 
     def _for_actor(self, task: TrialTask) -> ActorTask:
-        study, data = self._plan.study, self._plan.data
         config = {
             **task.params,
-            "engine": study.trainable,
-            "data": data.name,
-            "data_fingerprint": data.fingerprint,
-            "epochs": study.budget.epochs,
+            "engine": task.engine,
+            "data": task.data.name,
+            "data_fingerprint": task.data.fingerprint,
+            "epochs": task.epochs,
             "seed": task.seed,
             "trial": task.number,
         }
-        name = run_id(study.study, self._created, task.number)
-        return ActorTask(task, study.tracking, config, name)
+        name = run_id(task.study, self._work.created, task.number)
+        return ActorTask(task, self._work.tracking, config, name)
 
 
-def _pause(epoch: int, decision: Decision) -> Outcome:
+def _pause(epoch: int, decision: Decision) -> TrialOutcome:
     message = f"out of time at epoch {epoch}; with more hours, `segtune resume` goes on with it"
-    return Outcome(
+    return TrialOutcome(
         "running", Rule.BUDGET, None, decision.cutoff, decision.value, epoch, message=message
     )

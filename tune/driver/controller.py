@@ -1,4 +1,4 @@
-"""What happens to each trial: the study's decisions, taken from its journal and nothing else.
+"""The decisions of a study on its trials, taken from its journal and nothing else.
 
 It knows no Ray, no clock of its own and no process: a driver asks for the next trial and passes
 the reports on. Built on the journal of a killed study it goes on as if nothing had happened.
@@ -8,23 +8,18 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.names import nearest_name
-from trainables.goal import Mode, standing, violation
+from trainables.goal import Goal, standing, violation
 from trainables.metrics.names import direction, of_training
 from tune.directory.journal import Arrival, Journal, arrivals
-from tune.directory.trials import Assignment, Outcome, Proposal, State
-from tune.driver.search import Search, trial_seed
+from tune.directory.trials import Proposal, State, TrialAssignment, TrialOutcome
+from tune.driver.search import Search
 from tune.stopping.asha import Rungs
 from tune.stopping.decision import GO_ON, Decision, Rule
 from tune.stopping.plateau import NoPlateau, Slope, Std, curve_end
-
-if TYPE_CHECKING:
-    from tune.plan.plan import StudyPlan
-
 
 MAX_CRASHES = 3
 
@@ -50,14 +45,14 @@ _OPTUNA_STATES = {
 
 @dataclass
 class _Curve:
-    """What the decisions on one trial look at; values as reported.
+    """The reports of one trial that decisions look at; values as reported.
 
     Attributes:
-        objective: By epoch.
-        excess: By how much each constraint is broken, by epoch.
-        watched: What the plateau rule watches, where it is not the objective.
-        decisions: Those that said more than "go on", by epoch.
-        crashes: How often its worker died since the trial last got further.
+        objective: The objective at each epoch.
+        excess: Amount by which each constraint is broken, at each epoch.
+        watched: The metric that the plateau rule watches, where it is not the objective.
+        decisions: Decisions that said more than "go on", by epoch.
+        crashes: Number of deaths of its worker since the trial last got further.
         crashed_at: Last epoch the journal had then.
     """
 
@@ -69,6 +64,29 @@ class _Curve:
     crashed_at: int = 0
 
 
+@dataclass(frozen=True)
+class Rules:
+    """The rules by which a study's trials go on or end.
+
+    Attributes:
+        goal: Objective with its direction, and the limits that a usable epoch keeps.
+        epochs: Length of a trial that nothing stops.
+        hours: Wall time after which trials pause, or None.
+        rungs: Epochs at which ASHA compares trials, rising; none where it does not.
+        reduction_factor: One trial in this many passes a rung.
+        plateau: Rule for curves that no longer rise.
+        train_every: Epochs from one measurement of the training split to the next.
+    """
+
+    goal: Goal
+    epochs: int
+    hours: float | None = None
+    rungs: tuple[int, ...] = ()
+    reduction_factor: int = 2
+    plateau: Slope | Std | NoPlateau = field(default_factory=NoPlateau)
+    train_every: int = 1
+
+
 class UnusableReportError(Exception):
     """A report lacks a metric that a decision needs, or an epoch before it."""
 
@@ -77,42 +95,48 @@ class Controller:
     """Decides what to try next and who goes on.
 
     Attributes:
-        outcomes: How each ended trial ended, by number.
+        outcomes: Outcome of each ended trial, by number.
     """
 
     def __init__(
-        self, plan: "StudyPlan", journal: Journal, elapsed_s: Callable[[], float] = lambda: 0.0
+        self,
+        rules: Rules,
+        search: Search,
+        journal: Journal,
+        elapsed_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        study = plan.study
+        """Go on from a journal, which may be empty.
+
+        Args:
+            rules: Decide which trials go on.
+            search: Proposes what to try.
+            journal: Open for writing.
+            elapsed_s: Wall time the study has taken so far, over all its drivers.
+        """
         self._journal = journal
+        self._search = search
         self._elapsed_s = elapsed_s
-        self._epochs = study.budget.epochs
-        self._hours = study.budget.hours
-        self._metric = study.objective.metric
-        self._mode: Mode = study.objective.mode
-        self._limits = study.objective.limits
-        self._sign = 1.0 if self._mode == "max" else -1.0
-        self._seed = study.seed
-        watched = None if isinstance(study.plateau, NoPlateau) else study.plateau.metric
+        self._epochs = rules.epochs
+        self._hours = rules.hours
+        self._goal = rules.goal
+        self._metric = rules.goal.metric
+        self._sign = 1.0 if rules.goal.mode == "max" else -1.0
+        watched = None if isinstance(rules.plateau, NoPlateau) else rules.plateau.metric
         self._watched = None if watched == self._metric else watched
-        towards = direction(self._watched) if self._watched else self._mode
+        towards = direction(self._watched) if self._watched else rules.goal.mode
         self._watched_sign = 1.0 if towards == "max" else -1.0
-        self._plateau = _without_floor(study.plateau) if self._watched_sign < 0 else study.plateau
-        self._watched_every = _every(self._watched, study.train_metrics.every)
-        self._search = Search(
-            plan.space, study.search, plan.points, study.seed, study.budget.trials
-        )
-        self._n_trials = self._search.size(study.budget.trials)
-        factor = getattr(study.scheduler, "reduction_factor", 2)
-        self._rungs = Rungs(plan.rungs, factor)
+        self._plateau = _without_floor(rules.plateau) if self._watched_sign < 0 else rules.plateau
+        self._watched_every = _every(self._watched, rules.train_every)
+        self._rungs = Rungs(rules.rungs, rules.reduction_factor)
+        self._n_trials = search.trials(journal.trials())
         self._curves: dict[int, _Curve] = {}
         self._waiting: deque[int] = deque()
-        self.outcomes: dict[int, Outcome] = {}
+        self.outcomes: dict[int, TrialOutcome] = {}
         self._recover()
 
     @property
     def n_trials(self) -> int:
-        """How many trials the study has at most."""
+        """Number of trials of the whole study at most."""
         return self._n_trials
 
     @property
@@ -125,7 +149,7 @@ class Controller:
         """Whether every trial there is to run has ended."""
         return len(self.outcomes) >= self._n_trials
 
-    def next_trial(self) -> Assignment | None:
+    def next_trial(self) -> TrialAssignment | None:
         """The trial to start now, or None where no further one is to be started."""
         if self.out_of_time():
             return None
@@ -137,7 +161,7 @@ class Controller:
         proposal = self._search.propose(self._journal.study, so_far)
         number = self._journal.create(self._search.template(proposal))
         self._curves[number] = _Curve()
-        return Assignment(number, proposal, trial_seed(self._seed, number))
+        return TrialAssignment(number, proposal, self._search.seed_of(number))
 
     def out_of_time(self) -> bool:
         """Whether the study's hours are used up."""
@@ -170,7 +194,7 @@ class Controller:
             return Decision(False, Rule.BUDGET, None, self._hours, self._elapsed_s() / 3600)
         return decision
 
-    def fail(self, number: int, rule: Rule, message: str) -> Outcome:
+    def fail(self, number: int, rule: Rule, message: str) -> TrialOutcome:
         """End a trial that cannot go on; the message is for the user."""
         if number not in self.outcomes:
             self._finish(number, Decision(False, rule), message)
@@ -201,11 +225,13 @@ class Controller:
         """Last epoch the journal has of a trial."""
         return len(self._curves[number].objective)
 
-    def assignment(self, number: int) -> Assignment:
+    def assignment(self, number: int) -> TrialAssignment:
         """A trial that the journal has."""
         trial = self._journal.trials()[number]
         proposal = Proposal(trial.params, self._search.warm_start_index(trial))
-        return Assignment(number, proposal, trial_seed(self._seed, number), self.last_epoch(number))
+        return TrialAssignment(
+            number, proposal, self._search.seed_of(number), self.last_epoch(number)
+        )
 
     # --- decisions
 
@@ -217,9 +243,9 @@ class Controller:
         watched = None
         if self._watched is not None and epoch % self._watched_every == 0:
             watched = _metric(values, self._watched)
-        for limit in self._limits:
+        for limit in self._goal.limits:
             _metric(values, limit.metric)
-        excess = {limit.metric: limit.excess(values) for limit in self._limits}
+        excess = {limit.metric: limit.excess(values) for limit in self._goal.limits}
         return Arrival(number, epoch, value, None, watched, excess)
 
     def _decide(self, arrival: Arrival) -> Decision:
@@ -278,7 +304,7 @@ class Controller:
         curve = self._curves[number]
         assert decision.rule is not None
         state = _STATES[decision.rule]
-        outcome = Outcome(
+        outcome = TrialOutcome(
             state=state,
             stop_reason=decision.rule,
             rung=decision.rung if decision.rule is Rule.ASHA else None,
@@ -302,7 +328,7 @@ class Controller:
         return max(
             range(len(curve.objective)),
             key=lambda n: standing(
-                curve.objective[n], violation(curve.excess[n].values()), self._mode
+                curve.objective[n], violation(curve.excess[n].values()), self._goal.mode
             ),
         )
 
@@ -343,13 +369,13 @@ class Controller:
                 else:
                     self._waiting.append(trial.number)
 
-    def _past_outcome(self, trial: FrozenTrial) -> Outcome:
+    def _past_outcome(self, trial: FrozenTrial) -> TrialOutcome:
         curve = self._curves[trial.number]
         stops = [d for d in curve.decisions.values() if not d.go_on]
         last = stops[-1] if stops else Decision(False)
         ending = trial.user_attrs.get("ending", {})
         reason = ending.get("stop_reason", Rule.ERROR)
-        return Outcome(
+        return TrialOutcome(
             state=_STATES[Rule(reason)],
             stop_reason=reason,
             rung=last.rung if reason == Rule.ASHA else None,

@@ -13,14 +13,13 @@ from pathlib import Path
 
 from tune.directory.journal import Journal
 from tune.directory.layout import JOURNAL
-from tune.directory.trials import Outcome
-from tune.directory.writer import Recorder
+from tune.directory.trials import TrialOutcome
+from tune.directory.writer import Recorder, SessionClock
 from tune.driver.bridge import Bridge
-from tune.driver.controller import Controller
 from tune.driver.on_ray import run_on_ray
+from tune.driver.parts import controller_of, work_of
 from tune.driver.session import (
     STUDY_LOGGER,
-    SessionClock,
     full_disk_told,
     own_directory,
     study_log,
@@ -35,17 +34,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What came of a run.
+    """The result of a run of a study.
 
     Attributes:
         directory: The study directory.
         reason: `finished`, `out of time` or `interrupted`.
-        outcomes: How each trial ended, by number.
+        outcomes: Outcome of each ended trial, by number.
     """
 
     directory: Path
     reason: str
-    outcomes: Mapping[int, Outcome]
+    outcomes: Mapping[int, TrialOutcome]
 
 
 def run_study(
@@ -66,11 +65,10 @@ def run_study(
     ):
         clock = SessionClock(plan.directory)
         journal = Journal(plan.directory / JOURNAL, plan.study.study, plan.study.objective.mode)
-        controller = Controller(plan, journal, clock.elapsed_s)
+        controller = controller_of(plan, journal, clock.elapsed_s)
         watching = (LineProgress(STUDY_LOGGER.info), *observers)
-        bridge = Bridge(
-            plan, controller, Recorder(plan.directory, plan.fixed), watching, clock.tick
-        )
+        recorder = Recorder(plan.directory, plan.fixed)
+        bridge = Bridge(work_of(plan), controller, recorder, watching, clock.tick)
         bridge.tell("study_started", plan, resume)
         reason = "interrupted"
         try:

@@ -1,4 +1,4 @@
-"""How long a trial's start and its epochs take, measured by training a few of them together."""
+"""A measurement of how long a trial's start and its epochs take, by training a few together."""
 
 import tempfile
 import time
@@ -18,7 +18,7 @@ from tune.plan.pace import Pace
 from tune.plan.plan import StudyPlan
 from tune.trial.messages import Ended, Reported
 from tune.trial.runner import TrialRunner
-from tune.trial.task import TrialTask, make_task
+from tune.trial.task import TrialTask, tasks_of
 
 PROBED_EPOCHS = 2  # the first pays for loading and warm-up; the second is what an epoch costs
 
@@ -35,19 +35,19 @@ def probe(plan: StudyPlan) -> Pace:
     share = plan.shares.gpu_fraction
     if share is None:
         share = auto_share(plan.machine.gpus, plan.study.resources.concurrent)
-    placement = Placement(plan.machine.gpus, share)
+    placement, made = Placement(plan.machine.gpus, share), tasks_of(plan)
     with tempfile.TemporaryDirectory(prefix="segtune-probe-") as scratch:
         tasks = []
         for number, sampled in enumerate(_configurations(plan)):
             attempt = Path(scratch) / str(number) / "attempt-1"
             attempt.mkdir(parents=True)
             seed = trial_seed(plan.study.seed, number)
-            tasks.append(make_task(plan, number, sampled, seed, attempt, placement))
+            tasks.append(made.first(number, sampled, seed, attempt, placement))
         return _pace(tasks)
 
 
 def _configurations(plan: StudyPlan) -> Iterator[Mapping[str, Any]]:
-    """As many as will train at once: warm-start points, then any."""
+    """Configurations for as many trials as train at once: warm-start points, then any."""
     random = Random(plan.study.seed)
     points = chain(plan.points, repeat({}))
     n = min(plan.study.resources.concurrent, plan.trials)

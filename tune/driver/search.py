@@ -1,4 +1,4 @@
-"""What to try next: a search space and the trials so far in, one configuration out.
+"""Proposals of what to try next: a search space and the trials so far in, a configuration out.
 
 Every proposal draws from a generator seeded by (study seed, trial number), so it depends on the
 journal alone: a resumed study proposes what the unbroken one would have.
@@ -7,10 +7,12 @@ journal alone: a resumed study proposes what the unbroken one would have.
 import copy
 import hashlib
 import json
+import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from random import Random
+from typing import Any, Final, Literal
 
 import numpy as np
 import optuna
@@ -25,8 +27,15 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.domains import Domain, FloatDomain, IntDomain
-from search_spaces.space import SearchSpace
+from tune.directory.journal import CONSTRAINT
 from tune.directory.trials import Proposal
+from tune.study.configurations import Configurations, Key
+
+_PROPOSALS: Final = 16  # asked of the sampler before any untried configuration will do
+
+_DRAWS: Final = 1_000  # of thousands of configurations, until one was not tried
+
+_WITH_VALUES: Final = frozenset({TrialState.COMPLETE, TrialState.PRUNED})
 
 
 def trial_seed(study_seed: int, number: int) -> int:
@@ -42,8 +51,11 @@ def point_id(point: Mapping[str, Any]) -> str:
 
 def distribution(domain: Domain) -> BaseDistribution:
     """A domain as Optuna knows it."""
+    if isinstance(domain, FloatDomain) and domain.step is not None:
+        last = domain.value(domain.n_values - 1)  # where steps miss `high`, Optuna would warn
+        return FloatDistribution(domain.low, last, step=domain.step)
     if isinstance(domain, FloatDomain):
-        return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
+        return FloatDistribution(domain.low, domain.high, log=domain.log)
     if isinstance(domain, IntDomain):
         return IntDistribution(domain.low, domain.high)
     return CategoricalDistribution(domain.choices)
@@ -53,40 +65,80 @@ class Search:
     """Proposes configurations.
 
     Attributes:
-        distributions: By name, parents of conditions first.
+        distributions: Optuna's distribution of each parameter, by name, parents of conditions
+            first.
+        trials: Number of trials there are to run: of a grid, no more than it has points.
     """
 
     def __init__(
         self,
-        space: SearchSpace,
+        configurations: Configurations,
         kind: Literal["tpe", "random", "grid"],
         points: Sequence[Mapping[str, Any]],
         seed: int,
         trials: int,
     ) -> None:
-        self.distributions = {n: distribution(p.domain) for n, p in space.parameters.items()}
-        self._space = space
+        """Propose nothing yet.
+
+        Args:
+            configurations: What there is to propose.
+            kind: The way to choose.
+            points: Configurations to try first; partial ones are completed.
+            seed: The study's seed.
+            trials: Number of trials the study asks for.
+        """
+        self._configurations = configurations
+        self._space = configurations.space
+        self._asked = trials
+        self.distributions = {n: distribution(p.domain) for n, p in self._space.parameters.items()}
         self._kind = kind
         self._points = {point_id(point): dict(point) for point in points}
         self._seed = seed
         self._startup = max(4, min(10, trials // 4))
-        self._grid = space.grid() if kind == "grid" else []
 
-    def size(self, trials: int) -> int:
-        """How many trials there are to run at most."""
-        return min(trials, len(self._grid)) if self._kind == "grid" else trials
+    def seed_of(self, number: int) -> int:
+        """The seed of a trial of this study."""
+        return trial_seed(self._seed, number)
+
+    def trials(self, so_far: Sequence[FrozenTrial]) -> int:
+        """Number of trials there are to run, those so far included: none is tried twice."""
+        untried = self._configurations.untried(self._tried(so_far))
+        if untried is None:
+            return self._configurations.most(self._asked, grid=self._kind == "grid")
+        return min(self._asked, len(so_far) + len(untried))
 
     def propose(self, study: optuna.Study, so_far: Sequence[FrozenTrial]) -> Proposal:
-        """The next configuration, warm-start points first."""
-        number = len(so_far)
+        """The next configuration, warm-start points first; never one that was tried.
+
+        Where the sampler only proposes what was tried, it is any of the others.
+        """
+        tried = self._tried(so_far)
         if self._kind == "grid":
-            return Proposal(self._grid[number])
-        tried = {trial.user_attrs.get("warm_start") for trial in so_far}
-        ids = list(self._points)
-        waiting = [point for point in ids if point not in tried]
-        given = self._points[waiting[0]] if waiting else {}
-        params = self._complete(given, study, number)
-        return Proposal(params, ids.index(waiting[0]) if waiting else None)
+            return Proposal(self._next_of_grid(tried) or self._any(Random(self._seed), tried))
+        study, seed = _seen_by_sampler(study), self.seed_of(len(so_far))
+        names = {trial.user_attrs.get("warm_start") for trial in so_far}
+        for index, (name, point) in enumerate(self._points.items()):
+            params = None if name in names else self._new(study, seed, point, tried)
+            if params is not None:
+                return Proposal(params, index)
+        params = self._new(study, seed, {}, tried)
+        return Proposal(self._any(Random(seed), tried) if params is None else params)
+
+    def _tried(self, so_far: Sequence[FrozenTrial]) -> set[Key]:
+        return {self._configurations.key(trial.params) for trial in so_far}
+
+    def _next_of_grid(self, tried: Collection[Key]) -> Mapping[str, Any] | None:
+        key = self._configurations.key
+        return next((point for point in self._space.points() if key(point) not in tried), None)
+
+    def _any(self, random: Random, tried: Collection[Key]) -> Mapping[str, Any]:
+        """A configuration that was not tried, drawn evenly."""
+        untried = self._configurations.untried(tried)
+        if untried:
+            return random.choice(untried)
+        drawn = (self._space.draw(random) for _ in range(_DRAWS))
+        new = (params for params in drawn if self._configurations.key(params) not in tried)
+        return next(new, None) or self._space.draw(random)
 
     def template(self, proposal: Proposal) -> FrozenTrial:
         """The trial to write into the journal for a proposal."""
@@ -101,15 +153,29 @@ class Search:
         )
 
     def warm_start_index(self, trial: FrozenTrial) -> int | None:
-        """Which warm-start point a journalled trial came from."""
+        """Index of the warm-start point that a journalled trial came from, or None."""
         name = trial.user_attrs.get("warm_start")
         return list(self._points).index(name) if name in self._points else None
 
+    def _new(
+        self,
+        study: optuna.Study,
+        seed: int,
+        given: Mapping[str, Any],
+        tried: Collection[Key],
+    ) -> dict[str, Any] | None:
+        """A proposal of the sampler that was not tried, or None where it has no other."""
+        sampler = self._sampler(seed)
+        for _ in range(_PROPOSALS):
+            params = self._complete(given, sampler, study)
+            if self._configurations.key(params) not in tried:
+                return params
+        return None
+
     def _complete(
-        self, given: Mapping[str, Any], study: optuna.Study, number: int
+        self, given: Mapping[str, Any], sampler: BaseSampler, study: optuna.Study
     ) -> dict[str, Any]:
-        sampler = self._sampler(trial_seed(self._seed, number))
-        asking, study = _running(number=number), _read_only(study)
+        asking = _running()
         relative_space = sampler.infer_relative_search_space(study, asking)
         relative = sampler.sample_relative(study, asking, relative_space)
         params: dict[str, Any] = {}
@@ -117,11 +183,12 @@ class Search:
             if name in given:
                 params[name] = given[name]
             elif self._space.active(name, params):
-                params[name] = (
+                value = (
                     relative[name]
                     if name in relative
                     else sampler.sample_independent(study, asking, name, known)
                 )
+                params[name] = self._space.parameters[name].domain.nearest(value)
         return params
 
     def _sampler(self, seed: int) -> BaseSampler:
@@ -138,10 +205,15 @@ class Search:
         )
 
 
-class _ReadOnlyStorage:
-    """A journal to sample from: TPE would note its proposal for other processes to see.
+class _SamplersView:
+    """A journal as the sampler sees it.
 
-    Ours writes a trial with all its parameters in one line, so there is no half-made trial.
+    Nothing is written: TPE would note its proposal for other processes to see, but ours writes a
+    trial with all its parameters in one line, so there is no half-made trial.
+
+    A failed trial, of which TPE takes no notice, counts as the worst there is, worse than any that
+    breaks a constraint: else what diverges or crashes would be proposed as often as before. While
+    all trials have failed, it is left out: nothing is known of what is better.
     """
 
     def __init__(self, storage: BaseStorage) -> None:
@@ -153,10 +225,31 @@ class _ReadOnlyStorage:
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Nothing is noted."""
 
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """The journal's trials, with failed ones as the worst."""
+        trials = self._storage.get_all_trials(study_id, deepcopy)
+        if any(trial.state in _WITH_VALUES for trial in trials):
+            trials = [_as_worst(t) if t.state is TrialState.FAIL else t for t in trials]
+        return [trial for trial in trials if states is None or trial.state in states]
 
-def _read_only(study: optuna.Study) -> optuna.Study:
+
+def _as_worst(trial: FrozenTrial) -> FrozenTrial:
+    """A failed trial as one that was stopped without a value and breaks a constraint wholly."""
+    worst = copy.copy(trial)
+    worst.state = TrialState.PRUNED
+    worst.intermediate_values = {}
+    worst.system_attrs = {**trial.system_attrs, f"{CONSTRAINT}failed": math.inf}
+    return worst
+
+
+def _seen_by_sampler(study: optuna.Study) -> optuna.Study:
     view = copy.copy(study)
-    view._storage = _ReadOnlyStorage(study._storage)  # type: ignore[assignment]
+    view._storage = _SamplersView(study._storage)  # type: ignore[assignment]
     return view
 
 

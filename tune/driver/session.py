@@ -1,30 +1,20 @@
-"""All that a driver holds while it runs: the study's folder, log, signals and clock."""
+"""All that a driver holds while it runs: the study's folder, its log and the signals."""
 
 import contextlib
 import logging
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from trainables.files.whole import FULL_DISK, write_json, write_text
-from tune.directory.layout import (
-    JOURNAL,
-    LOG,
-    RESOLVED,
-    SESSION,
-    STUDY,
-    elapsed_before_s,
-    read_json,
-)
+from tune.directory.layout import JOURNAL, LOG, RESOLVED, STUDY, read_json
 from tune.directory.lock import DriverLock
-from tune.directory.reader import refuse_begun
+from tune.directory.reader import StudyDir, refuse_begun
 from tune.directory.writer import close_earlier
 from tune.errors import StoreError, no_room
 from tune.plan.plan import StudyPlan
@@ -60,7 +50,9 @@ def own_directory(plan: StudyPlan, *, resume: bool) -> Iterator[None]:
             "`segtune status` shows it, Ctrl-C there ends it"
         )
     try:
-        if not resume:
+        if resume:
+            StudyDir.open(directory).trials()  # refused before anything is written over
+        else:
             refuse_begun(directory)
         write_text(directory / STUDY, to_yaml(plan))
         began = read_json(directory / RESOLVED) if resume else {}
@@ -138,30 +130,3 @@ def terminable() -> AbstractContextManager[None]:
 def uninterrupted() -> AbstractContextManager[None]:
     """Ctrl-C once more leaves no processes behind that the first one is just ending."""
     return _signals(signal.SIG_IGN)
-
-
-@dataclass
-class SessionClock:
-    """Wall time the study has taken, over all its drivers; written at most once a second."""
-
-    directory: Path
-    _before_s: float = field(init=False, default=0.0)
-    _started: float = field(init=False, default_factory=time.monotonic)
-    _saved: float = field(init=False, default=0.0)
-
-    def __post_init__(self) -> None:
-        self._before_s = elapsed_before_s(self.directory)
-
-    def elapsed_s(self) -> float:
-        """Seconds that the study has run, over all its drivers."""
-        return self._before_s + time.monotonic() - self._started
-
-    def tick(self) -> None:
-        """Save the time once a second."""
-        if time.monotonic() - self._saved > 1:
-            self.save()
-
-    def save(self) -> None:
-        """Write the time into the study directory."""
-        write_json(self.directory / SESSION, {"elapsed_s": self.elapsed_s()})
-        self._saved = time.monotonic()

@@ -1,13 +1,14 @@
 """A plan as lines for the terminal."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from search_spaces.space import Parameter, SearchSpace
 from trainables.datasets.prepared import PreparedDataset
 from tune.plan.forecast import Forecast, Hours
 from tune.plan.pace import Pace
 from tune.plan.plan import StudyPlan, estimate_hours
+from tune.plan.remarks import remarks
 from tune.stopping.asha import Asha
 from tune.stopping.plateau import NoPlateau, Slope
 from tune.study.study import Study
@@ -22,17 +23,18 @@ def plan_lines(plan: StudyPlan, pace: Pace | None = None) -> list[str]:
         ("engine", study.trainable),
         ("objective", _objective_text(study)),
         ("budget", _budget_text(plan)),
-        ("search", f"{study.search}, seed {study.seed}"),
+        ("search", _search_text(plan)),
         ("scheduler", _scheduler_text(plan)),
         ("plateau", _plateau_text(study)),
         ("resources", _resources_text(plan)),
         ("epochs", _epochs_text(plan.forecast)),
-        ("hours", _hours_text(estimate_hours(plan, pace), pace)),
+        ("time", _time_text(estimate_hours(plan, pace), pace)),
         *_rows("searched", _searched(plan.space)),
         *_rows("fixed", {key: str(value) for key, value in plan.fixed.items()}),
         *_rows("no effect", plan.no_effect),
         *_rows("warm start", _points(plan.points)),
         *(("" if i else "from store", line) for i, line in enumerate(plan.best)),
+        *(("" if i else "note", line) for i, line in enumerate(remarks(plan))),
     ]
     return [f"{name:<11} {text}" for name, text in facts]
 
@@ -57,10 +59,22 @@ def _data_text(data: PreparedDataset) -> str:
 def _budget_text(plan: StudyPlan) -> str:
     budget = plan.study.budget
     limit = f", at most {budget.hours:g} hours" if budget.hours else ""
-    grid = ""
+    of = ""
     if plan.study.search == "grid":
-        grid = f" (of a grid of {len(plan.space.grid())})"
-    return f"{plan.trials} trials{grid} of {budget.epochs} epochs{limit}"
+        of = f" (of a grid of {len(plan.configurations.listed or plan.space.grid())})"
+    elif plan.trials < budget.trials:
+        of = f" (every configuration; budget.trials is {budget.trials})"
+    return f"{plan.trials} trials{of} of {budget.epochs} epochs{limit}"
+
+
+def _search_text(plan: StudyPlan) -> str:
+    """The sampler, and the number of configurations where it is finite and small."""
+    text = f"{plan.study.search}, seed {plan.study.seed}"
+    listed = plan.configurations.listed
+    if listed is None:
+        return text
+    noun = "configuration" if len(listed) == 1 else "configurations"
+    return f"{text}; {len(listed)} {noun} in all, each trained once at most"
 
 
 def _scheduler_text(plan: StudyPlan) -> str:
@@ -112,11 +126,21 @@ def _epochs_text(expected: Forecast) -> str:
     )
 
 
-def _hours_text(estimate: Hours | None, pace: Pace | None) -> str:
+def _time_text(estimate: Hours | None, pace: Pace | None) -> str:
+    """Wall-clock time of the study, in the unit that fits."""
     if estimate is None or pace is None:
         return "unknown: no past run of such trials on these data; --probe trains two epochs"
-    text = f"about {estimate.median:.2g} ({estimate.low:.2g} to {estimate.high:.2g})"
+    unit, size_h = next((u for u in _UNITS if estimate.median >= u[1]), _UNITS[-1])
+    low, high = (_rounded(value / size_h) for value in (estimate.low, estimate.high))
+    text = f"about {_rounded(estimate.median / size_h)} {unit} ({low} to {high} {unit})"
     return f"{text}, by {pace.measured}" if pace.measured else text
+
+
+_UNITS: Final = (("h", 1.0), ("min", 1 / 60), ("s", 1 / 3600))
+
+
+def _rounded(value: float) -> str:
+    return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
 
 
 def _searched(space: SearchSpace) -> dict[str, str]:

@@ -12,6 +12,7 @@ from trainables.contract import EngineInfo
 from trainables.datasets.prepared import PreparedDataset
 from tune.plan.forecast import Forecast, Hours, forecast, hours
 from tune.plan.pace import Pace
+from tune.study.configurations import Configurations
 from tune.study.study import Study
 
 
@@ -62,10 +63,16 @@ class StudyPlan:
         return Shares(own if cpus == "auto" else cpus, None if gpus == "auto" else gpus)
 
     @cached_property
+    def configurations(self) -> Configurations:
+        """The configurations that the study could try."""
+        batch = {self.info.batch: self.data.counts()["train"]} if self.info.batch else {}
+        return Configurations(self.space, self.info.params, self.fixed, batch)
+
+    @cached_property
     def trials(self) -> int:
-        """Number of trials to run; of a grid, no more than it has points."""
-        trials = self.study.budget.trials
-        return min(trials, len(self.space.grid())) if self.study.search == "grid" else trials
+        """Number of trials to run, each of another configuration."""
+        grid = self.study.search == "grid"
+        return self.configurations.most(self.study.budget.trials, grid=grid)
 
     @cached_property
     def forecast(self) -> Forecast:

@@ -31,6 +31,7 @@ from tune.study.checks import (
     check_space,
 )
 from tune.study.file import Written, read_study_file
+from tune.study.fitting import circumstances
 from tune.study.problems import Problem, study_error
 from tune.study.study import Study
 
@@ -156,16 +157,20 @@ def decided(draft: Draft, checked: Checked) -> StudyPlan:
 
 
 # --- checking
-def check_draft(draft: Draft, machine: Machine | None = None) -> Checked:
+def check_draft(draft: Draft, machine: Machine | None = None, *, begun: bool = False) -> Checked:
     """Check a study's values together, and against engine, data set, storage and machine.
 
     Args:
         draft: The study.
         machine: Processors to train on, as for `plan_file`.
+        begun: Whether it goes on: its hyperparameters are then not held against its data again.
     """
     parts = draft.parts()
     checked = Checked(machine or this_machine(), list(draft.problems))
     trouble = _load_data(checked, parts)
+    if checked.data and not trouble and "budget" in parts and not begun:
+        gpus = checked.machine.gpus
+        checked.there = circumstances(checked.data, parts["budget"].epochs, gpus)
     if "trainable" in parts:
         check_engine(checked, parts["trainable"])
     if checked.info and "search_space" in parts and "fixed" in parts:

@@ -49,6 +49,7 @@ def resolved(plan: StudyPlan) -> dict[str, Any]:
         "data": str(plan.data.root),
         "data_name": plan.data.name,
         "fingerprint": plan.data.fingerprint,
+        "val_objects": plan.data.n_objects("val"),
         "epochs": study.budget.epochs,
         "trials": plan.trials,
         "rungs": list(plan.rungs),

@@ -1,7 +1,9 @@
 """An interrupted study planned again, with what may change when it goes on."""
 
 import json
+import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from tune.directory.layout import STUDY
@@ -9,6 +11,7 @@ from tune.directory.reader import StudyDir
 from tune.errors import StoreError, StudyError
 from tune.plan.plan import StudyPlan
 from tune.plan.planning import Draft, check_draft, decided, read_draft
+from tune.study.checks import Checked
 from tune.study.problems import Problem, study_error
 from tune.study.study import Budget
 
@@ -32,14 +35,39 @@ def plan_resumed(opened: StudyDir, overrides: Sequence[str]) -> StudyPlan:
             f"{opened.path}: expected the folder of study {opened.study.study} to have its name; "
             f"rename it to {opened.path.with_name(opened.study.study)}, then resume it there"
         )
+    _refuse_another_place(opened, overrides)
     here = f"storage={json.dumps(str(opened.path.parent))}"
     draft = read_draft(opened.path / STUDY, [*overrides, here])
     _refuse_another_study(opened, draft)
-    checked = check_draft(draft)
+    checked = check_draft(draft, begun=True)
     _refuse_another_engine(opened, draft, checked.problems)
+    _say_where_data_may_be(opened, checked)
     plan = decided(draft, checked)
     _refuse_other_data(opened, plan)
     return plan
+
+
+def _refuse_another_place(opened: StudyDir, overrides: Sequence[str]) -> None:
+    given = [o for o in overrides if o.partition("=")[0].strip() == "storage"]
+    if given:
+        raise StudyError(
+            f"{opened.path}: --set storage=: expected none on resume, where a study goes on in its "
+            f"own folder, got {given[0]}; to move it, move the folder, then resume it there"
+        )
+
+
+def _say_where_data_may_be(opened: StudyDir, checked: Checked) -> None:
+    """Add to what is wrong with the data set how its new place is named."""
+    checked.problems = [
+        replace(
+            problem,
+            message=f"{problem.message}. If it was moved: segtune resume "
+            f"{shlex.quote(str(opened.path))} --set data=PLACE",
+        )
+        if problem.key == "data"
+        else problem
+        for problem in checked.problems
+    ]
 
 
 def _refuse_another_study(opened: StudyDir, draft: Draft) -> None:

@@ -1,14 +1,14 @@
-"""What there is to show of a study while it runs: a pure account of its trials."""
+"""The account of a study's trials that tables and lines are made of; nothing is drawn here."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from trainables.goal import Limit, Mode, standing, violation
-from tune.directory.trials import Outcome, State
+from tune.directory.trials import State, TrialOutcome
 from tune.plan.eta import Eta, StudyEta
-from tune.stopping.decision import Rule
 
 if TYPE_CHECKING:
     from tune.directory.reader import TrialRecord
@@ -22,31 +22,21 @@ ENDED_SHOWN: Final = 5
 
 SECTION_ROWS: Final = 6  # three titles, two lines between, and "... more"
 
-_WORDS: Final = {
-    Rule.EPOCHS: "trained to its end",
-    Rule.ASHA: "stopped by ASHA",
-    Rule.PLATEAU: "converged",
-    Rule.COLLAPSED: "collapsed",
-    Rule.DIVERGED: "diverged",
-    Rule.BUDGET: "out of time",
-    Rule.ERROR: "failed",
-    Rule.PATIENCE: "ended by its engine's patience",
-}
-
 
 @dataclass
 class TrialView:
     """A trial as far as it is shown.
 
     Attributes:
-        number: Its number.
-        state: What became of it so far.
+        number: Number of the trial.
+        state: State of the trial so far.
         epoch: Last epoch reported.
-        last: The objective there.
+        last: The objective at that epoch.
         best: The objective at the best epoch so far.
-        best_epoch: That epoch.
-        violation: By how much it breaks the constraints.
-        outcome: How it ended, once it has.
+        best_epoch: Epoch of the best value.
+        violation: Amount by which the best epoch breaks the constraints.
+        outcome: Outcome, once the trial has ended.
+        params: Hyperparameters of the trial, by key.
     """
 
     number: int
@@ -56,7 +46,8 @@ class TrialView:
     best: float | None = None
     best_epoch: int | None = None
     violation: float = 0.0
-    outcome: Outcome | None = None
+    outcome: TrialOutcome | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Section(NamedTuple):
@@ -72,17 +63,17 @@ class Board:
     """A study's trials and what can be said of the whole; times are seconds of one clock.
 
     Attributes:
-        study: The study's name.
-        metric: The objective's name.
-        mode: Its direction.
+        study: Name of the study.
+        metric: Name of the objective.
+        mode: Better direction of the objective.
         limits: The study's constraints.
-        epochs: Of a trial that is never stopped.
-        eta: Its estimator; knows how many trials there are.
-        share: What each trial gets of the machine, in words.
+        epochs: Number of epochs of a trial that is never stopped.
+        eta: Estimator of the time left; knows how many trials there are.
+        share: Part of the machine that each trial gets, in words.
         hours: The study's budget of time, if it has one.
-        began: When this run of the study began.
-        before_s: How long earlier runs of it took.
-        trials: By number.
+        began: Moment at which this run of the study began.
+        before_s: Time that earlier runs of the study took.
+        trials: Trials by number; those that have ended stand last, in that order.
     """
 
     study: str
@@ -96,6 +87,7 @@ class Board:
     began: float = 0.0
     before_s: float = 0.0
     trials: dict[int, TrialView] = field(default_factory=dict)
+    _untold: list[Callable[[], None]] = field(default_factory=list)  # what `eta` is still to hear
     _estimate: tuple[float, Eta | None] | None = None
 
     # --- what happens
@@ -108,13 +100,15 @@ class Board:
             view.last, view.best, view.best_epoch = record.last, record.objective, record.best_epoch
             view.violation = record.violation
             view.outcome = _outcome(record) if ended else None
+            view.params = {**record.fixed, **record.params}
             self.trials[record.number] = view
             self.eta.restore(record.number, record.epochs, record.seconds, ended=ended)
 
-    def start(self, number: int, now: float) -> None:
+    def start(self, number: int, now: float, params: Mapping[str, Any] | None = None) -> None:
         """A trial begins, or goes on."""
-        self.trials.setdefault(number, TrialView(number)).state = "running"
-        self.eta.started(number, now)
+        view = self.trials.setdefault(number, TrialView(number))
+        view.state, view.params = "running", params or view.params
+        self._untold.append(partial(self.eta.started, number, now))
 
     def report(self, number: int, epoch: int, values: Mapping[str, float], now: float) -> None:
         """A trial has trained an epoch."""
@@ -123,15 +117,15 @@ class Board:
         view.epoch, view.last = epoch, value
         if value is not None and math.isfinite(value) and self._is_better(value, broken, view):
             view.best, view.best_epoch, view.violation = value, epoch, broken
-        self.eta.reported(number, epoch, now)
+        self._untold.append(partial(self.eta.reported, number, epoch, now))
 
-    def end(self, number: int, outcome: Outcome, now: float) -> None:
+    def end(self, number: int, outcome: TrialOutcome, now: float) -> None:
         """A trial has ended."""
         view = self.trials.pop(number, TrialView(number))
         self.trials[number] = view  # last, so that those that have ended stand in that order
         view.state, view.outcome = outcome.state, outcome
         view.epoch = outcome.epoch or view.epoch
-        self.eta.ended(number, now)
+        self._untold.append(partial(self.eta.ended, number, now))
         self._estimate = None
 
     def interrupt(self) -> None:
@@ -153,30 +147,44 @@ class Board:
 
     @property
     def best(self) -> TrialView | None:
-        """The trial with the best value so far."""
-        return next(iter(self.ranked), None)
+        """The trial with the best value so far that has not failed; of equal ones the first."""
+        able = (view for view in self._with_value() if view.state != "failed")
+        return max(able, key=self._standing, default=None)
 
     @property
     def ranked(self) -> list[TrialView]:
         """Trials with a value, best first."""
-        with_value = sorted(
-            (view for view in self.trials.values() if view.best is not None),
-            key=lambda view: view.number,
-        )
-        return sorted(
-            with_value,
-            key=lambda view: standing(view.best or 0.0, view.violation, self.mode),
-            reverse=True,
-        )
+        return sorted(self._with_value(), key=self._standing, reverse=True)
+
+    @property
+    def in_order(self) -> list[TrialView]:
+        """Every trial: those with a value, best first, then the others by number."""
+        without = [view for _, view in sorted(self.trials.items()) if view.best is None]
+        return [*self.ranked, *without]
+
+    @property
+    def varied(self) -> list[str]:
+        """Hyperparameters that differ between trials, in the order of their first trial's."""
+        keys = dict.fromkeys(key for _, view in sorted(self.trials.items()) for key in view.params)
+        views = self.trials.values()
+        return [key for key in keys if len({repr(view.params.get(key)) for view in views}) > 1]
+
+    def _with_value(self) -> list[TrialView]:
+        """Trials with a value, by number."""
+        return [view for _, view in sorted(self.trials.items()) if view.best is not None]
+
+    def _standing(self, view: TrialView) -> tuple[float, float]:
+        """The larger, the better a trial stands."""
+        return standing(view.best or 0.0, view.violation, self.mode)
 
     def elapsed_s(self, now: float) -> float:
-        """How long the study has taken, over all its runs."""
+        """Time the study has taken, over all its runs."""
         return self.before_s + now - self.began
 
     def left(self, now: float) -> Eta | None:
         """Time until the study ends, where that can be said."""
         if self._estimate is None or now - self._estimate[0] >= ETA_EVERY_S:
-            self._estimate = (now, self.eta.study(now))
+            self._estimate = (now, self._informed_eta().study(now))
         made, estimate = self._estimate
         if estimate is None:
             return None
@@ -187,12 +195,14 @@ class Board:
 
     def left_of(self, view: TrialView, now: float) -> float | None:
         """Seconds until a running trial ends if nothing stops it."""
-        return self.eta.trial(view.number, now) if view.state == "running" else None
+        if view.state != "running":
+            return None
+        return self._informed_eta().trial(view.number, now)
 
     def sections(self, rows: int) -> list[Section]:
         """The trials to show in so many rows: all, or those that run, are best, ended last."""
         if len(self.trials) <= rows:
-            return [Section("", sorted(self.trials.values(), key=lambda view: view.number))]
+            return [Section("", self.in_order)]
         running = self.running
         room = rows - SECTION_ROWS
         others = max(2, min(BEST_SHOWN + ENDED_SHOWN, room - len(running)))
@@ -206,6 +216,16 @@ class Board:
             Section("ended last", recent),
         ]
 
+    def _informed_eta(self) -> StudyEta:
+        """The estimator, once it has heard all that happened since it was last asked.
+
+        An estimate is made when one is drawn, trials report far more often.
+        """
+        for tell in self._untold:
+            tell()
+        self._untold.clear()
+        return self.eta
+
     def _is_better(self, value: float, broken: float, view: TrialView) -> bool:
         if view.best is None:
             return True
@@ -213,8 +233,8 @@ class Board:
         return standing(value, broken, self.mode) > before
 
 
-def _outcome(record: "TrialRecord") -> Outcome:
-    return Outcome(
+def _outcome(record: "TrialRecord") -> TrialOutcome:
+    return TrialOutcome(
         state=record.state,
         stop_reason=record.stop_reason,
         rung=record.rung,
@@ -224,79 +244,3 @@ def _outcome(record: "TrialRecord") -> Outcome:
         message=record.message,
         seconds=record.seconds,
     )
-
-
-# --- words
-def ending(outcome: Outcome, mode: str, *, brief: bool = False) -> str:
-    """Why a trial ended.
-
-    Args:
-        outcome: How it ended.
-        mode: The objective's direction.
-        brief: For a table, where the epoch stands beside it.
-
-    >>> ending(Outcome("pruned", "asha", 25, 0.407, 0.312, 25), "max")
-    'stopped by ASHA at epoch 25: 0.312 < cut-off 0.407'
-    >>> ending(Outcome("pruned", "asha", 25, 0.407, 0.312, 25), "max", brief=True)
-    'stopped by ASHA: 0.312 < 0.407'
-    """
-    known = outcome.stop_reason in Rule.__members__.values()
-    words = _WORDS[Rule(outcome.stop_reason)] if known else outcome.stop_reason or outcome.state
-    at = "" if brief else f" at epoch {outcome.epoch}"
-    because = _because(outcome, mode, "" if brief else "cut-off ")
-    return f"{words}{at}: {because}" if because else f"{words}{at}"
-
-
-def _because(outcome: Outcome, mode: str, name: str) -> str:
-    if outcome.stop_reason == Rule.ERROR:
-        return (outcome.message.strip().splitlines() or [""])[0]
-    if outcome.value is None or outcome.cutoff is None:
-        return ""
-    if outcome.stop_reason == Rule.ASHA:
-        worse = "<" if mode == "max" else ">"
-        value, cutoff = number(outcome.value), number(outcome.cutoff)
-        if value == cutoff:  # a near miss: show what tells them apart
-            value, cutoff = f"{outcome.value:.6g}", f"{outcome.cutoff:.6g}"
-        return f"{value} {worse} {name}{cutoff}"
-    if outcome.stop_reason == Rule.COLLAPSED:
-        return f"never above {number(outcome.cutoff)}"
-    return ""
-
-
-def number(value: float | None) -> str:
-    """A metric's value.
-
-    >>> number(0.31249), number(12.3456), number(None)
-    ('0.312', '12.35', '-')
-    """
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}"
-
-
-def clock(seconds: float | None) -> str:
-    """A duration as a clock shows it.
-
-    >>> clock(59.6), clock(3725), clock(None)
-    ('1:00', '1:02:05', '-')
-    """
-    if seconds is None:
-        return "-"
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
-
-
-def roughly(eta: Eta | None) -> str:
-    """Time left in words, in the unit that fits.
-
-    >>> roughly(Eta(7500, 1200)), roughly(Eta(90, 20)), roughly(None)
-    ('about 2.1 h ± 0.3 h', 'about 1.5 min ± 0.3 min', 'unknown')
-    """
-    if eta is None:
-        return "unknown"
-    units = (("h", 3600), ("min", 60), ("s", 1))
-    unit, size = next((u for u in units if eta.seconds >= u[1]), units[-1])
-    digits = 1 if eta.seconds / size < 10 and unit != "s" else 0
-    shown, error = eta.seconds / size, eta.error_s / size
-    return f"about {shown:.{digits}f} {unit} ± {error:.{digits}f} {unit}"

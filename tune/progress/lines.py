@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from tune.directory.trials import Outcome
-from tune.progress.board import Board, TrialView, clock, ending, number, roughly
-from tune.progress.watching import Watching
+from tune.directory.trials import TrialOutcome
+from tune.progress.beginning import first_board
+from tune.progress.board import Board, TrialView
+from tune.progress.words import clock, ending, number, roughly
 from tune.stopping.decision import Decision
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class LineProgress:
         clock_s: The time in seconds.
     """
 
+    _board: Board  # from the start of the study on
+
     def __init__(
         self,
         write: Callable[[str], None],
@@ -34,13 +37,12 @@ class LineProgress:
         self._write = write
         self._every_s = every_s
         self._clock_s = clock_s
-        self._watching = Watching()
         self._last_s = 0.0
         self._sampled: frozenset[str] = frozenset()
 
     def study_started(self, plan: "StudyPlan", resumed: bool) -> None:
         """Say what is about to run."""
-        board = self._watching.begin(plan, resumed=resumed)
+        self._board = board = first_board(plan, resumed=resumed)
         board.began = self._last_s = self._clock_s()
         self._sampled = frozenset(plan.space.parameters)
         rungs = ", ".join(map(str, plan.rungs)) or "none"
@@ -55,8 +57,7 @@ class LineProgress:
 
     def trial_started(self, number: int, params: Mapping[str, Any], attempt: int) -> None:
         """Say which configuration is tried."""
-        with self._watching.open() as board:
-            board.start(number, self._clock_s())
+        self._board.start(number, self._clock_s())
         again = f" again (attempt {attempt})" if attempt > 1 else ""
         sampled = {key: value for key, value in params.items() if key in self._sampled}
         self._write(f"trial {number} started{again}: {_parameters(sampled)}")
@@ -66,26 +67,21 @@ class LineProgress:
     ) -> None:
         """Say now and then how far the study is."""
         now = self._clock_s()
-        with self._watching.open() as board:
-            board.report(number, epoch, values, now)
-            if now - self._last_s < self._every_s:
-                return
-            self._last_s = now
-            line = f"{_summary(board, now)}; {_running(board)}"
-        self._write(line)
+        self._board.report(number, epoch, values, now)
+        if now - self._last_s < self._every_s:
+            return
+        self._last_s = now
+        self._write(f"{_summary(self._board, now)}; {_running(self._board)}")
 
-    def trial_ended(self, number: int, outcome: Outcome) -> None:
+    def trial_ended(self, number: int, outcome: TrialOutcome) -> None:
         """Say why it ended, and what its best was."""
-        with self._watching.open() as board:
-            board.end(number, outcome, self._clock_s())
-            line = _ended(board, board.trials[number], outcome)
-        self._write(line)
+        self._board.end(number, outcome, self._clock_s())
+        self._write(_ended(self._board, self._board.trials[number], outcome))
 
     def study_ended(self, reason: str) -> None:
         """Say how the study stands."""
-        with self._watching.open() as board:
-            line = f"study {board.study} {reason}: {_summary(board, self._clock_s(), left=False)}"
-        self._write(line)
+        summary = _summary(self._board, self._clock_s(), left=False)
+        self._write(f"study {self._board.study} {reason}: {summary}")
 
 
 def line_writer(stream: TextIO) -> Callable[[str], None]:
@@ -100,17 +96,17 @@ def line_writer(stream: TextIO) -> Callable[[str], None]:
 
 def _summary(board: Board, now: float, *, left: bool = True) -> str:
     parts = [f"{len(board.ended)}/{board.eta.trials} trials ended"]
-    if board.best is not None:
-        parts.append(f"best {board.metric} {best_line(board)}")
+    best = board.best
+    if best is not None:
+        parts.append(f"best {board.metric} {best_line(best)}")
     parts.append(f"{clock(board.elapsed_s(now))} elapsed")
     if left:
         parts.append(f"left {roughly(board.left(now))}")
     return ", ".join(parts)
 
 
-def best_line(board: Board) -> str:
+def best_line(best: TrialView | None) -> str:
     """The best value so far with its trial and epoch; "-" where there is none."""
-    best = board.best
     if best is None:
         return "-"
     return f"{number(best.best)} (trial {best.number}, epoch {best.best_epoch}{_broken(best)})"
@@ -125,7 +121,7 @@ def _running(board: Board) -> str:
     return "running: " + (", ".join(shown) or "none")
 
 
-def _ended(board: Board, view: TrialView, outcome: Outcome) -> str:
+def _ended(board: Board, view: TrialView, outcome: TrialOutcome) -> str:
     best = ""
     if view.best is not None:
         best = f"; best {number(view.best)} at epoch {view.best_epoch}{_broken(view)}"

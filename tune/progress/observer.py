@@ -1,9 +1,9 @@
-"""What a driver tells those who watch it."""
+"""The observer of a driver, such as the terminal, and the events it is told of."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tune.directory.trials import Outcome
+from tune.directory.trials import TrialOutcome
 from tune.stopping.decision import Decision
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Observer(Protocol):
         """A trial reported an epoch and was told to go on or to stop."""
         ...
 
-    def trial_ended(self, number: int, outcome: Outcome) -> None:
+    def trial_ended(self, number: int, outcome: TrialOutcome) -> None:
         """A trial has ended for good."""
         ...
 

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from tune.directory.layout import elapsed_before_s
 from tune.directory.lock import is_driven
+from tune.progress.beginning import empty_board
 from tune.progress.board import Board
 from tune.progress.table import board_header, trials_table
-from tune.progress.watching import empty_board
 
 if TYPE_CHECKING:
     from tune.directory.reader import StudyDir
@@ -27,7 +27,7 @@ def status_lines(study_dir: "StudyDir", *, width: int | None = None) -> list[str
     """A study directory's trials as a table, a line an element.
 
     Args:
-        study_dir: Of a study that runs or has ended.
+        study_dir: Directory of a study that runs or has ended.
         width: Columns; default: the terminal's.
     """
     driven = is_driven(study_dir.path)
@@ -41,7 +41,7 @@ def status_lines(study_dir: "StudyDir", *, width: int | None = None) -> list[str
     state = "running" if driven else "finished" if finished else "not running"
     with console.capture() as capture:
         console.print(board_header(board, now, state))
-        console.print(trials_table(board, board.sections(len(board.trials)), now))
+        console.print(trials_table(board, board.sections(len(board.trials)), now, console.width))
         if state != "running" and (line := _next_step(study_dir, board)):
             console.print(Text(line), soft_wrap=True)
     return [line.rstrip() for line in capture.get().splitlines()]
@@ -51,15 +51,15 @@ def next_step(study: "Study", directory: Path, ended: int, trials: int) -> str:
     """The command that goes on with a study nobody runs, and why it stands still; "" for none.
 
     Args:
-        study: As it was started.
-        directory: Its folder.
-        ended: Trials that have ended.
-        trials: Of the whole study.
+        study: The study as it was started.
+        directory: Folder of the study.
+        ended: Number of trials that have ended.
+        trials: Number of trials of the whole study.
     """
     resume, budget = f"segtune resume {shlex.quote(str(directory))}", study.budget
     if ended >= trials:
-        if trials < budget.trials:  # a grid, and there is no more of it
-            return ""
+        if trials < budget.trials:
+            return "every configuration of the search space was tried"
         more = f"{resume} --set budget.trials={2 * trials}"
         return f"budget.trials is used up; `{more}`, or another number above {trials}, tries more"
     if budget.hours is not None and elapsed_before_s(directory) >= budget.hours * 3600:

@@ -1,6 +1,6 @@
 """The board as a table for the terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich import box
@@ -10,8 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from tune.directory.trials import State
-from tune.progress.board import Board, Section, TrialView, clock, ending, number, roughly
+from tune.progress.board import Board, Section, TrialView
 from tune.progress.lines import best_line
+from tune.progress.words import clock, ending, number, roughly
+
+GAP: Final = 2  # columns between two cells, and at the table's edges
+
+MARK: Final = ""  # title of the column that marks the best trial
 
 _STYLES: Final[Mapping[State, str]] = {
     "waiting": "dim",
@@ -24,15 +29,15 @@ _STYLES: Final[Mapping[State, str]] = {
 
 def board_header(board: Board, now: float, state: str) -> RenderableType:
     """The lines above the table: how far the study is, its best value, the time left."""
-    ended, trials = len(board.ended), board.eta.trials
+    ended, trials, best = len(board.ended), board.eta.trials, board.best
     first = Table.grid(padding=(0, 2))
     first.add_row(
         Text.assemble((board.study, "bold"), f" {state}"),
         ProgressBar(total=trials, completed=ended, width=16),
-        Text(f"{ended} of {trials} trials ended, {len(board.running)} running"),
+        Text(f"{ended} of {trials} trials ended, {_running(board)}"),
     )
     second = Text.assemble(
-        (f"best {_short(board)} {best_line(board)}", "bold green" if board.best else "dim"),
+        (f"best {_short(board)} {best_line(best)}", "bold green" if best else "dim"),
         f"  {clock(board.elapsed_s(now))} elapsed",
         f", left {roughly(board.left(now))}" if state == "running" else "",
         "  ! breaks a constraint" if any(v.violation for v in board.trials.values()) else "",
@@ -42,52 +47,112 @@ def board_header(board: Board, now: float, state: str) -> RenderableType:
     return Group(first, second)
 
 
-def trials_table(board: Board, sections: list[Section], now: float) -> RenderableType:
-    """The table of trials, a row each."""
+def trials_table(board: Board, sections: list[Section], now: float, width: int) -> RenderableType:
+    """The table of trials, a row each, with the hyperparameters that differ where there is room.
+
+    Args:
+        board: The study.
+        sections: Trials to show.
+        now: The time in seconds.
+        width: Columns of the terminal.
+    """
+    views = [view for section in sections for view in section.trials]
+    columns = _columns(board, views)
+    taken = sum(least + GAP for least in columns.values())
+    keys, hidden = _fitting(board, views, width - taken)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    numbers = {
-        "trial": 5,
-        "epoch": 2 * len(str(board.epochs)) + 1,
-        _short(board): 5,
-        "best": 5,
-        "at": len(str(board.epochs)),
-    }
-    for title, width in numbers.items():
-        table.add_column(title, justify="right", no_wrap=True, min_width=width)
-    table.add_column("state")  # the one to give way where the terminal is narrow
-    if board.share:
-        table.add_column("share", no_wrap=True, min_width=len(board.share))
-    table.add_column("left", justify="right", no_wrap=True, min_width=7)
+    for title, least in columns.items():
+        if title == "state":
+            table.add_column(title)  # the one to give way where the terminal is narrow
+        else:
+            table.add_column(title, justify="right", no_wrap=True, min_width=least)
+    for key in keys:
+        table.add_column(key, justify="right", no_wrap=True)
     for section in sections:
-        if section.title and section.trials:
-            table.add_row("", "", "", "", "", _cut(section.title, "dim italic"))
-        for view in section.trials:
-            table.add_row(*_row(board, view, now))
-        if section.hidden:
-            table.add_row("", "", "", "", "", _cut(f"... {section.hidden} more", "dim"))
-        table.add_section()
+        _add_section(table, board, section, now, keys)
+    if hidden:
+        table.caption, table.caption_justify = _cut(f"no room for {', '.join(hidden)}", ""), "left"
     return table
 
 
-def _row(board: Board, view: TrialView, now: float) -> list[RenderableType]:
-    best = view is board.best
-    share = [board.share if view.state == "running" else ""] if board.share else []
-    return [
-        Text(str(view.number), style="bold" if best else ""),
-        f"{view.epoch}/{board.epochs}",
-        number(view.last),
-        Text(
-            number(view.best) + ("!" if view.violation else ""), style="bold green" if best else ""
-        ),
-        "-" if view.best_epoch is None else str(view.best_epoch),
-        _cut(_state(board, view), _STYLES[view.state]),
-        *share,
-        clock(board.left_of(view, now)) if view.state == "running" else "",
-    ]
+def _add_section(
+    table: Table, board: Board, section: Section, now: float, keys: Sequence[str]
+) -> None:
+    before = [""] * list(_columns(board, section.trials)).index("state")
+    if section.title and section.trials:
+        table.add_row(*before, _cut(section.title, "dim italic"))
+    best = board.best
+    for view in section.trials:
+        cells = _cells(board, view, now, leads=view is best)
+        shown = [cells[str(column.header)] for column in table.columns if column.header in cells]
+        table.add_row(*shown, *(_value(view.params.get(key)) for key in keys))
+    if section.hidden:
+        table.add_row(*before, _cut(f"... {section.hidden} more", "dim"))
+    table.add_section()
+
+
+def _columns(board: Board, views: Sequence[TrialView]) -> dict[str, int]:
+    """Least width of each column that is not a hyperparameter's, by its title."""
+    digits = len(str(board.epochs))
+    runs = any(view.state == "running" for view in views)
+    last = {"left": 7 * runs, MARK: len("best")}
+    return {
+        "trial": 5,
+        "epoch": 2 * digits + 1,
+        _short(board): 5,
+        "best": 5,
+        "at": max(2, digits),
+        "state": max((len(_state(board, view)) for view in views), default=5),
+        **{title: least for title, least in last.items() if least},
+    }
+
+
+def _fitting(board: Board, views: Sequence[TrialView], room: int) -> tuple[list[str], list[str]]:
+    """The hyperparameters that differ: those that fit into so many columns, and the others."""
+    shown: list[str] = []
+    for key in (keys := board.varied):
+        least = max([len(key), *(len(_value(view.params.get(key))) for view in views)])
+        if least + GAP <= room:
+            shown.append(key)
+            room -= least + GAP
+    return shown, [key for key in keys if key not in shown]
+
+
+def _value(value: object) -> str:
+    """A hyperparameter's value as a cell shows it.
+
+    >>> _value(0.00123456), _value(True), _value(None), _value("AdamW"), _value(160)
+    ('0.00123', 'yes', '', 'AdamW', '160')
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "", True: "yes", False: "no"}[value]
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _cells(board: Board, view: TrialView, now: float, *, leads: bool) -> dict[str, RenderableType]:
+    """Cells of a trial's row that are not hyperparameters, by the column's title."""
+    running = view.state == "running"
+    best = number(view.best) + ("!" if view.violation else "")
+    return {
+        "trial": Text(str(view.number), style="bold" if leads else ""),
+        "epoch": f"{view.epoch}/{board.epochs}",
+        _short(board): number(view.last),
+        "best": Text(best, style="bold green" if leads else ""),
+        "at": "-" if view.best_epoch is None else str(view.best_epoch),
+        "state": _cut(_state(board, view), _STYLES[view.state]),
+        "left": clock(board.left_of(view, now)) if running else "",
+        MARK: Text("best", style="bold green") if leads else "",
+    }
 
 
 def _cut(text: str, style: str) -> Text:
     return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _running(board: Board) -> str:
+    """Number of trials that run, with the part of the machine that each has."""
+    n = len(board.running)
+    return f"{n} running ({board.share} each)" if n and board.share else f"{n} running"
 
 
 def _short(board: Board) -> str:

@@ -1,4 +1,4 @@
-"""What the terminal shows of a study.
+"""Progress of a study on a terminal: a live table, or lines where the output is none.
 
 A terminal gets a live table; anything else gets plain lines: one when a trial starts, one when it
 ends, one now and then for the study. `status_lines` shows a study directory as the table does.
@@ -6,6 +6,7 @@ ends, one now and then for the study. `status_lines` shows a study directory as 
 
 import logging
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -13,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 
-from tune.directory.trials import Outcome
+from tune.directory.trials import TrialOutcome
+from tune.progress.beginning import first_board
+from tune.progress.board import Board
 from tune.progress.lines import LineProgress, line_writer
 from tune.progress.observer import Observer
 from tune.progress.table import board_header, trials_table
-from tune.progress.watching import Watching
 from tune.stopping.decision import Decision
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 REFRESHES_PER_S: Final = 4
 
-FRAME_ROWS: Final = 8  # of a live table besides its trials, and the line below it
+FRAME_ROWS: Final = 9  # of a live table besides its trials, and the line below it
 
 
 def make_progress(stream: TextIO | None = None) -> Observer:
@@ -45,16 +47,18 @@ class TerminalProgress:
         console: The terminal.
     """
 
+    _board: Board  # from the start of the study on
+
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._watching = Watching()
+        self._lock = threading.Lock()  # the table is drawn by a thread of its own
         self._live: Live | None = None
         self._state = "running"
         self._diverted: list[tuple[logging.StreamHandler[TextIO], TextIO]] = []
 
     def study_started(self, plan: "StudyPlan", resumed: bool) -> None:
         """Show the table."""
-        self._watching.begin(plan, resumed=resumed)
+        self._board = first_board(plan, resumed=resumed)
         self._live = Live(
             console=self._console,
             get_renderable=self.renderable,
@@ -66,26 +70,26 @@ class TerminalProgress:
 
     def trial_started(self, number: int, params: Mapping[str, Any], attempt: int) -> None:
         """Show a trial."""
-        with self._watching.open() as board:
-            board.start(number, time.monotonic())
+        with self._lock:
+            self._board.start(number, time.monotonic(), params)
 
     def trial_reported(
         self, number: int, epoch: int, values: Mapping[str, float], decision: Decision
     ) -> None:
         """Show an epoch."""
-        with self._watching.open() as board:
-            board.report(number, epoch, values, time.monotonic())
+        with self._lock:
+            self._board.report(number, epoch, values, time.monotonic())
 
-    def trial_ended(self, number: int, outcome: Outcome) -> None:
+    def trial_ended(self, number: int, outcome: TrialOutcome) -> None:
         """Show how a trial ended."""
-        with self._watching.open() as board:
-            board.end(number, outcome, time.monotonic())
+        with self._lock:
+            self._board.end(number, outcome, time.monotonic())
 
     def study_ended(self, reason: str) -> None:
         """Leave the last table on the screen."""
-        with self._watching.open() as board:
+        with self._lock:
             self._state = reason
-            board.interrupt()
+            self._board.interrupt()
         if self._live is not None:
             self._live.stop()
         for handler, stream in self._diverted:
@@ -105,11 +109,12 @@ class TerminalProgress:
     def renderable(self) -> RenderableType:
         """The table as it stands."""
         now = time.monotonic()
-        with self._watching.open() as board:
-            rows = max(1, self._console.size.height - FRAME_ROWS)
+        width, height = self._console.size
+        rows = max(1, height - FRAME_ROWS)
+        with self._lock:
             return Group(
-                board_header(board, now, self._state),
-                trials_table(board, board.sections(rows), now),
+                board_header(self._board, now, self._state),
+                trials_table(self._board, self._board.sections(rows), now, width),
             )
 
 

@@ -15,10 +15,10 @@ from tune.stopping.decision import GO_ON, Decision, Rule
 
 
 class _CurveRule(Spec):
-    """What the plateau rules share.
+    """The settings that all plateau rules share.
 
     Attributes:
-        metric: What is watched; None for the objective.
+        metric: Metric that is watched; None for the objective.
         window: Epochs over which flatness is judged, at two measurements at least.
         grace: Epochs before the rule applies.
         floor: Below this a flat curve is no plateau: it has not begun to learn, or has collapsed.

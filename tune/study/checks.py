@@ -4,7 +4,7 @@ Each check takes the top-level values that are right in themselves and is passed
 needs is not, so that all problems of a file come out at once.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,13 +13,14 @@ from search_spaces.domains import ChoiceDomain, Domain, FloatDomain
 from search_spaces.names import nearest_name
 from search_spaces.presets.preset import Point
 from search_spaces.space import SearchSpace, n_values
-from trainables.contract import EngineInfo
+from trainables.contract import Circumstances, EngineInfo
 from trainables.datasets.prepared import PreparedDataset
 from trainables.goal import Limit
 from trainables.metrics.names import direction, sides
 from trainables.registry import EngineError, engine_info, engines
 from tune.stopping.asha import Asha
 from tune.stopping.plateau import NoPlateau
+from tune.study.fitting import batch_problems
 from tune.study.objectives import limit_problem, objective_problem, watched_problem
 from tune.study.problems import Problem
 from tune.study.space import ResolvedSpace, resolve_points, resolve_space
@@ -41,6 +42,8 @@ class Checked:
         points: Warm-start points.
         best: A line for each point from the best-config store, or the reason why there is none.
         data: The data set.
+        there: Data, length and machine that hyperparameters must fit; None where that is not known
+            or, for a study that goes on, not asked.
     """
 
     machine: Machine
@@ -50,6 +53,7 @@ class Checked:
     points: tuple[Point, ...] = ()
     best: tuple[str, ...] = ()
     data: PreparedDataset | None = None
+    there: Circumstances | None = None
 
 
 def check_engine(checked: Checked, name: str) -> None:
@@ -68,13 +72,14 @@ def check_engine(checked: Checked, name: str) -> None:
 # --- search space and points
 def check_space(checked: Checked, info: EngineInfo, parts: Parts) -> None:
     """Resolve search space and warm-start points; what is wrong with them becomes problems."""
-    space, problems = resolve_space(info, parts["search_space"], parts["fixed"])
+    there = checked.there
+    space, problems = resolve_space(info, parts["search_space"], parts["fixed"], there)
     if "budget" in parts:
         grey = checked.data is not None and checked.data.grey
         epochs = parts["budget"].epochs
         space = space.without(info.params.without_effect_in(space.possible, epochs, grey=grey))
     checked.space = space
-    problems += _engine_rules(info, space, parts["fixed"])
+    problems += _engine_rules(info, space, parts["fixed"], there)
     if "budget" in parts:
         problems += _length_rules(info, space, parts["fixed"], parts["budget"].epochs)
     checked.problems += problems
@@ -87,23 +92,36 @@ def check_space(checked: Checked, info: EngineInfo, parts: Parts) -> None:
         _check_points(checked, info, space, parts)
 
 
+Rules = Callable[[Mapping[str, Any], frozenset[str]], list[tuple[str, str]]]
+"""Function from fixed values and the names of searched keys to (key, message) pairs."""
+
+
 def _engine_rules(
-    info: EngineInfo, space: ResolvedSpace, fixed: Mapping[str, Any]
+    info: EngineInfo, space: ResolvedSpace, fixed: Mapping[str, Any], there: Circumstances | None
 ) -> Iterator[Problem]:
-    """Problems by the engine's own rules over several keys."""
-    found = info.params.problems(space.fixed, space.varied) or _choice_problems(info, space)
+    """Problems by the engine's own rules over several keys, and by the data."""
+
+    def rules(values: Mapping[str, Any], varied: frozenset[str]) -> list[tuple[str, str]]:
+        problems = list(info.params.problems(values, varied))
+        if there is not None and info.data_problems is not None:
+            problems += info.data_problems(values, varied, there)
+        return problems
+
+    found = rules(space.fixed, space.varied) or _choice_problems(rules, space)
+    if there is not None:
+        found += batch_problems(info, space.fixed, space.space, there)
     for key, message in found:
         yield Problem(_written_key(key, space, fixed), message)
 
 
-def _choice_problems(info: EngineInfo, space: ResolvedSpace) -> list[tuple[str, str]]:
-    """Problems by the engine's rules for each value of a choice, as if fixed; one for each key."""
+def _choice_problems(rules: Rules, space: ResolvedSpace) -> list[tuple[str, str]]:
+    """Problems by such rules for each value of a choice, as if fixed; one for each key."""
     found: dict[str, str] = {}
     for name, parameter in space.space.parameters.items():
         choices = parameter.domain.choices if isinstance(parameter.domain, ChoiceDomain) else ()
         for value in choices:
             varied = space.varied_beside(name, value)
-            for key, message in info.params.problems({**space.fixed, name: value}, varied):
+            for key, message in rules({**space.fixed, name: value}, varied):
                 beside = "" if key == name else f" (where {name} is {value})"
                 found.setdefault(key, f"{message}{beside}")
     return list(found.items())

@@ -26,6 +26,9 @@ FILE_KEYS: Final = ("fixed", "search_space", "warm_start")
 SHORTHAND: Final = {"search_space": "preset", "scheduler": "kind", "plateau": "kind"}
 """Keys that take a text for a mapping with just this key."""
 
+UNWRITTEN: Final = {"search_space": {"preset": "default"}}
+"""Mappings that keys stand for where a file does not have them: `--set` adds to these."""
+
 _RESOLVERS: Final = {
     "null": (r"~|null|Null|NULL|", "~nN\0"),
     "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -314,7 +317,8 @@ def _child(holder: Any, name: str) -> Any:
     found = holder[index] if isinstance(holder, list) else holder.get(index)
     if not isinstance(found, dict | list):
         short = isinstance(found, str) and name in SHORTHAND
-        found = holder[index] = {SHORTHAND[name]: found} if short else {}
+        begun = {SHORTHAND[name]: found} if short else UNWRITTEN.get(name, {})
+        found = holder[index] = dict(begun)
     return found
 
 

@@ -6,12 +6,13 @@ A study names a preset, replaces single keys of one, or writes a space of its ow
     search_space: {preset: yolo_seg, lr0: {loguniform: [1.0e-5, 0.1]}, copy_paste: null}
     search_space: {lr0: {loguniform: [1.0e-5, 0.1]}, batch: {choice: [2, 4]}}
 
-`null` drops a key: it is not searched and has the engine's default, or the value under `fixed`.
-A preset's conditions follow what replaces their keys: one that cannot hold any more takes its
-hyperparameter with it. `default` names the engine's own preset.
+`null` drops a key: it is not searched and has the engine's default. A key of the preset that
+`fixed` names is not searched either, and has that value. A preset's conditions follow what replaces
+their keys: one that cannot hold any more takes its hyperparameter with it. `default` names the
+engine's own preset.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -23,9 +24,10 @@ from search_spaces.presets.preset import Point, Preset
 from search_spaces.presets.registry import presets
 from search_spaces.schema import Hyperparameters
 from search_spaces.space import SearchSpace, domain_values, n_values, parse_space
-from trainables.contract import EngineInfo
+from trainables.contract import Circumstances, EngineInfo
 from trainables.registry import engine_info, engines
 from tune.study.allowed import field_schema, mismatch
+from tune.study.fitting import fitted
 from tune.study.problems import Problem
 
 DEFAULT: Final = "default"
@@ -89,21 +91,31 @@ class ResolvedSpace:
 
 
 def resolve_space(
-    info: EngineInfo, search_space: str | Mapping[str, Any], fixed: Mapping[str, Any]
+    info: EngineInfo,
+    search_space: str | Mapping[str, Any],
+    fixed: Mapping[str, Any],
+    there: Circumstances | None = None,
 ) -> tuple[ResolvedSpace, list[Problem]]:
     """Read a study's `search_space` together with its `fixed`.
+
+    Args:
+        info: The engine.
+        search_space: The key's value.
+        fixed: The key's value.
+        there: Data, length and machine that a preset is fitted to; None for the preset as it is.
 
     Returns:
         The space, without the keys that are wrong, and everything that is wrong.
     """
     preset, own, problems = _split(info, search_space)
+    if preset is not None and there is not None:
+        preset = fitted(info, preset, {**own, **fixed}, there)
     foreign = _of_another_engine(info, fixed, own)
     problems += foreign or _unknown("fixed", info, fixed) + _unknown("search_space", info, own)
     fixed, fixed_problems = _check_fixed(info, fixed)
     problems += fixed_problems
     own = {key: domain for key, domain in own.items() if key in info.params.model_fields}
-    idle = info.params.without_effect(fixed)
-    problems += _clashes(fixed, own, preset, idle)
+    problems += _clashes(fixed, own)
     written = _merge(info.params, preset, own, fixed)
     scalars = {k: {"fixed": v} for k, v in fixed.items() if not isinstance(v, list | dict | tuple)}
     space, wrong = parse_space({**written, **scalars})
@@ -199,28 +211,17 @@ def _unknown_message(info: EngineInfo, key: str, value: object) -> str:
     return f"expected a hyperparameter of {info.name}{allowed}, got {key} = {value!r}{hint}"
 
 
-def _clashes(
-    fixed: Mapping[str, Any], own: Mapping[str, Any], preset: Preset | None, idle: Collection[str]
-) -> list[Problem]:
-    """Keys that are both fixed and searched; keys without effect are not searched anyway."""
-    problems = []
-    for key, value in fixed.items():
-        if own.get(key) is not None:
-            remedy = f"keep one; search_space has {own[key]!r}"
-        elif preset and key not in own and _searches(preset.space.get(key)) and key not in idle:
-            remedy = f"the preset searches it; add `{key}: null` to search_space to fix it here"
-        else:
-            continue
-        message = f"expected a key that is not searched, got {key} = {value!r}; {remedy}"
-        problems.append(Problem(f"fixed.{key}", message))
-    return problems
-
-
-def _searches(domain: Any) -> bool:
-    """Tell whether a preset's domain has more than one value."""
-    if domain is None or not isinstance(domain, Mapping):
-        return False
-    return len(_choices(domain) or (0, 1)) > 1
+def _clashes(fixed: Mapping[str, Any], own: Mapping[str, Any]) -> list[Problem]:
+    """Keys that the study both fixes and searches; against a preset, what is fixed wins."""
+    return [
+        Problem(
+            f"fixed.{key}",
+            f"expected a key that is not searched, got {key} = {value!r}; keep one; search_space "
+            f"has {own[key]!r}",
+        )
+        for key, value in fixed.items()
+        if own.get(key) is not None
+    ]
 
 
 def _choices(domain: Any) -> tuple[Any, ...] | None:
@@ -342,6 +343,8 @@ def _probes(domain: Domain) -> list[Any]:
     n = n_values(domain)
     if isinstance(domain, ChoiceDomain) or (n is not None and n <= _ALL_VALUES):
         return domain_values(domain) or []
+    if isinstance(domain, FloatDomain) and n is not None:
+        return [domain.value(place) for place in (0, n // 2, n - 1)]
     middle = domain.low + (domain.high - domain.low) * 0.6180339887
     return [domain.low, domain.high, middle if isinstance(domain, FloatDomain) else int(middle)]
 

@@ -149,7 +149,7 @@ class Objective(Spec):
 
     @property
     def goal(self) -> Goal:
-        """Metric, direction and limits as one value."""
+        """Objective and bounds together, by which epochs and trials are compared."""
         return Goal(self.metric, self.mode, self.limits)
 
 

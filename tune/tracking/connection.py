@@ -1,4 +1,4 @@
-"""Whether Weights & Biases can be reached, and how runs are kept where not."""
+"""The way of runs to Weights & Biases: online where it can be reached, else kept here."""
 
 import configparser
 import contextlib
@@ -19,10 +19,10 @@ Mode = Literal["online", "offline", "disabled"]
 
 @dataclass(frozen=True)
 class Connection:
-    """Where runs go.
+    """The way in which runs are kept.
 
     Attributes:
-        mode: W&B's mode.
+        mode: Mode in W&B's own words.
         reason: Why runs are not online, for the user; empty where they are.
     """
 
@@ -34,7 +34,7 @@ def connection(mode: str, environ: Mapping[str, str] = os.environ) -> Connection
     """Decide where runs go; asks the server whether it is there, for at most `REACH_S`.
 
     Args:
-        mode: As in the study file: auto, online, offline or disabled. `auto` follows
+        mode: Mode in the study file: auto, online, offline or disabled. `auto` follows
             `WANDB_MODE` where that is set.
         environ: The environment.
     """

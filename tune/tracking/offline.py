@@ -41,7 +41,7 @@ class LoggedArtifact:
 
 @dataclass
 class OfflineRun:
-    """What a run's file holds so far.
+    """The content of a run's file so far.
 
     Attributes:
         run_id: The run's id, the same for every attempt at its trial.
@@ -51,7 +51,7 @@ class OfflineRun:
         config: The run's configuration.
         history: Step and values of every logged row, in the order logged.
         summary: The run's summary values.
-        artifacts: By name.
+        artifacts: Artifacts by name.
         exit_code: 0 finished, 1 failed; None where the run's process ended without a word.
         preempted: Whether the run was marked as interrupted, to be gone on with.
     """
@@ -78,7 +78,7 @@ def load_offline_run(directory: Path) -> OfflineRun:
         FileNotFoundError: The folder holds no `.wandb` file.
         ValueError: The file is not one of W&B's.
     """
-    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
+    from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]  # W&B is slow
 
     file = next(iter(sorted(directory.glob("run-*.wandb"))), None)
     if file is None:

@@ -34,8 +34,8 @@ WRITTEN_S = 10.0  # for a run to be seen on disk; until then the records it supe
 ENDING_S = 20.0  # for this process to end after its worker has
 
 
-class Recorder:
-    """One run after another, as the commands say.
+class RunRecorder:
+    """Records one run after another with W&B, as it is commanded to.
 
     Attributes:
         open: Whether a run is being recorded.
@@ -120,7 +120,7 @@ class Recorder:
             self._remove_older()
 
     def _log_artifact(self, name: str, kind: str, files: Sequence[Path]) -> None:
-        import wandb
+        import wandb  # slow; where it cannot be imported, that is told as any trouble of its
 
         artifact = wandb.Artifact(name, type=kind)
         for file in files:
@@ -157,7 +157,7 @@ class Recorder:
 
 
 def _begin(wanted: Mapping[str, Any], mode: Literal["online", "offline"]) -> Any:
-    import wandb
+    import wandb  # slow; where it cannot be imported, that is told as any trouble of its
 
     settings = wandb.Settings(
         console="off",
@@ -243,7 +243,7 @@ def main(scratch: Path) -> None:
     lines, events = _own_streams()
     commands: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_feed, args=(lines, commands, scratch), daemon=True).start()
-    recorder = Recorder(lambda event, **values: _write(events, {"event": event, **values}))
+    recorder = RunRecorder(lambda event, **values: _write(events, {"event": event, **values}))
     for line in iter(commands.get, ""):
         recorder.obey(json.loads(line))
     if recorder.open:  # its worker is gone: leave the run as it is, without W&B's own ending

@@ -1,4 +1,4 @@
-"""Who keeps a record of each trial; the one that keeps none."""
+"""The tracker, which keeps a record of each trial, and one that keeps none."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a tracker is told of a trial when an attempt at it begins.
+    """A trial as its tracker is told of it when an attempt begins.
 
     Attributes:
         study: The study's name; the run's group.
@@ -57,7 +57,7 @@ class Tracker(Protocol):
 
         Args:
             path: The file; it stays where it is.
-            kind: What it is.
+            kind: Kind of artifact.
             name: The artifact's name; files of one name make one artifact.
         """
         ...
@@ -66,7 +66,7 @@ class Tracker(Protocol):
         """Close the trial's record; returns within a bounded time.
 
         Args:
-            outcome: How it ended: `state` and whatever else is known. The state `running` means
+            outcome: Outcome: `state` and whatever else is known. The state `running` means
                 that the trial goes on in another attempt.
         """
         ...

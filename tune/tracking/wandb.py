@@ -1,4 +1,4 @@
-"""Who keeps a record of each trial: W&B, or nobody.
+"""The tracker that keeps a record of each trial with Weights & Biases.
 
 One W&B run a trial, whatever crashes: its id follows from study and trial, a new attempt goes on
 with it. A trial never waits for W&B and never fails because of it: the run lives in a process of
@@ -86,8 +86,8 @@ class _Recording:
     Attributes:
         trial: The trial's number.
         commands: All sent so far; sent again should the process die.
-        restarts: How often the process died under it.
-        directory: Where its run's files lie.
+        restarts: Number of times the process died under it.
+        directory: Folder of the run's files.
         over: Set when the process has closed the run, or cannot.
     """
 

@@ -19,7 +19,7 @@ from tune.directory.layout import ELAPSED, OUTCOME, attempt_number, read_metrics
 from tune.stopping.decision import Rule
 from tune.tracking.tracker import RunInfo, Tracker
 from tune.tracking.wandb import make_tracker
-from tune.trial.messages import Ended, Kept, Noted, Reported
+from tune.trial.messages import Ended, HandedOver, Noted, Reported
 from tune.trial.runner import TrialRunner
 from tune.trial.task import TrialTask
 
@@ -36,13 +36,13 @@ REPORT, ENDED, CLOSED = "report", "ended", "closed"
 
 @dataclass(frozen=True, repr=False)
 class ActorTask:
-    """What the driver sends an actor for one attempt at a trial.
+    """All that the driver sends an actor for one attempt at a trial.
 
     Attributes:
-        trial: For the engine.
-        tracking: For the tracker.
-        config: What the run's record shows: parameters, engine, data, seed.
-        run_id: Names the run for ever, whatever crashes.
+        trial: Task of the engine.
+        tracking: Settings of the tracker.
+        config: Values that the run's record shows: parameters, engine, data, seed.
+        run_id: Id of the run, the same for ever, whatever crashes.
         engine_runs: Whether the engine is started; where it is not, only the record of an ended
             trial is closed.
     """
@@ -69,7 +69,7 @@ class TrialActor(ray_tune.Trainable):
     _tracker: Tracker
     _task: ActorTask
     _begun: bool
-    _artifacts: list[Kept]
+    _artifacts: list[HandedOver]
     _notes: list[str]
     _waiting: bool  # the engine has reported and waits for an answer
     _running: bool  # the engine has not ended
@@ -161,7 +161,7 @@ class TrialActor(ray_tune.Trainable):
     def _next(self) -> Reported | Ended:
         while True:
             event = self._runner.next_event()
-            if isinstance(event, Kept):
+            if isinstance(event, HandedOver):
                 self._artifacts.append(event)
             elif isinstance(event, Noted):
                 self._notes.append(event.message)
@@ -169,7 +169,7 @@ class TrialActor(ray_tune.Trainable):
                 return event
 
     def _outcome(self) -> dict[str, Any] | None:
-        """How the trial ended or pauses; None while it goes on, here or in another attempt."""
+        """The outcome of a trial that ended or pauses; None while it goes on, here or elsewhere."""
         with contextlib.suppress(FileNotFoundError):
             path = self._task.trial.directory.parent / OUTCOME
             outcome: dict[str, Any] = json.loads(path.read_text())
@@ -218,7 +218,7 @@ class TrialActor(ray_tune.Trainable):
             if not self._runner.poll(left):
                 break
             event = self._runner.next_event()
-            if isinstance(event, Kept):
+            if isinstance(event, HandedOver):
                 self._artifacts.append(event)
             if isinstance(event, Ended):
                 return event

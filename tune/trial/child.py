@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import sys
-import threading
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,13 +25,22 @@ from trainables.contract import (
 )
 from trainables.files.errors import UserError
 from trainables.files.whole import FULL_DISK, write_text
-from trainables.goal import Goal
+from trainables.processes import die_with_parent
 from trainables.registry import load_engine
 from trainables.trials.keeping import BestKeeper, keep_artifact
 from trainables.trials.layout import HISTORY_FILE
 from tune.directory.layout import ERROR
 from tune.stopping.decision import Rule
-from tune.trial.messages import STOP, Channel, Ended, Event, Kept, Noted, Reported, RunnerGoneError
+from tune.trial.messages import (
+    STOP,
+    Channel,
+    Ended,
+    Event,
+    HandedOver,
+    Noted,
+    Reported,
+    RunnerGoneError,
+)
 from tune.trial.task import TrialTask
 
 log = logging.getLogger(__name__)
@@ -60,7 +68,7 @@ class WorkerTrial:
         self.directory = task.directory
         self.resume_from = task.resume_from
         self.train_metrics = task.train_metrics
-        self.goal: Goal | None = task.goal
+        self.goal = task.goal
         self.over = task.over
         self.keeper = BestKeeper(task.directory, task.goal)
 
@@ -91,7 +99,7 @@ class WorkerTrial:
 
     def artifact(self, path: Path, kind: ArtifactKind) -> None:
         """Copy a finished file into the attempt's artifacts."""
-        self._send(Kept(keep_artifact(path, self.directory), kind))
+        self._send(HandedOver(keep_artifact(path, self.directory), kind))
 
     def note(self, message: str) -> None:
         """Pass a message on to the user."""
@@ -193,22 +201,11 @@ def run_child(task: TrialTask, channel: mp.connection.Connection) -> None:
     """A child's main function: own process group, own log, dies with its runner."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's; it ends the runner
-    _die_with_parent()
+    die_with_parent(lambda: os.killpg(0, signal.SIGKILL))
     _log_to(task.directory.parent / "train.log")
     os.environ["CUDA_VISIBLE_DEVICES"] = task.gpus
     os.environ["OMP_NUM_THREADS"] = str(task.device.cpus)
     run_task(task, channel)
-
-
-def _die_with_parent() -> None:
-    parent = mp.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        mp.connection.wait([parent.sentinel])
-        os.killpg(0, signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True, name="die-with-parent").start()
 
 
 def _log_to(path: Path) -> None:

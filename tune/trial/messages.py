@@ -1,4 +1,4 @@
-"""What passes between a trial's actor and its engine's process."""
+"""The messages between a trial's actor and its engine's process."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Reported:
 
 
 @dataclass(frozen=True)
-class Kept:
+class HandedOver:
     """The engine handed over an artifact; `path` is the kept copy."""
 
     path: Path
@@ -40,7 +40,7 @@ class Ended:
 
     Attributes:
         rule: None where it trained to the end or stopped as told; else why it ended by itself.
-        message: For the user.
+        message: Reason, for the user.
         retry: Whether another attempt from the last checkpoint may succeed.
         disk_full: Whether it ended because nothing can be written: no other trial would do better.
     """
@@ -51,7 +51,7 @@ class Ended:
     disk_full: bool = False
 
 
-Event = Reported | Kept | Noted | Ended
+Event = Reported | HandedOver | Noted | Ended
 
 
 class RunnerGoneError(Exception):

@@ -10,12 +10,10 @@ import multiprocessing as mp
 import os
 import queue
 import signal
-import sys
 import threading
-import types
-from collections.abc import Iterator
 from typing import Any
 
+from trainables.processes import without_main
 from trainables.registry import engine_info, packages
 from tune.stopping.decision import Rule
 from tune.trial.child import run_child, run_task
@@ -34,20 +32,6 @@ class _QueueEnd:
 
     def recv(self) -> Any:
         return self._incoming.get()
-
-
-@contextlib.contextmanager
-def _no_main() -> Iterator[None]:
-    """Keep multiprocessing from importing the caller's script again in every child.
-
-    In a Ray worker that script imports Ray, which costs each trial a second.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
 
 
 class TrialRunner:
@@ -76,7 +60,7 @@ class TrialRunner:
             return
         self._channel, child_end = self._context.Pipe()
         process = self._context.Process(target=run_child, args=(task, child_end), daemon=False)
-        with _no_main():
+        with without_main():
             process.start()
         child_end.close()
         self._process = process

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+from trainables.metrics.confidence import confidence_text
 from trainables.metrics.particles import ParticleCurve, ParticleMetrics
 from trainables.metrics.plots import new_figure, save_figure, unit_square
 
@@ -42,7 +43,7 @@ def _precision_over_recall(curve: ParticleCurve, at: ParticleMetrics, path: Path
         "o",
         color=_COLOURS["F1"],
         clip_on=False,
-        label=f"F1 {at.f1:.3f} at confidence {at.confidence:.3f}",
+        label=f"F1 {at.f1:.3f} at confidence {confidence_text(at.confidence)}",
     )
     axes.set_title("Particles: precision over recall")
     unit_square(axes, "recall", "precision")
@@ -68,7 +69,7 @@ def _over_confidence(curve: ParticleCurve, at: ParticleMetrics, path: Path) -> P
         linewidth=1,
         linestyle="--",
         zorder=0,
-        label=f"at confidence {at.confidence:.3f}",
+        label=f"at confidence {confidence_text(at.confidence)}",
     )
     axes.set_title("Particles: F1, precision and recall over confidence")
     unit_square(axes, "confidence", "share")

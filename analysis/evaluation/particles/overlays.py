@@ -16,6 +16,7 @@ from analysis.evaluation.overlays import OUTCOMES, PANEL_PX, Panel, Pixels, capt
 from analysis.evaluation.particles.finding import PickedPicture
 from analysis.evaluation.particles.scores import Matching, ParticleScore, PickOutcome, pick_outcome
 from trainables.datasets.drawing import SHIFT, Rgb, displayed
+from trainables.metrics.confidence import confidence_text
 
 TRUE: Final[Rgb] = (70, 175, 255)
 """Colour of the particles that are there."""
@@ -55,7 +56,8 @@ def draw_picks(
     )
     error = score.position_error_px
     where = "" if error is None else f", position error {error:.2f} px"
-    at = f"within {score.match_radius_px:.1f} px, confidence {matching.confidence:.3f}{where}"
+    confidence = confidence_text(matching.confidence)
+    at = f"within {score.match_radius_px:.1f} px, confidence {confidence}{where}"
     return write_panels(panels, (caption(picture.image, score), at), path)
 
 

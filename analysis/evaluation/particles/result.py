@@ -16,11 +16,13 @@ from analysis.evaluation.result import (
     PAGE,
     head_json,
     head_lines,
+    notes_on_choice,
     notes_on_data,
     picture_row,
     write_metrics,
 )
 from trainables.files.whole import write_json, write_table
+from trainables.metrics.confidence import confidence_text
 from trainables.metrics.names import PARTICLE_GROUP
 from trainables.metrics.particles import ParticleMetrics
 from trainables.trials.layout import METRICS_FILE
@@ -102,7 +104,8 @@ class ParticleResult:
     def notes(self) -> list[str]:
         """Cautions to read before using the figures."""
         on_data = notes_on_data(self.plan, self.classes, self.objects)
-        return [*on_data, *_notes_on_size(self)]
+        chosen = None if self.plan.wishes.confidence is not None else self.plan.chosen_on
+        return [*on_data, *notes_on_choice(chosen), *_notes_on_size(self)]
 
     def lines(self) -> list[str]:
         """The result in lines for the user."""
@@ -113,7 +116,7 @@ class ParticleResult:
             f"confidence  {self.confidence_words}",
             f"matching    {self.matching_told}",
             f"particles   F1 {found.f1:.4f}, precision {found.precision:.4f}, recall "
-            f"{found.recall:.4f} at confidence {found.confidence:.4f}",
+            f"{found.recall:.4f} at confidence {confidence_text(found.confidence)}",
             f"            average precision {found.average_precision:.4f}, position error "
             f"{self.position_error_told}; {found.matched} of {found.picks} picks matched",
             f"pixels      {told}",

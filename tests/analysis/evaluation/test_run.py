@@ -41,7 +41,7 @@ from trainables.contract import Device
 from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.files.errors import FolderError
-from trainables.files.folders import locked
+from trainables.files.whole import locked
 from trainables.metrics.instances import evaluate as evaluate_masks
 from trainables.registry import load_engine
 from trainables.results import Instances
@@ -258,6 +258,21 @@ def test_where_nothing_tells_the_confidence_the_figures_are_said_to_flatter(
     prepare(shared_data / "nuclei", tmp_path / "data", PrepareOptions(splits=(0, 0, 1)))
     result = evaluate(PreparedDataset.load(tmp_path / "data"), "test")
     assert any("flatters" in note for note in result.notes)
+
+
+def test_a_confidence_that_was_chosen_on_few_objects_is_said_to_be_noise(
+    undrawn: None, discs: PreparedDataset, tmp_path: Path
+) -> None:
+    few = prepare_discs(tmp_path / "few", n_images=5)
+    n = few.n_objects("val")
+    assert 0 < n < 20 < discs.n_objects("val")
+    said = f"chosen on the {n} objects of the validation part: with so few the choice is noise"
+    found = run_oracle(few, tmp_path, "test", "found")  # on the validation part of these data
+    assert any(said in note for note in found.notes)
+    assert any(said in line for line in found.lines())
+    assert any(said in note for note in run_oracle(few, tmp_path, "val", "own").notes)
+    assert not run_oracle(few, tmp_path, "val", "asked", confidence=0.5).notes
+    assert not run_oracle(discs, tmp_path, "val", "enough").notes
 
 
 def test_a_confidence_may_be_asked_for(discs: PreparedDataset, evaluate: Evaluate) -> None:

@@ -10,12 +10,14 @@ import yaml
 from analysis.errors import ExportError
 from analysis.models.card import model_card
 from analysis.models.export import config_of, export_best, write_forms
+from analysis.report.report import write_report
 from analysis.report.summary import summarise
 from tests.support.rehearsed_study import rehearse
 from tune.best.configuration import BestConfig, ConfigOrigin, InStore, Reached, TrainedOn
 from tune.best.file import load_best, to_yaml
 from tune.directory.reader import StudyDir, TrialRecord
 from tune.errors import BestConfigError
+from tune.progress.status import status_lines
 from tune.study.study import Bound
 
 FILES = {
@@ -307,6 +309,28 @@ def test_a_place_that_holds_something_else_is_left_alone(
 def test_a_study_without_a_value_has_nothing_to_export(not_begun: StudyDir) -> None:
     with pytest.raises(ExportError, match="expected a trial with a value of seg_metrics/F1, got 0"):
         export_best(not_begun)
+
+
+def test_of_a_study_whose_trials_all_failed_nothing_is_exported(tmp_path: Path) -> None:
+    study = rehearse(
+        tmp_path,
+        budget={"trials": 2, "epochs": 5},
+        scheduler={"kind": "none"},
+        fixed={"behaviour": "nan"},
+    )
+    trials = study.trials()
+    assert [(trial.state, trial.stop_reason) for trial in trials] == [("failed", "diverged")] * 2
+    assert all(trial.objective is not None for trial in trials)
+    with pytest.raises(ExportError) as raised:
+        export_best(study)
+    assert str(raised.value) == (
+        f"{study.path}: expected a trial with a value of seg_metrics/F1 that did not fail, got 2 "
+        f"trials without one (2 failed); the last failure: {trials[1].message}. The model of trial "
+        f"1's best epoch: {trials[1].best_model}"
+    )
+    assert not (study.path / "best").exists()
+    assert not any(line.startswith("best F1 0") for line in status_lines(study, width=80))
+    assert json.loads(write_report(study).with_suffix(".json").read_text())["best"] is None
 
 
 def test_a_model_that_was_deleted_is_named(finished: StudyDir) -> None:

@@ -5,7 +5,13 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from analysis.report.importance import FEWEST_TRIALS, common_epochs, importance_at, value_at
+from analysis.report.importance import (
+    FEWEST_TRIALS,
+    MOST_IN_FULL,
+    common_epochs,
+    importance_at,
+    value_at,
+)
 from tune.directory.reader import TrialRecord
 from tune.directory.trials import State
 
@@ -67,6 +73,16 @@ def test_a_key_that_matters_early_and_one_that_matters_late_lead_at_their_own_ru
     assert sum(at_5.shares.values()) == pytest.approx(1)
     assert at_5.meaningful
     assert at_10.meaningful
+
+
+def test_a_ranking_stays_the_same_where_there_are_too_many_trials_for_optunas_forest() -> None:
+    trials = early_and_late(MOST_IN_FULL + 1)
+    for epoch in (5, 10):
+        optunas = importance_at(trials[:-1], F1, "max", epoch)
+        ours = importance_at(trials, F1, "max", epoch)
+        assert next(iter(ours.shares)) == next(iter(optunas.shares))
+        assert ours.shares == pytest.approx(optunas.shares, abs=0.05)
+        assert ours.explained == pytest.approx(optunas.explained, abs=0.05)
 
 
 def test_stopped_trials_are_compared_at_the_rung_they_reached() -> None:

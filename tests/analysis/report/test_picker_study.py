@@ -12,7 +12,7 @@ pytest.importorskip("torch", reason="needs the extra unet")
 
 from analysis.evaluation.split import evaluate_split
 from analysis.models.export import export_best
-from analysis.report.figures import round_starts, train_and_validation
+from analysis.report.curves import round_starts, train_and_validation
 from analysis.report.leaderboard import write_leaderboard
 from analysis.report.report import write_report
 from analysis.report.summary import summarise
@@ -86,16 +86,16 @@ def test_the_report_draws_particle_f1_of_both_parts_and_where_rounds_begin(
 ) -> None:
     summary = summarise(study)
     assert summary.f1_metric == "particle_metrics/F1"
-    figure = train_and_validation(summary)
-    assert figure is not None
+    chart = train_and_validation(summary)
+    assert chart is not None
     best = summary.trials[0]
     assert round_starts(best) == {3: 1, 4: 2}
-    validation, training, gap = figure.data[:3]
-    assert list(validation.y) == [row["particle_metrics/F1"] for row in best.metrics]
-    assert list(training.y) == [row["train_particle_metrics/F1"] for row in best.metrics]
-    assert list(gap.y) == pytest.approx([row["overfit_gap"] for row in best.metrics])
-    assert list(validation.marker.symbol) == ["circle", "circle", "diamond", "diamond"]
-    assert list(validation.customdata)[2:] == [" (begins round 1)", " (begins round 2)"]
+    validation, training, gap = chart.traces[:3]
+    assert validation["y"] == [row["particle_metrics/F1"] for row in best.metrics]
+    assert training["y"] == [row["train_particle_metrics/F1"] for row in best.metrics]
+    assert gap["y"] == pytest.approx([row["overfit_gap"] for row in best.metrics])
+    assert validation["marker"]["symbol"] == ["circle", "circle", "diamond", "diamond"]
+    assert validation["customdata"][2:] == [" (begins round 1)", " (begins round 2)"]
     text = write_report(study).read_text("utf-8")
     assert "objective particle F1" in text
     assert "A diamond is the first epoch of a round" in text
@@ -111,12 +111,23 @@ def test_the_report_draws_particle_f1_of_both_parts_and_where_rounds_begin(
 def test_the_drawn_gap_is_that_of_the_shown_f1(study: StudyDir) -> None:
     summary = replace(summarise(study), metric="pixel_metrics/IoU")
     assert summary.f1_metric == "pixel_metrics/F1"
-    figure = train_and_validation(summary)
-    assert figure is not None
+    chart = train_and_validation(summary)
+    assert chart is not None
     rows = summary.trials[0].metrics
-    assert list(figure.data[2].y) == [
+    assert chart.traces[2]["y"] == [
         row["train_pixel_metrics/F1"] - row["pixel_metrics/F1"] for row in rows
     ]
+
+
+@pytest.mark.parametrize(("objects", "said"), [(10, True), (200, False), (None, False)])
+def test_on_10_objects_the_report_says_that_the_choice_of_the_confidence_is_noise(
+    study: StudyDir, objects: int | None, said: bool
+) -> None:
+    known = replace(study, resolved={**study.resolved, "val_objects": objects})
+    hints = [hint for hint in summarise(known).hints if "is noise" in hint]
+    assert bool(hints) is said
+    assert all("chosen on the 10 objects of the validation part" in hint for hint in hints)
+    assert study.resolved["val_objects"] > 0  # `tune` writes it down
 
 
 def test_status_shows_the_particle_f1(study: StudyDir) -> None:

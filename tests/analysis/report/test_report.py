@@ -2,77 +2,21 @@ import json
 import re
 import shutil
 import subprocess
-from collections import Counter
-from dataclasses import dataclass, replace
-from html.parser import HTMLParser
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from analysis.report.figures import COLOURS, SYMBOLS
+from analysis.report.looks import COLOURS, SYMBOLS
 from analysis.report.pareto import pareto_fronts
 from analysis.report.report import write_report
 from analysis.report.summary import RULES, summarise
 from tests.support.rehearsed_study import rehearse
-from tune.directory.reader import StudyDir, TrialRecord
+from tests.support.report_pages import OtherTrials, Page, many
+from tune.directory.reader import StudyDir
 from tune.stopping.decision import Rule
-
-
-@dataclass(frozen=True)
-class OtherTrials(StudyDir):
-    """A study directory with other trials than its journal's."""
-
-    records: tuple[TrialRecord, ...] = ()
-
-    def trials(self) -> tuple[TrialRecord, ...]:
-        return self.records
-
-
-class Page(HTMLParser):
-    """What a page holds: ids, references, its text, and the data of its charts."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.ids: Counter[str] = Counter()
-        self.references: list[str] = []
-        self.words = ""
-        self.charts: dict[str, Any] = {}
-        self._inside = ""
-        self._id = ""
-        self.feed(path.read_text("utf-8"))
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        self._inside, self._id = tag, given.get("id") or ""
-        if self._id:
-            self.ids[self._id] += 1
-        self.references += [given[name] or "" for name in ("src", "href") if name in given]
-
-    def handle_endtag(self, tag: str) -> None:
-        self._inside = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._id.startswith("data-") and self._inside == "script":
-            self.charts[self._id.removeprefix("data-")] = json.loads(data)
-        elif self._inside not in ("script", "style"):
-            self.words += data
-
-
-def many(study: StudyDir, n: int, folder: Path) -> OtherTrials:
-    """The study with `n` trials, its own over and over, their values a little apart."""
-    records = study.trials()
-    copies = tuple(
-        replace(
-            records[number % len(records)],
-            number=number,
-            params={**records[number % len(records)].params, "lr0": 1e-4 * (number + 1)},
-        )
-        for number in range(n)
-    )
-    return OtherTrials(folder, study.study, study.resolved, copies)
 
 
 @pytest.fixture(scope="module")
@@ -323,29 +267,46 @@ def test_marks_are_readable_on_light_and_on_dark_ground(finished: StudyDir, page
 
 @pytest.mark.slow
 def test_a_browser_draws_every_chart_without_an_error(finished: StudyDir, tmp_path: Path) -> None:
+    path = write_report(finished)
+    content, said = opened_in_browser(path, tmp_path)
+    drawn = re.findall(r'id="chart-(\w+)"[^>]*class="[^"]*js-plotly-plot', content)
+    drawn += re.findall(r'class="[^"]*js-plotly-plot[^>]*id="chart-(\w+)"', content)
+    assert set(drawn) == set(Page(path).charts)
+    assert said == []
+
+
+@pytest.mark.slow
+def test_a_browser_too_old_to_unpack_the_charts_says_so_in_their_place(
+    finished: StudyDir, tmp_path: Path
+) -> None:
+    text = write_report(finished).read_text("utf-8")
+    old = tmp_path / "old.html"
+    old.write_text(text.replace("<body>", "<body><script>delete DecompressionStream</script>"))
+    content, said = opened_in_browser(old, tmp_path)
+    words = "This browser cannot unpack the charts: Chrome or Edge from 80, Firefox from 113"
+    assert content.count(f">{words}") == len(Page(old).charts)
+    assert said == []
+
+
+def opened_in_browser(page: Path, folder: Path) -> tuple[str, list[str]]:
+    """The page's content once a browser has run its scripts, and what its console says."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         pytest.skip("no chromium on this machine")
-    path = write_report(finished)
     flags = (
         "--headless --no-sandbox --disable-gpu --enable-unsafe-swiftshader --disable-quic "
         "--no-first-run --disable-background-networking --disable-component-update "
         "--disable-sync --virtual-time-budget=8000 --enable-logging=stderr"
     )
     done = subprocess.run(
-        [browser, *flags.split(), f"--user-data-dir={tmp_path}", "--dump-dom", path.as_uri()],
+        [browser, *flags.split(), f"--user-data-dir={folder}", "--dump-dom", page.as_uri()],
         capture_output=True,
         text=True,
         timeout=120,
         check=True,
     )
-    drawn = re.findall(r'id="chart-(\w+)"[^>]*class="[^"]*js-plotly-plot', done.stdout)
-    drawn += re.findall(r'class="[^"]*js-plotly-plot[^>]*id="chart-(\w+)"', done.stdout)
-    assert set(drawn) == set(Page(path).charts)
-    said = [
-        line for line in done.stderr.splitlines() if "CONSOLE" in line and "GL Driver" not in line
-    ]
-    assert said == []
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return done.stdout, [line for line in console if "GL Driver" not in line]
 
 
 def test_the_fronts_are_drawn_and_their_trials_listed_with_a_link_to_their_row(

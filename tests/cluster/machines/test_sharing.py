@@ -9,7 +9,7 @@ from cluster.machines.sharing import Placement
 from tests.support.study_samples import write_study
 from trainables.contract import Device
 from tune.plan.planning import plan_file
-from tune.trial.task import TrialTask, make_task
+from tune.trial.task import TrialTask, tasks_of
 
 MACHINE = Machine(cpus=8, gpus=4)
 
@@ -18,7 +18,8 @@ def tasks(folder: Path, share: float, n: int) -> list[TrialTask]:
     path = write_study(folder, resources={"concurrent": 2})
     plan = plan_file(path, machine=MACHINE)
     placement = Placement(MACHINE.gpus, share)
-    return [make_task(plan, number, {}, number, folder, placement) for number in range(n)]
+    made = tasks_of(plan)
+    return [made.first(number, {}, number, folder, placement) for number in range(n)]
 
 
 def test_trials_of_two_gpus_see_two_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

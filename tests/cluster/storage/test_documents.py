@@ -9,8 +9,8 @@ import cluster.storage.bucket
 from cluster.errors import StorageError
 from cluster.storage.documents import Change, Documents
 from cluster.storage.opening import open_documents
-from tests.support.bucket_server import BUCKET, answering, bucket_server, losing_answers
 from tests.support.places import ROOT
+from tests.support.servers.bucket_server import BUCKET, answering, bucket_server, losing_answers
 
 COUNTING = """
 import sys

@@ -298,10 +298,10 @@ ENGINES = [
         {**YOLO, "fixed": {"imgz": 640}},
     ),
     Mistake(
-        "fixed and searched",
-        "fixed.batch",
-        ["expected a key that is not searched, got batch = 8", "add `batch: null`"],
-        {"fixed": {"batch": 8}},
+        "fixed by another engine's name",
+        "fixed.lr",
+        ["expected a hyperparameter of yolo_seg", "got lr = 0.01; did you mean lr0?"],
+        {**YOLO, "fixed": {"lr": 0.01}},
     ),
     Mistake(
         "fixed twice",

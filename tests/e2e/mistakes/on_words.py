@@ -9,7 +9,7 @@ LONG = "n" * 300
 
 WORDS = [
     Mistake("mistyped verb", "prepar raw --out new", ["got 'prepar'; did you mean prepare?"]),
-    Mistake("unknown verb", "frobnicate", ["expected one of prepare, simulate, plan, tune"]),
+    Mistake("unknown verb", "frobnicate", ["expected one of prepare, simulate, init, plan, tune"]),
     Mistake("mistyped global option", "--hepl", ["got --hepl; did you mean --help?"]),
     Mistake(
         "mistyped option",
@@ -20,6 +20,12 @@ WORDS = [
     Mistake("short option", "retrain best.yaml -x", ["retrain: expected one of --out", "got -x"]),
     Mistake("nothing named", "prepare", ["prepare: expected RAW (Folder", ") and --out", "none"]),
     Mistake("no output", "simulate demo", ["simulate: expected --out", "got none"]),
+    Mistake("no data for a study", "init", ["init: expected DATA (A prepared data set), got none"]),
+    Mistake(
+        "a study that is there already",
+        "init data",
+        ["init: 1 problem", "--out study.yaml: expected a file that is not there yet, got one"],
+    ),
     Mistake("no study", "plan", ["plan: expected STUDY", "got none"]),
     Mistake("no study directory", "resume", ["resume: expected STUDY_DIR", "got none"]),
     Mistake("one thing too many", "status a b", ["expected one argument (STUDY_DIR)", "also b"]),

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs torch")
 
-from trainables.loop.instances import Reading
+from trainables.loop.instances import TimedItems
 
 
 def _slow(n: int) -> Iterator[int]:
@@ -17,7 +17,7 @@ def _slow(n: int) -> Iterator[int]:
 
 
 def test_the_time_that_a_reader_takes_is_counted_and_no_other() -> None:
-    reading = Reading(_slow(3))
+    reading = TimedItems(_slow(3))
     found = []
     start = time.perf_counter()
     for i in reading:
@@ -33,6 +33,6 @@ def test_what_goes_wrong_in_the_reader_is_heard_of() -> None:
         yield 1
         raise OSError("no such picture")
 
-    reading = Reading(broken())
+    reading = TimedItems(broken())
     with pytest.raises(OSError, match="no such picture"):
         list(reading)

@@ -14,14 +14,14 @@ from torch.optim.lr_scheduler import (
 
 from search_spaces.training import LoopParams
 from trainables.contract import InfeasibleParams
-from trainables.loop.schedule import Schedule
+from trainables.loop.schedule import EpochSchedule
 
 EPOCHS = 50
 
 
-def schedule(kind: str, warmup: int = 5, **changes: object) -> Schedule:
+def schedule(kind: str, warmup: int = 5, **changes: object) -> EpochSchedule:
     values = {"scheduler": kind, "warmup_epochs": warmup, **changes}
-    return Schedule.of(LoopParams.model_validate(values), EPOCHS)
+    return EpochSchedule.of(LoopParams.model_validate(values), EPOCHS)
 
 
 def torchs_rates(kind: str, warmup: int) -> list[float]:
@@ -77,7 +77,7 @@ def test_each_reaches_its_end_with_the_training(kind: str, last_epoch: float, en
 
 
 def test_a_cosine_over_the_whole_length_would_end_too_high() -> None:
-    too_long = Schedule("cosine", epochs=EPOCHS + 5, warmup_epochs=5)
+    too_long = EpochSchedule("cosine", epochs=EPOCHS + 5, warmup_epochs=5)
     assert too_long.factor(EPOCHS) == pytest.approx(0.0245, abs=1e-4)
 
 

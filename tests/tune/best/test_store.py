@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytest
 
 from search_spaces.schema import Hyperparameters
-from tests.support.bucket_server import bucket_server
+from tests.support.servers.bucket_server import bucket_server
 from tests.support.study_samples import write_data, write_study
 from trainables.contract import EngineInfo
 from trainables.datasets.prepared import PreparedDataset

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tune.directory.layout import read_notes
-from tune.directory.trials import Assignment, Outcome, Proposal
-from tune.directory.writer import Recorder, close_earlier
+from tune.directory.layout import elapsed_before_s, read_notes
+from tune.directory.trials import Proposal, TrialAssignment, TrialOutcome
+from tune.directory.writer import Recorder, SessionClock, close_earlier
 
 
 def recorder(study: Path) -> Recorder:
@@ -20,8 +21,8 @@ def recorder(study: Path) -> Recorder:
     return Recorder(plan.directory, plan.fixed)
 
 
-def assignment(last_epoch: int) -> Assignment:
-    return Assignment(0, Proposal({"lr0": 0.1}), seed=1, last_epoch=last_epoch)
+def assignment(last_epoch: int) -> TrialAssignment:
+    return TrialAssignment(0, Proposal({"lr0": 0.1}), seed=1, last_epoch=last_epoch)
 
 
 def written(study: Path) -> list[int]:
@@ -116,7 +117,7 @@ def test_a_checkpoint_half_written_is_not_gone_on_from(tmp_path: Path) -> None:
 def test_a_trial_that_runs_again_has_no_outcome(tmp_path: Path) -> None:
     first = recorder(tmp_path)
     first.begin(assignment(0))
-    first.end(0, Outcome("complete", "epochs"))
+    first.end(0, TrialOutcome("complete", "epochs"))
     second = recorder(tmp_path)
     second.begin(assignment(0))
     assert not second.has_outcome(0)
@@ -128,7 +129,7 @@ def test_a_trial_that_an_earlier_driver_ran_keeps_its_seconds(tmp_path: Path) ->
     first.report(0, 1, {"f1": 0.1})
     table = tmp_path / "trials" / "0" / "metrics.jsonl"
     table.write_text(json.dumps({"epoch": 1, "elapsed_s": 12.5}) + "\n")
-    assert recorder(tmp_path).end(0, Outcome("complete", "epochs")).seconds == 12.5
+    assert recorder(tmp_path).end(0, TrialOutcome("complete", "epochs")).seconds == 12.5
 
 
 def test_a_trial_left_open_is_reopened_with_its_checkpoint_where_it_is_to_be_drawn(
@@ -136,7 +137,7 @@ def test_a_trial_left_open_is_reopened_with_its_checkpoint_where_it_is_to_be_dra
 ) -> None:
     first = recorder(tmp_path)
     attempt, _, _ = first.begin(assignment(0))
-    first.end(0, Outcome("complete", "epochs"))
+    first.end(0, TrialOutcome("complete", "epochs"))
     assert not first.is_closed(0)
     assert recorder(tmp_path).reopen(0, redraw=True) == (attempt, None), "there is none"
     folder(attempt / "best", "metrics.json", 3)
@@ -165,7 +166,7 @@ def test_of_a_study_from_before_trials_were_closed_only_those_without_artifacts_
     earlier = recorder(tmp_path)
     for number in (0, 1):
         attempt, _, _ = earlier.begin(replace(assignment(0), number=number))
-        earlier.end(number, Outcome("complete", "epochs"))
+        earlier.end(number, TrialOutcome("complete", "epochs"))
     (tmp_path / "trials" / "0" / "attempt-1" / "artifacts").mkdir()
     (tmp_path / "trials" / "0" / "attempt-1" / "artifacts" / "curves.png").touch()
     (attempt / "artifacts").mkdir()
@@ -177,6 +178,34 @@ def test_of_a_study_from_before_trials_were_closed_only_those_without_artifacts_
 def test_a_trial_whose_folder_was_cleared_is_reopened_with_nothing_to_draw(tmp_path: Path) -> None:
     first = recorder(tmp_path)
     attempt, _, _ = first.begin(assignment(0))
-    first.end(0, Outcome("complete", "epochs"))
+    first.end(0, TrialOutcome("complete", "epochs"))
     attempt.rmdir()
     assert recorder(tmp_path).reopen(0, redraw=True) == (attempt, None)
+
+
+def test_the_time_a_study_has_taken_goes_on_over_its_drivers_and_is_saved_once_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    first = SessionClock(tmp_path)
+    now[0] += 30
+    first.tick()
+    now[0] += 0.5
+    first.tick()
+    assert elapsed_before_s(tmp_path) == 30.0
+    now[0] += 10
+    second = SessionClock(tmp_path)
+    now[0] += 5
+    assert second.elapsed_s() == 35.0
+    second.save()
+    assert elapsed_before_s(tmp_path) == 35.0
+
+
+def test_a_folder_of_another_trial_of_the_same_number_is_moved_away(tmp_path: Path) -> None:
+    recorder(tmp_path).begin(assignment(0))
+    other = replace(assignment(0), proposal=Proposal({"lr0": 0.2}))
+    attempt, checkpoint, last = recorder(tmp_path).begin(other)
+    assert (attempt.name, checkpoint, last) == ("attempt-1", None, 0)
+    (aside,) = (tmp_path / "trials").glob("0.lost-*")
+    assert json.loads((aside / "params.json").read_text())["sampled"] == {"lr0": 0.1}

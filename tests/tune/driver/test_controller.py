@@ -1,18 +1,20 @@
 import math
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from search_spaces.schema import Hyperparameters
 from search_spaces.space import parse_space
-from trainables.goal import Limit
+from trainables.goal import Goal, Limit, Mode
 from tune.directory.journal import Journal
-from tune.driver.controller import MAX_CRASHES, Controller
+from tune.driver.controller import MAX_CRASHES, Controller, Rules
+from tune.driver.search import Search
 from tune.stopping.asha import Asha, NoScheduler, Scheduler
 from tune.stopping.decision import Rule
 from tune.stopping.plateau import NoPlateau, Plateau, Slope, Std
+from tune.study.configurations import Configurations
 
 F1, LOSS = "seg_metrics/F1", "val/loss"
 
@@ -21,7 +23,7 @@ def make(
     path: Path,
     *,
     metric: str = F1,
-    mode: str = "max",
+    mode: Mode = "max",
     epochs: int = 30,
     trials: int = 4,
     hours: float | None = None,
@@ -33,21 +35,24 @@ def make(
     scheduler = scheduler or NoScheduler()
     space, problems = parse_space(given.get("space", {"x": {"uniform": [0, 1]}}))
     assert not problems
-    study = SimpleNamespace(
-        study="s",
-        objective=SimpleNamespace(metric=metric, mode=mode, limits=given.get("limits", ())),
-        budget=SimpleNamespace(epochs=epochs, hours=hours, trials=trials),
-        seed=0,
+    rules = Rules(
+        goal=Goal(metric, mode, given.get("limits", ())),
+        epochs=epochs,
+        hours=hours,
+        rungs=scheduler.rungs(epochs),
+        reduction_factor=getattr(scheduler, "reduction_factor", 2),
         plateau=plateau or NoPlateau(),
-        train_metrics=SimpleNamespace(every=every),
-        search=given.get("search", "tpe"),
-        scheduler=scheduler,
+        train_every=every,
     )
-    plan: Any = SimpleNamespace(
-        study=study, space=space, points=given.get("points", ()), rungs=scheduler.rungs(epochs)
+    search = Search(
+        Configurations(space, Hyperparameters, {}),
+        given.get("search", "tpe"),
+        (),
+        seed=0,
+        trials=trials,
     )
     journal = Journal(path / "optuna.journal", "s", mode)
-    return Controller(plan, journal, given.get("elapsed_s", lambda: 0.0))
+    return Controller(rules, search, journal, given.get("elapsed_s", lambda: 0.0))
 
 
 def start(controller: Controller) -> int:

@@ -20,7 +20,7 @@ from trainables.datasets.preparing.prepare import prepare
 from trainables.datasets.simulate.dataset import simulate
 from trainables.datasets.simulate.presets import SPECS
 from tune.directory.reader import StudyDir
-from tune.directory.trials import Outcome
+from tune.directory.trials import TrialOutcome
 from tune.driver.driver import StudyResult, run_study
 from tune.errors import DriverError, StoreError, StudyError
 from tune.plan.planning import plan_file, plan_study
@@ -60,7 +60,7 @@ class Watcher:
     def __init__(self) -> None:
         self.started: list[tuple[int, int]] = []
         self.reported: list[tuple[int, int]] = []
-        self.ended: dict[int, Outcome] = {}
+        self.ended: dict[int, TrialOutcome] = {}
         self.reason = ""
 
     def study_started(self, plan: Any, resumed: bool) -> None:
@@ -74,7 +74,7 @@ class Watcher:
     ) -> None:
         self.reported.append((number, epoch))
 
-    def trial_ended(self, number: int, outcome: Outcome) -> None:
+    def trial_ended(self, number: int, outcome: TrialOutcome) -> None:
         self.ended[number] = outcome
 
     def study_ended(self, reason: str) -> None:

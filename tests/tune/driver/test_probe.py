@@ -20,7 +20,7 @@ from trainables.registry import engine_info, engines
 from tune.directory.journal import Journal
 from tune.directory.layout import JOURNAL, RESOLVED, STUDY
 from tune.directory.writer import Recorder
-from tune.driver.controller import Controller
+from tune.driver.parts import controller_of
 from tune.driver.probe import probe
 from tune.errors import DriverError
 from tune.plan.eta import StudyEta
@@ -126,7 +126,7 @@ def past(folder: Path, discs: Path, study: str, seconds: float, **changes: Any) 
     (made.directory / STUDY).write_text(to_yaml(made))
     write_json(made.directory / RESOLVED, resolved(made))
     journal = Journal(made.directory / JOURNAL, study, "max")
-    controller = Controller(made, journal)
+    controller = controller_of(made, journal)
     recorder = Recorder(made.directory, made.fixed)
     assignment = controller.next_trial()
     assert assignment is not None
@@ -169,8 +169,7 @@ def test_a_study_that_was_probed_has_an_estimate_before_its_first_epoch(
     made = plan(tmp_path, discs, budget={"trials": 4, "epochs": 10}, scheduler="none")
     keep_probed(made, Pace(60.0, 30.0))
     progress.study_started(made, resumed=False)
-    with progress._watching.open() as board:
-        left = board.left(board.began)
+    left = progress._board.left(progress._board.began)
     assert left is not None
     assert left.seconds == pytest.approx(4 * (10 * 60 + 30), rel=0.2)
 

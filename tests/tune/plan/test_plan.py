@@ -173,11 +173,26 @@ def test_a_changed_study_is_checked_again_when_planned(tmp_path: Path) -> None:
 def test_hours_are_known_only_with_the_time_of_an_epoch(tmp_path: Path) -> None:
     made = plan(tmp_path, resources={"concurrent": 2}, budget={"trials": 8, "epochs": 40})
     assert estimate_hours(made, None) is None
-    assert lines(made, "hours")[0].startswith("unknown")
+    assert lines(made, "time")[0].startswith("unknown")
     estimate = estimate_hours(made, Pace(90.0))
     assert estimate is not None
     assert estimate.median == pytest.approx((made.forecast.median * 90 / 2 + RAY_S) / 3600)
-    assert lines(made, "hours", Pace(90.0))[0].startswith(f"about {estimate.median:.2g} (")
+    assert lines(made, "time", Pace(90.0))[0].startswith(f"about {estimate.median:.1f} h (")
+
+
+@pytest.mark.parametrize(
+    ("epoch_s", "said"),
+    [
+        (0.03, "about 13 s (13 to 13 s), by 2 epochs"),
+        (0.2, "about 1.1 min (1.1 to 1.1 min), by 2 epochs"),
+        (3.0, "about 16 min (16 to 16 min), by 2 epochs"),
+        (45.0, "about 4.0 h (4.0 to 4.0 h), by 2 epochs"),
+        (4500.0, "about 400 h (400 to 400 h), by 2 epochs"),
+    ],
+)
+def test_the_time_is_said_in_the_unit_that_fits(tmp_path: Path, epoch_s: float, said: str) -> None:
+    made = plan(tmp_path, scheduler="none")
+    assert lines(made, "time", Pace(epoch_s, measured="2 epochs")) == [said]
 
 
 def test_a_budget_in_hours_limits_the_estimate(tmp_path: Path) -> None:
@@ -200,7 +215,7 @@ scheduler   asha, rungs at epochs 5, 10, 20, 40; 1 trial in 2 passes each, const
 plateau     box_metrics/F1 gains less than 0.001 an epoch over 15 epochs, from epoch 20 on
 resources   2 at once, each 2 CPU and no GPU (this machine has 4 CPU cores, 0 GPUs)
 epochs      EPOCHS
-hours       unknown: no past run of such trials on these data; --probe trains two epochs
+time        unknown: no past run of such trials on these data; --probe trains two epochs
 searched    lr0             1e-05 to 0.1, log scale
             warmup_epochs   whole numbers 0 to 4
             optimizer       one of AdamW, SGD

@@ -13,6 +13,7 @@ from analysis.report.leaderboard import write_leaderboard
 from analysis.report.report import write_report
 from search_spaces.schema import Hyperparameters
 from tests.support.rehearsed_study import rehearse
+from tune.directory.ranking import best_trial
 from tune.directory.reader import StudyDir
 from tune.errors import StudyError
 from tune.plan.resume import plan_resumed
@@ -102,7 +103,7 @@ def test_a_study_of_a_changed_engine_is_exported(
 ) -> None:
     change_engine(monkeypatch, changed)
     opened = StudyDir.open(begun.path)
-    best = opened.best()
+    best = best_trial(opened.trials(), opened.study.objective.goal)
     assert best is not None
     exported = (export_best(opened) / "best.yaml").read_text()
     assert f"lr0: {best.params['lr0']}" in exported
@@ -120,3 +121,23 @@ def test_a_study_goes_on_with_more_trials_as_it_was_planned(begun: StudyDir) -> 
     plan = plan_resumed(begun, ["budget.trials=8"])
     assert (plan.trials, plan.directory) == (8, begun.path)
     assert plan.data.fingerprint == begun.resolved["fingerprint"]
+
+
+@pytest.mark.parametrize("place", ["storage=/elsewhere", " storage = elsewhere"])
+def test_a_study_goes_on_in_its_own_folder_alone(begun: StudyDir, place: str) -> None:
+    with pytest.raises(StudyError) as error:
+        plan_resumed(begun, [place])
+    assert str(error.value) == (
+        f"{begun.path}: --set storage=: expected none on resume, where a study goes on in its own "
+        f"folder, got {place}; to move it, move the folder, then resume it there"
+    )
+
+
+def test_where_moved_data_are_is_said_by_set_data(begun: StudyDir) -> None:
+    data = Path(begun.resolved["data"])
+    moved = data.rename(data.with_name("moved"))
+    with pytest.raises(StudyError) as error:
+        plan_resumed(begun, [])
+    assert f"{data}: expected a prepared data set, the folder does not exist" in str(error.value)
+    assert f"If it was moved: segtune resume {begun.path} --set data=PLACE" in str(error.value)
+    assert plan_resumed(begun, [f"data={moved}"]).data.root == moved

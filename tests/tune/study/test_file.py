@@ -177,6 +177,20 @@ def test_an_override_replaces_just_its_key(
     assert found == value
 
 
+def test_an_override_of_a_searched_key_adds_to_the_default_preset(tmp_path: Path) -> None:
+    overrides = ("search_space.box={uniform: [6, 7]}", "search_space.cls={fixed: 1}")
+    given = {"box": {"uniform": [6, 7]}, "cls": {"fixed": 1}}
+    for text in ("seed: 0\n", "seed: 0\nsearch_space:\n"):
+        assert read(tmp_path, text, *overrides).values["search_space"] == {
+            "preset": "default",
+            **given,
+        }
+    own = read(tmp_path, "search_space: {lr0: {uniform: [0.1, 0.2]}}\n", *overrides)
+    assert own.values["search_space"] == {"lr0": {"uniform": [0.1, 0.2]}, **given}
+    script = read(tmp_path, "seed: 0\n", "search_space.preset=yolo_seg_script")
+    assert script.values["search_space"] == {"preset": "yolo_seg_script"}
+
+
 def test_later_overrides_win(tmp_path: Path) -> None:
     assert read(tmp_path, FILE, "seed=1", "seed=2").values["seed"] == 2
 

@@ -1,6 +1,7 @@
 """Search spaces as studies write them, resolved without a study."""
 
 from collections.abc import Mapping
+from random import Random
 from typing import Any, ClassVar, Literal
 
 import pytest
@@ -10,7 +11,7 @@ from search_spaces.domains import ChoiceDomain, FloatDomain
 from search_spaces.presets.registry import presets
 from search_spaces.schema import Hyperparameters
 from trainables.contract import EngineInfo
-from trainables.registry import engine_info
+from trainables.registry import engine_info, engines
 from tune.study.space import ResolvedSpace, resolve_points, resolve_space
 
 
@@ -128,6 +129,40 @@ def test_a_presets_condition_that_cannot_hold_takes_its_key_along(
     assert ("warmup_momentum" in found) == (when is not None)
     if when:
         assert found["warmup_momentum"].when == when
+
+
+@pytest.mark.parametrize("engine", sorted(engines()))
+def test_whatever_is_fixed_beats_the_preset(engine: str) -> None:
+    info = engine_info(engine)
+    for name, preset in presets(engine).items():
+        whole = resolved(name, info)
+        for key, parameter in whole.space.parameters.items():
+            value = parameter.domain.draw(Random(0))
+            found = resolved(name, info, **{key: value})
+            assert found.fixed[key] == value, f"{key} of {name}"
+            assert key not in found.space.parameters
+            assert key not in found.written
+        assert preset == presets(engine)[name], "itself it stays as it is"
+
+
+def test_a_key_that_is_fixed_and_written_as_searched_is_refused() -> None:
+    info = engine_info("simulated")
+    space = {"preset": "default", "lr0": LR0}
+    assert problems(space, info, lr0=0.1) == [
+        "fixed.lr0: expected a key that is not searched, got lr0 = 0.1; keep one; search_space has "
+        "{'loguniform': [0.0001, 0.1]}"
+    ]
+
+
+@pytest.mark.parametrize("engine", sorted(engines()))
+def test_names_that_other_frameworks_use_are_answered_with_the_engines_own(engine: str) -> None:
+    info = engine_info(engine)
+    rates = {"yolo_seg": "lr0", "simulated": "lr0", "mask_rcnn": "base_lr"}
+    asked = problems("default", info, lr=0.01)
+    assert asked[0].endswith(f"got lr = 0.01; did you mean {rates.get(engine, 'learning_rate')}?")
+    fields = set(info.params.model_fields)
+    assert set(info.params.aliases.values()) <= fields
+    assert not set(info.params.aliases) & fields, "a name of its own needs no other"
 
 
 # --- what is wrong

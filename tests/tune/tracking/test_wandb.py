@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from tests.support.places import ROOT
+from tests.support.servers.wandb_server import WandbServer, wandb_server
 from tests.support.tracked_trial import KEYS, epoch_metrics
-from tests.support.wandb_server import WandbServer, wandb_server
 from trainables.contract import ArtifactKind
 from tune.study.study import Tracking, Wandb
 from tune.tracking.connection import base_url, connection

@@ -15,7 +15,7 @@ from trainables.contract import Device, TrainMetrics
 from trainables.datasets.prepared import PreparedDataset
 from trainables.goal import Goal
 from tune.stopping.decision import Rule
-from tune.trial.messages import Ended, Kept, Reported
+from tune.trial.messages import Ended, HandedOver, Reported
 from tune.trial.runner import TrialRunner
 from tune.trial.task import TrialTask
 
@@ -70,7 +70,7 @@ def test_an_engine_told_to_stop_hands_over_its_artifacts_and_ends(
     assert runner.next_event() == Reported(1, {"seg_metrics/F1": 0.5})
     runner.stop()
     kept = runner.next_event()
-    assert isinstance(kept, Kept)
+    assert isinstance(kept, HandedOver)
     assert kept.path.read_text() == "drawn"
     assert runner.next_event() == Ended()
     told = (tmp_path / "0" / "train.log").read_text().splitlines()
@@ -89,7 +89,7 @@ def test_a_trial_that_ends_at_an_epoch_reported_again_hands_over_its_artifacts(
     assert runner.next_event() == Reported(2, {"seg_metrics/F1": 0.2})
     runner.stop()
     kept = runner.next_event()
-    assert isinstance(kept, Kept)
+    assert isinstance(kept, HandedOver)
     assert kept.path.read_text() == "drawn"
     assert runner.next_event() == Ended()
     assert not (checkpoint.parent / "checkpoint").exists(), "no epoch is trained"

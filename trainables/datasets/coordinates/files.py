@@ -10,6 +10,7 @@ from trainables.datasets.coordinates.cryosparc import read_cs
 from trainables.datasets.coordinates.points import OWN_NAME, Coordinates, Points, as_numbers
 from trainables.datasets.coordinates.star import read_star
 from trainables.datasets.coordinates.tables import read_table
+from trainables.files.text import read_text
 
 TABLES: Final = (".csv", ".tsv", ".txt")
 """Suffixes of tables with a header."""
@@ -28,7 +29,7 @@ def read_coordinates(path: Path) -> Coordinates | None:
 
 
 def _read_box(path: Path) -> Coordinates | None:
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    lines = read_text(path).splitlines()
     words = {n: line.split() for n, line in enumerate(lines, start=1) if line.strip()}
     if words and len(next(iter(words.values()))) < _BOX_CELLS:
         return None

@@ -7,6 +7,7 @@ another shape's) and tables of boxes, by corner and size or by two corners.
 """
 
 import csv
+import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -22,6 +23,8 @@ from trainables.datasets.coordinates.points import (
     by_micrograph,
 )
 from trainables.datasets.images import SUFFIXES
+from trainables.files.cells import from_csv_cell
+from trainables.files.text import read_text
 
 Columns = Mapping[str, Sequence[Any]]
 
@@ -72,15 +75,17 @@ def read_table(path: Path) -> Coordinates | None:
         ValueError: It is such a table, but broken.
         OSError: It cannot be read.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        head = file.readline()
+    head, _, rest = read_text(path).partition("\n")
+    try:
         header = next(_rows([head], head), [])
         if not has_coordinates(header):
             return None
-        try:
-            body = [row for row in _rows(file, head) if any(map(str.strip, row))]
-        except csv.Error as error:
-            raise ValueError(f"the table cannot be read: {error}") from error
+        lines = io.StringIO(rest, newline="")
+        body = [
+            [*map(from_csv_cell, row)] for row in _rows(lines, head) if any(map(str.strip, row))
+        ]
+    except csv.Error as error:
+        raise ValueError(f"the table cannot be read: {error}") from error
     width = len(header)
     columns = zip(*([*row, *[""] * width][:width] for row in body), strict=True)
     return particles_of(

@@ -38,7 +38,7 @@ from trainables.datasets.preparing.writing import Converted
 from trainables.datasets.raw.formats.registry import check_format
 from trainables.datasets.raw.read import RawData, describe_problems, list_problems, read_raw
 from trainables.datasets.raw.reading import Kind, RawImage, RawProblem
-from trainables.files.folders import locked, new_folder
+from trainables.files.whole import locked, new_folder
 
 Progress = Callable[[str, int, int], None]
 """Told the stage, how much of it is done, and how much there is."""
@@ -94,8 +94,8 @@ class _Request:
 
 
 def prepare(
-    raw: Path,
-    out: Path,
+    raw: Path | str,
+    out: Path | str,
     options: PrepareOptions | None = None,
     *,
     name: str | None = None,

@@ -9,6 +9,7 @@ from typing import Any, Final
 from trainables.datasets.prepared import SPLITS, UNLABELLED, PreparedDataset
 from trainables.datasets.preparing.grouping import Grouping
 from trainables.datasets.raw.reading import CLIPPED, LEFT_OUT, RawProblem
+from trainables.files.cells import markdown_text as md
 
 REPORT_JSON: Final = "report.json"
 
@@ -165,26 +166,36 @@ def _to_json(report: PrepareReport) -> dict[str, Any]:
 def _to_markdown(report: PrepareReport) -> str:
     data = report.data
     lines = [
-        f"# {data.name}",
+        f"# {md(data.name)}",
         "",
-        f"Read as {report.format}. Parts: {report.splits}. Fingerprint `{data.fingerprint[:16]}`.",
+        f"Read as {report.format}. Parts: {md(report.splits)}. "
+        f"Fingerprint `{data.fingerprint[:16]}`.",
         "",
     ]
     if data.evaluation_only:
-        lines += [f"**For evaluation only:** {data.evaluation_only}", ""]
-    lines += [line for warning in report.warnings for line in (f"**Warning:** {warning}", "")]
+        lines += [f"**For evaluation only:** {md(data.evaluation_only)}", ""]
+    lines += [line for warning in report.warnings for line in (f"**Warning:** {md(warning)}", "")]
     lines += _counts_table(data)
     lines += ["", "## Contact sheets", ""]
     lines += [f"![{part}](contact_{part}.png)" for part in _pictured(data)]
-    lines += ["", f"## Groups: {len(report.grouping.members())}, by {report.grouping.by}", ""]
+    lines += [
+        "",
+        f"## Groups: {len(report.grouping.members())}, by {md(report.grouping.by)}",
+        "",
+    ]
     lines += _groups_table(report)
-    lines += ["", "## Notes", "", *([f"- {note}" for note in report.notes] or ["None."])]
+    lines += [
+        "",
+        "## Notes",
+        "",
+        *([f"- {md(note)}" for note in report.notes] or ["None."]),
+    ]
     lines += ["", f"## Problems: {len(report.problems)}", "", *_problems_table(report.problems)]
     return "\n".join(lines) + "\n"
 
 
 def _counts_table(data: PreparedDataset) -> list[str]:
-    head = ["part", "images", "objects", *(_cell(name) for name in data.classes)]
+    head = ["part", "images", "objects", *(md(name) for name in data.classes)]
     rows: list[list[Any]] = [
         [
             split,
@@ -202,7 +213,12 @@ def _counts_table(data: PreparedDataset) -> list[str]:
 def _groups_table(report: PrepareReport) -> list[str]:
     groups = report.data.manifest["groups"]
     rows = [
-        [_cell(group), ", ".join(groups[group]), len(names), _cell(", ".join(names))]
+        [
+            md(group),
+            ", ".join(groups[group]),
+            len(names),
+            md(", ".join(names)),
+        ]
         for group, names in report.grouping.members().items()
     ]
     return _table(["group", "part", "images", "names"], rows)
@@ -214,7 +230,7 @@ def _problems_table(problems: tuple[RawProblem, ...]) -> list[str]:
     left_out = sum(problem.action == LEFT_OUT for problem in problems)
     clipped = sum(problem.action == CLIPPED for problem in problems)
     rows = [
-        [_cell(p.file), _cell(p.object), p.kind, _cell(p.reason), p.action]
+        [md(p.file), md(p.object), p.kind, md(p.reason), p.action]
         for p in problems[:_PROBLEMS_IN_MARKDOWN]
     ]
     more = len(problems) - len(rows)
@@ -226,7 +242,3 @@ def _problems_table(problems: tuple[RawProblem, ...]) -> list[str]:
 def _table(head: list[str], rows: list[list[Any]]) -> list[str]:
     lines = [head, ["---"] * len(head), *rows]
     return ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,24 +1,35 @@
 """The raw data folder: what lies in it, and how a path inside an annotation file finds a picture.
 
-Nothing outside the folder is ever opened: a path with too many `..`, an absolute one, or a symbolic
-link that leads out is refused by name.
+Nothing outside the folder is ever opened. Of a path that leads out (of another machine, or with too
+many `..`) the end that is here counts; where no picture here has its name, it is refused, and so is
+a symbolic link that leads out.
 """
 
+import contextlib
 import difflib
 import json
 import os
 import posixpath
+import re
 from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, TypeVar
 
 import yaml
 
+from trainables.datasets import embedded
 from trainables.datasets.coordinates import Coordinates, coordinates_of_json, read_coordinates
 from trainables.datasets.images import SUFFIXES
 from trainables.datasets.prepared import DatasetError, Split
+from trainables.datasets.raw.spelling import (
+    NameIndex,
+    composed_path,
+    endings,
+    is_absolute,
+    spellings,
+)
 
 _IGNORED_FOLDERS: Final = frozenset({"__MACOSX", "__pycache__"})
 
@@ -38,6 +49,8 @@ _BESIDE_SPLIT_WORDS: Final = frozenset({"images", "imgs", "labels", "masks", "se
 
 _YAML: Final = frozenset({".yaml", ".yml"})
 
+_IMAGES: Final = PurePosixPath("images")
+
 _T = TypeVar("_T")
 
 
@@ -49,6 +62,16 @@ class NotFoundError(Exception):
     """A path that points at nothing."""
 
 
+_UNPARSABLE: Final = (
+    OSError,
+    ValueError,
+    RecursionError,
+    LeavesFolderError,
+    yaml.YAMLError,
+    *(AttributeError, IndexError, KeyError, TypeError),  # yaml's own, on odd tags
+)
+
+
 class RawFolder:
     """Files below a raw data folder, listed once, in an order that no file system changes.
 
@@ -56,6 +79,7 @@ class RawFolder:
         root: The folder, absolute, its own symbolic links resolved.
         files: Regular files, as paths below `root`, sorted.
         broken: Annotation files that could not be parsed, with the reason.
+        by_name_alone: Paths that lead out of the folder, with the pictures of their names.
     """
 
     def __init__(self, root: Path) -> None:
@@ -65,6 +89,7 @@ class RawFolder:
         self.root = root.resolve()
         self.files = tuple(sorted(_walk(self.root)))
         self.broken: dict[PurePosixPath, str] = {}
+        self.by_name_alone: dict[str, PurePosixPath] = {}
         self._documents: dict[PurePosixPath, Any] = {}
         self._coordinates: dict[PurePosixPath, Coordinates | None] = {}
         self._parsed: dict[tuple[PurePosixPath, Callable[[Path], Any]], Any] = {}
@@ -75,14 +100,14 @@ class RawFolder:
         return tuple(file for file in self.files if file.suffix.lower() in SUFFIXES)
 
     @cached_property
-    def by_name(self) -> dict[str, list[PurePosixPath]]:
+    def by_name(self) -> NameIndex:
         """Pictures by file name."""
-        return _grouped(self.images, lambda file: file.name)
+        return NameIndex([(file.name, file) for file in self.images])
 
     @cached_property
-    def by_stem(self) -> dict[str, list[PurePosixPath]]:
+    def by_stem(self) -> NameIndex:
         """Pictures by file name without suffix."""
-        return _grouped(self.images, lambda file: file.stem)
+        return NameIndex([(file.stem, file) for file in self.images])
 
     @cached_property
     def splits_file(self) -> PurePosixPath | None:
@@ -134,67 +159,136 @@ class RawFolder:
         """The picture that a path inside an annotation file means.
 
         Tried in this order: relative to the annotation file, relative to the folder, below an
-        `images` folder of either, and last the only picture of that name anywhere in the folder.
+        `images` folder of either, and last the only picture anywhere in the folder whose path ends
+        as this one does, by its last folders or by its name alone (see `by_name_alone`).
 
         Args:
-            reference: Path as the file writes it; backslashes are taken for slashes.
+            reference: Path as the file writes it, in any spelling.
             beside: The annotation file.
 
         Raises:
-            LeavesFolderError: It points outside the folder.
+            LeavesFolderError: It points outside the folder, and no picture here has its name.
             NotFoundError: It points at nothing.
         """
-        wanted = PureWindowsPath(reference).as_posix()
-        inside = self._inside(wanted, beside)
-        bases = (beside.parent, PurePosixPath(), beside.parent / "images", PurePosixPath("images"))
-        for base in bases:
-            file = PurePosixPath(posixpath.normpath((base / inside).as_posix()))
-            if file in self._known:
-                return file
-        named = self.by_name.get(inside.name, [])
-        if len(named) == 1:
-            return named[0]
-        self._refuse_links(inside, beside)
-        raise NotFoundError(self._explain(inside, named))
+        if (file := beside.parent / reference) in self._known:
+            return file
+        wanted = spellings(reference)
+        for path in wanted:
+            if found := self._at_its_place(path, beside):
+                return found
+        for path in wanted:
+            if found := self._of_its_name(path, beside):
+                if is_absolute(path) or self._leads_out(path, beside):
+                    self.by_name_alone[reference] = found
+                return found
+        self._refuse_outside(wanted[0], beside)
+        raise NotFoundError(self._explain(PurePosixPath(wanted[0])))
+
+    def find_page(self, reference: str, beside: PurePosixPath) -> tuple[PurePosixPath, int | None]:
+        """The picture that a path means, and the page of it that its name means, if any.
+
+        A picture `stack_p2.tif` that is not there is the third page of `stack.tif`.
+
+        Raises:
+            LeavesFolderError: As `find`.
+            NotFoundError: As `find`.
+        """
+        try:
+            return self.find(reference, beside), None
+        except NotFoundError as missing:
+            page = re.fullmatch(r"(.*)_p(\d+)(\.\w+)?", reference)
+            if page is None:
+                raise
+            for suffix in dict.fromkeys((page[3] or ".tif", ".tif", ".tiff")):
+                with contextlib.suppress(NotFoundError):
+                    return self.find(page[1] + suffix, beside), int(page[2])
+            raise missing from None
+
+    def has(self, reference: str, beside: PurePosixPath) -> bool:
+        """Whether a path inside an annotation file means a picture that is here."""
+        try:
+            self.find_page(reference, beside)
+        except (LeavesFolderError, NotFoundError):
+            return False
+        return True
 
     def matching(self, stem: str, near: PurePosixPath) -> PurePosixPath | None:
         """The picture of this stem in the folder `near`, or the only one anywhere, or None."""
         named = self.by_stem.get(stem, [])
-        here = [file for file in named if file.parent == near]
-        if here:
-            return here[0]
-        return named[0] if len(named) == 1 else None
+        return self.beside(stem, near) or (named[0] if len(named) == 1 else None)
+
+    def beside(self, stem: str, near: PurePosixPath) -> PurePosixPath | None:
+        """The picture of this stem in the folder `near`, or None."""
+        return next((f for f in self.by_stem.get(stem, []) if f.parent == near), None)
+
+    def lies_beside(self, reference: str, file: PurePosixPath) -> bool:
+        """Whether a path means the picture beside a file that bears the file's name."""
+        picture = file.parent / reference
+        return picture.stem == file.stem and picture in self._known
 
     @cached_property
     def _known(self) -> frozenset[PurePosixPath]:
         return frozenset(self.images)
 
-    def _inside(self, wanted: str, beside: PurePosixPath) -> PurePosixPath:
-        """`wanted` as a path below the folder or the annotation file."""
-        if PureWindowsPath(wanted).drive or wanted.startswith("/"):
-            absolute = Path(posixpath.normpath(wanted))
+    @cached_property
+    def _composed(self) -> dict[PurePosixPath, PurePosixPath]:
+        """Pictures by their paths with composed letters."""
+        return {composed_path(file): file for file in reversed(self.images)}
+
+    def _at_its_place(self, path: str, beside: PurePosixPath) -> PurePosixPath | None:
+        """The picture that lies where a path says."""
+        if is_absolute(path):
+            absolute = Path(posixpath.normpath(path))
             if not absolute.is_relative_to(self.root):
-                raise LeavesFolderError(f"the absolute path {wanted} lies outside the data folder")
-            return PurePosixPath(absolute.relative_to(self.root).as_posix())
-        joined = posixpath.normpath((beside.parent / wanted).as_posix())
-        if joined == ".." or joined.startswith("../"):
+                return None
+            path = absolute.relative_to(self.root).as_posix()
+        elif self._leads_out(path, beside):
+            return None
+        for base in (beside.parent, PurePosixPath(), beside.parent / "images", _IMAGES):
+            file = PurePosixPath(posixpath.normpath((base / path).as_posix()))
+            if file in self._known:
+                return file
+            if found := self._composed.get(composed_path(file)):
+                return found
+        return None
+
+    def _of_its_name(self, path: str, beside: PurePosixPath) -> PurePosixPath | None:
+        """The only picture whose path ends as this one; of several, that of a file beside it."""
+        named = self.by_name.get(PurePosixPath(path).name, [])
+        for end in endings(path):
+            alike = [f for f in named if composed_path(f).parts[-len(end) :] == end]
+            if len(alike) == 1:
+                return alike[0]
+            own = [f for f in alike if (f.parent, f.stem) == (beside.parent, beside.stem)]
+            if own:  # each picture has an annotation file of its own
+                return own[0]
+        return None
+
+    def _leads_out(self, path: str, beside: PurePosixPath) -> bool:
+        """Whether a relative path has more `..` than there are folders."""
+        joined = posixpath.normpath((beside.parent / path).as_posix())
+        return joined == ".." or joined.startswith("../")
+
+    def _refuse_outside(self, path: str, beside: PurePosixPath) -> None:
+        """Say so when a path leads outside, by itself or by a folder that is a link."""
+        if is_absolute(path) and not Path(posixpath.normpath(path)).is_relative_to(self.root):
             raise LeavesFolderError(
-                f"{wanted}, seen from {beside}, lies outside the data folder; give the folder "
-                "that holds both as RAW"
+                f"the absolute path {path} lies outside the data folder, and no picture here has "
+                "its name"
             )
-        return PurePosixPath(wanted)
-
-    def _refuse_links(self, inside: PurePosixPath, beside: PurePosixPath) -> None:
-        """Say so when a file is there, but behind a folder that links to outside."""
+        if not is_absolute(path) and self._leads_out(path, beside):
+            raise LeavesFolderError(
+                f"{path}, seen from {beside}, lies outside the data folder, and no picture here "
+                "has its name; give the folder that holds both as RAW"
+            )
         for base in (beside.parent, PurePosixPath()):
-            path = self.root / base / inside
-            if path.exists() and not path.resolve().is_relative_to(self.root):
-                raise LeavesFolderError(
-                    f"{inside} leads outside the data folder by a symbolic link"
-                )
+            target = os.path.realpath(self.root / base / path.replace("\0", ""))
+            leads_out = not Path(target).is_relative_to(self.root)
+            if leads_out and os.access(target, os.F_OK):
+                raise LeavesFolderError(f"{path} leads outside the data folder by a symbolic link")
 
-    def _explain(self, inside: PurePosixPath, named: list[PurePosixPath]) -> str:
-        if named:
+    def _explain(self, inside: PurePosixPath) -> str:
+        if named := self.by_name.get(inside.name, []):
             places = ", ".join(str(file) for file in named[:4])
             return f"{inside} is not there, and {len(named)} pictures have that name: {places}"
         folded = {name.casefold(): name for name in self.by_name}
@@ -206,13 +300,13 @@ class RawFolder:
 
     def _parse(self, file: PurePosixPath) -> Any:
         try:
-            text = self.path(file).read_text(encoding="utf-8-sig")
-            if not text.strip():
+            data = self.path(file).read_bytes()  # both parsers find out the encoding
+            if not data.strip():
                 raise ValueError("the file is empty")
             if file.suffix.lower() in _YAML:
-                return yaml.safe_load(text)
-            return json.loads(text, object_pairs_hook=_without_twins)
-        except (OSError, ValueError, RecursionError, yaml.YAMLError, LeavesFolderError) as error:
+                return yaml.safe_load(data)
+            return _without_picture(json.loads(data, object_pairs_hook=_without_twins))
+        except _UNPARSABLE as error:
             self.broken[file] = " ".join(str(error).split()) or type(error).__name__
             return None
 
@@ -229,7 +323,8 @@ class RawFolder:
         try:
             return read_coordinates(self.path(file))
         except (OSError, ValueError, LeavesFolderError) as error:
-            self.broken[file] = " ".join(str(error).split()) or type(error).__name__
+            if file.suffix.lower() != ".txt":  # which may be anything
+                self.broken[file] = " ".join(str(error).split()) or type(error).__name__
             return None
 
 
@@ -270,6 +365,13 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _without_picture(document: Any) -> Any:
+    """A parsed JSON file that keeps only whether there is a picture in it: it takes megabytes."""
+    if isinstance(document, dict) and isinstance(document.get(embedded.KEY), str):
+        document[embedded.KEY] = bool(document[embedded.KEY])
+    return document
+
+
 def _near_folder(root: Path) -> str:
     beside = root.absolute().parent
     if not beside.is_dir():
@@ -288,12 +390,3 @@ def _walk(root: Path) -> list[PurePosixPath]:
         here = PurePosixPath(Path(folder).relative_to(root).as_posix())
         found += [here / name for name in files if not name.startswith(".")]
     return found
-
-
-def _grouped(
-    files: tuple[PurePosixPath, ...], key: Callable[[PurePosixPath], str]
-) -> dict[str, list[PurePosixPath]]:
-    groups: dict[str, list[PurePosixPath]] = {}
-    for file in files:
-        groups.setdefault(key(file), []).append(file)
-    return groups

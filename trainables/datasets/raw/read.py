@@ -8,8 +8,9 @@ from trainables.datasets.particle_size import ParticleSize
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.raw.folder import RawFolder
 from trainables.datasets.raw.formats.registry import Format, choose_format
-from trainables.datasets.raw.given_splits import given_splits
+from trainables.datasets.raw.given_splits import given_splits, name_meant
 from trainables.datasets.raw.reading import Kind, RawImage, RawProblem, RawReading, RawSource
+from trainables.datasets.raw.spelling import composed
 
 _LISTED = 20
 
@@ -70,6 +71,8 @@ def read_raw(
     chosen.read(reading)
     for file, reason in folder.broken.items():
         reading.problem(Kind.UNREADABLE_ANNOTATION, RawSource(file), reason)
+    _tell_of_paths(folder, reading)
+    _tell_of_ignored(reading)
     images = _named_apart(reading, _without_false_negatives(reading, _annotated(reading)))
     given = _apply_given_splits(reading, images) if folder.splits_file else ""
     _refuse_empty(root, chosen, reading, images)
@@ -99,6 +102,26 @@ def list_problems(problems: tuple[RawProblem, ...], limit: int = _LISTED) -> str
     if len(problems) > limit:
         lines.append(f"  ... and {len(problems) - limit} more")
     return "\n".join(lines)
+
+
+def _tell_of_paths(folder: RawFolder, reading: RawReading) -> None:
+    """Say which pictures are found by their names, as their paths are of another machine."""
+    if folder.by_name_alone:
+        reference, file = next(iter(folder.by_name_alone.items()))
+        reading.notes.append(
+            f"{len(folder.by_name_alone)} paths lead out of the folder, and the pictures of their "
+            f"names here are taken, the first is {file} for {reference}"
+        )
+
+
+def _tell_of_ignored(reading: RawReading) -> None:
+    for name, sources in reading.ignored.items():
+        first = sources[0]
+        reading.warnings.append(
+            f"{len(sources)} objects are called {name}, which is no class, and are left out, the "
+            f"first is {first.place} of {first.file}; what they mark trains as background. "
+            "--classes with that name takes them"
+        )
 
 
 def _annotated(reading: RawReading) -> list[RawImage]:
@@ -195,11 +218,12 @@ def _apply_given_splits(reading: RawReading, images: list[RawImage]) -> str:
         DatasetError: It cannot be understood, or leaves out pictures and has none for training.
     """
     splits, name = given_splits(reading.folder)
-    unused = set(splits)
-    n_named = Counter(key for image in images for key in _names_in_splits(image))
+    n_named = Counter(name for image in images for name in _names_in_splits(image))
+    meanings = {key: name_meant(key, n_named) for key in splits}
+    unused = [key for key, name in meanings.items() if name is None]
+    splits = {name: splits[key] for key, name in meanings.items() if name is not None}
     for image in images:
-        found = [key for key in _names_in_splits(image) if key in splits]
-        unused.difference_update(found)
+        found = [name for name in _names_in_splits(image) if name in splits]
         meant = [key for key in found if n_named[key] == 1]
         image.split = splits[meant[0]] if meant else None
         if not meant and image.labelled:
@@ -223,7 +247,8 @@ def _names_in_splits(image: RawImage) -> list[str]:
     own = [f"{image.stem}{image.file.suffix}", image.stem, image.own_name]
     own.append(f"{image.own_name}{image.file.suffix}")
     bare = [path.removesuffix(image.file.suffix) for path in paths]
-    return list(dict.fromkeys([*paths, *(bare if not image.paged else []), *own]))
+    names = [*paths, *(bare if not image.paged else []), *own]
+    return list(dict.fromkeys(map(composed, names)))
 
 
 def _refuse_without_train(name: str, images: list[RawImage]) -> None:

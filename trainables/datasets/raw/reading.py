@@ -6,7 +6,6 @@ an area, does it lie inside) is checked here, once for all formats.
 
 import difflib
 import math
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,10 @@ from trainables.datasets.raw.folder import LeavesFolderError, NotFoundError, Raw
 
 SLACK_PX: Final = 1.0
 """An outline may reach this far beyond the picture without a word: tools round and snap."""
+
+
+NO_CLASSES: Final = ("__ignore__", "_background_")
+"""LabelMe's names for what is not to be learnt; its exports to other formats keep them."""
 
 
 class Kind(StrEnum):
@@ -121,6 +124,7 @@ class RawImage:
         um_per_px: Pixel size, or None where nobody said it.
         alias: Name in the prepared set where the file's own is not enough, or "".
         doubtful: True where objects of unknown pictures may be its own: it is no negative.
+        by_name_alone: Whether an annotation file names it by a path that leads out of the folder.
     """
 
     file: PurePosixPath
@@ -137,6 +141,7 @@ class RawImage:
     um_per_px: float | None = None
     alias: str = ""
     doubtful: bool = False
+    by_name_alone: bool = False
 
     @property
     def stem(self) -> str:
@@ -205,6 +210,7 @@ class RawReading:
         notes: Remarks that ask for nothing to be mended.
         warnings: Probable mistakes that can be read.
         order: Class names in the order a format gives them; empty where it gives none.
+        ignored: Places of objects by a name of `NO_CLASSES`.
     """
 
     folder: RawFolder
@@ -218,6 +224,7 @@ class RawReading:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
+    ignored: dict[str, list[RawSource]] = field(default_factory=dict)
     _headers: dict[PurePosixPath, Header | None] = field(default_factory=dict)
     _places: dict[tuple[Any, ...], str] = field(default_factory=dict)
 
@@ -241,18 +248,18 @@ class RawReading:
             self.problem(Kind.UNREADABLE_ANNOTATION, source, str(error))
 
     def image(self, reference: str, source: RawSource) -> RawImage | None:
-        """The picture that an annotation file names, or None with a problem listed.
-
-        A picture `stack_p2.tif` that is not there is the third page of `stack.tif`.
-        """
+        """The picture that an annotation file names, or None with a problem listed."""
         try:
-            file, page = self._locate(reference, source.file)
+            file, page = self.folder.find_page(reference, source.file)
         except LeavesFolderError as error:
             self.problem(Kind.LEAVES_FOLDER, source, str(error))
         except NotFoundError as error:
             self.problem(Kind.MISSING_IMAGE, source, str(error))
         else:
-            return self.open(file, page)
+            found = self.open(file, page)
+            if found is not None and reference in self.folder.by_name_alone:
+                found.by_name_alone = True
+            return found
         return None
 
     def open(self, file: PurePosixPath, page: int | None = None) -> RawImage | None:
@@ -262,7 +269,7 @@ class RawReading:
             file: Path below the folder.
             page: Index of the page, counted from 0; the first by default.
         """
-        header = self._header(file)
+        header = self.header(file)
         if header is None:
             return None
         index = 0 if page is None else page
@@ -289,25 +296,22 @@ class RawReading:
 
     def page_numbers(self, file: PurePosixPath) -> tuple[int, ...]:
         """Indices of the pages of a picture that are no previews; empty if it cannot be read."""
-        header = self._header(file)
+        header = self.header(file)
         return header.pages if header else ()
-
-    def header_um(self, file: PurePosixPath) -> float | None:
-        """Pixel size that a picture itself states, in micrometres."""
-        header = self._header(file)
-        return header.um_per_px if header else None
 
     def claim(self, image: RawImage, source: RawSource) -> bool:
         """Say that `source` annotates `image`; False, with a problem, if that was said before.
 
-        Where one file speaks of it twice, by two names, it is left out: objects of another picture
-        may be among its own.
+        Where one file speaks of it twice, by two names, or by a path that leads out, it is left
+        out: objects of another picture may be among its own.
         """
         if image.annotated_by:
             reason = f"{image.file} is already annotated by {image.annotated_by[0]}"
-            if image.annotated_by[0] == str(source.file):
-                reason += f" itself, with {len(image.objects)} objects; which are its own is not "
-                reason += "known, and it is left out"
+            if image.by_name_alone or image.annotated_by[0] == str(source.file):
+                reason += (
+                    f" with {len(image.objects)} objects; which are its own is not known, and "
+                )
+                reason += "it is left out"
                 image.doubtful = True
             self.problem(Kind.ANNOTATED_TWICE, source, reason)
             return False
@@ -359,21 +363,8 @@ class RawReading:
             self.problem(Kind.OBJECT_TWICE, replace(source, image=None), reason)
         return first is place
 
-    def _locate(self, reference: str, source: PurePosixPath) -> tuple[PurePosixPath, int | None]:
-        try:
-            return self.folder.find(reference, source), None
-        except NotFoundError as missing:
-            page = re.fullmatch(r"(.*)_p(\d+)(\.\w+)?", reference)
-            if page is None:
-                raise
-            for suffix in dict.fromkeys((page[3] or ".tif", ".tif", ".tiff")):
-                try:
-                    return self.folder.find(page[1] + suffix, source), int(page[2])
-                except NotFoundError:
-                    continue
-            raise missing from None
-
-    def _header(self, file: PurePosixPath) -> Header | None:
+    def header(self, file: PurePosixPath) -> Header | None:
+        """Size and pages of a picture; None if it cannot be read (listed as a problem)."""
         if file not in self._headers:
             self._headers[file] = None
             try:
@@ -386,6 +377,11 @@ class RawReading:
 
     def _class_name(self, label: Any, source: RawSource) -> str:
         name = str(label).strip() if isinstance(label, str | int) else ""
+        if name in NO_CLASSES and name not in (self.classes or ()):
+            self.ignored.setdefault(name, []).append(source)
+            if source.image is not None:
+                source.image.lost += 1
+            return ""
         if not name:
             self.problem(Kind.UNKNOWN_LABEL, source, f"expected a class name, got {label!r}")
             return ""

@@ -22,7 +22,8 @@ from trainables.datasets.simulate.micrograph import render
 from trainables.datasets.simulate.spec import SimulationSpec
 from trainables.datasets.simulate.truth import SimulatedMicrograph, SimulatedObject
 from trainables.datasets.simulate.writers import WRITERS, FormName, write_picture
-from trainables.files.folders import locked, new_folder
+from trainables.files.cells import csv_cell
+from trainables.files.whole import locked, new_folder
 
 GENERATOR: Final = 1
 """Raised whenever the same spec no longer gives the same bytes."""
@@ -202,7 +203,12 @@ def _write_table(file: Path, columns: tuple[str, ...], rows: Iterable[dict[str, 
         writer = csv.DictWriter(stream, columns, lineterminator="\n")
         writer.writeheader()
         for row in rows:
-            writer.writerow({name: _short(value) for name, value in row.items()})
+            writer.writerow({name: _cell(name, value) for name, value in row.items()})
+
+
+def _cell(name: str, value: Any) -> Any:
+    """A value as its column has it; run-length encodings are data, whatever they begin with."""
+    return value if name == "visible_rle" else csv_cell(_short(value))
 
 
 def _short(value: _T) -> _T | str:

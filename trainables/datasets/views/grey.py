@@ -22,7 +22,7 @@ from pycocotools import mask as coco_mask
 from trainables.datasets import geometry
 from trainables.datasets.prepared import Annotation, ImageRecord, PreparedDataset
 from trainables.datasets.views.marker import view_marker, write_view_marker
-from trainables.files.folders import locked, new_folder
+from trainables.files.whole import locked, new_folder
 
 VIEW_VERSION: Final = 1
 

@@ -32,7 +32,7 @@ from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon
 from trainables.datasets.prepared import Annotation, ImageRecord, PreparedDataset, Split
 from trainables.datasets.views.marker import view_marker, write_view_marker
-from trainables.files.folders import locked, new_folder
+from trainables.files.whole import locked, new_folder
 
 VIEW_VERSION: Final = 1
 

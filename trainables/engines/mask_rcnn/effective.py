@@ -14,8 +14,8 @@ import torch
 
 from trainables.engines.mask_rcnn.augmentation import augmentations
 from trainables.engines.mask_rcnn.data import TrainingPictures
-from trainables.engines.mask_rcnn.fusion import Fusion
 from trainables.engines.mask_rcnn.network.framework import FrozenBatchNorm2d
+from trainables.engines.mask_rcnn.network.fusion import Fusion
 from trainables.engines.mask_rcnn.params import MaskRcnnParams
 from trainables.engines.mask_rcnn.run import MaskRcnnRun, MemberNetwork
 from trainables.loop.asked import require_built, same

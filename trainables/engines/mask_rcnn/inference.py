@@ -15,7 +15,7 @@ import torch
 
 from trainables.datasets.geometry import Rle, encode_crop
 from trainables.engines.mask_rcnn.data import NetworkInput
-from trainables.engines.mask_rcnn.fusion import Fusion
+from trainables.engines.mask_rcnn.network.fusion import Fusion
 from trainables.results import Instances
 
 _THRESHOLD = 0.5

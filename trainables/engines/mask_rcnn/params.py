@@ -8,12 +8,12 @@ scratch.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from search_spaces.schema import Hyperparameters
-from trainables.contract import EngineInfo, Framework
+from trainables.contract import Circumstances, EngineInfo, Framework
 
 COMBO = ("r50", "r101")
 """Backbones of `combo`, both trained in one trial."""
@@ -37,6 +37,14 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 class MaskRcnnParams(Hyperparameters):
     """Hyperparameters of a Mask R-CNN training."""
+
+    aliases: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("lr", "lr0", "learning_rate"), "base_lr"),
+        **dict.fromkeys(("batch", "batch_size"), "ims_per_batch"),
+        **dict.fromkeys(("image_size", "img_size", "imgsz"), "min_size"),
+        **dict.fromkeys(("model", "encoder", "network"), "backbone"),
+        "warmup_epochs": "warmup_fraction",
+    }
 
     backbone: Literal["r18", "r50", "r101", "combo"] = Field(
         "r50", description="ResNet-FPN of that depth; `combo` trains r50 and r101 and fuses them"
@@ -255,6 +263,27 @@ def _zoo_problem(given: Mapping[str, Any]) -> str | None:
     return f"expected layers as wide as in the model zoo with coco, got {', '.join(wrong)}"
 
 
+_STRIDE = 32
+"""Picture pixels a pixel of the backbone's coarsest map."""
+
+
+def data_problems(
+    fixed: Mapping[str, Any], searched: frozenset[str], there: Circumstances
+) -> list[tuple[str, str]]:
+    """A last batch of one picture so small that its batch norms would see one value."""
+    given = {**MaskRcnnParams().model_dump(), **fixed}
+    size, n = min(given["ims_per_batch"], there.data.n_train), there.data.n_train
+    single = (n % size or size) == 1 and (given["keep_empty"] or size == 1)
+    looked_at = {"norm", "max_size", "ims_per_batch", "keep_empty"}
+    if given["norm"] != "BN" or given["max_size"] > _STRIDE or not single or looked_at & searched:
+        return []
+    message = (
+        f"expected above {_STRIDE} with norm=BN where the last batch has one picture ({n} in "
+        f"batches of {size}), got {given['max_size']}: its batch norms would see one value"
+    )
+    return [("max_size", message)]
+
+
 def native_config(params: Mapping[str, Any]) -> dict[str, Any]:
     """Network and optimizer of a training, in the words of Detectron2's configuration.
 
@@ -391,6 +420,8 @@ INFO = EngineInfo(
     install="make setup, or pip install 'segtune[mask-rcnn]' and then python "
     "tools/install_detectron2.py, in segtune's checkout",
     backbone="backbone",
+    batch="ims_per_batch",
+    data_problems=data_problems,
     sizes=("min_size", "max_size", "fpn_channels"),
     native_config=native_config,
 )

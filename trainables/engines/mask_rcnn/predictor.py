@@ -12,10 +12,10 @@ from trainables.contract import Device, Predictor
 from trainables.engines.mask_rcnn.augmentation import input_size
 from trainables.engines.mask_rcnn.checkpoint import SavedMaskRcnn, read_model
 from trainables.engines.mask_rcnn.data import network_input
-from trainables.engines.mask_rcnn.fusion import Fusion
 from trainables.engines.mask_rcnn.inference import find_instances
 from trainables.engines.mask_rcnn.network.config import read_config
 from trainables.engines.mask_rcnn.network.framework import build_model
+from trainables.engines.mask_rcnn.network.fusion import Fusion
 from trainables.engines.mask_rcnn.params import COMBO, MaskRcnnParams
 from trainables.results import Instances
 

@@ -20,7 +20,7 @@ from trainables.engines.mask_rcnn.validation import measure
 from trainables.files.whole import write_whole
 from trainables.loop.checkpoint import write_checkpoint
 from trainables.loop.device import loader_processes, use_device
-from trainables.loop.instances import InstanceTraining, Measured
+from trainables.loop.instances import InstanceTraining, SplitEvaluation
 
 _SUBSET = "train_subset"
 
@@ -79,14 +79,14 @@ class _MaskRcnnCourse:
         *,
         confidences: Mapping[str, float] | None = None,
         losses: bool = True,
-    ) -> Measured:
+    ) -> SplitEvaluation:
         with diverged_in(self._epoch):
             return measure(
                 self.run.networks, images, self.fusion, confidences=confidences, losses=losses
             )
 
     def save(
-        self, history: Sequence[EpochMetrics], n_train_images: int | None, measured: Measured
+        self, history: Sequence[EpochMetrics], n_train_images: int | None, measured: SplitEvaluation
     ) -> Path:
         model = SavedMaskRcnn(
             weights={name: net.state_dict() for name, net in self.run.networks.items()},

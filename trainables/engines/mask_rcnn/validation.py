@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from trainables.engines.mask_rcnn.data import MeasuredPictures, NetworkInput
-from trainables.engines.mask_rcnn.fusion import Fusion
 from trainables.engines.mask_rcnn.inference import find_instances
 from trainables.engines.mask_rcnn.network.framework import EventStorage
-from trainables.loop.instances import Measured, Reading
+from trainables.engines.mask_rcnn.network.fusion import Fusion
+from trainables.loop.instances import SplitEvaluation, TimedItems
 from trainables.metrics.instances import Evaluation, evaluate_groups
 from trainables.metrics.names import GROUPS
 from trainables.results import Instances
@@ -28,7 +28,7 @@ def measure(
     *,
     confidences: Mapping[str, float] | None = None,
     losses: bool = True,
-) -> Measured:
+) -> SplitEvaluation:
     """Predict a split, compare it with the truth, and take Detectron2's losses.
 
     Every image is measured alone, as the predictor sees it: no value depends on the order of the
@@ -49,7 +49,7 @@ def measure(
     start = time.perf_counter()
     predictions: list[Instances] = []
     sums: dict[str, float] = {}
-    reading = Reading(split)
+    reading = TimedItems(split)
     for item in reading:
         for net in networks.values() if losses else ():
             _add_losses(net, item, sums)
@@ -65,7 +65,7 @@ def measure(
             confidences=confidences,
             max_detections=fusion.max_det,
         )
-    return Measured(evaluations, means, time.perf_counter() - start - reading.seconds)
+    return SplitEvaluation(evaluations, means, time.perf_counter() - start - reading.seconds)
 
 
 @torch.no_grad()

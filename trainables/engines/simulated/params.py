@@ -1,6 +1,7 @@
 """Hyperparameters of the simulated engine."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -10,6 +11,11 @@ from trainables.contract import EngineInfo
 
 class SimulatedParams(Hyperparameters):
     """Hyperparameters that decide a simulated training's curve, time and end."""
+
+    aliases: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("lr", "learning_rate", "base_lr"), "lr0"),
+        "batch_size": "batch",
+    }
 
     lr0: float = Field(0.01, gt=0, le=1, description="learning rate; best at 0.003")
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum; best at 0.9")

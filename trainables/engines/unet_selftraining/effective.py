@@ -22,7 +22,7 @@ from trainables.engines.unet_selftraining.rounds.rounds import Teaching
 from trainables.engines.unet_selftraining.run import UnetRun
 from trainables.loop.asked import require_built
 from trainables.loop.optimizers import optimizer_values
-from trainables.loop.schedule import Schedule
+from trainables.loop.schedule import EpochSchedule
 
 _NORMS: Final[Mapping[Any, str]] = {
     (nn.BatchNorm2d, nn.SyncBatchNorm): "batch",
@@ -97,7 +97,7 @@ def effective_values(built: Built) -> dict[str, Any]:
     }
 
 
-def _schedule_values(schedule: Schedule) -> dict[str, Any]:
+def _schedule_values(schedule: EpochSchedule) -> dict[str, Any]:
     return {
         "scheduler": schedule.kind,
         "warmup_epochs": schedule.warmup_epochs,

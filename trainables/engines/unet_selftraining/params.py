@@ -5,9 +5,9 @@ of particles are in radii of the data set's own particles, so that one configura
 magnification.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -21,7 +21,12 @@ from search_spaces.training import (
     WarmupEpochs,
 )
 from trainables.contract import EngineInfo, Framework
-from trainables.engines.unet_selftraining.network.encoders import PLAIN, encoder_problem
+from trainables.engines.unet_selftraining.network.encoders import (
+    PLAIN,
+    encoder_problem,
+    form_problems,
+    normed_halvings,
+)
 from trainables.engines.unet_selftraining.rounds.plan import shortest_training
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -58,6 +63,12 @@ _USED_WITH = {
 
 class UnetParams(LoopParams):
     """Hyperparameters of a self-training of a U-Net."""
+
+    aliases: ClassVar[Mapping[str, str]] = {
+        **LoopParams.aliases,
+        **dict.fromkeys(("image_size", "img_size", "imgsz", "tile_size"), "tile_px"),
+        **dict.fromkeys(("model", "backbone", "network"), "encoder"),
+    }
 
     optimizer: Optimizer = "adamw"
     learning_rate: LearningRate = 0.001
@@ -199,6 +210,9 @@ class UnetParams(LoopParams):
             ({"encoder"}, "encoder", encoder_problem(given["encoder"])),
             ({"encoder", "weights"}, "weights", _weights_problem(given)),
             ({"encoder", "attention"}, "attention", _attention_problem(given)),
+            *_form_rules(given),
+            ({"encoder", "depth", "norm", "tile_px"}, "tile_px", _instance_problem(given)),
+            (_SINGLE_VALUE_KEYS, "tile_px", _single_value_problem(given)),
         )
         return [(key, text) for keys, key, text in rules if text and not keys & searched]
 
@@ -253,6 +267,43 @@ def _attention_problem(given: Mapping[str, Any]) -> str | None:
     if given["attention"] and given["encoder"] != PLAIN:
         return f"expected false with encoder {given['encoder']}, got true"
     return None
+
+
+def _form_rules(given: Mapping[str, Any]) -> Iterator[tuple[set[str], str, str]]:
+    """Rules on what an encoder can have, each with the keys it looks at."""
+    if encoder_problem(given["encoder"]) is None:
+        for key, text in form_problems(given["encoder"], given["depth"], given["norm"]):
+            yield {"encoder", key}, key, text
+
+
+_SINGLE_VALUE_KEYS = {"encoder", "depth", "norm", "tile_px", "batch_size", "tiles"}
+
+
+def _instance_problem(given: Mapping[str, Any]) -> str | None:
+    """An instance norm over a map of one pixel, of which every training fails."""
+    _, halvings = normed_halvings(given["encoder"], given["depth"], given["norm"])
+    if given["tile_px"] > 2**halvings or not halvings:
+        return None
+    return (
+        f"expected above {2**halvings} with depth {given['depth']}, got {given['tile_px']}: the "
+        "instance norm of the coarsest level would see one pixel of a tile; a larger tile, a "
+        "smaller depth or norm: group will do"
+    )
+
+
+def _single_value_problem(given: Mapping[str, Any]) -> str | None:
+    """A batch norm over a map of one pixel of one tile, of which every training fails."""
+    halvings, _ = normed_halvings(given["encoder"], given["depth"], given["norm"])
+    size, tiles = given["batch_size"], given["tiles"]
+    single = size == 1 or (tiles is not None and tiles % size == 1)
+    if given["tile_px"] > 2**halvings or not halvings or not single:
+        return None
+    last = "batch_size 1" if size == 1 else f"{tiles} tiles in batches of {size}"
+    return (
+        f"expected above {2**halvings} with depth {given['depth']} and {last}, got "
+        f"{given['tile_px']}: the batch norm of the coarsest level would see one pixel of one "
+        "tile; a larger tile, a smaller depth or another batch_size will do"
+    )
 
 
 INFO = EngineInfo(

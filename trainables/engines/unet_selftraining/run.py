@@ -28,7 +28,7 @@ from trainables.engines.unet_selftraining.params import UnetParams
 from trainables.loop.averaging import WeightAverage
 from trainables.loop.device import MOST_WORKERS, memory_errors
 from trainables.loop.optimizers import build_optimizer, set_learning_rate
-from trainables.loop.schedule import Schedule
+from trainables.loop.schedule import EpochSchedule
 from trainables.loop.shared import own, share_norms, summed
 from trainables.loop.team import ALONE, Rank
 
@@ -92,7 +92,7 @@ class UnetRun:
         self.rank = rank
         self.device = torch.device(device.name)
         self._seed = trial.seed % 2**31
-        self.schedule = Schedule.of(params, trial.epochs)
+        self.schedule = EpochSchedule.of(params, trial.epochs)
         self.loss = build_loss(params)
         self.workers = loader_threads(params.workers, device)
         self.batch_multiplier = params.batch_multiplier

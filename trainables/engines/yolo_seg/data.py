@@ -17,6 +17,7 @@ from trainables.datasets.views.yolo import yolo_view
 from trainables.engines.yolo_seg.framework import YOLODataset
 from trainables.engines.yolo_seg.inference import make_frame
 from trainables.engines.yolo_seg.masks import Frame
+from trainables.files.whole import write_whole
 from trainables.metrics.matching import GroundTruth, ground_truth
 
 _KEPT_BYTES = 1 << 30
@@ -31,7 +32,7 @@ class LabelledImages(YOLODataset):  # type: ignore[misc]  # untyped
         own = path.with_name(f".{path.stem}-{os.getpid()}.cache")
         scanned: dict[str, Any] = super().cache_labels(own)
         if own.exists():
-            own.replace(path)
+            write_whole(path, own.replace)
         return scanned
 
 

@@ -6,12 +6,12 @@ accepts and can make sense of, not what is worth trying; that is the search spac
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from search_spaces.schema import Hyperparameters
-from trainables.contract import EngineInfo, Framework
+from trainables.contract import Circumstances, EngineInfo, Framework
 
 UNTRAINED = tuple(f"yolo11{size}-seg.yaml" for size in "nsmlx")
 """Architectures that need no file; trained from random weights."""
@@ -31,6 +31,15 @@ Gain = Annotated[float, Field(ge=0, le=100)]
 
 class YoloSegParams(Hyperparameters):
     """Hyperparameters of a YOLO -seg training."""
+
+    aliases: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("lr", "learning_rate", "base_lr"), "lr0"),
+        **dict.fromkeys(("batch_size", "ims_per_batch"), "batch"),
+        **dict.fromkeys(("image_size", "img_size", "min_size", "tile_px"), "imgsz"),
+        **dict.fromkeys(("weights", "backbone", "encoder", "network"), "model"),
+        "nominal_batch": "nbs",
+        "mask_downsampling": "mask_ratio",
+    }
 
     model: str = Field(
         "yolo11n-seg.yaml",
@@ -192,6 +201,25 @@ def model_problem(model: str, download: bool = False) -> str | None:
     )
 
 
+_STRIDE = 32
+"""Picture pixels a pixel of the coarsest map."""
+
+
+def data_problems(
+    fixed: Mapping[str, Any], searched: frozenset[str], there: Circumstances
+) -> list[tuple[str, str]]:
+    """A last batch of one picture so small that its batch norms would see one value."""
+    given = {**YoloSegParams().model_dump(), **fixed}
+    size, n = min(given["batch"], there.data.n_train), there.data.n_train
+    if given["imgsz"] >= 2 * _STRIDE or (n % size or size) != 1 or {"imgsz", "batch"} & searched:
+        return []
+    message = (
+        f"expected {2 * _STRIDE} at least where the last batch has one picture ({n} in batches of "
+        f"{size}), got {given['imgsz']}: its batch norms would see one value"
+    )
+    return [("imgsz", message)]
+
+
 def native_config(params: Mapping[str, Any]) -> dict[str, Any]:
     """Configuration for `yolo train cfg=FILE`, with every hyperparameter written out.
 
@@ -233,6 +261,8 @@ INFO = EngineInfo(
     "fall under AGPL-3.0 as the code does, unless one holds an Ultralytics Enterprise licence: who "
     "offers this model, also as a service, has to offer the source under AGPL-3.0.",
     backbone="model",
+    batch="batch",
+    data_problems=data_problems,
     sizes=("imgsz",),
     native_config=native_config,
     begins_from=begins_from,

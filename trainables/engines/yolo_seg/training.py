@@ -23,7 +23,7 @@ from trainables.engines.yolo_seg.run import YoloSegRun, overrides, within_memory
 from trainables.engines.yolo_seg.validation import measure
 from trainables.loop.checkpoint import write_checkpoint
 from trainables.loop.device import loader_processes, use_device
-from trainables.loop.instances import InstanceTraining, Measured
+from trainables.loop.instances import InstanceTraining, SplitEvaluation
 
 _SUBSET = "train_subset"
 
@@ -85,12 +85,12 @@ class _YoloCourse:
         *,
         confidences: Mapping[str, float] | None = None,
         losses: bool = True,
-    ) -> Measured:
+    ) -> SplitEvaluation:
         net, classes = self.run.ema.ema, self.trial.data.classes
         return measure(net, images, classes, self.detection, confidences=confidences, losses=losses)
 
     def save(
-        self, history: Sequence[EpochMetrics], n_train_images: int | None, measured: Measured
+        self, history: Sequence[EpochMetrics], n_train_images: int | None, measured: SplitEvaluation
     ) -> Path:
         model = SavedYolo(
             weights=self.run.ema.ema.state_dict(),

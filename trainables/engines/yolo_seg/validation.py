@@ -8,7 +8,7 @@ import torch
 
 from trainables.engines.yolo_seg.data import MeasuredBatches, frames
 from trainables.engines.yolo_seg.inference import Detection, find_instances
-from trainables.loop.instances import Measured, Reading
+from trainables.loop.instances import SplitEvaluation, TimedItems
 from trainables.metrics.instances import Evaluation, evaluate_groups
 from trainables.metrics.names import GROUPS
 from trainables.results import Instances
@@ -22,7 +22,7 @@ def measure(
     *,
     confidences: Mapping[str, float] | None = None,
     losses: bool = True,
-) -> Measured:
+) -> SplitEvaluation:
     """Predict a split, compare it with the truth, and take Ultralytics' losses on the way.
 
     Args:
@@ -36,7 +36,7 @@ def measure(
     """
     split.load()
     start = time.perf_counter()
-    reading = Reading(split.batches())
+    reading = TimedItems(split.batches())
     predictions, sums = _predict(net, reading, len(classes), detection, losses)
     means = {name: float(value) / split.n_images for name, value in sums.items()}
     evaluations: Mapping[str, Evaluation] = {}
@@ -49,7 +49,7 @@ def measure(
             confidences=confidences,
             max_detections=detection.max_det,
         )
-    return Measured(evaluations, means, time.perf_counter() - start - reading.seconds)
+    return SplitEvaluation(evaluations, means, time.perf_counter() - start - reading.seconds)
 
 
 @torch.no_grad()

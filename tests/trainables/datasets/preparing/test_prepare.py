@@ -33,7 +33,7 @@ from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.datasets.preparing.report import PrepareReport, describe
 from trainables.datasets.raw.reading import Kind
 from trainables.files.errors import FolderError
-from trainables.files.folders import locked
+from trainables.files.whole import locked
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -435,7 +435,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from trainables.datasets.preparing import prepare as module
-from trainables.files import folders as publishing
+from trainables.files import whole as publishing
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)

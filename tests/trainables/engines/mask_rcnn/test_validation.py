@@ -15,12 +15,12 @@ from trainables.engines.mask_rcnn import data as engine_data
 from trainables.engines.mask_rcnn.checkpoint import SavedMaskRcnn, read_model
 from trainables.engines.mask_rcnn.data import MeasuredPictures
 from trainables.engines.mask_rcnn.engine import MaskRcnnEngine
-from trainables.engines.mask_rcnn.fusion import Fusion
 from trainables.engines.mask_rcnn.inference import find_instances
+from trainables.engines.mask_rcnn.network.fusion import Fusion
 from trainables.engines.mask_rcnn.params import MaskRcnnParams
 from trainables.engines.mask_rcnn.predictor import build_network, fusion_of
 from trainables.engines.mask_rcnn.validation import measure
-from trainables.loop.instances import Measured
+from trainables.loop.instances import SplitEvaluation
 from trainables.metrics.instances import evaluate_groups, metrics_of
 from trainables.metrics.matching import ground_truth
 from trainables.metrics.names import GROUPS
@@ -34,7 +34,7 @@ def _saved(trial: MemoryTrial) -> SavedMaskRcnn:
     return read_model(trial.checkpoint)
 
 
-def _measured(trial: MemoryTrial, step: int = 1, **changes: Any) -> Measured:
+def _measured(trial: MemoryTrial, step: int = 1, **changes: Any) -> SplitEvaluation:
     """The validation split, measured in the order of `step`."""
     saved = _saved(trial)
     params = MaskRcnnParams.model_validate({**saved.params, **changes})

@@ -82,6 +82,15 @@ def count_images(folder: RawFolder) -> int:
     return sum(len(folder.document(file)["images"]) for file in annotation_files(folder))
 
 
+def count_here(folder: RawFolder) -> int:
+    """Pictures that COCO files speak of and that are here."""
+    return sum(
+        isinstance(entry, dict) and folder.has(str(entry.get("file_name")), file)
+        for file in annotation_files(folder)
+        for entry in folder.document(file)["images"]
+    )
+
+
 def read(reading: RawReading) -> None:
     """Read every COCO file."""
     for file in annotation_files(reading.folder):

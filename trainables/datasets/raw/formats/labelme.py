@@ -1,7 +1,8 @@
 """LabelMe: one JSON file a picture.
 
-Keys: `imagePath` (relative to the JSON file), `imageHeight`, `imageWidth`, and `shapes`, each with
-`label`, `shape_type`, `points` and `group_id`. Shapes with the same group number and label are
+Keys: `imagePath` (relative to the JSON file), `imageData` (the picture itself, taken out where no
+file is here), `imageHeight`, `imageWidth`, and `shapes`, each with `label`, `shape_type`, `points`
+and `group_id`. Shapes with the same group number and label are
 parts of one object. Types: polygon and oriented_rectangle (corners), rectangle and ellipse (two
 opposite corners of the box), circle (centre and a point on the rim), mask (a base64 PNG inside a
 box whose integer corners both belong to it).
@@ -16,10 +17,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from trainables.datasets import geometry
+from trainables.datasets import embedded, geometry
 from trainables.datasets.geometry import Polygon, Rle
 from trainables.datasets.raw.folder import RawFolder, split_of
 from trainables.datasets.raw.outlines import placed
+from trainables.datasets.raw.own_picture import OneFile, reference_of, tell_renumbered
 from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
 
 NAME = "labelme"
@@ -37,25 +39,48 @@ def count_images(folder: RawFolder) -> int:
     return len(annotation_files(folder))
 
 
+def count_here(folder: RawFolder) -> int:
+    """Pictures that LabelMe files speak of and that are here, beside the file or in it."""
+    ones = {file: _one(folder, file) for file in annotation_files(folder)}
+    return sum(
+        one.picture(folder) is not None or bool(folder.document(file).get(embedded.KEY))
+        for file, one in ones.items()
+    )
+
+
 def read(reading: RawReading) -> None:
     """Read every LabelMe file."""
+    renumbered: list[OneFile] = []
+    taken_out = []
     for file in annotation_files(reading.folder):
-        document = reading.folder.document(file)
-        source = RawSource(file, n_objects=len(document["shapes"]))
-        image = reading.image(_picture(reading.folder, file, document), source)
+        one, document = _one(reading.folder, file), reading.folder.document(file)
+        source = RawSource(file, n_objects=one.n_objects)
+        if reading.folder.lies_beside(one.reference, file):
+            image = reading.image(one.reference, source)
+        elif one.picture(reading.folder) is None and document.get(embedded.KEY):
+            image = reading.open(file)
+            taken_out += [file] if image else []
+        else:
+            image = reading.image(reference_of(reading, one, renumbered), source)
         if image is None or not reading.claim(image, source):
             continue
         image.split = split_of(image.file) or split_of(file)
-        if reading.fits(image, (document.get("imageWidth"), document.get("imageHeight")), source):
+        if reading.fits(image, one.size, source):
             _read_shapes(reading, image, source.of(image), document["shapes"])
+    if renumbered:
+        tell_renumbered(reading, renumbered)
+    if taken_out:
+        reading.notes.append(
+            f"{len(taken_out)} pictures are not here as files and are taken out of the LabelMe "
+            f"files ({embedded.KEY}), the first is that of {taken_out[0]}"
+        )
 
 
-def _picture(folder: RawFolder, file: PurePosixPath, document: Mapping[str, Any]) -> str:
-    """The picture's path as the file gives it, else the picture of the same name."""
-    if document.get("imagePath"):
-        return str(document["imagePath"])
-    same = folder.matching(file.stem, file.parent)
-    return str(folder.root / same) if same else f"{file.stem}.png"
+def _one(folder: RawFolder, file: PurePosixPath) -> OneFile:
+    document = folder.document(file)
+    size = (document.get("imageWidth"), document.get("imageHeight"))
+    reference = str(document.get("imagePath") or "")
+    return OneFile(file, file.stem, reference, size, len(document["shapes"]))
 
 
 def _is_labelme(document: Any) -> bool:

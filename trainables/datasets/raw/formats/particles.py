@@ -16,6 +16,7 @@ is called `stack_p2.box` is about the third section of `stack.mrcs`.
 import contextlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
 
@@ -59,6 +60,16 @@ def count_images(folder: RawFolder, suffixes: tuple[str, ...]) -> int:
     return sum(1 for _ in _micrographs(folder, suffixes))
 
 
+def count_here(folder: RawFolder, suffixes: tuple[str, ...]) -> int:
+    """Micrographs that the files of one kind speak of and that are here."""
+    return sum(
+        picture_named_like(folder, file) is not None
+        if name == OWN_NAME
+        else folder.has(_findable(folder, name, file), file)
+        for file, name, _ in _micrographs(folder, suffixes)
+    )
+
+
 def read(reading: RawReading, suffixes: tuple[str, ...]) -> None:
     """Read the files of one kind, and take in the micrographs that they do not speak of.
 
@@ -67,13 +78,15 @@ def read(reading: RawReading, suffixes: tuple[str, ...]) -> None:
             what the coordinates mean.
     """
     reading.notes.append(f"the format has no classes; every object is {reading.object_class!r}")
-    given = list(_claimed(reading, suffixes))
+    given = list(_given(reading, suffixes))
     if suffixes == BOX:
         question_rows(reading.sizes, given)
     placed = place(reading, given)
     _warn_of_radii(reading, placed)
     too_small: list[TooSmallPictureError] = []
     for entry in placed:
+        if not reading.claim(entry.image, replace(entry.source, image=None)):
+            continue
         try:
             _add_particles(reading, entry)
         except TooSmallPictureError as error:
@@ -86,15 +99,14 @@ def read(reading: RawReading, suffixes: tuple[str, ...]) -> None:
     _warn_of_crowding(reading)
 
 
-def _claimed(reading: RawReading, suffixes: tuple[str, ...]) -> Iterator[Placing]:
-    """Particles with their pictures, each of which is annotated by one file only."""
+def _given(reading: RawReading, suffixes: tuple[str, ...]) -> Iterator[Placing]:
+    """Particles with their pictures, as the files give them."""
     for file, name, points in _micrographs(reading.folder, suffixes):
         source = RawSource(file, name, n_objects=len(points))
         for image, its_points in _pictures(reading, source, points):
-            if reading.claim(image, source):
-                image.split = split_of(image.file)
-                image.um_per_px = reading.sizes.um_per_px(image.um_per_px)
-                yield Placing(source.of(image), image, its_points)
+            image.split = split_of(image.file)
+            image.um_per_px = reading.sizes.um_per_px(image.um_per_px)
+            yield Placing(source.of(image), image, its_points)
 
 
 def _pictures(
@@ -131,7 +143,8 @@ def _micrographs(
 
 
 def _names_a_picture(folder: RawFolder, name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in SUFFIXES or name in folder.by_stem
+    stem = PureWindowsPath(name).name
+    return PurePosixPath(stem).suffix.lower() in SUFFIXES or stem in folder.by_stem
 
 
 def _own_picture(reading: RawReading, source: RawSource) -> RawImage | None:
@@ -302,8 +315,9 @@ def _warn_of_pixel_sizes(reading: RawReading) -> None:
     given = reading.sizes.pixel_size
     if given is None:
         return
-    headers = {image.file: reading.header_um(image.file) for image in reading.images.values()}
-    wrong = [(file, um) for file, um in headers.items() if um and reading.sizes.contradicts(um)]
+    headers = {image.file: reading.header(image.file) for image in reading.images.values()}
+    sizes = {file: header.um_per_px for file, header in headers.items() if header}
+    wrong = [(file, um) for file, um in sizes.items() if um and reading.sizes.contradicts(um)]
     if wrong:
         file, um = wrong[0]
         reading.warnings.append(

@@ -39,7 +39,8 @@ class Format:
         title: Its name in reports.
         count_images: Number of pictures that its files in a folder speak of; 0 if none is there.
         read: Fills a `RawReading` from all its files.
-        count_asked: The same when it is named by `--format`, if that asks for less.
+        count_here: Number of those that are here, for files that may name others.
+        count_asked: As `count_images`, when it is named by `--format`, if that asks for less.
         asked_only: Whether it is used only when named, never by content.
         object_class: Name of its objects where it has no classes.
         sized: Whether it needs `--radius`, as it says where objects are and not how large.
@@ -51,6 +52,7 @@ class Format:
     title: str
     count_images: Callable[[RawFolder], int]
     read: Callable[[RawReading], None]
+    count_here: Callable[[RawFolder], int] | None = None
     count_asked: Callable[[RawFolder], int] | None = None
     asked_only: bool = False
     object_class: str = "object"
@@ -77,6 +79,7 @@ def _particles(name: str, title: str, suffixes: tuple[str, ...]) -> Format:
         title,
         partial(particles.count_images, suffixes=suffixes),
         partial(particles.read, suffixes=suffixes),
+        partial(particles.count_here, suffixes=suffixes),
         object_class="particle",
         sized=True,
         suffixes=suffixes,
@@ -86,10 +89,16 @@ def _particles(name: str, title: str, suffixes: tuple[str, ...]) -> Format:
 _PICTURES: Final = tuple(sorted(SUFFIXES))
 
 FORMATS: Final = (  # the one that can say more of an object first
-    Format(coco.NAME, coco.TITLE, coco.count_images, coco.read),
-    Format(labelme.NAME, labelme.TITLE, labelme.count_images, labelme.read),
-    Format(superannotate.NAME, superannotate.TITLE, superannotate.count_images, superannotate.read),
-    Format(via.NAME, via.TITLE, via.count_images, via.read),
+    Format(coco.NAME, coco.TITLE, coco.count_images, coco.read, coco.count_here),
+    Format(labelme.NAME, labelme.TITLE, labelme.count_images, labelme.read, labelme.count_here),
+    Format(
+        superannotate.NAME,
+        superannotate.TITLE,
+        superannotate.count_images,
+        superannotate.read,
+        superannotate.count_here,
+    ),
+    Format(via.NAME, via.TITLE, via.count_images, via.read, via.count_here),
     Format(cvat.NAME, cvat.TITLE, cvat.count_images, cvat.read, suffixes=cvat.SUFFIXES),
     Format(label_studio.NAME, label_studio.TITLE, label_studio.count_images, label_studio.read),
     Format(qupath.NAME, qupath.TITLE, qupath.count_images, qupath.read, suffixes=qupath.SUFFIXES),
@@ -177,8 +186,8 @@ def check_format(name: str | None) -> None:
 def choose_format(folder: RawFolder, asked: str | None) -> tuple[Format, list[str]]:
     """The format of a folder, and what the user should know about the choice.
 
-    Of several, the one that speaks of the most pictures is taken, and among equals the one that
-    can say more of an object.
+    Of several, the one that speaks of the most pictures that are here is taken, of equals the one
+    that speaks of the fewest others, then the one that can say more of an object.
 
     Raises:
         DatasetError: None is found, or not the one asked for.
@@ -197,19 +206,27 @@ def choose_format(folder: RawFolder, asked: str | None) -> tuple[Format, list[st
         raise DatasetError(
             f"{folder.root}: no annotations of a known format; {_what_is_here(folder)}"
         )
-    chosen = max((entry for entry in FORMATS if entry.name in found), key=lambda e: found[e.name])
-    return chosen, _notes(chosen, found)
+    there = [entry for entry in FORMATS if found.get(entry.name)]
+    if len(there) == 1:
+        return there[0], []
+    here = {e.name: e.count_here(folder) if e.count_here else found[e.name] for e in there}
+    chosen = max(there, key=lambda e: (here[e.name], here[e.name] - found[e.name]))
+    return chosen, [_note(chosen, found, here)]
 
 
-def _notes(chosen: Format, found: dict[str, int]) -> list[str]:
-    others = {name: n for name, n in found.items() if n and name != chosen.name}
-    if not others:
-        return []
-    there = ", ".join(f"{name} ({n} pictures)" for name, n in others.items())
-    return [
-        f"several formats here: {chosen.name} ({found[chosen.name]} pictures) is read, as it "
-        f"covers the most or can say more; not read: {there}. --format chooses another"
-    ]
+def _note(chosen: Format, found: dict[str, int], here: dict[str, int]) -> str:
+    told = {name: _count_told(found[name], n) for name, n in here.items()}
+    others = ", ".join(f"{name} ({n})" for name, n in told.items() if name != chosen.name)
+    return (
+        f"several formats here: {chosen.name} ({told[chosen.name]}) is read, as it covers the most "
+        f"or can say more; not read: {others}. --format chooses another"
+    )
+
+
+def _count_told(found: int, here: int) -> str:
+    if here == found:
+        return f"{found} pictures"
+    return f"{found} pictures, of which {here or 'none'} {'is' if here < 2 else 'are'} here"
 
 
 def _what_is_here(folder: RawFolder, asked: str = "") -> str:

@@ -11,8 +11,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from trainables.datasets import geometry
+from trainables.datasets.images import SUFFIXES
 from trainables.datasets.raw.folder import RawFolder, split_of
 from trainables.datasets.raw.outlines import united
+from trainables.datasets.raw.own_picture import OneFile, reference_of, tell_renumbered
 from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
 
 NAME = "superannotate"
@@ -31,18 +33,37 @@ def count_images(folder: RawFolder) -> int:
     return len(annotation_files(folder))
 
 
+def count_here(folder: RawFolder) -> int:
+    """Pictures that SuperAnnotate files speak of and that are here."""
+    files = annotation_files(folder)
+    return sum(_one(folder, file).picture(folder) is not None for file in files)
+
+
 def read(reading: RawReading) -> None:
     """Read every SuperAnnotate file."""
+    renumbered: list[OneFile] = []
     for file in annotation_files(reading.folder):
-        document = reading.folder.document(file)
-        source = RawSource(file, n_objects=len(document["instances"]))
-        metadata = document["metadata"]
-        image = reading.image(str(metadata.get("name") or file.name.split("___")[0]), source)
+        one, document = _one(reading.folder, file), reading.folder.document(file)
+        source = RawSource(file, n_objects=one.n_objects)
+        image = reading.image(reference_of(reading, one, renumbered), source)
         if image is None or not reading.claim(image, source):
             continue
         image.split = split_of(image.file) or split_of(file)
-        if reading.fits(image, (metadata.get("width"), metadata.get("height")), source):
+        if reading.fits(image, one.size, source):
             _read_instances(reading, image, source.of(image), document["instances"])
+    if renumbered:
+        tell_renumbered(reading, renumbered)
+
+
+def _one(folder: RawFolder, file: PurePosixPath) -> OneFile:
+    """A file `m1.png___objects.json`, `m1.png.json` or `m1.json` about the picture `m1.png`."""
+    document = folder.document(file)
+    metadata = document["metadata"]
+    name = PurePosixPath(file.name.split("___")[0].removesuffix(".json"))
+    stem = name.stem if name.suffix.lower() in SUFFIXES else name.name
+    reference = str(metadata.get("name") or (name if stem != name.name else ""))
+    size = (metadata.get("width"), metadata.get("height"))
+    return OneFile(file, stem, reference, size, len(document["instances"]))
 
 
 def _is_superannotate(document: Any) -> bool:

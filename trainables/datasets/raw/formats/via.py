@@ -35,6 +35,15 @@ def count_images(folder: RawFolder) -> int:
     return sum(len(_entries(folder.document(file))) for file in annotation_files(folder))
 
 
+def count_here(folder: RawFolder) -> int:
+    """Pictures that VIA files speak of and that are here."""
+    return sum(
+        folder.has(str(entry["filename"]), file)
+        for file in annotation_files(folder)
+        for entry in _entries(folder.document(file)).values()
+    )
+
+
 def read(reading: RawReading) -> None:
     """Read every VIA file."""
     for file in annotation_files(reading.folder):

@@ -26,6 +26,7 @@ from trainables.datasets.raw.formats.yolo_splits import (
     splits_of_lists,
 )
 from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.files.text import read_text
 
 NAME = "yolo"
 
@@ -77,7 +78,7 @@ def read(reading: RawReading) -> None:
     """Read every label file, and the pictures beside them as negatives."""
     folder = reading.folder
     names, splits = _read_yaml(reading)
-    names = names or _read_name_list(folder)
+    names = names or _read_name_list(reading)
     _use_names(reading, names)
     confident = _texts(folder).confident
     if confident:
@@ -158,7 +159,7 @@ def _document(folder: RawFolder, file: PurePosixPath) -> Any:
     if file.suffix.lower() != ".data":
         return folder.document(file)
     try:
-        lines = folder.path(file).read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(folder.path(file)).splitlines()
     except (OSError, ValueError, LeavesFolderError):
         return None
     pairs = (line.partition("=") for line in lines)
@@ -181,12 +182,13 @@ def _lists_of_parts(folder: RawFolder) -> dict[PurePosixPath, Split]:
     return found if len(set(found.values())) > 1 else {}
 
 
-def _read_name_list(folder: RawFolder) -> dict[int, str]:
+def _read_name_list(reading: RawReading) -> dict[int, str]:
     """Class names of a `classes.txt` or `obj.names`."""
-    for file in folder.files:
+    for file in reading.folder.files:
         if file.name.lower() in ("classes.txt", "obj.names"):
-            lines = folder.path(file).read_text(encoding="utf-8-sig").splitlines()
-            return dict(enumerate(line.strip() for line in lines if line.strip()))
+            with reading.at(RawSource(file)):
+                lines = read_text(reading.folder.path(file)).splitlines()
+                return dict(enumerate(line.strip() for line in lines if line.strip()))
     return {}
 
 
@@ -222,7 +224,7 @@ def _images_folder(file: PurePosixPath) -> PurePosixPath:
 
 def _read_lines(reading: RawReading, image: RawImage, source: RawSource, lines: _Lines) -> None:
     try:
-        text = reading.folder.path(source.file).read_text(encoding="utf-8-sig")
+        text = read_text(reading.folder.path(source.file))
     except (OSError, ValueError, LeavesFolderError) as error:
         reading.problem(Kind.UNREADABLE_ANNOTATION, source, str(error))
         return

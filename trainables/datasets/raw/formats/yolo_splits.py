@@ -21,6 +21,7 @@ from trainables.datasets.raw.folder import (
     split_word,
 )
 from trainables.datasets.raw.reading import Kind, RawReading, RawSource
+from trainables.files.text import read_text
 
 _IMAGE_FOLDERS: Final = frozenset({"images", "image", "imgs", "img", "jpegimages"})
 
@@ -120,7 +121,7 @@ def _pictures_in(folder: RawFolder, target: PurePosixPath) -> list[PurePosixPath
 def _listed_pictures(reading: RawReading, listing: PurePosixPath) -> list[PurePosixPath]:
     pictures: list[PurePosixPath] = []
     with reading.at(RawSource(listing)):
-        lines = reading.folder.path(listing).read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(reading.folder.path(listing)).splitlines()
         for number, line in enumerate(lines, start=1):
             source = RawSource(listing, f"line {number}")
             try:

@@ -1,1 +1,1 @@
-"""The network that is built, and the weights it starts from."""
+"""The network that is built, the weights it starts from, and how two networks are fused."""

@@ -9,7 +9,7 @@ from trainables.contract import TransientError, Trial
 from trainables.engines.mask_rcnn.checkpoint import read_model
 from trainables.engines.mask_rcnn.network.weights import fetch_zoo
 from trainables.engines.mask_rcnn.params import COCO, UNTRAINED, MaskRcnnParams
-from trainables.files.folders import finish_replacing
+from trainables.files.whole import finish_replacing
 from trainables.trials.layout import HISTORY_FILE
 
 _CLIP: Final[float] = MaskRcnnParams().clip

@@ -19,7 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  as everybody names it
 
 from trainables.contract import InfeasibleParams
-from trainables.engines.unet_selftraining.network.encoders import PLAIN, TIMM, encoder_problem
+from trainables.engines.unet_selftraining.network.encoders import (
+    PLAIN,
+    TIMM,
+    encoder_problem,
+    form_problems,
+)
 
 NormName = Literal["batch", "group", "instance", "none"]
 
@@ -212,15 +217,8 @@ def _check_decoder(settings: NetworkSettings) -> None:
             f"attention: expected false with encoder {settings.encoder}, got true; attention gates "
             f"are those of encoder {PLAIN}"
         )
-    if settings.norm not in _DECODER_NORMS:
-        raise InfeasibleParams(
-            f"norm: expected one of {', '.join(_DECODER_NORMS)} with encoder {settings.encoder}, "
-            f"got {settings.norm}"
-        )
-    if not 3 <= settings.depth <= 5:
-        raise InfeasibleParams(
-            f"depth: expected 3 to 5 with encoder {settings.encoder}, got {settings.depth}"
-        )
+    for key, message in form_problems(settings.encoder, settings.depth, settings.norm):
+        raise InfeasibleParams(f"{key}: {message}")
 
 
 def _smp_unet(settings: NetworkSettings, *, fetch: bool) -> Any:

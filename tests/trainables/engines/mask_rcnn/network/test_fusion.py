@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("pycocotools", reason="needs pycocotools")
 
 from trainables.datasets.geometry import encode_crop
-from trainables.engines.mask_rcnn.fusion import Fusion
+from trainables.engines.mask_rcnn.network.fusion import Fusion
 from trainables.results import Instances
 
 SIZE = 100

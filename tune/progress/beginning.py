@@ -1,14 +1,12 @@
-"""A board that follows a driver, filled from what the journal knew before."""
+"""The board a study begins with: empty, or filled with what earlier runs of it did."""
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.machines.sharing import auto_share
 from tune.directory.layout import elapsed_before_s
+from tune.directory.reader import StudyDir
 from tune.errors import StoreError
 from tune.plan.eta import StudyEta
 from tune.plan.past_pace import probed_pace
@@ -19,30 +17,15 @@ if TYPE_CHECKING:
     from tune.study.study import Study
 
 
-class Watching:
-    """The board of the study that an observer is told of, safe to read while it changes."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.board: Board | None = None
-
-    def begin(self, plan: "StudyPlan", *, resumed: bool) -> Board:
-        """Start the account of a study, with what earlier runs of it did."""
-        board = empty_board(plan.study, plan.trials, plan.rungs)
-        board.share = _share(plan)
-        board.eta.prior = probed_pace(plan)
-        board.began = time.monotonic()
-        if resumed:
-            _restore(board, plan.directory)
-        self.board = board
-        return board
-
-    @contextmanager
-    def open(self) -> Iterator[Board]:
-        """The board, to be read or changed."""
-        with self.lock:
-            assert self.board is not None
-            yield self.board
+def first_board(plan: "StudyPlan", *, resumed: bool) -> Board:
+    """The board of a study that begins, or goes on, as its driver starts."""
+    board = empty_board(plan.study, plan.trials, plan.rungs)
+    board.share = _share(plan)
+    board.eta.prior = probed_pace(plan)
+    board.began = time.monotonic()
+    if resumed:
+        _restore(board, plan.directory)
+    return board
 
 
 def empty_board(study: "Study", trials: int, rungs: tuple[int, ...]) -> Board:
@@ -66,8 +49,6 @@ def empty_board(study: "Study", trials: int, rungs: tuple[int, ...]) -> Board:
 
 
 def _restore(board: Board, directory: Path) -> None:
-    from tune.directory.reader import StudyDir
-
     try:
         board.restore(StudyDir.open(directory).trials())
     except StoreError:  # nothing to show of earlier runs
@@ -76,6 +57,7 @@ def _restore(board: Board, directory: Path) -> None:
 
 
 def _share(plan: "StudyPlan") -> str:
+    """A trial's part of the machine, in words."""
     cpus, gpu = plan.shares.cpus, plan.shares.gpu_fraction
     if gpu is None:
         gpu = auto_share(plan.machine.gpus, plan.study.resources.concurrent)

@@ -1,0 +1,27 @@
+"""Types of `segtune.py`: a module that is one file cannot carry py.typed (PEP 561)."""
+
+from analysis.retrain.retrain import retrain as retrain
+from trainables.datasets.preparing.prepare import PrepareOptions as PrepareOptions
+from trainables.datasets.preparing.prepare import prepare as prepare
+from trainables.files.errors import UserError as UserError
+from tune.verbs.evaluating import evaluate as evaluate
+from tune.verbs.exporting import export as export
+from tune.verbs.picking import pick as pick
+from tune.verbs.planning import plan as plan
+from tune.verbs.reporting import report as report
+from tune.verbs.tuning import resume as resume
+from tune.verbs.tuning import tune as tune
+
+__all__ = [
+    "PrepareOptions",
+    "UserError",
+    "evaluate",
+    "export",
+    "pick",
+    "plan",
+    "prepare",
+    "report",
+    "resume",
+    "retrain",
+    "tune",
+]

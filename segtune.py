@@ -1,0 +1,67 @@
+"""segtune from Python: the verbs of the command line as functions (docs/api.md).
+
+    import segtune
+
+    segtune.prepare("raw/powder", "data/powder")
+    result = segtune.tune("study.yaml")
+    segtune.export(result.directory, "best-powder")
+
+Each function is imported when it is first asked for, so `import segtune` itself costs nothing and
+needs no framework. Every mistake of the user is a `UserError` whose text is the whole message.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from analysis.retrain.retrain import retrain as retrain
+    from trainables.datasets.preparing.prepare import PrepareOptions as PrepareOptions
+    from trainables.datasets.preparing.prepare import prepare as prepare
+    from trainables.files.errors import UserError as UserError
+    from tune.verbs.evaluating import evaluate as evaluate
+    from tune.verbs.exporting import export as export
+    from tune.verbs.picking import pick as pick
+    from tune.verbs.planning import plan as plan
+    from tune.verbs.reporting import report as report
+    from tune.verbs.tuning import resume as resume
+    from tune.verbs.tuning import tune as tune
+
+__all__ = [
+    "PrepareOptions",
+    "UserError",
+    "evaluate",
+    "export",
+    "pick",
+    "plan",
+    "prepare",
+    "report",
+    "resume",
+    "retrain",
+    "tune",
+]
+
+_PLACES: Final = {
+    "PrepareOptions": "trainables.datasets.preparing.prepare",
+    "UserError": "trainables.files.errors",
+    "evaluate": "tune.verbs.evaluating",
+    "export": "tune.verbs.exporting",
+    "pick": "tune.verbs.picking",
+    "plan": "tune.verbs.planning",
+    "prepare": "trainables.datasets.preparing.prepare",
+    "report": "tune.verbs.reporting",
+    "resume": "tune.verbs.tuning",
+    "retrain": "analysis.retrain.retrain",
+    "tune": "tune.verbs.tuning",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'segtune' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_PLACES[name]), name)
+    globals()[name] = value  # asked for once
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

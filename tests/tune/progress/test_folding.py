@@ -1,0 +1,41 @@
+"""Lines are folded between words."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.shown_studies import plan_of
+from tune.plan.lines import plan_lines
+from tune.progress.folding import folded, on_terminal
+
+
+@pytest.mark.parametrize("width", [50, 80])
+def test_a_plan_is_folded_between_words_so_that_no_number_is_broken(
+    tmp_path: Path, width: int
+) -> None:
+    lines = plan_lines(plan_of(tmp_path, trials=400, epochs=250))
+    pieces = [piece for line in lines for piece in folded(line, width)]
+    assert len(pieces) > len(lines)
+    words = [word for line in lines for word in line.split()]
+    assert [word for piece in pieces for word in piece.split()] == words
+    longer = [piece for piece in pieces if len(piece) > width]
+    assert all(len(piece.split()) == 1 for piece in longer), "a word alone may be longer"
+
+
+def test_what_goes_on_stands_below_its_column() -> None:
+    first, second = folded("fixed       optimizer      AdamW or another one that is longer", 58)
+    assert first == "fixed       optimizer      AdamW or another one that is"
+    assert second == " " * first.index("AdamW") + "longer"
+
+
+def test_a_command_is_not_broken() -> None:
+    command = "`segtune resume studies/powder --set budget.trials=48`"
+    pieces = folded(f"budget.trials is used up; {command}, or another number, tries more", 60)
+    assert any(command in piece for piece in pieces)
+    assert re.match(r"budget.trials is used up;$", pieces[0])
+
+
+def test_what_is_piped_is_left_as_it_is() -> None:
+    long = "a line " * 40
+    assert list(on_terminal([long])) == [long]

@@ -1,0 +1,92 @@
+"""The status of a study directory."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.rehearsed_study import rehearse
+from tune.directory.lock import DriverLock, is_driven
+from tune.directory.ranking import best_trial
+from tune.plan.resume import plan_resumed
+from tune.progress.status import status_lines
+
+
+def test_the_status_of_a_study_lists_every_trial_and_how_it_ended(tmp_path: Path) -> None:
+    opened = rehearse(
+        tmp_path,
+        budget={"trials": 8, "epochs": 12},
+        scheduler={"kind": "asha", "grace_period": 3},
+    )
+    lines = status_lines(opened, width=110)
+    trials = opened.trials()
+    best = best_trial(opened.trials(), opened.study.objective.goal)
+    assert best is not None
+    assert "8 of 8 trials ended, 0 running" in lines[0]
+    assert f"(trial {best.number}, epoch {best.best_epoch})" in lines[1]
+    for trial in trials:
+        assert any(re.match(rf" *{trial.number} +{trial.epochs}/12 ", line) for line in lines)
+    assert any("stopped by ASHA: " in line for line in lines)
+    assert all(len(line) <= 110 for line in lines[:-1]), "a command is not broken"
+
+
+def test_the_status_of_an_interrupted_study_says_how_to_go_on(tmp_path: Path) -> None:
+    opened = rehearse(tmp_path, budget={"trials": 6, "epochs": 12}, stop_after=15)
+    lines = status_lines(opened, width=80)
+    assert "not running" in lines[0]
+    assert any("waiting" in line for line in lines)
+    assert lines[-1] == f"`segtune resume {opened.path}` goes on"
+
+
+@pytest.mark.parametrize(
+    ("hours", "elapsed_s", "said"),
+    [
+        (2.0, 3600, "`segtune resume {path}` goes on"),
+        (
+            2.0,
+            7200,
+            "budget.hours is used up; `segtune resume {path} --set budget.hours=4`, or another "
+            "number above 2, goes on",
+        ),
+    ],
+)
+def test_the_status_of_a_study_out_of_time_names_the_command_that_gives_it_more(
+    tmp_path: Path, hours: float, elapsed_s: float, said: str
+) -> None:
+    budget = {"trials": 6, "epochs": 12, "hours": hours}
+    opened = rehearse(tmp_path, budget=budget, stop_after=15)
+    (opened.path / "session.json").write_text(json.dumps({"elapsed_s": elapsed_s}))
+    lines = status_lines(opened, width=80)
+    assert lines[-1] == said.format(path=opened.path)
+    command = said.format(path=opened.path).split("`")[1].split()
+    overrides = command[command.index("--set") + 1 :] if "--set" in command else []
+    assert plan_resumed(opened, overrides).study.budget.hours == (4.0 if overrides else 2.0)
+
+
+def test_the_status_of_a_finished_study_names_the_command_that_adds_trials(tmp_path: Path) -> None:
+    opened = rehearse(tmp_path, budget={"trials": 4, "epochs": 2})
+    assert status_lines(opened, width=80)[-1] == (
+        f"budget.trials is used up; `segtune resume {opened.path} --set budget.trials=8`, or "
+        "another number above 4, tries more"
+    )
+    space = {"lr0": {"choice": [0.1, 0.2]}}
+    grid = rehearse(
+        tmp_path, study="grid", budget={"trials": 4, "epochs": 2}, search="grid", search_space=space
+    )
+    assert status_lines(grid, width=80)[-1] == "every configuration of the search space was tried"
+
+
+def test_the_status_of_a_study_that_runs_says_so(tmp_path: Path) -> None:
+    opened = rehearse(tmp_path, budget={"trials": 6, "epochs": 12}, stop_after=15)
+    lock = DriverLock(opened.path / ".driver")
+    assert lock.acquire() is None
+    try:
+        assert is_driven(opened.path)
+        lines = status_lines(opened, width=80)
+    finally:
+        lock.release()
+    assert "sample running" in lines[0]
+    assert "1 running" in lines[0]
+    assert "left about" in lines[1]
+    assert not is_driven(opened.path)

@@ -1,0 +1,62 @@
+"""The table of trials, as wide as the terminal."""
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests.support.rehearsed_study import rehearse
+from tests.support.shown_studies import METRIC, board
+from tune.progress.board import Board
+from tune.progress.status import status_lines
+from tune.progress.table import trials_table
+
+PARAMS = {"lr0": 0.00123456, "optimizer": "AdamW", "batch": 8, "nesterov": True}
+
+
+def made() -> Board:
+    shown = board()
+    for number, value in enumerate((0.3, 0.6, 0.5)):
+        own = {"lr0": 0.001 * (number + 1), "batch": 4 * (number + 1), "nesterov": number == 1}
+        shown.start(number, 0.0, {**PARAMS, **own})
+        shown.report(number, 25, {METRIC: value}, 1.0)
+        shown.report(number, 26, {METRIC: value - 0.1}, 2.0)
+    return shown
+
+
+def lines_of(shown: Board, width: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
+    with console.capture() as capture:
+        console.print(trials_table(shown, shown.sections(40), 3.0, width))
+    return [line.rstrip() for line in capture.get().splitlines() if line.strip()]
+
+
+def test_where_there_is_room_the_hyperparameters_that_differ_are_shown() -> None:
+    title, _, *rows = lines_of(made(), 120)
+    assert title.split()[-3:] == ["lr0", "batch", "nesterov"]
+    assert [row.split()[0] for row in rows] == ["1", "2", "0"]
+    assert rows[0].split()[-4:] == ["best", "0.002", "8", "yes"]
+    assert rows[1].split()[-3:] == ["0.003", "12", "no"]
+    assert "optimizer" not in title, "it is the same in all trials"
+
+
+def test_where_there_is_none_what_is_left_out_is_said() -> None:
+    title, *_, last = lines_of(made(), 62)
+    assert "nesterov" not in title
+    assert re.fullmatch(r" *no room for (lr0, )?(batch, )?nesterov", last)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_no_number_is_broken_or_cut_at_any_width(tmp_path: Path, width: int) -> None:
+    opened = rehearse(tmp_path, budget={"trials": 6, "epochs": 12})
+    lines = status_lines(opened, width=width)
+    rows = [line for line in lines if re.match(r" +\d+ +\d+/12 ", line)]
+    assert len(rows) == 6
+    best = [float(row.split()[3]) for row in rows]
+    assert best == sorted(best, reverse=True)
+    assert [" best" in row for row in rows] == [True, *[False] * 5]
+    for trial in opened.trials():
+        shown = f"{trial.objective:.3f}"
+        assert any(row.split()[3] == shown for row in rows), shown

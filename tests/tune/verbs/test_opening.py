@@ -1,0 +1,64 @@
+"""A study is opened by its directory or by its study file."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.command_line import segtune
+from tests.support.rehearsed_study import rehearse
+from tests.support.study_samples import write_study
+from trainables.files.errors import UserError
+from tune.directory.reader import StudyDir, TrialRecord
+from tune.verbs.opening import open_study
+from tune.verbs.reporting import report
+
+
+def test_a_study_file_names_its_study_as_its_directory_does(tmp_path: Path) -> None:
+    study = rehearse(tmp_path, budget={"trials": 1, "epochs": 3})
+    by_file = tmp_path / "study.yaml"
+    assert by_file.is_file()
+    copies = (study.path, by_file, study.path / "study.yaml", str(by_file))
+    assert {open_study(place).path for place in copies} == {study.path}
+
+
+@pytest.mark.parametrize("verb", ["status", "report", "export"])
+def test_verbs_about_a_study_take_its_study_file(verb: str, tmp_path: Path) -> None:
+    rehearse(tmp_path, budget={"trials": 1, "epochs": 3})
+    done = segtune(tmp_path, verb, "study.yaml")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_a_study_file_whose_study_has_not_begun_is_refused_with_the_command(
+    tmp_path: Path,
+) -> None:
+    file = write_study(tmp_path)
+    with pytest.raises(UserError, match=r"expected a study directory at .*, found none") as e:
+        open_study(file)
+    assert f"`segtune tune {file}` makes it" in str(e.value)
+
+
+def test_a_file_that_names_no_study_is_refused_by_its_keys(tmp_path: Path) -> None:
+    other = tmp_path / "best.yaml"
+    other.write_text("engine: yolo_seg\n")
+    with pytest.raises(UserError, match="study: required key is missing"):
+        open_study(other)
+
+
+def test_trials_are_read_once_for_leaderboard_and_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = rehearse(tmp_path, budget={"trials": 2, "epochs": 3})
+    read: list[Path] = []
+    real = StudyDir.trials
+
+    def counted(opened: StudyDir) -> tuple[TrialRecord, ...]:
+        read.append(opened.path)
+        return real(opened)
+
+    monkeypatch.setattr(StudyDir, "trials", counted)
+    leaderboard, page = report(tmp_path / "study.yaml")
+    assert (leaderboard.name, page.name) == ("leaderboard.csv", "report.html")
+    assert leaderboard.is_file()
+    assert page.is_file()
+    assert read == [study.path]

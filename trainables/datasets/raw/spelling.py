@@ -1,0 +1,84 @@
+"""Names of pictures as other programs and machines spell them.
+
+Two names are one where they look the same: letters may be composed or decomposed (a Mac unpacks
+archives so). Slashes may lean either way, and characters may be percent-encoded, as in a URL.
+"""
+
+import contextlib
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath, PureWindowsPath
+from urllib.parse import unquote_to_bytes
+
+_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://[^/]*")
+
+
+def composed(name: str) -> str:
+    """A name with its letters composed: the same for all spellings that look alike."""
+    return unicodedata.normalize("NFC", name)
+
+
+def composed_path(file: PurePosixPath) -> PurePosixPath:
+    """A path with its letters composed."""
+    return PurePosixPath(composed(str(file)))
+
+
+def spellings(reference: str) -> list[str]:
+    r"""Paths that a reference may mean, with slashes: as written first, then decoded.
+
+    >>> spellings(r"..\images\my%20picture.png")
+    ['../images/my%20picture.png', '../images/my picture.png']
+    >>> spellings("file:///C:/data/a.png")
+    ['file:/C:/data/a.png', '/C:/data/a.png']
+    """
+    forms = [reference, *_of_url(reference)]
+    forms += [text for form in forms for text in _unquoted(form)]
+    return list(dict.fromkeys(PureWindowsPath(form).as_posix() for form in forms))
+
+
+def _of_url(reference: str) -> list[str]:
+    """The path of a URL."""
+    start = _URL.match(reference)
+    return [re.split(r"[?#]", reference[start.end() :])[0]] if start else []
+
+
+def _unquoted(text: str) -> Iterator[str]:
+    """What percent-encoded text says, in UTF-8 and, where it is none, in Latin-1."""
+    if "%" not in text:
+        return
+    data = unquote_to_bytes(text)
+    for encoding in ("utf-8", "latin-1"):
+        with contextlib.suppress(UnicodeDecodeError):
+            yield data.decode(encoding)
+            return
+
+
+def is_absolute(path: str) -> bool:
+    """Whether a path with slashes begins at a root, a drive or a home, here or on Windows."""
+    return bool(PureWindowsPath(path).drive) or path.startswith(("/", "~"))
+
+
+def endings(path: str) -> Iterator[tuple[str, ...]]:
+    """Ends of a path, the longest first: its last folders and its name, composed."""
+    parts = [part for part in PurePosixPath(composed(path)).parts if part not in ("/", ".", "..")]
+    for start in range(len(parts)):
+        yield tuple(parts[start:])
+
+
+class NameIndex(Mapping[str, list[PurePosixPath]]):
+    """Files by a part of their names, whatever way its letters are composed."""
+
+    def __init__(self, files: Sequence[tuple[str, PurePosixPath]]) -> None:
+        self._files: dict[str, list[PurePosixPath]] = {}
+        for name, file in files:
+            self._files.setdefault(composed(name), []).append(file)
+
+    def __getitem__(self, name: str) -> list[PurePosixPath]:
+        return self._files[composed(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)

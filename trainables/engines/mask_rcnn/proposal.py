@@ -1,0 +1,99 @@
+"""Proposal of Mask R-CNN for a data set (see `trainables.proposal`)."""
+
+from typing import Final
+
+from trainables.datasets.facts import DataFacts
+from trainables.proposal import (
+    EngineProposal,
+    Setting,
+    Suits,
+    epochs_for,
+    multiple,
+    room_for,
+    scale_for,
+    sizes_in_training,
+    steps_in_words,
+)
+
+_CORE_SECONDS_A_MPX: Final = 7.0
+"""Training and validation with R18-FPN, on one core (docs/performance.md)."""
+
+_TYPICAL_BATCH: Final = 2
+
+_NARROW: Final = {
+    "fpn_channels": 128,
+    "box_head_dim": 256,
+    "mask_head_dim": 64,
+    "mask_head_convs": 2,
+}
+
+
+def suits(facts: DataFacts) -> Suits:
+    """Outlines are what it learns, more slowly than others."""
+    if facts.coordinates:
+        return Suits(0, "it learns outlines, and particles given by their centres have none")
+    return Suits(2, "the objects have outlines; slower, and at its best with few large objects")
+
+
+def propose(facts: DataFacts, gpus: int) -> EngineProposal:
+    """Values to begin with, for training without weights."""
+    small, most_px = (16, 1280) if gpus else (8, 512)
+    scale = scale_for(facts, small_px=small, most_px=most_px)
+    min_size = multiple(facts.short_px * scale, 32, 96)
+    scale = min_size / facts.short_px
+    steps, most = (3000, 100) if gpus else (420, 60)
+    epochs = Setting(
+        epochs_for(steps, facts.n_train / _TYPICAL_BATCH, 10, most),
+        steps_in_words(facts.n_train, _TYPICAL_BATCH, steps),
+    )
+    mpx = facts.train_mpx * scale**2
+    return EngineProposal(
+        epochs,
+        fixed=_fixed(facts, gpus, min_size, scale),
+        space=_space(facts, scale),
+        core_seconds=_CORE_SECONDS_A_MPX * mpx,
+    )
+
+
+def _fixed(facts: DataFacts, gpus: int, min_size: int, scale: float) -> dict[str, Setting]:
+    fixed = {
+        "backbone": Setting(
+            "r50" if gpus else "r18",
+            "trained from random weights; "
+            + ("a GPU affords it" if gpus else "the smallest, for CPU cores"),
+        ),
+        "min_size": Setting(
+            min_size,
+            f"shorter side in training, px: the median picture has {facts.short_px:.0f} px, "
+            f"{sizes_in_training(facts, scale)}",
+        ),
+        "max_size": Setting(
+            multiple(2 * min_size, 32, 96), "longer side at most: twice the shorter one"
+        ),
+        "max_det": Setting(
+            room_for(facts.most_objects),
+            f"most finds in a picture; the fullest one holds {facts.most_objects} objects",
+        ),
+    }
+    if not gpus:
+        why = "layers narrower than Detectron2's, for CPU cores and few pictures"
+        fixed |= {key: Setting(value, "likewise") for key, value in _NARROW.items()}
+        fixed["fpn_channels"] = Setting(_NARROW["fpn_channels"], why)
+    return fixed
+
+
+def _space(facts: DataFacts, scale: float) -> dict[str, Setting]:
+    small = facts.small_px * scale
+    anchor = next((px for px in (32.0, 16.0, 8.0) if px <= small), 4.0)
+    batches = [size for size in (1, 2, 4) if size <= max(1, facts.n_train // 3)]
+    return {
+        "preset": Setting(
+            "mask_rcnn_scratch", "for training without weights; other ranges are this preset's"
+        ),
+        "anchor_px": Setting(
+            {"fixed": anchor}, f"smallest anchor: small objects are {small:.0f} px in training"
+        ),
+        "ims_per_batch": Setting(
+            {"choice": batches}, f"more would be too few steps of {facts.n_train} pictures"
+        ),
+    }

@@ -1,0 +1,1 @@
+"""optuna-dashboard over studies, read only: no click in it changes anything."""

@@ -1,0 +1,79 @@
+"""Hyperparameters held against a study's data: presets that follow them, values they rule out."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from search_spaces.domains import ChoiceDomain, Domain
+from search_spaces.presets.preset import Preset
+from search_spaces.space import SearchSpace
+from trainables.contract import Circumstances, EngineInfo
+from trainables.datasets.facts import data_facts
+from trainables.datasets.prepared import DatasetError, PreparedDataset
+
+
+def circumstances(data: PreparedDataset, epochs: int, gpus: int) -> Circumstances | None:
+    """What the trainings of a study have in common; None where the data set cannot be read.
+
+    Args:
+        data: The study's data set.
+        epochs: Length of a training that is never stopped.
+        gpus: Number of GPUs there are.
+    """
+    try:
+        facts = data_facts(data)
+    except DatasetError:
+        return None
+    return Circumstances(facts, epochs, gpus) if facts.n_objects else None
+
+
+def fitted(
+    info: EngineInfo, preset: Preset, given: Mapping[str, Any], there: Circumstances
+) -> Preset:
+    """A preset without batches that no step can fill.
+
+    Args:
+        info: The engine.
+        preset: The preset as it is for any data.
+        given: What the study itself fixes or searches, by key; it stays as it is.
+        there: The study's data, length and machine.
+    """
+    key = info.batch
+    if key not in preset.space or key in given:
+        return preset
+    return replace(preset, space={**preset.space, key: _at_most(preset.space[key], there)})
+
+
+def _at_most(domain: Any, there: Circumstances) -> Any:
+    """A written choice or constant without values above the number of training pictures."""
+    n = there.data.n_train
+    if not isinstance(domain, Mapping):
+        return min(domain, n) if isinstance(domain, int) else domain
+    if isinstance(domain.get("choice"), list):
+        return {**domain, "choice": [value for value in domain["choice"] if value <= n] or [n]}
+    if isinstance(domain.get("fixed"), int):
+        return {**domain, "fixed": min(domain["fixed"], n)}
+    return domain
+
+
+def batch_problems(
+    info: EngineInfo, fixed: Mapping[str, Any], space: SearchSpace, there: Circumstances
+) -> Iterator[tuple[str, str]]:
+    """Batches that all hold more pictures than there are to train on, as (key, message) pairs.
+
+    Such a batch holds all of them, so the batch that is told would not be the one that trains.
+    """
+    key, n = info.batch, there.data.n_train
+    values = [fixed[key]] if key in fixed else []
+    if key in space.parameters:
+        values = _all_or_least(space.parameters[key].domain)
+    if values and min(values) > n:
+        yield (
+            key,
+            f"expected at most the {n} pictures there are to train on, got {min(values)}; a step "
+            f"takes each picture once; the nearest is {n}",
+        )
+
+
+def _all_or_least(domain: Domain) -> list[Any]:
+    return list(domain.choices) if isinstance(domain, ChoiceDomain) else [domain.low]

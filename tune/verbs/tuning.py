@@ -1,0 +1,72 @@
+"""A study run to its leaderboard and its report."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from tune.driver.driver import StudyResult, run_study
+from tune.plan.plan import StudyPlan
+from tune.plan.resume import plan_resumed
+from tune.progress.observer import Observer
+from tune.verbs.opening import open_study
+from tune.verbs.planning import plan
+from tune.verbs.reporting import report
+
+log = logging.getLogger(__name__)
+
+
+def tune(
+    study: Path | str | StudyPlan,
+    overrides: Sequence[str] = (),
+    observers: Sequence[Observer] = (),
+) -> StudyResult:
+    """Run a study, and write its leaderboard and report.
+
+    Interrupted (Ctrl-C), it returns with the reason "interrupted", and `resume` goes on.
+
+    Args:
+        study: A study file, or a plan of one.
+        overrides: Keys of the file to override, as after `--set`.
+        observers: Told of everything that happens.
+
+    Returns:
+        The study directory, why the run ended, and how each trial did.
+
+    Raises:
+        StudyError: The study cannot be run.
+        StoreError: Its directory holds a study already, or is another driver's.
+        DriverError: Ray cannot be started here, or the disk is full.
+    """
+    planned = study if isinstance(study, StudyPlan) else plan(study, overrides)
+    return _run(planned, observers, resume=False)
+
+
+def resume(
+    study: Path | str | StudyPlan,
+    overrides: Sequence[str] = (),
+    observers: Sequence[Observer] = (),
+) -> StudyResult:
+    """Go on with an interrupted study, and write its leaderboard and report.
+
+    Args:
+        study: A study directory, its study file, or a plan of going on.
+        overrides: Keys to override, as after `--set`: "budget.trials=80" raises the budget.
+        observers: Told of everything that happens.
+
+    Returns:
+        The study directory, why the run ended, and how each trial did.
+
+    Raises:
+        StudyError: The study cannot go on as it was begun.
+        StoreError: Its directory cannot be read, or is another driver's.
+        DriverError: Ray cannot be started here, or the disk is full.
+    """
+    planned = study if isinstance(study, StudyPlan) else plan_resumed(open_study(study), overrides)
+    return _run(planned, observers, resume=True)
+
+
+def _run(planned: StudyPlan, observers: Sequence[Observer], *, resume: bool) -> StudyResult:
+    result = run_study(planned, observers, resume=resume)
+    log.info("writing leaderboard and report")
+    report(result.directory)
+    return result
