@@ -32,8 +32,8 @@ AnnotationFormat = Annotated[
     typer.Option(
         "--format",
         help="coco, labelme, superannotate, via, cvat, label-studio, qupath, imagej, yolo, "
-        "cellpose, object-masks, masks, binary-masks, coordinates, star, box, csv or cryosparc; "
-        "default: recognised by content.",
+        "cellpose, object-masks, masks, binary-masks, class-masks, coordinates, star, box, csv or "
+        "cryosparc; default: recognised by content.",
     ),
 ]
 
