@@ -229,7 +229,8 @@ def test_prepare_reads_every_form_back_to_the_same_places(
     shutil.copytree(tmp_path / "in", raw)
     shutil.copytree(tmp_path / "out" / form, raw / "picks")
     name = "coordinates" if form == "json" else form
-    prepare(raw, tmp_path / "again", PrepareOptions(format=name, radius="6px", splits=(0, 0, 1)))
+    options = PrepareOptions(format=name, radius="6px", splits=(0, 0, 1), flip_y=False)
+    prepare(raw, tmp_path / "again", options)
     again = PreparedDataset.load(tmp_path / "again")
     images = again.images("test")
     assert len(images) == 4

@@ -169,7 +169,7 @@ def read_labels(path: Path, page: int = 0) -> Pixels:
             one channel.
     """
     labels = _guarded(lambda file: _decode_labels(file, page), path)
-    if labels.ndim == 3 and labels.shape[2] == 1:
+    if labels.ndim == 3 and (labels[..., :3] == labels[..., :1]).all():  # grey saved as colours
         labels = labels[:, :, 0]
     if labels.ndim != 2:
         raise UnreadableImageError(

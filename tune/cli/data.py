@@ -27,28 +27,14 @@ class Form(StrEnum):
 
 RawFolder = Annotated[Path, typer.Argument(help="Folder with pictures and annotations.")]
 
-CoordinateUnit = Annotated[
-    str | None,
-    typer.Option(
-        "--unit", metavar="LENGTH", help="One unit of the coordinates: 4px, 1A, 1nm, fraction."
-    ),
-]
-
-FlipY = Annotated[
-    bool | None,
-    typer.Option(
-        "--flip-y/--no-flip-y", help="Count y of coordinates from the last row, or the first."
-    ),
-]
-
 AnnotationFormat = Annotated[
     str | None,
     typer.Option(
         "--format",
         metavar="FORMAT",
         help="coco, labelme, superannotate, via, cvat, label-studio, qupath, imagej, yolo, "
-        "cellpose, object-masks, masks, binary-masks, coordinates, star, box, csv or cryosparc; "
-        "default: recognised by content (docs/data.md).",
+        "cellpose, object-masks, masks, binary-masks, class-masks, coordinates, star, box, csv or "
+        "cryosparc; default: recognised by content (docs/data.md).",
     ),
 ]
 
@@ -93,6 +79,33 @@ Radius = Annotated[
 ]
 
 
+Unit = Annotated[
+    str | None,
+    typer.Option(
+        "--unit",
+        metavar="LENGTH",
+        help="Length of one unit of the coordinates: 4px, 1A, 1nm, or fraction.",
+    ),
+]
+
+FlipY = Annotated[
+    bool | None,
+    typer.Option(
+        "--flip-y/--no-flip-y",
+        help="Whether y of the coordinates is counted from the last row, or from the first.",
+    ),
+]
+
+HalfPixel = Annotated[
+    bool,
+    typer.Option("--half-pixel", help="Whole coordinates number pixels, whose middle is meant."),
+]
+
+KeepCrowds = Annotated[
+    bool, typer.Option("--keep-crowds", help="Take COCO's regions marked iscrowd as objects.")
+]
+
+
 def prepare(
     raw: RawFolder,
     out: Annotated[Path, out_option("Folder of the prepared data set.")],
@@ -104,14 +117,10 @@ def prepare(
     seed: Annotated[int, number_option("--seed", "Seed of the split.")] = 0,
     radius: Radius = None,
     pixel_size: PixelSize = None,
-    unit: CoordinateUnit = None,
+    unit: Unit = None,
     flip_y: FlipY = None,
-    half_pixel: Annotated[
-        bool, typer.Option("--half-pixel", help="Whole coordinates mean the middle of a pixel.")
-    ] = False,
-    keep_crowds: Annotated[
-        bool, typer.Option("--keep-crowds", help="Take COCO regions with iscrowd as objects.")
-    ] = False,
+    half_pixel: HalfPixel = False,
+    keep_crowds: KeepCrowds = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse data with problems.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a prepared data set.")] = False,
 ) -> None:

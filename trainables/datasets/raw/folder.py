@@ -340,7 +340,8 @@ class RawFolder:
                 return coordinates_of_json(document)
             return read_coordinates(self.path(file))
         except _UNPARSABLE as error:
-            self._tell_broken(file, error)
+            if file.suffix.lower() != ".txt":  # which may be anything
+                self._tell_broken(file, error)
             return None
 
     def _tell_broken(self, file: PurePosixPath, error: Exception) -> None:

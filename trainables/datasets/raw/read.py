@@ -69,10 +69,7 @@ def read_raw(
     if reading.sizes.radius and not chosen.sized:
         reading.notes.append(f"--radius has no effect: {chosen.name} has outlines or masks")
     chosen.read(reading)
-    told = {problem.file for problem in reading.problems}  # as a label file, say
     for file, reason in folder.broken.items():
-        if str(file) in told:
-            continue
         reading.problem(Kind.UNREADABLE_ANNOTATION, RawSource(file), reason)
     _tell_of_paths(folder, reading)
     _tell_of_ignored(reading)

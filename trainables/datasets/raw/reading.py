@@ -51,6 +51,7 @@ class Kind(StrEnum):
     PARTICLE_TWICE = "particle twice"
     NOT_IN_SPLITS = "not in the given splits"
     SHARED_ID = "shared id"
+    NO_OBJECT = "no object"
     OBJECT_TWICE = "object twice"
 
 

@@ -299,7 +299,8 @@ def test_real_micrographs_are_cut_into_tiles(tmp_path: Path) -> None:
         assert whole is not None
         cv2.imwrite(str(raw / f"{star.stem}.png"), whole[:900, :900])
         (raw / star.name).write_text(star.read_text())
-    report = prepare(raw, tmp_path / "data", PrepareOptions(radius="13.5px", splits=(0.6, 0.4, 0)))
+    options = PrepareOptions(radius="13.5px", splits=(0.6, 0.4, 0), unit="1px")
+    report = prepare(raw, tmp_path / "data", options)
     assert {problem.kind for problem in report.problems} == {Kind.OUTSIDE}  # of the part cut out
     data = report.data
     scenes = [grey_view(data, tmp_path / "view").scene(image) for image in data.images("train")]

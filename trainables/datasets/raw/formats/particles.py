@@ -16,6 +16,7 @@ is called `stack_p2.box` is about the third section of `stack.mrcs`.
 import contextlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
 
@@ -80,13 +81,15 @@ def read(reading: RawReading, suffixes: tuple[str, ...]) -> None:
             what the coordinates mean.
     """
     reading.notes.append(f"the format has no classes; every object is {reading.object_class!r}")
-    given = list(_claimed(reading, suffixes))
+    given = list(_given(reading, suffixes))
     if suffixes == BOX:
         question_rows(reading.sizes, given)
     placed = place(reading, given)
     _warn_of_radii(reading, placed)
     too_small: list[TooSmallPictureError] = []
     for entry in placed:
+        if not reading.claim(entry.image, replace(entry.source, image=None)):
+            continue
         try:
             _add_particles(reading, entry)
         except TooSmallPictureError as error:
@@ -99,15 +102,14 @@ def read(reading: RawReading, suffixes: tuple[str, ...]) -> None:
     _warn_of_crowding(reading)
 
 
-def _claimed(reading: RawReading, suffixes: tuple[str, ...]) -> Iterator[Placing]:
-    """Particles with their pictures, each of which is annotated by one file only."""
+def _given(reading: RawReading, suffixes: tuple[str, ...]) -> Iterator[Placing]:
+    """Particles with their pictures, as the files give them."""
     for file, name, points in _micrographs(reading.folder, suffixes):
         source = RawSource(file, name, n_objects=len(points))
         for image, its_points in _pictures(reading, source, points):
-            if reading.claim(image, source):
-                image.split = split_of(image.file)
-                image.um_per_px = reading.sizes.um_per_px(image.um_per_px)
-                yield Placing(source.of(image), image, its_points)
+            image.split = split_of(image.file)
+            image.um_per_px = reading.sizes.um_per_px(image.um_per_px)
+            yield Placing(source.of(image), image, its_points)
 
 
 def _pictures(

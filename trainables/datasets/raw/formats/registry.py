@@ -25,7 +25,12 @@ from trainables.datasets.raw.formats import (
     via,
     yolo_seg,
 )
-from trainables.datasets.raw.formats.masks import cellpose, label_masks, object_masks
+from trainables.datasets.raw.formats.masks import (
+    cellpose,
+    label_masks,
+    object_masks,
+    region_masks,
+)
 from trainables.datasets.raw.formats.unknown import what_it_looks_like
 from trainables.datasets.raw.reading import RawReading
 
@@ -151,9 +156,19 @@ FORMATS: Final = (  # the one that can say more of an object first
     ),
     Format(
         label_masks.BINARY_NAME,
-        label_masks.BINARY_TITLE,
-        label_masks.count_binary,
-        label_masks.read_binary,
+        region_masks.BINARY_TITLE,
+        label_masks.count_others,
+        region_masks.read_binary,
+        count_asked=label_masks.count_paired,
+        asked_only=True,
+        suffixes=_PICTURES,
+        least=2,
+    ),
+    Format(
+        label_masks.CLASS_NAME,
+        region_masks.CLASS_TITLE,
+        label_masks.count_others,
+        region_masks.read_classes,
         count_asked=label_masks.count_paired,
         asked_only=True,
         suffixes=_PICTURES,
@@ -248,24 +263,30 @@ def _what_is_here(folder: RawFolder, asked: str = "") -> str:
     """A message: what a folder holds instead, and what to do about it."""
     if not folder.files and not folder.broken:
         return "the folder is empty"
+    if not asked and (reason := label_masks.why_no_instances(folder)):
+        return reason
     found = {entry.name: entry.count(folder) for entry in FORMATS}
     there = [name for name, n in found.items() if n]
     if there:
         listed = ", ".join(f"{name} ({found[name]} pictures)" for name in there)
         return f"found {listed}; --format {there[0]} reads it"
     if folder.broken:
-        file, reason = next(iter(folder.broken.items()))
-        n = len(folder.broken)
-        head = "1 file cannot be read:" if n == 1 else f"{n} files cannot be read, the first is"
-        return f"{head} {file}: {reason}"
-    for why_no_outlines in _NO_OUTLINES:
-        if reason := why_no_outlines(folder):
-            return reason
+        return _first_broken(folder)
+    if reason := next(filter(None, (why(folder) for why in _NO_OUTLINES)), ""):
+        return reason
     if any(file.suffix.lower() == ".xml" for file in folder.files):
         return "XML files (Pascal VOC?) hold boxes, not outlines; segmentation needs outlines"
     if table := _table_without_coordinates(folder, asked):
         return table
     return what_it_looks_like(folder, [entry.name for entry in FORMATS])
+
+
+def _first_broken(folder: RawFolder) -> str:
+    """A message about the first file that cannot be read."""
+    file, reason = next(iter(folder.broken.items()))
+    n = len(folder.broken)
+    head = "1 file cannot be read:" if n == 1 else f"{n} files cannot be read, the first is"
+    return f"{head} {file}: {reason}"
 
 
 def _table_without_coordinates(folder: RawFolder, asked: str) -> str:
