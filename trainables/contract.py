@@ -338,6 +338,8 @@ class EngineInfo:
             invalid ones. None where the framework has no such words.
         begins_from: Function from hyperparameters to what a training begins from, for the model
             card: "pre-trained weights (x.pt)". None where nothing is said.
+        opens_in: Sentence for the model card on how the framework itself opens an exported model,
+            whose files in the framework's own form lie in the folder `native`; "" for none.
         batch: Name of the hyperparameter that is the pictures of a step, of which a step cannot
             take more than there are to train on; "" where a step takes something else.
         data_problems: Function that finds values with which every training on a study's data must
@@ -361,6 +363,7 @@ class EngineInfo:
     match_radius: str = "match_radius"
     native_config: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     begins_from: Callable[[Mapping[str, Any]], str] | None = None
+    opens_in: str = ""
     batch: str = ""
     data_problems: DataRule | None = None
 

@@ -6,6 +6,7 @@
     |-- StudyError          the study file, its overrides or its data: nothing was started
     |-- StoreError          a study directory cannot be read, or is in use
     |-- DriverError         the study could not be run on this machine
+    |-- TrackingError       Weights & Biases does not take a study's runs
     |-- BestConfigError     a best.yaml cannot be read
     `-- UsageError          the command line
 """
@@ -38,6 +39,10 @@ def no_room(study_dir: Path, what: str) -> DriverError:
         f"{what}: expected room for its files in {study_dir}; make some, then "
         f"`segtune resume {shlex.quote(str(study_dir))}` goes on"
     )
+
+
+class TrackingError(TuneError):
+    """Weights & Biases cannot be reached, or does not take a run."""
 
 
 class UsageError(TuneError):

@@ -1,15 +1,17 @@
 """The card that goes with a model: what it is, what was measured where, and what it is not."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from analysis.pages.environment import page_environment
-from analysis.pages.words import chosen_on_few
+from analysis.pages.words import chosen_on_few, short
+from trainables.contract import EngineInfo
 from trainables.datasets.prepared import PreparedDataset
 from trainables.metrics.confidence import confidence_text
 from trainables.metrics.names import GROUPS, MEASURE, PARTICLE_GROUP, PIXEL_GROUP, names_in
 from trainables.registry import engine_info
 from tune.best.configuration import BestConfig, nothing_learnt, outdated_params
+from tune.study.space import defaults
 
 WORDS: Final = {**GROUPS, PARTICLE_GROUP: "picks", PIXEL_GROUP: "pixels"}
 
@@ -29,24 +31,24 @@ def model_card(
         problems: Forms of the model that could not be written, with the reason.
     """
     info = engine_info(config.engine)
-    return (
-        page_environment()
-        .get_template("model_card.md")
-        .render(
-            c=config,
-            data=data,
-            test=test,
-            problems=problems,
-            rows=_rows(config.metrics, test),
-            confidences={WORDS[k]: confidence_text(v) for k, v in config.confidences.items()},
-            match_radius=info.value(info.match_radius, config.params),
-            measured=any(key in config.metrics for key in names_in(MEASURE)),
-            hint=_hint(config),
-            few=chosen_on_few(_chosen_on(config, data)),
-            outdated=outdated_params(info, config.params),
-            licence=info.licence,
-            weights=info.begins_from(config.params) if info.begins_from else "",
-        )
+    environment = page_environment()
+    environment.filters["short"] = short
+    return environment.get_template("model_card.md").render(
+        c=config,
+        data=data,
+        test=test,
+        problems=problems,
+        rows=_rows(config.metrics, test),
+        confidences={WORDS[k]: confidence_text(v) for k, v in config.confidences.items()},
+        match_radius=info.value(info.match_radius, config.params),
+        measured=any(key in config.metrics for key in names_in(MEASURE)),
+        hint=_hint(config),
+        few=chosen_on_few(_chosen_on(config, data)),
+        outdated=outdated_params(info, config.params),
+        licence=info.licence,
+        weights=info.begins_from(config.params) if info.begins_from else "",
+        hyperparameters=_hyperparameters(info, config.params),
+        opens_in=info.opens_in,
     )
 
 
@@ -64,6 +66,15 @@ def _rows(
         (words, _told(key, metrics[key]), _told(key, (test or {}).get(key)))
         for key, words in keys.items()
         if key in metrics
+    ]
+
+
+def _hyperparameters(info: EngineInfo, params: Mapping[str, Any]) -> list[tuple[str, object, bool]]:
+    """(name, value, whether it is the engine's default) of every hyperparameter."""
+    others = {name: value for name, value in defaults(info.params).items() if name not in params}
+    return [
+        *((name, value, False) for name, value in params.items()),
+        *((name, value, True) for name, value in others.items()),
     ]
 
 

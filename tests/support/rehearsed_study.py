@@ -21,6 +21,7 @@ from tune.driver.parts import controller_of
 from tune.plan.plan import StudyPlan
 from tune.plan.planning import plan_file
 from tune.plan.resolved import resolved, to_yaml
+from tune.plan.resume import plan_resumed
 from tune.stopping.decision import Rule
 from tune.trial.messages import Ended, Reported
 from tune.trial.runner import TrialRunner
@@ -59,6 +60,14 @@ def rehearse(
     if run:
         _run(plan, controller_of(plan, journal), Recorder(plan.directory, plan.fixed), stop_after)
     return StudyDir(plan.directory, study, resolved(plan))
+
+
+def go_on(study: StudyDir) -> StudyDir:
+    """Resume a study that was left unfinished, to its end."""
+    plan = plan_resumed(study, [])
+    journal = Journal(plan.directory / JOURNAL, plan.study.study, plan.study.objective.mode)
+    _run(plan, controller_of(plan, journal), Recorder(plan.directory, plan.fixed), None)
+    return StudyDir.open(study.path)
 
 
 def _run(

@@ -1,5 +1,6 @@
 """Contact sheets: pictures of each part with the annotations drawn, to see whether they were read.
 
+Of pictures that a sheet shows at less than half their size, crops at full resolution follow.
 Outlines and a light tint in the colour of the class; a hole stays untinted, so that it shows.
 """
 
@@ -23,7 +24,13 @@ PICTURES: Final = 20
 SHIFT: Final = 4
 """OpenCV draws to 1/2**SHIFT pixel."""
 
+CROPS: Final = 4
+"""Number of crops a sheet at most."""
+
 _THUMB_PX: Final = 360
+
+_LARGE_PX: Final = 2 * _THUMB_PX
+"""Longer side of a picture from which on a crop of it is shown, too."""
 
 _COLUMNS: Final = 4
 
@@ -134,7 +141,7 @@ def draw_contact_sheets(data: PreparedDataset, folder: Path) -> list[Path]:
         if records:
             path = folder / f"contact_{part}.png"
             shown = _spread(records)
-            title = f"{data.name}, {part}: {len(shown)} of {len(records)} images"
+            title = f"{data.name}, {part}: {len(shown)} of {len(records)} pictures"
             _annotated_sheet(data, title, shown).save(path, compress_level=1)
             sheets.append(path)
     return sheets
@@ -152,6 +159,10 @@ def _annotated_sheet(
     """A titled sheet of pictures with their objects outlined in the colours of their classes."""
     colors = class_colors(len(data.classes))
     thumbs = [(_caption(data, record), _thumb(data, record, colors)) for record in records]
+    large = [record for record in records if max(record.width, record.height) > _LARGE_PX]
+    for record in large[:: math.ceil(len(large) / CROPS) or 1]:
+        caption = f"{record.path.stem}, full resolution"
+        thumbs.append((caption, _crop(data, record, colors)))
     return lay_out(title, thumbs, list(zip(data.classes, colors, strict=True)))
 
 
@@ -208,6 +219,35 @@ def _thumb(
     drawn = [
         (colors[item.category], outlines(item.rle, scale)) for item in data.annotations(record)
     ]
+    return _with_outlines(thumb, drawn)
+
+
+def _crop(
+    data: PreparedDataset, record: ImageRecord, colors: Sequence[Rgb]
+) -> npt.NDArray[np.uint8]:
+    """A place of a picture at full resolution, around one of its objects, (h, w, 3) uint8 RGB."""
+    items = data.annotations(record)
+    pixels = data.read(record)
+    x, y = (record.width // 2, record.height // 2)
+    if items:
+        x1, y1, x2, y2 = items[len(items) // 2].box
+        x, y = int(x1 + x2) // 2, int(y1 + y2) // 2
+    left = min(max(0, x - _THUMB_PX // 2), max(0, record.width - _THUMB_PX))
+    top = min(max(0, y - _THUMB_PX // 2), max(0, record.height - _THUMB_PX))
+    window = np.ascontiguousarray(pixels[top : top + _THUMB_PX, left : left + _THUMB_PX])
+    shown, scale = displayed(window, max(window.shape[:2]))
+    shift = np.array([left, top]) * 2**SHIFT
+    drawn = [
+        (colors[item.category], [rim - shift.astype(np.int32) for rim in outlines(item.rle, scale)])
+        for item in items
+    ]
+    return _with_outlines(shown, drawn)
+
+
+def _with_outlines(
+    thumb: npt.NDArray[np.uint8], drawn: Sequence[tuple[Rgb, Sequence[npt.NDArray[np.int32]]]]
+) -> npt.NDArray[np.uint8]:
+    """A picture with objects tinted and outlined in their colours."""
     tint = thumb.copy()
     for color, outline in drawn:
         cv2.fillPoly(tint, outline, color, cv2.LINE_8, SHIFT)

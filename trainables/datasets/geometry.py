@@ -26,6 +26,15 @@ MIN_POINTS: Final = 3
 
 _SEGMENT_PX: Final = 1.0
 
+_MARGIN_PX: Final = 1e4
+
+_LONGEST_PX: Final = 1e7
+
+_MOST_PIXELS: Final = 1 << 31
+
+_FARTHEST_PX: Final = 1e12
+"""Coordinates beyond are no pixels, and sums of them are no numbers."""
+
 
 def polygon(points: Sequence[Any]) -> Polygon:
     """Points as an (N, 2) array, from pairs or from a flat list x0 y0 x1 y1 and so on.
@@ -43,6 +52,8 @@ def polygon(points: Sequence[Any]) -> Polygon:
         raise ValueError(f"expected pairs x y, got numbers of shape {array.shape}")
     if not np.isfinite(array).all():
         raise ValueError("expected finite coordinates, got NaN or infinity")
+    if (farthest := np.abs(array).max()) > _FARTHEST_PX:
+        raise ValueError(f"expected coordinates in pixels, got {farthest:.3g}")
     return array
 
 
@@ -160,8 +171,12 @@ def compress(rle: Rle) -> Rle:
         TypeError: `rle` is no encoding.
     """
     height, width = (int(side) for side in rle["size"])
+    if min(height, width) < 0 or height * width > _MOST_PIXELS:
+        raise ValueError(f"expected the size of a picture, got {height} x {width}")
     counts = rle["counts"]
     if isinstance(counts, list):
+        if not all(isinstance(count, int) for count in counts):
+            raise TypeError("expected whole numbers as run lengths")
         if sum(counts) != height * width or min(counts, default=0) < 0:
             raise ValueError(
                 f"expected run lengths that add up to {height} x {width} = {height * width}, "
@@ -171,7 +186,9 @@ def compress(rle: Rle) -> Rle:
             {"size": [height, width], "counts": counts}, height, width
         )
         return packed
-    data = counts.encode("ascii") if isinstance(counts, str) else bytes(counts)
+    if not isinstance(counts, str | bytes):
+        raise TypeError(f"expected run lengths as text or a list, got {type(counts).__name__}")
+    data = counts.encode("ascii") if isinstance(counts, str) else counts
     if sum(_run_lengths(data)) != height * width:
         raise ValueError(f"expected run lengths that fill {height} x {width} pixels")
     return {"size": [height, width], "counts": data}
@@ -234,8 +251,44 @@ def encode_crop(mask: npt.NDArray[Any], origin: tuple[int, int], height: int, wi
 
 
 def _union(outlines: Sequence[Polygon], width: int, height: int) -> Rle:
-    flat = [outline.ravel().tolist() for outline in outlines]
+    near = [_near(outline, width, height) for outline in outlines]
+    flat = [outline.ravel().tolist() for outline in near if len(outline) >= MIN_POINTS]
+    if not flat:
+        return encode_mask(np.zeros((height, width), dtype=bool))
     return merge(coco_mask.frPyObjects(flat, height, width))
+
+
+def _near(outline: Polygon, width: int, height: int) -> Polygon:
+    """An outline without what lies far beyond the picture: pycocotools walks along all of it.
+
+    Raises:
+        ValueError: It is too long even so.
+    """
+    low, high = np.full(2, -_MARGIN_PX), np.array([width, height]) + _MARGIN_PX
+    if (outline < low).any() or (outline > high).any():
+        for axis in (0, 1):
+            outline = _cut(outline, outline[:, axis] - low[axis])
+            outline = _cut(outline, high[axis] - outline[:, axis])
+    length = np.hypot(*np.diff(outline, axis=0, append=outline[:1]).T).sum()
+    if length > _LONGEST_PX:
+        raise ValueError(f"its outline is {length:.3g} pixels long, more than {_LONGEST_PX:.0e}")
+    return outline
+
+
+def _cut(outline: Polygon, inside: npt.NDArray[np.float64]) -> Polygon:
+    """An outline cut along a line (Sutherland and Hodgman 1974).
+
+    Args:
+        outline: (N, 2) float64, x y.
+        inside: (N,) float64 distance of each point from the line, at least 0 for those to keep.
+    """
+    after, beyond = np.roll(outline, -1, axis=0), np.roll(inside, -1)
+    crosses = (inside >= 0) != (beyond >= 0)
+    share = np.divide(inside, inside - beyond, out=np.zeros_like(inside), where=crosses)
+    between = outline + share[:, None] * (after - outline)
+    pairs = np.stack([outline, between], axis=1)
+    kept = np.stack([inside >= 0, crosses], axis=1)
+    return np.asarray(pairs[kept])
 
 
 def _encode_runs(
@@ -276,4 +329,6 @@ def _run_lengths(counts: bytes) -> list[int]:
         value = shift = 0
         if runs[-1] < 0:
             raise ValueError("expected run lengths of at least 0")
+    if shift:  # pycocotools would read on behind the end
+        raise ValueError("expected a compressed run-length encoding, got one that ends early")
     return runs

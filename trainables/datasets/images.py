@@ -76,6 +76,8 @@ PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 
 _PNG_DEPTH_BYTE: Final = 24
 
+_PNG_END: Final = b"IEND\xaeB`\x82"
+
 _LEVELS: Final = 4096  # of which 256 remain
 
 Pixels = npt.NDArray[Any]
@@ -395,7 +397,7 @@ def _is_deep_png(path: Path) -> bool:
 
 def _is_plain_png(path: Path) -> bool:
     """Whether the file is a PNG that can be copied as it is."""
-    if _kind(path) != "png":
-        return False
+    if _kind(path) != "png" or not path.read_bytes().endswith(_PNG_END):
+        return False  # Pillow makes do with an end that is cut off, others do not
     with Image.open(path) as image:
         return image.mode in ("L", "RGB") and "transparency" not in image.info

@@ -1,13 +1,14 @@
 """Sizes of particles and pixels as the user writes them: `9px`, `80A`, `8nm`, `1.77A`.
 
-Formats of coordinates know where a particle is, not how large: the radius is given for all of them.
-In Å or nm it needs the pixel size, which stands in an MRC file's header or is given too.
+Formats of coordinates know where a particle is, not how large: the radius is given for all.
+In Å or nm it needs the pixel size, which stands in an MRC file's header or is given too. How long a
+unit of the coordinates is, and from where they are counted, is the user's to say as well.
 """
 
 import re
 import unicodedata
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 from trainables.datasets.prepared import DatasetError
 
@@ -17,6 +18,9 @@ HEADER_TOLERANCE: Final = 0.05
 """A given pixel size that differs more than this from the header's is called out."""
 
 ANGSTROM_PER_UM: Final = 1e4
+
+FRACTION: Final = "fraction"
+"""Unit of coordinates that are fractions of the picture's sides."""
 
 _UM: Final = {"A": 1e-4, "nm": 1e-3, "um": 1.0}
 
@@ -62,10 +66,17 @@ class ParticleSize:
     Attributes:
         radius: Radius of every particle, or None.
         pixel_size: Side of a pixel of every picture, or None for what its header says.
+        unit: Length of one unit of the coordinates, `FRACTION` of the picture's sides, or None
+            where the user did not say it: a pixel.
+        flip_y: Whether y is counted from the last row, or None where the user did not say it.
+        half_pixel: Whether whole coordinates number pixels, whose middle is meant.
     """
 
     radius: Length | None = None
     pixel_size: Length | None = None
+    unit: Length | Literal["fraction"] | None = None
+    flip_y: bool | None = None
+    half_pixel: bool = False
 
     def um_per_px(self, header_um: float | None) -> float | None:
         """Pixel size of a picture, the given one first."""
@@ -115,13 +126,23 @@ class ParticleSize:
         )
 
 
-def particle_size(radius: str | None, pixel_size: str | None) -> ParticleSize:
-    """The sizes that the options `--radius` and `--pixel-size` say.
+def particle_size(
+    radius: str | None,
+    pixel_size: str | None,
+    *,
+    unit: str | None = None,
+    flip_y: bool | None = None,
+    half_pixel: bool = False,
+) -> ParticleSize:
+    """The sizes and places that the options of the command line say.
 
     Raises:
         DatasetError: One of them is no length above 0, or a pixel size in pixels.
     """
     return ParticleSize(
+        unit=None if unit is None else _read_unit(unit),
+        flip_y=flip_y,
+        half_pixel=half_pixel,
         radius=None if radius is None else read_length("--radius", radius, "9px, 80A or 8nm"),
         pixel_size=(
             None
@@ -129,6 +150,15 @@ def particle_size(radius: str | None, pixel_size: str | None) -> ParticleSize:
             else read_length("--pixel-size", pixel_size, "1.77A", pixels=False)
         ),
     )
+
+
+def _read_unit(text: str) -> Length | Literal["fraction"]:
+    """Length of one unit of the coordinates; `A` alone is `1A`."""
+    if text.strip().casefold() in (FRACTION, "fractions"):
+        return FRACTION
+    one = f"1{text.strip()}" if text.strip()[:1].isalpha() else text
+    length = read_length("--unit", one, "4px, 1A, 1nm or fraction")
+    return replace(length, text=text.strip())
 
 
 def read_length(option: str, text: str, examples: str, *, pixels: bool = True) -> Length:

@@ -27,14 +27,28 @@ class Form(StrEnum):
 
 RawFolder = Annotated[Path, typer.Argument(help="Folder with pictures and annotations.")]
 
+CoordinateUnit = Annotated[
+    str | None,
+    typer.Option(
+        "--unit", metavar="LENGTH", help="One unit of the coordinates: 4px, 1A, 1nm, fraction."
+    ),
+]
+
+FlipY = Annotated[
+    bool | None,
+    typer.Option(
+        "--flip-y/--no-flip-y", help="Count y of coordinates from the last row, or the first."
+    ),
+]
+
 AnnotationFormat = Annotated[
     str | None,
     typer.Option(
         "--format",
         metavar="FORMAT",
         help="coco, labelme, superannotate, via, cvat, label-studio, qupath, imagej, yolo, "
-        "cellpose, object-masks, masks, binary-masks, coordinates, star, box or csv; default: "
-        "recognised by content (docs/data.md).",
+        "cellpose, object-masks, masks, binary-masks, coordinates, star, box, csv or cryosparc; "
+        "default: recognised by content (docs/data.md).",
     ),
 ]
 
@@ -90,6 +104,11 @@ def prepare(
     seed: Annotated[int, number_option("--seed", "Seed of the split.")] = 0,
     radius: Radius = None,
     pixel_size: PixelSize = None,
+    unit: CoordinateUnit = None,
+    flip_y: FlipY = None,
+    half_pixel: Annotated[
+        bool, typer.Option("--half-pixel", help="Whole coordinates mean the middle of a pixel.")
+    ] = False,
     keep_crowds: Annotated[
         bool, typer.Option("--keep-crowds", help="Take COCO regions with iscrowd as objects.")
     ] = False,
@@ -113,6 +132,9 @@ def prepare(
         radius=radius,
         pixel_size=pixel_size,
         keep_crowds=keep_crowds,
+        unit=unit,
+        flip_y=flip_y,
+        half_pixel=half_pixel,
     )
     report = prepare_data(raw, out, options, name=name, force=force, progress=stage_tickers())
     for line in on_terminal(describe(report)):

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tune.cli.values import new_file
+from tune.progress.folding import on_terminal
 
 
 def schema(
@@ -39,7 +40,7 @@ def doctor(
     from tune.doctor.doctor import check_all  # slow to import; `segtune --help` need not wait
 
     checks = check_all(deep=deep)
-    for check in checks:
-        typer.echo(check.line())
+    for line in on_terminal(check.line() for check in checks):
+        typer.echo(line)
     if any(check.status == "fail" for check in checks):
         raise typer.Exit(1)

@@ -18,14 +18,14 @@ import typer
 
 from trainables.files.errors import UserError
 from tune.cli.best import best_app
-from tune.cli.dashboard import dashboard
 from tune.cli.data import prepare, simulate
 from tune.cli.demo import demo
 from tune.cli.init import init
 from tune.cli.machine import doctor, schema
 from tune.cli.mistakes import Mistyped, Verb, Verbs, usage_message
 from tune.cli.models import evaluate, export, pick, retrain
-from tune.cli.studies import plan, report, resume, status, tune
+from tune.cli.studies import clean, dashboard, plan, report, resume, status, tune
+from tune.cli.wandb import wandb_app
 
 app = typer.Typer(
     name="segtune",
@@ -45,6 +45,7 @@ VERBS: Final = (
     status,
     report,
     dashboard,
+    clean,
     export,
     retrain,
     evaluate,
@@ -58,6 +59,7 @@ VERBS: Final = (
 for _verb in VERBS:
     app.command(cls=Verb)(_verb)
 app.add_typer(best_app, name="best")
+app.add_typer(wandb_app, name="wandb")
 
 
 _COMPLETING: Final = "_SEGTUNE_COMPLETE"

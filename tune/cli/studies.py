@@ -1,10 +1,11 @@
-"""Verbs about studies: plan, tune, resume, status, report."""
+"""Verbs about studies: plan, tune, resume, status, report, dashboard, clean."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tune.cli.options import Overrides, StudyFile, StudyPlace
+from tune.cli.options import Overrides, StudyFile, StudyPlace, number_option
 from tune.progress.folding import on_terminal
 
 if TYPE_CHECKING:
@@ -22,11 +23,12 @@ def plan(
 ) -> None:
     """Show what a study would do; nothing is started."""
     from tune.plan.lines import plan_lines  # slow: numpy
+    from tune.plan.past_pace import disk_line  # slow: numpy
     from tune.verbs.planning import plan as plan_study  # slow: numpy
 
     made = plan_study(study, overrides or [])
     pace = _probe(made) if probe else _known_pace(made)
-    for line in on_terminal(plan_lines(made, pace)):
+    for line in on_terminal([*plan_lines(made, pace), disk_line(made)]):
         typer.echo(line)
 
 
@@ -76,6 +78,45 @@ def report(study_dir: StudyPlace) -> None:
 
     for path in write_results(opened.path):
         typer.echo(f"wrote {path}")
+
+
+def dashboard(
+    studies: Annotated[list[Path], typer.Argument(help="Study directories, <storage>/<study>.")],
+    port: Annotated[int, number_option("--port", "Port to listen on; 0: any that is free.")] = 8080,
+) -> None:
+    """Show studies in optuna-dashboard, on this machine and read only. Ctrl-C ends it."""
+    from tune.dashboard.server import HOST, dashboard_server  # slow: Optuna
+    from tune.directory.reader import StudyDir  # slow: Optuna
+
+    server = dashboard_server([StudyDir.open(path) for path in studies], port)
+    many = "1 study" if len(studies) == 1 else f"{len(studies)} studies"
+    typer.echo(f"{many}, read only: http://{HOST}:{server.server_port} (Ctrl-C ends it)")
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        typer.echo("ended", err=True)
+    finally:
+        server.server_close()
+
+
+def clean(
+    study_dir: StudyPlace,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be removed, and how large it is.")
+    ] = False,
+) -> None:
+    """Remove what neither resume nor export needs: checkpoints of trials that have ended."""
+    from tune.directory import leftovers  # slow: Optuna
+    from tune.verbs.opening import open_study  # slow: Optuna
+
+    study = open_study(study_dir)
+    found = leftovers.leftovers(study) if dry_run else leftovers.clean(study)
+    for one in found:
+        typer.echo(f"{one.size / 1e6:10.1f} MB  {one.path}")
+    done = "would be freed" if dry_run else "freed"
+    total = sum(one.size for one in found) / 1e6
+    noun = "folder" if len(found) == 1 else "folders"
+    typer.echo(f"{total:10.1f} MB  {done}, {len(found)} {noun}; best models and artifacts stay")
 
 
 def _conclude(plan: "StudyPlan", result: "StudyResult") -> None:

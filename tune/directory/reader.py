@@ -309,7 +309,7 @@ def refuse_begun(directory: Path) -> None:
             f"{directory}: expected a new study, found one; `segtune resume {directory}` goes on "
             "with it, another `study:` name begins another"
         )
-    if trial_numbers(directory):
+    if any((trial_dir(directory, n) / PARAMS).is_file() for n in trial_numbers(directory)):
         raise StoreError(
             f"{directory}: expected a new study, found the trial folders of one that has lost its "
             f"{JOURNAL}; put a copy of it in its place and resume, or move {directory / 'trials'} "

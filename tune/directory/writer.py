@@ -34,6 +34,7 @@ from tune.directory.layout import (
     read_notes,
     trial_dir,
 )
+from tune.directory.leftovers import remove_checkpoints
 from tune.directory.trials import TrialAssignment, TrialOutcome
 
 
@@ -179,8 +180,13 @@ class Recorder:
         return (trial_dir(self.study, number) / OUTCOME).is_file()
 
     def close(self, number: int) -> None:
-        """Note that an ended trial has its artifacts, and its tracker all of it."""
-        _close(trial_dir(self.study, number))
+        """Note that an ended trial has its artifacts, and its tracker all of it.
+
+        Its checkpoint has done its work and is removed; the best model stays.
+        """
+        directory = trial_dir(self.study, number)
+        _close(directory)
+        remove_checkpoints(directory)
 
     def is_closed(self, number: int) -> bool:
         """Whether nothing is left to do for an ended trial."""

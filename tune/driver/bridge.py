@@ -18,7 +18,7 @@ from tune.driver.controller import Controller
 from tune.errors import no_room
 from tune.progress.observer import Observer
 from tune.stopping.decision import Decision, Rule
-from tune.tracking.tracker import run_id
+from tune.tracking.tracker import run_config, run_id
 from tune.trial.actor import CLOSED, ENDED, ActorTask
 from tune.trial.task import StudyTasks, TrialTask
 
@@ -240,15 +240,14 @@ class Bridge:
         return self._work.tasks.first(number, params, assignment.seed, attempt, self._placement)
 
     def _for_actor(self, task: TrialTask) -> ActorTask:
-        config = {
-            **task.params,
-            "engine": task.engine,
-            "data": task.data.name,
-            "data_fingerprint": task.data.fingerprint,
-            "epochs": task.epochs,
-            "seed": task.seed,
-            "trial": task.number,
-        }
+        config = run_config(
+            task.params,
+            engine=task.engine,
+            data=(task.data.name, task.data.fingerprint),
+            epochs=task.epochs,
+            seed=task.seed,
+            trial=task.number,
+        )
         name = run_id(task.study, self._work.created, task.number)
         return ActorTask(task, self._work.tracking, config, name)
 

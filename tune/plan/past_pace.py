@@ -1,10 +1,11 @@
-"""Speed of a study's trials as far as it is known: from a probe, or from past studies like it.
+"""Speed and size of a study's trials as far as known: from a probe, or from past studies like it.
 
 Past studies are looked for beside the study. Only their records and metrics tables are read and
 not their journals, so that a plan does not wait for Optuna.
 """
 
 import contextlib
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,13 +14,16 @@ from typing import Any, Final
 
 from trainables.contract import EngineInfo
 from trainables.files.whole import write_json
-from tune.directory.layout import ELAPSED, RESOLVED, STUDY, read_json, read_metrics
+from trainables.trials.layout import CHECKPOINT_FOLDER, RESUME_FOLDER
+from tune.directory.layout import ELAPSED, OUTCOME, RESOLVED, STUDY, read_json, read_metrics
 from tune.errors import StoreError, StudyError
 from tune.plan.pace import Pace
 from tune.plan.plan import StudyPlan
 from tune.study.file import read_study_file
 
 PROBE: Final = "probe.json"  # in the study directory
+
+_MEASURED: Final = 50  # trials of a past study whose size is looked at
 
 _EPOCH: Final = "epoch_seconds"  # column of the metrics table
 
@@ -40,6 +44,21 @@ def probed_pace(plan: StudyPlan) -> Pace | None:
     found = read_json(plan.directory / PROBE)
     pace = found.pop("pace", None)
     return Pace(**pace) if pace and found == _conditions(plan) else None
+
+
+def disk_line(plan: StudyPlan) -> str:
+    """Room that a study's trials will take, by those of past studies like it, and what is free."""
+    place = next(folder for folder in (plan.directory, *plan.directory.parents) if folder.is_dir())
+    free = f"{_size_text(shutil.disk_usage(place).free)} free in {place}"
+    trials = [trial for folder in _studies_alike(plan) for trial in _ended(folder)]
+    if not trials:
+        return f"disk        unknown: no past trial of this kind beside it; {free}"
+    size = median(map(_kept_size, trials))
+    noun = "trial" if len(trials) == 1 else "trials"
+    return (
+        f"disk        about {_size_text(size * plan.trials)}, {_size_text(size)} a trial that has "
+        f"ended, by {len(trials)} {noun} of past studies; while it runs also its checkpoint; {free}"
+    )
 
 
 # --- what a pace depends on
@@ -118,3 +137,23 @@ def _tables(study: Path) -> list[list[dict[str, float]]]:
     with contextlib.suppress(StoreError):
         tables = [read_metrics(trial) for trial in sorted(study.glob("trials/*/"))]
     return [table for table in tables if any(_EPOCH in row for row in table)]
+
+
+def _ended(study: Path) -> list[Path]:
+    """Folders of a study's first trials that have ended."""
+    ended = [trial for trial in sorted(study.glob("trials/*/")) if (trial / OUTCOME).is_file()]
+    return ended[:_MEASURED]
+
+
+def _kept_size(trial: Path) -> int:
+    """Number of bytes that a trial keeps when it has ended: all but its checkpoints."""
+    passing = {CHECKPOINT_FOLDER, RESUME_FOLDER}
+    files = [path for path in trial.rglob("*") if path.is_file()]
+    return sum(file.stat().st_size for file in files if not passing.intersection(file.parts))
+
+
+def _size_text(n_bytes: float) -> str:
+    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
+        if n_bytes >= factor / 10:
+            return f"{n_bytes / factor:.1f} {unit}"
+    return f"{n_bytes / 1e3:.1f} kB"

@@ -10,6 +10,12 @@ WORD: Final = re.compile(r"`[^`]*`\S*|\S+")
 """A word of a line; a command between backticks is one, as it is copied whole."""
 
 
+ITEM: Final = re.compile(r"\S+(?: \S+)*")
+"""An item of a line that lists many, two spaces apart: a name with its figure stays together."""
+
+MOST_COLUMNS: Final = 3
+"""Number of gaps of two spaces from which on, when there are more, a line lists items."""
+
 STYLED: Final = "\x1b["
 """Beginning of a colour; such a line is of a table, which was made to fit."""
 
@@ -34,9 +40,12 @@ def folded(line: str, width: int) -> list[str]:
     """
     if len(line) <= width:
         return [line]
-    indent = _indent(line, width)
+    ends = [found.end() for found in re.finditer(r"\s{2,}(?=\S)", line)]
+    listed = len(ends) > MOST_COLUMNS
+    fitting = [end for end in (ends[:1] if listed else ends) if end <= width // 2]
+    indent = max(fitting, default=2)
     pieces, piece, end = [], "", 0
-    for word in WORD.finditer(line):
+    for word in (ITEM if listed else WORD).finditer(line):
         gap = line[end : word.start()]
         if piece.strip() and len(piece) + len(gap) + len(word[0]) > width:
             pieces.append(piece)
@@ -44,9 +53,3 @@ def folded(line: str, width: int) -> list[str]:
         piece += gap + word[0]
         end = word.end()
     return [*pieces, piece]
-
-
-def _indent(line: str, width: int) -> int:
-    """Column at which later pieces begin."""
-    ends = [found.end() for found in re.finditer(r"\s{2,}(?=\S)", line)]
-    return max((end for end in ends if end <= width // 2), default=2)

@@ -50,6 +50,7 @@ class OfflineRun:
         project: The project it will be uploaded to.
         config: The run's configuration.
         history: Step and values of every logged row, in the order logged.
+        logged_at: Moment at which each step was logged, in seconds since 1970, by step.
         summary: The run's summary values.
         artifacts: Artifacts by name.
         exit_code: 0 finished, 1 failed; None where the run's process ended without a word.
@@ -62,6 +63,7 @@ class OfflineRun:
     project: str = ""
     config: dict[str, Any] = field(default_factory=dict)
     history: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    logged_at: dict[int, float] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     artifacts: dict[str, LoggedArtifact] = field(default_factory=dict)
     exit_code: int | None = None
@@ -125,7 +127,10 @@ def _take(run: OfflineRun, record: Any) -> None:
     elif kind == "config":
         run.config |= _values(record.config.update)
     elif kind == "history":
-        run.history.append(_row(record.history))
+        values = _values(record.history.item)
+        step = int(values["_step"])
+        run.history.append((step, {k: v for k, v in values.items() if k not in _OWN}))
+        run.logged_at[step] = float(values.get("_timestamp", 0.0))
     elif kind == "summary":
         run.summary |= _values(record.summary.update)
     elif kind == "artifact":
@@ -134,11 +139,6 @@ def _take(run: OfflineRun, record: Any) -> None:
         run.preempted = True
     elif kind == "exit":
         run.exit_code = record.exit.exit_code
-
-
-def _row(history: Any) -> tuple[int, dict[str, Any]]:
-    values = _values(history.item)
-    return int(values["_step"]), {k: v for k, v in values.items() if k not in _OWN}
 
 
 def _values(items: Iterable[Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from tune.tracking.connection import Connection, base_url, connection
-from tune.tracking.offline import OfflineRun, load_offline_run, read_offline_run
+from tune.tracking.offline import OfflineRun, load_offline_run
 
 INIT_S = 20.0  # for the server to accept a run
 
@@ -76,8 +76,11 @@ class RunRecorder:
         _remove_links(self._folder)
         self._tell("recording", mode=where.mode, reason=where.reason, folder=str(self._folder))
         self._uploaded = frozenset(
-            range(self._run.starting_step) if self._online else _synced_steps(self._folders())
+            range(self._run.starting_step)
+            if self._online
+            else synced_steps(self._folders(), run["project"])
         )
+        self._tell("there", epochs=len(self._uploaded - {0}))
         for metrics in past:
             self._log(metrics)
         missing = [int(m["epoch"]) for m in past if m["epoch"] not in self._uploaded]
@@ -115,7 +118,7 @@ class RunRecorder:
         self._run.finish(exit_code=int(interrupted or outcome.get("state") == "failed"))
         _remove_links(self._folder)
         if self._online:  # so that `wandb sync` and later attempts know that it is uploaded
-            _synced_mark(self._folder).touch()
+            synced_mark(self._folder).touch()
         if _seen(self._folder, lambda written: written.exit_code is not None):
             self._remove_older()
 
@@ -139,7 +142,7 @@ class RunRecorder:
         older = [f for f in self._folders() if f != self._folder and _attempt(f) <= attempt]
         for folder in older:
             superseded = self._online or folder.name.startswith("offline-")
-            if superseded and not _synced_mark(folder).exists():
+            if superseded and not synced_mark(folder).exists():
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _folders(self) -> list[Path]:
@@ -199,16 +202,26 @@ def _attempt(folder: Path) -> int:
     return int(number) if number.isdigit() else 0
 
 
-def _synced_mark(folder: Path) -> Path:
+def synced_mark(folder: Path) -> Path:
     """The empty file with which `wandb sync` marks a run's folder as uploaded."""
     file = next(folder.glob("run-*.wandb"), folder / "run.wandb")
     return file.with_suffix(".wandb.synced")
 
 
-def _synced_steps(folders: Sequence[Path]) -> set[int]:
-    """Steps in the folders that have been uploaded."""
-    synced = [folder for folder in folders if _synced_mark(folder).exists()]
-    return {step for folder in synced for step, _ in read_offline_run(folder)}
+def synced_steps(folders: Sequence[Path], project: str) -> set[int]:
+    """Steps in the folders that have been uploaded to a project.
+
+    A mark counts for what was logged before it was set, and for the project that the run was of.
+    """
+    found: set[int] = set()
+    for folder in folders:
+        mark = synced_mark(folder)
+        if not mark.exists():
+            continue
+        run = load_offline_run(folder)
+        if run.project == project:
+            found |= {step for step, at in run.logged_at.items() if at <= mark.stat().st_mtime}
+    return found
 
 
 def _seen(folder: Path, condition: Callable[[OfflineRun], bool]) -> bool:

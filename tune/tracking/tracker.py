@@ -88,6 +88,37 @@ class NullTracker:
         """Nothing to do."""
 
 
+def run_config(
+    params: Mapping[str, Any],
+    *,
+    engine: str,
+    data: tuple[str, str],
+    epochs: int,
+    seed: int,
+    trial: int,
+) -> dict[str, Any]:
+    """The configuration of a trial's run: its hyperparameters, and what they were trained with.
+
+    Args:
+        params: Hyperparameters, sampled and fixed.
+        engine: Name of the engine.
+        data: Name and fingerprint of the data set.
+        epochs: Length of a trial that nothing stops.
+        seed: Seed of the training.
+        trial: Number of the trial.
+    """
+    name, fingerprint = data
+    return {
+        **params,
+        "engine": engine,
+        "data": name,
+        "data_fingerprint": fingerprint,
+        "epochs": epochs,
+        "seed": seed,
+        "trial": trial,
+    }
+
+
 def run_id(study: str, uid: str, trial: int) -> str:
     """The id of a trial's W&B run: the same for every attempt, another for every other trial.
 

@@ -63,8 +63,8 @@ def make_tracker(spec: "Tracking") -> Tracker:
 
 
 def sync_command(study_dir: Path) -> str:
-    """The command that uploads a study's offline runs."""
-    return f"wandb sync --include-online {shlex.quote(str(study_dir))}/trials/*/wandb"
+    """The command that uploads a study's runs."""
+    return f"segtune wandb upload {shlex.quote(str(study_dir))}"
 
 
 def tracking_line(spec: "Tracking", study_dir: Path) -> str | None:
@@ -170,9 +170,8 @@ class WandbTracker:
         recording.over.set()
         log.warning(
             "trial %d: W&B has not taken it in %.0f s and goes on in the background; should that "
-            "be cut short, upload it with: wandb sync --include-online %s. Further trials of this "
-            "worker are recorded offline.",
-            *(recording.trial, self._finish_s, shlex.quote(str(recording.directory))),
+            "be cut short, upload it with: %s. Further trials of this worker are recorded offline.",
+            *(recording.trial, self._finish_s, sync_command(recording.directory.parents[2])),
         )
         self._mode = "offline"
         process, self._process = self._process, None
@@ -243,7 +242,7 @@ class _Process:
             text=True,
             bufsize=1,
             cwd=self._folder,
-            env=_environment(self._folder),
+            env=recording_environment(self._folder),
             start_new_session=True,
         )
         assert self._process.stdin is not None
@@ -302,7 +301,7 @@ class _Process:
             self._stdin.close()
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def recording_environment(folder: Path) -> dict[str, str]:
     """The recording process's environment: W&B keeps its caches in `folder` and reports nothing."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("WANDB") or k in _PASSED_ON}
     paths = [str(Path(path).absolute()) for path in sys.path if path]

@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from analysis.models.export import config_of, export_best, write_forms
 from analysis.report.report import write_report
 from analysis.report.summary import summarise
 from tests.support.rehearsed_study import rehearse
+from trainables.registry import engine_info
 from tune.best.configuration import BestConfig, ConfigOrigin, InStore, Reached, TrainedOn
 from tune.best.file import load_best, to_yaml
 from tune.directory.reader import StudyDir, TrialRecord
@@ -407,3 +409,19 @@ def test_the_card_of_a_yolo_model_names_the_agpl() -> None:
     assert "AGPL-3.0" in model_card(yolo, None)
     assert "pre-trained weights (yolo11n-seg.pt)" in model_card(yolo, None)
     assert "AGPL" not in model_card(config(), None)
+
+
+def test_a_model_card_has_every_hyperparameter_and_how_the_framework_opens_the_model() -> None:
+    info = engine_info("yolo_seg")
+    params = {"model": "yolo11n-seg.yaml", "lr0": 0.0012}
+    yolo = config(engine="yolo_seg", params=params)
+    card = model_card(yolo, None)
+    table = card.partition("| --- | --- | --- |\n")[2]
+    rows = re.findall(r"^\| ([\w\\]+) \| (.*?) \| (default)? *\|$", table, re.MULTILINE)
+    assert {name.replace("\\", "") for name, _, _ in rows} == set(info.params.model_fields)
+    found = {name.replace("\\", ""): (value, which) for name, value, which in rows}
+    assert found["lr0"] == ("0.0012", "")
+    assert found["batch"] == ("16", "default")
+    assert 'YOLO("native/best.pt")' in card
+    lost = model_card(yolo, None, problems=["native weights could not be written: no space"])
+    assert 'YOLO("native/best.pt")' not in lost

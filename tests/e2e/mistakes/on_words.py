@@ -233,6 +233,8 @@ FILES = [
     ),
     Mistake("resume of nothing", "resume nowhere", ["nowhere: expected a study directory"]),
     Mistake("resume of a file", "resume study.yaml", ["study.yaml: expected a study directory"]),
+    Mistake("upload of no study", "wandb upload raw", ["raw: expected a study directory"]),
+    Mistake("cleaning of no study", "clean raw", ["raw: expected a study directory"]),
     Mistake("dashboard of no study", "dashboard raw", ["raw: expected a study directory"]),
     Mistake("report on no study", "report raw", ["raw: expected a study directory"]),
     Mistake("export of no study", "export raw", ["raw: expected a study directory"]),

@@ -9,6 +9,7 @@ import gzip
 import json
 import threading
 import time
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +26,7 @@ class ServedRun:
         attributes: What it was created with: displayName, groupName, ...
         config: Its configuration.
         rows: The lines of its history, by their place.
+        artifacts: Names of the artifacts it was given, one for each time.
         exit_code: How its process said that it ended.
         preempting: Whether it was marked as interrupted.
     """
@@ -33,6 +35,7 @@ class ServedRun:
     config: dict[str, Any] = field(default_factory=dict)
     rows: dict[int, dict[str, Any]] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
+    artifacts: list[str] = field(default_factory=list)
     exit_code: int | None = None
     preempting: bool = False
 
@@ -43,13 +46,13 @@ class ServedRun:
 
 
 class WandbServer(ThreadingHTTPServer):
-    """The server; `runs` by id."""
+    """The server; `projects` holds the runs of each by id."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.runs: dict[str, ServedRun] = {}
+        self.projects: dict[str, dict[str, ServedRun]] = {}
         self.behaviour: Behaviour = "well"
         self.requests = 0
 
@@ -57,6 +60,11 @@ class WandbServer(ThreadingHTTPServer):
     def url(self) -> str:
         """Its address."""
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    @property
+    def runs(self) -> Mapping[str, ServedRun]:
+        """The runs of all projects by id."""
+        return ChainMap(*self.projects.values())
 
     def handle_error(self, *_: object) -> None:
         """A client that hangs up is no error here."""
@@ -70,13 +78,52 @@ class WandbServer(ThreadingHTTPServer):
             files = [{"name": n, "uploadUrl": f"{self.url}/upload/{n}"} for n in variables["files"]]
             return {"createRunFiles": {"runID": run, "uploadHeaders": [], "files": files}}
         if "query RunResumeStatus" in query:
-            return {"model": {"id": "p", "name": "p", "entity": _ME, "bucket": self._resume(run)}}
+            return {
+                "model": {"id": "p", "name": "p", "entity": _ME, "bucket": self._resume(variables)}
+            }
+        if "rtifact" in query:
+            return self._of_artifacts(query, variables)
         return {"viewer": {"id": "u", "entity": "me", "username": "me", "flags": "{}"}}
+
+    def _of_artifacts(self, query: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The data of a request about artifacts, whose files it takes and drops."""
+        if "mutation CreateArtifactManifest" in query:
+            manifest = {"id": "m", "file": self._file("wandb_manifest.json")}
+            return {"createArtifactManifest": {"artifactManifest": manifest}}
+        if "mutation UpdateArtifactManifest" in query:
+            manifest = {"id": "m", "file": self._file("wandb_manifest.json")}
+            return {"updateArtifactManifest": {"artifactManifest": manifest}}
+        asked = given.get("input") or given
+        if "mutation CreateArtifactFiles" in query:
+            nodes = [{"node": self._file(spec["name"])} for spec in asked["artifactFiles"]]
+            return {"createArtifactFiles": {"files": {"edges": nodes}}}
+        if "mutation CreateArtifact" in query:
+            name = asked["artifactCollectionName"]
+            self.projects[asked["projectName"]][asked["runName"]].artifacts.append(name)
+            sequence = {"id": "s", "latestArtifact": None}
+            artifact = {"id": name, "state": "PENDING", "artifactSequence": sequence}
+            return {"createArtifact": {"artifact": artifact}}
+        if "mutation CommitArtifact" in query:
+            return {"commitArtifact": {"artifact": {"id": asked["artifactID"], "digest": "d"}}}
+        return {"project": {"artifact": None, "artifactType": None}}
+
+    def _file(self, name: str) -> dict[str, Any]:
+        return {
+            "id": name,
+            "name": name,
+            "displayName": name,
+            "storagePath": name,
+            "uploadUrl": f"{self.url}/upload/{name}",
+            "uploadHeaders": [],
+            "uploadMultipartUrls": None,
+            "artifact": {"id": "a"},
+        }
 
     def _upsert(self, given: Mapping[str, Any]) -> dict[str, Any]:
         name = given["name"]
-        inserted = name not in self.runs
-        run = self.runs.setdefault(name, ServedRun())
+        runs = self.projects.setdefault(given["project"], {})
+        inserted = name not in runs
+        run = runs.setdefault(name, ServedRun())
         run.attributes |= {key: value for key, value in given.items() if value is not None}
         if given.get("config"):
             config = json.loads(given["config"])
@@ -91,8 +138,9 @@ class WandbServer(ThreadingHTTPServer):
         }
         return {"bucket": bucket, "inserted": inserted}
 
-    def _resume(self, name: str | None) -> dict[str, Any] | None:
-        run = self.runs.get(name or "")
+    def _resume(self, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+        name = asked.get("name") or asked.get("run") or ""
+        run = self.projects.get(asked["project"], {}).get(name)
         if run is None:
             return None
         tail = [json.dumps(run.rows[max(run.rows)])] if run.rows else []
@@ -113,9 +161,9 @@ class WandbServer(ThreadingHTTPServer):
             "wandbConfig": json.dumps({"t": 1}),  # it has been started, not only reserved
         }
 
-    def stream(self, name: str, body: Mapping[str, Any]) -> None:
+    def stream(self, project: str, name: str, body: Mapping[str, Any]) -> None:
         """Take what a run's process streams."""
-        run = self.runs[name]
+        run = self.projects[project][name]
         files = body.get("files") or {}
         history = files.get("wandb-history.jsonl")
         if history is not None:
@@ -145,8 +193,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self._body() or b"{}")
         if self.path.endswith("/file_stream"):
-            name = self.path.split("/")[-2]
-            self._reply({}, lambda: self.server.stream(name, body))
+            project, name = self.path.split("/")[-3:-1]
+            self._reply({}, lambda: self.server.stream(project, name, body))
         else:
             data = self.server.answer(body["query"], body.get("variables") or {})
             self._reply({"data": data})

@@ -108,3 +108,39 @@ def test_an_encoding_that_does_not_fill_the_picture_is_refused(
 def test_points_that_are_none_are_refused(points: list[object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         geometry.polygon(points)
+
+
+def test_an_outline_that_reaches_far_outside_is_cut_first() -> None:
+    far = 1e8
+    band = geometry.rectangle(-far, 10, far, 20)
+    assert geometry.area(geometry.encode_polygons([band], [], 64, 48)) == 640
+    around = geometry.rectangle(-far, -far, far, far)
+    assert geometry.area(geometry.encode_polygons([around], [band], 64, 48)) == 64 * 38
+    away = geometry.rectangle(far, far, 2 * far, 2 * far)
+    assert geometry.area(geometry.encode_polygons([away], [], 64, 48)) == 0
+
+
+def test_an_outline_that_goes_to_and_fro_without_end_is_refused() -> None:
+    zigzag = geometry.polygon([[i % 2 * 9000, i] for i in range(3000)])
+    with pytest.raises(ValueError, match=r"its outline is .* pixels long, more than 1e\+07"):
+        geometry.encode_polygons([zigzag], [], 64, 48)
+
+
+def test_coordinates_that_are_no_pixels_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected coordinates in pixels, got 1e\+300"):
+        geometry.polygon([[1e300, 0], [0, 1], [2, 2]])
+
+
+@pytest.mark.parametrize(
+    ("rle", "words"),
+    [
+        ({"size": [48, 64], "counts": 10**12}, "as text or a list, got int"),
+        ({"size": [48, 64], "counts": [0.5, 3071.5]}, "expected whole numbers as run lengths"),
+        ({"size": [10**6, 10**6], "counts": [10**12]}, "expected the size of a picture"),
+        ({"size": [48, 64], "counts": "PP3P"}, "got one that ends early"),
+    ],
+    ids=["a number", "fractions", "a huge size", "cut off"],
+)
+def test_an_encoding_that_is_none_is_refused(rle: dict[str, object], words: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=words):
+        geometry.compress(rle)

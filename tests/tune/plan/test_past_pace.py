@@ -12,7 +12,7 @@ from tests.support.rehearsed_study import rehearse
 from tests.support.study_samples import write_study
 from trainables.trials.layout import METRICS
 from tune.plan.pace import Pace
-from tune.plan.past_pace import known_pace
+from tune.plan.past_pace import disk_line, known_pace
 from tune.plan.planning import plan_file
 
 
@@ -76,3 +76,30 @@ def test_the_past_is_looked_at_without_optuna(tmp_path: Path, past: Path) -> Non
         check=True,
     )
     assert done.stdout.splitlines() == ["3 trials of past studies", "[]"]
+
+
+def test_room_is_estimated_by_past_trials_without_their_checkpoints(tmp_path: Path) -> None:
+    past = rehearse(tmp_path, study="past", budget={"trials": 2, "epochs": 3}, scheduler="none")
+    plan = plan_file(tmp_path / "study.yaml", ["study=next", "budget.trials=1000"])
+    kept = [
+        sum(
+            path.stat().st_size
+            for path in trial.directory.rglob("*")
+            if path.is_file() and "checkpoint" not in path.parts
+        )
+        for trial in past.trials()
+    ]
+    size = sum(kept) / 2
+    line = disk_line(plan)
+    assert line.startswith(
+        f"disk        about {size / 1e3:.1f} MB, {size / 1e3:.1f} kB a trial that has ended, by 2 "
+        "trials of past studies; while it runs also its checkpoint; "
+    )
+    assert line.endswith(f" GB free in {past.path.parent}")
+
+
+def test_where_no_trial_is_known_only_what_is_free_is_said(tmp_path: Path) -> None:
+    study = rehearse(tmp_path, run=False)
+    plan = plan_file(tmp_path / "study.yaml", ["study=next"])
+    assert disk_line(plan).startswith("disk        unknown: no past trial of this kind beside it; ")
+    assert disk_line(plan).endswith(f" GB free in {study.path.parent}")

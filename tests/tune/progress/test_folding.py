@@ -29,6 +29,14 @@ def test_what_goes_on_stands_below_its_column() -> None:
     assert second == " " * first.index("AdamW") + "longer"
 
 
+def test_of_many_figures_each_stays_with_its_name() -> None:
+    names = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10")
+    line = "masks".ljust(12) + "  ".join(f"{name} 0.{n}99" for n, name in enumerate(names))
+    first, second = folded(line, 60)
+    assert first.endswith("APs 0.399")
+    assert second == " " * 12 + "APm 0.499  APl 0.599  AR1 0.699  AR10 0.799"
+
+
 def test_a_command_is_not_broken() -> None:
     command = "`segtune resume studies/powder --set budget.trials=48`"
     pieces = folded(f"budget.trials is used up; {command}, or another number, tries more", 60)

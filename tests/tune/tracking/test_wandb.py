@@ -23,6 +23,7 @@ from trainables.contract import ArtifactKind
 from tune.study.study import Tracking, Wandb
 from tune.tracking.connection import base_url, connection
 from tune.tracking.offline import OfflineRun, load_offline_run, read_offline_run
+from tune.tracking.process import synced_mark, synced_steps
 from tune.tracking.tracker import NullTracker, RunInfo, run_id
 from tune.tracking.wandb import WandbTracker, make_tracker, sync_command, tracking_line
 
@@ -312,7 +313,7 @@ def test_without_a_key_runs_are_kept_offline_and_one_line_says_how_to_upload(
     line = tracking_line(Tracking(), tmp_path / "powder")
     assert line is not None
     assert "no API key" in line
-    assert f"wandb sync --include-online {tmp_path}/powder/trials/*/wandb" in line
+    assert f"Upload later: segtune wandb upload {tmp_path}/powder" in line
     assert line.count("\n") == 0
 
 
@@ -447,6 +448,22 @@ def test_synced_an_offline_trial_that_was_killed_has_each_epoch_once(
     assert run.exit_code == 0
 
 
+def test_a_mark_counts_for_rows_before_it_and_for_the_project_of_its_run(
+    tmp_path: Path, offline: WandbTracker
+) -> None:
+    info = run_info(tmp_path)
+    train(offline, info, 4, PRUNED)
+    (folder,) = folders(info)
+    assert synced_steps([folder], "segtune") == set()
+    logged_at = load_offline_run(folder).logged_at
+    mark = synced_mark(folder)
+    mark.touch()
+    os.utime(mark, (logged_at[2], logged_at[2]))
+    later = {step for step, at in logged_at.items() if at > logged_at[2]}
+    assert synced_steps([folder], "segtune") == {1, 2, 3, 4} - later
+    assert synced_steps([folder], "another") == set()
+
+
 def sync(info: RunInfo) -> None:
     wandb = Path(sys.executable).with_name("wandb")
     command = [str(wandb), "sync", "--yes", "--include-online", str(info.directory)]
@@ -549,7 +566,7 @@ def test_the_servers_address_is_the_users(home: Path) -> None:
 
 def test_the_sync_command_quotes_the_folder() -> None:
     command = sync_command(Path("/a b/powder"))
-    assert command == "wandb sync --include-online '/a b/powder'/trials/*/wandb"
+    assert command == "segtune wandb upload '/a b/powder'"
 
 
 def test_a_torn_file_is_read_up_to_its_last_whole_epoch(

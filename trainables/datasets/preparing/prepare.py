@@ -63,6 +63,9 @@ class PrepareOptions:
         radius: Radius of the particles, for formats of coordinates: "9px", "80A", "8nm".
         pixel_size: Side of a pixel, "1.77A"; by default the one in an MRC file's header.
         keep_crowds: Whether regions that COCO marks as crowds are objects.
+        unit: Length of one unit of the coordinates: "4px", "1A", "1nm" or "fraction" of the sides.
+        flip_y: Whether y of the coordinates is counted from the last row.
+        half_pixel: Whether whole coordinates number pixels, whose middle is meant.
     """
 
     format: str | None = None
@@ -74,6 +77,9 @@ class PrepareOptions:
     radius: str | None = None
     pixel_size: str | None = None
     keep_crowds: bool = False
+    unit: str | None = None
+    flip_y: bool | None = None
+    half_pixel: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,7 +144,13 @@ def _checked(options: PrepareOptions) -> _Request:
         classes=classes,
         expression=compile_group_expression(options.group),
         fractions=fractions,
-        sizes=particle_size(options.radius, options.pixel_size),
+        sizes=particle_size(
+            options.radius,
+            options.pixel_size,
+            unit=options.unit,
+            flip_y=options.flip_y,
+            half_pixel=options.half_pixel,
+        ),
     )
 
 

@@ -6,11 +6,13 @@ a symbolic link that leads out.
 """
 
 import contextlib
+import csv
 import difflib
 import json
 import os
 import posixpath
 import re
+import stat
 from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
@@ -62,12 +64,12 @@ class NotFoundError(Exception):
     """A path that points at nothing."""
 
 
+_HALF_LETTER: Final = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
+"""A surrogate in JSON: half of a letter, where the other half does not follow."""
+
 _UNPARSABLE: Final = (
-    OSError,
-    ValueError,
-    RecursionError,
-    LeavesFolderError,
-    yaml.YAMLError,
+    *(OSError, ValueError, OverflowError, RecursionError, LeavesFolderError),
+    *(yaml.YAMLError, csv.Error),
     *(AttributeError, IndexError, KeyError, TypeError),  # yaml's own, on odd tags
 )
 
@@ -87,8 +89,9 @@ class RawFolder:
             what = "got a file" if root.exists() else f"it does not exist{_near_folder(root)}"
             raise DatasetError(f"{root}: expected the folder of a raw data set, {what}")
         self.root = root.resolve()
-        self.files = tuple(sorted(_walk(self.root)))
         self.broken: dict[PurePosixPath, str] = {}
+        found = _walk(self.root, self._tell_closed)
+        self.files = tuple(sorted(file for file in found if self._has_a_name(file)))
         self.by_name_alone: dict[str, PurePosixPath] = {}
         self._documents: dict[PurePosixPath, Any] = {}
         self._coordinates: dict[PurePosixPath, Coordinates | None] = {}
@@ -98,6 +101,18 @@ class RawFolder:
     def images(self) -> tuple[PurePosixPath, ...]:
         """Files that are pictures by their suffix, label pictures included."""
         return tuple(file for file in self.files if file.suffix.lower() in SUFFIXES)
+
+    def _tell_closed(self, error: OSError) -> None:
+        """List a folder whose content cannot be seen."""
+        folder = PurePosixPath(os.path.relpath(error.filename or self.root, self.root))
+        self.broken[folder] = f"the folder cannot be opened: {error.strerror}"
+
+    def _has_a_name(self, file: PurePosixPath) -> bool:
+        """Whether a file's name is text; another one is broken, as no report could hold it."""
+        shown = os.fsencode(file).decode("utf-8", "backslashreplace")
+        if shown != str(file):
+            self.broken[PurePosixPath(shown)] = "its name is no text in UTF-8; rename it"
+        return shown == str(file)
 
     @cached_property
     def by_name(self) -> NameIndex:
@@ -305,26 +320,31 @@ class RawFolder:
                 raise ValueError("the file is empty")
             if file.suffix.lower() in _YAML:
                 return yaml.safe_load(data)
-            return _without_picture(json.loads(data, object_pairs_hook=_without_twins))
+            document = json.loads(data, object_pairs_hook=_without_twins)
+            return _without_picture(_writable(document) if _HALF_LETTER.search(data) else document)
         except _UNPARSABLE as error:
-            self.broken[file] = " ".join(str(error).split()) or type(error).__name__
+            self._tell_broken(file, error)
             return None
 
     def _tried(self, file: PurePosixPath, parse: Callable[[Path], _T | None]) -> _T | None:
         try:
             return parse(self.path(file))
-        except (OSError, ValueError, LeavesFolderError) as error:
-            self.broken[file] = " ".join(str(error).split()) or type(error).__name__
+        except _UNPARSABLE as error:
+            self._tell_broken(file, error)
             return None
 
     def _read_coordinates(self, file: PurePosixPath) -> Coordinates | None:
-        if file.suffix.lower() == ".json":
-            return coordinates_of_json(self.document(file))
+        document = self.document(file) if file.suffix.lower() == ".json" else None
         try:
+            if file.suffix.lower() == ".json":
+                return coordinates_of_json(document)
             return read_coordinates(self.path(file))
-        except (OSError, ValueError, LeavesFolderError) as error:
-            self.broken[file] = " ".join(str(error).split()) or type(error).__name__
+        except _UNPARSABLE as error:
+            self._tell_broken(file, error)
             return None
+
+    def _tell_broken(self, file: PurePosixPath, error: Exception) -> None:
+        self.broken[file] = " ".join(str(error).split()) or type(error).__name__
 
 
 def split_of(file: PurePosixPath) -> Split | None:
@@ -364,6 +384,15 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _writable(document: Any) -> Any:
+    """A parsed JSON file with a mark in place of halves of letters, which no text file can hold."""
+    if isinstance(document, dict):
+        return {_writable(key): _writable(value) for key, value in document.items()}
+    if isinstance(document, list):
+        return [_writable(value) for value in document]
+    return document.encode("utf-8", "replace").decode() if isinstance(document, str) else document
+
+
 def _without_picture(document: Any) -> Any:
     """A parsed JSON file that keeps only whether there is a picture in it: it takes megabytes."""
     if isinstance(document, dict) and isinstance(document.get(embedded.KEY), str):
@@ -380,12 +409,23 @@ def _near_folder(root: Path) -> str:
     return f"; did you mean {root.with_name(near[0])}?" if near else ""
 
 
-def _walk(root: Path) -> list[PurePosixPath]:
+def _walk(root: Path, tell_closed: Callable[[OSError], None]) -> list[PurePosixPath]:
     found = []
-    for folder, folders, files in os.walk(root):
+    for folder, folders, files in os.walk(root, onerror=tell_closed):
         folders[:] = sorted(
             name for name in folders if name not in _IGNORED_FOLDERS and not name.startswith(".")
         )
         here = PurePosixPath(Path(folder).relative_to(root).as_posix())
-        found += [here / name for name in files if not name.startswith(".")]
+        found += [
+            here / name
+            for name in files
+            if not name.startswith(".") and not _waits(Path(folder) / name)
+        ]
     return found
+
+
+def _waits(path: Path) -> bool:
+    """Whether reading a file may never end: a pipe, a socket or a device."""
+    with contextlib.suppress(OSError):
+        return not stat.S_ISREG(path.stat().st_mode)
+    return False

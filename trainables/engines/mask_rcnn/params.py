@@ -424,4 +424,5 @@ INFO = EngineInfo(
     data_problems=data_problems,
     sizes=("min_size", "max_size", "fpn_channels"),
     native_config=native_config,
+    opens_in="Detectron2's `DefaultPredictor` opens it with `best.yaml` in the folder `native`.",
 )

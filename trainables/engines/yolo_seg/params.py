@@ -266,4 +266,5 @@ INFO = EngineInfo(
     sizes=("imgsz",),
     native_config=native_config,
     begins_from=begins_from,
+    opens_in='Ultralytics opens the file of the folder `native` with `YOLO("native/best.pt")`.',
 )

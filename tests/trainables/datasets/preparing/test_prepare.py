@@ -166,6 +166,35 @@ def test_a_negative_is_kept_without_objects(tmp_path: Path) -> None:
     assert [image.path.stem for image in found] == ["empty"]
 
 
+def test_a_sheet_of_large_pictures_has_crops_at_full_resolution(tmp_path: Path) -> None:
+    data = prepare(_large_squares(tmp_path / "raw"), tmp_path / "out").data
+    assert {picture.width for picture in data.images("train")} == {900}
+    with Image.open(tmp_path / "out" / "contact_train.png") as opened:
+        sheet = np.asarray(opened.convert("RGB")).astype(int)
+    coloured = (sheet.max(axis=2) - sheet.min(axis=2)) > 100  # outlines, and the legend
+    columns = np.flatnonzero(coloured[100:].sum(axis=0) >= 20)
+    runs = np.split(columns, np.flatnonzero(np.diff(columns) > 1) + 1)
+    sides = {int(run[0] - other[0]) for run in runs for other in runs}
+    assert sides & {39, 40, 41}, "a square of 40 px is drawn 40 px wide"
+    assert sides & {15, 16, 17}, "and in the small picture 16 px wide"
+
+
+def _large_squares(raw: Path) -> Path:
+    """Pictures of 900 x 600 px with a square of 40 px in the middle, in COCO's form."""
+    (raw / "images").mkdir(parents=True)
+    square = [430, 280, 470, 280, 470, 320, 430, 320]
+    images, annotations = [], []
+    for n in range(1, 9):
+        grey = np.random.default_rng(n).integers(90, 110, (600, 900), dtype=np.uint8)
+        Image.fromarray(grey).save(raw / "images" / f"p{n}.png")
+        images.append({"id": n, "file_name": f"p{n}.png", "width": 900, "height": 600})
+        annotations.append({"id": n, "image_id": n, "category_id": 1, "segmentation": [square]})
+    categories = [{"id": 1, "name": "square"}]
+    coco = {"images": images, "annotations": annotations, "categories": categories}
+    (raw / "annotations.json").write_text(json.dumps(coco))
+    return raw
+
+
 def test_contact_sheets_and_reports_lie_beside(tmp_path: Path) -> None:
     raw = labelme_set(tmp_path / "raw")
     write_labelme(raw, "micrograph_00", [shape(square(2, 2)), shape([[1, 1], [2, 2]])])

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -240,6 +241,28 @@ def test_a_foreign_coco_file_does_not_win_against_pictures_that_are_here(tmp_pat
     assert "not read: coco (30 pictures, of which none is here)" in data.notes[0]
 
 
+def test_a_foreign_cvat_file_does_not_win_either(tmp_path: Path) -> None:
+    labelme_set(tmp_path, n=3)
+    outline = '<polygon label="grain" points="4,6;14,6;14,16;4,16"/>'
+    images = "".join(f'<image name="x{i}.png">{outline}</image>' for i in range(30))
+    (tmp_path / "job.xml").write_text(f"<annotations>{images}</annotations>")
+    data = _read(tmp_path)
+    assert (data.format.name, data.problems) == ("labelme", ())
+    assert "not read: cvat (30 pictures, of which none is here)" in data.notes[0]
+
+
+def test_a_foreign_label_studio_file_does_not_win_either(tmp_path: Path) -> None:
+    labelme_set(tmp_path, n=3)
+    value = {"points": [[10, 10], [50, 10], [50, 50]], "polygonlabels": ["grain"]}
+    result = [{"type": "polygonlabels", "value": value}]
+    tasks = [
+        {"id": i, "data": {"image": f"/data/x{i}.png"}, "annotations": [{"result": result}]}
+        for i in range(30)
+    ]
+    (tmp_path / "project.json").write_text(json.dumps(tasks))
+    assert _read(tmp_path).format.name == "labelme"
+
+
 def test_of_two_formats_about_the_same_pictures_the_one_without_strangers_is_read(
     tmp_path: Path,
 ) -> None:
@@ -367,3 +390,32 @@ def test_what_is_embedded_and_no_picture_is_a_problem(tmp_path: Path) -> None:
     write_labelme(tmp_path, "m0", [shape(square(5, 5))], imageData="AAAA")
     data = _read(tmp_path)
     assert [(p.file, p.kind) for p in data.problems] == [("m0.json", Kind.UNREADABLE_IMAGE)]
+
+
+# --- what spreadsheets and other users leave
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_table_of_a_spreadsheet_is_read_with_its_decimal_commas(
+    separator: str, encoding: str, tmp_path: Path
+) -> None:
+    write_picture(tmp_path / "p0.png", seed=0)
+    rows = [["Micrograph", "X", "Y"], ["C:\\lab\\p0.png", "12,5", "20,25"]]
+    text = "".join(f"{separator.join(row)}\r\n" for row in rows)
+    (tmp_path / "picks.csv").write_bytes(text.encode(encoding))
+    data = _read(tmp_path)
+    (disc,) = [item.disc for item in data.images[0].objects]
+    assert disc is not None
+    assert (disc.x, disc.y) == (12.5, 20.25)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to root")
+def test_what_may_not_be_opened_is_told(tmp_path: Path) -> None:
+    labelme_set(tmp_path, n=3)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more").chmod(0)
+    (tmp_path / "micrograph_01.json").chmod(0)
+    problems = {problem.file: problem.reason for problem in _read(tmp_path).problems}
+    assert problems["more"] == "the folder cannot be opened: Permission denied"
+    assert "Permission denied" in problems["micrograph_01.json"]

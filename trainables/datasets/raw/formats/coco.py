@@ -115,7 +115,12 @@ def _read_categories(
     """Names by id; the order of the ids is the order of the classes."""
     names = _ById[str]()
     n_objects = _count(document["annotations"], "category_id")
-    for number, entry in enumerate(document.get("categories") or []):
+    listed = document.get("categories") or []
+    if not isinstance(listed, list):
+        source = RawSource(file, "categories", n_objects=len(document["annotations"]))
+        reading.problem(Kind.MALFORMED, source, f"expected a list, got {type(listed).__name__}")
+        return names
+    for number, entry in enumerate(listed):
         source = RawSource(file, f"categories[{number}]")
         with reading.at(source):
             key, name = entry["id"], str(entry["name"])

@@ -44,6 +44,15 @@ def count_images(folder: RawFolder) -> int:
     return sum(len(_images(folder, file)) for file in annotation_files(folder))
 
 
+def count_here(folder: RawFolder) -> int:
+    """Pictures that CVAT's files speak of and that are here."""
+    return sum(
+        folder.has(element.get("name", ""), file)
+        for file in annotation_files(folder)
+        for element in _images(folder, file)
+    )
+
+
 def why_no_outlines(folder: RawFolder) -> str:
     """The reason why CVAT's XML files are there but cannot be used, or ""."""
     for file in _cvat_files(folder):

@@ -60,6 +60,15 @@ def count_images(folder: RawFolder) -> int:
     return sum(len(folder.document(file)) for file in annotation_files(folder))
 
 
+def count_here(folder: RawFolder) -> int:
+    """Pictures that Label Studio's files speak of and that are here."""
+    return sum(
+        folder.has(_here(folder, _picture_name(task.get("data", task))), file)
+        for file in annotation_files(folder)
+        for task in folder.document(file)
+    )
+
+
 def why_no_outlines(folder: RawFolder) -> str:
     """The reason why Label Studio's files are there but cannot be used, or ""."""
     files = [file for file in folder.with_suffix(".json") if _is_export(folder.document(file))]

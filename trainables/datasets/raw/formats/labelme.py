@@ -9,6 +9,7 @@ box whose integer corners both belong to it).
 """
 
 import base64
+import contextlib
 import math
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -173,7 +174,9 @@ def _mask(shape: Mapping[str, Any], image: RawImage) -> Rle:
         ValueError: The mask is no picture.
     """
     data = np.frombuffer(base64.b64decode(shape["mask"]), dtype=np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    picture = None
+    with contextlib.suppress(cv2.error):
+        picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     if picture is None:
         raise ValueError("expected a base64 PNG as mask")
     patch = picture != 0 if picture.ndim == 2 else (picture != 0).any(axis=2)

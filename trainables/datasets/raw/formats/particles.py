@@ -1,6 +1,7 @@
-"""Particle coordinates beside micrographs: JSON, STAR, EMAN box and CSV files.
+"""Particle coordinates beside micrographs: JSON, STAR, EMAN box, tables and cryoSPARC's files.
 
-What the files mean is told in `trainables.datasets.coordinates`. A particle becomes a disc of the
+What the files mean is told in `trainables.datasets.coordinates`, and what is asked about them in
+`trainables.datasets.raw.placing`. A particle becomes a disc of the
 radius that is asked for, cut at the picture's edges, and keeps its centre and radius.
 
 A micrograph that no file speaks of is unlabelled: what is in it is not known. It is kept as such,
@@ -19,26 +20,33 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from trainables.datasets.coordinates import OWN_NAME, Points
+from trainables.datasets.coordinates import OWN_NAME, TABLES, Points
 from trainables.datasets.images import SUFFIXES
 from trainables.datasets.particle_size import ANGSTROM_PER_UM, MIN_RADIUS_PX, TooSmallPictureError
-from trainables.datasets.prepared import ParticleDisc
+from trainables.datasets.prepared import DatasetError, ParticleDisc
 from trainables.datasets.raw.folder import LeavesFolderError, NotFoundError, RawFolder, split_of
 from trainables.datasets.raw.naming import picture_named_like
+from trainables.datasets.raw.placing import Placing, place, question_rows
 from trainables.datasets.raw.reading import Kind, RawImage, RawReading, RawSource
 
-JSON: Final = ".json"
+JSON: Final = (".json",)
 
-STAR: Final = ".star"
+STAR: Final = (".star",)
 
-BOX: Final = ".box"
+BOX: Final = (".box",)
 
-CSV: Final = ".csv"
+CSV: Final = TABLES
+
+CS: Final = (".cs",)
 
 SAME_PX: Final = 1.0
 """Two centres nearer than this are one particle, listed twice."""
+
+_FARTHEST_PX: Final = 1e12
+"""Coordinates beyond are no pixels: their squares may be no numbers."""
 
 _FEW: Final = 3
 """Fewer coordinates do not tell whether most of them are wrong."""
@@ -49,42 +57,41 @@ _SECTION: Final = re.compile(r"_p(\d+)(?![^_\-. ])")
 """What follows a stack's name in that of a file about one of its sections."""
 
 
-def count_images(folder: RawFolder, suffix: str) -> int:
+def count_images(folder: RawFolder, suffixes: tuple[str, ...]) -> int:
     """Micrographs that the files of one kind speak of."""
-    return sum(1 for _ in _micrographs(folder, suffix))
+    return sum(1 for _ in _micrographs(folder, suffixes))
 
 
-def count_here(folder: RawFolder, suffix: str) -> int:
+def count_here(folder: RawFolder, suffixes: tuple[str, ...]) -> int:
     """Micrographs that the files of one kind speak of and that are here."""
     return sum(
         picture_named_like(folder, file) is not None
         if name == OWN_NAME
         else folder.has(_findable(folder, name, file), file)
-        for file, name, _ in _micrographs(folder, suffix)
+        for file, name, _ in _micrographs(folder, suffixes)
     )
 
 
-def read(reading: RawReading, suffix: str) -> None:
+def read(reading: RawReading, suffixes: tuple[str, ...]) -> None:
     """Read the files of one kind, and take in the micrographs that they do not speak of.
 
     Raises:
-        DatasetError: No radius is known, or it cannot be one in any picture.
+        DatasetError: No radius is known, or it cannot be one in any picture; or the user must say
+            what the coordinates mean.
     """
     reading.notes.append(f"the format has no classes; every object is {reading.object_class!r}")
+    given = list(_claimed(reading, suffixes))
+    if suffixes == BOX:
+        question_rows(reading.sizes, given)
+    placed = place(reading, given)
+    _warn_of_radii(reading, placed)
     too_small: list[TooSmallPictureError] = []
-    for file, name, points in _micrographs(reading.folder, suffix):
-        source = RawSource(file, name, n_objects=len(points))
-        if name == OWN_NAME:
-            image = _own_picture(reading, source)
-        else:
-            image = reading.image(_findable(reading.folder, name, file), source)
-        if image and reading.claim(image, source):
-            image.split = split_of(image.file)
-            try:
-                _add_particles(reading, image, points, source.of(image))
-            except TooSmallPictureError as error:
-                reading.problem(Kind.SMALL_PICTURE, source.of(image), str(error))
-                too_small.append(error)
+    for entry in placed:
+        try:
+            _add_particles(reading, entry)
+        except TooSmallPictureError as error:
+            reading.problem(Kind.SMALL_PICTURE, entry.source, str(error))
+            too_small.append(error)
     if too_small and not any(image.objects for image in reading.images.values()):
         raise too_small[0]  # the radius is wrong, not the pictures
     _add_unlabelled(reading)
@@ -92,13 +99,45 @@ def read(reading: RawReading, suffix: str) -> None:
     _warn_of_crowding(reading)
 
 
-def _micrographs(folder: RawFolder, suffix: str) -> Iterator[tuple[PurePosixPath, str, Points]]:
+def _claimed(reading: RawReading, suffixes: tuple[str, ...]) -> Iterator[Placing]:
+    """Particles with their pictures, each of which is annotated by one file only."""
+    for file, name, points in _micrographs(reading.folder, suffixes):
+        source = RawSource(file, name, n_objects=len(points))
+        for image, its_points in _pictures(reading, source, points):
+            if reading.claim(image, source):
+                image.split = split_of(image.file)
+                image.um_per_px = reading.sizes.um_per_px(image.um_per_px)
+                yield Placing(source.of(image), image, its_points)
+
+
+def _pictures(
+    reading: RawReading, source: RawSource, points: Points
+) -> Iterator[tuple[RawImage, Points]]:
+    """Pictures that particles are on: one, or as many as the sections of a stack they name."""
+    if source.place == OWN_NAME:
+        image = _own_picture(reading, source)
+    else:
+        image = reading.image(_findable(reading.folder, source.place, source.file), source)
+    if image is None:
+        return
+    if points.sections is None or reading.pages(image.file) == 1:
+        yield image, points
+        return
+    for section in np.unique(points.sections).tolist():
+        page = reading.open(image.file, section - 1) if section > 0 else None
+        if page is not None:
+            yield page, points.taken(np.flatnonzero(points.sections == section))
+
+
+def _micrographs(
+    folder: RawFolder, suffixes: tuple[str, ...]
+) -> Iterator[tuple[PurePosixPath, str, Points]]:
     """Files with the micrographs they name and their particles."""
-    for file in folder.with_suffix(suffix):
+    for file in folder.with_suffix(*suffixes):
         found = folder.coordinates(file) or {}
-        if suffix == JSON and not any(_names_a_picture(folder, name) for name in found):
+        if suffixes == JSON and not any(_names_a_picture(folder, name) for name in found):
             continue
-        if suffix == CSV and OWN_NAME in found and picture_named_like(folder, file) is None:
+        if suffixes == CSV and OWN_NAME in found and picture_named_like(folder, file) is None:
             continue  # a table of something else
         for name, points in found.items():
             yield file, name, points
@@ -136,10 +175,10 @@ def _findable(folder: RawFolder, name: str, beside: PurePosixPath) -> str:
     return same[0].name if len(same) == 1 else base
 
 
-def _add_particles(reading: RawReading, image: RawImage, points: Points, source: RawSource) -> None:
-    image.um_per_px = reading.sizes.um_per_px(image.um_per_px)
+def _add_particles(reading: RawReading, entry: Placing) -> None:
+    image, points, source = entry.image, entry.points, entry.source
     if reason := _of_another_picture(image, points):
-        reading.problem(Kind.OUTSIDE, source.of(image), reason)
+        reading.problem(Kind.OUTSIDE, source, reason)
         return
     radii = _radii(reading, image, points)
     twice = _listed_before(points)
@@ -171,20 +210,52 @@ def _of_another_picture(image: RawImage, points: Points) -> str:
 
 
 def _radii(reading: RawReading, image: RawImage, points: Points) -> list[float]:
-    """Radius of each particle: of its row where all rows have one, else the one asked for."""
-    given = points.radii
-    if given is not None and np.isfinite(given).all() and (given >= MIN_RADIUS_PX).all():
-        return [float(radius) for radius in given]
+    """Radius of each particle: of its row where that can be one, else the one asked for."""
     if not len(points):
         return []
+    usable = _usable_radii(points)
+    if usable.all() and points.radii is not None:
+        return [float(radius) for radius in points.radii]
     side = min(image.width, image.height)
     radius = reading.sizes.radius_px(str(image.file), image.um_per_px, side)
-    return [radius] * len(points)
+    given = np.full(len(points), radius) if points.radii is None else points.radii
+    return [float(value) for value in np.where(usable, given, radius)]
+
+
+def _usable_radii(points: Points) -> npt.NDArray[np.bool_]:
+    """Whether each particle has a radius that can be one in pixels."""
+    if points.radii is None:
+        return np.zeros(len(points), dtype=bool)
+    return np.asarray(np.nan_to_num(points.radii) >= MIN_RADIUS_PX)
+
+
+def _warn_of_radii(reading: RawReading, placed: list[Placing]) -> None:
+    """Say which radii of the files are not used.
+
+    Raises:
+        DatasetError: There are such, and no other one is given.
+    """
+    with_radii = [entry for entry in placed if entry.points.radii is not None and len(entry.points)]
+    aside = [entry for entry in with_radii if not _usable_radii(entry.points).all()]
+    if not aside:
+        return
+    radii = np.concatenate([e.points.radii for e in aside if e.points.radii is not None])
+    wrong = radii[~(np.nan_to_num(radii) >= MIN_RADIUS_PX)]
+    numbers = wrong[np.isfinite(wrong)]
+    values = f" ({numbers.min():g} to {numbers.max():g})" if len(numbers) else ""
+    said = (
+        f"{aside[0].source.file}: the radii of {len(wrong)} of "
+        f"{sum(len(entry.points) for entry in with_radii)} particles{values} cannot be pixels, of "
+        f"which a radius has at least {MIN_RADIUS_PX:g}"
+    )
+    if reading.sizes.radius is None:
+        raise DatasetError(f"{said}: in what unit are they? Give --radius for them")
+    reading.warnings.append(f"{said}; --radius {reading.sizes.radius.text} is taken for them")
 
 
 def _listed_before(points: Points) -> dict[int, int]:
     """Particles that are there already: index to the index of the first one."""
-    finite = np.flatnonzero(np.isfinite(points.centers).all(axis=1))
+    finite = np.flatnonzero((np.abs(points.centers) < _FARTHEST_PX).all(axis=1))
     pairs = cKDTree(points.centers[finite]).query_pairs(SAME_PX, output_type="ndarray")
     twice: dict[int, int] = {}
     for first, second in sorted(map(tuple, finite[pairs].tolist())):

@@ -38,6 +38,11 @@ def count_images(folder: RawFolder) -> int:
     return len(annotation_files(folder))
 
 
+def count_here(folder: RawFolder) -> int:
+    """Pictures that GeoJSON files speak of and that are here."""
+    return sum(picture_named_like(folder, file) is not None for file in annotation_files(folder))
+
+
 def read(reading: RawReading) -> None:
     """Read every GeoJSON file."""
     for file in annotation_files(reading.folder):

@@ -73,16 +73,16 @@ class Format:
         return count(folder)
 
 
-def _particles(name: str, title: str, suffix: str) -> Format:
+def _particles(name: str, title: str, suffixes: tuple[str, ...]) -> Format:
     return Format(
         name,
         title,
-        partial(particles.count_images, suffix=suffix),
-        partial(particles.read, suffix=suffix),
-        partial(particles.count_here, suffix=suffix),
+        partial(particles.count_images, suffixes=suffixes),
+        partial(particles.read, suffixes=suffixes),
+        partial(particles.count_here, suffixes=suffixes),
         object_class="particle",
         sized=True,
-        suffixes=(suffix,),
+        suffixes=suffixes,
     )
 
 
@@ -99,9 +99,24 @@ FORMATS: Final = (  # the one that can say more of an object first
         superannotate.count_here,
     ),
     Format(via.NAME, via.TITLE, via.count_images, via.read, via.count_here),
-    Format(cvat.NAME, cvat.TITLE, cvat.count_images, cvat.read, suffixes=cvat.SUFFIXES),
-    Format(label_studio.NAME, label_studio.TITLE, label_studio.count_images, label_studio.read),
-    Format(qupath.NAME, qupath.TITLE, qupath.count_images, qupath.read, suffixes=qupath.SUFFIXES),
+    Format(
+        cvat.NAME, cvat.TITLE, cvat.count_images, cvat.read, cvat.count_here, suffixes=cvat.SUFFIXES
+    ),
+    Format(
+        label_studio.NAME,
+        label_studio.TITLE,
+        label_studio.count_images,
+        label_studio.read,
+        label_studio.count_here,
+    ),
+    Format(
+        qupath.NAME,
+        qupath.TITLE,
+        qupath.count_images,
+        qupath.read,
+        qupath.count_here,
+        suffixes=qupath.SUFFIXES,
+    ),
     Format(imagej.NAME, imagej.TITLE, imagej.count_images, imagej.read, suffixes=imagej.SUFFIXES),
     Format(
         yolo_seg.NAME,
@@ -147,7 +162,8 @@ FORMATS: Final = (  # the one that can say more of an object first
     _particles("coordinates", "particle coordinates, coordinates.json", particles.JSON),
     _particles("star", "particle coordinates, RELION STAR", particles.STAR),
     _particles("box", "particle coordinates, EMAN box", particles.BOX),
-    _particles("csv", "particle coordinates, CSV", particles.CSV),
+    _particles("csv", "particle coordinates, a table", particles.CSV),
+    _particles("cryosparc", "particle coordinates, cryoSPARC", particles.CS),
 )
 
 _NO_OUTLINES: Final = (
@@ -158,12 +174,14 @@ _NO_OUTLINES: Final = (
 """Say why files of a kind that is known cannot be used."""
 
 _NEEDED: Final = {
-    particles.CSV: "a header with the columns x and y, and rows of pictures that are here",
+    particles.CSV: "a header with the columns x and y (or x_coord, X-Coordinate, xmin, ...), and "
+    "rows of pictures that are here",
     particles.STAR: "a table with the columns rlnCoordinateX and rlnCoordinateY",
     particles.BOX: "x, y, width and height in each row",
+    particles.CS: "location/center_x_frac and location/center_y_frac",
     particles.JSON: '{"image.png": [[x, y], ...], ...} with names of pictures that are here',
 }
-"""What coordinates look like, by the suffix of their file."""
+"""What coordinates look like, by the suffixes of their files."""
 
 
 def check_format(name: str | None) -> None:
@@ -228,7 +246,7 @@ def _count_told(found: int, here: int) -> str:
 
 def _what_is_here(folder: RawFolder, asked: str = "") -> str:
     """A message: what a folder holds instead, and what to do about it."""
-    if not folder.files:
+    if not folder.files and not folder.broken:
         return "the folder is empty"
     found = {entry.name: entry.count(folder) for entry in FORMATS}
     there = [name for name, n in found.items() if n]
@@ -252,10 +270,11 @@ def _what_is_here(folder: RawFolder, asked: str = "") -> str:
 
 def _table_without_coordinates(folder: RawFolder, asked: str) -> str:
     """A message: what the first possible file of coordinates lacks; "" without one."""
-    suffixes = [particles.CSV, particles.STAR, particles.BOX]
-    suffixes += [particles.JSON] if asked == "coordinates" else []
-    for suffix in suffixes:
-        file = next(iter(folder.with_suffix(suffix)), None)
+    kinds = [(".csv", ".tsv"), particles.STAR, particles.BOX, particles.CS]
+    kinds += [particles.JSON] if asked == "coordinates" else []
+    for suffixes in kinds:
+        file = next(iter(folder.with_suffix(*suffixes)), None)
+        needed = next(text for known, text in _NEEDED.items() if {*suffixes} <= {*known})
         if file is not None:
-            return f"{file} holds no coordinates: expected {_NEEDED[suffix]}"
+            return f"{file} holds no coordinates: expected {needed}"
     return ""

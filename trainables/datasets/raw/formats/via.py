@@ -6,6 +6,7 @@ class. Which one is not said anywhere: taken is the one that most regions have, 
 `label` or `class` first, then the one with fewer different values.
 """
 
+import contextlib
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -87,12 +88,10 @@ def _class_key(entries: Mapping[str, Any]) -> str | None:
     """The region attribute that holds the class, or None if there are no attributes."""
     count: Counter[str] = Counter()
     values: dict[str, set[str]] = {}
-    for entry in entries.values():
-        for _, region in _regions(entry):
-            for key, value in (region.get("region_attributes") or {}).items():
-                label = _label(value)
-                count[key] += bool(label)
-                values.setdefault(key, set()).add(label)
+    for key, value in _attributes(entries):
+        label = _label(value)
+        count[key] += bool(label)
+        values.setdefault(key, set()).add(label)
     if not any(count.values()):
         return None
     most = max(count.values())
@@ -100,6 +99,15 @@ def _class_key(entries: Mapping[str, Any]) -> str | None:
         (key for key in count if count[key] >= 0.9 * most),
         key=lambda key: (key.lower() not in _USUAL_KEYS, len(values[key]), key),
     )
+
+
+def _attributes(entries: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Attributes of all regions that are well formed."""
+    for entry in entries.values():
+        with contextlib.suppress(TypeError):
+            for _, region in _regions(entry):
+                attributes = region.get("region_attributes") if isinstance(region, dict) else None
+                yield from attributes.items() if isinstance(attributes, dict) else ()
 
 
 def _label(value: Any) -> str:

@@ -19,7 +19,7 @@ POINTS: list[list[float]] = [
     [50, 25],
     [50, 75],
     [12.5, 75],
-]  # 8 to 32 of 64, 12 to 36 of 48
+]
 
 
 def _region(kind: str, **value: Any) -> dict[str, Any]:

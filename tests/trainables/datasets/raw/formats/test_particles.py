@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import mrcfile  # type: ignore[import-untyped]
 import numpy as np
@@ -51,8 +52,10 @@ def _sample(folder: Path, n: int = 6) -> Path:
     return _coordinates(folder, dict.fromkeys(_pictures(folder, n), CENTERS))
 
 
-def _read(folder: Path, radius: str | None = "5px", pixel_size: str | None = None) -> RawData:
-    sizes = particle_size(radius, pixel_size)
+def _read(
+    folder: Path, radius: str | None = "5px", pixel_size: str | None = None, **more: Any
+) -> RawData:
+    sizes = particle_size(radius, pixel_size, **more)
     return read_raw(folder, format_name=None, classes=None, sizes=sizes)
 
 
@@ -112,7 +115,7 @@ def test_every_format_is_recognised_and_means_the_same_discs(
     names = _pictures(tmp_path)
     assert callable(write)
     write(tmp_path, names)
-    data = _read(tmp_path)
+    data = _read(tmp_path, flip_y=False)
     assert (data.format.name, data.problems) == (form, ())
     for image in data.images:
         assert [item.disc for item in image.objects] == [
@@ -529,7 +532,8 @@ def test_a_micrograph_of_whose_coordinates_most_lie_outside_is_left_out_whole(
 @pytest.mark.parametrize("lost", [1, 2])
 def test_where_half_or_less_lies_outside_the_others_are_used(tmp_path: Path, lost: int) -> None:
     centers = [*CENTERS, *[[100.0 + i, 10.0] for i in range(lost)]]
-    data = _read(_coordinates(tmp_path, dict.fromkeys(_pictures(tmp_path), centers)))
+    folder = _coordinates(tmp_path, dict.fromkeys(_pictures(tmp_path), centers))
+    data = _read(folder, unit="1px")
     assert {len(image.objects) for image in data.images} == {2}
     assert len(data.problems) == 6 * lost
 
