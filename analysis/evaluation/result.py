@@ -214,6 +214,11 @@ def notes_on_data(plan: EvaluationPlan, classes: ClassMap, objects: int) -> Iter
             "these pictures hold no object, so no share of any can be found: only how much was "
             "predicted where nothing is can be told here"
         )
+    if twice := sum(plan.data.n_twice(image) for image in plan.images):
+        yield (
+            f"{counted(twice, 'object')} of these pictures stand twice in the data set, with the "
+            "same class and pixels, and count once; prepared again it holds them once"
+        )
     if plan.model.fingerprint == plan.data.fingerprint:
         if plan.part in ("train", "all"):
             yield "the model was trained on these pictures: it reads new ones less well"

@@ -18,6 +18,7 @@ set is refused in milliseconds.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -110,10 +111,17 @@ class Annotation:
 
 @dataclass(frozen=True)
 class _Index:
-    """`annotations.json`, read once."""
+    """`annotations.json`, read once.
+
+    Attributes:
+        images: Pictures by part.
+        annotations: Objects by the id of their picture, each once.
+        n_twice: Number of objects by the id of their picture that stood there before.
+    """
 
     images: dict[str, tuple[ImageRecord, ...]]
     annotations: dict[int, tuple[Annotation, ...]]
+    n_twice: dict[int, int]
 
 
 @dataclass(frozen=True)
@@ -201,10 +209,20 @@ class PreparedDataset:
     def annotations(self, image: ImageRecord) -> tuple[Annotation, ...]:
         """Objects in a picture of this data set; none for a negative.
 
+        Two of one class with the same pixels are one object: earlier versions prepared both.
+
         Raises:
             DatasetError: `annotations.json` is not the one that was prepared.
         """
         return self._index.annotations.get(image.id, ())
+
+    def n_twice(self, image: ImageRecord) -> int:
+        """Number of objects in a picture that are left out, as they stand in the data set twice.
+
+        Raises:
+            DatasetError: `annotations.json` is not the one that was prepared.
+        """
+        return self._index.n_twice.get(image.id, 0)
 
     def read(self, image: ImageRecord) -> npt.NDArray[np.uint8]:
         """Pixels of a picture: (height, width, 3) uint8 RGB; grey is repeated thrice.
@@ -375,12 +393,17 @@ def _parse(root: Path, coco: Mapping[str, Any]) -> _Index:
         if split not in images:
             raise DatasetError(f"{root / ANNOTATIONS}: unknown split {split!r}. {_AGAIN}")
         images[split].append(_record(root, entry))
-    annotations: dict[int, list[Annotation]] = {}
+    annotations: dict[int, dict[Any, Annotation]] = {}
+    n_twice: Counter[int] = Counter()
     for entry in coco["annotations"]:
-        annotations.setdefault(entry["image_id"], []).append(_annotation(entry))
+        image, found = entry["image_id"], _annotation(entry)
+        known = annotations.setdefault(image, {})
+        n_twice[image] += (same := (found.category, found.rle["counts"])) in known
+        known.setdefault(same, found)
     return _Index(
         {split: tuple(records) for split, records in images.items()},
-        {image: tuple(objects) for image, objects in annotations.items()},
+        {image: tuple(objects.values()) for image, objects in annotations.items()},
+        n_twice,
     )
 
 

@@ -18,9 +18,8 @@ Definitions of the group `particle_metrics`:
 Definitions of the group `pixel_metrics`, over all pixels that are not ignored:
 
 - **precision**, **recall**, **F1** and **IoU** of the pixels with a probability of at least 0.5.
-- **AUC**, the area under the ROC curve, from probabilities in 1024 bins: pixels of one bin count as
-  equal, so it is exact for probabilities that are multiples of 1/1024. 0.5 where one of the two
-  kinds of pixels is missing.
+- **AUC**, the area under the ROC curve, from probabilities as they are
+  (`trainables.metrics.pixels`). 0.5 where one of the two kinds of pixels is missing.
 
 Any other ratio whose parts are missing is 0: nothing was shown.
 """

@@ -1,6 +1,7 @@
 """A model, a data set, a folder with every figure."""
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -608,6 +609,22 @@ def test_pictures_without_any_object_are_said(
     assert result.objects == 0
     assert result.metrics["seg_coco/AP"] is None
     assert any("hold no object" in note for note in result.notes)
+
+
+def test_objects_that_stand_twice_in_the_data_count_once_and_are_said(
+    copy: PreparedDataset, evaluate: Evaluate
+) -> None:
+    path, manifest = copy.root / "annotations.json", copy.root / "dataset.json"
+    content = json.loads(path.read_text())
+    of_val = {image.id for image in copy.images("val")}
+    content["annotations"] += [a for a in content["annotations"] if a["image_id"] in of_val][:3]
+    path.write_text(json.dumps(content))
+    sha = hashlib.sha256(path.read_bytes()).hexdigest()
+    known = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**known, "annotations_sha256": sha}))
+    result = evaluate(PreparedDataset.load(copy.root))
+    assert (result.objects, result.evaluations["seg_metrics"].recall) == (copy.n_objects("val"), 1)
+    assert any("3 objects of these pictures stand twice in the data" in n for n in result.notes)
 
 
 def test_no_picture_is_both_best_and_worst() -> None:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from tests.support.places import ROOT
 from tests.support.raw_samples import labelme_set
 from trainables.datasets.prepared import DatasetError, PreparedDataset, check_trainable
 from trainables.datasets.preparing.prepare import prepare
+from trainables.metrics.matching import ground_truth
 
 
 @pytest.fixture
@@ -105,3 +107,22 @@ def test_a_set_works_wherever_it_is_moved_to(root: Path, tmp_path: Path) -> None
     data = PreparedDataset.load(moved)
     assert data.read(data.images("train")[0]).shape == (48, 64, 3)
     assert str(tmp_path) not in (moved / "dataset.json").read_text()
+
+
+def test_an_object_that_stands_twice_is_one_object(root: Path) -> None:
+    """As earlier versions prepared it; another class with the same pixels is another object."""
+    before = PreparedDataset.load(root)
+    n = {image.id: len(before.annotations(image)) for image in before.images("train")}
+    path = root / "annotations.json"
+    content = json.loads(path.read_text())
+    first = content["annotations"][0]
+    other = 1 + first["category_id"] % len(before.classes)
+    content["annotations"] += [{**first, "id": 998}, {**first, "id": 999, "category_id": other}]
+    path.write_text(json.dumps(content))
+    _edit(root, annotations_sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    after = PreparedDataset.load(root)
+    for image in after.images("train"):
+        same = image.id == first["image_id"]
+        assert len(after.annotations(image)) == n[image.id] + same
+        assert len(ground_truth(after, image)) == n[image.id] + same
+        assert after.n_twice(image) == same
