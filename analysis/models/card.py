@@ -1,13 +1,15 @@
 """The card that goes with a model: what it is, what was measured where, and what it is not."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from analysis.pages.environment import page_environment
+from trainables.contract import EngineInfo
 from trainables.datasets.prepared import PreparedDataset
 from trainables.metrics.names import GROUPS, MEASURE, PARTICLE_GROUP, PIXEL_GROUP, names_in
 from trainables.registry import engine_info
 from tune.best.configuration import BestConfig, nothing_learnt, outdated_params
+from tune.plan.data_remarks import crowded_pictures, lacking_classes
 
 WORDS: Final = {**GROUPS, PARTICLE_GROUP: "picks", PIXEL_GROUP: "pixels"}
 
@@ -43,6 +45,7 @@ def model_card(
             outdated=outdated_params(info, config.params),
             licence=info.licence,
             weights=info.begins_from(config.params) if info.begins_from else "",
+            limits=_limits(info, config.params, data),
         )
     )
 
@@ -62,6 +65,13 @@ def _rows(
         for key, words in keys.items()
         if key in metrics
     ]
+
+
+def _limits(info: EngineInfo, params: Mapping[str, Any], data: PreparedDataset | None) -> list[str]:
+    """What the data set left unmeasured or out of the model's reach."""
+    if data is None:
+        return []
+    return [*lacking_classes(info, data), *crowded_pictures(info, params, data)]
 
 
 def _hint(config: BestConfig) -> str:

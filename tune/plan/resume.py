@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from tune.directory.layout import STUDY
@@ -39,7 +40,8 @@ def plan_resumed(opened: StudyDir, overrides: Sequence[str]) -> StudyPlan:
     _refuse_another_engine(opened, draft, checked.problems)
     plan = decided(draft, checked)
     _refuse_other_data(opened, plan)
-    return plan
+    rungs = opened.resolved.get("rungs")
+    return plan if rungs is None else replace(plan, begun_rungs=tuple(rungs))
 
 
 def _refuse_another_study(opened: StudyDir, draft: Draft) -> None:

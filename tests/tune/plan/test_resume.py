@@ -1,5 +1,6 @@
 """Studies that go on after their engine has changed."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -13,6 +14,7 @@ from analysis.report.leaderboard import write_leaderboard
 from analysis.report.report import write_report
 from search_spaces.schema import Hyperparameters
 from tests.support.rehearsed_study import rehearse
+from tune.directory.layout import RESOLVED
 from tune.directory.ranking import best_trial
 from tune.directory.reader import StudyDir
 from tune.errors import StudyError
@@ -121,3 +123,11 @@ def test_a_study_goes_on_with_more_trials_as_it_was_planned(begun: StudyDir) -> 
     plan = plan_resumed(begun, ["budget.trials=8"])
     assert (plan.trials, plan.directory) == (8, begun.path)
     assert plan.data.fingerprint == begun.resolved["fingerprint"]
+
+
+def test_a_study_that_goes_on_keeps_the_rungs_it_began_with(tmp_path: Path) -> None:
+    begun = rehearse(tmp_path, budget={"trials": 4, "epochs": 12}, stop_after=5)
+    assert begun.resolved["rungs"] == [3, 6, 12]
+    resolved = json.loads((begun.path / RESOLVED).read_text())
+    (begun.path / RESOLVED).write_text(json.dumps({**resolved, "rungs": [1, 2, 4, 8]}))
+    assert plan_resumed(StudyDir.open(begun.path), []).rungs == (1, 2, 4, 8), "an earlier version's"

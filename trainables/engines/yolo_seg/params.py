@@ -144,6 +144,12 @@ class YoloSegParams(Hyperparameters):
         return {key: reason for key, reason in reasons.items() if key in params}
 
     @classmethod
+    def beginning(cls, params: Mapping[str, Any], epochs: int, n_train: int) -> float:
+        """Epochs of the warm-up, which Ultralytics cuts off before the last epoch."""
+        del n_train
+        return float(min(max(_possible(params, "warmup_epochs")), max(epochs - 1, 0)))
+
+    @classmethod
     def problems(cls, fixed: Mapping[str, Any], searched: frozenset[str]) -> list[tuple[str, str]]:
         """List combinations to refuse: `optimizer=auto` with a searched lr0, a missing model."""
         problems = []
