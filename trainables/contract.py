@@ -302,8 +302,9 @@ DefaultSpace = Callable[[Mapping[str, Any], "Circumstances | None"], tuple[str, 
 """Function from what a study gives itself, and its data, to the name of the preset that is used by
 default and to the domains that replace some of its keys; None drops one."""
 
-Remarks = Callable[[Mapping[str, Any], Circumstances], list[str]]
-"""Function from possible values (of a searched key a tuple) to sentences for `plan` and `tune`."""
+Remarks = Callable[[Mapping[str, Any], PreparedDataset], list[str]]
+"""Function from possible values (of a searched key a tuple) and the data set to sentences that
+`plan` and `tune` show."""
 
 DataRule = Callable[[Mapping[str, Any], frozenset[str], Circumstances], list[tuple[str, str]]]
 """Function from fixed values and the names of searched keys to (key, message) pairs of mistakes."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from search_spaces.domains import ChoiceDomain
 from tune.plan.data_remarks import crowded_pictures, lacking_classes
 from tune.plan.plan import StudyPlan
-from tune.study.fitting import circumstances, default_preset
+from tune.study.fitting import default_preset
 
 
 def remarks(plan: StudyPlan) -> list[str]:
@@ -68,9 +68,8 @@ def _of_warmup(plan: StudyPlan) -> Iterator[str]:
 
 def _of_engine(plan: StudyPlan) -> Iterator[str]:
     """Remarks of the engine's own."""
-    there = circumstances(plan.data, plan.study.budget.epochs, plan.machine.gpus)
-    if plan.info.remarks is not None and there is not None:
-        yield from plan.info.remarks(plan.possible, there)
+    if plan.info.remarks is not None:
+        yield from plan.info.remarks(plan.possible, plan.data)
 
 
 def _of_rungs(plan: StudyPlan) -> Iterator[str]:

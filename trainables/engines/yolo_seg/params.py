@@ -12,6 +12,7 @@ from pydantic import Field
 
 from search_spaces.schema import Hyperparameters
 from trainables.contract import Circumstances, EngineInfo, Framework
+from trainables.datasets.prepared import PreparedDataset
 
 UNTRAINED = tuple(f"yolo11{size}-seg.yaml" for size in "nsmlx")
 """Architectures that need no file; trained from random weights."""
@@ -207,6 +208,20 @@ def model_problem(model: str, download: bool = False) -> str | None:
     )
 
 
+def mask_note(data: PreparedDataset, imgsz: int, mask_ratio: int) -> str:
+    """What the masks that are learnt lose at a picture size; "" where that is next to nothing."""
+    from trainables.datasets.views.yolo_masks import learnt_masks  # slow: OpenCV and SciPy
+
+    found = learnt_masks(data, imgsz, mask_ratio)
+    return found.sentence(imgsz, mask_ratio) if found else ""
+
+
+def remarks(possible: Mapping[str, Any], data: PreparedDataset) -> list[str]:
+    """The loss of masks at the smallest pictures and coarsest masks that a study may train with."""
+    imgsz, ratio = min(_possible(possible, "imgsz")), max(_possible(possible, "mask_ratio"))
+    return [note] if (note := mask_note(data, imgsz, ratio)) else []
+
+
 _STRIDE = 32
 """Picture pixels a pixel of the coarsest map."""
 
@@ -269,6 +284,7 @@ INFO = EngineInfo(
     backbone="model",
     batch="batch",
     data_problems=data_problems,
+    remarks=remarks,
     sizes=("imgsz",),
     native_config=native_config,
     begins_from=begins_from,
