@@ -77,6 +77,18 @@ class Hyperparameters(BaseModel):
         return {}
 
     @classmethod
+    def beginning(cls, params: Mapping[str, Any], epochs: int, n_train: int) -> float:
+        """Epochs after which trainings can be compared: of a warm-up, or of a first phase.
+
+        Args:
+            params: A configuration, as for `without_effect`; of several values the longest counts.
+            epochs: Length of a training that is never stopped.
+            n_train: Pictures to train on.
+        """
+        del params, epochs, n_train
+        return 0
+
+    @classmethod
     def problems(cls, fixed: Mapping[str, Any], searched: frozenset[str]) -> list[tuple[str, str]]:
         """Rules over several keys that a study breaks, as (key, message) pairs.
 

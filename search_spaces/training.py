@@ -172,6 +172,12 @@ class LoopParams(Hyperparameters):
         return {key: reason for key, reason in reasons.items() if key in params}
 
     @classmethod
+    def beginning(cls, params: Mapping[str, Any], epochs: int, n_train: int) -> float:
+        """Epochs of the warm-up."""
+        del epochs, n_train
+        return float(max(cls._possible(params, "warmup_epochs")))
+
+    @classmethod
     def length_problems(cls, params: Mapping[str, Any], epochs: int) -> list[tuple[str, str]]:
         """A warm-up or a milestone that does not fit into the training."""
         problems = []

@@ -298,6 +298,14 @@ class Circumstances:
     gpus: int = 0
 
 
+DefaultSpace = Callable[[Mapping[str, Any], "Circumstances | None"], tuple[str, Mapping[str, Any]]]
+"""Function from what a study gives itself, and its data, to the name of the preset that is used by
+default and to the domains that replace some of its keys; None drops one."""
+
+Remarks = Callable[[Mapping[str, Any], PreparedDataset], list[str]]
+"""Function from possible values (of a searched key a tuple) and the data set to sentences that
+`plan` and `tune` show."""
+
 DataRule = Callable[[Mapping[str, Any], frozenset[str], Circumstances], list[tuple[str, str]]]
 """Function from fixed values and the names of searched keys to (key, message) pairs of mistakes."""
 
@@ -344,6 +352,10 @@ class EngineInfo:
             take more than there are to train on; "" where a step takes something else.
         data_problems: Function that finds values with which every training on a study's data must
             fail. None where there are no such values.
+        default_space: Function that finds the preset used by default, fitted to a study's data and
+            machine. None where it is `preset` as it is.
+        remarks: Function that finds what should be known of a study's trainings before they start.
+            None where there is nothing.
     """
 
     name: str
@@ -366,6 +378,8 @@ class EngineInfo:
     opens_in: str = ""
     batch: str = ""
     data_problems: DataRule | None = None
+    default_space: DefaultSpace | None = None
+    remarks: Remarks | None = None
 
     @property
     def how_to_install(self) -> str:

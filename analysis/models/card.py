@@ -11,6 +11,7 @@ from trainables.metrics.confidence import confidence_text
 from trainables.metrics.names import GROUPS, MEASURE, PARTICLE_GROUP, PIXEL_GROUP, names_in
 from trainables.registry import engine_info
 from tune.best.configuration import BestConfig, nothing_learnt, outdated_params
+from tune.plan.data_remarks import crowded_pictures, lacking_classes
 from tune.study.space import defaults
 
 WORDS: Final = {**GROUPS, PARTICLE_GROUP: "picks", PIXEL_GROUP: "pixels"}
@@ -49,6 +50,7 @@ def model_card(
         weights=info.begins_from(config.params) if info.begins_from else "",
         hyperparameters=_hyperparameters(info, config.params),
         opens_in=info.opens_in,
+        limits=_limits(info, config.params, data),
     )
 
 
@@ -90,6 +92,13 @@ def _chosen_on(config: BestConfig, data: PreparedDataset | None) -> int | None:
     if not config.confidences:
         return None
     return config.data.val_objects if data is None else data.n_objects("val")
+
+
+def _limits(info: EngineInfo, params: Mapping[str, Any], data: PreparedDataset | None) -> list[str]:
+    """What the data set left unmeasured or out of the model's reach."""
+    if data is None:
+        return []
+    return [*lacking_classes(info, data), *crowded_pictures(info, params, data)]
 
 
 def _hint(config: BestConfig) -> str:

@@ -81,7 +81,10 @@ def _scheduler_text(plan: StudyPlan) -> str:
     scheduler = plan.study.scheduler
     if not isinstance(scheduler, Asha):
         return "none, every trial runs to its end"
-    rungs = ", ".join(map(str, plan.rungs))
+    epochs = plan.study.budget.epochs
+    rungs = ", ".join(str(rung) for rung in plan.rungs if rung < epochs)
+    if not rungs:
+        return f"asha, which compares no trials before epoch {epochs}: every trial runs to its end"
     by = ", constraints aside" if plan.study.objective.limits else ""
     return f"asha, rungs at epochs {rungs}; 1 trial in {scheduler.reduction_factor} passes each{by}"
 
@@ -95,13 +98,16 @@ def _plateau_text(study: Study) -> str:
     rule = study.plateau
     if isinstance(rule, NoPlateau):
         return "none"
+    first, epochs = max(rule.grace, rule.window), study.budget.epochs
+    if first >= epochs:
+        return f"none: the rule would begin at epoch {first}, and trials end at epoch {epochs}"
     metric = rule.metric or study.objective.metric
     what = (
         f"{metric} gains less than {rule.slope:g} an epoch"
         if isinstance(rule, Slope)
         else f"standard deviation of {metric} below {rule.std:g}"
     )
-    return f"{what} over {rule.window} epochs, from epoch {max(rule.grace, rule.window)} on"
+    return f"{what} over {rule.window} epochs, from epoch {first} on"
 
 
 def _resources_text(plan: StudyPlan) -> str:

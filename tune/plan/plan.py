@@ -13,6 +13,7 @@ from trainables.datasets.prepared import PreparedDataset
 from tune.plan.forecast import Forecast, Hours, forecast, hours
 from tune.plan.pace import Pace
 from tune.study.configurations import Configurations
+from tune.study.space import possible_values
 from tune.study.study import Study
 
 
@@ -31,6 +32,7 @@ class StudyPlan:
         points: Warm-start points, in the order they are tried; partial ones are completed.
         best: A line for each thing the warm start took from the best-config store.
         machine: Processors of this machine.
+        begun_rungs: Epochs of the rungs that a study has that goes on; None for a new one.
     """
 
     study: Study
@@ -43,6 +45,7 @@ class StudyPlan:
     points: tuple[Mapping[str, Any], ...]
     best: tuple[str, ...]
     machine: Machine
+    begun_rungs: tuple[int, ...] | None = None
 
     @property
     def directory(self) -> Path:
@@ -51,8 +54,21 @@ class StudyPlan:
 
     @cached_property
     def rungs(self) -> tuple[int, ...]:
-        """Epochs at which trials are compared, rising."""
-        return self.study.scheduler.rungs(self.study.budget.epochs)
+        """Epochs at which trials are compared, rising; of a study that goes on as they were."""
+        if self.begun_rungs is not None:
+            return self.begun_rungs
+        return self.study.scheduler.rungs(self.study.budget.epochs, self.beginning)
+
+    @cached_property
+    def beginning(self) -> float:
+        """Epochs of warm-up, or of a first phase, after which trials can be compared."""
+        epochs, n_train = self.study.budget.epochs, self.data.counts()["train"]
+        return self.info.params.beginning(self.possible, epochs, n_train)
+
+    @property
+    def possible(self) -> Mapping[str, Any]:
+        """Every key that is fixed or sampled; a sampled one has a tuple of its possible values."""
+        return {**self.fixed, **possible_values(self.space)}
 
     @property
     def shares(self) -> Shares:

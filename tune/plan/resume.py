@@ -44,7 +44,8 @@ def plan_resumed(opened: StudyDir, overrides: Sequence[str]) -> StudyPlan:
     _say_where_data_may_be(opened, checked)
     plan = decided(draft, checked)
     _refuse_other_data(opened, plan)
-    return plan
+    rungs = opened.resolved.get("rungs")
+    return plan if rungs is None else replace(plan, begun_rungs=tuple(rungs))
 
 
 def _refuse_another_place(opened: StudyDir, overrides: Sequence[str]) -> None:

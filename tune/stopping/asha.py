@@ -3,12 +3,15 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, PositiveInt
 
 from tune.spec import Spec
 from tune.stopping.decision import GO_ON, Decision, Rule
+
+LEAST_GRACE: Final = 3
+"""Epochs that trials get by default before they are compared, however short they are."""
 
 
 class Asha(Spec):
@@ -24,19 +27,28 @@ class Asha(Spec):
 
     kind: Literal["asha"] = "asha"
     grace_period: PositiveInt | None = Field(
-        None, description="epochs before the first rung; default: a tenth of the epochs"
+        None,
+        description="epochs before the first rung; default: a tenth of the epochs, 3 at least, and "
+        "beyond every warm-up and supervised phase",
     )
     reduction_factor: Annotated[int, Field(ge=2)] = Field(
         2, description="one trial in this many passes a rung"
     )
 
-    def rungs(self, epochs: int) -> tuple[int, ...]:
+    def rungs(self, epochs: int, beginning: float = 0) -> tuple[int, ...]:
         """Epochs at which trials are compared, as for `max_t = epochs + 1`.
+
+        Args:
+            epochs: Length of a training that is never stopped.
+            beginning: Epochs of warm-up, or of a phase before the one that counts; where no grace
+                period is given, the first rung lies after them.
 
         >>> Asha(grace_period=25, reduction_factor=2).rungs(250)
         (25, 50, 100, 200)
+        >>> Asha().rungs(40), Asha().rungs(40, beginning=20)
+        ((4, 8, 16, 32), (21,))
         """
-        rung = self.grace_period or max(1, round(epochs / 10))
+        rung = self.grace_period or max(LEAST_GRACE, round(epochs / 10), math.floor(beginning) + 1)
         rungs = []
         while rung < epochs + 1:
             rungs.append(rung)
@@ -49,9 +61,9 @@ class NoScheduler(Spec):
 
     kind: Literal["none"] = "none"
 
-    def rungs(self, epochs: int) -> tuple[int, ...]:
+    def rungs(self, epochs: int, beginning: float = 0) -> tuple[int, ...]:
         """No comparison is ever made."""
-        del epochs
+        del epochs, beginning
         return ()
 
 

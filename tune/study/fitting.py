@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from search_spaces.domains import ChoiceDomain, Domain
+from search_spaces.domains import ChoiceDomain, Domain, parse_domain
 from search_spaces.presets.preset import Preset
 from search_spaces.space import SearchSpace
 from trainables.contract import Circumstances, EngineInfo
 from trainables.datasets.facts import data_facts
 from trainables.datasets.prepared import DatasetError, PreparedDataset
+from trainables.proposal import room_for
 
 
 def circumstances(data: PreparedDataset, epochs: int, gpus: int) -> Circumstances | None:
@@ -27,10 +28,23 @@ def circumstances(data: PreparedDataset, epochs: int, gpus: int) -> Circumstance
     return Circumstances(facts, epochs, gpus) if facts.n_objects else None
 
 
+def default_preset(
+    info: EngineInfo, given: Mapping[str, Any], there: Circumstances | None
+) -> tuple[str, Mapping[str, Any]]:
+    """Name of the preset that is used by default, and the domains that replace keys of it.
+
+    Args:
+        info: The engine.
+        given: What the study itself fixes or searches, by key.
+        there: The study's data, length and machine, if known.
+    """
+    return info.default_space(given, there) if info.default_space else (info.preset, {})
+
+
 def fitted(
     info: EngineInfo, preset: Preset, given: Mapping[str, Any], there: Circumstances
 ) -> Preset:
-    """A preset without batches that no step can fill.
+    """A preset that finds all objects of a picture, and searches no batch that no step can fill.
 
     Args:
         info: The engine.
@@ -38,10 +52,22 @@ def fitted(
         given: What the study itself fixes or searches, by key; it stays as it is.
         there: The study's data, length and machine.
     """
-    key = info.batch
-    if key not in preset.space or key in given:
-        return preset
-    return replace(preset, space={**preset.space, key: _at_most(preset.space[key], there)})
+    space = dict(preset.space)
+    if info.batch in space and info.batch not in given:
+        space[info.batch] = _at_most(space[info.batch], there)
+    if info.max_det in info.params.model_fields and info.max_det not in given:
+        default = info.params.model_fields[info.max_det].default
+        if _least(space.get(info.max_det, default)) < there.data.most_objects:
+            space[info.max_det] = {"fixed": room_for(there.data.most_objects)}
+    return replace(preset, space=space)
+
+
+def _least(domain: Any) -> float:
+    """The least value of a written domain."""
+    if not isinstance(domain, Mapping):
+        return float(domain)
+    parsed = parse_domain({kind: value for kind, value in domain.items() if kind != "when"})
+    return float(min(_all_or_least(parsed)))
 
 
 def _at_most(domain: Any, there: Circumstances) -> Any:

@@ -27,7 +27,7 @@ from search_spaces.space import SearchSpace, domain_values, n_values, parse_spac
 from trainables.contract import Circumstances, EngineInfo
 from trainables.registry import engine_info, engines
 from tune.study.allowed import field_schema, mismatch
-from tune.study.fitting import fitted
+from tune.study.fitting import default_preset, fitted
 from tune.study.problems import Problem
 
 DEFAULT: Final = "default"
@@ -65,7 +65,7 @@ class ResolvedSpace:
     @property
     def possible(self) -> Mapping[str, Any]:
         """Every key that is fixed or sampled; a sampled one has a tuple of its possible values."""
-        return {**self.fixed, **_possible(self.space)}
+        return {**self.fixed, **possible_values(self.space)}
 
     def without(self, idle: Mapping[str, str]) -> "ResolvedSpace":
         """The space with more keys that have no effect; those that conditions name stay searched.
@@ -107,7 +107,7 @@ def resolve_space(
     Returns:
         The space, without the keys that are wrong, and everything that is wrong.
     """
-    preset, own, problems = _split(info, search_space)
+    preset, own, problems = _split(info, search_space, fixed, there)
     if preset is not None and there is not None:
         preset = fitted(info, preset, {**own, **fixed}, there)
     foreign = _of_another_engine(info, fixed, own)
@@ -122,7 +122,7 @@ def resolve_space(
     problems += [Problem(f"search_space.{key}", message) for key, message in wrong]
     problems += _check_domains(info.params, space, fixed)
     everything = {**fixed, **_constants(info.params, space, fixed)}
-    no_effect = info.params.without_effect({**everything, **_possible(space)})
+    no_effect = info.params.without_effect({**everything, **possible_values(space)})
     problems += _conditions_on(no_effect, space)
     effective = {name: p for name, p in space.parameters.items() if name not in no_effect}
     searched = SearchSpace(effective, space.constants)
@@ -159,7 +159,10 @@ def resolve_points(
 
 # --- what is written
 def _split(
-    info: EngineInfo, search_space: str | Mapping[str, Any]
+    info: EngineInfo,
+    search_space: str | Mapping[str, Any],
+    fixed: Mapping[str, Any],
+    there: Circumstances | None,
 ) -> tuple[Preset | None, dict[str, Any], list[Problem]]:
     """The preset, the keys the study writes itself, and what is wrong with either."""
     own = {} if isinstance(search_space, str) else dict(search_space)
@@ -167,13 +170,24 @@ def _split(
     if written is None and "preset" not in search_space:
         return None, own, []
     known = presets(info.name)
-    name = info.preset if written == DEFAULT else written
+    name, replaced = written, dict[str, Any]()
+    if written == DEFAULT:
+        name, domains = default_preset(info, {**own, **fixed}, there)
+        replaced = dict(domains)
     if isinstance(name, str) and name in known:
-        return known[name], own, []
+        return _replaced(known[name], replaced), own, []
     key = "search_space" if isinstance(search_space, str) else "search_space.preset"
     names = ", ".join(known) or "none; write the space itself"
     message = f"expected a preset of {info.name} ({names}), got {name!r}"
     return None, own, [Problem(key, message + nearest_name(str(name), known))]
+
+
+def _replaced(preset: Preset, domains: Mapping[str, Any]) -> Preset:
+    """A preset with other domains; None drops a key."""
+    both = {**preset.space, **domains}
+    return replace(
+        preset, space={key: domain for key, domain in both.items() if domain is not None}
+    )
 
 
 def _unknown(prefix: str, info: EngineInfo, given: Mapping[str, Any]) -> list[Problem]:
@@ -355,7 +369,7 @@ def _constants(params: _Params, space: SearchSpace, fixed: Mapping[str, Any]) ->
     return {key: _read(params, key, value)[0] for key, value in own.items()}
 
 
-def _possible(space: SearchSpace) -> dict[str, tuple[Any, ...]]:
+def possible_values(space: SearchSpace) -> dict[str, tuple[Any, ...]]:
     """The values of each searched key: all, or the ends of a continuous domain."""
     return {
         name: p.domain.choices

@@ -18,6 +18,7 @@ from tune.plan.lines import plan_lines
 from tune.plan.pace import Pace
 from tune.plan.plan import StudyPlan, estimate_hours
 from tune.plan.planning import plan_file, plan_study
+from tune.plan.remarks import remarks
 from tune.plan.resolved import resolved, to_yaml
 
 MACHINE = Machine(cpus=4, gpus=0)
@@ -211,7 +212,7 @@ engine      yolo_seg
 objective   box_metrics/F1 (max), measure/count_error at most 0.1
 budget      8 trials of 40 epochs, at most 2 hours
 search      tpe, seed 3
-scheduler   asha, rungs at epochs 5, 10, 20, 40; 1 trial in 2 passes each, constraints aside
+scheduler   asha, rungs at epochs 5, 10, 20; 1 trial in 2 passes each, constraints aside
 plateau     box_metrics/F1 gains less than 0.001 an epoch over 15 epochs, from epoch 20 on
 resources   2 at once, each 2 CPU and no GPU (this machine has 4 CPU cores, 0 GPUs)
 epochs      EPOCHS
@@ -409,3 +410,55 @@ def test_the_same_study_is_resolved_from_any_directory(
     for folder in (tmp_path / "other", Path("/")):
         monkeypatch.chdir(folder)
         assert plan_file(path).study == expected
+
+
+# --- rungs and rules that can apply
+
+
+@pytest.mark.parametrize(
+    ("engine", "epochs", "fixed", "first"),
+    [
+        ("simulated", 12, {}, 3),
+        ("simulated", 100, {}, 10),
+        ("yolo_seg", 20, {}, 5),  # the preset's warm-up is up to 4 epochs
+        ("yolo_seg", 20, {"warmup_epochs": 7.5}, 8),
+        ("yolo_seg", 100, {}, 10),
+        ("unet_selftraining", 40, {}, 21),  # half of the epochs are supervised
+        ("unet_selftraining", 40, {"supervised_fraction": 0.25}, 11),
+        ("unet_selftraining", 40, {"rounds": 0}, 4),
+        ("unet_selftraining", 40, {"rounds": 0, "warmup_epochs": 9}, 10),
+        ("mask_rcnn", 40, {"warmup_iters": 40, "ims_per_batch": 2}, 11),  # 8 pictures, 4 steps
+        ("mask_rcnn", 40, {"warmup_iters": None, "warmup_fraction": 0.2}, 9),
+    ],
+)
+def test_default_rungs_lie_after_three_epochs_the_warm_up_and_the_supervised_phase(
+    tmp_path: Path, engine: str, epochs: int, fixed: dict[str, Any], first: int
+) -> None:
+    budget = {"trials": 8, "epochs": epochs}
+    made = plan(tmp_path, trainable=engine, budget=budget, fixed=fixed)
+    assert made.rungs[0] == first
+    assert made.rungs[0] > made.beginning
+    assert not [line for line in remarks(made) if line.startswith("ASHA")]
+
+
+def test_a_given_grace_period_inside_the_warm_up_is_told(tmp_path: Path) -> None:
+    made = plan(tmp_path, trainable="yolo_seg", scheduler={"grace_period": 2})
+    assert made.rungs[:2] == (2, 4)
+    assert remarks(made)[-1] == (
+        "ASHA compares trials at epochs 2 and 4, in a warm-up or first phase of up to 4 epochs; "
+        "with a larger grace_period it compares what they have learnt"
+    )
+
+
+def test_no_rule_is_shown_that_cannot_apply(tmp_path: Path) -> None:
+    made = plan(tmp_path, budget={"trials": 8, "epochs": 3})
+    assert lines(made, "scheduler") == [
+        "asha, which compares no trials before epoch 3: every trial runs to its end"
+    ]
+    assert lines(made, "plateau") == [
+        "none: the rule would begin at epoch 20, and trials end at epoch 3"
+    ]
+    assert "no trial is stopped early" in lines(made, "epochs")[0]
+    longer = plan(tmp_path, budget={"trials": 8, "epochs": 21})
+    assert "from epoch 20 on" in lines(longer, "plateau")[0]
+    assert lines(longer, "scheduler")[0].startswith("asha, rungs at epochs 3, 6, 12; 1 trial")

@@ -1,5 +1,6 @@
 """Studies that go on after their engine has changed."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -13,6 +14,7 @@ from analysis.report.leaderboard import write_leaderboard
 from analysis.report.report import write_report
 from search_spaces.schema import Hyperparameters
 from tests.support.rehearsed_study import rehearse
+from tune.directory.layout import RESOLVED
 from tune.directory.ranking import best_trial
 from tune.directory.reader import StudyDir
 from tune.errors import StudyError
@@ -141,3 +143,11 @@ def test_where_moved_data_are_is_said_by_set_data(begun: StudyDir) -> None:
     assert f"{data}: expected a prepared data set, the folder does not exist" in str(error.value)
     assert f"If it was moved: segtune resume {begun.path} --set data=PLACE" in str(error.value)
     assert plan_resumed(begun, [f"data={moved}"]).data.root == moved
+
+
+def test_a_study_that_goes_on_keeps_the_rungs_it_began_with(tmp_path: Path) -> None:
+    begun = rehearse(tmp_path, budget={"trials": 4, "epochs": 12}, stop_after=5)
+    assert begun.resolved["rungs"] == [3, 6, 12]
+    resolved = json.loads((begun.path / RESOLVED).read_text())
+    (begun.path / RESOLVED).write_text(json.dumps({**resolved, "rungs": [1, 2, 4, 8]}))
+    assert plan_resumed(StudyDir.open(begun.path), []).rungs == (1, 2, 4, 8), "an earlier version's"

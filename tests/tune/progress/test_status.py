@@ -32,7 +32,9 @@ def test_the_status_of_a_study_lists_every_trial_and_how_it_ended(tmp_path: Path
 
 
 def test_the_status_of_an_interrupted_study_says_how_to_go_on(tmp_path: Path) -> None:
-    opened = rehearse(tmp_path, budget={"trials": 6, "epochs": 12}, stop_after=15)
+    early = {"kind": "asha", "grace_period": 1}
+    budget = {"trials": 6, "epochs": 12}
+    opened = rehearse(tmp_path, budget=budget, scheduler=early, stop_after=15)
     lines = status_lines(opened, width=80)
     assert "not running" in lines[0]
     assert any("waiting" in line for line in lines)
@@ -78,7 +80,9 @@ def test_the_status_of_a_finished_study_names_the_command_that_adds_trials(tmp_p
 
 
 def test_the_status_of_a_study_that_runs_says_so(tmp_path: Path) -> None:
-    opened = rehearse(tmp_path, budget={"trials": 6, "epochs": 12}, stop_after=15)
+    early = {"kind": "asha", "grace_period": 1}
+    budget = {"trials": 6, "epochs": 12}
+    opened = rehearse(tmp_path, budget=budget, scheduler=early, stop_after=15)
     lock = DriverLock(opened.path / ".driver")
     assert lock.acquire() is None
     try:

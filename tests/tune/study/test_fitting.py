@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from cluster.machines.machine import Machine
@@ -11,7 +13,11 @@ from search_spaces.domains import ChoiceDomain
 from tests.support.discs import prepare_discs
 from tests.support.study_samples import minimal
 from trainables.datasets.prepared import PreparedDataset
+from trainables.datasets.preparing.prepare import prepare
+from trainables.registry import engine_info
 from tune.errors import StudyError
+from tune.plan.data_remarks import lacking_classes
+from tune.plan.lines import plan_lines
 from tune.plan.plan import StudyPlan
 from tune.plan.planning import plan_file
 from tune.plan.remarks import remarks
@@ -64,7 +70,7 @@ def test_searched_batches_of_all_pictures_are_one_configuration_and_told(
     study: dict[str, Any] = {"trainable": "yolo_seg", "search_space": space, "fixed": fixed}
     made = planned(tmp_path, discs, budget={"trials": 30, "epochs": 20}, **study)
     assert made.trials == 3 * 2
-    assert remarks(made) == [
+    assert remarks(made)[:2] == [
         "the search space has 6 configurations, fewer than budget.trials = 30: the study ends "
         "when each was trained once",
         "batch 16 and 32 and 64 train as 9: there are 9 pictures to train on, and a step takes "
@@ -145,3 +151,155 @@ def test_a_study_that_goes_on_is_not_held_against_its_data_again(
     path.write_text(json.dumps(study))
     assert check_draft(read_draft(path)).problems
     assert check_draft(read_draft(path), begun=True).problems == []
+
+
+# --- presets that follow the data
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
+    """Three pictures, of 8, 12 and 400 small squares; the fullest is for validation."""
+    raw = tmp_path_factory.mktemp("crowded")
+    names = ("few", "some", "many")
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for number, (name, n) in enumerate(zip(names, (8, 12, 400), strict=True), start=1):
+        picture = np.random.default_rng(number).integers(90, 110, (240, 240), dtype=np.uint8)
+        for place in range(n):
+            x, y = 12 * (place % 20) + 2, 12 * (place // 20) + 2
+            picture[y : y + 6, x : x + 6] = 200
+            box = [x, y, 6, 6]
+            outline = [x, y, x + 6, y, x + 6, y + 6, x, y + 6]
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": 1 + (place == 0 and name == "few"),
+                    "segmentation": [outline],
+                    "bbox": box,
+                    "area": 36,
+                    "iscrowd": 0,
+                }
+            )
+        cv2.imwrite(str(raw / f"{name}.png"), picture)
+        images.append({"id": number, "file_name": f"{name}.png", "width": 240, "height": 240})
+    categories = [{"id": 1, "name": "square"}, {"id": 2, "name": "first"}]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (raw / "annotations.json").write_text(json.dumps(content))
+    (raw / "splits.csv").write_text("image,split\nfew.png,train\nsome.png,train\nmany.png,val\n")
+    prepare(raw, raw.parent / "crowded-prepared")
+    return PreparedDataset.load(raw.parent / "crowded-prepared")
+
+
+@pytest.mark.parametrize("engine", ["yolo_seg", "mask_rcnn"])
+def test_a_preset_finds_as_many_objects_as_the_fullest_picture_holds(
+    tmp_path: Path, crowded: PreparedDataset, engine: str
+) -> None:
+    made = planned(tmp_path, crowded, trainable=engine)
+    assert made.fixed["max_det"] == 500
+    assert not [line for line in remarks(made) if line.startswith("max_det")]
+    small = planned(tmp_path, crowded, trainable=engine, search_space="smoke")
+    assert small.fixed["max_det"] == 500
+
+
+def test_fewer_finds_than_objects_are_told_with_the_recall_that_is_left(
+    tmp_path: Path, crowded: PreparedDataset
+) -> None:
+    said = (
+        "max_det 300 is fewer than the 400 objects of the fullest picture of val: recall in val "
+        "cannot exceed 0.75"
+    )
+    studies: list[dict[str, Any]] = [
+        {"fixed": {"max_det": 300}},
+        {"search_space": {"box": {"uniform": [5, 8]}}},
+    ]
+    for study in studies:
+        made = planned(tmp_path, crowded, trainable="yolo_seg", **study)
+        assert said in remarks(made)
+        assert any(line.endswith(said) for line in plan_lines(made))
+
+
+def test_a_class_that_train_or_val_lacks_is_named(tmp_path: Path, crowded: PreparedDataset) -> None:
+    said = "class first has no object in val (train has 1): no metric that decides here is about it"
+    assert said in remarks(planned(tmp_path, crowded, trainable="yolo_seg"))
+    picker = planned(tmp_path, crowded, trainable="unet_selftraining")
+    assert said not in remarks(picker), "it takes all classes for one"
+    manifest = {**crowded.manifest, "classes": ["square", "first", "third"]}
+    other = PreparedDataset.from_manifest(crowded.root, manifest)
+    counts = manifest["counts"]
+    counts = {**counts, "train": {**counts["train"], "objects": {"square": 19}}}
+    other = PreparedDataset.from_manifest(crowded.root, {**manifest, "counts": counts})
+    assert list(lacking_classes(engine_info("yolo_seg"), other)) == [
+        "class first has no object in train and val (test has 0)",
+        "class third has no object in train and val (test has 0)",
+    ]
+    counts["val"] = {**counts["val"], "objects": {"square": 400, "first": 3, "third": 2}}
+    other = PreparedDataset.from_manifest(crowded.root, {**manifest, "counts": counts})
+    assert next(lacking_classes(engine_info("yolo_seg"), other)) == (
+        "class first has no object in train (val has 3): it cannot be learnt"
+    )
+
+
+def test_without_trained_weights_mask_rcnn_takes_the_preset_for_scratch_and_a_network_that_fits(
+    tmp_path: Path, discs: PreparedDataset
+) -> None:
+    made = planned(tmp_path, discs, trainable="mask_rcnn")
+    assert made.fixed["backbone"] == "r18"
+    assert made.fixed["min_size"] == 96, "the pictures have 64 px"
+    assert made.fixed["norm"] == "GN"
+    assert "warmup_iters" not in made.space.parameters
+    assert planned(tmp_path, discs, gpus=1, trainable="mask_rcnn").fixed["backbone"] == "r50"
+    asked = {"backbone": "r101", "min_size": 1000}
+    found = planned(tmp_path, discs, trainable="mask_rcnn", fixed=asked).fixed
+    assert {key: found[key] for key in asked} == asked
+    assert "max_size" not in found, "the default goes with any shorter side"
+    named = remarks(planned(tmp_path, discs, trainable="mask_rcnn", search_space="mask_rcnn"))
+    assert named == [
+        "preset mask_rcnn is not meant for what the trials begin from; search_space: default takes "
+        "mask_rcnn_scratch",
+        "the warm-up may take 1000 epochs and a trial has 40: the learning rate of such a trial "
+        "never reaches its full height",
+    ]
+
+
+def test_with_trained_weights_a_warm_up_beyond_the_training_becomes_a_part_of_it(
+    tmp_path: Path, discs: PreparedDataset
+) -> None:
+    weights = tmp_path / "weights.pkl"
+    weights.touch()
+    fixed = {"weights": str(weights), "norm": "FrozenBN"}
+    made = planned(tmp_path, discs, trainable="mask_rcnn", fixed=fixed)
+    assert made.fixed["optimizer"] == "SGD", "the preset for trained weights"
+    assert "warmup_iters" not in made.space.parameters
+    assert made.beginning == 4, "a tenth of 40 epochs at most"
+    budget = {"trials": 4, "epochs": 4000}
+    longer = planned(tmp_path, discs, trainable="mask_rcnn", fixed=fixed, budget=budget)
+    assert "warmup_iters" in longer.space.parameters
+
+
+def test_weights_that_cannot_be_fetched_are_told_before_anything_starts(
+    tmp_path: Path, discs: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    fixed = {"weights": "coco", "download": True, "norm": "FrozenBN", "backbone": "r101"}
+    made = planned(tmp_path, discs, trainable="mask_rcnn", fixed=fixed)
+    assert remarks(made) == [
+        "weights coco were not fetched before; without the model zoo every trial trains r101 from "
+        "scratch, under ranges for trained weights: weights: none takes the preset for training "
+        "from scratch, with a network that fits data and machine"
+    ]
+    zoo = tmp_path / "cache" / "detectron2" / "COCO-InstanceSegmentation"
+    (zoo / "mask_rcnn_R_101_FPN_3x" / "1").mkdir(parents=True)
+    (zoo / "mask_rcnn_R_101_FPN_3x" / "1" / "model_final_a.pkl").touch()
+    assert remarks(made) == []
+
+
+def test_what_masks_lose_is_told_at_the_size_they_are_learnt_at(
+    tmp_path: Path, discs: PreparedDataset
+) -> None:
+    made = planned(tmp_path, discs, trainable="yolo_seg", fixed={"imgsz": 64, "mask_ratio": 4})
+    (note,) = [line for line in remarks(made) if line.startswith("masks are learnt")]
+    assert note.startswith("masks are learnt at imgsz 64 and mask_ratio 4, where an object of ")
+    fine = planned(tmp_path, discs, trainable="yolo_seg", fixed={"imgsz": 96, "mask_ratio": 1})
+    assert not [line for line in remarks(fine) if line.startswith("masks are learnt")]

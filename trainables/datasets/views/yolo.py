@@ -148,12 +148,12 @@ class _Losses:
             said.append(f"{self.in_parts} objects in several parts: joined by lines one pixel wide")
         if self.doubled:
             said.append(f"{self.doubled} objects twice in a picture: YOLO drops the second")
-        if min(self.ious, default=1.0) < 1:
-            low = sum(iou < GOOD_IOU for iou in self.ious)
+        low = sum(iou < GOOD_IOU for iou in self.ious)
+        if low:
             said.append(
-                f"area IoU of YOLO's outline and the object: mean {np.mean(self.ious):.4f}, least "
-                f"{min(self.ious):.3f} ({self.worst}), below {GOOD_IOU} for {low} of "
-                f"{len(self.ious)} objects"
+                f"area IoU of YOLO's outline and the object, at the picture's own size: mean "
+                f"{np.mean(self.ious):.4f}, least {min(self.ious):.3f} ({self.worst}), below "
+                f"{GOOD_IOU} for {low} of {len(self.ious)} objects"
             )
         return said
 
@@ -268,17 +268,27 @@ def _with_spikes(points: Polygon) -> Polygon:
 def _drawn(
     points: Polygon, size: tuple[int, int], origin: tuple[int, int], shape: tuple[int, ...]
 ) -> npt.NDArray[np.uint8]:
-    """Mask that Ultralytics draws of an outline, cut to the object's box."""
+    """Mask that Ultralytics draws of an outline at its picture's size, cut to the object's box."""
+    pixels = (resampled(points, size) * np.array(size, dtype=np.float32)).astype(np.int32)
+    canvas = np.zeros(shape, dtype=np.uint8)
+    cv2.fillPoly(canvas, [pixels - np.array(origin, dtype=np.int32)], 1)
+    return canvas
+
+
+def resampled(points: Polygon, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Vertices that Ultralytics makes of an outline: (N, 2) x y in parts of the picture's sides.
+
+    Args:
+        points: (N, 2) x y in pixels of the picture.
+        size: Width and height of the picture.
+    """
     read = np.round(points / size, 7).astype(np.float32)
     closed = np.concatenate([read, read[:1]])
     vertices = np.arange(len(closed))
     between = np.linspace(0, len(closed) - 1, max(_RESAMPLED - len(closed), 0))
     at = np.sort(np.concatenate([vertices, between]))
     columns = [np.interp(at, vertices, closed[:, axis]).astype(np.float32) for axis in range(2)]
-    pixels = (np.stack(columns, axis=1) * np.array(size, dtype=np.float32)).astype(np.int32)
-    canvas = np.zeros(shape, dtype=np.uint8)
-    cv2.fillPoly(canvas, [pixels - np.array(origin, dtype=np.int32)], 1)
-    return canvas
+    return np.stack(columns, axis=1)
 
 
 def _iou(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:

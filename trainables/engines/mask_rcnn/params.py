@@ -6,6 +6,7 @@ of the epochs here, so that trials of any length follow the same schedule. The d
 scratch.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -14,12 +15,8 @@ from pydantic import Field
 
 from search_spaces.schema import Hyperparameters
 from trainables.contract import Circumstances, EngineInfo, Framework
-
-COMBO = ("r50", "r101")
-"""Backbones of `combo`, both trained in one trial."""
-
-UNTRAINED, COCO = "none", "coco"
-"""Values of `weights` that are no file."""
+from trainables.engines.mask_rcnn.network.zoo import COCO, COMBO, UNTRAINED
+from trainables.engines.mask_rcnn.proposal import default_space, remarks
 
 AUGMENTS = ("none", "flip", "seed", "strong")
 
@@ -168,6 +165,16 @@ class MaskRcnnParams(Hyperparameters):
         if COCO not in _possible(params, "weights"):
             reasons["download"] = "nothing is fetched but the weights of weights=coco"
         return {key: reason for key, reason in reasons.items() if key in params}
+
+    @classmethod
+    def beginning(cls, params: Mapping[str, Any], epochs: int, n_train: int) -> float:
+        """Epochs of the warm-up, which is counted in steps or is a fraction of all."""
+        steps = _possible(params, "warmup_iters")
+        an_epoch = max(1, math.ceil(n_train / max(_possible(params, "ims_per_batch"))))
+        lengths = [n / an_epoch for n in steps if n is not None]
+        if None in steps:
+            lengths.append(max(_possible(params, "warmup_fraction")) * epochs)
+        return float(max(lengths))
 
     @classmethod
     def problems(cls, fixed: Mapping[str, Any], searched: frozenset[str]) -> list[tuple[str, str]]:
@@ -422,6 +429,8 @@ INFO = EngineInfo(
     backbone="backbone",
     batch="ims_per_batch",
     data_problems=data_problems,
+    default_space=default_space,
+    remarks=remarks,
     sizes=("min_size", "max_size", "fpn_channels"),
     native_config=native_config,
     opens_in="Detectron2's `DefaultPredictor` opens it with `best.yaml` in the folder `native`.",

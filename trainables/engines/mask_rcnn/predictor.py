@@ -16,7 +16,8 @@ from trainables.engines.mask_rcnn.inference import find_instances
 from trainables.engines.mask_rcnn.network.config import read_config
 from trainables.engines.mask_rcnn.network.framework import build_model
 from trainables.engines.mask_rcnn.network.fusion import Fusion
-from trainables.engines.mask_rcnn.params import COMBO, MaskRcnnParams
+from trainables.engines.mask_rcnn.network.zoo import COMBO
+from trainables.engines.mask_rcnn.params import MaskRcnnParams
 from trainables.results import Instances
 
 

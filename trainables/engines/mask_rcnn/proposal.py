@@ -1,8 +1,19 @@
 """Proposal of Mask R-CNN for a data set (see `trainables.proposal`)."""
 
-from typing import Final
+import math
+from collections.abc import Mapping
+from typing import Any, Final
 
+from trainables.contract import Circumstances
 from trainables.datasets.facts import DataFacts
+from trainables.datasets.prepared import PreparedDataset
+from trainables.engines.mask_rcnn.network.zoo import (
+    COCO,
+    COMBO,
+    UNTRAINED,
+    fetched,
+    reachable,
+)
 from trainables.proposal import (
     EngineProposal,
     Setting,
@@ -14,6 +25,9 @@ from trainables.proposal import (
     sizes_in_training,
     steps_in_words,
 )
+
+FINE_TUNING, SCRATCH = "mask_rcnn", "mask_rcnn_scratch"
+"""Presets for training from trained weights, and without them."""
 
 _CORE_SECONDS_A_MPX: Final = 7.0
 """Training and validation with R18-FPN, on one core (docs/performance.md)."""
@@ -55,6 +69,55 @@ def propose(facts: DataFacts, gpus: int) -> EngineProposal:
     )
 
 
+def default_space(
+    given: Mapping[str, Any], there: Circumstances | None
+) -> tuple[str, Mapping[str, Any]]:
+    """The preset for what a training begins from, fitted to data and machine.
+
+    Without trained weights it is the one for training from scratch, with a network and pictures
+    that few data and a CPU allow. With them its warm-up, counted in steps, becomes a fraction of
+    the training where it would take most of it.
+    """
+    untrained = given.get("weights", UNTRAINED) == UNTRAINED
+    if there is None:
+        return (SCRATCH if untrained else FINE_TUNING), {}
+    if not untrained:
+        return FINE_TUNING, _shorter_warmup(there)
+    proposed = propose(there.data, there.gpus)
+    fixed = {key: {"fixed": setting.value} for key, setting in proposed.fixed.items()}
+    if "min_size" in given:  # the longer side is proposed beside another one
+        del fixed["max_size"]
+    space = {key: setting.value for key, setting in proposed.space.items() if key != "preset"}
+    return SCRATCH, {**fixed, **space}
+
+
+def _shorter_warmup(there: Circumstances) -> dict[str, Any]:
+    longest, largest_batch = 2000, 8  # of the preset
+    n_steps = there.epochs * math.ceil(there.data.n_train / largest_batch)
+    if n_steps > 2 * longest:
+        return {}
+    return {"warmup_iters": None, "warmup_fraction": {"uniform": [0.02, 0.1]}}
+
+
+def remarks(possible: Mapping[str, Any], data: PreparedDataset) -> list[str]:
+    """Sentences on weights that cannot be had."""
+    del data
+    weights, backbone = possible.get("weights"), possible.get("backbone", "r50")
+    if weights != COCO or not possible.get("download") or not isinstance(backbone, str):
+        return []
+    if all(fetched(name) for name in (COMBO if backbone == "combo" else (backbone,))):
+        return []
+    answers = reachable()
+    if answers:
+        return []
+    where = "" if answers is None else ", which does not answer,"
+    return [
+        f"weights {COCO} were not fetched before; without the model zoo{where} every trial trains "
+        f"{backbone} from scratch, under ranges for trained weights: weights: {UNTRAINED} takes "
+        "the preset for training from scratch, with a network that fits data and machine"
+    ]
+
+
 def _fixed(facts: DataFacts, gpus: int, min_size: int, scale: float) -> dict[str, Setting]:
     fixed = {
         "backbone": Setting(
@@ -87,9 +150,7 @@ def _space(facts: DataFacts, scale: float) -> dict[str, Setting]:
     anchor = next((px for px in (32.0, 16.0, 8.0) if px <= small), 4.0)
     batches = [size for size in (1, 2, 4) if size <= max(1, facts.n_train // 3)]
     return {
-        "preset": Setting(
-            "mask_rcnn_scratch", "for training without weights; other ranges are this preset's"
-        ),
+        "preset": Setting(SCRATCH, "for training without weights; other ranges are this preset's"),
         "anchor_px": Setting(
             {"fixed": anchor}, f"smallest anchor: small objects are {small:.0f} px in training"
         ),

@@ -27,7 +27,8 @@ from trainables.engines.mask_rcnn.network.framework import (
     get_default_optimizer_params,
 )
 from trainables.engines.mask_rcnn.network.weights import find_weights
-from trainables.engines.mask_rcnn.params import UNTRAINED, MaskRcnnParams
+from trainables.engines.mask_rcnn.network.zoo import UNTRAINED
+from trainables.engines.mask_rcnn.params import MaskRcnnParams
 from trainables.engines.mask_rcnn.schedule import StepSchedule, plan_schedule
 from trainables.loop.averaging import WeightAverage
 from trainables.loop.device import loader_processes, memory_errors

@@ -27,7 +27,7 @@ from trainables.engines.unet_selftraining.network.encoders import (
     form_problems,
     normed_halvings,
 )
-from trainables.engines.unet_selftraining.rounds.plan import shortest_training
+from trainables.engines.unet_selftraining.rounds.plan import phase_starts, shortest_training
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -215,6 +215,14 @@ class UnetParams(LoopParams):
             (_SINGLE_VALUE_KEYS, "tile_px", _single_value_problem(given)),
         )
         return [(key, text) for keys, key, text in rules if text and not keys & searched]
+
+    @classmethod
+    def beginning(cls, params: Mapping[str, Any], epochs: int, n_train: int) -> float:
+        """Epochs of the warm-up, or of the supervised phase where rounds follow it."""
+        warmup = super().beginning(params, epochs, n_train)
+        rounds = [n for n in cls._possible(params, "rounds") if 0 < n < epochs]
+        fraction = max(cls._possible(params, "supervised_fraction"))
+        return max(warmup, *(phase_starts(epochs, n, fraction)[1] for n in rounds), 0)
 
     @classmethod
     def length_problems(cls, params: Mapping[str, Any], epochs: int) -> list[tuple[str, str]]:

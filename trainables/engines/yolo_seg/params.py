@@ -12,6 +12,7 @@ from pydantic import Field
 
 from search_spaces.schema import Hyperparameters
 from trainables.contract import Circumstances, EngineInfo, Framework
+from trainables.datasets.prepared import PreparedDataset
 
 UNTRAINED = tuple(f"yolo11{size}-seg.yaml" for size in "nsmlx")
 """Architectures that need no file; trained from random weights."""
@@ -144,6 +145,12 @@ class YoloSegParams(Hyperparameters):
         return {key: reason for key, reason in reasons.items() if key in params}
 
     @classmethod
+    def beginning(cls, params: Mapping[str, Any], epochs: int, n_train: int) -> float:
+        """Epochs of the warm-up, which Ultralytics cuts off before the last epoch."""
+        del n_train
+        return float(min(max(_possible(params, "warmup_epochs")), max(epochs - 1, 0)))
+
+    @classmethod
     def problems(cls, fixed: Mapping[str, Any], searched: frozenset[str]) -> list[tuple[str, str]]:
         """List combinations to refuse: `optimizer=auto` with a searched lr0, a missing model."""
         problems = []
@@ -199,6 +206,20 @@ def model_problem(model: str, download: bool = False) -> str | None:
         f"file, train from scratch with one of {untrained}, or allow fetching it with "
         "download: true"
     )
+
+
+def mask_note(data: PreparedDataset, imgsz: int, mask_ratio: int) -> str:
+    """What the masks that are learnt lose at a picture size; "" where that is next to nothing."""
+    from trainables.datasets.views.yolo_masks import learnt_masks  # slow: OpenCV and SciPy
+
+    found = learnt_masks(data, imgsz, mask_ratio)
+    return found.sentence(imgsz, mask_ratio) if found else ""
+
+
+def remarks(possible: Mapping[str, Any], data: PreparedDataset) -> list[str]:
+    """The loss of masks at the smallest pictures and coarsest masks that a study may train with."""
+    imgsz, ratio = min(_possible(possible, "imgsz")), max(_possible(possible, "mask_ratio"))
+    return [note] if (note := mask_note(data, imgsz, ratio)) else []
 
 
 _STRIDE = 32
@@ -263,6 +284,7 @@ INFO = EngineInfo(
     backbone="model",
     batch="batch",
     data_problems=data_problems,
+    remarks=remarks,
     sizes=("imgsz",),
     native_config=native_config,
     begins_from=begins_from,

@@ -19,7 +19,12 @@ from trainables.engines.yolo_seg.data import (
 from trainables.engines.yolo_seg.effective import check_effective
 from trainables.engines.yolo_seg.framework import unwrap_model
 from trainables.engines.yolo_seg.inference import Detection
-from trainables.engines.yolo_seg.params import YoloSegParams, model_problem, sampled_problem
+from trainables.engines.yolo_seg.params import (
+    YoloSegParams,
+    mask_note,
+    model_problem,
+    sampled_problem,
+)
 from trainables.engines.yolo_seg.run import YoloSegRun, overrides, within_memory
 from trainables.engines.yolo_seg.validation import measure
 from trainables.loop.checkpoint import write_checkpoint
@@ -36,8 +41,9 @@ def train_trial(trial: Trial, params: YoloSegParams) -> None:
     _check_start(trial, params)
     use_device(trial.device, loader_processes(params.workers, trial.device))
     described, lost = describe_dataset(trial.data, trial.directory)
-    for loss in lost:
-        trial.note(loss)
+    for loss in (*lost, mask_note(trial.data, params.imgsz, params.mask_ratio)):
+        if loss:
+            trial.note(loss)
     run = YoloSegRun(overrides(params, trial), described)
     try:
         run.build()

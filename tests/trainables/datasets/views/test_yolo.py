@@ -121,7 +121,9 @@ def test_joined_parts_and_their_area_are_reported(tmp_path: Path) -> None:
     losses = yolo_view(data, tmp_path / "view").losses
     n = data.counts()["train"] + data.counts()["val"]
     assert losses[0] == f"{n} objects in several parts: joined by lines one pixel wide"
-    assert losses[1].startswith("area IoU of YOLO's outline and the object: mean 0.8")
+    assert losses[1].startswith(
+        "area IoU of YOLO's outline and the object, at the picture's own size: mean 0.8"
+    )
     assert f"below 0.95 for {n} of {n} objects" in losses[1]
 
 

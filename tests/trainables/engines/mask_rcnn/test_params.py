@@ -11,7 +11,8 @@ import pytest
 from search_spaces.presets.mask_rcnn import MASK_RCNN, SEED_DEFAULTS
 from search_spaces.space import parse_space
 from tests.support.places import ROOT
-from trainables.engines.mask_rcnn.params import COMBO, INFO, MaskRcnnParams
+from trainables.engines.mask_rcnn.network.zoo import COMBO
+from trainables.engines.mask_rcnn.params import INFO, MaskRcnnParams
 
 
 @pytest.mark.parametrize(

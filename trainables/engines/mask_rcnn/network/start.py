@@ -8,7 +8,8 @@ from typing import Any, Final
 from trainables.contract import TransientError, Trial
 from trainables.engines.mask_rcnn.checkpoint import read_model
 from trainables.engines.mask_rcnn.network.weights import fetch_zoo
-from trainables.engines.mask_rcnn.params import COCO, UNTRAINED, MaskRcnnParams
+from trainables.engines.mask_rcnn.network.zoo import COCO, UNTRAINED
+from trainables.engines.mask_rcnn.params import MaskRcnnParams
 from trainables.files.whole import finish_replacing
 from trainables.trials.layout import HISTORY_FILE
 

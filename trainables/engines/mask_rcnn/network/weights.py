@@ -20,7 +20,7 @@ import yaml
 
 from trainables.contract import InfeasibleParams
 from trainables.engines.mask_rcnn.network.framework import PathManager, model_zoo
-from trainables.engines.mask_rcnn.params import COCO
+from trainables.engines.mask_rcnn.network.zoo import COCO
 from trainables.loop.checkpoint import NOT_PLAIN
 
 MODEL_ZOO = {

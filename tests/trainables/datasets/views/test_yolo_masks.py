@@ -1,0 +1,81 @@
+"""Objects as Ultralytics learns them, judged by Ultralytics' own drawing."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from trainables.datasets import geometry
+from trainables.datasets.prepared import Annotation, PreparedDataset
+from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.views.yolo import resampled, yolo_outline
+from trainables.datasets.views.yolo_masks import LearntMasks, _learnt_area, learnt_masks
+
+
+def discs(folder: Path, radius: float, side: int, n_pictures: int = 4) -> PreparedDataset:
+    """Pictures of four discs each, whose label masks are prepared."""
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True)
+    for number in range(n_pictures):
+        random = np.random.default_rng(number)
+        labels = np.zeros((side, side), dtype=np.uint8)
+        y, x = np.mgrid[:side, :side] + 0.5
+        for place in range(4):
+            centre = np.array([place % 2, place // 2]) * side / 2 + side / 4
+            shift = random.uniform(-2, 2, 2)
+            inside = radius >= np.hypot(*(np.stack([x, y], -1) - centre - shift).T).T
+            labels[inside] = place + 1
+        picture = random.integers(90, 110, (side, side), dtype=np.uint8) + 80 * (labels > 0)
+        cv2.imwrite(str(folder / "images" / f"p{number}.png"), picture.astype(np.uint8))
+        cv2.imwrite(str(folder / "masks" / f"p{number}.png"), labels)
+    return prepare(folder, folder.parent / f"{folder.name}-prepared").data
+
+
+def found(data: PreparedDataset, imgsz: int, mask_ratio: int) -> LearntMasks:
+    measured = learnt_masks(data, imgsz, mask_ratio)
+    assert measured is not None
+    return measured
+
+
+def test_a_small_object_is_told_to_grow_at_the_size_it_is_learnt_at(tmp_path: Path) -> None:
+    data = discs(tmp_path / "raw", radius=8, side=200)
+    measured = found(data, 128, 4)
+    assert measured.radius_px == pytest.approx(8, abs=0.1)
+    assert measured.growth_px == pytest.approx(0.9, abs=0.3)
+    said = measured.sentence(128, 4)
+    assert said.startswith("masks are learnt at imgsz 128 and mask_ratio 4, where an object of 8.")
+    assert f"grows by {measured.growth_px:.1f} px (area +" in said
+    assert said.endswith("; a larger imgsz or a smaller mask_ratio loses less")
+
+
+def test_nothing_is_said_where_nothing_is_lost(tmp_path: Path) -> None:
+    data = discs(tmp_path / "raw", radius=40, side=200)
+    own = found(data, 224, 1)
+    assert abs(own.growth_px) < 0.5
+    assert own.sentence(224, 1) == ""
+    assert found(data, 640, 4).sentence(640, 4) == ""
+
+
+def test_objects_without_a_pixel_are_counted(tmp_path: Path) -> None:
+    data = discs(tmp_path / "raw", radius=3, side=400)
+    measured = found(data, 64, 4)
+    assert measured.n_gone > 0
+    said = measured.sentence(64, 4)
+    assert f"{measured.n_gone} of {measured.n_objects} objects have no pixel" in said
+
+
+@pytest.mark.parametrize(
+    ("side", "imgsz", "mask_ratio"), [(200, 128, 4), (128, 128, 2), (90, 96, 1)]
+)
+def test_the_area_is_that_of_ultralytics_own_mask(side: int, imgsz: int, mask_ratio: int) -> None:
+    utils = pytest.importorskip("ultralytics.data.utils", reason="needs the extra yolo")
+    y, x = np.mgrid[:side, :side] + 0.5
+    rle = geometry.encode_mask(np.hypot(x - 41.3, y - 37.8) <= 9)
+    left, top, width, height = geometry.box(rle)
+    box = (left, top, left + width, top + height)
+    item = Annotation(0, rle, box, geometry.area(rle))
+    scaled = resampled(yolo_outline(item).points, (side, side)) * imgsz
+    mask = utils.polygon2mask((imgsz, imgsz), [scaled.ravel()], 1, mask_ratio)
+    expected = float(mask.sum()) * (mask_ratio * side / imgsz) ** 2
+    assert _learnt_area(item, (side, side), imgsz, mask_ratio) == pytest.approx(expected)

@@ -1,0 +1,106 @@
+"""Objects as Ultralytics draws them to be learnt: at the training's picture and mask sizes.
+
+It scales outlines to the picture in training, cuts their vertices to whole pixels, fills them with
+their rims, and shrinks that mask by `mask_ratio`. So small objects are learnt larger than they are,
+or not at all.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+
+from trainables.datasets.prepared import Annotation, PreparedDataset
+from trainables.datasets.views.yolo import resampled, yolo_outline
+
+_SAMPLE: Final = 200  # objects drawn: a fraction of a second
+
+_TOLD: Final = 0.05  # change of the area from which on something is lost
+
+
+@dataclass(frozen=True)
+class LearntMasks:
+    """What becomes of a data set's objects in the masks that are learnt.
+
+    Attributes:
+        n_objects: Number of objects that were drawn.
+        n_gone: Number of objects without a pixel in the mask.
+        radius_px: Radius of the median object, of the disc with its area, in pixels of its picture.
+        growth_px: Median change of that radius; below 0 where objects become smaller.
+        area_change: Median relative change of the area.
+    """
+
+    n_objects: int
+    n_gone: int
+    radius_px: float
+    growth_px: float
+    area_change: float
+
+    def sentence(self, imgsz: int, mask_ratio: int) -> str:
+        """What is lost, for the user; "" where that is next to nothing."""
+        if not self.n_gone and abs(self.area_change) < _TOLD:
+            return ""
+        said = f"masks are learnt at imgsz {imgsz} and mask_ratio {mask_ratio}, where "
+        grows = "grows" if self.growth_px > 0 else "shrinks"
+        said += (
+            f"an object of {self.radius_px:.1f} px radius {grows} by {abs(self.growth_px):.1f} px "
+            f"(area {self.area_change:+.0%})"
+        )
+        if self.n_gone:
+            said += f" and {self.n_gone} of {self.n_objects} objects have no pixel"
+        return f"{said}; a larger imgsz or a smaller mask_ratio loses less"
+
+
+def learnt_masks(data: PreparedDataset, imgsz: int, mask_ratio: int) -> LearntMasks | None:
+    """Measure what becomes of the training part's objects; of many, an even sample is drawn.
+
+    Args:
+        data: The data set.
+        imgsz: Longer side of a picture in training, px.
+        mask_ratio: Factor by which masks are smaller.
+
+    Returns:
+        The measurement, or None where there is no object.
+    """
+    every = [
+        (item, (image.width, image.height))
+        for image in data.images("train")
+        for item in data.annotations(image)
+    ]
+    drawn = [
+        (item.area, _learnt_area(item, size, imgsz, mask_ratio))
+        for item, size in every[:: max(1, math.ceil(len(every) / _SAMPLE))]
+    ]
+    if not drawn:
+        return None
+    before, after = np.array(drawn, dtype=np.float64).T
+    there = after > 0
+    growth = np.sqrt(after[there] / np.pi) - np.sqrt(before[there] / np.pi)
+    return LearntMasks(
+        n_objects=len(drawn),
+        n_gone=int((~there).sum()),
+        radius_px=float(np.sqrt(np.median(before) / np.pi)),
+        growth_px=float(np.median(growth)) if there.any() else 0.0,
+        area_change=float(np.median(after[there] / before[there]) - 1) if there.any() else -1.0,
+    )
+
+
+def _learnt_area(item: Annotation, size: tuple[int, int], imgsz: int, mask_ratio: int) -> float:
+    """Area of an object's learnt mask, in pixels of its picture.
+
+    Args:
+        item: The object.
+        size: Width and height of its picture.
+        imgsz: Longer side of a picture in training, px.
+        mask_ratio: Factor by which masks are smaller.
+    """
+    gain = imgsz / max(size)
+    sides = np.array([round(side * gain) for side in size])
+    offset = (imgsz - sides) / 2
+    points = resampled(yolo_outline(item).points, size) * sides + offset
+    mask = np.zeros((imgsz, imgsz), dtype=np.uint8)
+    cv2.fillPoly(mask, [points.astype(np.int32)], 1)
+    small = cv2.resize(mask, (imgsz // mask_ratio, imgsz // mask_ratio))
+    return float(small.sum()) * (mask_ratio / gain) ** 2
