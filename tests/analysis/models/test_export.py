@@ -11,6 +11,7 @@ from analysis.errors import ExportError
 from analysis.models.card import model_card
 from analysis.models.export import config_of, export_best, write_forms
 from analysis.report.summary import summarise
+from tests.support.crowd import prepare_crowd
 from tests.support.rehearsed_study import rehearse
 from tune.best.configuration import BestConfig, ConfigOrigin, InStore, Reached, TrainedOn
 from tune.best.file import load_best, to_yaml
@@ -383,3 +384,15 @@ def test_the_card_of_a_yolo_model_names_the_agpl() -> None:
     assert "AGPL-3.0" in model_card(yolo, None)
     assert "pre-trained weights (yolo11n-seg.pt)" in model_card(yolo, None)
     assert "AGPL" not in model_card(config(), None)
+
+
+def test_the_card_says_what_the_data_leave_out_of_reach_and_unmeasured(tmp_path: Path) -> None:
+    data = prepare_crowd(tmp_path)
+    card = model_card(config(engine="yolo_seg", params={"max_det": 300}), data)
+    assert (
+        "Of the data it was trained on: max_det 300 is fewer than the 400 objects of the fullest "
+        "picture of val: recall in val cannot exceed 0.75." in card
+    )
+    assert "class first has no object in val (train has 1)" in card
+    roomy = model_card(config(engine="yolo_seg", params={"max_det": 500}), data)
+    assert "recall in val" not in roomy
