@@ -13,6 +13,7 @@ from analysis.models.card import model_card
 from analysis.models.export import config_of, export_best, write_forms
 from analysis.report.report import write_report
 from analysis.report.summary import summarise
+from tests.support.crowd import prepare_crowd
 from tests.support.rehearsed_study import rehearse
 from trainables.registry import engine_info
 from tune.best.configuration import BestConfig, ConfigOrigin, InStore, Reached, TrainedOn
@@ -425,3 +426,15 @@ def test_a_model_card_has_every_hyperparameter_and_how_the_framework_opens_the_m
     assert 'YOLO("native/best.pt")' in card
     lost = model_card(yolo, None, problems=["native weights could not be written: no space"])
     assert 'YOLO("native/best.pt")' not in lost
+
+
+def test_the_card_says_what_the_data_leave_out_of_reach_and_unmeasured(tmp_path: Path) -> None:
+    data = prepare_crowd(tmp_path)
+    card = model_card(config(engine="yolo_seg", params={"max_det": 300}), data)
+    assert (
+        "Of the data it was trained on: max_det 300 is fewer than the 400 objects of the fullest "
+        "picture of val: recall in val cannot exceed 0.75." in card
+    )
+    assert "class first has no object in val (train has 1)" in card
+    roomy = model_card(config(engine="yolo_seg", params={"max_det": 500}), data)
+    assert "recall in val" not in roomy

@@ -4,16 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
 
 from cluster.machines.machine import Machine
 from search_spaces.domains import ChoiceDomain
+from tests.support.crowd import prepare_crowd
 from tests.support.discs import prepare_discs
 from tests.support.study_samples import minimal
 from trainables.datasets.prepared import PreparedDataset
-from trainables.datasets.preparing.prepare import prepare
 from trainables.registry import engine_info
 from tune.errors import StudyError
 from tune.plan.data_remarks import lacking_classes
@@ -158,37 +156,7 @@ def test_a_study_that_goes_on_is_not_held_against_its_data_again(
 
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
-    """Three pictures, of 8, 12 and 400 small squares; the fullest is for validation."""
-    raw = tmp_path_factory.mktemp("crowded")
-    names = ("few", "some", "many")
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for number, (name, n) in enumerate(zip(names, (8, 12, 400), strict=True), start=1):
-        picture = np.random.default_rng(number).integers(90, 110, (240, 240), dtype=np.uint8)
-        for place in range(n):
-            x, y = 12 * (place % 20) + 2, 12 * (place // 20) + 2
-            picture[y : y + 6, x : x + 6] = 200
-            box = [x, y, 6, 6]
-            outline = [x, y, x + 6, y, x + 6, y + 6, x, y + 6]
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": 1 + (place == 0 and name == "few"),
-                    "segmentation": [outline],
-                    "bbox": box,
-                    "area": 36,
-                    "iscrowd": 0,
-                }
-            )
-        cv2.imwrite(str(raw / f"{name}.png"), picture)
-        images.append({"id": number, "file_name": f"{name}.png", "width": 240, "height": 240})
-    categories = [{"id": 1, "name": "square"}, {"id": 2, "name": "first"}]
-    content = {"images": images, "annotations": annotations, "categories": categories}
-    (raw / "annotations.json").write_text(json.dumps(content))
-    (raw / "splits.csv").write_text("image,split\nfew.png,train\nsome.png,train\nmany.png,val\n")
-    prepare(raw, raw.parent / "crowded-prepared")
-    return PreparedDataset.load(raw.parent / "crowded-prepared")
+    return prepare_crowd(tmp_path_factory.mktemp("crowded"))
 
 
 @pytest.mark.parametrize("engine", ["yolo_seg", "mask_rcnn"])
