@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from analysis.evaluation.coco import COCO_NAMES, CocoTable, coco_tables
-from tests.support.scenes import coarse, names, random_scene, shaken
+from tests.support.samples.scenes import coarse, names, random_scene, shaken
 from trainables.datasets.prepared import PreparedDataset
 from trainables.datasets.preparing.prepare import prepare
 from trainables.metrics.instances import evaluate

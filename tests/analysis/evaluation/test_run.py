@@ -37,7 +37,7 @@ from analysis.retrain.retrain import retrain
 from tests.support.discs import CLASSES, prepare_discs
 from tests.support.places import ORACLES, THIRD_PARTY
 from tests.support.rehearsed_study import rehearse
-from tests.support.scenes import names, random_scene
+from tests.support.samples.scenes import names, random_scene
 from trainables.contract import Device
 from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.datasets.preparing.prepare import PrepareOptions, prepare

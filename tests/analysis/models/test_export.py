@@ -13,8 +13,8 @@ from analysis.models.card import model_card
 from analysis.models.export import config_of, export_best, write_forms
 from analysis.report.report import write_report
 from analysis.report.summary import summarise
-from tests.support.crowd import prepare_crowd
 from tests.support.rehearsed_study import rehearse
+from tests.support.samples.crowd import prepare_crowd
 from trainables.registry import engine_info
 from tune.best.configuration import BestConfig, ConfigOrigin, InStore, Reached, TrainedOn
 from tune.best.file import load_best, to_yaml

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from tests.support.scenes import (
+from tests.support.samples.scenes import (
     C_,
     KINDS,
     NOWHERE,

@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from tests.support.places import DATA
-from tests.support.scenes import (
+from tests.support.samples.scenes import (
     KINDS,
     Scene,
     coarse,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from tests.support.scenes import KINDS, SIZE, B, found, rectangle
+from tests.support.samples.scenes import KINDS, SIZE, B, found, rectangle
 from trainables.datasets.prepared import PreparedDataset
 from trainables.metrics.instances import evaluate
 from trainables.metrics.matching import GroundTruth, ground_truth

@@ -8,8 +8,8 @@ import pytest
 
 from cluster.machines.machine import Machine
 from search_spaces.domains import ChoiceDomain
-from tests.support.crowd import prepare_crowd
 from tests.support.discs import prepare_discs
+from tests.support.samples.crowd import prepare_crowd
 from tests.support.study_samples import minimal
 from trainables.datasets.prepared import PreparedDataset
 from trainables.registry import engine_info
