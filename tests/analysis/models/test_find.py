@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -255,6 +256,12 @@ def test_metrics_that_cannot_be_read_are_left_out(attempt: Path, tmp_path: Path)
     assert find_model(folder, "simulated").metrics == {}
 
 
+def fix(study: Path, fixed: Mapping[str, object]) -> None:
+    """Let a study have begun with these fixed values."""
+    for file in (study / "resolved.json", *study.glob("trials/*/params.json")):
+        file.write_text(json.dumps({**json.loads(file.read_text()), "fixed": fixed}))
+
+
 @pytest.mark.parametrize("place", ["", "trials/1"])
 def test_hyperparameters_of_another_version_hinder_no_model(
     study: StudyDir, leader: int, tmp_path: Path, place: str
@@ -263,7 +270,7 @@ def test_hyperparameters_of_another_version_hinder_no_model(
     trial = copy / (place or f"trials/{leader}")
     params = json.loads((trial / "params.json").read_text())
     params["fixed"] |= {"lr1": 0.5, "noise": -7, "max_det": 12}
-    (trial / "params.json").write_text(json.dumps(params))
+    fix(copy, params["fixed"])
     model = find_model(copy / place)
     assert model.path == trial / "attempt-1" / "best" / "model.pt"
     assert {"lr1": 0.5, "noise": -7}.items() <= model.params.items()
@@ -318,5 +325,5 @@ def test_hyperparameters_are_as_the_engine_reads_them(study: StudyDir, tmp_path:
     file = copy / "trials" / "1" / "params.json"
     params = json.loads(file.read_text())
     params["fixed"]["noise"] = "1e-5"  # as YAML 1.1 reads it
-    file.write_text(json.dumps(params))
+    fix(copy, params["fixed"])
     assert find_model(file.parent).params["noise"] == 1e-5

@@ -211,6 +211,20 @@ def _object_masks(raw: Path) -> None:
             assert cv2.imwrite(str(raw / "masks" / Path(name).stem / f"{x}.png"), mask)
 
 
+def _class_masks(raw: Path) -> None:
+    _masks(raw)
+
+
+def _cryosparc(raw: Path) -> None:
+    columns = [(f"location/center_{axis}_frac", np.float32) for axis in "xy"]
+    table = np.zeros(2 * N_PICTURES, [*columns, ("location/micrograph_path", "S32")])
+    table["location/center_x_frac"] = np.tile([0.25, 0.75], N_PICTURES)
+    table["location/center_y_frac"] = 0.5
+    table["location/micrograph_path"] = np.repeat(_pictures(raw), 2)
+    with (raw / "picked_particles.cs").open("wb") as file:
+        np.save(file, table)
+
+
 SAMPLES: Final[dict[str, Callable[[Path], None]]] = {
     "coco": _coco,
     "labelme": _labelme,
@@ -229,6 +243,8 @@ SAMPLES: Final[dict[str, Callable[[Path], None]]] = {
     "star": _star,
     "box": _box,
     "csv": _csv,
+    "class-masks": _class_masks,
+    "cryosparc": _cryosparc,
 }
 """A writer of a folder that is right, for each format."""
 
@@ -236,7 +252,8 @@ SAMPLES: Final[dict[str, Callable[[Path], None]]] = {
 def _options(name: str) -> PrepareOptions:
     entry = next(entry for entry in FORMATS if entry.name == name)
     asked = name if entry.asked_only else None
-    return PrepareOptions(format=asked, radius="4px" if entry.sized else None)
+    flip_y = False if name == "box" else None  # EMAN's rows of a PNG may be either
+    return PrepareOptions(format=asked, radius="4px" if entry.sized else None, flip_y=flip_y)
 
 
 def test_every_format_has_a_sample() -> None:
