@@ -435,14 +435,17 @@ def test_a_study_is_checked_without_any_framework(tmp_path: Path) -> None:
     path = write_study(tmp_path, trainable="yolo_seg")
     code = (
         "import sys, pathlib\n"
-        "from tune.plan.lines import plan_lines; from tune.plan.planning import plan_file\n"
+        "from tune.plan.planning import plan_file\n"
         "from tune.study.study import study_schema\n"
-        "plan_lines(plan_file(pathlib.Path(sys.argv[1])))\n"
+        "made = plan_file(pathlib.Path(sys.argv[1]))\n"
         "study_schema()\n"
         "heavy = {'torch', 'ultralytics', 'ray', 'optuna', 'wandb', 'cv2', 'pandas'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
+        "from tune.plan.lines import plan_lines\n"
+        "plan_lines(made)  # YOLO's draws outlines to tell what is lost of them\n"
+        "print(sorted((heavy - {'cv2'}) & set(sys.modules)))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.split() == ["[]", "[]"]
