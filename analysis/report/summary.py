@@ -51,7 +51,7 @@ class ShownPart:
     def words(self) -> str:
         """Numbers of trials shown and in the list, for a sentence.
 
-        >>> Part((), 2000).words
+        >>> ShownPart((), 2000).words
         '0 of 2,000'
         """
         return f"{len(self.trials):,} of {self.total:,}"

@@ -35,7 +35,7 @@ Backbone = Annotated[
 
 EngineName = Annotated[
     str | None,
-    typer.Option("--trainable", metavar="ENGINE", help="Engine, such as yolo_seg or mask_rcnn."),
+    typer.Option("--trainable", metavar="ENGINE", help="Engine; `segtune doctor` lists them."),
 ]
 
 DeviceName = Annotated[
