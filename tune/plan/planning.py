@@ -169,11 +169,12 @@ def check_draft(draft: Draft, machine: Machine | None = None, *, begun: bool = F
     parts = draft.parts()
     checked = Checked(machine or this_machine(), list(draft.problems))
     trouble = _load_data(checked, parts)
-    if checked.data and not trouble and "budget" in parts and not begun:
-        gpus = checked.machine.gpus
-        checked.there = circumstances(checked.data, parts["budget"].epochs, gpus)
     if "trainable" in parts:
         check_engine(checked, parts["trainable"])
+    asked = checked.info and _depends_on_data(checked.info) and not begun
+    if asked and checked.data and not trouble and "budget" in parts:
+        gpus = checked.machine.gpus
+        checked.there = circumstances(checked.data, parts["budget"].epochs, gpus)
     if checked.info and "search_space" in parts and "fixed" in parts:
         check_space(checked, checked.info, parts)
     checked.problems += check_scheduler(parts)
@@ -185,6 +186,12 @@ def check_draft(draft: Draft, machine: Machine | None = None, *, begun: bool = F
     elsewhere = machine is None and bool(os.environ.get("RAY_ADDRESS"))
     checked.problems += _check_resources(checked, parts, None if elsewhere else checked.machine)
     return checked
+
+
+def _depends_on_data(info: EngineInfo) -> bool:
+    """Whether an engine's presets or allowed values follow a study's data."""
+    keys = {info.batch, info.max_det} & set(info.params.model_fields)
+    return bool(keys or info.data_problems or info.default_space)
 
 
 def _load_data(checked: Checked, parts: Parts) -> list[Problem]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from search_spaces.domains import ChoiceDomain
 from tune.plan.data_remarks import crowded_pictures, lacking_classes
 from tune.plan.plan import StudyPlan
-from tune.study.fitting import default_preset
+from tune.study.space import default_preset
 
 
 def remarks(plan: StudyPlan) -> list[str]:

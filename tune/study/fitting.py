@@ -28,19 +28,6 @@ def circumstances(data: PreparedDataset, epochs: int, gpus: int) -> Circumstance
     return Circumstances(facts, epochs, gpus) if facts.n_objects else None
 
 
-def default_preset(
-    info: EngineInfo, given: Mapping[str, Any], there: Circumstances | None
-) -> tuple[str, Mapping[str, Any]]:
-    """Name of the preset that is used by default, and the domains that replace keys of it.
-
-    Args:
-        info: The engine.
-        given: What the study itself fixes or searches, by key.
-        there: The study's data, length and machine, if known.
-    """
-    return info.default_space(given, there) if info.default_space else (info.preset, {})
-
-
 def fitted(
     info: EngineInfo, preset: Preset, given: Mapping[str, Any], there: Circumstances
 ) -> Preset:

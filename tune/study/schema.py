@@ -6,7 +6,7 @@ from search_spaces.domains import KINDS
 from search_spaces.presets.registry import presets
 from trainables.contract import EngineInfo
 from trainables.registry import engine_info, engines
-from tune.study.objectives import objectives
+from tune.study.checks import objectives
 from tune.study.space import DEFAULT
 
 _NUMBERS: Final = {"type": "array", "items": {"type": "number"}}

@@ -27,7 +27,7 @@ from search_spaces.space import SearchSpace, domain_values, n_values, parse_spac
 from trainables.contract import Circumstances, EngineInfo
 from trainables.registry import engine_info, engines
 from tune.study.allowed import field_schema, mismatch
-from tune.study.fitting import default_preset, fitted
+from tune.study.fitting import fitted
 from tune.study.problems import Problem
 
 DEFAULT: Final = "default"
@@ -158,6 +158,19 @@ def resolve_points(
 
 
 # --- what is written
+def default_preset(
+    info: EngineInfo, given: Mapping[str, Any], there: Circumstances | None
+) -> tuple[str, Mapping[str, Any]]:
+    """Name of the preset that is used by default, and the domains that replace keys of it.
+
+    Args:
+        info: The engine.
+        given: What the study itself fixes or searches, by key.
+        there: The study's data, length and machine, if known.
+    """
+    return info.default_space(given, there) if info.default_space else (info.preset, {})
+
+
 def _split(
     info: EngineInfo,
     search_space: str | Mapping[str, Any],

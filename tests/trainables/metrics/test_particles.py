@@ -18,7 +18,7 @@ from trainables.metrics.names import direction, names_in
 from trainables.metrics.particles import assign, evaluate_particles, particle_curve
 from trainables.metrics.pixels import IGNORED, PixelCounts
 from trainables.results import Picks
-from tune.study.objectives import objective_problem
+from tune.study.checks import objective_problem
 
 Floats = npt.NDArray[np.float64]
 NONE = np.zeros((0, 2))
