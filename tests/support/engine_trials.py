@@ -151,9 +151,10 @@ def continued_elsewhere(
     """What is reported where a new process goes on with a trial."""
     program = (
         "import json, sys; from pathlib import Path\n"
-        "from trainables.contract import MemoryTrial, TrainMetrics\n"
+        "from trainables.contract import TrainMetrics\n"
         "from trainables.datasets.prepared import PreparedDataset\n"
         "from trainables.registry import load_engine\n"
+        "from trainables.trials.memory import MemoryTrial\n"
         "engine, params, epochs, images, data, directory, checkpoint = json.loads(sys.argv[1])\n"
         "trial = MemoryTrial(params, PreparedDataset.load(Path(data)), Path(directory),\n"
         "    epochs=epochs, resume_from=Path(checkpoint),\n"

@@ -114,7 +114,7 @@ class _JournalLock(FileLock, BaseJournalFileLock):
 
 
 class _Backend(JournalFileBackend):
-    """Reads the lines that count, and waits for the disk once a second, not at every line.
+    """Reads the lines that count, and waits for the disk once a second and where a trial ends.
 
     A `kill -9` loses nothing of what was written. A power failure may lose the last second, and a
     study goes on from any prefix of its journal.
@@ -151,7 +151,8 @@ class _Backend(JournalFileBackend):
         text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in own)
         with self._lock_file, self._path.open("ab", buffering=0) as file:
             _append_whole(file, text.encode())
-            if time.monotonic() - self._synced > SYNC_EVERY_S:
+            ends = any(log["op_code"] == SET_STATE for log in logs)  # its checkpoint goes next
+            if ends or time.monotonic() - self._synced > SYNC_EVERY_S:
                 os.fsync(file.fileno())
                 self._synced = time.monotonic()
 

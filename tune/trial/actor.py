@@ -231,5 +231,7 @@ class TrialActor(ray_tune.Trainable):
 
 def _past(trial_dir: Path, last: int) -> list[dict[str, float]]:
     """The epochs up to `last` as they were logged."""
+    if last == 0:
+        return []
     lines = [line for line in read_metrics(trial_dir) if line["epoch"] <= last]
     return [{k: v for k, v in line.items() if k != ELAPSED} for line in lines]

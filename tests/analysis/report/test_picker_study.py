@@ -21,6 +21,7 @@ from tests.support.discs import prepare_discs
 from tests.support.rehearsed_study import rehearse
 from trainables.contract import Device
 from trainables.datasets.prepared import PreparedDataset
+from trainables.metrics.confidence import confidence_text
 from trainables.metrics.names import names_in
 from trainables.registry import load_engine
 from trainables.trials.layout import BEST_FOLDER, MODEL_FILE
@@ -148,7 +149,7 @@ def test_the_exported_configuration_says_from_which_confidence_on_a_pick_counts(
     confidence = best.best_metrics["particle_metrics/confidence"]
     assert load_best(exported).confidences == {"particle_metrics": confidence}
     card = (exported / "model_card.md").read_text()
-    assert f"Drop predictions below the confidence {confidence:.4f} (picks)" in card
+    assert f"Drop predictions below the confidence {confidence_text(confidence)} (picks)" in card
     for words, name in (
         ("picks F1", "particle_metrics/F1"),
         ("picks position_error_px", "particle_metrics/position_error_px"),

@@ -357,11 +357,19 @@ def test_the_hours_budget_ends_a_study(tmp_path: Path, prepared: Path) -> None:
     assert reported == list(range(pausing[0].epochs + 1, 5))
 
 
+def run_unclosed(tmp_path: Path, prepared: Path, trials: int) -> StudyResult:
+    """A study that keeps the checkpoints of ended trials, as where a kill comes before."""
+    text = "scheduler: none\nplateau: none\n"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tune.directory.writer.remove_checkpoints", lambda directory: None)
+        result, _ = run(tmp_path, prepared, text, trials=trials, epochs=2, trainable="awkward")
+    return result
+
+
 def test_a_trial_left_without_its_ending_is_closed_on_resume(
     tmp_path: Path, prepared: Path
 ) -> None:
-    text = "scheduler: none\nplateau: none\n"
-    result, _ = run(tmp_path, prepared, text, trials=2, epochs=2, trainable="awkward")
+    result = run_unclosed(tmp_path, prepared, trials=2)
     before = StudyDir.open(result.directory).trials()
     trial = before[1]
     assert trial.attempt is not None
@@ -383,8 +391,7 @@ def test_a_trial_left_without_its_ending_is_closed_on_resume(
 def test_a_trial_whose_last_epoch_the_journal_lost_is_drawn_without_training(
     tmp_path: Path, prepared: Path
 ) -> None:
-    text = "scheduler: none\nplateau: none\n"
-    result, _ = run(tmp_path, prepared, text, trials=1, epochs=2, trainable="awkward")
+    result = run_unclosed(tmp_path, prepared, trials=1)
     journal = result.directory / "optuna.journal"
     lines = journal.read_text().splitlines(keepends=True)
     first = next(n for n, line in enumerate(lines) if '"step":1' in line)
