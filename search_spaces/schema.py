@@ -5,7 +5,7 @@ What is tried is a search space (`search_spaces.space`), usually a preset.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -20,11 +20,15 @@ class Hyperparameters(BaseModel):
 
     Attributes:
         aliases: Field by another name that users may know it by, for hints at what they meant.
+        alternatives: Groups of fields of which one at most has a value: where a study gives one,
+            a preset's others are left out.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     aliases: ClassVar[Mapping[str, str]] = {}
+
+    alternatives: ClassVar[Sequence[frozenset[str]]] = ()
 
     @classmethod
     def as_saved(cls, values: Mapping[str, Any]) -> Self:

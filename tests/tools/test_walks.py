@@ -140,3 +140,11 @@ def listed(name: str) -> str:
 def test_the_docs_list_the_modules_that_a_walk_enters_today(name: str) -> None:
     paragraph = listed(name)
     assert paragraph in (ROOT / "docs/architecture.md").read_text(), f"expected:\n{paragraph}"
+
+
+@pytest.mark.slow
+def test_a_study_file_and_a_model_enter_fewer_modules_than_before_and_no_walk_more() -> None:
+    today = {name: len(walk(name)) for name in WALKS}
+    assert all(today[name] <= BEFORE[name] for name in WALKS), today
+    assert today["study"] < BEFORE["study"]
+    assert today["evaluate"] < BEFORE["evaluate"]

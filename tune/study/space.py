@@ -265,10 +265,15 @@ def _choices(domain: Any) -> tuple[Any, ...] | None:
 def _merge(
     params: _Params, preset: Preset | None, own: Mapping[str, Any], fixed: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The preset with the study's own keys in place of its own; null drops a key."""
+    """The preset with the study's own keys in place of its own; null drops a key.
+
+    A key also takes the place of its alternatives.
+    """
     base = {} if preset is None else dict(preset.space)
-    kept = {key: domain for key, domain in base.items() if key not in own and key not in fixed}
     given = {key: domain for key, domain in own.items() if domain is not None}
+    set_keys = given.keys() | {key for key, value in fixed.items() if value is not None}
+    replaced = {*own, *fixed}.union(*(group for group in params.alternatives if group & set_keys))
+    kept = {key: domain for key, domain in base.items() if key not in replaced}
     given_values = {key: {"fixed": value} for key, value in fixed.items()}
     fitted = _fit_conditions(kept, {**given, **given_values}, defaults(params))
     order = [*base, *(key for key in given if key not in base)]

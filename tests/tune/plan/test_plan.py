@@ -427,7 +427,8 @@ def test_the_same_study_is_resolved_from_any_directory(
         ("unet_selftraining", 40, {"supervised_fraction": 0.25}, 11),
         ("unet_selftraining", 40, {"rounds": 0}, 4),
         ("unet_selftraining", 40, {"rounds": 0, "warmup_epochs": 9}, 10),
-        ("mask_rcnn", 40, {"warmup_iters": None, "warmup_fraction": 0.2}, 9),
+        ("mask_rcnn", 40, {"warmup_fraction": 0.2}, 9),
+        ("mask_rcnn", 40, {"warmup_iters": 40, "ims_per_batch": 2}, 11),
     ],
 )
 def test_default_rungs_lie_after_three_epochs_the_warm_up_and_the_supervised_phase(

@@ -250,3 +250,26 @@ def test_a_domain_of_one_value_is_a_constant() -> None:
     found = resolved({"batch": {"choice": [4]}, "lr0": {"choice": [0.1, 0.2]}})
     assert found.space.constants == {"batch": 4}
     assert found.space.parameters["lr0"].domain == ChoiceDomain((0.1, 0.2))
+
+
+# --- keys of which one at most has a value
+
+
+@pytest.mark.parametrize(
+    ("preset", "space", "fixed", "left"),
+    [
+        ("mask_rcnn", {"warmup_fraction": {"uniform": [0.1, 0.2]}}, {}, "warmup_fraction"),
+        ("mask_rcnn", {}, {"warmup_fraction": 0.2}, "warmup_fraction"),
+        ("mask_rcnn_scratch", {}, {"warmup_iters": 40}, "warmup_iters"),
+        ("mask_rcnn_scratch", {}, {"warmup_iters": None}, "warmup_fraction"),
+    ],
+)
+def test_a_given_key_leaves_out_its_alternatives_of_the_preset(
+    preset: str, space: dict[str, Any], fixed: dict[str, Any], left: str
+) -> None:
+    found, problems = resolve_space(
+        engine_info("mask_rcnn"), {"preset": preset, **space}, fixed, None
+    )
+    assert problems == []
+    warmups = {"warmup_iters", "warmup_fraction"}
+    assert warmups & set(found.possible) - {k for k, v in fixed.items() if v is None} == {left}

@@ -7,7 +7,7 @@ scratch.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -42,6 +42,9 @@ class MaskRcnnParams(Hyperparameters):
         **dict.fromkeys(("model", "encoder", "network"), "backbone"),
         "warmup_epochs": "warmup_fraction",
     }
+    alternatives: ClassVar[Sequence[frozenset[str]]] = (
+        frozenset({"warmup_iters", "warmup_fraction"}),
+    )
 
     backbone: Literal["r18", "r50", "r101", "combo"] = Field(
         "r50", description="ResNet-FPN of that depth; `combo` trains r50 and r101 and fuses them"
