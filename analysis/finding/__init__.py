@@ -1,0 +1,1 @@
+"""Instances of pictures of any size: windows, scales, passes, models and rules, each found once."""

@@ -1,0 +1,1 @@
+"""Sizes and shapes of the particles of any number of pictures, as tables (`segtune measure`)."""

@@ -1,0 +1,1 @@
+"""Quantities of single particles: shapes from their masks, intensities, neighbours."""

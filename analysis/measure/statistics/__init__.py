@@ -1,0 +1,1 @@
+"""Figures of many particles: distributions, border correction, intervals, uncertainty."""
