@@ -1,0 +1,1 @@
+"""Files about the particles of one picture: label images, outlines, regions, overlays."""
