@@ -55,7 +55,8 @@ def run_study(
     Raises:
         StoreError: The directory holds a study already (and `resume` is not set), none (and it
             is), or a living driver's.
-        DriverError: Ray cannot be started here, or the disk is full.
+        ClusterError: Ray cannot be started here.
+        DriverError: The disk is full.
     """
     with (
         full_disk_told(plan.directory),

@@ -13,10 +13,10 @@ import ray.tune as ray_tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from cluster.machines.local_ray import start_ray
 from trainables.files.scratch import make_scratch
 from tune.driver.bridge import Bridge
 from tune.driver.session import terminable, uninterrupted
-from tune.errors import DriverError
 from tune.plan.plan import StudyPlan
 from tune.trial.actor import TrialActor
 
@@ -47,7 +47,7 @@ def run_on_ray(plan: StudyPlan, bridge: Bridge) -> None:
     try:
         if started:
             with _ray_into_log():
-                _start_ray(plan.study.resources.concurrent * shares.cpus, plan.machine.gpus)
+                start_ray(plan.study.resources.concurrent * shares.cpus, plan.machine.gpus)
         bridge.n_gpus = int(ray.cluster_resources().get("GPU", 0))
         tuner = ray_tune.Tuner(
             ray_tune.with_resources(TrialActor, {"cpu": shares.cpus}),
@@ -83,28 +83,6 @@ def _ray_into_log() -> Iterator[None]:
         yield
     finally:
         rays.handlers, rays.propagate = before
-
-
-def _start_ray(cpus: int, gpus: int) -> None:
-    """Start a Ray with these processors, or connect to the one that RAY_ADDRESS names."""
-    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # as it should be
-    own: dict[str, Any] = {
-        "address": "local",  # not whatever else runs here
-        "num_cpus": cpus,
-        "num_gpus": gpus,  # as the plan counted them; Ray's own count may be another
-        "include_dashboard": False,
-        "object_store_memory": 100 * 2**20,
-    }
-    try:
-        ray.init(
-            log_to_driver=False,
-            configure_logging=False,
-            **(own if os.environ.get("RAY_ADDRESS") in (None, "", "local") else {}),
-        )
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-        raise DriverError(
-            f"Ray cannot be started on this machine: {error}; `segtune doctor` says more"
-        ) from error
 
 
 def _guarded(bridge: Bridge, action: Callable[[], Any], otherwise: Any) -> Any:

@@ -35,7 +35,8 @@ def tune(
     Raises:
         StudyError: The study cannot be run.
         StoreError: Its directory holds a study already, or is another driver's.
-        DriverError: Ray cannot be started here, or the disk is full.
+        ClusterError: Ray cannot be started here.
+        DriverError: The disk is full.
     """
     planned = study if isinstance(study, StudyPlan) else plan(study, overrides)
     return _run(planned, observers, resume=False)
@@ -59,7 +60,8 @@ def resume(
     Raises:
         StudyError: The study cannot go on as it was begun.
         StoreError: Its directory cannot be read, or is another driver's.
-        DriverError: Ray cannot be started here, or the disk is full.
+        ClusterError: Ray cannot be started here.
+        DriverError: The disk is full.
     """
     planned = study if isinstance(study, StudyPlan) else plan_resumed(open_study(study), overrides)
     return _run(planned, observers, resume=True)

@@ -428,7 +428,10 @@ def test_a_study_from_before_trials_were_closed_is_not_drawn_again(
 
 @pytest.mark.slow
 def test_a_ray_of_ones_own_has_the_gpus_that_the_study_was_planned_for() -> None:
-    code = "import ray, tune.driver.on_ray as d; d._start_ray(1, 3); print(ray.cluster_resources())"
+    code = (
+        "import ray; from cluster.machines.local_ray import start_ray; start_ray(1, 3); "
+        "print(ray.cluster_resources())"
+    )
     env = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "0,1,2"}
     found = subprocess.run(
         [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True

@@ -1,0 +1,41 @@
+"""The Ray that a command runs on: one of its own, or the one that RAY_ADDRESS names."""
+
+import logging
+import os
+from typing import Any, Final
+
+from cluster.errors import ClusterError
+
+_STORE_BYTES: Final = 100 * 2**20  # what travels through the object store is small
+
+
+def start_ray(cpus: int, gpus: int) -> None:
+    """Start a Ray with these processors, or connect to the one that RAY_ADDRESS names.
+
+    Args:
+        cpus: CPU cores to share out.
+        gpus: GPUs to share out; Ray's own count may be another.
+
+    Raises:
+        ClusterError: It cannot be started or reached.
+    """
+    import ray  # put off: slow to import, and most commands do without
+
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)  # as it should be
+    own: dict[str, Any] = {
+        "address": "local",  # not whatever else runs here
+        "num_cpus": cpus,
+        "num_gpus": gpus,
+        "include_dashboard": False,
+        "object_store_memory": _STORE_BYTES,
+    }
+    try:
+        ray.init(
+            log_to_driver=False,
+            configure_logging=False,
+            **(own if os.environ.get("RAY_ADDRESS") in (None, "", "local") else {}),
+        )
+    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        raise ClusterError(
+            f"Ray cannot be started on this machine: {error}; `segtune doctor` says more"
+        ) from error
