@@ -115,12 +115,14 @@ class DecodedPicture:
         changes: Changes to its pixels, in a few words each; empty if none.
         verbatim: Whether the file itself is an 8-bit PNG that can be copied as it is.
         grey_range: The stored values that became 0 and 255, or None where nothing was scaled.
+        stored: (H, W) or (H, W, 3) with the values of the file, where they were asked for.
     """
 
     pixels: npt.NDArray[np.uint8]
     changes: tuple[str, ...]
     verbatim: bool
     grey_range: tuple[float, float] | None = None
+    stored: Pixels | None = None
 
 
 def probe(path: Path) -> Header:
@@ -138,18 +140,23 @@ def probe(path: Path) -> Header:
     return header
 
 
-def read_picture(path: Path, page: int = 0) -> DecodedPicture:
+def read_picture(path: Path, page: int = 0, *, keep_stored: bool = False) -> DecodedPicture:
     """Decode one page of a picture and bring it to 8 bits.
+
+    Args:
+        path: File of the picture.
+        page: Index of its page.
+        keep_stored: Whether the result also has the values as they are in the file.
 
     Raises:
         UnreadableImageError: It cannot be decoded, or there is nothing to see in it.
     """
-    picture = _guarded(lambda file: _read_picture(file, page), path)
+    picture = _guarded(lambda file: _read_picture(file, page, keep_stored=keep_stored), path)
     in_json = path.suffix.lower() == embedded.SUFFIX
     return replace(picture, verbatim=picture.verbatim and not in_json)
 
 
-def _read_picture(path: Path, page: int) -> DecodedPicture:
+def _read_picture(path: Path, page: int, *, keep_stored: bool) -> DecodedPicture:
     raw, changes = _decode(path, page)
     if raw.size == 0:
         raise UnreadableImageError("it has no pixels")
@@ -158,7 +165,8 @@ def _read_picture(path: Path, page: int) -> DecodedPicture:
     _refuse_blank(opaque, grey_range)
     pixels = _to_8_bits(opaque, grey_range, changes)
     verbatim = not changes and _is_plain_png(path)
-    return DecodedPicture(pixels, tuple(changes), verbatim, grey_range)
+    stored = opaque if keep_stored else None
+    return DecodedPicture(pixels, tuple(changes), verbatim, grey_range, stored)
 
 
 def read_labels(path: Path, page: int = 0) -> Pixels:

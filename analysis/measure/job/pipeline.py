@@ -9,6 +9,7 @@ import math
 import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -112,9 +113,8 @@ def passed(numbers: list[int], stages: Stages, workers: Workers) -> Iterator[Pas
         num_gpus=workers.gpus or None,
         compute=ActorPoolStrategy(size=workers.actors, max_tasks_in_flight_per_actor=2),
     )
-    done = found.map_batches(
-        _measuring, fn_kwargs={"maker": stages.measurer}, batch_size=workers.batch, num_cpus=1
-    )
+    measuring = partial(_measuring, maker=stages.measurer)
+    done = found.map_batches(measuring, batch_size=workers.batch, num_cpus=1)
     for batch in done.iter_batches(batch_size=None, prefetch_batches=0):
         for number, reason in zip(batch[_NUMBER], batch[_REASON], strict=True):
             yield Passed(int(number), str(reason))

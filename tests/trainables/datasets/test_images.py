@@ -47,6 +47,19 @@ def test_16_bits_are_scaled_between_the_percentiles(suffix: str, tmp_path: Path)
     assert not picture.verbatim
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_the_values_of_the_file_are_kept_where_they_are_asked_for(
+    suffix: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    assert cv2.imwrite(str(path), DEEP)
+    stored = read_picture(path, keep_stored=True).stored
+    assert stored is not None
+    assert stored.dtype == np.uint16
+    assert (stored == DEEP).all()
+    assert read_picture(path).stored is None
+
+
 def test_16_bit_colours_share_one_scale_and_keep_their_order(tmp_path: Path) -> None:
     deep = np.stack([DEEP, DEEP // 2, DEEP // 4], axis=2)
     cv2.imwrite(str(tmp_path / "a.png"), deep[:, :, ::-1])
