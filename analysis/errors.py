@@ -6,7 +6,9 @@
     |-- ExportError         a study has nothing to export, or it must not go where it was sent
     |-- RetrainError        a configuration cannot be trained as asked
     |-- EvaluateError       a model cannot be measured as asked
-    `-- PickError           micrographs cannot be picked as asked, or one of them cannot
+    |-- PicturesError       what should be pictures is not
+    |-- PickError           micrographs cannot be picked as asked, or one of them cannot
+    `-- MeasureError        pictures cannot be measured as asked, or one of them cannot
 """
 
 from trainables.files.errors import UserError
@@ -28,5 +30,13 @@ class EvaluateError(AnalysisError):
     """There is no such model, or the data cannot be measured with it."""
 
 
+class PicturesError(AnalysisError):
+    """Files, folders or patterns that should name pictures name none, or two of one name."""
+
+
 class PickError(AnalysisError):
     """There are no such micrographs, or model, options and folder do not belong together."""
+
+
+class MeasureError(AnalysisError):
+    """Pictures, model, options and folder of a measurement do not belong together."""

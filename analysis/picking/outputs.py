@@ -17,7 +17,6 @@ All appear whole or not at all. Conventions of the coordinates: `trainables.data
 
 import csv
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -30,7 +29,7 @@ from PIL import Image
 
 from analysis.picking.files import PickForm, read_picks, write_picks
 from analysis.picking.finding import FoundParticles
-from analysis.picking.micrographs import Micrograph
+from analysis.pictures.micrographs import Micrograph
 from trainables.datasets.particle_size import ANGSTROM_PER_UM
 from trainables.files.cells import csv_row
 from trainables.files.whole import new_file, write_json, write_whole
@@ -195,12 +194,6 @@ class Outputs:
             _write_table(self.out / FAILED, ["micrograph", "reason"], reasons)
         else:
             (self.out / FAILED).unlink(missing_ok=True)
-
-
-def source_of(micrograph: Micrograph) -> list[int]:
-    """The state of a micrograph's file: its size in bytes and its time of change."""
-    state = os.stat(micrograph.path)  # noqa: PTH116  both numbers of one moment
-    return [state.st_size, state.st_mtime_ns]
 
 
 def box_side(radius_px: float) -> int:

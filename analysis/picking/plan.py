@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from analysis.errors import PickError
 from analysis.models.device import chosen_device
 from analysis.models.find import TrainedModel, find_model
-from analysis.picking.micrographs import Micrograph, find_micrographs
+from analysis.pictures.micrographs import Micrograph, find_micrographs
 from trainables.contract import Device, Picker, Predictor
 from trainables.datasets.particle_size import ANGSTROM_PER_UM, HEADER_TOLERANCE, Length, read_length
 from trainables.files.errors import UserError

@@ -20,8 +20,7 @@ import numpy.typing as npt
 from analysis.errors import PickError
 from analysis.models.find import load_planned
 from analysis.picking.finding import Asked, find_particles
-from analysis.picking.micrographs import Micrograph
-from analysis.picking.outputs import ALL, FAILED, SHEET, Outputs, Record, box_side, source_of
+from analysis.picking.outputs import ALL, FAILED, SHEET, Outputs, Record, box_side
 from analysis.picking.plan import (
     SETTINGS,
     PickPlan,
@@ -31,6 +30,7 @@ from analysis.picking.plan import (
     validated_confidence,
 )
 from analysis.picking.sheet import draw_sheet
+from analysis.pictures.micrographs import Micrograph, source_of
 from trainables.contract import Predictor
 from trainables.datasets.images import UnreadableImageError, probe, read_picture
 from trainables.files.whole import locked, write_json

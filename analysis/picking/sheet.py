@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from analysis.picking.micrographs import Micrograph
 from analysis.picking.outputs import Outputs, Record
+from analysis.pictures.micrographs import Micrograph
 from trainables.datasets.drawing import SHIFT, class_colors, displayed, lay_out
 from trainables.datasets.images import read_picture
 from trainables.files.whole import write_whole

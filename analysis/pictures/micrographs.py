@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from analysis.errors import PickError
+from analysis.errors import PicturesError
 from search_spaces.names import nearest_name
 from trainables.datasets.images import PAGED, SUFFIXES, UnreadableImageError, probe
 
@@ -19,7 +19,7 @@ _KINDS: Final = "MRC, TIFF, PNG, JPEG"
 
 @dataclass(frozen=True)
 class Micrograph:
-    """One picture to be picked.
+    """One picture that a user named.
 
     Attributes:
         path: File of the picture.
@@ -46,19 +46,19 @@ def find_micrographs(asked: Sequence[str], out: Path) -> list[Micrograph]:
         out: Folder of the results: nothing below it is a micrograph.
 
     Raises:
-        PickError: One of them is nothing that can be picked; all problems at once.
+        PicturesError: One of them is no picture; all problems at once.
     """
     problems: list[str] = []
     files: dict[Path, Path] = {}
     for text in asked:
         try:
             found = list(_files(text, out.resolve()))
-        except PickError as error:
+        except PicturesError as error:
             problems.append(str(error))
         else:
             files |= {file.resolve(): file for file in found if file.resolve() not in files}
     if problems:
-        raise PickError("\n".join(problems))
+        raise PicturesError("\n".join(problems))
     pages = [(file, page) for file in files.values() for page in _pages(file)]
     return _named(pages)
 
@@ -67,12 +67,12 @@ def _files(text: str, out: Path) -> Iterator[Path]:
     """The pictures of one argument.
 
     Raises:
-        PickError: There are none.
+        PicturesError: There are none.
     """
     place = Path(text)
     if place.is_file():
         if not _is_picture(place):
-            raise PickError(
+            raise PicturesError(
                 f"{text}: expected a picture ({_KINDS}), got {place.suffix or 'a file'}"
             )
         return iter([place])
@@ -80,16 +80,16 @@ def _files(text: str, out: Path) -> Iterator[Path]:
         found = [file for file in sorted(place.iterdir()) if _is_picture(file)]
         found = [file for file in found if out not in file.resolve().parents]
         if not found:
-            raise PickError(f"{text}: {_why_none(place, out)}")
+            raise PicturesError(f"{text}: {_why_none(place, out)}")
         return iter(found)
     if _PATTERN & set(text):
         matching = (Path(name) for name in sorted(glob.glob(text, recursive=True)))  # noqa: PTH207
         found = [file for file in matching if file.is_file() and _is_picture(file)]
         found = [file for file in found if out not in file.resolve().parents]
         if not found:
-            raise PickError(f"{text}: expected pictures ({_KINDS}), the pattern matches none")
+            raise PicturesError(f"{text}: expected pictures ({_KINDS}), the pattern matches none")
         return iter(found)
-    raise PickError(
+    raise PicturesError(
         f"{text}: expected a picture, a folder or a pattern, found nothing{_near(place)}"
     )
 
@@ -99,7 +99,7 @@ def _is_picture(file: Path) -> bool:
 
 
 def _why_none(folder: Path, out: Path) -> str:
-    """The reason why there is nothing to pick in a folder."""
+    """The reason why there is no picture in a folder."""
     if folder.resolve().is_relative_to(out):
         return (
             "expected micrographs elsewhere than below --out, where only results lie, got "
@@ -133,7 +133,7 @@ def _named(pages: Sequence[tuple[Path, int]]) -> list[Micrograph]:
     """Micrographs with different stems.
 
     Raises:
-        PickError: Two would have the same even with the names of their folders.
+        PicturesError: Two would have the same even with the names of their folders.
     """
     plain = [_paged(_text(file.stem), page) for file, page in pages]
     often = Counter(stem.casefold() for stem in plain)
@@ -145,9 +145,9 @@ def _named(pages: Sequence[tuple[Path, int]]) -> list[Micrograph]:
     ]
     twice = [stem for stem, n in Counter(stems).items() if n > 1]
     if twice:
-        raise PickError(
+        raise PicturesError(
             f"expected micrographs whose results have names of their own, got several that would "
-            f"be called {', '.join(twice)}; pick them in two runs"
+            f"be called {', '.join(twice)}; give them in two runs"
         )
     return [
         Micrograph(file, page, _text(file.with_stem(_paged(file.stem, page)).as_posix()), stem)
@@ -167,3 +167,9 @@ def _long(file: Path, page: int) -> str:
 def _text(name: str) -> str:
     """A name that can be written into a file, whatever bytes the file system has for it."""
     return os.fsencode(name).decode("utf-8", "replace")
+
+
+def source_of(micrograph: Micrograph) -> list[int]:
+    """The state of a micrograph's file: its size in bytes and its time of change."""
+    state = os.stat(micrograph.path)  # noqa: PTH116  both numbers of one moment
+    return [state.st_size, state.st_mtime_ns]
