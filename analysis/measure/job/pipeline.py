@@ -93,7 +93,7 @@ def passed(numbers: list[int], stages: Stages, workers: Workers) -> Iterator[Pas
         workers: Processors of the stages.
     """
     import ray  # put off: slow to import, and a job is planned without it
-    from ray.data import ActorPoolStrategy, DataContext
+    from ray.data import ActorPoolStrategy, DataContext  # put off as Ray is
 
     context = DataContext.get_current()
     context.enable_progress_bars = False

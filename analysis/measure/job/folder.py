@@ -1,0 +1,126 @@
+"""The folder of a measurement: what is kept of each picture, and what says that it is done.
+
+::
+
+    <out>/measure.json        settings, model, classes
+    <out>/parts/<stem>.parquet   a picture's particles, in pixels, with their masks
+    <out>/done/<stem>.json    a picture's record, written last: what a second run skips
+    <out>/labels/             16-bit label images
+    <out>/overlays/           pictures with numbered outlines
+    <out>/labelme/            outlines to be corrected
+    <out>/rois/               a RoiSet.zip a picture, for ImageJ
+
+All appear whole or not at all.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from analysis.pictures.micrographs import Micrograph
+from trainables.files.whole import write_json, write_whole
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SETTINGS: Final = "measure.json"
+
+PARTS, DONE = "parts", "done"
+
+LABELS, OVERLAYS, LABELME, ROIS = "labels", "overlays", "labelme", "rois"
+
+SUFFIXES: Final = {
+    PARTS: ".parquet",
+    DONE: ".json",
+    LABELS: ".tif",
+    OVERLAYS: ".png",
+    LABELME: ".json",
+    ROIS: ".zip",
+}
+"""Folders with a file a picture, and the suffix of the files."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """The record of a picture that is measured.
+
+    Attributes:
+        picture: Name of the picture.
+        settings: Settings with which it was measured, the model's hash among them.
+        source: Size in bytes and time of change of its file.
+        row: Its row in the table of pictures, by column.
+        counted: Number of finds that each rule removed.
+    """
+
+    picture: str
+    settings: Mapping[str, Any]
+    source: Sequence[int]
+    row: Mapping[str, Any]
+    counted: Mapping[str, int]
+
+
+class JobFolder:
+    """The files of a measurement below its folder.
+
+    Args:
+        out: Folder of the run.
+        written: Which of the folders with a file a picture are written.
+    """
+
+    def __init__(self, out: Path, written: Sequence[str]) -> None:
+        self.out = out
+        self._folders = (PARTS, *written, DONE)
+
+    def begin(self) -> None:
+        """Make the folders."""
+        for name in self._folders:
+            (self.out / name).mkdir(parents=True, exist_ok=True)
+
+    def file(self, folder: str, picture: Micrograph) -> Path:
+        """File of a picture in one of the folders."""
+        return self.out / folder / f"{picture.stem}{SUFFIXES[folder]}"
+
+    def writes(self, folder: str) -> bool:
+        """Whether a folder is among those that are written."""
+        return folder in self._folders
+
+    def remove(self, picture: Micrograph) -> None:
+        """Remove what an earlier run wrote of a picture, its record first."""
+        for folder in (DONE, *SUFFIXES):
+            self.file(folder, picture).unlink(missing_ok=True)
+
+    def record(self, picture: Micrograph) -> Record | None:
+        """The record of a picture; None where one of its files is missing, or cannot be read."""
+        if not all(self.file(folder, picture).is_file() for folder in self._folders):
+            return None
+        try:
+            return Record(**json.loads(self.file(DONE, picture).read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def is_done(
+        self, picture: Micrograph, settings: Mapping[str, Any], source: Sequence[int]
+    ) -> bool:
+        """Whether a picture, as it is, was measured with these settings."""
+        record = self.record(picture)
+        return (
+            record is not None and record.settings == settings and list(record.source) == [*source]
+        )
+
+    def write_part(self, picture: Micrograph, particles: "pa.Table") -> None:
+        """Write a picture's particles."""
+        import pyarrow.parquet as pq  # put off: slow to import
+
+        write_whole(self.file(PARTS, picture), lambda file: pq.write_table(particles, file))
+
+    def part(self, picture: Micrograph) -> "pa.Table":
+        """A picture's particles, as they were written."""
+        import pyarrow.parquet as pq  # put off: slow to import
+
+        return pq.read_table(self.file(PARTS, picture))
+
+    def write_record(self, picture: Micrograph, record: Record) -> None:
+        """Write that a picture is done."""
+        write_json(self.file(DONE, picture), asdict(record))
