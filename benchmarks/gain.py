@@ -50,7 +50,7 @@ seed: 0
 
 
 @dataclass(frozen=True)
-class Options:
+class GainOptions:
     """The command line."""
 
     name: str
@@ -68,7 +68,7 @@ def segtune(*arguments: str | Path) -> None:
     subprocess.run([sys.executable, "-m", "tune.cli", *map(str, arguments)], check=True, cwd=ROOT)
 
 
-def prepared(options: Options) -> Iterator[tuple[str, Path]]:
+def prepared(options: GainOptions) -> Iterator[tuple[str, Path]]:
     """The folds' data sets, by name."""
     folder = options.work / options.name
     whole = folder / "data"
@@ -104,7 +104,7 @@ def write_fold(raw: Path, source: Path, groups: dict[str, list[str]], test: str,
             writer.writerows((name, part) for name in sorted(files))
 
 
-def tuned(options: Options, data: Path) -> Path:
+def tuned(options: GainOptions, data: Path) -> Path:
     """The study directory of a fold, finished."""
     storage = data.parent / "studies"
     study = storage / data.name
@@ -182,7 +182,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--folds", type=int, default=0)
     given = parser.parse_args()
-    options = Options(**{**vars(given), "raw": given.raw.resolve(), "work": given.work.resolve()})
+    options = GainOptions(
+        **{**vars(given), "raw": given.raw.resolve(), "work": given.work.resolve()}
+    )
     rows: list[tuple[str, int, float, float]] = []
     for fold, data in prepared(options):
         study = tuned(options, data)
@@ -200,7 +202,7 @@ def main() -> None:
     report(options, rows)
 
 
-def report(options: Options, rows: list[tuple[str, int, float, float]]) -> None:
+def report(options: GainOptions, rows: list[tuple[str, int, float, float]]) -> None:
     """Print means, difference and ratio."""
     best, default = mean(r[2] for r in rows), mean(r[3] for r in rows)
     difference = [r[2] - r[3] for r in rows]

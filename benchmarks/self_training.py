@@ -69,7 +69,7 @@ PARTS: Final = {"train": 14, "val": 12, "test": 24}
 
 
 @dataclass(frozen=True)
-class Options:
+class SelfTrainingOptions:
     """The command line."""
 
     data: str
@@ -107,7 +107,7 @@ class Job:
 # --- data
 
 
-def whole_set(options: Options, seed: int) -> PreparedDataset:
+def whole_set(options: SelfTrainingOptions, seed: int) -> PreparedDataset:
     """The data set with all its labels."""
     if options.data != "simulated":
         return PreparedDataset.load(Path(options.data))
@@ -144,7 +144,7 @@ def simulation(seed: int) -> SimulationSpec:
     )
 
 
-def reduced(options: Options, whole: PreparedDataset, seed: int) -> Path:
+def reduced(options: SelfTrainingOptions, whole: PreparedDataset, seed: int) -> Path:
     """The set with few labels in its training part; prepared as a user would."""
     folder = options.work / f"{whole.name}-{options.by}-{options.labelled:g}-{seed}"
     if (folder / "data" / "dataset.json").is_file():
@@ -175,7 +175,7 @@ def reduced(options: Options, whole: PreparedDataset, seed: int) -> Path:
 
 
 def keep(
-    options: Options, centres: Mapping[str, np.ndarray], rng: np.random.Generator
+    options: SelfTrainingOptions, centres: Mapping[str, np.ndarray], rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """The labels of the training part that stay; a picture that is not there is unlabelled."""
     if options.by == "pictures":
@@ -209,7 +209,7 @@ def write_splits(raw: Path, parts: Mapping[str, Sequence[str]]) -> None:
 # --- training
 
 
-def jobs_of(options: Options, seed: int) -> Iterator[Job]:
+def jobs_of(options: SelfTrainingOptions, seed: int) -> Iterator[Job]:
     """The trainings of a seed."""
     whole = whole_set(options, seed)
     data = reduced(options, whole, seed)
@@ -227,7 +227,7 @@ def jobs_of(options: Options, seed: int) -> Iterator[Job]:
         done.append(params)
 
 
-def n_tiles(whole: PreparedDataset, options: Options) -> int:
+def n_tiles(whole: PreparedDataset, options: SelfTrainingOptions) -> int:
     """Tiles that cover the training part once, labelled or not: equally many steps for all."""
     side = int(options.params.get("tile_px", SETTINGS["tile_px"]))
     area = sum(image.width * image.height for image in whole.images("train"))
@@ -295,7 +295,9 @@ def tested(job: Job, validated: Mapping[str, float]) -> dict[str, float]:
 # --- tables
 
 
-def report(options: Options, results: Mapping[tuple[str, int], Mapping[str, float]]) -> None:
+def report(
+    options: SelfTrainingOptions, results: Mapping[tuple[str, int], Mapping[str, float]]
+) -> None:
     """Print every training, means, and paired differences."""
     seeds = range(options.seeds)
     arms = list(dict.fromkeys(arm for arm, _ in results))
@@ -359,7 +361,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     given = vars(parser.parse_args())
     params = {key: yaml.safe_load(value) for key, value in (s.split("=") for s in given.pop("set"))}
-    options = Options(**{**given, "work": given["work"].resolve(), "params": params})
+    options = SelfTrainingOptions(**{**given, "work": given["work"].resolve(), "params": params})
     jobs = [job for seed in range(options.seeds) for job in jobs_of(options, seed)]
     results: dict[tuple[str, int], dict[str, float]] = {}
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:

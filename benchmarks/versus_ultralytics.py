@@ -71,7 +71,7 @@ YOLO("yolo11n-seg.yaml").tune(
 
 
 @dataclass(frozen=True)
-class Options:
+class DuelOptions:
     """The command line."""
 
     data: Path
@@ -108,7 +108,7 @@ def timed_run(
                 child.kill()
 
 
-def ours(options: Options, seed: int, folder: Path) -> Curve:
+def ours(options: DuelOptions, seed: int, folder: Path) -> Curve:
     """The curve of segtune: values as its journal got them."""
     file = folder / "study.yaml"
     file.write_text(
@@ -133,7 +133,7 @@ def ours(options: Options, seed: int, folder: Path) -> Curve:
     return curve
 
 
-def theirs(options: Options, seed: int, folder: Path) -> Curve:
+def theirs(options: DuelOptions, seed: int, folder: Path) -> Curve:
     """The curve of Ultralytics: each new `best.pt`, evaluated afterwards."""
     data = PreparedDataset.load(options.data)
     view = yolo_view(data, options.work / "view")
@@ -212,7 +212,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--imgsz", type=int, default=160)
     given = parser.parse_args()
-    options = Options(**{**vars(given), "data": given.data.resolve(), "work": given.work.resolve()})
+    options = DuelOptions(
+        **{**vars(given), "data": given.data.resolve(), "work": given.work.resolve()}
+    )
     curves: dict[str, list[Curve]] = {"segtune": [], "ultralytics": []}
     for seed in range(options.seeds):
         for name, run in (("segtune", ours), ("ultralytics", theirs)):

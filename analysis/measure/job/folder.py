@@ -43,7 +43,7 @@ SUFFIXES: Final = {
 
 
 @dataclass(frozen=True)
-class Record:
+class PictureRecord:
     """The record of a picture that is measured.
 
     Attributes:
@@ -91,12 +91,12 @@ class JobFolder:
         for folder in (DONE, *SUFFIXES):
             self.file(folder, picture).unlink(missing_ok=True)
 
-    def record(self, picture: Micrograph) -> Record | None:
+    def record(self, picture: Micrograph) -> PictureRecord | None:
         """The record of a picture; None where one of its files is missing, or cannot be read."""
         if not all(self.file(folder, picture).is_file() for folder in self._folders):
             return None
         try:
-            return Record(**json.loads(self.file(DONE, picture).read_text("utf-8")))
+            return PictureRecord(**json.loads(self.file(DONE, picture).read_text("utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 
@@ -121,6 +121,6 @@ class JobFolder:
 
         return pq.read_table(self.file(PARTS, picture))
 
-    def write_record(self, picture: Micrograph, record: Record) -> None:
+    def write_record(self, picture: Micrograph, record: PictureRecord) -> None:
         """Write that a picture is done."""
         write_json(self.file(DONE, picture), asdict(record))

@@ -39,7 +39,7 @@ _STEPS: Final = (1, 2, 5)
 
 
 @dataclass(frozen=True)
-class DrawnPicture:
+class NumberedPicture:
     """A picture to draw with its particles.
 
     Attributes:
@@ -59,7 +59,7 @@ class DrawnPicture:
     left_out: Sequence[tuple[int, int, int, int]] = ()
 
 
-def write_overlay(drawn: DrawnPicture, classes: Sequence[str], path: Path) -> Path:
+def write_overlay(drawn: NumberedPicture, classes: Sequence[str], path: Path) -> Path:
     """Write a picture with the outline and the number of each particle.
 
     Args:
@@ -71,7 +71,7 @@ def write_overlay(drawn: DrawnPicture, classes: Sequence[str], path: Path) -> Pa
     return write_whole(path, lambda file: sheet.save(file, format="PNG", compress_level=1))
 
 
-def overlay(drawn: DrawnPicture, classes: Sequence[str]) -> Image.Image:
+def overlay(drawn: NumberedPicture, classes: Sequence[str]) -> Image.Image:
     """The picture, as `write_overlay` writes it."""
     pixels = drawn.pixels if drawn.pixels.ndim == 3 else np.repeat(drawn.pixels[..., None], 3, 2)
     longest = min(LONGEST_PX, max(pixels.shape[:2]))
@@ -102,7 +102,7 @@ def _rims(found: Instances, index: int, scale: float) -> list[npt.NDArray[np.int
     return [np.rint((corners - 0.5) * 2**SHIFT).astype(np.int32)]
 
 
-def _write_numbers(draw: ImageDraw.ImageDraw, drawn: DrawnPicture, scale: float) -> None:
+def _write_numbers(draw: ImageDraw.ImageDraw, drawn: NumberedPicture, scale: float) -> None:
     """Numbers of the particles at their centres; of very many none, as nobody could read them."""
     if len(drawn.instances) > _MOST_NUMBERED:
         return
@@ -140,7 +140,7 @@ def bar_length(most_um: float) -> tuple[float, str]:
 
 def _write_heading(
     draw: ImageDraw.ImageDraw,
-    drawn: DrawnPicture,
+    drawn: NumberedPicture,
     classes: Sequence[str],
     colors: Sequence[Rgb],
     end: int,

@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 from analysis.measure.outputs.coco import FoundPicture, write_coco
 from analysis.measure.outputs.labelme import DrawnParticle, write_labelme
 from analysis.measure.outputs.labels import write_labels
-from analysis.measure.outputs.overlays import DrawnPicture, bar_length, overlay, write_overlay
+from analysis.measure.outputs.overlays import NumberedPicture, bar_length, overlay, write_overlay
 from analysis.measure.outputs.rois import write_rois
 from tests.analysis.measure.outputs.conftest import HEIGHT, WIDTH, masks
 from trainables.datasets import geometry
@@ -111,8 +111,8 @@ def test_an_overlay_has_outlines_a_legend_and_a_scale_bar(
     particles: list[DrawnParticle], tmp_path: Path
 ) -> None:
     pixels = np.full((HEIGHT, WIDTH), 90, np.uint8)
-    bare = DrawnPicture("a", pixels, found(particles))
-    scaled = DrawnPicture("a", pixels, found(particles), um_per_px=0.01)
+    bare = NumberedPicture("a", pixels, found(particles))
+    scaled = NumberedPicture("a", pixels, found(particles), um_per_px=0.01)
     path = write_overlay(scaled, ["disc", "two parts"], tmp_path / "a.png")
     with Image.open(path) as image:
         drawn = np.asarray(image)
