@@ -34,6 +34,7 @@ from trainables.datasets.preparing.splits import (
     SplitAssignment,
     assign,
     check_fractions,
+    lacking_classes,
 )
 from trainables.datasets.preparing.writing import Converted
 from trainables.datasets.raw.formats.registry import check_format
@@ -197,14 +198,20 @@ def _fill(
         problems=Counter(str(problem.kind) for problem in problems),
     )
     manifest = writing.write_annotations(folder, content)
+    prepared = PreparedDataset.from_manifest(folder, manifest)
+    lacking = lacking_classes(prepared.classes, prepared.objects())
     return PrepareReport(
-        data=PreparedDataset.from_manifest(folder, manifest),
+        data=prepared,
         format=data.format.title,
         grouping=content.grouping,
         splits=assignment.by + (f" by {data.given}" if data.given else ""),
         problems=problems,
         notes=(*data.notes, *assignment.notes, *leaks, *held_out, *_conversions(converted)),
-        warnings=(*data.warnings, *assignment.warnings),
+        warnings=(
+            *data.warnings,
+            *assignment.warnings,
+            *(() if assignment.evaluation_only else lacking),
+        ),
     )
 
 

@@ -371,6 +371,21 @@ def test_a_series_in_several_parts_is_asked_about_and_the_option_named_keeps_it(
         assert len({parts[f"{specimen}_{i}"] for i in range(4)}) == 1
 
 
+def test_a_class_of_one_picture_is_trained_on_and_that_val_lacks_it_is_told(tmp_path: Path) -> None:
+    raw = labelme_set(tmp_path / "raw", 12)
+    write_labelme(raw, "micrograph_07", [shape(square(2, 2)), shape(square(30, 20), "pore")])
+    for seed in range(4):
+        options = PrepareOptions(seed=seed, classes=["grain", "pore", "void"])
+        report = prepare(raw, tmp_path / str(seed), options)
+        assert _split_of(report.data)["micrograph_07"] == "train"
+        told = [line for line in describe(report) if line.startswith("warning: class")]
+        assert told == [
+            "warning: class pore has no object in val (train has 1): no metric that decides here "
+            "is about it",
+            "warning: class void has no object in train and val (test has 0)",
+        ]
+
+
 # --- refusals
 
 
