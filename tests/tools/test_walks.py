@@ -115,6 +115,11 @@ def test_all_walks_are_printed_in_json() -> None:
 BEFORE = {"study": 16, "report": 16, "evaluate": 27, "prepare": 23}
 """Counts of the layout before the folders of today."""
 
+
+def test_prepare_enters_no_more_modules_than_before() -> None:
+    assert len(walk("prepare")) <= BEFORE["prepare"]
+
+
 TITLES = {
     "study": "A study file, until it is planned",
     "report": "An epoch's report, until the engine has the decision",

@@ -32,6 +32,8 @@ _LONGEST_PX: Final = 1e7
 
 _MOST_PIXELS: Final = 1 << 31
 
+_TWIN_SLACK: Final = 0.25
+
 _FARTHEST_PX: Final = 1e12
 """Coordinates beyond are no pixels, and sums of them are no numbers."""
 
@@ -211,6 +213,37 @@ def box(rle: Rle) -> tuple[float, float, float, float]:
     """Tight box of a mask: x, y, width, height in pixels."""
     x, y, width, height = (float(value) for value in coco_mask.toBbox(rle))
     return x, y, width, height
+
+
+def twins(rles: Sequence[Rle], least_iou: float) -> dict[int, tuple[int, float]]:
+    """Masks that have nearly the pixels of an earlier one, which is no twin itself.
+
+    Args:
+        rles: Masks of one picture.
+        least_iou: Least intersection over union of twins, above 0.5; their boxes differ by at most
+            a quarter of the sides.
+
+    Returns:
+        Index of a twin to the index of the earlier one and their intersection over union.
+    """
+    if not rles:
+        return {}
+    boxes = np.asarray(coco_mask.toBbox(list(rles)))
+    slack = boxes[:, [2, 3, 2, 3]] * _TWIN_SLACK + 1
+    order = np.argsort(boxes[:, 0], kind="stable")
+    left = boxes[order, 0]
+    low = np.searchsorted(left, boxes[:, 0] - slack[:, 0], "left")
+    high = np.searchsorted(left, boxes[:, 0] + slack[:, 0], "right")
+    found: dict[int, tuple[int, float]] = {}
+    for index in range(len(rles)):
+        near = order[low[index] : high[index]]
+        near = near[(np.abs(boxes[near] - boxes[index]) <= slack[index]).all(axis=1)]
+        for earlier in sorted(set(near[near < index].tolist()) - found.keys()):
+            iou = float(coco_mask.iou([rles[index]], [rles[earlier]], [0])[0, 0])
+            if iou >= least_iou:
+                found[index] = earlier, iou
+                break
+    return found
 
 
 def crop(rle: Rle) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:

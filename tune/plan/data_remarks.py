@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from trainables.contract import EngineInfo
 from trainables.datasets.prepared import DatasetError, PreparedDataset, Split
+from trainables.datasets.preparing.splits import lacking_classes as classes_that_parts_lack
 
 _PARTS: Final[tuple[Split, Split]] = ("train", "val")
 
@@ -20,18 +21,7 @@ def lacking_classes(info: EngineInfo, data: PreparedDataset) -> Iterator[str]:
     """
     if _INSTANCES not in info.metrics:
         return
-    objects = data.objects()
-    for name in data.classes:
-        train, val, test = (objects[part].get(name, 0) for part in ("train", "val", "test"))
-        if not train and not val:
-            yield f"class {name} has no object in train and val (test has {test})"
-        elif not train:
-            yield f"class {name} has no object in train (val has {val}): it cannot be learnt"
-        elif not val:
-            yield (
-                f"class {name} has no object in val (train has {train}): no metric that decides "
-                "here is about it"
-            )
+    yield from classes_that_parts_lack(data.classes, data.objects())
 
 
 def crowded_pictures(

@@ -144,3 +144,37 @@ def test_coordinates_that_are_no_pixels_are_refused() -> None:
 def test_an_encoding_that_is_none_is_refused(rle: dict[str, object], words: str) -> None:
     with pytest.raises((ValueError, TypeError), match=words):
         geometry.compress(rle)
+
+
+def _disc(x: float, y: float, radius: float = 15) -> geometry.Rle:
+    return geometry.disc(x, y, radius, 200, 100)
+
+
+def test_twins_are_masks_with_nearly_the_pixels_of_an_earlier_one() -> None:
+    rles = [
+        _disc(40, 40),
+        _disc(80, 40),
+        _disc(41, 40),
+        _disc(44, 40),
+        _disc(80, 40),
+        _disc(40, 41),
+    ]
+    found = geometry.twins(rles, 0.9)
+    assert {index: earlier for index, (earlier, _) in found.items()} == {2: 0, 4: 1, 5: 0}
+    assert found[4][1] == 1.0
+    one, other = coco_mask.decode(rles[0]), coco_mask.decode(rles[2])
+    assert found[2][1] == pytest.approx((one & other).sum() / (one | other).sum())
+    assert found[2][1] == pytest.approx(0.92, abs=0.01)
+    assert geometry.twins([], 0.9) == {}
+
+
+def test_thousands_of_different_masks_have_no_twins_and_those_drawn_again_are_found() -> None:
+    dice = np.random.default_rng(0)
+    places = [(x, y) for x in range(10, 2000, 20) for y in range(10, 400, 20)]
+    rles = [geometry.disc(x, y, 9, 2000, 400) for x, y in places]
+    again = dice.choice(len(rles), 100, replace=False).tolist()
+    rles += [geometry.disc(places[i][0] + 0.3, places[i][1], 9, 2000, 400) for i in again]
+    found = geometry.twins(rles, 0.9)
+    assert {i: earlier for i, (earlier, _) in found.items()} == {
+        len(places) + n: i for n, i in enumerate(again)
+    }

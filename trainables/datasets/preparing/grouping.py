@@ -1,34 +1,43 @@
 """Groups of pictures that belong together, so that a split never parts them.
 
-Three ways, the first that applies:
+By a regular expression of the user's, searched in each picture's name; or, without one, by both:
 
-1. A regular expression of the user's, searched in each picture's name.
-2. Names of tiles and crops: `_r0c1`, `_row0_col1`, `_x0_y512`, `_0_512_512_1024` (a box of the
+1. Names of tiles and crops: `_r0c1`, `_row0_col1`, `_x0_y512`, `_0_512_512_1024` (a box of the
    tile's own size), `_tile3`, `_patch3`, pages of one TIFF, and Roboflow's `.rf.<hash>` copies.
-3. Likeness: the difference hash of 16 x 16 bits of two pictures differs in at most 32 bits. It
-   finds copies, other contrasts and consecutive frames. It does not find turned or mirrored
-   copies, other magnifications, or neighbouring fields of view: name those by a regular expression.
+2. Likeness: on a grid of 16 x 16, two pictures get brighter and darker at the same places (see
+   `LIKENESS`). It finds copies, other contrasts, noise, other sizes and consecutive frames. It does
+   not find turned or mirrored copies, other magnifications, or neighbouring fields of view: name
+   those by a regular expression.
 
-Pictures with equal pixels always belong together.
+Pictures with equal pixels always belong together. Numbered series and tiles that overlap are not
+told from pictures that are merely numbered: `series_note` asks about them.
 
-Source of the hash: N. Krawetz 2013, "Kind of Like That" (dHash).
+Source of the grid: N. Krawetz 2013, "Kind of Like That" (dHash). Its bits alone take sparse objects
+on black for copies and miss copies on an even ground, so the steps are correlated as well.
 """
 
 import re
-from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy.cluster.hierarchy import DisjointSet
+from scipy.spatial import cKDTree
 
 from trainables.datasets.prepared import DatasetError
+from trainables.files.words import counted
 
-HASH_SIDE: Final = 16
+GRID: Final = 16
 
-HASH_DISTANCE: Final = 32
+LIKENESS: Final = 0.8
+"""Least correlation of the steps of two pictures that are alike; of different ones it is below 0.6,
+of altered copies above 0.9. What all rows have in common, uneven light, is taken off before."""
+
+SAME_SIGN_FRACTION: Final = 0.75
+"""Least share of steps of one sign: pictures of one centred object each differ in their ground."""
 
 _ROWS_AT_ONCE: Final = 256
 
@@ -41,6 +50,13 @@ _TILE_NAMES: Final = tuple(
         r"\.rf\.[0-9a-z]+$",
     )
 )
+
+_NUMBERED: Final = re.compile(r"(.+)[-_ ]\d+")
+
+_TWO_NUMBERS: Final = re.compile(r"(.+)[-_ ](\d+)[-_ ](\d+)")
+
+_SMALLEST_STEP: Final = 1 / 8
+"""Numbers of tiles that differ by less of a tile's side are counted, not measured in pixels."""
 
 _BOX_NAME: Final = re.compile(r"[-_](\d+)[-_](\d+)[-_](\d+)[-_](\d+)$")
 
@@ -55,7 +71,7 @@ class GroupMember:
         height: Rows.
         stack: The file it is a page of, or "".
         pixels: Hash of its pixels.
-        look: (256,) bool, its difference hash.
+        look: (256,) float32, its brightness steps.
     """
 
     name: str
@@ -63,7 +79,7 @@ class GroupMember:
     height: int
     stack: str
     pixels: str
-    look: npt.NDArray[np.bool_]
+    look: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -73,10 +89,12 @@ class Grouping:
     Attributes:
         by: The way they were found, in words.
         group: Picture name to group name.
+        alike: Pairs of pictures that are alike and in two groups, as the user's expression asks.
     """
 
     by: str
     group: dict[str, str]
+    alike: tuple[tuple[str, str], ...] = ()
 
     def members(self) -> dict[str, list[str]]:
         """Group name to the names of its pictures, both sorted."""
@@ -87,7 +105,8 @@ class Grouping:
 
     def only(self, names: Set[str]) -> "Grouping":
         """The groups of these pictures."""
-        return Grouping(self.by, {name: g for name, g in self.group.items() if name in names})
+        kept = {name: group for name, group in self.group.items() if name in names}
+        return replace(self, group=kept)
 
 
 def compile_group_expression(expression: str | None) -> re.Pattern[str] | None:
@@ -123,27 +142,103 @@ def check_group_names(expression: re.Pattern[str], names: Sequence[str]) -> None
 
 
 def find_groups(members: Sequence[GroupMember], expression: re.Pattern[str] | None) -> Grouping:
-    """Group pictures by the first way that applies.
+    """Group pictures by the user's expression, or by names of tiles and likeness.
 
     Raises:
         DatasetError: The expression is not found in every name.
     """
     members = sorted(members, key=lambda member: member.name)
+    alike = [(members[i].name, members[j].name) for i, j in _alike(members)]
     if expression is not None:
         check_group_names(expression, [member.name for member in members])
         by = f"the expression {expression.pattern!r}"
-        return _with_copies(by, members, lambda member: _by_expression(expression, member.name))
-    if len({_origin(member) for member in members}) < len(members):
-        return _with_copies("names of tiles", members, _origin)
-    return _by_likeness(members)
+        group = _joined(members, lambda member: _by_expression(expression, member.name))
+        return Grouping(by, group, tuple((a, b) for a, b in alike if group[a] != group[b]))
+    has_tiles = len({_origin(member) for member in members}) < len(members)
+    by = "names of tiles and likeness" if has_tiles else "likeness"
+    return Grouping(by, _joined(members, _origin, alike))
 
 
-def difference_hash(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Difference hash: whether it gets brighter to the right, on a grid of 16 x 16: (256,) bool."""
+def brightness_steps(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """How much brighter a picture gets to the right, on a grid of 16 x 16: (256,) float32."""
     grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (HASH_SIDE + 1, HASH_SIDE), interpolation=cv2.INTER_AREA)
-    small = small.astype(np.int16)
-    return np.asarray(small[:, 1:] > small[:, :-1]).ravel()
+    small = cv2.resize(grey, (GRID + 1, GRID), interpolation=cv2.INTER_AREA)
+    return np.diff(small.astype(np.float32), axis=1).ravel()
+
+
+def series_note(members: Sequence[GroupMember], part: Mapping[str, str]) -> str:
+    """A remark where names look like series or tiles of one picture that lie in several parts.
+
+    Args:
+        members: Pictures that no expression groups.
+        part: Name to part, of those in one.
+    """
+    names = [member.name for member in members]
+    members = [member for member in members if member.name in part and not member.stack]
+    if tiles := _divided(_tiles_by_place(members), part):
+        return (
+            f"{_told(tiles, part)} look like tiles of one picture that overlap or touch: "
+            "figures of val and test would be too good. "
+            f"{_keeps(_TWO_NUMBERS, names)}"
+        )
+    series = _by_first(_NUMBERED, [member.name for member in members])
+    n_numbered = sum(map(len, series.values()))
+    if len(series) < 2 or 2 * n_numbered < len(members):
+        return ""
+    if divided := _divided(series, part):
+        return (
+            f"{_told(divided, part)} look like a series. If pictures of a series show the same "
+            "place, or overlap, figures of val and test are too good. "
+            f"{_keeps(_NUMBERED, names)}"
+        )
+    return ""
+
+
+def _by_first(pattern: re.Pattern[str], names: Sequence[str]) -> dict[str, list[str]]:
+    """Names that a pattern fits, by its first group, where several have the same."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        if match := pattern.fullmatch(name):
+            found.setdefault(match[1], []).append(name)
+    return {first: same for first, same in found.items() if len(same) > 1}
+
+
+def _tiles_by_place(members: Sequence[GroupMember]) -> dict[str, list[str]]:
+    """Tiles by their picture, of whose names the two numbers are places that are near enough."""
+    side = {member.name: max(member.width, member.height) for member in members}
+    groups = _by_first(_TWO_NUMBERS, list(side))
+    return {first: names for first, names in groups.items() if _touch(names, side)}
+
+
+def _touch(names: Sequence[str], side: Mapping[str, int]) -> bool:
+    """Whether two tiles overlap or touch, by the numbers in their names and their sides."""
+    found = [_TWO_NUMBERS.fullmatch(name) for name in names]
+    places = np.array([(int(match[2]), int(match[3])) for match in found if match], dtype=float)
+    nearest = cKDTree(places).query(places, k=2, p=np.inf)[0][:, 1]
+    longest = max(side[name] for name in names)
+    return bool(((nearest >= _SMALLEST_STEP * longest) & (nearest <= longest)).any())
+
+
+def _divided(groups: Mapping[str, list[str]], part: Mapping[str, str]) -> list[list[str]]:
+    """Groups of which not all pictures lie in one part."""
+    return [names for names in groups.values() if len({part[name] for name in names}) > 1]
+
+
+def _told(divided: Sequence[Sequence[str]], part: Mapping[str, str]) -> str:
+    """Two pictures of the first group that lie in different parts, and how many more groups."""
+    first, *rest = divided[0]
+    other = next(name for name in rest if part[name] != part[first])
+    more = len(divided) - 1
+    others = f", and pictures of {counted(more, 'more such name')}," if more else ""
+    return f"{first} (in {part[first]}) and {other} (in {part[other]}){others}"
+
+
+def _keeps(pattern: re.Pattern[str], names: Sequence[str]) -> str:
+    """The option that keeps pictures of names of a pattern together."""
+    numbers = pattern.pattern.partition("(.+)")[2].replace("(", "").replace(")", "")
+    every = all(map(pattern.fullmatch, names))
+    expression = f"^(.+){numbers}$" if every else f"^(.+?)(?:{numbers})?$"
+    return f"--group '{expression}' keeps those of one name in one part"
 
 
 def _by_expression(expression: re.Pattern[str], name: str) -> str:
@@ -168,28 +263,21 @@ def _origin(member: GroupMember) -> str:
     return name
 
 
-def _with_copies(
-    by: str, members: Sequence[GroupMember], name_of: Callable[[GroupMember], str]
-) -> Grouping:
-    """Groups by name, joined where two hold pictures with equal pixels."""
+def _joined(
+    members: Sequence[GroupMember],
+    name_of: Callable[[GroupMember], str],
+    alike: Sequence[tuple[str, str]] = (),
+) -> dict[str, str]:
+    """Groups by name, joined where two hold pictures with equal pixels, or that are alike."""
     group = {member.name: name_of(member) for member in members}
     joined = DisjointSet(group.values())
     first: dict[str, str] = {}
     for member in members:
         joined.merge(group[member.name], first.setdefault(member.pixels, group[member.name]))
+    for one, other in alike:
+        joined.merge(group[one], group[other])
     named = _first_names(joined)
-    return Grouping(by, {name: named[value] for name, value in group.items()})
-
-
-def _by_likeness(members: Sequence[GroupMember]) -> Grouping:
-    joined = DisjointSet(member.name for member in members)
-    for i, j in _alike(np.stack([member.look for member in members])):
-        joined.merge(members[i].name, members[j].name)
-    first: dict[str, str] = {}
-    for member in members:
-        joined.merge(member.name, first.setdefault(member.pixels, member.name))
-    by = f"likeness (difference hash, at most {HASH_DISTANCE} of {HASH_SIDE**2} bits differ)"
-    return Grouping(by, _first_names(joined))
+    return {name: named[value] for name, value in group.items()}
 
 
 def _first_names(joined: DisjointSet) -> dict[str, str]:
@@ -200,15 +288,17 @@ def _first_names(joined: DisjointSet) -> dict[str, str]:
     return named
 
 
-def _alike(looks: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Pairs i < j of (N, 256) hashes within the distance."""
-    signs = looks.astype(np.float32) * 2 - 1
-    enough = HASH_SIDE**2 - 2 * HASH_DISTANCE
+def _alike(members: Sequence[GroupMember]) -> list[tuple[int, int]]:
+    """Pairs i < j of pictures whose brightness steps are alike."""
+    looks = np.stack([member.look for member in members])
+    signs = np.where(looks > 0, np.float32(1), np.float32(-1))
+    grids = looks.reshape(-1, GRID, GRID)
+    steps = (grids - grids.mean(axis=1, keepdims=True)).reshape(len(looks), -1)
+    steps /= np.maximum(np.linalg.norm(steps, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    same_sign = (2 * SAME_SIGN_FRACTION - 1) * GRID**2
     pairs: list[tuple[int, int]] = []
-    for start in range(0, len(signs), _ROWS_AT_ONCE):
-        agreement = signs[start : start + _ROWS_AT_ONCE] @ signs.T
-        rows, columns = np.nonzero(agreement >= enough)
-        pairs += [
-            (int(i) + start, int(j)) for i, j in zip(rows, columns, strict=True) if i + start < j
-        ]
+    for start in range(0, len(looks), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        found = (steps[rows] @ steps.T >= LIKENESS) & (signs[rows] @ signs.T >= same_sign)
+        pairs += [(int(i) + start, int(j)) for i, j in np.argwhere(found) if i + start < j]
     return pairs

@@ -25,6 +25,7 @@ from trainables.datasets.preparing.grouping import (
     check_group_names,
     compile_group_expression,
     find_groups,
+    series_note,
 )
 from trainables.datasets.preparing.report import PrepareReport, write_reports
 from trainables.datasets.preparing.splits import (
@@ -33,12 +34,14 @@ from trainables.datasets.preparing.splits import (
     SplitAssignment,
     assign,
     check_fractions,
+    lacking_classes,
 )
 from trainables.datasets.preparing.writing import Converted
 from trainables.datasets.raw.formats.registry import check_format
 from trainables.datasets.raw.read import RawData, describe_problems, list_problems, read_raw
 from trainables.datasets.raw.reading import Kind, RawImage, RawProblem
 from trainables.files.whole import locked, new_folder
+from trainables.files.words import counted
 
 Progress = Callable[[str, int, int], None]
 """Told the stage, how much of it is done, and how much there is."""
@@ -178,9 +181,11 @@ def _fill(
     problems = (*data.problems, *problems)
     if request.options.strict:
         _refuse_problems(data.folder, problems)
-    grouping = find_groups([_member(item) for item in converted], request.expression)
+    members = [_member(item) for item in converted]
+    grouping = find_groups(members, request.expression)
     samples = _samples(converted, grouping)
     assignment = assign(samples, request.fractions, request.options.seed)
+    leaks = _leaks(members, grouping, assignment, request)
     converted, held_out = _without_held_out(converted, grouping, assignment, folder)
     content = writing.Content(
         name=name,
@@ -193,14 +198,20 @@ def _fill(
         problems=Counter(str(problem.kind) for problem in problems),
     )
     manifest = writing.write_annotations(folder, content)
+    prepared = PreparedDataset.from_manifest(folder, manifest)
+    lacking = lacking_classes(prepared.classes, prepared.objects())
     return PrepareReport(
-        data=PreparedDataset.from_manifest(folder, manifest),
+        data=prepared,
         format=data.format.title,
         grouping=content.grouping,
         splits=assignment.by + (f" by {data.given}" if data.given else ""),
         problems=problems,
-        notes=(*data.notes, *assignment.notes, *held_out, *_conversions(converted)),
-        warnings=(*data.warnings, *assignment.warnings),
+        notes=(*data.notes, *assignment.notes, *leaks, *held_out, *_conversions(converted)),
+        warnings=(
+            *data.warnings,
+            *assignment.warnings,
+            *(() if assignment.evaluation_only else lacking),
+        ),
     )
 
 
@@ -289,27 +300,53 @@ def _sample(image: RawImage, group: str) -> Sample:
     return Sample(image.stem, group, Counter(o.label for o in image.objects), image.split)
 
 
+def _leaks(
+    members: Sequence[GroupMember],
+    grouping: Grouping,
+    assignment: SplitAssignment,
+    request: _Request,
+) -> list[str]:
+    """Remarks on pictures in different parts that may show the same."""
+    part = assignment.split
+    both = [(a, b) for a, b in grouping.alike if a in part and b in part]
+    apart = [(a, b) for a, b in both if part[a] != part[b]]
+    notes = []
+    if apart:
+        (one, other), n = apart[0], len({name for pair in apart for name in pair})
+        notes.append(
+            f"{n} pictures look alike and lie in different parts, as --group asks: {one} in "
+            f"{part[one]} and {other} in {part[other]}, for one pair. Are they copies?"
+        )
+    if request.expression is None and assignment.by != "given":
+        notes += filter(None, [series_note(members, part)])
+    return notes
+
+
 def _without_held_out(
     converted: tuple[Converted, ...], grouping: Grouping, assignment: SplitAssignment, folder: Path
 ) -> tuple[tuple[Converted, ...], list[str]]:
-    """Leave out unlabelled pictures that belong to a group of val or test, and say so.
+    """Leave out unlabelled pictures that are copies, or of a group, of val or test, and say so.
 
     Training may see every unlabelled picture, and must not see what it is judged on.
     """
-    closed = {grouping.group[name] for name, part in assignment.split.items() if part != "train"}
+    judged = {name for name, part in assignment.split.items() if part != "train"}
+    closed = {grouping.group[name] for name in judged}
+    alike = {name for pair in grouping.alike if judged & {*pair} for name in pair}
     kept: list[Converted] = []
     left_out: list[Converted] = []
     for item in converted:
         image = item.image
         held = image.split in SPLITS[1:] or grouping.group[image.stem] in closed
+        held = held or image.stem in alike
         (left_out if held and not image.labelled else kept).append(item)
     for item in left_out:
         (folder / item.file_name).unlink()
     if not left_out:
         return converted, []
+    told = counted(len(left_out), "unlabelled micrograph is", "unlabelled micrographs are")
     return tuple(kept), [
-        f"{len(left_out)} unlabelled micrographs are left out: they belong to a group of val or "
-        f"test, the first is {left_out[0].image.file}"
+        f"{told} left out, as copies or others of the group are in val or test, the first is "
+        f"{left_out[0].image.file}"
     ]
 
 

@@ -2,12 +2,14 @@
 
 Groups of pictures stay together. Drawn parts depend on the seed and on the names of the groups,
 not on the order in which a file system lists them: of up to 100 seeded orders of the groups, the
-first is taken among those that leave no class out of a part (where there are enough groups of it)
-and come nearest to the fractions.
+first is taken among those that leave the fewest classes out of a part and come nearest to the
+fractions. A class that one group holds belongs in train, one of two groups in train and val, as a
+class that is not trained on cannot be learnt, and one without val decides nothing. Where no order
+does that by chance, groups of the rarest classes are given to train, val and test beforehand.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.datasets.prepared import SPLITS, DatasetError, Split
+from trainables.files.words import counted
 
 DEFAULT_FRACTIONS: Final = (0.7, 0.15, 0.15)
 
@@ -98,6 +101,28 @@ def assign(
     return replace(drawn, warnings=_why_given_not_used(samples, given))
 
 
+def lacking_classes(
+    classes: Sequence[str], objects: Mapping[Split, Mapping[str, int]]
+) -> Iterator[str]:
+    """Sentences on classes without an object in train or val.
+
+    Args:
+        classes: Their names.
+        objects: Part to number of objects by class.
+    """
+    for name in classes:
+        train, val, test = (objects[part].get(name, 0) for part in SPLITS)
+        if not train and not val:
+            yield f"class {name} has no object in train and val (test has {test})"
+        elif not train:
+            yield f"class {name} has no object in train (val has {val}): it cannot be learnt"
+        elif not val:
+            yield (
+                f"class {name} has no object in val (train has {train}): no metric that decides "
+                "here is about it"
+            )
+
+
 def _draw_all(
     samples: Sequence[Sample],
     fractions: tuple[float, float, float],
@@ -110,7 +135,7 @@ def _draw_all(
         return SplitAssignment(everything, "all in test", "it was asked for with --splits 0,0,1")
     if len(groups) < len(parts):
         reason = (
-            f"{_count(len(groups), 'group')} of pictures cannot fill {len(parts)} parts "
+            f"{counted(len(groups), 'group')} of pictures cannot fill {len(parts)} parts "
             f"({', '.join(parts)}) without one group in two of them. Annotate more pictures; or "
             "tell the groups apart with --group REGEX; or use fewer parts, as --splits 0.8,0.2,0; "
             "or give a splits.csv"
@@ -169,7 +194,7 @@ def _straddling(samples: Sequence[Sample], given: Mapping[str, Split]) -> tuple[
         return ()
     listed = ", ".join(divided[:5]) + (" and others" if len(divided) > 5 else "")
     return (
-        f"the given parts divide {_count(len(divided), 'group')} ({listed}): scores on val and "
+        f"the given parts divide {counted(len(divided), 'group')} ({listed}): scores on val and "
         "test will look better than they are",
     )
 
@@ -185,15 +210,16 @@ def _draw(samples: Sequence[Sample], shares: Mapping[Split, float], seed: int) -
         sizes[row[sample.group]] += 1
         objects[row[sample.group]] += [sample.objects.get(label, 0) for label in classes]
     targets = np.array(list(shares.values())) * sizes.sum()
-    best: tuple[tuple[int, int], npt.NDArray[np.intp]] | None = None
-    for draw in range(min(_DRAWS, 1 + _GROUPS_DRAWN // len(names))):
-        part = _fill(sizes, targets, _order(names, seed, draw))
-        cost = _cost(part, sizes, objects, targets)
-        if best is None or cost < best[0]:
-            best = cost, part
-    assert best is not None
+    orders = [_order(names, seed, n) for n in range(min(_DRAWS, 1 + _GROUPS_DRAWN // len(names)))]
+    best = _best([_fill(sizes, targets, order, {}) for order in orders], sizes, objects, targets)
+    if any(_left_out(best, objects, len(targets))):
+        held = [
+            _fill(sizes, targets, order, _reserved(order, objects, len(targets)))
+            for order in orders
+        ]
+        best = _best([best, *held], sizes, objects, targets)
     splits = list(shares)
-    return {name: splits[best[1][i]] for name, i in row.items()}
+    return {name: splits[best[i]] for name, i in row.items()}
 
 
 def _order(names: Sequence[str], seed: int, draw: int) -> list[int]:
@@ -202,14 +228,43 @@ def _order(names: Sequence[str], seed: int, draw: int) -> list[int]:
     return sorted(range(len(names)), key=keys.__getitem__)
 
 
+def _reserved(
+    order: Sequence[int], objects: npt.NDArray[np.float64], n_parts: int
+) -> dict[int, int]:
+    """Groups of the rarest classes to the parts that must have them: train first, then val.
+
+    Args:
+        order: The drawn order of the groups.
+        objects: (groups, classes) numbers of objects.
+        n_parts: Number of parts, train first.
+    """
+    reserved: dict[int, int] = {}
+    n_groups = (objects > 0).sum(axis=0)
+    for label in np.argsort(n_groups, kind="stable").tolist():
+        holding = [group for group in order if objects[group, label]]
+        for part in range(min(n_parts, len(holding))):
+            free = [group for group in holding if group not in reserved]
+            if free and part not in [reserved.get(group) for group in holding]:
+                reserved[free[0]] = part
+    return reserved
+
+
 def _fill(
-    sizes: npt.NDArray[np.float64], targets: npt.NDArray[np.float64], order: Sequence[int]
+    sizes: npt.NDArray[np.float64],
+    targets: npt.NDArray[np.float64],
+    order: Sequence[int],
+    reserved: Mapping[int, int],
 ) -> npt.NDArray[np.intp]:
-    """Give each group to the part that lacks most; the last groups go to parts still empty."""
+    """Give each group to the part that lacks most; the last groups go to parts still empty.
+
+    Groups that are reserved for a part come first, and go there.
+    """
     part = np.zeros(len(sizes), dtype=np.intp)
     have = np.zeros(len(targets))
-    for place, group in enumerate(order):
+    for place, group in enumerate(sorted(order, key=lambda group: group not in reserved)):
         lack = targets - have
+        if group in reserved:
+            lack[reserved[group]] = np.inf
         empty = have == 0
         if len(order) - place <= empty.sum():
             lack = np.where(empty, lack, -np.inf)
@@ -218,21 +273,27 @@ def _fill(
     return part
 
 
-def _cost(
-    part: npt.NDArray[np.intp],
+def _best(
+    parts: Sequence[npt.NDArray[np.intp]],
     sizes: npt.NDArray[np.float64],
     objects: npt.NDArray[np.float64],
     targets: npt.NDArray[np.float64],
-) -> tuple[int, int]:
-    """Classes left out of parts although enough groups hold them, then distance from the shares."""
-    n_parts = len(targets)
-    per_part = np.stack([objects[part == i].sum(axis=0) for i in range(n_parts)])
-    possible = (objects > 0).sum(axis=0) >= n_parts
-    left_out = int(((per_part == 0) & possible).sum())
-    have = np.array([sizes[part == i].sum() for i in range(n_parts)])
-    away = float(np.abs(have - targets).sum() / targets.sum())
-    return left_out, round(away / _NEAR)
+) -> npt.NDArray[np.intp]:
+    """The first division that leaves out the fewest classes and comes nearest to the shares."""
+
+    def cost(part: npt.NDArray[np.intp]) -> tuple[tuple[int, ...], int]:
+        have = np.bincount(part, weights=sizes, minlength=len(targets))
+        away = float(np.abs(have - targets).sum() / targets.sum())
+        return _left_out(part, objects, len(targets)), round(away / _NEAR)
+
+    return min(parts, key=cost)
 
 
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+def _left_out(
+    part: npt.NDArray[np.intp], objects: npt.NDArray[np.float64], n_parts: int
+) -> tuple[int, ...]:
+    """Number of classes that each part lacks, of those that enough groups hold, train first."""
+    n_groups = (objects > 0).sum(axis=0)
+    return tuple(
+        int(((objects[part == i].sum(axis=0) == 0) & (n_groups > i)).sum()) for i in range(n_parts)
+    )

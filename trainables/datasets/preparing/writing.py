@@ -23,7 +23,7 @@ from trainables.datasets.prepared import (
     SPLITS,
     UNLABELLED,
 )
-from trainables.datasets.preparing.grouping import Grouping, difference_hash
+from trainables.datasets.preparing.grouping import Grouping, brightness_steps
 from trainables.datasets.preparing.splits import SplitAssignment
 from trainables.datasets.raw.reading import RawImage, RawObject
 
@@ -37,7 +37,7 @@ class Converted:
     Attributes:
         image: The raw picture, with its objects.
         pixels: Hash of its pixels as prepared.
-        look: Its difference hash, (256,) bool.
+        look: Its brightness steps, (256,) float32.
         changes: Changes to its pixels, in words.
         grey_range: The raw values that became 0 and 255, or None where nothing was scaled.
         grey: Whether no pixel has a colour.
@@ -45,7 +45,7 @@ class Converted:
 
     image: RawImage
     pixels: str
-    look: npt.NDArray[np.bool_]
+    look: npt.NDArray[np.float32]
     changes: tuple[str, ...]
     grey_range: tuple[float, float] | None = None
     grey: bool = False
@@ -100,7 +100,7 @@ def convert(image: RawImage, folder: Path) -> Converted | str:
         height, width = picture.pixels.shape[:2]
         return f"its header says {image.width} x {image.height} pixels, it has {width} x {height}"
     digest = hashlib.sha256(repr(picture.pixels.shape).encode() + picture.pixels.tobytes())
-    look = difference_hash(picture.pixels)
+    look = brightness_steps(picture.pixels)
     grey = picture.pixels.ndim == 2 or _is_grey(picture.pixels)
     done = Converted(image, digest.hexdigest(), look, picture.changes, picture.grey_range, grey)
     _write_png(picture, image.path, folder / done.file_name)

@@ -140,6 +140,12 @@ class RawFolder:
             self._documents[file] = self._parse(file)
         return self._documents[file]
 
+    @cached_property
+    def json_keys(self) -> frozenset[str]:
+        """Keys at the top of all JSON files."""
+        documents = map(self.document, self.with_suffix(".json"))
+        return frozenset(key for one in documents if isinstance(one, dict) for key in one)
+
     def coordinates(self, file: PurePosixPath) -> Coordinates | None:
         """Particles of a file, read once; None if it holds none or is broken (see `broken`)."""
         if file not in self._coordinates:

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from trainables.datasets import geometry
 from trainables.datasets.particle_size import ParticleSize
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.raw.folder import RawFolder
@@ -13,6 +14,10 @@ from trainables.datasets.raw.reading import Kind, RawImage, RawProblem, RawReadi
 from trainables.datasets.raw.spelling import composed
 
 _LISTED = 20
+
+_SAME_IOU = 0.9
+"""From this intersection over union on, two outlines of one class are of one object. That of two
+discs of 15 px radius that lie a pixel apart is 0.92."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,8 @@ def read_raw(
     chosen.read(reading)
     for file, reason in folder.broken.items():
         reading.problem(Kind.UNREADABLE_ANNOTATION, RawSource(file), reason)
+    for image in reading.images.values():
+        _keep_objects_once(reading, image)
     _tell_of_paths(folder, reading)
     _tell_of_ignored(reading)
     images = _named_apart(reading, _without_false_negatives(reading, _annotated(reading)))
@@ -102,6 +109,25 @@ def list_problems(problems: tuple[RawProblem, ...], limit: int = _LISTED) -> str
     if len(problems) > limit:
         lines.append(f"  ... and {len(problems) - limit} more")
     return "\n".join(lines)
+
+
+def _keep_objects_once(reading: RawReading, image: RawImage) -> None:
+    """Leave out outlines that follow one of their class with nearly the same pixels, and tell."""
+    again: set[int] = set()
+    outlines = {i: entry.label for i, entry in enumerate(image.objects) if entry.disc is None}
+    for label in dict.fromkeys(outlines.values()):
+        same = [i for i, name in outlines.items() if name == label]
+        twins = geometry.twins([image.objects[i].rle for i in same], _SAME_IOU)
+        for index, (earlier, iou) in twins.items():
+            entry, first = image.objects[same[index]], image.objects[same[earlier]]
+            share = "the pixels" if iou == 1 else f"{int(100 * iou)} % of the pixels (IoU)"
+            place = ", ".join(filter(None, (first.file, first.place)))
+            reason = f"it has the class and {share} of {place}"
+            source = RawSource(PurePosixPath(entry.file), entry.place)
+            reading.problem(Kind.OBJECT_TWICE, source, reason)
+            again.add(same[index])
+    if again:
+        image.objects = [entry for i, entry in enumerate(image.objects) if i not in again]
 
 
 def _tell_of_paths(folder: RawFolder, reading: RawReading) -> None:

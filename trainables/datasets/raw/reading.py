@@ -229,7 +229,6 @@ class RawReading:
     order: list[str] = field(default_factory=list)
     ignored: dict[str, list[RawSource]] = field(default_factory=dict)
     _headers: dict[PurePosixPath, Header | None] = field(default_factory=dict)
-    _places: dict[tuple[Any, ...], str] = field(default_factory=dict)
 
     def problem(self, kind: Kind, source: RawSource, reason: str) -> None:
         """List a problem whose subject is left out."""
@@ -338,7 +337,7 @@ class RawReading:
         with self.at(source):
             name = self._class_name(label, source)
             rle = self._rasterise(image, outline, source) if name else None
-            if name and rle and self._is_new(image, name, rle, source):
+            if name and rle:
                 image.objects.append(RawObject(name, rle, str(source.file), source.place))
 
     def add_disc(self, image: RawImage, disc: ParticleDisc, source: RawSource) -> None:
@@ -355,15 +354,6 @@ class RawReading:
         else:
             rle = geometry.disc(disc.x, disc.y, disc.radius, image.width, image.height)
             image.objects.append(RawObject(name, rle, str(source.file), source.place, disc))
-
-    def _is_new(self, image: RawImage, label: str, rle: Rle, source: RawSource) -> bool:
-        """Whether the picture has no such object yet; one with the same pixels is told."""
-        place = f"{source.file}, {source.place}"
-        first = self._places.setdefault((image.file, image.page, label, rle["counts"]), place)
-        if first is not place:
-            reason = f"it has the class and the pixels of {first}"
-            self.problem(Kind.OBJECT_TWICE, replace(source, image=None), reason)
-        return first is place
 
     def header(self, file: PurePosixPath) -> Header | None:
         """Size and pages of a picture; None if it cannot be read (listed as a problem)."""

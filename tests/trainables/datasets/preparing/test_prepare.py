@@ -335,6 +335,57 @@ def test_an_expression_of_the_users_makes_the_groups(tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
+def test_no_part_holds_a_copy_of_a_picture_in_another(tmp_path: Path) -> None:
+    raw = labelme_set(tmp_path / "raw", 20)
+    labelme_set(raw, 2, "grid_r0c{}")
+    for i in range(20):
+        copy = 0.8 * picture(i) + 20
+        cv2.imwrite(str(raw / f"copy_{i:02d}_of.png"), copy.astype(np.uint8))
+        write_labelme(raw, f"copy_{i:02d}_of", [shape(square(2, 2))])
+    report = prepare(raw, tmp_path / "out")
+    parts = _split_of(report.data)
+    assert len(parts) == 42
+    assert all(parts[f"copy_{i:02d}_of"] == parts[f"micrograph_{i:02d}"] for i in range(20))
+    assert report.notes == ()
+
+    names = PrepareOptions(group=r"\w+")
+    notes = prepare(raw, tmp_path / "other", names).notes
+    assert any("look alike and lie in different parts, as --group asks" in note for note in notes)
+
+
+def test_a_series_in_several_parts_is_asked_about_and_the_option_named_keeps_it(
+    tmp_path: Path,
+) -> None:
+    raw = tmp_path / "raw"
+    for n, specimen in enumerate(("2un", "5un", "10C3", "30C3")):
+        for i in range(4):
+            write_picture(raw / f"{specimen}_{i}.png", seed=10 * n + i)
+            write_labelme(raw, f"{specimen}_{i}", [shape(square(2, 2))])
+    (note,) = prepare(raw, tmp_path / "out").notes
+    assert "look like a series" in note
+    option = note.split("'")[1]
+    kept = prepare(raw, tmp_path / "kept", PrepareOptions(group=option))
+    assert kept.notes == ()
+    parts = _split_of(kept.data)
+    for specimen in ("2un", "5un", "10C3", "30C3"):
+        assert len({parts[f"{specimen}_{i}"] for i in range(4)}) == 1
+
+
+def test_a_class_of_one_picture_is_trained_on_and_that_val_lacks_it_is_told(tmp_path: Path) -> None:
+    raw = labelme_set(tmp_path / "raw", 12)
+    write_labelme(raw, "micrograph_07", [shape(square(2, 2)), shape(square(30, 20), "pore")])
+    for seed in range(4):
+        options = PrepareOptions(seed=seed, classes=["grain", "pore", "void"])
+        report = prepare(raw, tmp_path / str(seed), options)
+        assert _split_of(report.data)["micrograph_07"] == "train"
+        told = [line for line in describe(report) if line.startswith("warning: class")]
+        assert told == [
+            "warning: class pore has no object in val (train has 1): no metric that decides here "
+            "is about it",
+            "warning: class void has no object in train and val (test has 0)",
+        ]
+
+
 # --- refusals
 
 

@@ -14,6 +14,7 @@ from trainables.datasets.preparing.splits import (
     SplitAssignment,
     assign,
     check_fractions,
+    lacking_classes,
 )
 from trainables.datasets.raw.folder import RawFolder
 from trainables.datasets.raw.given_splits import given_splits
@@ -68,6 +69,45 @@ def test_a_rare_class_is_in_every_part_if_enough_groups_have_it() -> None:
     for seed in range(5):
         split = assign([*samples, *rare], DEFAULT_FRACTIONS, seed).split
         assert {split[sample.name] for sample in rare} == {"train", "val", "test"}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rare_classes_are_in_train_first_and_then_in_val(seed: int) -> None:
+    samples = _samples({f"g{i}": 1 for i in range(40)})
+    once = [Sample(f"o{i}", f"o{i}", {"grain": 1, f"once {i}": 1}) for i in range(8)]
+    twice = [Sample(f"t{i}", f"t{i}", {"grain": 1, f"twice {i % 3}": 1}) for i in range(6)]
+    assignment = assign([*samples, *once, *twice], DEFAULT_FRACTIONS, seed)
+    split = assignment.split
+    assert {split[sample.name] for sample in once} == {"train"}
+    for i in range(3):
+        assert {split[f"t{i}"], split[f"t{i + 3}"]} == {"train", "val"}
+    assert _sizes(assignment)["train"] / 54 == pytest.approx(0.7, abs=0.05)
+
+
+def test_many_classes_of_few_groups_are_each_in_all_parts() -> None:
+    samples = [Sample(f"g{i}", f"g{i}", {f"class {i % 12}": 1}) for i in range(48)]
+    split = assign(samples, DEFAULT_FRACTIONS, 0).split
+    for label in range(12):
+        assert {split[f"g{i}"] for i in range(label, 48, 12)} == {"train", "val", "test"}
+
+
+def test_no_part_is_empty_where_each_picture_has_a_class_of_its_own() -> None:
+    samples = [Sample(f"g{i}", f"g{i}", {f"class {i}": 1}) for i in range(10)]
+    sizes = _sizes(assign(samples, DEFAULT_FRACTIONS, 0))
+    assert sizes == {"train": 8, "val": 1, "test": 1}
+
+
+def test_classes_that_train_or_val_lack_are_named() -> None:
+    objects: dict[Split, dict[str, int]] = {
+        "train": {"grain": 3, "pore": 2, "crack": 0, "void": 0},
+        "val": {"grain": 1, "pore": 0, "crack": 4, "void": 0},
+        "test": {"grain": 1, "pore": 1, "crack": 0, "void": 7},
+    }
+    assert list(lacking_classes(["grain", "pore", "crack", "void"], objects)) == [
+        "class pore has no object in val (train has 2): no metric that decides here is about it",
+        "class crack has no object in train (val has 4): it cannot be learnt",
+        "class void has no object in train and val (test has 7)",
+    ]
 
 
 def test_fewer_groups_than_parts_is_for_evaluation_only_with_a_remedy() -> None:

@@ -30,6 +30,8 @@ NAME = "coco"
 
 TITLE = "COCO JSON"
 
+KEYS: Final = frozenset({"images", "annotations"})
+
 Entry = TypeVar("Entry")
 
 _PAIR: Final = 2
@@ -104,9 +106,7 @@ def read(reading: RawReading) -> None:
 
 
 def _is_coco(document: Any) -> bool:
-    return isinstance(document, dict) and all(
-        isinstance(document.get(key), list) for key in ("images", "annotations")
-    )
+    return isinstance(document, dict) and all(isinstance(document.get(key), list) for key in KEYS)
 
 
 def _read_categories(

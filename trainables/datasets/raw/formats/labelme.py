@@ -13,7 +13,7 @@ import contextlib
 import math
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -28,6 +28,8 @@ from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading,
 NAME = "labelme"
 
 TITLE = "LabelMe"
+
+KEYS: Final = frozenset({"shapes"})
 
 
 def annotation_files(folder: RawFolder) -> list[PurePosixPath]:

@@ -51,6 +51,7 @@ class Format:
         sized: Whether it needs `--radius`, as it says where objects are and not how large.
         suffixes: Suffixes of its files; a folder with less than `least` of them is not asked.
         least: Number of such files that there must be.
+        keys: Keys at the top of its JSON files; a folder that lacks one of them is not asked.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Format:
     sized: bool = False
     suffixes: tuple[str, ...] = (".json",)
     least: int = 1
+    keys: frozenset[str] = frozenset()
 
     def count(self, folder: RawFolder, *, asked: bool = False) -> int:
         """Number of pictures that its files in a folder speak of; 0 if none is there.
@@ -73,6 +75,8 @@ class Format:
             asked: Whether it is named by `--format`.
         """
         if len(folder.with_suffix(*self.suffixes)) < self.least:
+            return 0
+        if self.keys and not self.keys <= folder.json_keys:
             return 0
         count = self.count_asked if asked and self.count_asked else self.count_images
         return count(folder)
@@ -94,14 +98,29 @@ def _particles(name: str, title: str, suffixes: tuple[str, ...]) -> Format:
 _PICTURES: Final = tuple(sorted(SUFFIXES))
 
 FORMATS: Final = (  # the one that can say more of an object first
-    Format(coco.NAME, coco.TITLE, coco.count_images, coco.read, coco.count_here),
-    Format(labelme.NAME, labelme.TITLE, labelme.count_images, labelme.read, labelme.count_here),
+    Format(
+        coco.NAME,
+        coco.TITLE,
+        coco.count_images,
+        coco.read,
+        coco.count_here,
+        keys=coco.KEYS,
+    ),
+    Format(
+        labelme.NAME,
+        labelme.TITLE,
+        labelme.count_images,
+        labelme.read,
+        labelme.count_here,
+        keys=labelme.KEYS,
+    ),
     Format(
         superannotate.NAME,
         superannotate.TITLE,
         superannotate.count_images,
         superannotate.read,
         superannotate.count_here,
+        keys=superannotate.KEYS,
     ),
     Format(via.NAME, via.TITLE, via.count_images, via.read, via.count_here),
     Format(

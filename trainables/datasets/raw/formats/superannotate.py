@@ -8,7 +8,7 @@ Instances of one class with the same `groupId` above 0 are parts of one object.
 
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 from trainables.datasets import geometry
 from trainables.datasets.images import SUFFIXES
@@ -20,6 +20,8 @@ from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading,
 NAME = "superannotate"
 
 TITLE = "SuperAnnotate-style JSON"
+
+KEYS: Final = frozenset({"metadata", "instances"})
 
 
 def annotation_files(folder: RawFolder) -> list[PurePosixPath]:

@@ -174,6 +174,29 @@ def test_an_object_given_twice_is_one_and_it_is_told(tmp_path: Path) -> None:
     assert problem.reason == "it has the class and the pixels of coco.json, annotations[0]"
 
 
+def test_an_outline_drawn_again_is_one_object_and_it_is_told(tmp_path: Path) -> None:
+    labelme_set(tmp_path, 3)
+    again = [
+        shape(square(2, 2, 20)),
+        shape(square(30, 20, 20)),
+        shape(square(31, 20, 20)),  # the second one, drawn again: 380 of 420 pixels
+        shape(square(2, 2, 20), label="pore"),  # of another class
+        shape(square(4, 2, 20)),  # 360 of 440 pixels
+        shape(square(2.1, 2, 20)),  # the first one
+    ]
+    write_labelme(tmp_path, "micrograph_01", again)
+    data = _read(tmp_path)
+    assert _objects(data)["micrograph_01.png"] == 4
+    kept = [entry.place for image in data.images for entry in image.objects]
+    assert kept[2:6] == ["shapes[0]", "shapes[1]", "shapes[3]", "shapes[4]"]
+    assert [str(problem) for problem in data.problems] == [
+        "micrograph_01.json, shapes[2]: object twice: it has the class and 90 % of the pixels (IoU)"
+        " of micrograph_01.json, shapes[1] (left out)",
+        "micrograph_01.json, shapes[5]: object twice: it has the class and the pixels of "
+        "micrograph_01.json, shapes[0] (left out)",
+    ]
+
+
 def test_a_second_file_about_a_picture_is_told_with_its_number_of_objects(tmp_path: Path) -> None:
     labelme_set(tmp_path)
     shapes = [shape(square(2, 2)), shape(square(40, 20))]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import mrcfile  # type: ignore[import-untyped]
 import numpy as np
 import numpy.typing as npt
@@ -200,7 +201,25 @@ def test_an_unlabelled_copy_of_a_held_out_micrograph_is_not_trained_on(tmp_path:
     seen = {image.path.stem for image in data.unlabelled()}
     assert seen == {f"again{i}" for i in range(6) if str(i) not in held_out}
     assert len(list((data.root / "images").iterdir())) == 6 + len(seen)
-    assert any("belong to a group of val or test" in note for note in report.notes)
+    left_out = f"{len(held_out)} unlabelled micrographs are left out, as copies or others of the"
+    assert any(note.startswith(left_out) for note in report.notes)
+
+
+@pytest.mark.parametrize("group", [None, r".*"], ids=["by likeness", "the user's"])
+def test_an_altered_unlabelled_copy_of_a_held_out_micrograph_is_not_trained_on(
+    group: str | None, tmp_path: Path
+) -> None:
+    raw = _sample(tmp_path / "raw")
+    for i in range(6):
+        again = np.asarray(0.7 * picture(i) + 20, np.uint8)
+        cv2.imwrite(str(raw / f"again{i}.png"), again)
+    report = prepare(raw, tmp_path / "out", PrepareOptions(radius="5px", group=group))
+    data = report.data
+    held_out = {image.path.stem[-1] for s in SPLITS[1:] for image in data.images(s)}
+    assert len(held_out) == 2
+    seen = {image.path.stem for image in data.unlabelled()}
+    assert seen == {f"again{i}" for i in range(6) if str(i) not in held_out}
+    assert any(note.startswith("2 unlabelled micrographs are left out") for note in report.notes)
 
 
 def test_a_deleted_unlabelled_picture_is_noticed_before_training(tmp_path: Path) -> None:
