@@ -13,7 +13,8 @@ from analysis.models.device import chosen_device
 from analysis.models.find import TrainedModel, find_model
 from search_spaces.names import nearest_name
 from trainables.contract import Device
-from trainables.datasets.prepared import SPLITS, ImageRecord, PreparedDataset, Split
+from trainables.datasets.prepared import SPLITS, PreparedDataset
+from trainables.datasets.records import ImageRecord, Split
 from trainables.metrics.names import GROUPS, PARTICLE_GROUP
 from trainables.registry import engine_info
 from trainables.trials.layout import METRICS_FILE

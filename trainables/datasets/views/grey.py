@@ -20,7 +20,8 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from trainables.datasets import geometry
-from trainables.datasets.prepared import Annotation, ImageRecord, PreparedDataset
+from trainables.datasets.prepared import PreparedDataset
+from trainables.datasets.records import Annotation, ImageRecord
 from trainables.datasets.views.marker import view_marker, write_view_marker
 from trainables.files.whole import locked, new_folder
 

@@ -30,7 +30,8 @@ from scipy.spatial import cKDTree
 
 from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon
-from trainables.datasets.prepared import Annotation, ImageRecord, PreparedDataset, Split
+from trainables.datasets.prepared import PreparedDataset
+from trainables.datasets.records import Annotation, ImageRecord, Split
 from trainables.datasets.views.marker import view_marker, write_view_marker
 from trainables.files.whole import locked, new_folder
 

@@ -9,9 +9,10 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from tests.support.raw_samples import labelme_set, real_data, write_picture
-from trainables.datasets.prepared import DatasetError, ImageRecord
+from trainables.datasets.prepared import DatasetError
 from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.datasets.raw.reading import Kind
+from trainables.datasets.records import ImageRecord
 from trainables.datasets.simulate.dataset import simulate
 from trainables.datasets.simulate.presets import SPECS
 from trainables.datasets.views.grey import GreyPicture, GreyView, grey_view

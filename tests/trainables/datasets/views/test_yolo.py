@@ -17,8 +17,9 @@ from tests.support.raw_samples import (
     write_labelme,
 )
 from trainables.datasets import geometry
-from trainables.datasets.prepared import Annotation, DatasetError, PreparedDataset
+from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.datasets.preparing.prepare import PrepareOptions, prepare
+from trainables.datasets.records import Annotation
 from trainables.datasets.views.yolo import YoloOutline, yolo_outline, yolo_view
 
 
