@@ -1,8 +1,16 @@
-"""Records of a prepared data set: its pictures and the objects in them, as plain values."""
+"""Records of a prepared data set: its pictures, their files and the objects in them."""
 
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal, NamedTuple, Self
+
+from trainables.files.whole import write_text
+
+PICTURE_STATES: Final = "pictures.json"
 
 Split = Literal["train", "val", "test"]
 
@@ -30,6 +38,38 @@ class ImageRecord:
     group: str
     labelled: bool = True
     um_per_px: float | None = None
+
+
+class PictureState(NamedTuple):
+    """State of a picture's file when it was hashed.
+
+    Attributes:
+        size: Bytes.
+        mtime_ns: Time at which its content was changed last, in nanoseconds since 1970.
+        sha256: Hash of its content, hexadecimal.
+    """
+
+    size: int
+    mtime_ns: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Read and hash a picture's file.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        there = path.stat()  # first: what is written while it is hashed is seen the next time
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return cls(there.st_size, there.st_mtime_ns, sha256)
+
+
+def remember_pictures(root: Path, states: Mapping[str, PictureState]) -> None:
+    """Write `pictures.json` below `root`; where that cannot be, pictures are hashed each time."""
+    with contextlib.suppress(OSError):
+        write_text(root / PICTURE_STATES, json.dumps(states, ensure_ascii=False), on_disk=False)
 
 
 @dataclass(frozen=True)
