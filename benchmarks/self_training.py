@@ -37,8 +37,9 @@ from pycocotools import mask as coco_mask
 from scipy.stats import t as student
 
 from trainables.contract import Device, TrainMetrics
-from trainables.datasets.prepared import SPLITS, ImageRecord, PreparedDataset
+from trainables.datasets.prepared import SPLITS, PreparedDataset
 from trainables.datasets.preparing.prepare import PrepareOptions, prepare
+from trainables.datasets.records import ImageRecord
 from trainables.datasets.simulate.dataset import simulate
 from trainables.datasets.simulate.presets import SPECS
 from trainables.datasets.simulate.spec import SimulationSpec

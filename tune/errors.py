@@ -41,6 +41,14 @@ def no_room(study_dir: Path, what: str) -> DriverError:
     )
 
 
+def changed_data(study_dir: Path, what: str) -> DriverError:
+    """The data set of a study is not as it was prepared; `what` happened says so."""
+    return DriverError(
+        f"{what.rstrip('.')}. With the pictures as they were, "
+        f"`segtune resume {shlex.quote(str(study_dir))}` goes on; with others, begin another study"
+    )
+
+
 class TrackingError(TuneError):
     """Weights & Biases cannot be reached, or does not take a run."""
 

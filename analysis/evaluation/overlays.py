@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from analysis.evaluation.scores import Counting, PictureScore, outcome
 from trainables.datasets.drawing import SHIFT, Rgb, class_colors, displayed, outlines
-from trainables.datasets.prepared import ImageRecord
+from trainables.datasets.records import ImageRecord
 from trainables.metrics.confidence import confidence_text
 from trainables.metrics.matching import GroundTruth
 from trainables.metrics.names import Kind

@@ -13,7 +13,8 @@ from analysis.models.device import chosen_device
 from analysis.models.find import TrainedModel, find_model
 from search_spaces.names import nearest_name
 from trainables.contract import Device
-from trainables.datasets.prepared import SPLITS, ImageRecord, PreparedDataset, Split
+from trainables.datasets.prepared import SPLITS, PreparedDataset, check_pictures
+from trainables.datasets.records import ImageRecord, Split
 from trainables.metrics.names import GROUPS, PARTICLE_GROUP
 from trainables.registry import engine_info
 from trainables.trials.layout import METRICS_FILE
@@ -123,7 +124,7 @@ def plan_evaluation(model: Path, data: Path, out: Path | None, wishes: Wishes) -
 
     Raises:
         AnalysisError: There is no such model, or model, data and folder do not belong together.
-        DatasetError: The data set is none, or was changed.
+        DatasetError: The data set is none, or its annotations or measured pictures were changed.
         EngineError: There is no such engine.
         TuneError: The study cannot be read.
     """
@@ -146,6 +147,7 @@ def plan_evaluation(model: Path, data: Path, out: Path | None, wishes: Wishes) -
         wishes=wishes,
     )
     check_out(plan)
+    check_pictures(prepared, plan.images)
     return plan
 
 

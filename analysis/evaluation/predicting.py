@@ -14,7 +14,8 @@ from analysis.evaluation.classes import ClassMap
 from analysis.evaluation.lazy import Lazy
 from analysis.evaluation.plan import AT_ONCE
 from trainables.contract import Predictor
-from trainables.datasets.prepared import ImageRecord, PreparedDataset
+from trainables.datasets.prepared import PreparedDataset
+from trainables.datasets.records import ImageRecord
 from trainables.metrics.matching import GroundTruth, ground_truth
 from trainables.results import Instances
 

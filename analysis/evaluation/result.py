@@ -10,7 +10,7 @@ from analysis.evaluation.coco import CocoTable
 from analysis.evaluation.plan import EvaluationPlan
 from analysis.evaluation.scores import PictureScore
 from analysis.pages.words import chosen_on_few
-from trainables.datasets.prepared import ImageRecord
+from trainables.datasets.records import ImageRecord
 from trainables.files.whole import write_json, write_table
 from trainables.metrics.confidence import confidence_text
 from trainables.metrics.instances import Evaluation, metrics_of

@@ -46,7 +46,7 @@ from analysis.evaluation.result import (
 from analysis.evaluation.scores import Counting, best_and_worst, picture_scores
 from analysis.models.find import load_planned
 from trainables.contract import Predictor
-from trainables.datasets.prepared import ImageRecord
+from trainables.datasets.records import ImageRecord
 from trainables.files.whole import locked, new_folder
 from trainables.metrics.instances import Evaluation, evaluate_groups
 from trainables.metrics.matching import GroundTruth

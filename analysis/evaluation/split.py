@@ -9,7 +9,8 @@ from analysis.evaluation.classes import match_classes
 from analysis.evaluation.particles.finding import pick_pictures
 from analysis.evaluation.predicting import predict
 from trainables.contract import Device, Engine, Picker
-from trainables.datasets.prepared import PreparedDataset, Split
+from trainables.datasets.prepared import PreparedDataset
+from trainables.datasets.records import Split
 from trainables.metrics.instances import evaluate_instances
 from trainables.metrics.names import PARTICLE_GROUP
 

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from trainables.contract import ArtifactKind, TrainMetrics, TrialStopped
-from trainables.datasets.prepared import ImageRecord, PreparedDataset, Split
+from trainables.datasets.prepared import PreparedDataset
+from trainables.datasets.records import ImageRecord, Split
 from trainables.goal import Goal
 from trainables.metrics.names import METRIC_NAMES
 from trainables.metrics.scores import overfit_gap

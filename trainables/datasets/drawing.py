@@ -16,7 +16,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from trainables.datasets import geometry
-from trainables.datasets.prepared import SPLITS, UNLABELLED, ImageRecord, PreparedDataset
+from trainables.datasets.prepared import SPLITS, UNLABELLED, PreparedDataset
+from trainables.datasets.records import ImageRecord
 
 PICTURES: Final = 20
 """At most this many pictures a sheet, spread over the part."""

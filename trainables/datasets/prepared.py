@@ -5,6 +5,7 @@ Folder::
     dataset.json       manifest, written last: what `PreparedDataset.load` reads
     annotations.json   COCO; every segmentation a compressed RLE, so holes and parts are kept
     images/*.png       8-bit grey or RGB
+    pictures.json      size, time of change and hash of each picture when it was hashed last
     report.json, report.md, contact_<split>.png      for people; nothing here reads them
 
 Beyond COCO an image has `split`, `group`, `source`, and where they are known `um_per_px` and
@@ -12,6 +13,7 @@ Beyond COCO an image has `split`, `group`, `source`, and where they are known `u
 `particle`: {"x", "y", "radius"} in pixels; its segmentation is that disc, cut at the picture's
 edges. Unlabelled micrographs have the split "unlabelled" and are in none of the three parts.
 
+The manifest has a hash of each picture, so that a changed one is refused (`check_pictures`).
 Loading reads the manifest only and imports no image library, so a study that names a broken data
 set is refused in milliseconds.
 """
@@ -19,15 +21,24 @@ set is refused in milliseconds.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from trainables.datasets.records import (
+    PICTURE_STATES,
+    Annotation,
+    ImageRecord,
+    ParticleDisc,
+    PictureState,
+    Split,
+    remember_pictures,
+)
 from trainables.files.errors import UserError
 
 FORMAT_VERSION: Final = 1
@@ -38,7 +49,8 @@ ANNOTATIONS: Final = "annotations.json"
 
 IMAGES: Final = "images"
 
-Split = Literal["train", "val", "test"]
+PICTURES: Final = "pictures"
+"""Key of the manifest: SHA-256 of each picture's file by its name; earlier versions have none."""
 
 SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")
 
@@ -49,64 +61,8 @@ class DatasetError(UserError):
     """A mistake in a data set or in how it was asked for; `str()` is the whole message."""
 
 
-@dataclass(frozen=True)
-class ImageRecord:
-    """One picture of a prepared data set.
-
-    Attributes:
-        id: COCO image id, from 1.
-        path: Absolute path of the 8-bit PNG.
-        width: Columns, in pixels.
-        height: Rows, in pixels.
-        split: The part it belongs to; "train" for an unlabelled one, which only training may see.
-        group: Pictures of one group (tiles of one micrograph, near duplicates) share a part.
-        labelled: Whether it is known what is in it.
-        um_per_px: Side of a pixel in micrometres, or None where nobody said it.
-    """
-
-    id: int
-    path: Path
-    width: int
-    height: int
-    split: Split
-    group: str
-    labelled: bool = True
-    um_per_px: float | None = None
-
-
-@dataclass(frozen=True)
-class ParticleDisc:
-    """A particle of a format of coordinates, as a disc around its centre.
-
-    Attributes:
-        x: Column of its centre, in pixels; (0, 0) is the upper left corner of the first pixel.
-        y: Row of its centre, in pixels, downwards.
-        radius: Radius in pixels.
-    """
-
-    x: float
-    y: float
-    radius: float
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """One object in one picture.
-
-    Attributes:
-        category: 0-based index into the data set's classes.
-        rle: COCO run-length encoding, {"size": [height, width], "counts": bytes}; holes and
-            several parts are kept.
-        box: x1, y1, x2, y2 in pixels; the tight box of the mask, x2 and y2 exclusive.
-        area: Pixels in the mask.
-        disc: The particle whose pixels the mask holds, where it was given by its centre.
-    """
-
-    category: int
-    rle: dict[str, Any]
-    box: tuple[float, float, float, float]
-    area: float
-    disc: ParticleDisc | None = None
+class ChangedDataError(DatasetError):
+    """A data set that is not as it was prepared, so that no figure on it would be right."""
 
 
 @dataclass(frozen=True)
@@ -240,18 +196,28 @@ class PreparedDataset:
             ) from error
         pixels = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
         if pixels is None:
-            raise DatasetError(
+            raise ChangedDataError(
                 f"{image.path}: expected a PNG picture, got something else. {_AGAIN}"
             )
         if pixels.shape[:2] != (image.height, image.width):
-            raise DatasetError(
+            raise ChangedDataError(
                 f"{image.path}: expected {image.width} x {image.height} pixels, got "
                 f"{pixels.shape[1]} x {pixels.shape[0]}; it was changed since. {_AGAIN}"
             )
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_index"}
+        kept = self.__dict__.items()
+        return {key: value for key, value in kept if key not in ("_index", "_states")}
+
+    @cached_property
+    def _states(self) -> dict[str, PictureState]:
+        """States of the pictures by their names, as they were hashed last."""
+        try:
+            states = json.loads((self.root / PICTURE_STATES).read_bytes())
+            return {name: PictureState(*state) for name, state in states.items()}
+        except (OSError, ValueError, TypeError, AttributeError):  # made again from the pictures
+            return {}
 
     @cached_property
     def _index(self) -> _Index:
@@ -261,7 +227,7 @@ class PreparedDataset:
         except OSError as error:
             raise DatasetError(f"{path}: cannot be read ({error.strerror}). {_AGAIN}") from error
         if hashlib.sha256(content).hexdigest() != self.manifest["annotations_sha256"]:
-            raise DatasetError(f"{path}: it was changed after it was prepared. {_AGAIN}")
+            raise ChangedDataError(f"{path}: it was changed after it was prepared. {_AGAIN}")
         return _parse(self.root, json.loads(content))
 
 
@@ -274,10 +240,10 @@ def check_trainable(data: PreparedDataset) -> None:
     """
     if data.evaluation_only:
         raise DatasetError(f"{data.root}: prepared for evaluation only: {data.evaluation_only}")
-    empty = [split for split in ("train", "val") if not sum(data.objects()[split].values())]
+    empty = [split for split in ("train", "val") if not data.n_objects(split)]
     if empty:
         counts = ", ".join(
-            f"{split} {n} images with {sum(data.objects()[split].values())} objects"
+            f"{split} {n} images with {data.n_objects(split)} objects"
             for split, n in data.counts().items()
         )
         raise DatasetError(
@@ -289,9 +255,9 @@ def check_trainable(data: PreparedDataset) -> None:
 
 
 def _check_unchanged(data: PreparedDataset) -> None:
-    """Refuse changed annotations and deleted pictures before anything is trained.
+    """Refuse changed annotations, and changed or deleted pictures, before anything is trained.
 
-    Pictures are counted; only where some lack are the annotations read for their names.
+    Without hashes pictures are counted; where some lack, the annotations are read for their names.
 
     Raises:
         DatasetError: Something was changed since the set was prepared.
@@ -304,17 +270,66 @@ def _check_unchanged(data: PreparedDataset) -> None:
     except OSError as error:
         raise DatasetError(f"{data.root}: cannot be read: {error.strerror}. {_AGAIN}") from error
     if digest != data.manifest["annotations_sha256"]:
-        raise DatasetError(f"{path}: it was changed after it was prepared. {_AGAIN}")
+        raise ChangedDataError(f"{path}: it was changed after it was prepared. {_AGAIN}")
+    if PICTURES in data.manifest:
+        check_pictures(data)
+        return
     expected = sum(data.counts().values()) + data.n_unlabelled
     if len(there) >= expected:
         return
     pictures = [*data.unlabelled(), *(image for split in SPLITS for image in data.images(split))]
     missing = [image.path.name for image in pictures if image.path.name not in there]
     if missing:
-        raise DatasetError(
+        raise ChangedDataError(
             f"{data.root / IMAGES}: expected {expected} pictures, "
             f"{len(missing)} missing, the first is {missing[0]}. {_AGAIN}"
         )
+
+
+def check_pictures(data: PreparedDataset, images: Iterable[ImageRecord] | None = None) -> None:
+    """Refuse pictures that are not those that were prepared, with the name of the first.
+
+    A picture is hashed only where its size or its time of change are not those that it had when it
+    was hashed last. The sets of earlier versions have no hashes: nothing is refused.
+
+    Args:
+        data: The data set.
+        images: Pictures to check; by default all.
+
+    Raises:
+        ChangedDataError: Some were changed or deleted since.
+        DatasetError: One cannot be read.
+    """
+    prepared = data.manifest.get(PICTURES, {})
+    names = list(prepared) if images is None else [image.path.name for image in images]
+    now = {name: _state(data, name) for name in names} if prepared else {}
+    wrong = [name for name, state in now.items() if not state or state.sha256 != prepared.get(name)]
+    if wrong:
+        what = "changed" if now[wrong[0]] else "missing"
+        raise ChangedDataError(
+            f"{data.root / IMAGES}: expected {len(names)} pictures as they were prepared, got "
+            f"{len(wrong)} missing or changed, the first is {wrong[0]} ({what}). Put them back, or "
+            "prepare the data set again into a new folder: segtune prepare RAW --out FOLDER"
+        )
+    known = data._states
+    hashed = {name: state for name, state in now.items() if state and state != known.get(name)}
+    if hashed:
+        known.update(hashed)
+        remember_pictures(data.root, known)
+
+
+def _state(data: PreparedDataset, name: str) -> PictureState | None:
+    """State of a picture's file, as remembered where size and time are equal; None if missing."""
+    path, known = data.root / IMAGES / name, data._states.get(name)
+    try:
+        there = path.stat()
+        if known and known[:2] == (there.st_size, there.st_mtime_ns):
+            return known
+        return PictureState.of(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read: {error.strerror}. {_AGAIN}") from error
 
 
 _AGAIN: Final = "Prepare the data set again: segtune prepare RAW --out FOLDER --force"
@@ -326,6 +341,7 @@ _KEYS: Final[dict[str, type]] = {
     "evaluation_only": str,
     "annotations_sha256": str,
     "counts": dict,
+    PICTURES: dict,
 }
 
 
@@ -370,7 +386,7 @@ def _check_manifest(path: Path, manifest: Any) -> None:
     wrong = [
         f"{key} ({kind.__name__})"
         for key, kind in _KEYS.items()
-        if not isinstance(manifest.get(key), kind)
+        if not isinstance({PICTURES: {}, **manifest}.get(key), kind)
     ]
     if wrong or not _has_counts(manifest["counts"]):
         raise DatasetError(f"{path}: missing or wrong: {', '.join(wrong) or 'counts'}. {_AGAIN}")

@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 import torch
 
 from trainables.contract import EpochMetrics, Trial, TrialStopped
-from trainables.datasets.prepared import ImageRecord
+from trainables.datasets.records import ImageRecord
 from trainables.goal import Goal
 from trainables.loop.artifacts import keep_evaluations
 from trainables.loop.best_epoch import EvaluatedEpoch

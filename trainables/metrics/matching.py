@@ -20,7 +20,8 @@ from pycocotools import mask as coco_mask
 from trainables.metrics.names import Kind
 
 if TYPE_CHECKING:
-    from trainables.datasets.prepared import ImageRecord, PreparedDataset
+    from trainables.datasets.prepared import PreparedDataset
+    from trainables.datasets.records import ImageRecord
     from trainables.results import Instances
 
 

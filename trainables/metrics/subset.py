@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trainables.datasets.prepared import ImageRecord
+    from trainables.datasets.records import ImageRecord
 
 
 def train_subset(images: Sequence[ImageRecord], n: int, seed: int) -> tuple[ImageRecord, ...]:

@@ -15,7 +15,7 @@ from tune.directory.layout import attempt_number
 from tune.directory.trials import TrialAssignment, TrialOutcome
 from tune.directory.writer import Recorder
 from tune.driver.controller import Controller
-from tune.errors import no_room
+from tune.errors import changed_data, no_room
 from tune.progress.observer import Observer
 from tune.stopping.decision import Decision, Rule
 from tune.tracking.tracker import run_config, run_id
@@ -184,6 +184,8 @@ class Bridge:
         rule, message = result["rule"], result["message"]
         if result["disk_full"]:
             raise no_room(self._recorder.study, f"trial {number}: {message}")
+        if result["data_changed"]:
+            raise changed_data(self._recorder.study, f"trial {number}: {message}")
         if result["retry"]:
             self._crashed(number, message)
             return

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from trainables.contract import EngineInfo
-from trainables.datasets.prepared import DatasetError, PreparedDataset, Split
+from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.datasets.preparing.splits import lacking_classes as classes_that_parts_lack
+from trainables.datasets.records import Split
 
 _PARTS: Final[tuple[Split, Split]] = ("train", "val")
 

@@ -115,6 +115,7 @@ class TrialActor(ray_tune.Trainable):
             "message": event.message,
             "retry": event.retry,
             "disk_full": event.disk_full,
+            "data_changed": event.data_changed,
             "notes": notes,
         }
 

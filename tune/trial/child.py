@@ -23,6 +23,7 @@ from trainables.contract import (
     TransientError,
     TrialStopped,
 )
+from trainables.datasets.prepared import ChangedDataError, check_pictures
 from trainables.files.errors import UserError
 from trainables.files.whole import FULL_DISK, write_text
 from trainables.processes import die_with_parent
@@ -82,10 +83,12 @@ class WorkerTrial:
 
         Raises:
             TrialStopped: The study's scheduler, stopper or budget ends the trial.
+            ChangedDataError: The pictures were changed, so that the epoch says nothing.
             RunnerGoneError: Nobody answers.
         """
         if self.over:
             raise TrialStopped(f"{self.name} is over")
+        check_pictures(self.data)
         if checkpoint is not None:
             self.keeper.offer(metrics.epoch, metrics.values, checkpoint)
         log.debug("%s: %s", self.name, self._line(metrics))
@@ -148,6 +151,8 @@ def run_task(task: TrialTask, channel: Channel) -> None:
         trial = WorkerTrial(task, channel, name)
         engine = load_engine(task.engine)
         trial.report_history()
+        if not trial.over:
+            check_pictures(task.data)
         engine.train(trial)
         ended = Ended()
     except (TrialStopped, EarlyStopped, Diverged, InfeasibleParams, TransientError) as error:
@@ -173,7 +178,7 @@ def _failed(task: TrialTask, error: Exception) -> Ended:
             return Ended(Rule.ERROR, message, retry=True, disk_full=True)
         if bug:
             write_text(task.directory.parent / ERROR, "".join(traceback.format_exception(error)))
-    return Ended(Rule.ERROR, message)
+    return Ended(Rule.ERROR, message, data_changed=isinstance(error, ChangedDataError))
 
 
 def _is_of_full_disk(error: BaseException | None) -> bool:

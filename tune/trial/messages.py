@@ -43,12 +43,14 @@ class Ended:
         message: Reason, for the user.
         retry: Whether another attempt from the last checkpoint may succeed.
         disk_full: Whether it ended because nothing can be written: no other trial would do better.
+        data_changed: Whether it ended because the data set is not as it was prepared: the same.
     """
 
     rule: Rule | None = None
     message: str = ""
     retry: bool = False
     disk_full: bool = False
+    data_changed: bool = False
 
 
 Event = Reported | HandedOver | Noted | Ended

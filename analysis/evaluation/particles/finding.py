@@ -16,7 +16,8 @@ from analysis.errors import EvaluateError
 from analysis.evaluation.classes import ClassMap
 from analysis.evaluation.predicting import Progress
 from trainables.contract import Picker, Predictor
-from trainables.datasets.prepared import Annotation, ImageRecord, PreparedDataset
+from trainables.datasets.prepared import PreparedDataset
+from trainables.datasets.records import Annotation, ImageRecord
 from trainables.datasets.views.grey import centers_of, object_mask, radii_of
 from trainables.metrics.particles import (
     ParticleCurve,

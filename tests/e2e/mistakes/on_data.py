@@ -6,6 +6,7 @@ from tests.e2e.mistakes.seeds import (
     all_invalid,
     both,
     broken_pictures,
+    changed_picture,
     coco_boxes,
     coordinates,
     data_of,
@@ -148,8 +149,23 @@ PREPARED = [
     Mistake(
         "deleted picture",
         "tune study.yaml",
-        ["expected 6 pictures, 1 missing, the first is micrograph_0"],
+        ["expected 6 pictures as they were", "the first is micrograph_0"],
         deleted_picture,
+    ),
+    *(
+        Mistake(
+            f"changed picture, {command.split()[0]}",
+            command,
+            ["1 missing or changed", "the first is micrograph_02.png (changed)", "a new folder"],
+            changed_picture,
+        )
+        for command in (
+            "plan study.yaml",
+            "tune study.yaml",
+            "resume begun --set data=data",
+            "retrain best.yaml --out new",
+            "init data --out new.yaml",
+        )
     ),
     Mistake("deleted pictures", "plan study.yaml", ["images missing"], without("data/images")),
     Mistake(

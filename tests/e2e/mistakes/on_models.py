@@ -3,6 +3,7 @@
 from tests.e2e.mistakes.seeds import (
     Mistake,
     both,
+    changed_pictures,
     deleted_picture,
     grain_model,
     known_best,
@@ -163,6 +164,12 @@ EVALUATE = [
         "evaluate done data --split all",
         ["data: expected 6 pictures in the part all, 1 missing: micrograph_0"],
         both(grain_model, deleted_picture),
+    ),
+    Mistake(
+        "evaluated on changed pictures",
+        "evaluate done data --split train",
+        ["expected 4 pictures as they were prepared, got 4 missing or changed", "(changed)"],
+        both(grain_model, changed_pictures),
     ),
     Mistake(
         "evaluated on changed annotations",

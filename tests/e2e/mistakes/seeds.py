@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 from analysis.models.stored import to_stored
 from tests.support.raw_samples import (
     labelme_set,
@@ -141,6 +144,20 @@ def broken_pictures(folder: Path) -> None:
 
 def deleted_picture(folder: Path) -> None:
     next((folder / "data" / "images").iterdir()).unlink()
+
+
+def changed_picture(folder: Path) -> None:
+    """Paint a picture black, as any program may."""
+    write_black(folder / "data" / "images" / "micrograph_02.png")
+
+
+def changed_pictures(folder: Path) -> None:
+    for path in (folder / "data" / "images").iterdir():
+        write_black(path)
+
+
+def write_black(path: Path) -> None:
+    assert cv2.imwrite(str(path), np.zeros((48, 64), np.uint8))
 
 
 def too_few_groups(folder: Path) -> None:

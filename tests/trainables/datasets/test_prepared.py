@@ -1,16 +1,26 @@
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.support.places import ROOT
 from tests.support.raw_samples import labelme_set
-from trainables.datasets.prepared import DatasetError, PreparedDataset, check_trainable
+from trainables.datasets.prepared import (
+    ChangedDataError,
+    DatasetError,
+    PreparedDataset,
+    check_pictures,
+    check_trainable,
+)
 from trainables.datasets.preparing.prepare import prepare
 from trainables.metrics.matching import ground_truth
 
@@ -46,6 +56,10 @@ MISTAKES: dict[str, tuple[Callable[[Path], object], str]] = {
     "another version": (lambda root: _edit(root, format_version=9), "got 9; .*another version"),
     "no classes": (lambda root: _edit(root, classes=None), r"missing or wrong: classes \(list\)"),
     "no counts": (lambda root: _edit(root, counts={}), "missing or wrong: counts"),
+    "hashes of no picture": (
+        lambda root: _edit(root, pictures=["a.png"]),
+        r"missing or wrong: pictures \(dict\)",
+    ),
     "no annotations": (
         lambda root: (root / "annotations.json").unlink(),
         "annotations.json missing",
@@ -85,13 +99,112 @@ def test_annotations_changed_by_hand_are_refused(root: Path) -> None:
 
 def test_a_missing_or_exchanged_picture_is_refused(root: Path) -> None:
     data = PreparedDataset.load(root)
-    first, second = data.images("train")[:2]
+    first, second, third = data.images("train")[:3]
     first.path.unlink()
     with pytest.raises(DatasetError, match="No such file"):
         data.read(first)
     second.path.write_text("no picture")
-    with pytest.raises(DatasetError, match="expected a PNG picture"):
+    with pytest.raises(ChangedDataError, match="expected a PNG picture"):
         data.read(second)
+    assert cv2.imwrite(str(third.path), np.zeros((9, 9), np.uint8))
+    with pytest.raises(ChangedDataError, match="expected 64 x 48 pixels, got 9 x 9"):
+        data.read(third)
+
+
+def _blacken(path: Path) -> None:
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert pixels is not None
+    assert pixels.any()
+    assert cv2.imwrite(str(path), np.zeros_like(pixels))
+
+
+def test_the_manifest_has_the_hash_of_each_picture_and_its_state_is_remembered(root: Path) -> None:
+    manifest = json.loads((root / "dataset.json").read_text())
+    states = json.loads((root / "pictures.json").read_text())
+    files = sorted((root / "images").iterdir())
+    hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    assert len(hashes) == 6
+    assert manifest["pictures"] == hashes
+    assert states == {
+        path.name: [path.stat().st_size, path.stat().st_mtime_ns, hashes[path.name]]
+        for path in files
+    }
+
+
+def test_a_picture_that_was_painted_black_is_refused_by_name_until_it_is_put_back(
+    root: Path,
+) -> None:
+    picture = root / "images" / "micrograph_03.png"
+    before, states = picture.read_bytes(), (root / "pictures.json").read_text()
+    _blacken(picture)
+    for check in (check_trainable, check_pictures):
+        with pytest.raises(ChangedDataError) as error:
+            check(PreparedDataset.load(root))
+        assert str(error.value) == (
+            f"{root}/images: expected 6 pictures as they were prepared, got 1 missing or changed, "
+            "the first is micrograph_03.png (changed). Put them back, or prepare the data set "
+            "again into a new folder: segtune prepare RAW --out FOLDER"
+        )
+    assert (root / "pictures.json").read_text() == states, "what is refused leaves nothing behind"
+    picture.write_bytes(before)
+    check_trainable(PreparedDataset.load(root))
+
+
+def test_only_the_pictures_that_are_asked_about_are_checked(root: Path) -> None:
+    data = PreparedDataset.load(root)
+    train, val = data.images("train"), data.images("val")
+    _blacken(train[0].path)
+    check_pictures(data, val)
+    with pytest.raises(ChangedDataError, match=rf"expected 4 .* is {train[0].path.name} \(changed"):
+        check_pictures(data, train)
+    train[0].path.unlink()
+    with pytest.raises(ChangedDataError, match=rf"is {train[0].path.name} \(missing"):
+        check_pictures(data, train)
+
+
+def test_a_copy_is_hashed_once_and_then_known_by_sizes_and_times(
+    root: Path, tmp_path: Path
+) -> None:
+    """What has the size and the time that it was hashed with is not read again."""
+    copy = shutil.copytree(root, tmp_path / "copy", copy_function=shutil.copyfile)
+    picture = copy / "images" / "micrograph_00.png"
+    os.utime(picture, ns=(1, 1))
+    check_trainable(PreparedDataset.load(copy))
+    known = json.loads((copy / "pictures.json").read_text())["micrograph_00.png"]
+    assert known[1] == 1
+    content = picture.read_bytes()
+    picture.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(picture, ns=(1, 1))
+    check_trainable(PreparedDataset.load(copy))
+    os.utime(picture, ns=(2, 2))
+    with pytest.raises(ChangedDataError, match=r"the first is micrograph_00\.png \(changed\)"):
+        check_trainable(PreparedDataset.load(copy))
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"micrograph_00.png": 3}'])
+def test_remembered_states_may_be_lost_or_broken(root: Path, content: str | None) -> None:
+    states = root / "pictures.json"
+    before = states.read_text()
+    states.unlink()
+    if content is not None:
+        states.write_text(content)
+    check_trainable(PreparedDataset.load(root))
+    assert json.loads(states.read_text()) == json.loads(before)
+    _blacken(root / "images" / "micrograph_00.png")
+    with pytest.raises(ChangedDataError, match=r"micrograph_00\.png"):
+        check_trainable(PreparedDataset.load(root))
+
+
+def test_a_set_of_an_earlier_version_is_compared_as_before(root: Path) -> None:
+    manifest = json.loads((root / "dataset.json").read_text())
+    del manifest["pictures"]
+    (root / "dataset.json").write_text(json.dumps(manifest))
+    (root / "pictures.json").unlink()
+    _blacken(root / "images" / "micrograph_00.png")
+    check_trainable(PreparedDataset.load(root))
+    (root / "images" / "micrograph_00.png").unlink()
+    with pytest.raises(ChangedDataError, match=r"1 missing, the first is micrograph_00\.png"):
+        check_trainable(PreparedDataset.load(root))
 
 
 def test_a_set_without_objects_to_validate_on_cannot_be_trained(root: Path) -> None:

@@ -15,7 +15,8 @@ torch = pytest.importorskip("torch", reason="needs torch")
 
 from tests.support.discs import prepare_discs
 from trainables.contract import EpochMetrics, TrainMetrics, TrialStopped
-from trainables.datasets.prepared import ImageRecord, PreparedDataset
+from trainables.datasets.prepared import PreparedDataset
+from trainables.datasets.records import ImageRecord
 from trainables.goal import Goal
 from trainables.loop.best_epoch import EvaluatedEpoch
 from trainables.loop.checkpoint import STATE_FILE, read_plain, write_checkpoint

@@ -116,8 +116,8 @@ def report(epoch: int, value: float = 0.5, notes: tuple[str, ...] = ()) -> dict[
 
 
 def ended(message: str = "", rule: Rule | None = None, **more: bool) -> dict[str, Any]:
-    said: dict[str, Any] = {"rule": rule, "message": message, "retry": False, "disk_full": False}
-    return {"event": ENDED, "notes": [], **said, **more}
+    no: dict[str, Any] = dict.fromkeys(("retry", "disk_full", "data_changed"), False)
+    return {"event": ENDED, "notes": [], "rule": rule, "message": message, **no, **more}
 
 
 def closed(*, whole: bool = True) -> dict[str, Any]:
@@ -261,6 +261,15 @@ def test_a_full_disk_ends_the_study_and_names_its_folder(study: Study) -> None:
     suggested(bridge, "a")
     with pytest.raises(DriverError, match=f"trial 0: no space.*`segtune resume {study.folder}`"):
         bridge.result("a", ended("no space", Rule.ERROR, retry=True, disk_full=True))
+    assert study.controller.outcomes == {}
+
+
+def test_changed_pictures_end_the_study_and_none_of_its_trials(study: Study) -> None:
+    bridge = study.bridge()
+    suggested(bridge, "a")
+    said = f"trial 0: a.png was changed. With .* `segtune resume {study.folder}` goes on"
+    with pytest.raises(DriverError, match=said):
+        bridge.result("a", ended("a.png was changed.", Rule.ERROR, data_changed=True))
     assert study.controller.outcomes == {}
 
 

@@ -77,6 +77,36 @@ def test_an_engine_told_to_stop_hands_over_its_artifacts_and_ends(
     assert told[0].endswith("try/0: epoch 1 of 5: seg_metrics/F1 0.5")
 
 
+def test_a_trial_on_changed_pictures_does_not_begin(tmp_path: Path, discs: PreparedDataset) -> None:
+    data, picture = _with_changed_picture(discs, tmp_path)
+    ended = begin(tmp_path, data).next_event()
+    assert isinstance(ended, Ended)
+    assert (ended.rule, ended.retry, ended.data_changed) == (Rule.ERROR, False, True)
+    assert f"the first is {picture} (changed)" in ended.message
+
+
+def test_an_epoch_on_pictures_that_were_changed_meanwhile_is_not_reported(
+    tmp_path: Path, discs: PreparedDataset
+) -> None:
+    data = PreparedDataset.load(shutil.copytree(discs.root, tmp_path / "data"))
+    runner = begin(tmp_path, data)
+    assert isinstance(runner.next_event(), Reported)
+    data.images("val")[0].path.unlink()
+    runner.go_on()
+    ended = runner.next_event()
+    assert isinstance(ended, Ended)
+    assert ended.data_changed
+    assert f"the first is {data.images('val')[0].path.name} (missing)" in ended.message
+
+
+def _with_changed_picture(data: PreparedDataset, to: Path) -> tuple[PreparedDataset, str]:
+    """A copy of a data set with a changed picture, and the name of that."""
+    copy = PreparedDataset.load(shutil.copytree(data.root, to / "data"))
+    path = copy.images("train")[0].path
+    path.write_bytes(path.read_bytes() + b"more")
+    return copy, path.name
+
+
 def test_a_trial_that_ends_at_an_epoch_reported_again_hands_over_its_artifacts(
     tmp_path: Path, discs: PreparedDataset
 ) -> None:

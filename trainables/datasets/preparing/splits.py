@@ -16,7 +16,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from trainables.datasets.prepared import SPLITS, DatasetError, Split
+from trainables.datasets.prepared import SPLITS, DatasetError
+from trainables.datasets.records import Split
 from trainables.files.words import counted
 
 DEFAULT_FRACTIONS: Final = (0.7, 0.15, 0.15)

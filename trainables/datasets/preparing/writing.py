@@ -20,12 +20,14 @@ from trainables.datasets.prepared import (
     FORMAT_VERSION,
     IMAGES,
     MANIFEST,
+    PICTURES,
     SPLITS,
     UNLABELLED,
 )
 from trainables.datasets.preparing.grouping import Grouping, brightness_steps
 from trainables.datasets.preparing.splits import SplitAssignment
 from trainables.datasets.raw.reading import RawImage, RawObject
+from trainables.datasets.records import PictureState, remember_pictures
 
 _PNG_LEVEL: Final = 1  # a third of the time of 3, for a few per cent more bytes
 
@@ -37,6 +39,7 @@ class Converted:
     Attributes:
         image: The raw picture, with its objects.
         pixels: Hash of its pixels as prepared.
+        state: State of its file in the prepared folder.
         look: Its brightness steps, (256,) float32.
         changes: Changes to its pixels, in words.
         grey_range: The raw values that became 0 and 255, or None where nothing was scaled.
@@ -45,6 +48,7 @@ class Converted:
 
     image: RawImage
     pixels: str
+    state: PictureState
     look: npt.NDArray[np.float32]
     changes: tuple[str, ...]
     grey_range: tuple[float, float] | None = None
@@ -53,7 +57,7 @@ class Converted:
     @property
     def file_name(self) -> str:
         """Path of the file below the prepared folder."""
-        return f"{IMAGES}/{self.image.stem}.png"
+        return f"{IMAGES}/{_png_name(self.image)}"
 
 
 @dataclass(frozen=True)
@@ -102,9 +106,21 @@ def convert(image: RawImage, folder: Path) -> Converted | str:
     digest = hashlib.sha256(repr(picture.pixels.shape).encode() + picture.pixels.tobytes())
     look = brightness_steps(picture.pixels)
     grey = picture.pixels.ndim == 2 or _is_grey(picture.pixels)
-    done = Converted(image, digest.hexdigest(), look, picture.changes, picture.grey_range, grey)
-    _write_png(picture, image.path, folder / done.file_name)
-    return done
+    file = folder / IMAGES / _png_name(image)
+    _write_png(picture, image.path, file)
+    return Converted(
+        image=image,
+        pixels=digest.hexdigest(),
+        state=PictureState.of(file),
+        look=look,
+        changes=picture.changes,
+        grey_range=picture.grey_range,
+        grey=grey,
+    )
+
+
+def _png_name(image: RawImage) -> str:
+    return f"{image.stem}.png"
 
 
 def _is_grey(pixels: npt.NDArray[np.uint8]) -> bool:
@@ -112,10 +128,12 @@ def _is_grey(pixels: npt.NDArray[np.uint8]) -> bool:
 
 
 def write_annotations(folder: Path, content: Content) -> dict[str, Any]:
-    """Write `annotations.json`; the manifest that goes with it."""
+    """Write `annotations.json` and `pictures.json`; the manifest that goes with them."""
     coco = _coco(content)
     data = json.dumps(coco, ensure_ascii=False, separators=(",", ":")).encode()
     (folder / ANNOTATIONS).write_bytes(data)
+    states = {_png_name(item.image): item.state for item in content.images}
+    remember_pictures(folder, states)
     groups = content.grouping.members()
     return {
         "format_version": FORMAT_VERSION,
@@ -124,6 +142,7 @@ def write_annotations(folder: Path, content: Content) -> dict[str, Any]:
         "fingerprint": _fingerprint(content),
         "evaluation_only": content.assignment.evaluation_only,
         "annotations_sha256": hashlib.sha256(data).hexdigest(),
+        PICTURES: {name: state.sha256 for name, state in states.items()},
         "source_format": content.format,
         "counts": _counts(content),
         "grey": all(item.grey for item in content.images),

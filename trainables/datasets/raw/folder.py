@@ -24,7 +24,7 @@ import yaml
 from trainables.datasets import embedded
 from trainables.datasets.coordinates import Coordinates, coordinates_of_json, read_coordinates
 from trainables.datasets.images import SUFFIXES
-from trainables.datasets.prepared import DatasetError, Split
+from trainables.datasets.prepared import DatasetError
 from trainables.datasets.raw.spelling import (
     NameIndex,
     composed_path,
@@ -32,6 +32,7 @@ from trainables.datasets.raw.spelling import (
     is_absolute,
     spellings,
 )
+from trainables.datasets.records import Split
 
 _IGNORED_FOLDERS: Final = frozenset({"__MACOSX", "__pycache__"})
 

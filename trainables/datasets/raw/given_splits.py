@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Container, Iterator
 from pathlib import PurePosixPath
 
-from trainables.datasets.prepared import DatasetError, Split
+from trainables.datasets.prepared import DatasetError
 from trainables.datasets.raw.folder import LeavesFolderError, RawFolder, split_word
 from trainables.datasets.raw.spelling import endings, is_absolute, spellings
+from trainables.datasets.records import Split
 from trainables.files.cells import from_csv_cell
 from trainables.files.text import read_text
 

@@ -17,8 +17,8 @@ from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon, Rle
 from trainables.datasets.images import Header, UnreadableImageError, probe
 from trainables.datasets.particle_size import ParticleSize
-from trainables.datasets.prepared import ParticleDisc, Split
 from trainables.datasets.raw.folder import LeavesFolderError, NotFoundError, RawFolder
+from trainables.datasets.records import ParticleDisc, Split
 
 SLACK_PX: Final = 1.0
 """An outline may reach this far beyond the picture without a word: tools round and snap."""

@@ -20,7 +20,8 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from trainables.datasets import geometry
-from trainables.datasets.prepared import Annotation, ImageRecord, PreparedDataset
+from trainables.datasets.prepared import PreparedDataset, check_pictures
+from trainables.datasets.records import Annotation, ImageRecord
 from trainables.datasets.views.marker import view_marker, write_view_marker
 from trainables.files.whole import locked, new_folder
 
@@ -91,7 +92,7 @@ class GreyView:
 def grey_view(data: PreparedDataset, to: Path) -> GreyView:
     """Write train, val and the unlabelled pictures as mapped files; the test part is not there.
 
-    A view of the same data set that is already there is used as it is.
+    A view of the same pictures that is already there is used as it is.
 
     Args:
         data: A prepared data set.
@@ -100,6 +101,7 @@ def grey_view(data: PreparedDataset, to: Path) -> GreyView:
     Raises:
         DatasetError: Something else is at `to`, or the data set was changed.
     """
+    check_pictures(data)
     to = Path(to).absolute()
     marker = _existing(data, to)
     if marker is None:

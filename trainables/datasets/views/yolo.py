@@ -30,7 +30,8 @@ from scipy.spatial import cKDTree
 
 from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon
-from trainables.datasets.prepared import Annotation, ImageRecord, PreparedDataset, Split
+from trainables.datasets.prepared import PreparedDataset, check_pictures
+from trainables.datasets.records import Annotation, ImageRecord, Split
 from trainables.datasets.views.marker import view_marker, write_view_marker
 from trainables.files.whole import locked, new_folder
 
@@ -52,6 +53,8 @@ _RESAMPLED: Final = 1000  # vertices that Ultralytics makes of any outline
 _MOST_VERTICES: Final = 950  # with the bridges and spikes still below that, so that none is lost
 
 _COARSER: Final = 1.5
+
+_CLOCK_NS: Final = 2 * 10**9  # times of files are whole or even seconds on some file systems
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def yolo_view(data: PreparedDataset, to: Path) -> YoloView:
     """Write train and val as Ultralytics reads them; the test part is not there.
 
     Pictures are hard links where possible, else symbolic links, else copies. A view of the same
-    data set that is already there is used as it is.
+    pictures that is already there is used as it is.
 
     Args:
         data: A prepared data set.
@@ -97,6 +100,7 @@ def yolo_view(data: PreparedDataset, to: Path) -> YoloView:
     Raises:
         DatasetError: Something else is at `to`, or the data set was changed.
     """
+    check_pictures(data)
     to = Path(to).absolute()
     found = _existing(data, to)
     if found:
@@ -171,10 +175,22 @@ def _existing(data: PreparedDataset, to: Path) -> YoloView | None:
 
 
 def _is_whole(data: PreparedDataset, to: Path) -> bool:
-    """Whether all pictures are there and no symbolic link is dead."""
+    """Whether all pictures are there and are those of the data set as they are now."""
     return (to / _DATA_YAML).is_file() and all(
-        _picture(to, image).exists() for split in _PARTS for image in data.images(split)
+        _is_linked(image.path, _picture(to, image))
+        for split in _PARTS
+        for image in data.images(split)
     )
+
+
+def _is_linked(source: Path, target: Path) -> bool:
+    """Whether a view's picture is the data set's file, or a copy of it as it is now."""
+    try:
+        ours, theirs = source.stat(), target.stat()
+    except OSError:  # lost, or a dead link
+        return False
+    same_time = abs(ours.st_mtime_ns - theirs.st_mtime_ns) < _CLOCK_NS
+    return os.path.samestat(ours, theirs) or (ours.st_size == theirs.st_size and same_time)
 
 
 def _picture(folder: Path, image: ImageRecord) -> Path:
@@ -205,7 +221,7 @@ def _link(source: Path, target: Path) -> None:
         except OSError:
             continue
         return
-    shutil.copyfile(source, target)
+    shutil.copy2(source, target)  # with its time, by which a later change is seen
 
 
 def _label_lines(data: PreparedDataset, image: ImageRecord, losses: _Losses) -> str:

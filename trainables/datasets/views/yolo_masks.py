@@ -12,7 +12,8 @@ from typing import Final
 import cv2
 import numpy as np
 
-from trainables.datasets.prepared import Annotation, PreparedDataset
+from trainables.datasets.prepared import PreparedDataset
+from trainables.datasets.records import Annotation
 from trainables.datasets.views.yolo import resampled, yolo_outline
 
 _SAMPLE: Final = 200  # objects drawn: a fraction of a second

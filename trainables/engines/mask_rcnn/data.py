@@ -17,7 +17,8 @@ from pycocotools import mask as coco_mask
 from torch.utils.data import DataLoader, Dataset
 
 from trainables.contract import InfeasibleParams
-from trainables.datasets.prepared import Annotation, ImageRecord, PreparedDataset
+from trainables.datasets.prepared import PreparedDataset
+from trainables.datasets.records import Annotation, ImageRecord
 from trainables.engines.mask_rcnn.augmentation import Augmentation, augmentations, input_size
 from trainables.engines.mask_rcnn.network.framework import (
     BitMasks,

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from trainables.contract import ArtifactKind, EpochMetrics, InfeasibleParams, Trial
-from trainables.datasets.prepared import ImageRecord
+from trainables.datasets.records import ImageRecord
 from trainables.engines.mask_rcnn.checkpoint import SavedMaskRcnn, restore, training_state
 from trainables.engines.mask_rcnn.data import MeasuredPictures
 from trainables.engines.mask_rcnn.effective import check_effective

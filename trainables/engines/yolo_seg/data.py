@@ -12,7 +12,8 @@ import yaml
 from torch.utils.data import DataLoader
 
 from trainables.contract import InfeasibleParams
-from trainables.datasets.prepared import ImageRecord, PreparedDataset
+from trainables.datasets.prepared import PreparedDataset
+from trainables.datasets.records import ImageRecord
 from trainables.datasets.views.yolo import yolo_view
 from trainables.engines.yolo_seg.framework import YOLODataset
 from trainables.engines.yolo_seg.inference import make_frame

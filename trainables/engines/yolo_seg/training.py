@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from trainables.contract import ArtifactKind, EpochMetrics, InfeasibleParams, Trial
-from trainables.datasets.prepared import ImageRecord
+from trainables.datasets.records import ImageRecord
 from trainables.engines.yolo_seg.checkpoint import SavedYolo, restore, training_state
 from trainables.engines.yolo_seg.data import (
     LabelledImages,

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.contract import Device, ExportForm, Trial
-from trainables.datasets.prepared import SPLITS, Annotation, PreparedDataset
+from trainables.datasets.prepared import SPLITS, PreparedDataset
+from trainables.datasets.records import Annotation
 from trainables.results import Instances
 
 

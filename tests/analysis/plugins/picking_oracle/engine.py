@@ -11,7 +11,8 @@ import numpy.typing as npt
 from oracle_engine.engine import digest
 
 from trainables.contract import Device, ExportForm, Trial
-from trainables.datasets.prepared import SPLITS, ImageRecord, PreparedDataset
+from trainables.datasets.prepared import SPLITS, PreparedDataset
+from trainables.datasets.records import ImageRecord
 from trainables.datasets.views.grey import centers_of, object_mask
 from trainables.results import Instances, Picks
 

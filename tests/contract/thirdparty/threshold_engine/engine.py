@@ -23,7 +23,7 @@ from trainables.contract import (
     InfeasibleParams,
     Trial,
 )
-from trainables.datasets.prepared import Annotation
+from trainables.datasets.records import Annotation
 from trainables.metrics.instances import evaluate_instances
 from trainables.metrics.matching import ground_truth
 from trainables.results import Instances

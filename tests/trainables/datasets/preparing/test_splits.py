@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainables.datasets.prepared import DatasetError, Split
+from trainables.datasets.prepared import DatasetError
 from trainables.datasets.preparing.splits import (
     DEFAULT_FRACTIONS,
     Sample,
@@ -18,6 +18,7 @@ from trainables.datasets.preparing.splits import (
 )
 from trainables.datasets.raw.folder import RawFolder
 from trainables.datasets.raw.given_splits import given_splits
+from trainables.datasets.records import Split
 
 
 def _samples(groups: dict[str, int], **objects: int) -> list[Sample]:

@@ -9,9 +9,10 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from tests.support.raw_samples import labelme_set, real_data, write_picture
-from trainables.datasets.prepared import DatasetError, ImageRecord
+from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.datasets.raw.reading import Kind
+from trainables.datasets.records import ImageRecord
 from trainables.datasets.simulate.dataset import simulate
 from trainables.datasets.simulate.presets import SPECS
 from trainables.datasets.views.grey import GreyPicture, GreyView, grey_view
@@ -109,6 +110,25 @@ def test_a_view_that_is_there_is_used_and_another_data_set_replaces_it(tmp_path:
     assert again.levels == first.levels
     other = prepare(labelme_set(tmp_path / "raw2", 7), tmp_path / "data2").data
     assert len(grey_view(other, tmp_path / "view").levels) != len(first.levels)
+
+
+def test_a_changed_picture_is_refused_and_its_old_grey_levels_are_not_used(tmp_path: Path) -> None:
+    data = prepare(labelme_set(tmp_path / "raw"), tmp_path / "data").data
+    grey_view(data, tmp_path / "view")
+    image = data.images("val")[0]
+    assert cv2.imwrite(str(image.path), np.zeros((image.height, image.width), np.uint8))
+    with pytest.raises(DatasetError, match=rf"the first is {image.path.name} \(changed\)"):
+        grey_view(data, tmp_path / "view")
+
+
+def test_a_view_of_an_earlier_version_s_set_follows_its_pictures(tmp_path: Path) -> None:
+    prepared = prepare(labelme_set(tmp_path / "raw"), tmp_path / "data").data
+    manifest = {key: value for key, value in prepared.manifest.items() if key != "pictures"}
+    data = PreparedDataset.from_manifest(prepared.root, manifest)
+    image = data.images("train")[0]
+    assert grey_view(data, tmp_path / "view").scene(image).grey.any()
+    assert cv2.imwrite(str(image.path), np.zeros((image.height, image.width), np.uint8))
+    assert not grey_view(data, tmp_path / "view").scene(image).grey.any()
 
 
 def test_a_folder_of_something_else_is_not_replaced(view: GreyView, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 import json
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -17,8 +19,9 @@ from tests.support.raw_samples import (
     write_labelme,
 )
 from trainables.datasets import geometry
-from trainables.datasets.prepared import Annotation, DatasetError, PreparedDataset
+from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.datasets.preparing.prepare import PrepareOptions, prepare
+from trainables.datasets.records import Annotation
 from trainables.datasets.views.yolo import YoloOutline, yolo_outline, yolo_view
 
 
@@ -87,6 +90,69 @@ def test_a_view_with_a_lost_picture_is_made_anew(data: PreparedDataset, tmp_path
     lost.unlink()
     yolo_view(data, tmp_path / "view")
     assert lost.is_file()
+
+
+def _black(path: Path) -> None:
+    """Replace a picture by a black one in a file of its own, as editors do."""
+    pixels = cv2.imread(str(path))
+    path.unlink()
+    assert cv2.imwrite(str(path), np.zeros_like(pixels))
+
+
+def test_a_changed_picture_is_refused_and_not_trained_on_by_its_old_link(
+    data: PreparedDataset, tmp_path: Path
+) -> None:
+    yolo_view(data, tmp_path / "view")
+    image = data.images("train")[0]
+    _black(image.path)
+    with pytest.raises(DatasetError, match=rf"the first is {image.path.name} \(changed\)"):
+        yolo_view(data, tmp_path / "view")
+
+
+def test_a_view_of_a_picture_that_was_changed_and_put_back_is_made_anew(
+    data: PreparedDataset, tmp_path: Path
+) -> None:
+    yolo_view(data, tmp_path / "view")
+    image = data.images("train")[0]
+    kept, before = image.path.with_suffix(".kept"), image.path.read_bytes()
+    shutil.copyfile(image.path, kept)
+    image.path.write_bytes(b"black")  # in place, and so in the view
+    kept.rename(image.path)
+    linked = tmp_path / "view" / "images" / "train" / image.path.name
+    assert linked.read_bytes() == b"black"
+    yolo_view(data, tmp_path / "view")
+    assert linked.read_bytes() == before
+
+
+def test_a_view_of_an_earlier_version_s_set_follows_its_pictures(
+    data: PreparedDataset, tmp_path: Path
+) -> None:
+    manifest = {key: value for key, value in data.manifest.items() if key != "pictures"}
+    data = PreparedDataset.from_manifest(data.root, manifest)
+    yolo_view(data, tmp_path / "view")
+    image = data.images("train")[0]
+    _black(image.path)
+    yolo_view(data, tmp_path / "view")
+    linked = cv2.imread(str(tmp_path / "view" / "images" / "train" / image.path.name))
+    assert linked is not None
+    assert not linked.any()
+
+
+def test_a_copied_picture_is_used_again_until_it_is_another(
+    data: PreparedDataset, tmp_path: Path
+) -> None:
+    """Where the file system has no links, a view's pictures are copies."""
+    view = yolo_view(data, tmp_path / "view")
+    image = data.images("train")[0]
+    copy = tmp_path / "view" / "images" / "train" / image.path.name
+    copy.unlink()
+    shutil.copy2(image.path, copy)
+    stamp = view.data_yaml.stat().st_mtime_ns
+    yolo_view(data, tmp_path / "view")
+    assert view.data_yaml.stat().st_mtime_ns == stamp
+    copy.write_bytes(b"black")
+    yolo_view(data, tmp_path / "view")
+    assert copy.samefile(image.path)
 
 
 def test_something_else_at_the_place_is_not_replaced(data: PreparedDataset, tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from trainables.datasets import geometry
-from trainables.datasets.prepared import Annotation, PreparedDataset
+from trainables.datasets.prepared import PreparedDataset
 from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.records import Annotation
 from trainables.datasets.views.yolo import resampled, yolo_outline
 from trainables.datasets.views.yolo_masks import LearntMasks, _learnt_area, learnt_masks
 

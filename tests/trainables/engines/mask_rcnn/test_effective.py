@@ -10,7 +10,8 @@ pytest.importorskip("detectron2", reason="needs detectron2: tools/install_detect
 from tests.support.engine_trials import MakeTrial
 from tests.trainables.engines.mask_rcnn.conftest import QUICK
 from trainables.contract import IneffectiveParam
-from trainables.datasets.prepared import Annotation, ImageRecord, PreparedDataset
+from trainables.datasets.prepared import PreparedDataset
+from trainables.datasets.records import Annotation, ImageRecord
 from trainables.engines.mask_rcnn import training
 from trainables.engines.mask_rcnn.effective import UNCHECKED, check_effective, effective_values
 from trainables.engines.mask_rcnn.engine import MaskRcnnEngine

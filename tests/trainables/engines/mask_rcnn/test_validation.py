@@ -10,7 +10,8 @@ import pytest
 pytest.importorskip("detectron2", reason="needs detectron2: tools/install_detectron2.py")
 
 from trainables.contract import Device
-from trainables.datasets.prepared import ImageRecord, PreparedDataset
+from trainables.datasets.prepared import PreparedDataset
+from trainables.datasets.records import ImageRecord
 from trainables.engines.mask_rcnn import data as engine_data
 from trainables.engines.mask_rcnn.checkpoint import SavedMaskRcnn, read_model
 from trainables.engines.mask_rcnn.data import MeasuredPictures

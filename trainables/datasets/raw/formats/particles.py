@@ -27,11 +27,12 @@ from scipy.spatial import cKDTree
 from trainables.datasets.coordinates import OWN_NAME, TABLES, Points
 from trainables.datasets.images import SUFFIXES
 from trainables.datasets.particle_size import ANGSTROM_PER_UM, MIN_RADIUS_PX, TooSmallPictureError
-from trainables.datasets.prepared import DatasetError, ParticleDisc
+from trainables.datasets.prepared import DatasetError
 from trainables.datasets.raw.folder import LeavesFolderError, NotFoundError, RawFolder, split_of
 from trainables.datasets.raw.naming import picture_named_like
 from trainables.datasets.raw.placing import Placing, place, question_rows
 from trainables.datasets.raw.reading import Kind, RawImage, RawReading, RawSource
+from trainables.datasets.records import ParticleDisc
 
 JSON: Final = (".json",)
 

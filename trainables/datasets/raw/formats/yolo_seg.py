@@ -17,7 +17,6 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from trainables.datasets import geometry
-from trainables.datasets.prepared import Split
 from trainables.datasets.raw.folder import LeavesFolderError, RawFolder, split_of, split_word
 from trainables.datasets.raw.formats.yolo_rows import BOX_NUMBERS, LabelTexts, label_texts
 from trainables.datasets.raw.formats.yolo_splits import (
@@ -26,6 +25,7 @@ from trainables.datasets.raw.formats.yolo_splits import (
     splits_of_lists,
 )
 from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.datasets.records import Split
 from trainables.files.text import read_text
 
 NAME = "yolo"

@@ -13,7 +13,6 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
-from trainables.datasets.prepared import Split
 from trainables.datasets.raw.folder import (
     LeavesFolderError,
     NotFoundError,
@@ -21,6 +20,7 @@ from trainables.datasets.raw.folder import (
     split_word,
 )
 from trainables.datasets.raw.reading import Kind, RawReading, RawSource
+from trainables.datasets.records import Split
 from trainables.files.text import read_text
 
 _IMAGE_FOLDERS: Final = frozenset({"images", "image", "imgs", "img", "jpegimages"})

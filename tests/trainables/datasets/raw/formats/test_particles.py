@@ -20,18 +20,12 @@ from tests.support.raw_samples import (
 )
 from trainables.datasets import geometry
 from trainables.datasets.particle_size import particle_size
-from trainables.datasets.prepared import (
-    SPLITS,
-    Annotation,
-    DatasetError,
-    ParticleDisc,
-    PreparedDataset,
-    check_trainable,
-)
+from trainables.datasets.prepared import SPLITS, DatasetError, PreparedDataset, check_trainable
 from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.datasets.preparing.report import describe
 from trainables.datasets.raw.read import RawData, read_raw
 from trainables.datasets.raw.reading import Kind
+from trainables.datasets.records import Annotation, ParticleDisc
 from trainables.datasets.simulate.dataset import simulate
 from trainables.datasets.simulate.presets import SPECS
 
@@ -227,7 +221,7 @@ def test_a_deleted_unlabelled_picture_is_noticed_before_training(tmp_path: Path)
     write_picture(raw / "more.png", seed=77)
     data = prepare(raw, tmp_path / "out", PrepareOptions(radius="5px")).data
     data.unlabelled()[0].path.unlink()
-    with pytest.raises(DatasetError, match=r"1 missing, the first is more\.png"):
+    with pytest.raises(DatasetError, match=r"the first is more\.png \(missing\)"):
         check_trainable(data)
 
 

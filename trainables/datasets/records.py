@@ -1,0 +1,107 @@
+"""Records of a prepared data set: its pictures, their files and the objects in them."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple, Self
+
+from trainables.files.whole import write_text
+
+PICTURE_STATES: Final = "pictures.json"
+
+Split = Literal["train", "val", "test"]
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """One picture of a prepared data set.
+
+    Attributes:
+        id: COCO image id, from 1.
+        path: Absolute path of the 8-bit PNG.
+        width: Columns, in pixels.
+        height: Rows, in pixels.
+        split: The part it belongs to; "train" for an unlabelled one, which only training may see.
+        group: Pictures of one group (tiles of one micrograph, near duplicates) share a part.
+        labelled: Whether it is known what is in it.
+        um_per_px: Side of a pixel in micrometres, or None where nobody said it.
+    """
+
+    id: int
+    path: Path
+    width: int
+    height: int
+    split: Split
+    group: str
+    labelled: bool = True
+    um_per_px: float | None = None
+
+
+class PictureState(NamedTuple):
+    """State of a picture's file when it was hashed.
+
+    Attributes:
+        size: Bytes.
+        mtime_ns: Time at which its content was changed last, in nanoseconds since 1970.
+        sha256: Hash of its content, hexadecimal.
+    """
+
+    size: int
+    mtime_ns: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Read and hash a picture's file.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        there = path.stat()  # first: what is written while it is hashed is seen the next time
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return cls(there.st_size, there.st_mtime_ns, sha256)
+
+
+def remember_pictures(root: Path, states: Mapping[str, PictureState]) -> None:
+    """Write `pictures.json` below `root`; where that cannot be, pictures are hashed each time."""
+    with contextlib.suppress(OSError):
+        write_text(root / PICTURE_STATES, json.dumps(states, ensure_ascii=False), on_disk=False)
+
+
+@dataclass(frozen=True)
+class ParticleDisc:
+    """A particle of a format of coordinates, as a disc around its centre.
+
+    Attributes:
+        x: Column of its centre, in pixels; (0, 0) is the upper left corner of the first pixel.
+        y: Row of its centre, in pixels, downwards.
+        radius: Radius in pixels.
+    """
+
+    x: float
+    y: float
+    radius: float
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One object in one picture.
+
+    Attributes:
+        category: 0-based index into the data set's classes.
+        rle: COCO run-length encoding, {"size": [height, width], "counts": bytes}; holes and
+            several parts are kept.
+        box: x1, y1, x2, y2 in pixels; the tight box of the mask, x2 and y2 exclusive.
+        area: Pixels in the mask.
+        disc: The particle whose pixels the mask holds, where it was given by its centre.
+    """
+
+    category: int
+    rle: dict[str, Any]
+    box: tuple[float, float, float, float]
+    area: float
+    disc: ParticleDisc | None = None
