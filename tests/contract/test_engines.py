@@ -3,6 +3,7 @@
 import json
 import math
 import pkgutil
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 import trainables.engines
@@ -29,6 +31,7 @@ from trainables.contract import (
     InfeasibleParams,
     Picker,
 )
+from trainables.goal import Goal, best_of
 from trainables.metrics.names import (
     GROUPS,
     MEASURE,
@@ -259,6 +262,29 @@ def test_any_model_gives_picks_inside_the_picture_the_surest_first(
         if not isinstance(predictor, Picker):
             (instances,) = predictor([picture])
             assert len(found.picks) == (instances.scores >= 0.01).sum()
+
+
+def test_three_pictures_show_the_best_epochs_finds_wherever_artifacts_are_drawn(
+    unbroken: MemoryTrial, info: EngineInfo
+) -> None:
+    """The report and the trackers look for them by these names."""
+    found = [path for path, _ in unbroken.kept if path.name.startswith("finds-epoch-")]
+    if info.name not in BUILT_IN or not info.isolated:
+        assert not found
+        return
+    goal = Goal(info.objective)
+    newest_first = sorted(unbroken.reported, reverse=True)
+    best = best_of(newest_first, lambda epoch: goal.standing(unbroken.reported[epoch]))
+    stems = {image.path.stem for image in unbroken.data.images("val")}
+    assert len(stems) >= 3
+    names = [re.fullmatch(r"finds-epoch-(\d+)-([a-z]+)-(.+)\.png", path.name) for path in found]
+    parts = [name.groups() for name in names if name is not None]
+    assert sorted(place for _, place, _ in parts) == ["best", "median", "worst"]
+    assert {epoch for epoch, _, _ in parts} == {str(best)}
+    assert len({stem for _, _, stem in parts} & stems) == 3
+    for path in found:
+        with Image.open(path) as picture:
+            assert picture.width > picture.height > 100  # two panels beside each other
 
 
 def test_predictions_do_not_depend_on_what_is_predicted_together(

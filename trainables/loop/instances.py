@@ -17,9 +17,11 @@ from trainables.loop.best_epoch import EvaluatedEpoch
 from trainables.loop.checkpoint import read_history
 from trainables.loop.device import forget_peak_memory, peak_memory_gb
 from trainables.loop.epochs import finite, measured_train_images, train_metrics_due
+from trainables.loop.finds import shown_instances
 from trainables.metrics.instances import Evaluation, metrics_of
 from trainables.metrics.scores import overfit_gap
 from trainables.metrics.subset import train_subset
+from trainables.results import Instances
 
 _GOAL: Final = Goal("seg_metrics/F1")
 """Order of epochs where the trial has none."""
@@ -37,11 +39,13 @@ class SplitEvaluation:
         evaluations: Evaluations by metric group.
         losses: Mean over images (and networks), by the framework's name; empty where not asked for.
         seconds: Time it took, without reading the images.
+        predictions: Instances found in each image.
     """
 
     evaluations: Mapping[str, Evaluation]
     losses: Mapping[str, float]
     seconds: float
+    predictions: Sequence[Instances]
 
     def metrics(self, split_prefix: Literal["", "train_"] = "") -> dict[str, float]:
         """The metrics under the agreed keys."""
@@ -74,6 +78,10 @@ class TimedItems(Generic[Item]):
 
 class MeasuredImages(Protocol):
     """Images that are measured, in whatever form a framework reads them."""
+
+    @property
+    def records(self) -> Sequence[ImageRecord]:
+        """The images, in the order in which they are measured."""
 
     @property
     def n_images(self) -> int:
@@ -207,7 +215,14 @@ class InstanceTraining(Generic[Images]):
         goal = self.trial.goal or _GOAL
         before = None if self.best is None else self.history[self.best.epoch - 1].values
         if self.best is None or goal.improves(self.history[-1].values, before):
-            self.best = EvaluatedEpoch(len(self.history), measured.evaluations)
+            self.best = self._evaluated(measured)
+
+    def _evaluated(self, measured: SplitEvaluation) -> EvaluatedEpoch:
+        """The last epoch's evaluation of the validation part, with the finds that are drawn."""
+        masks = measured.evaluations["seg_metrics"]
+        records = self.course.validation.records
+        finds = shown_instances(records, measured.predictions, masks.pictures, masks.confidence)
+        return EvaluatedEpoch(len(self.history), measured.evaluations, finds)
 
     def _extra(self) -> dict[str, Any]:
         """The part of the training that is no framework's, as plain data."""
@@ -253,5 +268,5 @@ class InstanceTraining(Generic[Images]):
         """Draw and write everything from the epochs trained, and hand it to the trial."""
         if self.best is None:  # nothing is left to train, and its checkpoint holds none
             measured = self.course.measure(self.course.validation)
-            self.best = EvaluatedEpoch(len(self.history), measured.evaluations)
+            self.best = self._evaluated(measured)
         self.course.keep(keep_evaluations(self.trial, self.history, self.best))
