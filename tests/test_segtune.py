@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import logging
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import TypeGuard
 import pytest
 
 import segtune
+from tests.support.command_line import segtune as segtune_command
 from tests.support.places import ROOT
 from tests.support.raw_samples import labelme_set
 from tests.support.rehearsed_study import rehearse
@@ -160,13 +162,48 @@ def test_a_study_is_exported_from_python(tmp_path: Path) -> None:
     assert (folder / "best.yaml").is_file()
 
 
+FEW = {"lr0": {"choice": [0.001, 0.01]}}
+
+FEW_NOTE = (
+    "the search space has 2 configurations, fewer than budget.trials = 3: the study ends when each "
+    "was trained once"
+)
+
+
+def test_a_plan_from_python_has_the_notes_that_the_command_line_shows(tmp_path: Path) -> None:
+    path = write_study(
+        tmp_path,
+        budget={"trials": 3, "epochs": 3},
+        search_space=dict(FEW),
+        warm_start={"points": []},
+    )
+    assert segtune.plan(path).notes == (FEW_NOTE,)
+    assert segtune.plan(path, ["budget.trials=2"]).notes == ()
+    shown = segtune_command(tmp_path, "plan", str(path)).stdout
+    assert " ".join(shown.split()).count(FEW_NOTE) == 1
+
+
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_study_is_tuned_from_python_and_not_begun_twice(tmp_path: Path) -> None:
+def test_a_study_is_tuned_from_python_and_not_begun_twice(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     tracking = {"wandb": {"mode": "disabled"}}
-    path = write_study(tmp_path, budget={"trials": 2, "epochs": 3}, tracking=tracking)
-    result = segtune.tune(path)
+    path = write_study(
+        tmp_path,
+        budget={"trials": 3, "epochs": 3},
+        search_space=dict(FEW),
+        warm_start={"points": []},
+        tracking=tracking,
+    )
+    with caplog.at_level(logging.WARNING):
+        result = segtune.tune(path)
     assert (result.reason, len(result.outcomes)) == ("finished", 2)
+    assert result.notes == (FEW_NOTE,)
+    assert [r.getMessage() for r in caplog.records if FEW_NOTE in r.getMessage()] == [
+        f"note: {FEW_NOTE}"
+    ]
+    assert f"note: {FEW_NOTE}" in (result.directory / "segtune.log").read_text()
     assert (result.directory / "report.html").is_file()
     assert (result.directory / "leaderboard.csv").is_file()
     with pytest.raises(segtune.UserError, match="expected a new study, found one"):

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from analysis.evaluation.coco import COCO_NAMES
-from analysis.evaluation.overlays import caption
 from analysis.evaluation.result import (
     OVERLAYS,
     PAGE,
@@ -20,6 +19,7 @@ from analysis.pages.pictures import Picture, data_uri
 from trainables.files.whole import write_text
 from trainables.metrics.confidence import confidence_text
 from trainables.metrics.names import GROUPS
+from trainables.metrics.overlays.instances import caption
 
 _CURVES: Final = {
     "MaskPR_curve.png": "Masks: precision over recall",

@@ -8,13 +8,13 @@ from typing import Any, Final, Protocol
 from analysis.evaluation.classes import ClassMap
 from analysis.evaluation.coco import CocoTable
 from analysis.evaluation.plan import EvaluationPlan
-from analysis.evaluation.scores import PictureScore
 from analysis.pages.words import chosen_on_few
 from trainables.datasets.records import ImageRecord
 from trainables.files.whole import write_json, write_table
 from trainables.metrics.confidence import confidence_text
 from trainables.metrics.instances import Evaluation, metrics_of
 from trainables.metrics.names import GROUPS
+from trainables.metrics.scores import PictureScore
 from trainables.trials.layout import METRICS_FILE
 
 PAGE, OVERLAYS = "evaluation.html", "overlays"

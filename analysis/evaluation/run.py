@@ -23,7 +23,6 @@ import numpy as np
 
 from analysis.evaluation.classes import ClassMap, match_classes
 from analysis.evaluation.coco import coco_tables
-from analysis.evaluation.overlays import ComparedPicture, draw_overlay
 from analysis.evaluation.page import write_page
 from analysis.evaluation.particles.result import ParticleResult
 from analysis.evaluation.particles.run import measure_particles
@@ -43,7 +42,6 @@ from analysis.evaluation.result import (
     drawn_pictures,
     write_tables,
 )
-from analysis.evaluation.scores import Counting, best_and_worst, picture_scores
 from analysis.models.find import load_planned
 from trainables.contract import Predictor
 from trainables.datasets.records import ImageRecord
@@ -51,6 +49,8 @@ from trainables.files.whole import locked, new_folder
 from trainables.metrics.instances import Evaluation, evaluate_groups
 from trainables.metrics.matching import GroundTruth
 from trainables.metrics.names import GROUPS
+from trainables.metrics.overlays.instances import ComparedPicture, draw_overlay
+from trainables.metrics.overlays.scores import Counting, best_and_worst, picture_scores
 from trainables.metrics.plots import plot_all
 from trainables.results import Instances
 from tune.best.configuration import confidences_in

@@ -6,14 +6,10 @@ from pathlib import Path
 
 from analysis.pages.pictures import Picture, data_uri
 from trainables.datasets.prepared import PreparedDataset
+from trainables.trials.layout import FINDS_FILE, FINDS_PLACES
 from tune.directory.reader import TrialRecord
 
 log = logging.getLogger(__name__)
-
-MOST_FINDS = 3
-
-FINDS = "finds-epoch-{epoch}-*.png"
-"""Names of an artifact's pictures: a picture of the validation part with an epoch's finds drawn."""
 
 _PHASES = {"round-0": "supervised phase"}
 
@@ -46,23 +42,20 @@ def confusion_matrices(trial: TrialRecord | None) -> list[Picture]:
 
 
 def finds(trial: TrialRecord | None) -> list[Picture]:
-    """What the best model found in pictures of the validation part, where its engine drew it."""
+    """Finds of the best model in pictures of the validation part, where its engine drew them."""
     if trial is None or trial.artifacts is None or trial.best_epoch is None:
         return []
-    name = FINDS.format(epoch=trial.best_epoch)
-    begin = len(name) - len("*.png")
-    return _pictures(
-        (
-            (
-                path,
-                f"Trial {trial.number}, epoch {trial.best_epoch}, validation part: "
-                f"{path.stem[begin:]}",
-                f"What the best model finds in {path.stem[begin:]}",
+    found = []
+    for place in FINDS_PLACES:
+        name = FINDS_FILE.format(epoch=trial.best_epoch, place=place, picture="*")
+        begin = len(name) - len("*.png")
+        for path in sorted(trial.artifacts.rglob(name)):
+            title = (
+                f"Trial {trial.number}, epoch {trial.best_epoch}, validation part, {place} F1: "
+                f"{path.stem[begin:]}"
             )
-            for path in sorted(trial.artifacts.rglob(name))[:MOST_FINDS]
-        ),
-        photo=True,
-    )
+            found.append((path, title, f"Annotation and finds in {path.stem[begin:]}"))
+    return _pictures(found, photo=True)
 
 
 def round_figures(trial: TrialRecord | None) -> list[Picture]:

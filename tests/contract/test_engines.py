@@ -3,6 +3,7 @@
 import json
 import math
 import pkgutil
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 import trainables.engines
@@ -25,10 +27,13 @@ from trainables.contract import (
     Diverged,
     Engine,
     EngineInfo,
+    EpochMetrics,
     ExportForm,
     InfeasibleParams,
     Picker,
 )
+from trainables.datasets.prepared import ChangedDataError, PreparedDataset
+from trainables.goal import Goal, best_of
 from trainables.metrics.names import (
     GROUPS,
     MEASURE,
@@ -44,6 +49,7 @@ from trainables.registry import (
     engine_info,
     load_engine,
 )
+from trainables.trials.layout import HISTORY_FILE
 from trainables.trials.memory import MemoryTrial
 
 """Packages in `trainables` that hold no engine."""
@@ -223,6 +229,30 @@ def test_a_loss_that_is_not_finite_ends_the_trial_without_a_report(
     assert all(math.isfinite(value) for value in reported)
 
 
+def test_an_epoch_on_pictures_that_were_changed_meanwhile_is_neither_reported_nor_kept(
+    info: EngineInfo, engine: Engine, unbroken: MemoryTrial, tmp_path: Path
+) -> None:
+    if info.name in ("simulated", "threshold"):
+        pytest.skip("it looks at no picture again")
+    data = PreparedDataset.load(shutil.copytree(unbroken.data.root, tmp_path / "data"))
+    picture = data.images("val")[0].path
+
+    class Changes(MemoryTrial):
+        """Changes a picture as soon as an epoch is reported."""
+
+        def report(self, metrics: EpochMetrics, checkpoint: Path | None) -> None:
+            super().report(metrics, checkpoint)
+            picture.write_bytes(picture.read_bytes() + b"more")
+
+    trial = Changes(unbroken.params, data, tmp_path / "trial", epochs=3)
+    trial.directory.mkdir()
+    with pytest.raises(ChangedDataError, match=rf"{picture.name}"):
+        engine.train(trial)
+    assert list(trial.reported) == [1]
+    assert trial.checkpoint is not None
+    assert len(json.loads((trial.checkpoint / HISTORY_FILE).read_text())) == 1
+
+
 def test_a_model_is_loaded_and_predicts_each_image_in_order(
     engine: Engine, unbroken: MemoryTrial
 ) -> None:
@@ -259,6 +289,29 @@ def test_any_model_gives_picks_inside_the_picture_the_surest_first(
         if not isinstance(predictor, Picker):
             (instances,) = predictor([picture])
             assert len(found.picks) == (instances.scores >= 0.01).sum()
+
+
+def test_three_pictures_show_the_best_epochs_finds_wherever_artifacts_are_drawn(
+    unbroken: MemoryTrial, info: EngineInfo
+) -> None:
+    """The report and the trackers look for them by these names."""
+    found = [path for path, _ in unbroken.kept if path.name.startswith("finds-epoch-")]
+    if info.name not in BUILT_IN or not info.isolated:
+        assert not found
+        return
+    goal = Goal(info.objective)
+    newest_first = sorted(unbroken.reported, reverse=True)
+    best = best_of(newest_first, lambda epoch: goal.standing(unbroken.reported[epoch]))
+    stems = {image.path.stem for image in unbroken.data.images("val")}
+    assert len(stems) >= 3
+    names = [re.fullmatch(r"finds-epoch-(\d+)-([a-z]+)-(.+)\.png", path.name) for path in found]
+    parts = [name.groups() for name in names if name is not None]
+    assert sorted(place for _, place, _ in parts) == ["best", "median", "worst"]
+    assert {epoch for epoch, _, _ in parts} == {str(best)}
+    assert len({stem for _, _, stem in parts} & stems) == 3
+    for path in found:
+        with Image.open(path) as picture:
+            assert picture.width > picture.height > 100  # two panels beside each other
 
 
 def test_predictions_do_not_depend_on_what_is_predicted_together(

@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+from trainables.goal import Goal
 from tune.study.study import Wandb
 from tune.tracking.tracker import RunInfo, run_id
 from tune.tracking.wandb import WandbTracker
@@ -26,6 +27,8 @@ KEYS = (
     *(f"{group}/{name}" for group in GROUPS for name in FIVE),
     *(f"{split}/{name}" for split in ("train", "val") for name in LOSSES),
 )
+
+GOAL = Goal("seg_metrics/F1")
 
 
 def epoch_metrics(epoch: int) -> dict[str, float]:
@@ -52,7 +55,7 @@ def main() -> None:
     name = run_id("powder", "uid", 7)
     config = {"lr0": 0.01, "optimizer": "AdamW"}
     tracker.start(
-        RunInfo("powder", 7, name, config, given.trial_dir / "wandb", past, given.attempt)
+        RunInfo("powder", 7, name, config, GOAL, given.trial_dir / "wandb", past, given.attempt)
     )
     for epoch in range(len(past) + 1, given.last + 1):
         time.sleep(given.epoch_s)

@@ -6,6 +6,7 @@ from pathlib import Path
 from trainables.contract import ArtifactKind, EpochMetrics, Trial
 from trainables.files.whole import write_table
 from trainables.loop.best_epoch import EvaluatedEpoch
+from trainables.loop.finds import keep_finds
 from trainables.metrics.plots import plot_all
 from trainables.trials.layout import ARTIFACT_FOLDER
 
@@ -24,7 +25,7 @@ def keep_epochs(trial: Trial, history: Sequence[EpochMetrics]) -> Path:
 
 
 def keep_evaluations(trial: Trial, history: Sequence[EpochMetrics], best: EvaluatedEpoch) -> Path:
-    """Hand the metrics of all epochs, and curves and figures of each class at one, to the trial.
+    """Hand all epochs' metrics, and one epoch's curves, figures and finds, to the trial.
 
     Args:
         trial: Trial that keeps them.
@@ -44,4 +45,5 @@ def keep_evaluations(trial: Trial, history: Sequence[EpochMetrics], best: Evalua
         for line in evaluation.per_class
     ]
     trial.artifact(write_table(classes, to / "classes.csv"), ArtifactKind.TABLE)
+    keep_finds(trial, best.epoch, best.finds)
     return to

@@ -5,13 +5,15 @@ only the artifacts are still missing, draws the epoch whose model is kept.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 import torch
 
+from trainables.loop.finds import ShownFinds
 from trainables.metrics.instances import ClassMetrics, Evaluation
+from trainables.metrics.scores import PictureScore
 from trainables.metrics.sizes import Measurement
 from trainables.metrics.tally import Curves
 
@@ -23,21 +25,23 @@ class EvaluatedEpoch:
     Attributes:
         epoch: Number of the epoch, 1-based.
         evaluations: Results by metric group.
+        finds: Finds that are drawn; none in the checkpoints of earlier versions.
     """
 
     epoch: int
     evaluations: Mapping[str, Evaluation]
+    finds: ShownFinds = field(default_factory=ShownFinds)
 
     def plain(self) -> dict[str, Any]:
         """Plain data for a checkpoint, which `of_plain` makes the same value of."""
         found = {group: _plain(evaluation) for group, evaluation in self.evaluations.items()}
-        return {"epoch": self.epoch, "evaluations": found}
+        return {"epoch": self.epoch, "evaluations": found, "finds": self.finds.plain()}
 
     @classmethod
     def of_plain(cls, content: Mapping[str, Any]) -> Self:
         """The value that `plain` was made of."""
         found = {group: _evaluation(values) for group, values in content["evaluations"].items()}
-        return cls(content["epoch"], found)
+        return cls(content["epoch"], found, ShownFinds.of_plain(content.get("finds", {})))
 
 
 def _plain(evaluation: Evaluation) -> dict[str, Any]:
@@ -48,6 +52,7 @@ def _plain(evaluation: Evaluation) -> dict[str, Any]:
         "curves": {name: torch.from_numpy(v) for name, v in vars(evaluation.curves).items()},
         "confusion": torch.from_numpy(evaluation.confusion),
         "measurement": None if error is None else dict(vars(error)),
+        "pictures": [list(vars(score).values()) for score in evaluation.pictures],
     }
 
 
@@ -61,6 +66,7 @@ def _evaluation(values: Mapping[str, Any]) -> Evaluation:
         "curves": Curves(**curves),
         "confusion": _array(values["confusion"]),
         "measurement": None if error is None else Measurement(**error),
+        "pictures": tuple(PictureScore(*row) for row in values.get("pictures", ())),
     }
     return Evaluation(**found)
 

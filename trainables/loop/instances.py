@@ -10,6 +10,7 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 import torch
 
 from trainables.contract import EpochMetrics, Trial, TrialStopped
+from trainables.datasets.prepared import check_pictures
 from trainables.datasets.records import ImageRecord
 from trainables.goal import Goal
 from trainables.loop.artifacts import keep_evaluations
@@ -17,9 +18,11 @@ from trainables.loop.best_epoch import EvaluatedEpoch
 from trainables.loop.checkpoint import read_history
 from trainables.loop.device import forget_peak_memory, peak_memory_gb
 from trainables.loop.epochs import finite, measured_train_images, train_metrics_due
+from trainables.loop.finds import shown_instances
 from trainables.metrics.instances import Evaluation, metrics_of
 from trainables.metrics.scores import overfit_gap
 from trainables.metrics.subset import train_subset
+from trainables.results import Instances
 
 _GOAL: Final = Goal("seg_metrics/F1")
 """Order of epochs where the trial has none."""
@@ -37,11 +40,13 @@ class SplitEvaluation:
         evaluations: Evaluations by metric group.
         losses: Mean over images (and networks), by the framework's name; empty where not asked for.
         seconds: Time it took, without reading the images.
+        predictions: Instances found in each image.
     """
 
     evaluations: Mapping[str, Evaluation]
     losses: Mapping[str, float]
     seconds: float
+    predictions: Sequence[Instances]
 
     def metrics(self, split_prefix: Literal["", "train_"] = "") -> dict[str, float]:
         """The metrics under the agreed keys."""
@@ -74,6 +79,10 @@ class TimedItems(Generic[Item]):
 
 class MeasuredImages(Protocol):
     """Images that are measured, in whatever form a framework reads them."""
+
+    @property
+    def records(self) -> Sequence[ImageRecord]:
+        """The images, in the order in which they are measured."""
 
     @property
     def n_images(self) -> int:
@@ -197,6 +206,7 @@ class InstanceTraining(Generic[Images]):
             "epoch_seconds": time.perf_counter() - start,
         }
         metrics = EpochMetrics(epoch + 1, values)
+        check_pictures(self.trial.data)  # else the epoch says nothing; before a checkpoint has it
         self.history.append(metrics)
         self._keep_if_best(measured)
         checkpoint = self.course.save(self.history, self._extra(), measured)
@@ -207,7 +217,14 @@ class InstanceTraining(Generic[Images]):
         goal = self.trial.goal or _GOAL
         before = None if self.best is None else self.history[self.best.epoch - 1].values
         if self.best is None or goal.improves(self.history[-1].values, before):
-            self.best = EvaluatedEpoch(len(self.history), measured.evaluations)
+            self.best = self._evaluated(measured)
+
+    def _evaluated(self, measured: SplitEvaluation) -> EvaluatedEpoch:
+        """The last epoch's evaluation of the validation part, with the finds that are drawn."""
+        masks = measured.evaluations["seg_metrics"]
+        records = self.course.validation.records
+        finds = shown_instances(records, measured.predictions, masks.pictures, masks.confidence)
+        return EvaluatedEpoch(len(self.history), measured.evaluations, finds)
 
     def _extra(self) -> dict[str, Any]:
         """The part of the training that is no framework's, as plain data."""
@@ -253,5 +270,5 @@ class InstanceTraining(Generic[Images]):
         """Draw and write everything from the epochs trained, and hand it to the trial."""
         if self.best is None:  # nothing is left to train, and its checkpoint holds none
             measured = self.course.measure(self.course.validation)
-            self.best = EvaluatedEpoch(len(self.history), measured.evaluations)
+            self.best = self._evaluated(measured)
         self.course.keep(keep_evaluations(self.trial, self.history, self.best))

@@ -56,7 +56,7 @@ import numpy.typing as npt
 
 from trainables.metrics.matching import GroundTruth, check_comparable, match_image
 from trainables.metrics.names import GROUPS, METRIC_NAMES, Kind
-from trainables.metrics.scores import f1
+from trainables.metrics.scores import PictureScore, f1
 from trainables.metrics.sizes import Measurement, measurement_error
 from trainables.metrics.tally import (
     Curves,
@@ -64,6 +64,7 @@ from trainables.metrics.tally import (
     best_confidence,
     confusion_of,
     curves_of,
+    picture_scores_of,
     tally_classes,
 )
 
@@ -135,6 +136,7 @@ class Evaluation:
         left_out: Predictions beyond `max_detections`, which took no part: not 0 on dense images
             means that the limit is too low.
         measurement: Errors of counts and sizes at `confidence`; None for boxes.
+        pictures: Counts of each picture at `confidence`, in order; not kept in checkpoints.
     """
 
     kind: Kind
@@ -150,6 +152,7 @@ class Evaluation:
     confusion: npt.NDArray[np.int64]
     left_out: int
     measurement: Measurement | None = None
+    pictures: tuple[PictureScore, ...] = ()
 
     def as_metrics(self, prefix: str) -> dict[str, float]:
         """The values under the agreed keys: prefix "seg_metrics" gives `seg_metrics/F1`, ..."""
@@ -210,6 +213,7 @@ def evaluate(
         )
         if kind == "masks"
         else None,
+        pictures=tuple(picture_scores_of(matches, confidence)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 _WARNING, _SEVERE = 0.15, 0.35
@@ -30,6 +31,40 @@ def overfit_gap(
     if rounded >= _SEVERE:
         return gap, "severe"
     return gap, "warning" if rounded >= _WARNING else "normal"
+
+
+@dataclass(frozen=True)
+class PictureScore:
+    """The counts of one picture at the evaluation's confidence.
+
+    Attributes:
+        index: Index of the picture.
+        truths: Number of true objects.
+        predicted: Number of predictions that count.
+        matched: Number of these that take a truth: one of their class at IoU 0.5, or a particle
+            within the match radius.
+    """
+
+    index: int
+    truths: int
+    predicted: int
+    matched: int
+
+    @property
+    def f1(self) -> float:
+        """Over all classes together; 1 where there is nothing and nothing was found."""
+        both = self.truths + self.predicted
+        return 2 * self.matched / both if both else 1.0
+
+    @property
+    def precision(self) -> float | None:
+        """Share of the predictions that are right."""
+        return self.matched / self.predicted if self.predicted else None
+
+    @property
+    def recall(self) -> float | None:
+        """Share of the objects that were found."""
+        return self.matched / self.truths if self.truths else None
 
 
 def fraction_of(part: int, whole: int) -> float:

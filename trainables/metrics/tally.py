@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from trainables.metrics.confidence import choose_confidence
 from trainables.metrics.matching import IOU_THRESHOLDS, ImageMatch
+from trainables.metrics.scores import PictureScore
 
 Floats = npt.NDArray[np.float64]
 
@@ -197,3 +198,21 @@ def taken_at(
         if index[d] < 0 and free[g]:
             index[d], free[g] = g, False
     return index, free
+
+
+def right_class(match: ImageMatch, taken: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Whether the truth that each prediction takes, as `taken_at` gives them, is of its class."""
+    right: npt.NDArray[np.bool_] = (taken >= 0) & (
+        np.append(match.truth_classes, -1)[taken] == match.classes[: len(taken)]
+    )
+    return right
+
+
+def picture_scores_of(matches: Iterable[ImageMatch], confidence: float) -> list[PictureScore]:
+    """The counts of each picture at one confidence, in order."""
+    scores = []
+    for index, match in enumerate(matches):
+        taken, _ = taken_at(match, confidence)
+        hits = int(right_class(match, taken).sum())
+        scores.append(PictureScore(index, len(match.truth_classes), len(taken), hits))
+    return scores

@@ -15,3 +15,10 @@ CHECKPOINT_FOLDER = "checkpoint"
 RESUME_FOLDER = "resume"  # the checkpoint an attempt goes on from
 
 ARTIFACT_FOLDER = "artifacts"
+
+FINDS_PLACES = ("best", "median", "worst")
+"""Pictures that are drawn of an epoch, by their F1 among those of the validation part."""
+
+FINDS_FILE = "finds-epoch-{epoch}-{place}-{picture}.png"
+"""A picture of the validation part with an epoch's finds drawn, among the artifacts; its place is
+one of `FINDS_PLACES`."""

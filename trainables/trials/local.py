@@ -32,7 +32,7 @@ from trainables.contract import (
     Trial,
     TrialStopped,
 )
-from trainables.datasets.prepared import PreparedDataset, check_pictures
+from trainables.datasets.prepared import PreparedDataset
 from trainables.files.whole import finish_replacing, write_text
 from trainables.goal import Goal
 from trainables.trials.keeping import BestKeeper, keep_artifact
@@ -114,11 +114,9 @@ class LocalTrial:
 
         Raises:
             TrialStopped: The user interrupted.
-            ChangedDataError: The pictures were changed, so that the epoch says nothing.
             Diverged: The objective is not finite.
             TrainingError: The engine does not report the objective.
         """
-        check_pictures(self.data)
         self._check(metrics)
         self.keeper.offer(metrics.epoch, metrics.values, checkpoint)
         self._lines.append({"epoch": metrics.epoch, **metrics.values})

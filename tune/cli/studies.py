@@ -35,13 +35,12 @@ def plan(
 def tune(study: StudyFile, overrides: Overrides = None) -> None:
     """Run a study. Ctrl-C is safe: `segtune resume` goes on where it was."""
     from tune.directory.reader import refuse_begun  # slow: Optuna
-    from tune.plan.remarks import remarks  # slow: numpy
     from tune.verbs.planning import plan as plan_study  # slow: numpy
 
     made = plan_study(study, overrides or [])
     refuse_begun(made.directory)  # before Ray is waited for
-    for remark in remarks(made):
-        typer.echo(f"note: {remark}")
+    for note in made.notes or ():
+        typer.echo(f"note: {note}")
     from tune.progress.terminal import make_progress  # slow: rich
     from tune.verbs.tuning import tune as run  # slow: Ray
 

@@ -244,6 +244,8 @@ class Bridge:
     def _for_actor(self, task: TrialTask) -> ActorTask:
         config = run_config(
             task.params,
+            study=task.study,
+            goal=task.goal,
             engine=task.engine,
             data=(task.data.name, task.data.fingerprint),
             epochs=task.epochs,

@@ -40,11 +40,13 @@ class StudyResult:
         directory: The study directory.
         reason: `finished`, `out of time` or `interrupted`.
         outcomes: Outcome of each ended trial, by number.
+        notes: Sentences of the plan on what should be known of the study.
     """
 
     directory: Path
     reason: str
     outcomes: Mapping[int, TrialOutcome]
+    notes: tuple[str, ...] = ()
 
 
 def run_study(
@@ -71,6 +73,8 @@ def run_study(
         recorder = Recorder(plan.directory, plan.fixed)
         bridge = Bridge(work_of(plan), controller, recorder, watching, clock.tick)
         bridge.tell("study_started", plan, resume)
+        for note in plan.notes or ():
+            STUDY_LOGGER.info("note: %s", note)
         reason = "interrupted"
         try:
             bridge.finish_decided()
@@ -86,4 +90,5 @@ def run_study(
             with contextlib.suppress(OSError):  # a full disk, which has its own message
                 clock.save()
             bridge.tell("study_ended", reason)
-        return StudyResult(plan.directory, reason, dict(controller.outcomes))
+        outcomes = dict(controller.outcomes)
+        return StudyResult(plan.directory, reason, outcomes, plan.notes or ())

@@ -17,6 +17,7 @@ from tune.study.study import Study
 def plan_lines(plan: StudyPlan, pace: Pace | None = None) -> list[str]:
     """A plan for people to read, a fact a line."""
     study = plan.study
+    notes = remarks(plan) if plan.notes is None else plan.notes
     facts = [
         ("study", f"{study.study}, results in {plan.directory}"),
         ("data", _data_text(plan.data)),
@@ -34,7 +35,7 @@ def plan_lines(plan: StudyPlan, pace: Pace | None = None) -> list[str]:
         *_rows("no effect", plan.no_effect),
         *_rows("warm start", _points(plan.points)),
         *(("" if i else "from store", line) for i, line in enumerate(plan.best)),
-        *(("" if i else "note", line) for i, line in enumerate(remarks(plan))),
+        *(("" if i else "note", line) for i, line in enumerate(notes)),
     ]
     return [f"{name:<11} {text}" for name, text in facts]
 

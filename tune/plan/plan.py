@@ -33,6 +33,8 @@ class StudyPlan:
         best: A line for each thing the warm start took from the best-config store.
         machine: Processors of this machine.
         begun_rungs: Epochs of the rungs that a study has that goes on; None for a new one.
+        notes: Sentences on what should be known before the study starts, though nothing about it
+            is wrong (`tune.plan.remarks`); None where nobody has looked.
     """
 
     study: Study
@@ -46,6 +48,7 @@ class StudyPlan:
     best: tuple[str, ...]
     machine: Machine
     begun_rungs: tuple[int, ...] | None = None
+    notes: tuple[str, ...] | None = None
 
     @property
     def directory(self) -> Path:

@@ -51,7 +51,10 @@ class OfflineRun:
         config: The run's configuration.
         history: Step and values of every logged row, in the order logged.
         logged_at: Moment at which each step was logged, in seconds since 1970, by step.
-        summary: The run's summary values.
+        summary: The run's summary values that were set, as W&B derives others from the history.
+        derived: Rule by which W&B derives a metric's summary from the history, by the metric or
+            pattern: "max", "min" or "none".
+        tags: The run's tags.
         artifacts: Artifacts by name.
         exit_code: 0 finished, 1 failed; None where the run's process ended without a word.
         preempted: Whether the run was marked as interrupted, to be gone on with.
@@ -65,6 +68,8 @@ class OfflineRun:
     history: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     logged_at: dict[int, float] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
+    derived: dict[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
     artifacts: dict[str, LoggedArtifact] = field(default_factory=dict)
     exit_code: int | None = None
     preempted: bool = False
@@ -123,6 +128,7 @@ def _take(run: OfflineRun, record: Any) -> None:
     if kind == "run":
         run.run_id, run.name = record.run.run_id, record.run.display_name
         run.group, run.project = record.run.run_group, record.run.project
+        run.tags = tuple(record.run.tags)
         run.config |= _values(record.run.config.update)
     elif kind == "config":
         run.config |= _values(record.config.update)
@@ -133,6 +139,15 @@ def _take(run: OfflineRun, record: Any) -> None:
         run.logged_at[step] = float(values.get("_timestamp", 0.0))
     elif kind == "summary":
         run.summary |= _values(record.summary.update)
+    else:
+        _take_other(run, kind, record)
+
+
+def _take_other(run: OfflineRun, kind: str | None, record: Any) -> None:
+    if kind == "metric":
+        metric = record.metric
+        rules = [rule for rule in ("none", "min", "max") if getattr(metric.summary, rule)]
+        run.derived[metric.name or metric.glob_name] = " ".join(rules)
     elif kind == "artifact":
         run.artifacts[record.artifact.name] = _artifact(record.artifact)
     elif kind == "preempting":

@@ -22,8 +22,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from trainables.goal import Goal
 from tune.tracking.connection import Connection, base_url, connection
 from tune.tracking.offline import OfflineRun, load_offline_run
+from tune.tracking.summary import EPOCH, best_summary, finds_of, goal_of_plain
 
 INIT_S = 20.0  # for the server to accept a run
 
@@ -48,6 +50,8 @@ class RunRecorder:
         self._online = False
         self._warned = False
         self._uploaded: frozenset[int] = frozenset()
+        self._epochs: dict[int, Mapping[str, float]] = {}
+        self._best: Mapping[str, float] = {}
         self._artifacts: dict[str, tuple[str, list[Path]]] = {}
 
     def obey(self, command: Mapping[str, Any]) -> None:
@@ -64,6 +68,7 @@ class RunRecorder:
             self._finish({"state": "running"})
         self.open, self._warned, self._run = True, False, None
         self._wanted, self._artifacts = run, {}
+        self._epochs, self._best = {}, {}
         where = connection(run["mode"])
         if where.mode == "online":
             where = self._begin_online()
@@ -72,6 +77,7 @@ class RunRecorder:
         if self._run is None:
             return
         self._online = where.mode == "online"
+        _define_metrics(self._run, goal_of_plain(run["goal"]))
         self._folder = Path(self._run.settings.sync_dir)
         _remove_links(self._folder)
         self._tell("recording", mode=where.mode, reason=where.reason, folder=str(self._folder))
@@ -98,21 +104,36 @@ class RunRecorder:
 
     def _log(self, metrics: Mapping[str, float]) -> None:
         epoch = int(metrics["epoch"])
-        if self._run is not None and epoch not in self._uploaded:
+        if self._run is None:
+            return
+        self._epochs[epoch] = metrics
+        if epoch not in self._uploaded:
             self._run.log(dict(metrics), step=epoch, commit=True)
+        self._summarise()
+
+    def _summarise(self, best: int | None = None) -> None:
+        """Bring the best epoch so far into the run's summary, where it is another than before."""
+        found = best_summary(goal_of_plain(self._wanted["goal"]), self._epochs, best)
+        if found != self._best:
+            self._run.summary.update(found)
+            self._best = found
 
     def _artifact(self, path: str, kind: str, name: str) -> None:
         self._artifacts.setdefault(name, (kind, []))[1].append(Path(path))
 
-    def _finish(self, outcome: Mapping[str, Any]) -> None:
+    def _finish(self, outcome: Mapping[str, Any], best: int | None = None) -> None:
         if self._run is None:
             return
+        self._summarise(best)
         for name, (kind, files) in self._artifacts.items():
             with self._troubles_told():
                 self._log_artifact(name, kind, files)
+        with self._troubles_told():
+            self._show_finds()
         interrupted = outcome.get("state") == "running"
         state = {"state": "interrupted"} if interrupted else {}
-        self._run.summary.update({**_without_none(outcome), **state})
+        study = {"study": self._wanted["group"]}
+        self._run.summary.update({**_without_none(outcome), **state, **study})
         if interrupted:  # with an exit code above 0, W&B shows such a run as preempted
             self._run.mark_preempting()
         self._run.finish(exit_code=int(interrupted or outcome.get("state") == "failed"))
@@ -121,6 +142,15 @@ class RunRecorder:
             synced_mark(self._folder).touch()
         if _seen(self._folder, lambda written: written.exit_code is not None):
             self._remove_older()
+
+    def _show_finds(self) -> None:
+        """Put the pictures of the best epoch's finds into the summary: W&B's table shows them."""
+        import wandb  # slow; where it cannot be imported, that is told as any trouble of its
+
+        files = [file for _, kept in self._artifacts.values() for file in kept]
+        shown = finds_of(int(self._best.get(EPOCH, 0)), files)
+        pictures = {key: wandb.Image(str(file), caption=file.stem) for key, file in shown.items()}
+        self._run.summary.update(pictures)
 
     def _log_artifact(self, name: str, kind: str, files: Sequence[Path]) -> None:
         import wandb  # slow; where it cannot be imported, that is told as any trouble of its
@@ -189,11 +219,25 @@ def _begin(wanted: Mapping[str, Any], mode: Literal["online", "offline"]) -> Any
         id=wanted["run_id"],
         name=wanted["name"],
         group=wanted["group"],
+        tags=wanted["tags"],
         config=wanted["config"],
         resume="allow",
         mode=mode,
         settings=settings,
     )
+
+
+def _define_metrics(run: Any, goal: Goal) -> None:
+    """Let a run's table show the best epoch's values, and never the last one's in their place.
+
+    W&B shows a metric's last value where nothing else is said. An extreme of the objective is that
+    of the best epoch only where there are no limits, which the epoch of the extreme might break.
+    """
+    run.define_metric("epoch", summary="max")
+    run.define_metric("*", step_metric="epoch", summary="none")
+    summary = "none" if goal.limits else goal.mode
+    if goal.metric != "epoch":
+        run.define_metric(goal.metric, step_metric="epoch", summary=summary)
 
 
 def _attempt(folder: Path) -> int:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from trainables.goal import Goal
+
 if TYPE_CHECKING:
     from trainables.contract import ArtifactKind
 
@@ -19,6 +21,7 @@ class RunInfo:
         trial: The trial's number.
         run_id: The run's id, from `run_id`.
         config: Parameters, engine, data, seed.
+        goal: Says which of the trial's epochs is the best.
         directory: `trials/<n>/wandb`, where W&B's files lie; W&B fixes the last name.
         past: Metrics of the epochs that earlier attempts trained and the journal has, in order.
         attempt: 1-based.
@@ -28,6 +31,7 @@ class RunInfo:
     trial: int
     run_id: str
     config: Mapping[str, Any]
+    goal: Goal
     directory: Path
     past: Sequence[Mapping[str, float]] = ()
     attempt: int = 1
@@ -88,9 +92,11 @@ class NullTracker:
         """Nothing to do."""
 
 
-def run_config(
+def run_config(  # noqa: PLR0913  the lines of a record
     params: Mapping[str, Any],
     *,
+    study: str,
+    goal: Goal,
     engine: str,
     data: tuple[str, str],
     epochs: int,
@@ -101,6 +107,8 @@ def run_config(
 
     Args:
         params: Hyperparameters, sampled and fixed.
+        study: Name of the study.
+        goal: Aim of the study.
         engine: Name of the engine.
         data: Name and fingerprint of the data set.
         epochs: Length of a trial that nothing stops.
@@ -110,6 +118,10 @@ def run_config(
     name, fingerprint = data
     return {
         **params,
+        "study": study,
+        "objective": goal.metric,
+        "mode": goal.mode,
+        "constraints": [str(limit) for limit in goal.limits],
         "engine": engine,
         "data": name,
         "data_fingerprint": fingerprint,

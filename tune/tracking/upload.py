@@ -22,6 +22,7 @@ from tune.directory.lock import is_driven
 from tune.directory.reader import StudyDir, TrialRecord
 from tune.errors import TrackingError
 from tune.tracking.connection import connection
+from tune.tracking.summary import plain_goal, run_tags
 from tune.tracking.tracker import run_config, run_id
 from tune.tracking.wandb import recording_environment
 
@@ -120,7 +121,7 @@ class _Recorder:
         )
         for path, kind, name in _artifacts(trial) if trial.state not in _OPEN else ():
             self._send({"do": "artifact", "path": str(path), "kind": kind, "name": name})
-        self._send({"do": "finish", "outcome": ended})
+        self._send({"do": "finish", "outcome": ended, "best": trial.best_epoch})
         there = self._wait(trial.number)
         state = trial.state if trial.state not in _OPEN else "interrupted"
         return Uploaded(trial.number, state, len(trial.metrics), min(there, len(trial.metrics)))
@@ -187,6 +188,8 @@ def _run(
     directory.mkdir(parents=True)
     config = run_config(
         params={**trial.fixed, **trial.params},
+        study=study.study.study,
+        goal=study.study.objective.goal,
         engine=resolved["engine"],
         data=(
             resolved.get("data_name", Path(resolved["data"]).name),
@@ -203,6 +206,8 @@ def _run(
         "name": f"trial_{trial.number}",
         "group": study.study.study,
         "config": config,
+        "tags": run_tags(config),
+        "goal": plain_goal(study.study.objective.goal),
         "directory": str(directory),
         "attempt": 1,
     }

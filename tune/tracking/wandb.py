@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainables.files.scratch import make_scratch
 from tune.tracking.connection import connection
+from tune.tracking.summary import plain_goal, run_tags
 from tune.tracking.tracker import NullTracker, RunInfo, Tracker
 
 if TYPE_CHECKING:
@@ -129,6 +130,8 @@ class WandbTracker:
             "name": f"trial_{run.trial}",
             "group": run.study,
             "config": dict(run.config),
+            "tags": run_tags(run.config),
+            "goal": plain_goal(run.goal),
             "directory": str(self._recording.directory),
             "attempt": run.attempt,
         }

@@ -151,6 +151,7 @@ class TrialActor(ray_tune.Trainable):
                 trial=task.trial.number,
                 run_id=task.run_id,
                 config=task.config,
+                goal=task.trial.goal,
                 directory=trial_dir / "wandb",
                 past=_past(trial_dir, task.trial.reported),
                 attempt=attempt_number(task.trial.directory),

@@ -83,12 +83,10 @@ class WorkerTrial:
 
         Raises:
             TrialStopped: The study's scheduler, stopper or budget ends the trial.
-            ChangedDataError: The pictures were changed, so that the epoch says nothing.
             RunnerGoneError: Nobody answers.
         """
         if self.over:
             raise TrialStopped(f"{self.name} is over")
-        check_pictures(self.data)
         if checkpoint is not None:
             self.keeper.offer(metrics.epoch, metrics.values, checkpoint)
         log.debug("%s: %s", self.name, self._line(metrics))

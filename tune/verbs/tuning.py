@@ -22,6 +22,9 @@ def tune(
 ) -> StudyResult:
     """Run a study, and write its leaderboard and report.
 
+    What should be known before it starts, though nothing about it is wrong, is logged as a
+    warning where the study is given by its file; a plan has it as `notes`, and so has the result.
+
     Interrupted (Ctrl-C), it returns with the reason "interrupted", and `resume` goes on.
 
     Args:
@@ -30,7 +33,7 @@ def tune(
         observers: Told of everything that happens.
 
     Returns:
-        The study directory, why the run ended, and how each trial did.
+        The study directory, why the run ended, how each trial did, and the plan's notes.
 
     Raises:
         StudyError: The study cannot be run.
@@ -38,7 +41,11 @@ def tune(
         ClusterError: Ray cannot be started here.
         DriverError: The disk is full.
     """
-    planned = study if isinstance(study, StudyPlan) else plan(study, overrides)
+    if isinstance(study, StudyPlan):
+        return _run(study, observers, resume=False)
+    planned = plan(study, overrides)
+    for note in planned.notes or ():
+        log.warning("note: %s", note)
     return _run(planned, observers, resume=False)
 
 

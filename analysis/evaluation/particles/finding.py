@@ -19,6 +19,7 @@ from trainables.contract import Picker, Predictor
 from trainables.datasets.prepared import PreparedDataset
 from trainables.datasets.records import Annotation, ImageRecord
 from trainables.datasets.views.grey import centers_of, object_mask, radii_of
+from trainables.metrics.overlays.particle_scores import PickedPicture
 from trainables.metrics.particles import (
     ParticleCurve,
     ParticleMetrics,
@@ -29,23 +30,6 @@ from trainables.metrics.pixels import PixelCounts
 from trainables.results import Picks
 
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class PickedPicture:
-    """A picture with its true particles and with the picks of a model.
-
-    Attributes:
-        image: Record of the picture in the data set.
-        picks: All picks, however low their confidence.
-        centers: (M, 2) float64, true particles, x y in pixels.
-        radius_px: Median of the true particles' radii; the model's own where there is none.
-    """
-
-    image: ImageRecord
-    picks: Picks
-    centers: Floats
-    radius_px: float
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import numpy as np
 
 from analysis.evaluation.classes import ClassMap
 from analysis.evaluation.particles.finding import Picked
-from analysis.evaluation.particles.scores import Matching, ParticleScore
 from analysis.evaluation.plan import EvaluationPlan
 from analysis.evaluation.result import (
     IMAGES_CSV,
@@ -24,6 +23,7 @@ from analysis.evaluation.result import (
 from trainables.files.whole import write_json, write_table
 from trainables.metrics.confidence import confidence_text
 from trainables.metrics.names import PARTICLE_GROUP
+from trainables.metrics.overlays.particle_scores import Matching, ParticleScore
 from trainables.metrics.particles import ParticleMetrics
 from trainables.trials.layout import METRICS_FILE
 

@@ -15,14 +15,14 @@ from pathlib import Path
 from analysis.evaluation.classes import ClassMap
 from analysis.evaluation.particles.curves import plot_particle_curves
 from analysis.evaluation.particles.finding import as_picker, pick_pictures
-from analysis.evaluation.particles.overlays import draw_picks
 from analysis.evaluation.particles.page import write_particle_page
 from analysis.evaluation.particles.result import ParticleResult, write_particle_tables
-from analysis.evaluation.particles.scores import Matching, particle_scores
 from analysis.evaluation.plan import AS_ASKED, CHOSEN_BY, EvaluationPlan, Wishes
 from analysis.evaluation.result import OVERLAYS, drawn_pictures
-from analysis.evaluation.scores import best_and_worst
 from trainables.contract import Picker, Predictor
+from trainables.metrics.overlays.particle_scores import Matching, particle_scores
+from trainables.metrics.overlays.picks import draw_picks
+from trainables.metrics.overlays.scores import best_and_worst
 
 
 def measure_particles(

@@ -24,13 +24,6 @@ from analysis.evaluation.plan import Wishes
 from analysis.evaluation.predicting import predict
 from analysis.evaluation.result import EvaluationResult
 from analysis.evaluation.run import evaluate_model
-from analysis.evaluation.scores import (
-    Counting,
-    PictureScore,
-    best_and_worst,
-    outcome,
-    picture_scores,
-)
 from analysis.evaluation.split import evaluate_split
 from analysis.retrain.result import RetrainResult
 from analysis.retrain.retrain import retrain
@@ -44,6 +37,13 @@ from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.files.errors import FolderError
 from trainables.files.whole import locked
 from trainables.metrics.instances import evaluate as evaluate_masks
+from trainables.metrics.overlays.scores import (
+    Counting,
+    best_and_worst,
+    outcome,
+    picture_scores,
+)
+from trainables.metrics.scores import PictureScore
 from trainables.registry import load_engine
 from trainables.results import Instances
 from tune.best.configuration import BestConfig, ConfigOrigin, Reached, TrainedOn

@@ -156,18 +156,18 @@ def test_three_pictures_of_the_best_models_finds_are_shown_or_said_to_be_missing
     artifacts = tmp_path / "attempt-1" / "artifacts"
     artifacts.mkdir(parents=True)
     for epoch in (best.best_epoch or 0, (best.best_epoch or 0) + 1):
-        for name in "abcd":
+        for place in ("worst", "median", "best"):
             drawn = np.full((40, 60, 3), 90, np.uint8)
-            cv2.imwrite(str(artifacts / f"finds-epoch-{epoch}-grid_{name}.png"), drawn)
+            cv2.imwrite(str(artifacts / f"finds-epoch-{epoch}-{place}-grid_{place[0]}.png"), drawn)
     shutil.copy(finished.path / "study.yaml", tmp_path)
     records = tuple(
         replace(trial, attempt=artifacts.parent) if trial.number == best.number else trial
         for trial in finished.trials()
     )
     shown = Page(write_report(OtherTrials(tmp_path, finished.study, finished.resolved, records)))
-    titles = re.findall(r"Trial (\d+), epoch (\d+), validation part: (\w+)", shown.words)
+    titles = re.findall(r"Trial (\d+), epoch (\d+), validation part, (\w+) F1: (\w+)", shown.words)
     asked = (str(best.number), str(best.best_epoch))
-    assert titles == [(*asked, f"grid_{name}") for name in "abc"]
+    assert titles == [(*asked, p, f"grid_{p[0]}") for p in ("best", "median", "worst")]
     assert missing not in shown.words
 
 

@@ -31,6 +31,7 @@ from trainables.trials.memory import MemoryTrial
 class Pictures:
     """Validation pictures with their truths."""
 
+    records: Sequence[ImageRecord]
     truths: Sequence[GroundTruth]
 
     @property
@@ -52,7 +53,8 @@ class ScriptedCourse:
 
     def __post_init__(self) -> None:
         data = self.trial.data
-        self.validation = Pictures([ground_truth(data, image) for image in data.images("val")])
+        records = data.images("val")
+        self.validation = Pictures(records, [ground_truth(data, image) for image in records])
 
     def train_images(self, records: Sequence[ImageRecord]) -> Pictures:
         raise AssertionError("no training picture is measured here")
@@ -70,7 +72,8 @@ class ScriptedCourse:
     ) -> SplitEvaluation:
         found = [self._found(truth) for truth in images.truths]
         classes = self.trial.data.classes
-        return SplitEvaluation(evaluate_groups(found, images.truths, classes), {"loss": 0.5}, 0.1)
+        evaluations = evaluate_groups(found, images.truths, classes)
+        return SplitEvaluation(evaluations, {"loss": 0.5}, 0.1, found)
 
     def _found(self, truth: GroundTruth) -> Instances:
         n = round(self.shares[self.epoch - 1] * len(truth))
@@ -180,9 +183,8 @@ def test_an_evaluation_comes_back_from_plain_data_as_it_was(
     assert trial.checkpoint is not None
     content = read_plain(trial.checkpoint / STATE_FILE, torch.device("cpu"), "scripted")
     kept = EvaluatedEpoch.of_plain(content["extra"]["best"])
-    truths = [ground_truth(discs, image) for image in discs.images("val")]
     course = ScriptedCourse(trial, (0.6,), epoch=1)
-    expected = course.measure(Pictures(truths)).evaluations
+    expected = course.measure(course.validation).evaluations
     assert kept.epoch == 1
     for group, evaluation in expected.items():
         again = vars(kept.evaluations[group])

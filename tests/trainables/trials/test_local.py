@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.raw_samples import labelme_set
 from tests.support.study_samples import write_data
 from trainables.contract import ArtifactKind, Device, Diverged, EpochMetrics, TrialStopped
-from trainables.datasets.prepared import ChangedDataError, PreparedDataset
-from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.prepared import PreparedDataset
 from trainables.engines.simulated.engine import SimulatedEngine
 from trainables.goal import Goal, Limit
 from trainables.trials.local import LocalTrial, StopFlag, stopping_on_signals
@@ -103,17 +101,6 @@ def test_an_objective_that_is_not_finite_ends_the_training(
 ) -> None:
     with pytest.raises(Diverged, match="after epoch 1"):
         trial(data, tmp_path / "out").report(EpochMetrics(1, {F1: value}), None)
-
-
-def test_an_epoch_on_changed_pictures_is_not_written(tmp_path: Path) -> None:
-    data = prepare(labelme_set(tmp_path / "raw"), tmp_path / "data").data
-    one = trial(data, tmp_path / "out")
-    one.report(EpochMetrics(1, {F1: 0.5}), None)
-    picture = data.images("train")[0].path
-    picture.write_bytes(picture.read_bytes() + b"more")
-    with pytest.raises(ChangedDataError, match=rf"{picture.name} \(changed\)"):
-        one.report(EpochMetrics(2, {F1: 0.9}), None)
-    assert epochs_written(tmp_path / "out") == [1]
 
 
 def test_artifacts_are_copied(data: PreparedDataset, tmp_path: Path) -> None:

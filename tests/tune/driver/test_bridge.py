@@ -161,6 +161,10 @@ def test_a_task_holds_what_engine_and_record_are_given(study: Study) -> None:
     assert task.trial.directory == study.folder / "trials" / "0" / "attempt-1"
     assert task.config == {
         **task.trial.params,
+        "study": "try",
+        "objective": "seg_metrics/F1",
+        "mode": "max",
+        "constraints": [],
         "engine": "simulated",
         "data": "powder",
         "data_fingerprint": "0123456789abcdef",

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.support.places import ROOT
 from tests.support.servers.wandb_server import WandbServer, wandb_server
-from tests.support.tracked_trial import KEYS, epoch_metrics
+from tests.support.tracked_trial import GOAL, KEYS, epoch_metrics
 from trainables.contract import ArtifactKind
 from tune.study.study import Tracking, Wandb
 from tune.tracking.connection import base_url, connection
@@ -77,6 +78,7 @@ def run_info(folder: Path, attempt: int = 1, past: int = 0, **config: Any) -> Ru
         trial=7,
         run_id=run_id("powder", "uid", 7),
         config={"lr0": 0.01, **config},
+        goal=GOAL,
         directory=folder / "trials/7/wandb",
         past=[epoch_metrics(epoch) for epoch in range(1, past + 1)],
         attempt=attempt,
@@ -162,6 +164,30 @@ def test_the_model_and_the_curves_are_artifacts(tmp_path: Path, offline: WandbTr
     assert (model.kind, dict(model.files)) == ("model", {"best.pt": files[0]})
     assert curves.kind == "curves"
     assert set(curves.files) == {"MaskF1_curve.png", "results.csv"}
+
+
+def test_the_best_epochs_finds_are_pictures_in_the_table(
+    tmp_path: Path, offline: WandbTracker
+) -> None:
+    info = run_info(tmp_path)
+    colours = {(2, "worst"): 10, (3, "worst"): 20, (3, "best"): 30}
+    offline.start(info)
+    for epoch in (1, 2, 3):
+        offline.log(epoch_metrics(epoch))
+    for (epoch, place), grey in colours.items():
+        file = tmp_path / f"finds-epoch-{epoch}-{place}-grid.png"
+        Image.new("RGB", (8, 6), (grey, grey, grey)).save(file)
+        offline.artifact(file, ArtifactKind.PICTURE, "training_curves_trial_7")
+    offline.finish(PRUNED)
+    run = only_run(info)
+    shown = {key: value for key, value in run.summary.items() if "finds" in key}
+    assert set(shown) == {"best/finds/worst", "best/finds/best"}
+    for key, value in shown.items():
+        place = key.rpartition("/")[2]
+        assert (value["_type"], value["caption"]) == ("image-file", f"finds-epoch-3-{place}-grid")
+        with Image.open(folders(info)[0] / "files" / value["path"]) as picture:
+            assert picture.convert("RGB").getpixel((0, 0)) == (colours[3, place],) * 3
+    assert_exact(run, 3)  # no row beside the epochs'
 
 
 def test_a_missing_artifact_costs_a_warning_only(
@@ -519,7 +545,7 @@ def test_a_runs_id_is_the_same_for_every_attempt_and_no_other_trial_has_it() -> 
 
 def test_wandbs_directory_has_the_name_that_wandb_gives_it(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected a directory named wandb, got"):
-        RunInfo("powder", 1, "id", {}, tmp_path / "tracking")
+        RunInfo("powder", 1, "id", {}, GOAL, tmp_path / "tracking")
 
 
 @pytest.mark.parametrize(

@@ -85,20 +85,6 @@ def test_a_trial_on_changed_pictures_does_not_begin(tmp_path: Path, discs: Prepa
     assert f"the first is {picture} (changed)" in ended.message
 
 
-def test_an_epoch_on_pictures_that_were_changed_meanwhile_is_not_reported(
-    tmp_path: Path, discs: PreparedDataset
-) -> None:
-    data = PreparedDataset.load(shutil.copytree(discs.root, tmp_path / "data"))
-    runner = begin(tmp_path, data)
-    assert isinstance(runner.next_event(), Reported)
-    data.images("val")[0].path.unlink()
-    runner.go_on()
-    ended = runner.next_event()
-    assert isinstance(ended, Ended)
-    assert ended.data_changed
-    assert f"the first is {data.images('val')[0].path.name} (missing)" in ended.message
-
-
 def _with_changed_picture(data: PreparedDataset, to: Path) -> tuple[PreparedDataset, str]:
     """A copy of a data set with a changed picture, and the name of that."""
     copy = PreparedDataset.load(shutil.copytree(data.root, to / "data"))

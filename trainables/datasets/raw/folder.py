@@ -16,6 +16,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, TypeVar
 
@@ -143,9 +144,10 @@ class RawFolder:
 
     @cached_property
     def json_keys(self) -> frozenset[str]:
-        """Keys at the top of all JSON files."""
-        documents = map(self.document, self.with_suffix(".json"))
-        return frozenset(key for one in documents if isinstance(one, dict) for key in one)
+        """Keys at the top of all JSON files; of one that is a list, those of its entries."""
+        documents = map(self.document, self.with_suffix(".json", ".geojson"))
+        entries = chain.from_iterable(one if isinstance(one, list) else [one] for one in documents)
+        return frozenset(key for entry in entries if isinstance(entry, dict) for key in entry)
 
     def coordinates(self, file: PurePosixPath) -> Coordinates | None:
         """Particles of a file, read once; None if it holds none or is broken (see `broken`)."""

@@ -65,7 +65,8 @@ def measure(
             confidences=confidences,
             max_detections=fusion.max_det,
         )
-    return SplitEvaluation(evaluations, means, time.perf_counter() - start - reading.seconds)
+    seconds = time.perf_counter() - start - reading.seconds
+    return SplitEvaluation(evaluations, means, seconds, predictions)
 
 
 @torch.no_grad()

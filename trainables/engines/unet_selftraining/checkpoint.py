@@ -67,11 +67,14 @@ class Memory:
         best: Weights of the best epoch so far; empty before the first one.
         teacher: Weights that made the labels of the running round; empty in the supervised phase.
         phase_best: Weights of the best epoch of the running phase; empty where they are `best`.
+        finds: Finds of the best epoch that are drawn, as plain data (`trainables.loop.finds`);
+            empty where an earlier segtune wrote the checkpoint.
     """
 
     best: Weights
     teacher: Weights
     phase_best: Weights = field(default_factory=dict)
+    finds: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_model(path: Path) -> SavedUnet:

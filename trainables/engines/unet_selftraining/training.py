@@ -20,6 +20,7 @@ from trainables.contract import (
     Trial,
     TrialStopped,
 )
+from trainables.datasets.prepared import check_pictures
 from trainables.datasets.views.grey import GreyPicture
 from trainables.engines.unet_selftraining.artifacts import keep_artifacts, write_round
 from trainables.engines.unet_selftraining.checkpoint import (
@@ -60,7 +61,9 @@ from trainables.goal import Goal
 from trainables.loop.checkpoint import read_history
 from trainables.loop.device import forget_peak_memory, peak_memory_gb, use_device
 from trainables.loop.epochs import measured_train_images, train_metrics_due
+from trainables.loop.finds import ShownFinds, keep_finds, shown_picks
 from trainables.loop.patience import ran_out
+from trainables.metrics.overlays.particle_scores import Matching
 from trainables.metrics.scores import overfit_gap
 from trainables.metrics.subset import train_subset
 
@@ -175,7 +178,8 @@ class _Session:
             "gpu_memory_gb": peak_memory_gb(self.run.device),
             "epoch_seconds": time.perf_counter() - start,
         }
-        self._remember(EpochMetrics(epoch + 1, values))
+        check_pictures(self.trial.data)  # else the epoch says nothing; before a checkpoint has it
+        self._remember(EpochMetrics(epoch + 1, values), measured)
         if epoch + 1 in (*self.starts, self.trial.epochs):
             self._write_round(phase)
         self.trial.report(self.history[-1], self._save(measured))
@@ -206,15 +210,23 @@ class _Session:
                 )
         return self._taught[1]
 
-    def _remember(self, metrics: EpochMetrics) -> None:
+    def _remember(self, metrics: EpochMetrics, measured: MeasuredMicrographs) -> None:
         goal = self.trial.goal
         best = best_epoch(self.history, goal)
         self.history.append(metrics)
         own = best_epoch(self.history[self._phase_start(metrics.epoch) : -1], goal)
         if _better(metrics, best, goal):
             self.memory.best, self.memory.phase_best = _copied(self.run.validated), {}
+            self.memory.finds = self._shown(measured).plain()
         elif _better(metrics, own, goal):
             self.memory.phase_best = _copied(self.run.validated)
+
+    def _shown(self, measured: MeasuredMicrographs) -> ShownFinds:
+        """Finds of the last epoch in a few micrographs of the validation part."""
+        records = [scene.record for scene in self.micrographs.validation]
+        matching = Matching(measured.particles.confidence, self.params.match_radius)
+        radius = self.micrographs.radius_px
+        return shown_picks(records, measured.picks, self.trial.data, matching, radius)
 
     def _phase_start(self, epoch: int) -> int:
         """First epoch, 0-based, of the phase of an epoch, 1-based."""
@@ -322,6 +334,9 @@ class _Session:
         if self.history:
             self._write_round(phase_of(len(self.history) - 1, self.starts))
         keep_artifacts(self.trial, self.params, self.history)
+        best = best_epoch(self.history, self.trial.goal)
+        if best is not None:
+            keep_finds(self.trial, best.epoch, ShownFinds.of_plain(self.memory.finds))
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from trainables.engines.unet_selftraining.picking.maps import (
 )
 from trainables.metrics.particles import ParticleMetrics, evaluate_particles
 from trainables.metrics.pixels import PixelCounts
+from trainables.results import Picks
 
 _OBJECTS = Target("mask")
 """Target that pixels are compared with, whatever is learned: so that trials can be compared."""
@@ -33,12 +34,14 @@ class MeasuredMicrographs:
         pixels: Counts of the probabilities against the particles' pixels.
         loss: Mean loss of the micrographs, everything unmarked counting as background.
         seconds: Time that measuring took.
+        picks: Picks in each micrograph.
     """
 
     particles: ParticleMetrics
     pixels: PixelCounts
     loss: float
     seconds: float
+    picks: Sequence[Picks]
 
     def metrics(self, split_prefix: str = "") -> dict[str, float]:
         """Metrics under the agreed keys."""
@@ -85,7 +88,8 @@ def measure(
     found = evaluate_particles(
         picks, [scene.centers for scene in scenes], radii, confidence=confidence
     )
-    return MeasuredMicrographs(found, pixels, float(np.mean(losses)), time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return MeasuredMicrographs(found, pixels, float(np.mean(losses)), seconds, picks)
 
 
 def _radius(scene: GreyPicture, default: float) -> float:

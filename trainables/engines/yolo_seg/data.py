@@ -61,7 +61,8 @@ class MeasuredBatches:
     """Images that are measured after each epoch, unaugmented, each in its own shape.
 
     Attributes:
-        truths: Objects in each image, in the order in which `batches` brings the images.
+        records: The images, in the order in which `batches` brings them.
+        truths: Objects in each image, in the same order.
         n_images: Number of images.
     """
 
@@ -89,7 +90,8 @@ class MeasuredBatches:
             generator=torch.Generator(),
         )
         stems = [Path(dataset.im_files[i]).stem for group in groups for i in group]
-        self.truths: list[GroundTruth] = [ground_truth(data, by_name[stem]) for stem in stems]
+        self.records = [by_name[stem] for stem in stems]
+        self.truths: list[GroundTruth] = [ground_truth(data, record) for record in self.records]
         self.n_images = len(stems)
         self._small = _input_bytes(dataset, wanted) <= _KEPT_BYTES
         self._kept: list[dict[str, Any]] | None = None

@@ -49,7 +49,8 @@ def measure(
             confidences=confidences,
             max_detections=detection.max_det,
         )
-    return SplitEvaluation(evaluations, means, time.perf_counter() - start - reading.seconds)
+    seconds = time.perf_counter() - start - reading.seconds
+    return SplitEvaluation(evaluations, means, seconds, predictions)
 
 
 @torch.no_grad()

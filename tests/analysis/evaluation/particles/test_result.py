@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from analysis.errors import EvaluateError
-from analysis.evaluation.overlays import OUTCOMES
 from analysis.evaluation.particles import run as particle_run
 from analysis.evaluation.particles.result import ParticleResult
 from analysis.evaluation.plan import Wishes
@@ -24,6 +23,7 @@ from tests.support.rehearsed_study import rehearse
 from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.datasets.views.grey import radii_of
+from trainables.metrics.overlays.instances import OUTCOMES
 from trainables.trials.keeping import read_kept
 
 FILES = {

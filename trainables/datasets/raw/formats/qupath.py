@@ -22,6 +22,8 @@ TITLE = "QuPath GeoJSON"
 
 SUFFIXES: Final = (".geojson", ".json")
 
+KEYS: Final = frozenset({"type"})
+
 _ANNOTATION: Final = "annotation"
 
 _FOUND: Final = ("detection", "cell")

@@ -140,6 +140,7 @@ FORMATS: Final = (  # the one that can say more of an object first
         qupath.read,
         qupath.count_here,
         suffixes=qupath.SUFFIXES,
+        keys=qupath.KEYS,
     ),
     Format(imagej.NAME, imagej.TITLE, imagej.count_images, imagej.read, suffixes=imagej.SUFFIXES),
     Format(

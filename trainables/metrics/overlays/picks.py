@@ -12,11 +12,23 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from analysis.evaluation.overlays import OUTCOMES, PANEL_PX, Panel, Pixels, caption, write_panels
-from analysis.evaluation.particles.finding import PickedPicture
-from analysis.evaluation.particles.scores import Matching, ParticleScore, PickOutcome, pick_outcome
 from trainables.datasets.drawing import SHIFT, Rgb, displayed
 from trainables.metrics.confidence import confidence_text
+from trainables.metrics.overlays.instances import (
+    OUTCOMES,
+    PANEL_PX,
+    Panel,
+    Pixels,
+    caption,
+    write_panels,
+)
+from trainables.metrics.overlays.particle_scores import (
+    Matching,
+    ParticleScore,
+    PickedPicture,
+    PickOutcome,
+    pick_outcome,
+)
 
 TRUE: Final[Rgb] = (70, 175, 255)
 """Colour of the particles that are there."""

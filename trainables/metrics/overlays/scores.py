@@ -9,42 +9,9 @@ import numpy.typing as npt
 
 from trainables.metrics.matching import GroundTruth, first_of_each_class, match_image
 from trainables.metrics.names import Kind
-from trainables.metrics.tally import taken_at
+from trainables.metrics.scores import PictureScore
+from trainables.metrics.tally import picture_scores_of, right_class, taken_at
 from trainables.results import Instances
-
-
-@dataclass(frozen=True)
-class PictureScore:
-    """The counts of one picture at the evaluation's confidence.
-
-    Attributes:
-        index: Index of the picture.
-        truths: Number of true objects.
-        predicted: Number of predictions that count.
-        matched: Number of these that take a truth: one of their class at IoU 0.5, or a particle
-            within the match radius.
-    """
-
-    index: int
-    truths: int
-    predicted: int
-    matched: int
-
-    @property
-    def f1(self) -> float:
-        """Over all classes together; 1 where there is nothing and nothing was found."""
-        both = self.truths + self.predicted
-        return 2 * self.matched / both if both else 1.0
-
-    @property
-    def precision(self) -> float | None:
-        """Share of the predictions that are right."""
-        return self.matched / self.predicted if self.predicted else None
-
-    @property
-    def recall(self) -> float | None:
-        """Share of the objects that were found."""
-        return self.matched / self.truths if self.truths else None
 
 
 @dataclass(frozen=True)
@@ -83,8 +50,7 @@ def outcome(found: Instances, truth: GroundTruth, counting: Counting) -> Picture
     """Match a picture's predictions as the confusion matrix does."""
     match = match_image(found, truth, counting.kind, counting.max_det)
     taken, missed = taken_at(match, counting.confidence)
-    classes = match.classes[: len(taken)]
-    right = (taken >= 0) & (np.append(truth.classes, -1)[taken] == classes)
+    right = right_class(match, taken)
     counted = first_of_each_class(found.classes, counting.max_det)[: len(taken)]
     return PictureOutcome(counted, taken, right, missed)
 
@@ -93,12 +59,9 @@ def picture_scores(
     predictions: Sequence[Instances], truths: Sequence[GroundTruth], counting: Counting
 ) -> list[PictureScore]:
     """One score a picture, in order."""
-    scores = []
-    for index, (found, truth) in enumerate(zip(predictions, truths, strict=True)):
-        result = outcome(found, truth, counting)
-        n, hits = len(result.taken), int(result.right.sum())
-        scores.append(PictureScore(index, len(truth), n, hits))
-    return scores
+    pairs = zip(predictions, truths, strict=True)
+    matches = (match_image(f, t, counting.kind, counting.max_det) for f, t in pairs)
+    return picture_scores_of(matches, counting.confidence)
 
 
 Score = TypeVar("Score", bound=PictureScore)

@@ -6,10 +6,27 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analysis.evaluation.particles.finding import PickedPicture
-from analysis.evaluation.scores import PictureScore
+from trainables.datasets.prepared import ImageRecord
 from trainables.metrics.particles import assign
+from trainables.metrics.scores import PictureScore
 from trainables.results import Picks
+
+
+@dataclass(frozen=True)
+class PickedPicture:
+    """A picture with its true particles and with the picks of a model.
+
+    Attributes:
+        image: Record of the picture in the data set.
+        picks: All picks, however low their confidence.
+        centers: (M, 2) float64, true particles, x y in pixels.
+        radius_px: Median of the true particles' radii; the model's own where there is none.
+    """
+
+    image: ImageRecord
+    picks: Picks
+    centers: npt.NDArray[np.float64]
+    radius_px: float
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from analysis.evaluation.scores import Counting, PictureScore, outcome
 from trainables.datasets.drawing import SHIFT, Rgb, class_colors, displayed, outlines
 from trainables.datasets.records import ImageRecord
 from trainables.metrics.confidence import confidence_text
 from trainables.metrics.matching import GroundTruth
 from trainables.metrics.names import Kind
+from trainables.metrics.overlays.scores import Counting, outcome
+from trainables.metrics.scores import PictureScore
 from trainables.results import Instances
 
 OUTCOMES: Final[Mapping[str, Rgb]] = {
