@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from trainables.contract import ArtifactKind, Trial
-from trainables.datasets.records import ImageRecord, PreparedDataset
+from trainables.datasets.prepared import PreparedDataset
+from trainables.datasets.records import ImageRecord
 from trainables.datasets.views.grey import centers_of, radii_of
 from trainables.files.whole import write_whole
 from trainables.metrics.matching import ground_truth
