@@ -219,9 +219,9 @@ def test_the_summary_tells_classes_parts_groups_problems_and_where_to_look(tmp_p
     assert re.search(r"train +4 pictures +\d+ objects  grain", lines)
     parts = [line for line in describe(report) if re.match(r"  (train|val|test) ", line)]
     assert parts[0] == "  train     4 pictures      8 objects  grain 8"
-    assert sorted(line[5:] for line in parts[1:]) == [
-        "       1 picture       1 object   grain 1",
-        "       1 picture       2 objects  grain 2",
+    assert sorted(line[7:] for line in parts[1:]) == [
+        "     1 picture       1 object   grain 1",
+        "     1 picture       2 objects  grain 2",
     ]
     assert "6 groups by likeness" in lines
     assert "1 problem: 1 too few points" in lines
