@@ -8,7 +8,8 @@ The conventions are those of `trainables.datasets.coordinates`; `segtune prepare
 - `.csv`: micrograph, x, y, confidence.
 - `.json`: {"micrograph": [[x, y, confidence], ...]}.
 - `.box`: EMAN 1, one file a micrograph, of the micrograph's name: whole numbers, so that a centre
-  may move by half a pixel, and no confidence.
+  may move by half a pixel, and no confidence. Rows are counted from the first one of the file,
+  whatever kind of picture it is: EMAN does so for MRC files alone.
 
 Every file appears whole or not at all.
 """

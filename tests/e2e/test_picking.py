@@ -242,6 +242,36 @@ def test_prepare_reads_every_form_back_to_the_same_places(
         np.testing.assert_allclose(places, centers, atol=0.5 if form == "box" else 1e-9)
 
 
+def test_boxes_of_a_tiff_or_png_go_back_with_the_option_that_prepare_and_the_docs_name(
+    pick: Pick, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    write_8_bits(tmp_path / "in" / "b.png", 21)
+    write_tiff(tmp_path / "in" / "c.tif", 22)
+    assert pick("in", "--box-px", "12")[0] == 0
+    shutil.copytree(tmp_path / "out" / "box", tmp_path / "in" / "box")
+    command = ["prepare", "in", "--out", "again", "--radius", "6px", "--splits", "0,0,1"]
+    with pytest.raises(SystemExit) as asked:
+        main(command)
+    assert asked.value.code == 2
+    assert "other programs (segtune pick, too) from the first" in capsys.readouterr().err
+    page = " ".join((ROOT / "docs" / "picking.md").read_text().split())
+    assert "`--no-flip-y` is the answer for boxes of `segtune pick`" in page
+    with pytest.raises(SystemExit) as done:
+        main([*command, "--no-flip-y"])
+    assert done.value.code == 0
+    again = PreparedDataset.load(tmp_path / "again")
+    picked = read_picks(tmp_path / "out" / "picks.json")
+    assert len(again.images("test")) == len(picked) == 2
+    for image, picks in zip(again.images("test"), picked.values(), strict=True):
+        discs = [item.disc for item in again.annotations(image)]
+        places = np.array([(disc.x, disc.y) for disc in discs if disc is not None])
+        np.testing.assert_allclose(places, picks.centers, atol=0.5)
+        assert image.height - places[:, 1].mean() != pytest.approx(
+            picks.centers[:, 1].mean(), abs=1
+        )
+
+
 def test_a_bad_micrograph_does_not_stop_the_rest(pick: Pick, tmp_path: Path) -> None:
     all_kinds(tmp_path / "in")
     whole = (tmp_path / "in" / "b.tif").read_bytes()

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from trainables.datasets import geometry
 from trainables.datasets.prepared import SPLITS, UNLABELLED, PreparedDataset
 from trainables.datasets.records import ImageRecord
+from trainables.files.words import counted
 
 PICTURES: Final = 20
 """At most this many pictures a sheet, spread over the part."""
@@ -142,7 +143,7 @@ def draw_contact_sheets(data: PreparedDataset, folder: Path) -> list[Path]:
         if records:
             path = folder / f"contact_{part}.png"
             shown = _spread(records)
-            title = f"{data.name}, {part}: {len(shown)} of {len(records)} pictures"
+            title = f"{data.name}, {part}: {len(shown)} of {counted(len(records), 'picture')}"
             _annotated_sheet(data, title, shown).save(path, compress_level=1)
             sheets.append(path)
     return sheets

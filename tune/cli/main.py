@@ -26,6 +26,7 @@ from tune.cli.mistakes import Mistyped, Verb, Verbs, usage_message
 from tune.cli.models import evaluate, export, pick, retrain
 from tune.cli.studies import clean, dashboard, plan, report, resume, status, tune
 from tune.cli.wandb import wandb_app
+from tune.progress.folding import on_terminal
 
 app = typer.Typer(
     name="segtune",
@@ -105,7 +106,8 @@ def _exit_code(arguments: list[str]) -> int:
         message = _message(error, arguments)
         if not message:
             raise
-        typer.echo(message, err=True)
+        for line in on_terminal(message.split("\n"), sys.stderr):
+            typer.echo(line, err=True)
         return 2
 
 

@@ -1,5 +1,6 @@
 """Verbs about trained models: export, retrain, evaluate, pick."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -201,7 +202,7 @@ def pick(
 def _conclude_picking(result: "PickResult") -> None:
     for line in on_terminal(result.lines()):
         typer.echo(line)
-    for line in result.warnings():
+    for line in on_terminal(result.warnings(), sys.stderr):
         typer.echo(line, err=True)
     if result.failed:
         raise typer.Exit(3 if result.records else 1)

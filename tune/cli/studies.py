@@ -1,5 +1,6 @@
 """Verbs about studies: plan, tune, resume, status, report, dashboard, clean."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -131,7 +132,8 @@ def _conclude(plan: "StudyPlan", result: "StudyResult") -> None:
         typer.echo(f"wrote {result.directory / name}")
     step = next_step(plan.study, plan.directory, len(result.outcomes), plan.trials)
     if result.reason == "interrupted":
-        typer.echo(f"interrupted; {step}", err=True)
+        for line in on_terminal([f"interrupted; {step}"], sys.stderr):
+            typer.echo(line, err=True)
         raise typer.Exit(130)
     if result.reason == "out of time":
         typer.echo(step)
@@ -142,11 +144,12 @@ def _refuse_all_failed(result: "StudyResult") -> None:
     failed = [n for n, o in result.outcomes.items() if o.state == "failed"]
     if result.outcomes and len(failed) == len(result.outcomes):
         last = result.outcomes[failed[-1]]
-        typer.echo(
+        said = (
             f"segtune: all {len(failed)} trials failed; the last: {last.message}; see "
-            f"{result.directory / 'trials' / str(failed[-1]) / 'train.log'}",
-            err=True,
+            f"{result.directory / 'trials' / str(failed[-1]) / 'train.log'}"
         )
+        for line in on_terminal(said.split("\n"), sys.stderr):
+            typer.echo(line, err=True)
         raise typer.Exit(1)
 
 

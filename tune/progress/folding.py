@@ -1,10 +1,12 @@
 """Lines folded for a terminal: between words, so that no number and no command is broken."""
 
+import contextlib
+import os
 import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, TextIO
 
 WORD: Final = re.compile(r"`[^`]*`\S*|\S+")
 """A word of a line; a command between backticks is one, as it is copied whole."""
@@ -20,14 +22,28 @@ STYLED: Final = "\x1b["
 """Beginning of a colour; such a line is of a table, which was made to fit."""
 
 
-def on_terminal(lines: Iterable[str]) -> Iterator[str]:
-    """Lines as standard output shows them best: folded on a terminal, as they are elsewhere."""
-    if not sys.stdout.isatty():
+def on_terminal(lines: Iterable[str], stream: TextIO | None = None) -> Iterator[str]:
+    """Lines as a stream shows them best: folded on a terminal, as they are elsewhere.
+
+    Args:
+        lines: Lines of text.
+        stream: Where they go; by default standard output.
+    """
+    stream = stream or sys.stdout
+    if not stream.isatty():
         yield from lines
         return
-    width = shutil.get_terminal_size().columns
+    width = _columns(stream)
     for line in lines:
         yield from [line] if STYLED in line else folded(line, width)
+
+
+def _columns(stream: TextIO) -> int:
+    """Width of a terminal; `COLUMNS` says it first, and 80 where nothing does."""
+    with contextlib.suppress(OSError, ValueError):
+        if not os.environ.get("COLUMNS"):
+            return os.get_terminal_size(stream.fileno()).columns or 80
+    return shutil.get_terminal_size().columns
 
 
 def folded(line: str, width: int) -> list[str]:

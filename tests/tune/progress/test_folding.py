@@ -1,10 +1,14 @@
 """Lines are folded between words."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.places import ROOT
 from tests.support.shown_studies import plan_of
 from tune.plan.lines import plan_lines
 from tune.progress.folding import folded, on_terminal
@@ -47,3 +51,44 @@ def test_a_command_is_not_broken() -> None:
 def test_what_is_piped_is_left_as_it_is() -> None:
     long = "a line " * 40
     assert list(on_terminal([long])) == [long]
+
+
+ASK = """
+import os, pty, sys, fcntl, struct, termios
+command = sys.argv[1:]
+pid, terminal = pty.fork()
+if pid == 0:
+    fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 60, 0, 0))
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # standard output is no terminal
+    os.execv(command[0], command)
+said = b""
+while True:
+    try:
+        part = os.read(terminal, 4096)
+    except OSError:
+        break
+    if not part:
+        break
+    said += part
+os.waitpid(pid, 0)
+sys.stdout.buffer.write(said)
+"""
+
+
+def test_a_mistake_is_folded_to_the_width_of_the_terminal_that_stderr_is(tmp_path: Path) -> None:
+    raw = str(tmp_path / "nothing here")
+    command = [sys.executable, "-m", "tune.cli", "prepare", raw, "--out", "x", "--splits", "1,2,3"]
+    environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
+    said = subprocess.run(
+        [sys.executable, "-c", ASK, *command],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    lines = said.replace("\r", "").splitlines()
+    assert len(lines) > 2
+    assert max(map(len, lines)) <= 60
+    assert "0.167,0.333,0.5" in said
+    assert " ".join(" ".join(lines).split()).startswith("segtune: --splits: expected the shares")

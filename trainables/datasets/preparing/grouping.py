@@ -51,9 +51,9 @@ _TILE_NAMES: Final = tuple(
     )
 )
 
-_NUMBERED: Final = re.compile(r"(.+)[-_ ]\d+")
+_NUMBERED: Final = re.compile(r"(.+)[-_\s]\d+")
 
-_TWO_NUMBERS: Final = re.compile(r"(.+)[-_ ](\d+)[-_ ](\d+)")
+_TWO_NUMBERS: Final = re.compile(r"(.+)[-_\s](\d+)[-_\s](\d+)")
 
 _SMALLEST_STEP: Final = 1 / 8
 """Numbers of tiles that differ by less of a tile's side are counted, not measured in pixels."""

@@ -353,4 +353,4 @@ def _without_held_out(
 def _conversions(converted: Sequence[Converted]) -> list[str]:
     """Changes to pixels, each with its number of pictures."""
     counts = Counter(change for item in converted for change in item.changes)
-    return [f"{n} pictures: {change}" for change, n in sorted(counts.items())]
+    return [f"{counted(n, 'picture')}: {change}" for change, n in sorted(counts.items())]

@@ -10,6 +10,7 @@ from trainables.datasets.prepared import SPLITS, UNLABELLED, PreparedDataset
 from trainables.datasets.preparing.grouping import Grouping
 from trainables.datasets.raw.reading import CLIPPED, LEFT_OUT, RawProblem
 from trainables.files.cells import markdown_text as md
+from trainables.files.words import counted
 
 REPORT_JSON: Final = "report.json"
 
@@ -76,7 +77,8 @@ def _describe_data(data: PreparedDataset) -> list[str]:
     for objects in data.objects().values():
         total.update(objects)
     lines = [
-        f"{data.name}: {sum(data.counts().values())} pictures, {total.total()} objects, "
+        f"{data.name}: {counted(sum(data.counts().values()), 'picture')}, "
+        f"{counted(total.total(), 'object')}, "
         f"{_of_classes(total)}; read as {manifest.get('source_format', 'unknown')}",
         *_part_lines(data),
         _groups_line(manifest.get("groups", {}), manifest.get("grouped_by", "")),
@@ -96,15 +98,21 @@ def _part_lines(data: PreparedDataset) -> list[str]:
     for split in SPLITS:
         objects = data.objects()[split]
         lines.append(
-            f"  {split:5s} {data.counts()[split]:5d} pictures {sum(objects.values()):6d} objects"
-            f"  {_of_classes(objects)}"
+            f"  {split:5s} {_column(data.counts()[split], 5, 'picture')} "
+            f"{_column(sum(objects.values()), 6, 'object')}  {_of_classes(objects)}"
         )
     images = [image for split in SPLITS for image in data.images(split)]
     if negatives := sum(not data.annotations(image) for image in images):
-        lines.append(f"  {_count(negatives, 'picture')} of these without objects: negatives")
+        lines.append(f"  {counted(negatives, 'picture')} of these without objects: negatives")
     if n := data.n_unlabelled:
-        lines.append(f"  {_count(n, 'unlabelled micrograph')}, in no part: not taken as empty")
+        lines.append(f"  {counted(n, 'unlabelled micrograph')}, in no part: not taken as empty")
     return lines
+
+
+def _column(n: int, digits: int, noun: str) -> str:
+    """A number with its noun, both below those of other lines."""
+    number, _, words = counted(n, noun).partition(" ")
+    return f"{number:>{digits}s} {words:{len(noun) + 1}s}"
 
 
 def _pictured(data: PreparedDataset) -> list[str]:
@@ -120,7 +128,7 @@ def _of_classes(objects: dict[str, int]) -> str:
 def _groups_line(groups: dict[str, dict[str, int]], by: str) -> str:
     """The number of groups, and those of several pictures with their parts."""
     several = {name: parts for name, parts in groups.items() if sum(parts.values()) > 1}
-    head = f"{_count(len(groups), 'group')} by {by}"
+    head = f"{counted(len(groups), 'group')} by {by}"
     if not several:
         return f"{head}: every picture is a group of its own"
     shown = [
@@ -137,11 +145,7 @@ def _problems_line(problems: dict[str, int]) -> str:
     if not problems:
         return "no problems"
     listed = ", ".join(f"{n} {kind}" for kind, n in problems.items())
-    return f"{_count(sum(problems.values()), 'problem')}: {listed}"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    return f"{counted(sum(problems.values()), 'problem')}: {listed}"
 
 
 def _to_json(report: PrepareReport) -> dict[str, Any]:
@@ -234,7 +238,7 @@ def _problems_table(problems: tuple[RawProblem, ...]) -> list[str]:
         for p in problems[:_PROBLEMS_IN_MARKDOWN]
     ]
     more = len(problems) - len(rows)
-    rest = ["", f"{more} more stand in {REPORT_JSON}."] if more else []
+    rest = ["", f"{counted(more, 'more stands', 'more stand')} in {REPORT_JSON}."] if more else []
     table = _table(["file", "object", "problem", "reason", "action"], rows)
     return [f"{left_out} left out, {clipped} clipped.", "", *table, *rest]
 

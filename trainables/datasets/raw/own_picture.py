@@ -14,6 +14,7 @@ from typing import Any, Final
 from trainables.datasets.raw.folder import LeavesFolderError, NotFoundError, RawFolder
 from trainables.datasets.raw.reading import RawReading
 from trainables.datasets.raw.spelling import composed
+from trainables.files.words import counted
 
 _SEPARATORS: Final = "_-. "
 
@@ -98,6 +99,6 @@ def tell_renumbered(reading: RawReading, files: Sequence[OneFile]) -> None:
     reading.warnings.append(
         f"{len(files)} annotation files name another picture than the one whose name they bear, "
         f"the first is {first.file}: it says {first.reference}. Were they renumbered? Their "
-        f"{sum(one.n_objects for one in files)} objects are taken for the pictures of the files' "
-        "own names; look at the contact sheets"
+        f"{counted(sum(one.n_objects for one in files), 'object is', 'objects are')} taken for "
+        "the pictures of the files' own names; look at the contact sheets"
     )

@@ -17,6 +17,7 @@ from trainables.datasets.coordinates import TABLES, Points
 from trainables.datasets.particle_size import FRACTION, Length, ParticleSize
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.raw.reading import RawImage, RawReading, RawSource
+from trainables.files.words import counted
 
 _FEW: Final = 3
 """Fewer coordinates do not tell whether they are all fractions, or all whole."""
@@ -93,10 +94,10 @@ def question_rows(sizes: ParticleSize, given: Sequence[Placing]) -> None:
         return
     n = sum(len(entry.points) for entry in asked)
     raise DatasetError(
-        f"{_files(asked)}: {n} boxes of pictures that are no MRC files, the first is "
-        f"{asked[0].image.file}: EMAN counts their rows from the last one, other programs (segtune "
-        "pick, too) from the first. Say which: --flip-y for the last row, as EMAN does, or "
-        "--no-flip-y for the first"
+        f"{_files(asked)}: {counted(n, 'box', 'boxes')} of pictures that are no MRC files, the "
+        f"first is {asked[0].image.file}: EMAN counts their rows from the last one, other programs "
+        "(segtune pick, too) from the first. Say which: --flip-y for the last row, as EMAN does, "
+        "or --no-flip-y for the first"
     )
 
 
@@ -204,9 +205,9 @@ def _within(placed: Sequence[Placing], reach: Floats, n: int) -> str:
     rounded = np.floor(factor) if factor >= 2 else round(factor, 2)
     return (
         f"{_files(placed)}: all {n} coordinates lie in the first {reach[0]:.2f} x {reach[1]:.2f} "
-        f"of the sides of {len(placed)} pictures: were they made on smaller pictures (binned), or "
-        f"are they in another unit? Say so: --unit {rounded:g}px (one unit is so many pixels), "
-        "--unit 1A or 1nm; --unit 1px takes them as they are"
+        f"of the sides of {counted(len(placed), 'picture')}: were they made on smaller pictures "
+        f"(binned), or are they in another unit? Say so: --unit {rounded:g}px (one unit is so "
+        "many pixels), --unit 1A or 1nm; --unit 1px takes them as they are"
     )
 
 
@@ -229,8 +230,8 @@ def _note_boxes(reading: RawReading, given: Sequence[Placing]) -> None:
     n = sum(len(entry.points) for entry in boxes)
     if n:
         reading.notes.append(
-            f"{_files(boxes)}: the {n} particles are boxes, in whose middle their centres are; x "
-            "and y beside a width and a height are taken for a box's corner"
+            f"{_files(boxes)}: {counted(n, 'particle')} given as boxes, in whose middle the "
+            "centres are; x and y beside a width and a height are taken for a box's corner"
         )
 
 
@@ -254,5 +255,5 @@ def _are_whole(centers: Floats) -> bool:
 def _files(given: Sequence[Placing]) -> str:
     """Names of the files, the first and how many more."""
     files = list(dict.fromkeys(entry.source.file for entry in given))
-    more = f" and {len(files) - 1} more files" if len(files) > 1 else ""
+    more = f" and {counted(len(files) - 1, 'more file')}" if len(files) > 1 else ""
     return f"{files[0]}{more}"

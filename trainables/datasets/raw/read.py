@@ -12,6 +12,7 @@ from trainables.datasets.raw.formats.registry import Format, choose_format
 from trainables.datasets.raw.given_splits import given_splits, name_meant
 from trainables.datasets.raw.reading import Kind, RawImage, RawProblem, RawReading, RawSource
 from trainables.datasets.raw.spelling import composed
+from trainables.files.words import counted
 
 _LISTED = 20
 
@@ -98,9 +99,8 @@ def read_raw(
 def describe_problems(problems: tuple[RawProblem, ...]) -> str:
     """Number of problems, in all and by kind: "4 problems (3 too few points, 1 zero size)"."""
     counts = Counter(str(problem.kind) for problem in problems)
-    noun = "problem" if len(problems) == 1 else "problems"
     kinds = ", ".join(f"{n} {kind}" for kind, n in counts.most_common())
-    return f"{len(problems)} {noun} ({kinds})"
+    return f"{counted(len(problems), 'problem')} ({kinds})"
 
 
 def list_problems(problems: tuple[RawProblem, ...], limit: int = _LISTED) -> str:
@@ -135,8 +135,8 @@ def _tell_of_paths(folder: RawFolder, reading: RawReading) -> None:
     if folder.by_name_alone:
         reference, file = next(iter(folder.by_name_alone.items()))
         reading.notes.append(
-            f"{len(folder.by_name_alone)} paths lead out of the folder, and the pictures of their "
-            f"names here are taken, the first is {file} for {reference}"
+            f"{counted(len(folder.by_name_alone), 'path leads', 'paths lead')} out of the folder; "
+            f"pictures here of the same names are taken, the first is {file} for {reference}"
         )
 
 
@@ -144,9 +144,9 @@ def _tell_of_ignored(reading: RawReading) -> None:
     for name, sources in reading.ignored.items():
         first = sources[0]
         reading.warnings.append(
-            f"{len(sources)} objects are called {name}, which is no class, and are left out, the "
-            f"first is {first.place} of {first.file}; what they mark trains as background. "
-            "--classes with that name takes them"
+            f"{counted(len(sources), 'object is', 'objects are')} called {name}, which is no "
+            f"class, and left out, the first is {first.place} of {first.file}; what they mark "
+            "trains as background. --classes with that name takes them"
         )
 
 
@@ -162,8 +162,9 @@ def _annotated(reading: RawReading) -> list[RawImage]:
     ]
     if unnamed:
         reading.notes.append(
-            f"{len(unnamed)} pictures are named by no annotation file and are left out, the first "
-            f"is {unnamed[0]}; a picture without objects needs an annotation file that says so"
+            f"{counted(len(unnamed), 'picture is', 'pictures are')} named by no annotation file "
+            f"and left out, the first is {unnamed[0]}; a picture without objects needs an "
+            "annotation file that says so"
         )
     _note_pages(reading, images)
     return images
@@ -191,8 +192,8 @@ def _without_false_negatives(reading: RawReading, images: list[RawImage]) -> lis
     n_lost = sum(not image.doubtful for image in images) - len(kept)
     if n_lost:
         reading.notes.append(
-            f"{n_lost} pictures of which every object was left out are left out too: they are no "
-            "negatives"
+            f"{counted(n_lost, 'picture')} of which every object was left out "
+            f"{'is' if n_lost == 1 else 'are'} left out too: no negatives"
         )
     return kept
 
@@ -210,8 +211,8 @@ def _named_apart(reading: RawReading, images: list[RawImage]) -> list[RawImage]:
             renamed += [image for image in group if image.alias != image.own_name]
     if renamed:
         reading.notes.append(
-            f"{len(renamed)} pictures have the name of one in another folder; their folder is part "
-            f"of their name: {renamed[0].file} is {renamed[0].alias}"
+            f"{counted(len(renamed), 'picture has', 'pictures have')} the name of one in another "
+            f"folder; the folder becomes part of the name: {renamed[0].file} is {renamed[0].alias}"
         )
     return _without_clashes(reading, images)
 
@@ -290,8 +291,9 @@ def _refuse_without_train(name: str, images: list[RawImage]) -> None:
     got = f"pictures of {' and '.join(parts)} only" if parts else "no annotated picture"
     raise DatasetError(
         f"{name}: expected a part for every annotated picture, got {got}, and {len(left_out)} of "
-        f"{len(images)} pictures are not named, the first is {left_out[0].file}: none would be for "
-        "training. Name them too, as train, val or test; without this file parts are drawn"
+        f"{counted(len(images), 'picture')} are not named, the first is {left_out[0].file}: none "
+        "would be for training. Name them too, as train, val or test; without this file parts "
+        "are drawn"
     )
 
 
@@ -305,8 +307,8 @@ def _refuse_empty(root: Path, chosen: Format, reading: RawReading, images: list[
         else "its annotation files hold none"
     )
     raise DatasetError(
-        f"{root}: read as {chosen.name}, expected at least one object in {len(images)} pictures, "
-        f"got none: {why}"
+        f"{root}: read as {chosen.name}, expected at least one object in "
+        f"{counted(len(images), 'picture')}, got none: {why}"
     )
 
 

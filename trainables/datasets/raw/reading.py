@@ -19,6 +19,7 @@ from trainables.datasets.images import Header, UnreadableImageError, probe
 from trainables.datasets.particle_size import ParticleSize
 from trainables.datasets.raw.folder import LeavesFolderError, NotFoundError, RawFolder
 from trainables.datasets.records import ParticleDisc, Split
+from trainables.files.words import counted
 
 SLACK_PX: Final = 1.0
 """An outline may reach this far beyond the picture without a word: tools round and snap."""
@@ -82,8 +83,8 @@ class RawProblem:
 
     def __str__(self) -> str:
         place = f", {self.object}" if self.object else ""
-        noun = "object" if self.n_objects == 1 else "objects"
-        done = self.action if self.n_objects is None else f"{self.n_objects} {noun} {self.action}"
+        n = self.n_objects
+        done = self.action if n is None else f"{counted(n, 'object')} {self.action}"
         return f"{self.file}{place}: {self.kind}: {self.reason} ({done})"
 
 
@@ -311,7 +312,8 @@ class RawReading:
             reason = f"{image.file} is already annotated by {image.annotated_by[0]}"
             if image.by_name_alone or image.annotated_by[0] == str(source.file):
                 n = len(image.objects) or image.n_claimed
-                reason += f" with {n} objects; which are its own is not known, and it is left out"
+                reason += f" with {counted(n, 'object')}; which are its own is not known, and it "
+                reason += "is left out"
                 image.doubtful = True
             self.problem(Kind.ANNOTATED_TWICE, source, reason)
             return False

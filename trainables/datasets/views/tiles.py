@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.datasets.views.grey import GreyPicture
+from trainables.files.words import counted
 
 IGNORED: Final = -1.0
 """Target of a pixel of which nothing is known."""
@@ -95,7 +96,7 @@ class TileSampler:
         if not scenes or size < 1 or not 0 <= near_fraction <= 1:
             raise ValueError(
                 "expected micrographs, a size of at least 1 and near_fraction in [0, 1], got "
-                f"{len(scenes)} micrographs, {size} and {near_fraction}"
+                f"{counted(len(scenes), 'micrograph')}, {size} and {near_fraction}"
             )
         self.scenes = tuple(scenes)
         self.size = size

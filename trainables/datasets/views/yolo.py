@@ -34,6 +34,7 @@ from trainables.datasets.prepared import PreparedDataset, check_pictures
 from trainables.datasets.records import Annotation, ImageRecord, Split
 from trainables.datasets.views.marker import view_marker, write_view_marker
 from trainables.files.whole import locked, new_folder
+from trainables.files.words import counted
 
 VIEW_VERSION: Final = 1
 
@@ -147,11 +148,18 @@ class _Losses:
     def sentences(self) -> list[str]:
         said = []
         if self.with_holes:
-            said.append(f"{self.with_holes} objects with holes: each hole is bridged to its rim")
+            said.append(
+                f"{counted(self.with_holes, 'object')} with holes: each hole is bridged to its rim"
+            )
         if self.in_parts:
-            said.append(f"{self.in_parts} objects in several parts: joined by lines one pixel wide")
+            said.append(
+                f"{counted(self.in_parts, 'object')} in several parts: joined by lines one pixel "
+                "wide"
+            )
         if self.doubled:
-            said.append(f"{self.doubled} objects twice in a picture: YOLO drops the second")
+            said.append(
+                f"{counted(self.doubled, 'object')} twice in a picture: YOLO drops the second"
+            )
         low = sum(iou < GOOD_IOU for iou in self.ious)
         if low:
             said.append(

@@ -197,7 +197,7 @@ def test_series_in_several_parts_are_asked_about_with_the_option_that_keeps_them
     assert note.startswith(
         "2un_0 (in train) and 2un_2 (in val), and pictures of 2 more such names, look like a series"
     )
-    option = "--group '^(.+)[-_ ]\\d+$'"
+    option = "--group '^(.+)[-_\\s]\\d+$'"
     assert option in note
     groups = find_groups(_members(*names), compile_group_expression(option.split("'")[1]))
     assert sorted(map(len, groups.members().values())) == [3, 3, 3]
@@ -209,7 +209,7 @@ def test_overlapping_tiles_are_told_with_the_option_that_keeps_them() -> None:
     assert note.startswith(
         "b_0_0 (in train) and b_256_0 (in val), and pictures of 1 more such name, look like tiles"
     )
-    option = "--group '^(.+)[-_ ]\\d+[-_ ]\\d+$'"
+    option = "--group '^(.+)[-_\\s]\\d+[-_\\s]\\d+$'"
     assert option in note
     groups = find_groups(_members(*names), compile_group_expression(option.split("'")[1]))
     assert sorted(map(len, groups.members().values())) == [4, 4, 4]
@@ -219,7 +219,7 @@ def test_the_option_for_series_fits_pictures_without_a_number_too() -> None:
     names = ["2un_0", "2un_1", "3un_0", "3un_1", "overview", "other", "2un_2"]
     note = _note(_drawn(*names))
     expression = note.split("'")[1]
-    assert expression == "^(.+?)(?:[-_ ]\\d+)?$"
+    assert expression == "^(.+?)(?:[-_\\s]\\d+)?$"
     groups = find_groups(_members(*names), compile_group_expression(expression))
     assert groups.members()["2un"] == ["2un_0", "2un_1", "2un_2"]
     assert groups.group["overview"] == "overview"

@@ -120,8 +120,8 @@ def test_other_pictures_become_8_bit_png_and_it_is_told(tmp_path: Path) -> None:
     report = prepare(raw, tmp_path / "out")
     stored = [Image.open(path) for path in sorted((tmp_path / "out" / "images").iterdir())]
     assert {(image.format, image.mode) for image in stored} == {("PNG", "L"), ("PNG", "RGB")}
-    assert "1 pictures: uint16 scaled to 8 bits" in report.notes
-    assert "1 pictures: transparency blended over black" in report.notes
+    assert "1 picture: uint16 scaled to 8 bits" in report.notes
+    assert "1 picture: transparency blended over black" in report.notes
 
 
 def test_pages_of_a_tiff_become_pictures_of_one_group(tmp_path: Path) -> None:
@@ -217,6 +217,12 @@ def test_the_summary_tells_classes_parts_groups_problems_and_where_to_look(tmp_p
     lines = "\n".join(describe(report))
     assert "raw: 6 pictures, 11 objects, grain 11; read as labelme" in lines
     assert re.search(r"train +4 pictures +\d+ objects  grain", lines)
+    parts = [line for line in describe(report) if re.match(r"  (train|val|test) ", line)]
+    assert parts[0] == "  train     4 pictures      8 objects  grain 8"
+    assert sorted(line[7:] for line in parts[1:]) == [
+        "     1 picture       1 object   grain 1",
+        "     1 picture       2 objects  grain 2",
+    ]
     assert "6 groups by likeness" in lines
     assert "1 problem: 1 too few points" in lines
     assert "micrograph_00.json, shapes[1]: too few points: expected at least 3" in lines

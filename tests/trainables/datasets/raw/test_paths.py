@@ -185,8 +185,8 @@ def test_a_picture_in_two_parts_of_the_users_file_is_refused(tmp_path: Path) -> 
 def test_the_note_says_which_paths_lead_out(tmp_path: Path) -> None:
     write_picture(tmp_path / "p0.png", seed=0)
     write_labelme(tmp_path, "p0", [shape(square(5, 5))], imagePath="..\\images\\p0.png")
-    note = next(note for note in _read(tmp_path).notes if "lead out" in note)
-    assert note.startswith("1 paths lead out of the folder")
+    note = next(note for note in _read(tmp_path).notes if "leads out" in note)
+    assert note.startswith("1 path leads out of the folder")
     assert "p0.png for ..\\images\\p0.png" in note
 
 
@@ -339,7 +339,7 @@ def test_what_labelme_wants_ignored_is_no_class(label: str, tmp_path: Path) -> N
     data = _read(tmp_path)
     assert data.classes == ("grain",)
     assert _objects(data) == {"m0.png": 1}
-    assert f"1 objects are called {label}, which is no class" in data.warnings[0]
+    assert f"1 object is called {label}, which is no class" in data.warnings[0]
     assert "the first is shapes[1] of m0.json" in data.warnings[0]
     assert _read(tmp_path, classes=("grain", label)).classes == ("grain", label)
 
@@ -369,7 +369,7 @@ def test_embedded_pictures_are_taken_out_of_labelme_files(head: str, tmp_path: P
         pictures[f"m{i}"] = _embed(raw, i, head)
     report = prepare(raw, tmp_path / "out")
     assert report.problems == ()
-    assert any("4 pictures are not here as files and are taken out" in n for n in report.notes)
+    assert any("4 pictures are taken out of the LabelMe files" in n for n in report.notes)
     assert not list(raw.glob("*.png"))
     for stem, data in pictures.items():
         expected = tmp_path / f"{stem}.png"

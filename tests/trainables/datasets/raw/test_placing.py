@@ -218,7 +218,7 @@ def test_corners_of_boxes_in_a_table_become_centres_and_that_is_noted(tmp_path: 
     (tmp_path / "boxes.csv").write_text("image,x,y,width,height\n" + "".join(rows))
     data = _read(tmp_path)
     _assert_true(data)
-    assert any("boxes.csv: the 24 particles are boxes" in note for note in data.notes)
+    assert any("boxes.csv: 24 particles given as boxes" in note for note in data.notes)
 
 
 def test_a_width_and_height_that_are_the_pictures_own_make_no_boxes(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon
 from trainables.datasets.raw.folder import RawFolder, split_in_name, split_of
 from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.files.words import counted
 
 NAME = "coco"
 
@@ -235,10 +236,13 @@ def _doubt_negatives(
     for image in empty:
         image.doubtful = True
     if empty:
+        bare = counted(
+            len(empty), "picture without annotations is", "pictures without annotations are"
+        )
         reading.warnings.append(
-            f"{file}: {len(empty)} pictures without annotations are left out, the first is "
-            f"{empty[0].file}: {unlinked} objects belong to no picture of the file, and may be "
-            "theirs"
+            f"{file}: {bare} left out, the first is {empty[0].file}: "
+            f"{counted(unlinked, 'object belongs', 'objects belong')} to no picture of the file, "
+            "and may be theirs"
         )
 
 
@@ -290,15 +294,18 @@ def _tell_crowds(reading: RawReading, file: PurePosixPath, entries: list[Any]) -
     n_others = len(crowds) - n_brush
     if n_brush:
         reading.notes.append(
-            f"{file}: {n_brush} masks marked as crowds by CVAT are taken as objects"
+            f"{file}: {counted(n_brush, 'mask', 'masks')} marked as crowds by CVAT: taken as "
+            "objects"
         )
     if n_others and reading.keep_crowds:
         reading.notes.append(
-            f"{file}: {n_others} regions marked iscrowd are taken as objects, as --keep-crowds asks"
+            f"{file}: {counted(n_others, 'region')} marked iscrowd: taken as objects, as "
+            "--keep-crowds asks"
         )
     elif n_others:
+        are = "is" if n_others == 1 else "are"
         reading.warnings.append(
-            f"{file}: {n_others} of {len(entries)} objects are marked iscrowd (many objects, not "
-            "one) and left out. Some programs mark every run-length encoding so, also that of one "
-            "object with a hole: if these are objects, --keep-crowds takes them"
+            f"{file}: {n_others} of {counted(len(entries), 'object')} {are} marked iscrowd (many "
+            "objects, not one) and left out. Some programs mark every run-length encoding so, "
+            "also that of one object with a hole: if these are objects, --keep-crowds takes them"
         )

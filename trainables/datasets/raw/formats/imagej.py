@@ -16,6 +16,7 @@ from trainables.datasets.raw.folder import RawFolder, split_of
 from trainables.datasets.raw.naming import picture_of_name
 from trainables.datasets.raw.outlines import even_odd
 from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.files.words import counted
 
 NAME = "imagej"
 
@@ -133,8 +134,9 @@ def _warn_of_no_position(
     n = sum(not _position(roi) for _, roi in regions)
     if n and (n_pages := reading.pages(picture)) > 1:
         reading.warnings.append(
-            f"{file}: {n} regions have no position; they are taken for the first of the {n_pages} "
-            f"pages of {picture}"
+            f"{file}: {counted(n, 'region has', 'regions have')} no position and "
+            f"{'is' if n == 1 else 'are'} taken for the first "
+            f"of the {n_pages} pages of {picture}"
         )
 
 

@@ -23,6 +23,7 @@ from trainables.datasets.geometry import Polygon, Rle
 from trainables.datasets.images import SUFFIXES as PICTURES
 from trainables.datasets.raw.folder import RawFolder, split_of
 from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.files.words import counted
 
 NAME = "label-studio"
 
@@ -96,12 +97,12 @@ def read(reading: RawReading) -> None:
 def _tell(reading: RawReading, file: PurePosixPath, n_open: int, several: list[str]) -> None:
     if n_open:
         reading.notes.append(
-            f"{file}: {n_open} tasks have no annotation; their pictures are left out"
+            f"{file}: {counted(n_open, 'task has', 'tasks have')} no annotation: left out"
         )
     if several:
         reading.warnings.append(
-            f"{file}: {len(several)} tasks have several annotations, the first is {several[0]}; "
-            "the last one of each is taken"
+            f"{file}: {counted(len(several), 'task has', 'tasks have')} several annotations, the "
+            f"first is {several[0]}; the last annotation is taken"
         )
 
 

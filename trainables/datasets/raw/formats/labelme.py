@@ -24,6 +24,7 @@ from trainables.datasets.raw.folder import RawFolder, split_of
 from trainables.datasets.raw.outlines import placed
 from trainables.datasets.raw.own_picture import OneFile, reference_of, tell_renumbered
 from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.files.words import counted
 
 NAME = "labelme"
 
@@ -74,8 +75,8 @@ def read(reading: RawReading) -> None:
         tell_renumbered(reading, renumbered)
     if taken_out:
         reading.notes.append(
-            f"{len(taken_out)} pictures are not here as files and are taken out of the LabelMe "
-            f"files ({embedded.KEY}), the first is that of {taken_out[0]}"
+            f"{counted(len(taken_out), 'picture is', 'pictures are')} taken out of the LabelMe "
+            f"files ({embedded.KEY}), as not here otherwise, the first is that of {taken_out[0]}"
         )
 
 

@@ -33,6 +33,7 @@ from trainables.datasets.raw.naming import picture_named_like
 from trainables.datasets.raw.placing import Placing, place, question_rows
 from trainables.datasets.raw.reading import Kind, RawImage, RawReading, RawSource
 from trainables.datasets.records import ParticleDisc
+from trainables.files.words import counted
 
 JSON: Final = (".json",)
 
@@ -248,8 +249,8 @@ def _warn_of_radii(reading: RawReading, placed: list[Placing]) -> None:
     values = f" ({numbers.min():g} to {numbers.max():g})" if len(numbers) else ""
     said = (
         f"{aside[0].source.file}: the radii of {len(wrong)} of "
-        f"{sum(len(entry.points) for entry in with_radii)} particles{values} cannot be pixels, of "
-        f"which a radius has at least {MIN_RADIUS_PX:g}"
+        f"{counted(sum(len(entry.points) for entry in with_radii), 'particle')}{values} cannot be "
+        f"pixels, of which a radius has at least {MIN_RADIUS_PX:g}"
     )
     if reading.sizes.radius is None:
         raise DatasetError(f"{said}: in what unit are they? Give --radius for them")
@@ -283,9 +284,9 @@ def _add_unlabelled(reading: RawReading) -> None:
             taken += 1
     if taken:
         reading.notes.append(
-            f"{taken} micrographs are named by no coordinates: unlabelled, not negatives. Only "
-            "training without labels uses them; an empty list of coordinates says that there is "
-            "nothing in a micrograph"
+            f"{counted(taken, 'micrograph is', 'micrographs are')} named by no coordinates: "
+            "unlabelled, not negative. Only training without labels uses such; an empty list of "
+            "coordinates says that there is nothing in a micrograph"
         )
 
 
@@ -324,7 +325,9 @@ def _warn_of_pixel_sizes(reading: RawReading) -> None:
     wrong = [(file, um) for file, um in sizes.items() if um and reading.sizes.contradicts(um)]
     if wrong:
         file, um = wrong[0]
+        n = len(wrong)
+        say = "header of 1 micrograph says" if n == 1 else f"headers of {n} micrographs say"
         reading.warnings.append(
-            f"the pixel size {given.text} is used, but the headers of {len(wrong)} micrographs say "
-            f"another: {file} {um * ANGSTROM_PER_UM:.4g} \N{LATIN CAPITAL LETTER A WITH RING ABOVE}"
+            f"the pixel size {given.text} is used, but the {say} another: {file} "
+            f"{um * ANGSTROM_PER_UM:.4g} \N{LATIN CAPITAL LETTER A WITH RING ABOVE}"
         )

@@ -15,6 +15,7 @@ from trainables.datasets.raw.folder import RawFolder, split_of
 from trainables.datasets.raw.naming import picture_named_like
 from trainables.datasets.raw.outlines import united
 from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.files.words import counted
 
 NAME = "qupath"
 
@@ -80,8 +81,9 @@ def _read_features(
     searched = any(kind in _FOUND for kind in kinds)
     if searched and (n := kinds.count(_ANNOTATION)):
         reading.warnings.append(
-            f"{source.file}: {n} annotations beside {len(kinds) - n} detections are taken for "
-            "regions that were searched, and left out"
+            f"{source.file}: {counted(n, 'annotation')} beside "
+            f"{counted(len(kinds) - n, 'detection')} taken for regions that were searched, and "
+            "left out"
         )
     n_plain = 0
     for number, feature in enumerate(features):
@@ -94,8 +96,8 @@ def _read_features(
             _read_feature(reading, image, here, feature, label or reading.object_class)
     if n_plain:
         reading.notes.append(
-            f"{source.file}: {n_plain} objects have no class; they are called "
-            f"{reading.object_class!r}"
+            f"{source.file}: {counted(n_plain, 'object has', 'objects have')} no class and "
+            f"{'is' if n_plain == 1 else 'are'} called {reading.object_class!r}"
         )
 
 

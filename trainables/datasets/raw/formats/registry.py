@@ -33,6 +33,7 @@ from trainables.datasets.raw.formats.masks import (
 )
 from trainables.datasets.raw.formats.unknown import what_it_looks_like
 from trainables.datasets.raw.reading import RawReading
+from trainables.files.words import counted
 
 
 @dataclass(frozen=True)
@@ -275,8 +276,10 @@ def _note(chosen: Format, found: dict[str, int], here: dict[str, int]) -> str:
 
 def _count_told(found: int, here: int) -> str:
     if here == found:
-        return f"{found} pictures"
-    return f"{found} pictures, of which {here or 'none'} {'is' if here < 2 else 'are'} here"
+        return counted(found, "picture")
+    return (
+        f"{counted(found, 'picture')}, of which {here or 'none'} {'is' if here < 2 else 'are'} here"
+    )
 
 
 def _what_is_here(folder: RawFolder, asked: str = "") -> str:
@@ -288,7 +291,7 @@ def _what_is_here(folder: RawFolder, asked: str = "") -> str:
     found = {entry.name: entry.count(folder) for entry in FORMATS}
     there = [name for name, n in found.items() if n]
     if there:
-        listed = ", ".join(f"{name} ({found[name]} pictures)" for name in there)
+        listed = ", ".join(f"{name} ({counted(found[name], 'picture')})" for name in there)
         return f"found {listed}; --format {there[0]} reads it"
     if folder.broken:
         return _first_broken(folder)

@@ -7,6 +7,7 @@ from typing import Final
 
 from trainables.datasets.images import SUFFIXES
 from trainables.datasets.raw.folder import RawFolder
+from trainables.files.words import counted
 
 _SEPARATORS: Final = "_-. "
 
@@ -49,7 +50,8 @@ def what_it_looks_like(folder: RawFolder, names: Sequence[str]) -> str:
     listed = ", ".join(f"{n} {_kind_name(suffix)}" for suffix, n in kinds)
     what = f" ({listed})" if listed else ""
     return (
-        f"found {len(folder.images)} pictures and {len(others)} other files{what}; "
+        f"found {counted(len(folder.images), 'picture')} and "
+        f"{counted(len(others), 'other file')}{what}; "
         f"{_pairs(folder)}expected one of {', '.join(names)}. {HOW_MASKS_LIE}"
     )
 
@@ -70,8 +72,9 @@ def _pairs(folder: RawFolder) -> str:
     ending, files = max(endings.items(), key=lambda pair: len(pair[1]))
     example = files[0]
     return (
-        f"{len(files)} pictures bear another one's name and {ending}, the first is {example}: if "
-        f"these are masks, name them {example.stem.removesuffix(ending)}_masks{example.suffix} and "
+        f"{counted(len(files), 'picture bears', 'pictures bear')} another one's name and "
+        f"{ending}, the first is {example}: if these are masks, name them "
+        f"{example.stem.removesuffix(ending)}_masks{example.suffix} and "
         "so on; "
     )
 

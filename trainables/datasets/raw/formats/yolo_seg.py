@@ -27,6 +27,7 @@ from trainables.datasets.raw.formats.yolo_splits import (
 from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
 from trainables.datasets.records import Split
 from trainables.files.text import read_text
+from trainables.files.words import counted
 
 NAME = "yolo"
 
@@ -269,10 +270,14 @@ def _add_negatives(reading: RawReading, unlinked: int) -> None:
         if (picture.parent in folders or "images" in _lower(picture)) and picture not in taken
     ]
     if empty and unlinked:
+        bare = counted(
+            len(empty), "picture without a label file is", "pictures without a label file are"
+        )
         reading.warnings.append(
-            f"{len(empty)} pictures without a label file are left out, the first is {empty[0]}: "
-            f"label files of pictures that are not here hold {unlinked} objects, which may be "
-            "theirs"
+            f"{bare} left out, the first is {empty[0]}: label files of pictures that are not here "
+            f"hold {counted(unlinked, 'object')}, which may be theirs"
         )
     elif negatives := sum(reading.open(picture) is not None for picture in empty):
-        reading.notes.append(f"{negatives} pictures without a label file are taken as negatives")
+        reading.notes.append(
+            f"{counted(negatives, 'picture')} without a label file: taken as negatives"
+        )

@@ -22,6 +22,7 @@ from trainables.datasets.raw.folder import (
 from trainables.datasets.raw.reading import Kind, RawReading, RawSource
 from trainables.datasets.records import Split
 from trainables.files.text import read_text
+from trainables.files.words import counted
 
 _IMAGE_FOLDERS: Final = frozenset({"images", "image", "imgs", "img", "jpegimages"})
 
@@ -156,7 +157,8 @@ def _without_overlap(
     several = sorted(picture for picture, n in parts.items() if n > 1)
     if several:
         reading.warnings.append(
-            f"{name}: {len(several)} pictures are named in several parts, the first is "
-            f"{several[0]}; each is taken for one only: for test before val before train"
+            f"{name}: {counted(len(several), 'picture is', 'pictures are')} named in several "
+            f"parts, the first is {several[0]}; each is taken for one only: for test before val "
+            "before train"
         )
     return splits

@@ -59,11 +59,11 @@ def test_objects_marked_as_crowds_are_told_with_the_option_that_keeps_them(tmp_p
     data = _read(raw)
     assert [p.kind for p in data.problems] == [Kind.CROWD]
     (warning,) = data.warnings
-    assert "coco.json: 1 of 4 objects are marked iscrowd" in warning
+    assert "coco.json: 1 of 4 objects is marked iscrowd" in warning
     assert "--keep-crowds takes them" in warning
     kept = _read(raw, keep_crowds=True)
     assert (kept.problems, kept.warnings) == ((), ())
-    assert any("1 regions marked iscrowd are taken as objects" in note for note in kept.notes)
+    assert any("1 region marked iscrowd: taken as objects" in note for note in kept.notes)
     ring = coco_mask.decode(kept.images[0].objects[0].rle)
     assert (ring[10:30, 20:40].sum(), ring[15:20, 25:30].sum()) == (375, 0)
 

@@ -610,5 +610,5 @@ def test_a_missing_folder_says_so(tmp_path: Path) -> None:
 
 def test_a_folder_of_pictures_alone_lists_the_formats(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png", 0)
-    with pytest.raises(DatasetError, match="found 1 pictures and 0 other files; expected one of"):
+    with pytest.raises(DatasetError, match="found 1 picture and 0 other files; expected one of"):
         _read(tmp_path)

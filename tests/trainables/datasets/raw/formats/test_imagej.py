@@ -113,7 +113,7 @@ def test_a_position_is_a_page_of_a_stack(tmp_path: Path) -> None:
     )
     data = _read(tmp_path)
     assert [(i.stem, len(i.objects)) for i in data.images] == [("s_p000", 2), ("s_p002", 1)]
-    assert any("s.zip: 1 regions have no position" in warning for warning in data.warnings)
+    assert any("s.zip: 1 region has no position" in warning for warning in data.warnings)
     assert [(p.object, p.kind) for p in data.problems] == [("0002.roi", Kind.MISSING_IMAGE)]
 
 

@@ -125,7 +125,7 @@ def test_a_task_nobody_annotated_is_no_negative_and_the_last_annotation_counts(
     data = _read(_write(tmp_path, _task(0), twice, cancelled))
     assert [(image.stem, len(image.objects)) for image in data.images] == [("m1", 2)]
     assert any("2 tasks have no annotation" in note for note in data.notes)
-    assert any("1 tasks have several annotations, the first is task 1" in w for w in data.warnings)
+    assert any("1 task has several annotations, the first is task 1" in w for w in data.warnings)
 
 
 def test_the_flat_export_is_read_too(tmp_path: Path) -> None:

@@ -224,7 +224,7 @@ def test_coordinates_of_two_names_that_mean_one_picture_make_no_background(tmp_p
     assert labelled == {"m1.png": 1}
     (problem,) = data.problems
     assert (problem.kind, problem.n_objects) == (Kind.ANNOTATED_TWICE, 2)
-    assert "with 1 objects; which are its own is not known, and it is left out" in problem.reason
+    assert "with 1 object; which are its own is not known, and it is left out" in problem.reason
 
 
 # --- YOLO's label files

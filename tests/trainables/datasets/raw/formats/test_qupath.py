@@ -80,9 +80,9 @@ def test_regions_that_were_searched_and_ignored_classes_are_no_objects(tmp_path:
         )
     )
     assert [item.label for item in data.images[0].objects] == ["object"]
-    assert any("1 annotations beside 2 detections" in warning for warning in data.warnings)
+    assert any("1 annotation beside 2 detections" in warning for warning in data.warnings)
     assert [(p.object, p.kind) for p in data.problems] == [("features[2]", Kind.UNKNOWN_LABEL)]
-    assert any("1 objects have no class" in note for note in data.notes)
+    assert any("1 object has no class" in note for note in data.notes)
 
 
 @pytest.mark.parametrize("kind", ["Point", "LineString"])

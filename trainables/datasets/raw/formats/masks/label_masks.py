@@ -30,6 +30,7 @@ from trainables.datasets.raw.formats.masks.values import (
     values_of_file,
 )
 from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.files.words import counted
 
 NAME = "masks"
 
@@ -164,8 +165,8 @@ def read_regions(reading: RawReading, regions_of: Regions, *, classless: bool = 
                     tiny += _read_page(reading, image, here, page, regions_of)
     if tiny:
         reading.warnings.append(
-            f"{len(tiny)} objects have at most {TINY_PX} pixels, the first is {tiny[0]}: are they "
-            "stray pixels?"
+            f"{counted(len(tiny), 'object has', 'objects have')} at most {TINY_PX} pixels, "
+            f"the first is {tiny[0]}: stray pixels?"
         )
 
 

@@ -14,6 +14,7 @@ from trainables.datasets.images import UnreadableImageError, read_labels
 from trainables.datasets.raw.folder import LeavesFolderError, RawFolder, split_of
 from trainables.datasets.raw.formats.masks.layout import IMAGE_FOLDERS, object_mask_files
 from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.files.words import counted
 
 NAME = "object-masks"
 
@@ -39,8 +40,8 @@ def read(reading: RawReading) -> None:
             n_grey += sum(_read_mask(reading, image, file) for file in masks)
     if n_grey:
         reading.warnings.append(
-            f"{n_grey} masks have more than two values, as after resizing: what is above half of "
-            "the highest one is the object"
+            f"{counted(n_grey, 'mask has', 'masks have')} more than two values, as after "
+            "resizing: what is above half of the highest one is the object"
         )
     _tell_without_masks(reading, list(found))
 
@@ -73,5 +74,5 @@ def _tell_without_masks(reading: RawReading, pictures: Sequence[PurePosixPath]) 
     ]
     if bare:
         reading.notes.append(
-            f"{len(bare)} pictures have no masks and are left out, the first is {bare[0]}"
+            f"{counted(len(bare), 'picture')} left out for lack of masks, the first is {bare[0]}"
         )

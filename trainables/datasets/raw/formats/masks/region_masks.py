@@ -26,6 +26,7 @@ from trainables.datasets.raw.formats.masks.label_masks import (
 )
 from trainables.datasets.raw.formats.masks.values import Labels, Values, values_of, values_of_file
 from trainables.datasets.raw.reading import RawReading
+from trainables.files.words import counted
 
 BINARY_TITLE = "binary masks, each connected region an object"
 
@@ -115,8 +116,9 @@ class _BinaryMasks:
             )
         if self._cut and self._n_grey:
             warnings.append(
-                f"{self._n_grey} masks have values between 0 and {self._highest}, as after "
-                f"resizing or JPEG: what is above half of it, {self._highest / 2:g}, is an object"
+                f"{counted(self._n_grey, 'mask has', 'masks have')} values between 0 and "
+                f"{self._highest}, as after resizing or JPEG: what is above half of it, "
+                f"{self._highest / 2:g}, is an object"
             )
         if not self._cut:
             warnings.append(

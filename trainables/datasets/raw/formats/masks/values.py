@@ -18,6 +18,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from trainables.datasets.images import UnreadableImageError, read_labels
+from trainables.files.words import counted
 
 Labels = npt.NDArray[Any]
 
@@ -145,8 +146,9 @@ def judge_masks(found: Sequence[tuple[str, Values]]) -> MaskVerdict:
     if thin.mean() > _THIN:
         most = max(filled, key=lambda pair: len(pair[1]))
         reason = (
-            f"{thin.sum()} of {len(thin)} values in {_pictures(len(filled))} are lines around "
-            f"others ({most[0]} has {len(most[1])} values), as after resizing or JPEG"
+            f"{thin.sum()} of {counted(len(thin), 'value')} in {counted(len(filled), 'picture')} "
+            f"are lines around others ({most[0]} has {len(most[1])} values), as after resizing or "
+            "JPEG"
         )
         return MaskVerdict("grey", reason)
     return _classes_or_instances(filled)
@@ -160,8 +162,9 @@ def _classes_or_instances(filled: Sequence[tuple[str, Values]]) -> MaskVerdict:
     alike, n_alike = sets.most_common(1)[0]
     same = len(filled) >= _FEW_PICTURES and n_alike == len(filled) and len(alike) <= _FEW_VALUES
     words = (
-        f"{apart} of {len(parts)} values in {_pictures(len(filled))} consist of several regions "
-        f"apart from each other, on the average of {parts.mean() if len(parts) else 0:.1f}"
+        f"{apart} of {counted(len(parts), 'value')} in {counted(len(filled), 'picture')} "
+        "consist of several regions apart from each other, on the average of "
+        f"{parts.mean() if len(parts) else 0:.1f}"
     )
     if same:
         words += f", and the values are {', '.join(map(str, alike))} in every picture"
@@ -179,7 +182,7 @@ def _doubt(
         return f"the values are {', '.join(map(str, alike))} in every picture"
     wide = sum(bool((v.all_edges & ~v.background).any()) for _, v in filled)
     if wide > len(filled) / 2:
-        return f"in {wide} of {_pictures(len(filled))} a value touches all four edges"
+        return f"in {wide} of {counted(len(filled), 'picture')} a value touches all four edges"
     return words if share >= _DOUBTFUL else ""
 
 
@@ -191,11 +194,7 @@ def _why_binary(filled: Sequence[tuple[str, Values]]) -> str:
     n = sum(int(values.areas[~values.large].sum()) for _, values in stray)
     name, values = stray[0]
     listed = ", ".join(map(str, values.numbers[~values.large].tolist()[:5]))
-    return f"{reason}, but for {n} stray pixels (the value {listed} in {name})"
-
-
-def _pictures(n: int) -> str:
-    return "1 picture" if n == 1 else f"{n} pictures"
+    return f"{reason}, but for {counted(n, 'stray pixel')} (the value {listed} in {name})"
 
 
 def _indexed(labels: Labels) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:

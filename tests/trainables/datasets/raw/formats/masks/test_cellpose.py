@@ -145,5 +145,5 @@ def test_broken_files_end_in_a_message(tmp_path: Path, content: bytes) -> None:
 def test_arrays_of_other_programs_are_not_taken_for_cellposes(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png", 0)
     np.save(tmp_path / "a_seg.npy", _labels())
-    with pytest.raises(DatasetError, match=r"1 other files \(1 \.npy, numpy array\)"):
+    with pytest.raises(DatasetError, match=r"1 other file \(1 \.npy, numpy array\)"):
         _read(tmp_path)

@@ -73,7 +73,7 @@ def test_a_picture_without_a_mask_beside_it_is_told_and_no_negative(tmp_path: Pa
     (tmp_path / "x2_masks.png").unlink()
     data = _read(tmp_path)
     assert [image.stem for image in data.images] == ["x0", "x1"]
-    assert any("1 pictures are named by no annotation file" in note for note in data.notes)
+    assert any("1 picture is named by no annotation file" in note for note in data.notes)
 
 
 # --- one mask an object
@@ -139,7 +139,7 @@ def test_a_picture_without_masks_among_those_that_have_some_is_told(tmp_path: Pa
         _save(tmp_path / "b" / "masks" / f"{n}.png", _square(x, y, 255))
     data = _read(tmp_path)
     assert [image.stem for image in data.images] == ["a", "b"]
-    assert "1 pictures have no masks and are left out, the first is c/images/c.png" in data.notes
+    assert "1 picture left out for lack of masks, the first is c/images/c.png" in data.notes
 
 
 # --- what is not known

@@ -172,16 +172,16 @@ def test_one_stray_value_makes_no_instance_labels_of_binary_masks(
     raw = _write(tmp_path, _stray(value))
     message = _refused(raw)
     assert "look like binary masks" in message
-    assert f"1 stray pixels (the value {value} in masks/m3.png)" in message
+    assert f"1 stray pixel (the value {value} in masks/m3.png)" in message
     data = _read(raw, "binary-masks")
     _assert_true(data)
-    assert any("1 masks have values between 0 and 255" in warning for warning in data.warnings)
+    assert any("1 mask has values between 0 and 255" in warning for warning in data.warnings)
 
 
 def test_a_stray_object_of_a_mask_is_told(tmp_path: Path) -> None:
     data = _read(_write(tmp_path, _stray(255)), "binary-masks")
     (warning,) = data.warnings
-    assert "1 objects have at most 3 pixels, the first is masks/m3.png, region 1" in warning
+    assert "1 object has at most 3 pixels, the first is masks/m3.png, region 1" in warning
 
 
 def _resized(i: int) -> Mask:
