@@ -133,7 +133,9 @@ def test_a_view_of_an_earlier_version_s_set_follows_its_pictures(
     image = data.images("train")[0]
     _black(image.path)
     yolo_view(data, tmp_path / "view")
-    assert not cv2.imread(str(tmp_path / "view" / "images" / "train" / image.path.name)).any()
+    pixels = cv2.imread(str(tmp_path / "view" / "images" / "train" / image.path.name))
+    assert pixels is not None
+    assert not np.asarray(pixels).any()
 
 
 def test_a_copied_picture_is_used_again_until_it_is_another(
