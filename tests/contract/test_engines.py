@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from search_spaces.presets.registry import presets
 from search_spaces.space import parse_space
 from tests.contract.conftest import DIVERGES, ENGINES, Train
 from tests.support.places import ROOT
+from tests.support.planted import Planted
 from trainables.contract import (
     ArtifactKind,
     Device,
@@ -340,6 +343,24 @@ def test_a_missing_model_and_one_of_another_engine_are_named(
     torch.save({"engine": "another", "format": 1}, tmp_path / "model.pt")
     with pytest.raises(InfeasibleParams, match="got engine another and format 1"):
         engine.load(tmp_path, Device())
+
+
+def test_code_in_a_model_is_not_run_and_the_model_refused_in_one_line(
+    engine: Engine, info: EngineInfo, tmp_path: Path
+) -> None:
+    if info.name not in BUILT_IN or not info.isolated:
+        pytest.skip("reads no file of PyTorch's")
+    torch = pytest.importorskip("torch")
+    model, trace = tmp_path / "model.pt", tmp_path / "trace"
+    torch.save({"engine": info.name, "format": 1, "weights": Planted(trace)}, model)
+    ways: list[Callable[[], object]] = [
+        partial(engine.load, model, Device()),
+        *(partial(engine.export, model, tmp_path / "out", form) for form in ExportForm),
+    ]
+    for way in ways:
+        with pytest.raises(InfeasibleParams, match=r"^[^\n]*more than plain data[^\n]*$"):
+            way()
+    assert not trace.exists()
 
 
 def test_a_broken_checkpoint_is_named(

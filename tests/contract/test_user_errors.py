@@ -7,6 +7,7 @@ import pytest
 from tests.support.command_line import segtune
 from tests.support.discs import prepare_discs
 from tests.support.places import ROOT, THIRD_PARTY
+from tests.support.planted import Planted
 from trainables.datasets.prepared import PreparedDataset
 from tune.best.configuration import BestConfig, ConfigOrigin, Reached, TrainedOn
 from tune.best.file import to_yaml
@@ -53,3 +54,30 @@ def test_what_an_engine_says_of_a_model_is_the_message_of_evaluate(
     model.write_text(NO_LICENCE)
     said = refused(tmp_path, "evaluate", str(model), str(discs.root), "--trainable", "awkward")
     assert said == f"segtune: {model}: {NO_LICENCE}\n"
+
+
+@pytest.mark.parametrize(
+    ("verb", "engine"),
+    [
+        ("evaluate", "yolo_seg"),
+        ("evaluate", "mask_rcnn"),
+        ("evaluate", "unet_selftraining"),
+        ("pick", "yolo_seg"),
+    ],
+)
+def test_code_in_a_model_is_not_run_and_the_model_refused(
+    verb: str, engine: str, discs: PreparedDataset, tmp_path: Path
+) -> None:
+    torch = pytest.importorskip("torch")
+    model, trace = tmp_path / "model.pt", tmp_path / "trace"
+    torch.save({"engine": engine, "format": 1, "weights": Planted(trace)}, model)
+    words = {
+        "evaluate": (str(model), str(discs.root)),
+        "pick": (str(discs.root / "images"), "--model", str(model), "--out", "picks"),
+    }
+    said = refused(tmp_path, verb, *words[verb], "--trainable", engine)
+    assert said == (
+        f"segtune: {model}: expected a file written by segtune's {engine} engine, got one that "
+        "cannot be read: it holds more than plain data, which could run code, or is damaged\n"
+    )
+    assert not trace.exists()

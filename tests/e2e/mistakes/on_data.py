@@ -17,6 +17,7 @@ from tests.e2e.mistakes.seeds import (
     paths_leave,
     pictures,
     pictures_in_new,
+    planted_weights,
     replaced,
     text,
     too_few_groups,
@@ -166,6 +167,12 @@ PREPARED = [
             "retrain best.yaml --out new",
             "init data --out new.yaml",
         )
+    ),
+    Mistake(
+        "code in weights to train from",
+        "plan study.yaml --set trainable=yolo_seg --set fixed.model=planted.pt",
+        ["fixed.model: expected weights with nothing in them but", "planted.pt", ".system"],
+        planted_weights,
     ),
     Mistake("deleted pictures", "plan study.yaml", ["images missing"], without("data/images")),
     Mistake(

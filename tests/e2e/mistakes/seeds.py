@@ -1,6 +1,7 @@
 """Mistakes on the command line, and what is changed in a right folder before each."""
 
 import json
+import pickle
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 
 from analysis.models.stored import to_stored
+from tests.support.planted import Planted
 from tests.support.raw_samples import (
     labelme_set,
     shape,
@@ -158,6 +160,12 @@ def changed_pictures(folder: Path) -> None:
 
 def write_black(path: Path) -> None:
     assert cv2.imwrite(str(path), np.zeros((48, 64), np.uint8))
+
+
+def planted_weights(folder: Path) -> None:
+    """Weights that would make a file beside them where they are opened."""
+    content = {"model": Planted(folder / "trace")}
+    (folder / "planted.pt").write_bytes(pickle.dumps(content))
 
 
 def too_few_groups(folder: Path) -> None:

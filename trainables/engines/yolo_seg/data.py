@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from torch.utils.data import DataLoader
@@ -18,6 +19,7 @@ from trainables.datasets.views.yolo import yolo_view
 from trainables.engines.yolo_seg.framework import YOLODataset
 from trainables.engines.yolo_seg.inference import make_frame
 from trainables.engines.yolo_seg.masks import Frame
+from trainables.files.pickles import unpickle_arrays
 from trainables.files.whole import write_whole
 from trainables.metrics.matching import GroundTruth, ground_truth
 
@@ -28,6 +30,18 @@ _KEPT_BYTES = 1 << 30
 class LabelledImages(YOLODataset):  # type: ignore[misc]  # untyped
     """Ultralytics' data set, whose label cache several trials may write at once."""
 
+    def get_labels(self) -> list[dict[str, Any]]:
+        """Read the labels, from their cache where that holds arrays and plain values alone.
+
+        Ultralytics unpickles whatever lies there, and a data set may be anybody's.
+        """
+        images = Path(self.img_path)
+        cache = images.parents[1] / "labels" / f"{images.name}.cache"
+        if cache.is_file() and not _is_plain(cache):
+            cache.unlink(missing_ok=True)  # the labels are scanned anew
+        labels: list[dict[str, Any]] = super().get_labels()
+        return labels
+
     def cache_labels(self, path: Path = Path("labels.cache")) -> dict[str, Any]:
         """Scan the labels and write the cache in one piece."""
         own = path.with_name(f".{path.stem}-{os.getpid()}.cache")
@@ -35,6 +49,18 @@ class LabelledImages(YOLODataset):  # type: ignore[misc]  # untyped
         if own.exists():
             write_whole(path, own.replace)
         return scanned
+
+
+def _is_plain(cache: Path) -> bool:
+    """Whether nothing but arrays and plain values is pickled in a cache of labels."""
+    try:
+        with cache.open("rb") as file:
+            np.lib.format.read_magic(file)
+            np.lib.format.read_array_header_1_0(file)
+            unpickle_arrays(file)
+    except Exception:  # noqa: BLE001  broken bytes raise almost anything
+        return False
+    return True
 
 
 def describe_dataset(

@@ -2,7 +2,9 @@
 
 Left alone it asks the network at import, writes a settings file into the user's home, installs
 missing packages, limits every process to one thread, and prints progress bars. What concerns
-training is switched off in `run.py`.
+training is switched off in `run.py`. It also runs whatever code hides in weights and in the
+description of a network, unless it is told to build networks of its own and of PyTorch's classes
+alone and to refuse the rest.
 """
 
 import importlib
@@ -50,6 +52,7 @@ with _quiet():
     YOLO: Any = _get("models.yolo", "YOLO")
     YOLODataset: Any = _get("data.dataset", "YOLODataset")
     SegmentationTrainer: Any = _get("models.yolo.segment", "SegmentationTrainer")
+    tasks_module: Any = importlib.import_module("ultralytics.nn.tasks")
     SegmentationModel: Any = _get("nn.tasks", "SegmentationModel")
     yaml_model_load: Any = _get("nn.tasks", "yaml_model_load")
     non_max_suppression: Any = _get("utils.nms", "non_max_suppression")
@@ -59,6 +62,8 @@ with _quiet():
 
 
 _use_our_log()
+
+tasks_module.SAFE_LOAD = True  # as ULTRALYTICS_SAFE_LOAD=1 does, if nobody has imported it before
 
 
 # Ultralytics asks torch for deterministic algorithms, which imports this (2 s). Here it is imported

@@ -13,6 +13,7 @@ from pydantic import Field
 from search_spaces.schema import Hyperparameters
 from trainables.contract import Circumstances, EngineInfo, Framework
 from trainables.datasets.prepared import PreparedDataset
+from trainables.files.pickles import pickled_names
 
 UNTRAINED = tuple(f"yolo11{size}-seg.yaml" for size in "nsmlx")
 """Architectures that need no file; trained from random weights."""
@@ -195,6 +196,8 @@ def model_problem(model: str, download: bool = False) -> str | None:
     untrained = ", ".join(UNTRAINED)
     if path.suffix not in {".pt", ".yaml", ".yml"}:
         return f"expected a -seg model (.pt weights or .yaml architecture), got {model}"
+    if path.suffix == ".pt" and path.is_file():
+        return _foreign_problem(path)
     if model in UNTRAINED or path.is_file():
         return None
     if path.suffix != ".pt":
@@ -205,6 +208,45 @@ def model_problem(model: str, download: bool = False) -> str | None:
         f"expected existing weights, got {model}, which is not there; give the path of a local "
         f"file, train from scratch with one of {untrained}, or allow fetching it with "
         "download: true"
+    )
+
+
+_NETWORKS = frozenset({"ultralytics", "torch", "torchvision", "numpy", "clip"})
+"""Packages whose classes a network in a file is made of."""
+
+_PLAIN = frozenset(
+    {
+        *("collections.OrderedDict", "collections.Counter", "_codecs.encode"),
+        *(f"pathlib.{kind}Path" for kind in ("Posix", "Windows", "PurePosix", "PureWindows")),
+        *(f"pathlib._local.{kind}Path" for kind in ("Posix", "Windows")),
+        *(
+            f"{module}.{name}"
+            for module in ("builtins", "__builtin__")
+            for name in ("getattr", "set", "bytearray", "complex")
+        ),
+    }
+)
+"""Python's own among what a network in a file is made of."""
+
+
+def _foreign_problem(weights: Path) -> str | None:
+    """Reason not to open weights: names in them that belong to no network and could run code.
+
+    Ultralytics, when it opens them, compares class by class; this look takes no framework.
+    """
+    try:
+        names = pickled_names(weights)
+    except OSError as error:
+        return f"expected weights that can be read, got {weights}: {error.strerror}"
+    foreign = [
+        name for name in names if name.partition(".")[0] not in _NETWORKS and name not in _PLAIN
+    ]
+    if not foreign:
+        return None
+    return (
+        "expected weights with nothing in them but a network of Ultralytics' and PyTorch's "
+        f"classes, got {weights}, which asks for {', '.join(foreign[:3])} and could run any code; "
+        f"it was not opened. Train with other weights, or from scratch with {UNTRAINED[0]}"
     )
 
 

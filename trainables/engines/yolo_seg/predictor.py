@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from trainables.contract import Device, Predictor
+from trainables.contract import Device, InfeasibleParams, Predictor
 from trainables.engines.yolo_seg.checkpoint import SavedYolo, read_model
 from trainables.engines.yolo_seg.framework import SegmentationModel
 from trainables.engines.yolo_seg.inference import Detection, find_instances, letterbox
@@ -20,9 +20,17 @@ _BATCH = 8
 
 
 def build_network(saved: SavedYolo) -> Any:
-    """Build the network of a saved model, in evaluation mode on the CPU."""
+    """Build the network of a saved model, in evaluation mode on the CPU.
+
+    Raises:
+        InfeasibleParams: Ultralytics does not build it of layers that it knows.
+    """
     state = torch.get_rng_state()  # building draws weights that are overwritten at once
-    net = SegmentationModel(deepcopy(saved.architecture), nc=len(saved.classes), verbose=False)
+    try:
+        net = SegmentationModel(deepcopy(saved.architecture), nc=len(saved.classes), verbose=False)
+    except Exception as error:  # a description that is not Ultralytics' fails in any way there is
+        said = " ".join(str(error).split()) or repr(error)
+        raise InfeasibleParams(f"the model's network cannot be built: {said}") from error
     _widen_class_branch(net, saved)
     torch.set_rng_state(state)
     net.load_state_dict(dict(saved.weights))

@@ -115,8 +115,9 @@ class YoloSegRun(SegmentationTrainer):  # type: ignore[misc]  # untyped
                 self._setup_train()
         except ConnectionError as error:
             raise TransientError(f"{self.args.model} could not be fetched: {error}") from error
-        except (TypeError, ValueError, RuntimeError) as error:  # its words for a user's mistake
-            raise InfeasibleParams(f"Ultralytics refuses this configuration: {error}") from error
+        except (TypeError, ValueError, RuntimeError, ImportError) as error:  # a user's mistake
+            said = " ".join(str(error).split())
+            raise InfeasibleParams(f"Ultralytics refuses this configuration: {said}") from error
         self.ema.ema.end2end = False
         model = unwrap_model(self.model)
         model.criterion = model.init_criterion()

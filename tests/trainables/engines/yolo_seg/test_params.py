@@ -1,3 +1,5 @@
+import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +8,7 @@ from pydantic import ValidationError
 
 from search_spaces.presets.yolo_seg import PRESETS
 from search_spaces.space import parse_space
+from tests.support.planted import Planted
 from trainables.engines.yolo_seg.params import (
     UNTRAINED,
     YoloSegParams,
@@ -112,6 +115,18 @@ def test_untrained_models_and_local_files_are_accepted(tmp_path: Path) -> None:
     weights = tmp_path / "own-seg.pt"
     weights.touch()
     assert [model_problem(model) for model in (*UNTRAINED, str(weights))] == [None] * 6
+
+
+def test_weights_with_code_in_them_are_refused_without_being_opened(tmp_path: Path) -> None:
+    weights, trace = tmp_path / "own-seg.pt", tmp_path / "trace"
+    weights.write_bytes(pickle.dumps({"model": Planted(trace)}))
+    said = (
+        "expected weights with nothing in them but a network of Ultralytics' and PyTorch's "
+        f"classes, got {weights}, which asks for {os.name}.system and could run any code; it was "
+        "not opened. Train with other weights, or from scratch with yolo11n-seg.yaml"
+    )
+    assert YoloSegParams.problems({"model": str(weights)}, frozenset()) == [("model", said)]
+    assert not trace.exists()
 
 
 def test_the_native_configuration_has_every_key_that_ultralytics_knows() -> None:

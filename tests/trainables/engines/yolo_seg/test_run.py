@@ -1,18 +1,25 @@
 """Our loop against Ultralytics' own, and what it does where theirs would hide a failure."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import yaml
 
 torch = pytest.importorskip("torch", reason="needs the extra yolo")
 
 from tests.support.engine_trials import MakeTrial
+from tests.support.planted import Planted
 from trainables.contract import (
+    Device,
     Diverged,
     InfeasibleParams,
 )
-from trainables.engines.yolo_seg.data import describe_dataset
+from trainables.datasets.prepared import PreparedDataset
+from trainables.engines.yolo_seg.data import LabelledImages, describe_dataset
 from trainables.engines.yolo_seg.engine import YoloSegEngine
 from trainables.engines.yolo_seg.framework import (
     SegmentationTrainer,
@@ -143,6 +150,111 @@ def test_weights_that_are_none_are_refused(make_trial: MakeTrial, tmp_path: Path
     weights.write_bytes(b"no weights")
     with pytest.raises(InfeasibleParams, match=r"broken-seg\.pt"):
         YoloSegEngine().train(make_trial({"model": str(weights)}))
+
+
+def _runs_in_torch(trace: Path) -> Planted:
+    """Code that is hidden behind a function of PyTorch's, which runs what it is told."""
+    from torch.utils.collect_env import run
+
+    return Planted(trace, run)
+
+
+def _weights_with_code(folder: Path, trace: Path) -> Path:
+    import torch
+
+    file = folder / "own-seg.pt"
+    torch.save({"model": _runs_in_torch(trace)}, file)
+    return file
+
+
+def _layer_with_code(folder: Path, trace: Path) -> Path:
+    import torch
+
+    from trainables.engines.yolo_seg.framework import YOLO
+
+    file = folder / "own-seg.pt"
+    YOLO("yolo11n-seg.yaml").save(file)
+    content = torch.load(file, weights_only=False)
+    content["train_args"] = {"more": _runs_in_torch(trace)}
+    torch.save(content, file)
+    return file
+
+
+def _architecture_with_code(folder: Path, trace: Path) -> Path:
+    from trainables.engines.yolo_seg.framework import YOLO
+
+    architecture = {**YOLO("yolo11n-seg.yaml").model.yaml, "activation": _touching(trace)}
+    file = folder / "own-seg.yaml"
+    file.write_text(yaml.safe_dump(architecture))
+    return file
+
+
+def _touching(trace: Path) -> str:
+    return f"__import__('pathlib').Path({str(trace)!r}).touch() or nn.SiLU()"
+
+
+@pytest.mark.parametrize("plant", [_weights_with_code, _layer_with_code, _architecture_with_code])
+def test_code_in_a_model_that_is_given_is_refused_and_does_not_run(
+    plant: Callable[[Path, Path], Path], make_trial: MakeTrial, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace"
+    model = plant(tmp_path, trace)
+    with pytest.raises(InfeasibleParams) as told:
+        YoloSegEngine().train(make_trial({"model": str(model)}))
+    assert not trace.exists()
+    assert "\n" not in str(told.value)
+    assert "Ultralytics refuses this configuration" in str(told.value)
+
+
+def test_code_in_the_architecture_of_a_trained_model_does_not_run(tmp_path: Path) -> None:
+    import torch
+
+    from trainables.engines.yolo_seg.checkpoint import SavedYolo
+    from trainables.engines.yolo_seg.framework import YOLO
+
+    network = YOLO("yolo11n-seg.yaml").model
+    trace = tmp_path / "trace"
+    saved = SavedYolo(
+        weights=network.state_dict(),
+        architecture={**network.yaml, "activation": _touching(trace)},
+        classes=[str(n) for n in range(80)],
+        imgsz=64,
+        confidence=0.5,
+        iou=0.7,
+        max_det=9,
+        epoch=1,
+        params={},
+    )
+    torch.save(vars(saved), tmp_path / "model.pt")
+    with pytest.raises(InfeasibleParams, match=r"^[^\n]*activation[^\n]*$"):
+        YoloSegEngine().load(tmp_path / "model.pt", Device())
+    assert not trace.exists()
+
+
+def test_code_in_a_data_sets_label_cache_does_not_run(
+    discs: PreparedDataset, tmp_path: Path
+) -> None:
+    data = PreparedDataset.load(shutil.copytree(discs.root, tmp_path / "data"))
+    described, _ = describe_dataset(data, tmp_path)
+    cache, trace = data.root / "views" / "yolo" / "labels" / "val.cache", tmp_path / "trace"
+
+    def labels() -> list[str]:
+        found = LabelledImages(
+            img_path=described["val"], data=described, task="segment", augment=False
+        )
+        return [Path(entry["im_file"]).name for entry in found.labels]
+
+    scanned = labels()
+    assert scanned == [image.path.name for image in data.images("val")]
+    stamp = cache.stat().st_mtime_ns
+    assert labels() == scanned
+    assert cache.stat().st_mtime_ns == stamp, "a plain cache is used"
+    content = np.load(cache, allow_pickle=True).item()
+    with cache.open("wb") as file:
+        np.save(file, np.array({**content, "more": Planted(trace)}, dtype=object))
+    assert labels() == scanned
+    assert not trace.exists()
+    assert "more" not in np.load(cache, allow_pickle=True).item()
 
 
 def test_an_unknown_key_is_infeasible(make_trial: MakeTrial) -> None:

@@ -25,6 +25,7 @@ from trainables.engines.unet_selftraining.network.encoders import (
     encoder_problem,
     form_problems,
 )
+from trainables.loop.checkpoint import NOT_PLAIN
 
 NormName = Literal["batch", "group", "instance", "none"]
 
@@ -266,7 +267,10 @@ def _read_weights(file: Path) -> dict[str, Tensor]:
             return load_file(file)
         except SafetensorError as error:
             raise ValueError(str(error)) from error
-    content: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        content: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise pickle.UnpicklingError(NOT_PLAIN) from error
     return content
 
 

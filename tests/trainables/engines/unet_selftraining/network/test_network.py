@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.support.planted import Planted
 from trainables.contract import InfeasibleParams
 from trainables.engines.unet_selftraining.network.encoders import ENCODERS, encoder_problem
 from trainables.engines.unet_selftraining.network.network import (
@@ -192,6 +193,17 @@ def test_a_file_without_the_encoders_weights_is_refused(
         InfeasibleParams, match=r"expected weights of encoder ResNetEncoder in .*\.pt"
     ):
         build_network(ENCODER, file)
+
+
+def test_code_in_an_encoders_weights_does_not_run_and_is_refused_in_one_line(
+    tmp_path: Path,
+) -> None:
+    file, trace = tmp_path / "weights.pt", tmp_path / "trace"
+    torch.save({"weights": Planted(trace)}, file)
+    words = r"^expected weights of encoder [^\n]*weights\.pt: it holds more than plain data[^\n]*$"
+    with pytest.raises(InfeasibleParams, match=words):
+        build_network(ENCODER, file)
+    assert not trace.exists()
 
 
 def test_weights_for_a_network_without_an_encoder_are_refused(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ of it; a file that asks for more is refused by the name of what it asks for. Num
 labels: 0 is background, each other number an object. Layers of a stack are pages.
 """
 
-import pickle
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -17,6 +16,7 @@ from trainables.datasets import geometry
 from trainables.datasets.raw.folder import RawFolder, split_of
 from trainables.datasets.raw.formats.masks.layout import picture_called, without_ending
 from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.files.pickles import unpickle_arrays
 
 NAME = "cellpose"
 
@@ -26,40 +26,7 @@ SUFFIXES: Final = (".npy",)
 
 _ENDING: Final = "_seg"
 
-_ARRAYS: Final = frozenset(
-    {
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
-        ("_codecs", "encode"),
-        ("numpy._core.multiarray", "_reconstruct"),
-        ("numpy._core.multiarray", "scalar"),
-        ("numpy._core.numeric", "_frombuffer"),
-    }
-)
-"""Everything that a pickled array is made with."""
-
 Labels = npt.NDArray[Any]
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Unpickles arrays and plain values; of a path its text."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """The maker of an array.
-
-        Raises:
-            ValueError: Anything else is asked for.
-        """
-        module = module.replace("numpy.core.", "numpy._core.")  # as numpy was divided before 2.0
-        if (module, name) in _ARRAYS:
-            return super().find_class(module, name)
-        if module.startswith("pathlib") and name.endswith("Path"):
-            return _joined
-        raise ValueError(f"it asks for {module}.{name}, which is no array: it is not opened")
-
-
-def _joined(*parts: str) -> str:
-    return "/".join(parts)
 
 
 def annotation_files(folder: RawFolder) -> list[PurePosixPath]:
@@ -126,7 +93,7 @@ def _unpickled(file: Any) -> Any:
         ValueError: It is no pickle of arrays and plain values.
     """
     try:
-        array = _ArraysOnly(file).load()
+        array = unpickle_arrays(file)
         return array.item() if isinstance(array, np.ndarray) and array.shape == () else None
     except Exception as error:  # of broken bytes it raises almost anything
         raise ValueError(str(error) or type(error).__name__) from error
