@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from analysis.errors import RetrainError
 from analysis.models.layout import CONFIG
@@ -20,14 +20,12 @@ from tune.best.configuration import (
     own_version,
     trained_on,
 )
-from tune.best.entries import DataKey, FoundBest, lacking
+from tune.best.entries import DataKey, lacking
 from tune.best.file import load_best
 from tune.best.store import BestStore
-from tune.best.warm_start import preset_start, start_line
+from tune.best.warm_start import DEFAULT_EPOCHS, preset_start, start_line
 from tune.errors import BestConfigError
-
-DEFAULT_EPOCHS: Final = 100
-"""Length of a training of which nothing is known."""
+from tune.study.fitting import circumstances
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,16 @@ def to_stored(config: BestConfig) -> BestConfig:
     return config.model_copy(update={"kept": InStore(backbone=backbone, recorded=recorded)})
 
 
-def choose(store: BestStore, trainable: str, data: Path, backbone: str | None, out: Path) -> Chosen:
+def choose(  # noqa: PLR0913  the command's options
+    store: BestStore,
+    trainable: str,
+    data: Path,
+    backbone: str | None,
+    out: Path,
+    *,
+    epochs: int | None = None,
+    gpus: int = 0,
+) -> Chosen:
     """The configuration for a data set: its best, else the global one, else the preset's start.
 
     A training that has begun in `out` goes on with the configuration it began with, whatever the
@@ -68,6 +75,8 @@ def choose(store: BestStore, trainable: str, data: Path, backbone: str | None, o
         data: Folder of a prepared data set.
         backbone: Backbone to train; None for the recorded one, else the engine's default.
         out: Folder of the training.
+        epochs: Length of the training; None for the recorded one.
+        gpus: Number of GPUs to train on; a preset is fitted to data, length and machine.
 
     Raises:
         EngineError: There is no such engine.
@@ -81,8 +90,11 @@ def choose(store: BestStore, trainable: str, data: Path, backbone: str | None, o
         return Chosen(_begun(began, info, backbone), f"goes on with the configuration of {began}")
     prepared = PreparedDataset.load(data)
     found, given = store.find_asked(info, DataKey.of(prepared), backbone)
-    config = _of(found, info, given, prepared)
-    return Chosen(config, start_line(found))
+    if found.best is not None:
+        return Chosen(_known(found.best, given, prepared), found.line())
+    there = circumstances(prepared, epochs or DEFAULT_EPOCHS, gpus)
+    preset, start = preset_start(info, given, there)
+    return Chosen(_unknown(info, start, prepared), start_line(found, preset))
 
 
 def _begun(file: Path, info: EngineInfo, backbone: str | None) -> BestConfig:
@@ -100,26 +112,25 @@ def _begun(file: Path, info: EngineInfo, backbone: str | None) -> BestConfig:
     return config
 
 
-def _of(
-    found: FoundBest, info: EngineInfo, given: dict[str, Any], data: PreparedDataset
-) -> BestConfig:
-    """The configuration of a store's answer, to be trained on a data set."""
-    best = found.best
-    here = trained_on(data)
-    if best is None:
-        return BestConfig(
-            engine=info.name,
-            params=preset_start(info, given),
-            epochs=DEFAULT_EPOCHS,
-            objective=Reached(metric=info.objective, mode=direction(info.objective)),
-            data=here,
-            classes=data.classes,
-            source=ConfigOrigin(study=f"{info.name}-defaults", segtune=own_version()),
-        )
+def _known(best: BestConfig, given: dict[str, Any], data: PreparedDataset) -> BestConfig:
+    """A recorded configuration, with what the user named, to be trained on a data set."""
     return best.model_copy(
         update={
             "params": {**best.params, **given},
             "classes": data.classes,
             "kept": InStore(),
         }
+    )
+
+
+def _unknown(info: EngineInfo, start: dict[str, Any], data: PreparedDataset) -> BestConfig:
+    """The start of a preset, to be trained on a data set of which nothing is recorded."""
+    return BestConfig(
+        engine=info.name,
+        params=start,
+        epochs=DEFAULT_EPOCHS,
+        objective=Reached(metric=info.objective, mode=direction(info.objective)),
+        data=trained_on(data),
+        classes=data.classes,
+        source=ConfigOrigin(study=f"{info.name}-defaults", segtune=own_version()),
     )

@@ -11,6 +11,7 @@
 """
 
 import json
+import logging
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -49,6 +50,9 @@ from tune.best.configuration import (
     trained_on,
 )
 from tune.best.file import load_best, to_yaml
+from tune.plan.data_remarks import crowded_pictures, lacking_classes
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,9 @@ def retrain(  # noqa: PLR0913  the command's options
 ) -> RetrainResult:
     """Train a configuration to full length and measure it on the test part.
 
+    What should be known of it is logged as a warning before anything starts, as of a study: weights
+    that cannot be fetched, and what it trains with instead.
+
     Interrupted (Ctrl-C, a kill), the same call goes on from the last epoch; finished, it returns
     the result it had.
 
@@ -122,6 +129,8 @@ def retrain(  # noqa: PLR0913  the command's options
     if finished.is_file():
         return _read_result(finished)
     place = chosen_device(device, plan.config.cpus)
+    for note in _notes(plan):
+        log.warning("note: %s", note)
     engine = load_engine(plan.config.engine)
     plan.out.mkdir(parents=True, exist_ok=True)
     write_json(plan.out / IDENTITY, plan.identity)
@@ -329,6 +338,18 @@ def _retrained(plan: _RetrainPlan, kept: KeptEpoch, notes: Sequence[str]) -> Bes
             ),
         }
     )
+
+
+def _notes(plan: _RetrainPlan) -> list[str]:
+    """What should be known of a training before it starts, as `plan` and `tune` say of a study."""
+    config, data = plan.config, plan.data
+    info = engine_info(config.engine)
+    told = info.remarks(config.params, data) if info.remarks is not None else []
+    return [
+        *told,
+        *lacking_classes(info, data),
+        *crowded_pictures(info, config.params, data),
+    ]
 
 
 def _read_result(path: Path) -> RetrainResult:

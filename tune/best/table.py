@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cluster.machines.machine import this_machine
 from search_spaces.names import nearest_name
 from trainables.datasets.prepared import PreparedDataset
 from trainables.registry import engine_info
@@ -11,8 +12,9 @@ from tune.best.backbones import backbone_name
 from tune.best.configuration import BestConfig
 from tune.best.entries import DataKey, StoreEntry, not_comparable
 from tune.best.store import BestStore
-from tune.best.warm_start import preset_start, start_line
+from tune.best.warm_start import DEFAULT_EPOCHS, preset_start, start_line
 from tune.errors import StoreError, UsageError
+from tune.study.fitting import circumstances
 from tune.study.space import defaults
 
 _HEAD = ("engine", "backbone", "data set", "best", "from", "recorded")
@@ -64,12 +66,16 @@ def used_lines(
         StoreError: As for `BestStore.find`.
     """
     info = engine_info(trainable)
-    key = None if data is None else _data_key(store, data)
+    prepared = None if data is None or not _is_folder(data) else PreparedDataset.load(Path(data))
+    key = None if data is None else _data_key(store, data, prepared)
     found, given = store.find_asked(info, key, backbone)
     best = found.best
     if best is None:
-        start = preset_start(info, given)
-        return [start_line(found), *_param_lines({**defaults(info.params), **start})]
+        there = None
+        if prepared is not None:
+            there = circumstances(prepared, DEFAULT_EPOCHS, this_machine().gpus)
+        preset, start = preset_start(info, given, there)
+        return [start_line(found, preset), *_param_lines({**defaults(info.params), **start})]
     length = f"epoch {best.objective.epoch} of {best.epochs}, the best of {_trials(best)}"
     return [found.line(), length, *_param_lines({**best.params, **given})]
 
@@ -111,7 +117,8 @@ def cleared_lines(
     if data is not None and everywhere:
         raise UsageError(f"best clear: expected --data or --global, got --data {data} and --global")
     entries = store.entries()
-    name = None if data is None else _data_key(store, data).name
+    prepared = None if data is None or not _is_folder(data) else PreparedDataset.load(Path(data))
+    name = None if data is None else _data_key(store, data, prepared).name
     key = None if backbone is None else backbone_name(backbone)
     chosen = [
         entry
@@ -151,10 +158,15 @@ def _row(entry: StoreEntry, best: BestConfig) -> tuple[str, ...]:
     return (*_place(entry), str(best.objective), str(best.source), best.kept.recorded[:10])
 
 
-def _data_key(store: BestStore, data: str) -> DataKey:
-    """The key of a data set's folder, or of a name that is recorded."""
-    if Path(data).is_dir() or "/" in data:
-        return DataKey.of(PreparedDataset.load(Path(data)))
+def _is_folder(data: str) -> bool:
+    """Whether a folder is named, and not a recorded data set."""
+    return Path(data).is_dir() or "/" in data
+
+
+def _data_key(store: BestStore, data: str, prepared: PreparedDataset | None) -> DataKey:
+    """The key of a data set, or of a name that is recorded."""
+    if prepared is not None:
+        return DataKey.of(prepared)
     entries = store.entries()
     known = sorted(
         {entry.best.data.name if entry.best else entry.data_set or "" for entry in entries} - {""}

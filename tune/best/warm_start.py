@@ -2,17 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from search_spaces.domains import ChoiceDomain
 from search_spaces.presets.preset import Point, nearest_point
 from search_spaces.space import SearchSpace
-from trainables.contract import EngineInfo
+from trainables.contract import Circumstances, EngineInfo
 from trainables.datasets.prepared import PreparedDataset
 from tune.best.backbones import backbone_of
 from tune.best.entries import DataKey, FoundBest
 from tune.best.store import BestStore
+from tune.study.fitting import default_preset
 from tune.study.space import DEFAULT, ResolvedSpace, defaults, resolve_points, resolve_space
+
+DEFAULT_EPOCHS: Final = 100
+"""Length of a training of which nothing is known."""
 
 
 @dataclass(frozen=True)
@@ -29,27 +33,36 @@ class BestPoints:
     lines: tuple[str, ...]
 
 
-def start_line(found: FoundBest) -> str:
-    """The level and the origin of a configuration to train, for the user."""
-    start = "; the warm-start point of its preset is taken" if found.best is None else ""
-    return f"{found.line()}{start}"
+def start_line(found: FoundBest, preset: str) -> str:
+    """The configuration that is trained where a store has none, for the user.
+
+    Args:
+        found: Answer of the store.
+        preset: Name of the preset that is taken.
+    """
+    return f"{found.line()}; the warm-start point of its preset {preset} is taken"
 
 
-def preset_start(info: EngineInfo, given: Mapping[str, Any]) -> dict[str, Any]:
+def preset_start(
+    info: EngineInfo, given: Mapping[str, Any], there: Circumstances | None = None
+) -> tuple[str, dict[str, Any]]:
     """The configuration to train where nothing is recorded: where a study of the engine begins.
 
     Args:
         info: The engine.
         given: Hyperparameters that the user named, which stay.
+        there: Data, length and machine that the preset is fitted to, as a study's is; None where
+            they are not known.
 
     Returns:
-        What the engine's preset fixes, with its first warm-start point; hyperparameters that are
-        in neither have the engine's defaults.
+        Name of the preset, and what it fixes with its first warm-start point; hyperparameters that
+        are in neither have the engine's defaults.
     """
-    resolved, _ = resolve_space(info, DEFAULT, given)
+    name, _ = default_preset(info, given, there)
+    resolved, _ = resolve_space(info, DEFAULT, given, there)
     points, _ = resolve_points(info, resolved, None)
     start = {**resolved.fixed, **(points[0] if points else {}), **given}
-    return {key: value for key, value in start.items() if key not in resolved.no_effect}
+    return name, {key: value for key, value in start.items() if key not in resolved.no_effect}
 
 
 def best_points(

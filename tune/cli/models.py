@@ -83,7 +83,7 @@ def retrain(
 
     progress = EpochTicker()
     result = train_again(
-        best or _best_known(trainable, data, backbone, store, out, epochs),
+        best or _best_known(trainable, data, backbone, store, out, epochs, device),
         data,
         out,
         epochs=epochs,
@@ -223,6 +223,7 @@ def _best_known(
     store: str | None,
     out: Path,
     epochs: int | None,
+    device: str | None,
 ) -> "BestConfig":
     if trainable is None:
         raise UsageError(
@@ -231,10 +232,13 @@ def _best_known(
         )
     if data is None:
         raise UsageError("retrain: --trainable: expected --data DIR beside it, got none")
+    from analysis.models.device import chosen_device  # loaded when asked for
     from analysis.models.stored import choose  # loaded when asked for
     from tune.best.store import BestStore, store_place  # loaded when asked for
 
-    chosen = choose(BestStore(store_place(store)), trainable, data, backbone, out)
+    known = BestStore(store_place(store))
+    gpus = int(chosen_device(device).name != "cpu")
+    chosen = choose(known, trainable, data, backbone, out, epochs=epochs, gpus=gpus)
     n = epochs or chosen.config.epochs
     typer.echo(f"{chosen.line}; {n} epoch{'' if n == 1 else 's'}")
     return chosen.config

@@ -4,16 +4,21 @@ import pytest
 
 from analysis.errors import RetrainError
 from analysis.models.export import export_best
-from analysis.models.stored import DEFAULT_EPOCHS, choose, to_stored
+from analysis.models.stored import choose, to_stored
 from analysis.retrain.retrain import retrain
+from cluster.machines.machine import Machine, this_machine
+from tests.support.discs import prepare_discs
 from tests.support.rehearsed_study import rehearse
-from tests.support.study_samples import write_data
+from tests.support.study_samples import write_data, write_study
 from trainables.contract import TrialStopped
 from tune.best.configuration import BestConfig, Reached
 from tune.best.file import load_best
 from tune.best.store import BestStore
+from tune.best.table import used_lines
+from tune.best.warm_start import DEFAULT_EPOCHS
 from tune.directory.reader import StudyDir
 from tune.errors import BestConfigError
+from tune.plan.planning import plan_file
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +78,7 @@ def test_without_a_best_the_presets_warm_start_point_is_trained(
 ) -> None:
     chosen = choose(store, "simulated", data_of(exported), None, tmp_path / "out")
     assert chosen.line.startswith("engine default: nothing is recorded for the data set powder")
-    assert chosen.line.endswith("; the warm-start point of its preset is taken")
+    assert chosen.line.endswith("; the warm-start point of its preset simulated is taken")
     start = {"lr0": 0.01, "momentum": 0.9, "batch": 16, "optimizer": "AdamW"}
     assert (chosen.config.params, chosen.config.epochs) == (start, DEFAULT_EPOCHS)
     result = retrain(chosen.config, data_of(exported), tmp_path / "out", epochs=3)
@@ -81,6 +86,25 @@ def test_without_a_best_the_presets_warm_start_point_is_trained(
     assert [line.split()[0] for line in result.lines()] == ["retrained", "test", "model"]
     card = (tmp_path / "out" / "best" / "model_card.md").read_text()
     assert "simulated model of simulated-defaults (retrained)" in card
+
+
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_without_a_best_and_weights_mask_rcnn_trains_what_a_study_of_it_begins_with(
+    store: BestStore, tmp_path: Path, gpus: int
+) -> None:
+    discs = prepare_discs(tmp_path / "discs")
+    chosen = choose(store, "mask_rcnn", discs.root, None, tmp_path / "out", epochs=40, gpus=gpus)
+    study = {"trainable": "mask_rcnn", "budget": {"trials": 4, "epochs": 40}}
+    file = write_study(tmp_path, data=str(discs.root), **study)
+    plan = plan_file(file, machine=Machine(cpus=4, gpus=gpus))
+    begins = {**plan.fixed, **plan.points[0]}
+    assert chosen.config.params == {k: v for k, v in begins.items() if k not in plan.no_effect}
+    assert chosen.config.params["backbone"] == ("r50" if gpus else "r18")
+    assert chosen.config.params["norm"] == "GN"
+    assert chosen.config.params["min_size"] == (128 if gpus else 96), "the pictures have 64 px"
+    assert chosen.line.endswith("; the warm-start point of its preset mask_rcnn_scratch is taken")
+    shown = used_lines(store, "mask_rcnn", None, str(discs.root))
+    assert "  backbone: r18" in shown or this_machine().gpus
 
 
 def test_an_interrupted_training_goes_on_whatever_the_store_holds_by_then(

@@ -64,6 +64,28 @@ def comparable(rows: list[dict[str, float]]) -> list[dict[str, float]]:
     return [{k: v for k, v in row.items() if k != "epoch_seconds"} for row in rows]
 
 
+def test_weights_that_cannot_be_fetched_are_told_before_anything_starts(
+    nuclei: PreparedDataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pytest.importorskip("detectron2", reason="needs Detectron2")
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    params = {"weights": "coco", "download": True, "backbone": "r101", "base_lr": -1.0}
+    config = threshold(nuclei, engine="mask_rcnn", params={**params, "max_det": 1}, sampled=())
+    with pytest.raises(RetrainError, match="base_lr"):  # refused by the engine, at its start
+        retrain(config, None, tmp_path / "out", device="cpu")
+    weights, crowd = (r.getMessage() for r in caplog.records if "note: " in r.getMessage())
+    assert weights == (
+        "note: weights coco were not fetched before; without the model zoo r101 is trained from "
+        "scratch, with values for trained weights: weights: none takes the preset for training "
+        "from scratch, with a network that fits data and machine"
+    )
+    assert crowd.startswith("note: max_det 1 is fewer than the ")
+
+
 def test_a_tuned_configuration_retrains_to_the_value_it_was_tuned_to(tmp_path: Path) -> None:
     study = rehearse(
         tmp_path,

@@ -507,7 +507,7 @@ def test_the_configuration_that_would_be_used_is_shown(store: BestStore, tmp_pat
     data = str(write_data(tmp_path / "data"))
     lines = used_lines(store, "yolo_seg", None, data)
     assert lines[0].startswith("engine default: ")
-    assert lines[0].endswith("; the warm-start point of its preset is taken")
+    assert lines[0].endswith("; the warm-start point of its preset yolo_seg is taken")
     assert "  lr0: 0.002" in lines
     store.put(best(), everywhere=False)
     for asked in (data, "powder"):

@@ -253,9 +253,9 @@ def test_weights_that_cannot_be_fetched_are_told_before_anything_starts(
     fixed = {"weights": "coco", "download": True, "norm": "FrozenBN", "backbone": "r101"}
     made = planned(tmp_path, discs, trainable="mask_rcnn", fixed=fixed)
     assert remarks(made) == [
-        "weights coco were not fetched before; without the model zoo every trial trains r101 from "
-        "scratch, under ranges for trained weights: weights: none takes the preset for training "
-        "from scratch, with a network that fits data and machine"
+        "weights coco were not fetched before; without the model zoo r101 is trained from scratch, "
+        "with values for trained weights: weights: none takes the preset for training from "
+        "scratch, with a network that fits data and machine"
     ]
     zoo = tmp_path / "cache" / "detectron2" / "COCO-InstanceSegmentation"
     (zoo / "mask_rcnn_R_101_FPN_3x" / "1").mkdir(parents=True)

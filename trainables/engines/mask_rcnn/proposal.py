@@ -112,8 +112,8 @@ def remarks(possible: Mapping[str, Any], data: PreparedDataset) -> list[str]:
         return []
     where = "" if answers is None else ", which does not answer,"
     return [
-        f"weights {COCO} were not fetched before; without the model zoo{where} every trial trains "
-        f"{backbone} from scratch, under ranges for trained weights: weights: {UNTRAINED} takes "
+        f"weights {COCO} were not fetched before; without the model zoo{where} {backbone} is "
+        f"trained from scratch, with values for trained weights: weights: {UNTRAINED} takes "
         "the preset for training from scratch, with a network that fits data and machine"
     ]
 
