@@ -12,8 +12,14 @@ from trainables.datasets.prepared import PreparedDataset
 from tune.best.backbones import backbone_of
 from tune.best.entries import DataKey, FoundBest
 from tune.best.store import BestStore
-from tune.study.fitting import default_preset
-from tune.study.space import DEFAULT, ResolvedSpace, defaults, resolve_points, resolve_space
+from tune.study.space import (
+    DEFAULT,
+    ResolvedSpace,
+    default_preset,
+    defaults,
+    resolve_points,
+    resolve_space,
+)
 
 DEFAULT_EPOCHS: Final = 100
 """Length of a training of which nothing is known."""
