@@ -6,6 +6,7 @@
     |-- ExportError         a study has nothing to export, or it must not go where it was sent
     |-- RetrainError        a configuration cannot be trained as asked
     |-- EvaluateError       a model cannot be measured as asked
+    |-- FindingError        pictures cannot be searched as asked
     `-- PickError           micrographs cannot be picked as asked, or one of them cannot
 """
 
@@ -30,3 +31,7 @@ class EvaluateError(AnalysisError):
 
 class PickError(AnalysisError):
     """There are no such micrographs, or model, options and folder do not belong together."""
+
+
+class FindingError(AnalysisError):
+    """Settings, models and classes do not belong together."""
