@@ -229,7 +229,8 @@ class Adjustable(Predictor, Protocol):
     """Trained model that can be told what to report; other models report what they always do.
 
     Attributes:
-        reporting: Limits of its reports; setting it changes what it reports from then on.
+        reporting: Limits of its reports; setting it changes what it reports from then on. A model
+            that judges regions looks at more of them where it may report more instances.
     """
 
     reporting: Reporting

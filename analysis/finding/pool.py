@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from analysis.errors import FindingError
 from analysis.finding.overlaps import (
     Boxes,
     Floats,
@@ -127,13 +128,13 @@ def together(pools: Sequence[Pool]) -> Pool:
     """All instances of several pools.
 
     Raises:
-        ValueError: Some have masks and others are boxes only, which cannot be compared.
+        FindingError: Some have masks and others are boxes only, which cannot be compared.
     """
     some = [pool for pool in pools if len(pool)] or list(pools[:1])
     if not some:
         return empty_pool()
     if len({pool.masks is None for pool in some}) > 1:
-        raise ValueError("expected masks from all models or from none, got some with boxes only")
+        raise FindingError("expected masks from all models or from none, got some with boxes only")
     masks = None
     if some[0].masks is not None:
         masks = tuple(mask for pool in some for mask in pool.masks or ())

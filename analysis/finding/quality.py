@@ -11,14 +11,18 @@ _POOR: Final = ((0.3, 0.7), (0.5, 0.85))
 """Quality below which confidences are lowered, and by which factor."""
 
 
+_ROWS: Final = 256
+
+
 def quality(picture: Picture) -> float:
     """Quality in [0, 1] of a picture (H, W, 3): how bright and how rich in contrast it is.
 
     `clip(0.4 * mean / 255 + 0.6 * std / 128, 0, 1)` of its grey levels.
     """
     counts = np.zeros(256, np.int64)
-    for row in picture:  # no grey copy of a large picture
-        grey = cv2.cvtColor(row[None], cv2.COLOR_RGB2GRAY)
+    for top in range(0, len(picture), _ROWS):  # no grey copy of a large picture
+        rows = np.ascontiguousarray(picture[top : top + _ROWS])
+        grey = np.asarray(cv2.cvtColor(rows, cv2.COLOR_RGB2GRAY))
         counts += np.bincount(grey.ravel(), minlength=256)
     levels = np.arange(256)
     mean = float(np.average(levels, weights=counts))

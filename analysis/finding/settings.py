@@ -213,21 +213,23 @@ class ClassLimits:
 
 
 def class_limits(
-    settings: FindingSettings, classes: Sequence[str], default_confidence: float
+    settings: FindingSettings, classes: Sequence[str], default_confidence: float | None
 ) -> ClassLimits:
     """The settings of each class.
 
     Args:
         settings: Settings for all classes and for single ones.
         classes: Class names of the model.
-        default_confidence: Confidence where the settings give none.
+        default_confidence: Confidence where the settings give none; without it, that of such
+            classes is NaN.
 
     Raises:
         FindingError: The settings name a class that the model does not know.
     """
     given = by_index(settings.classes, classes, "classes")
     own = [given.get(i, ClassSettings()) for i in range(len(classes))]
-    general = default_confidence if settings.confidence is None else settings.confidence
+    fallback = np.nan if default_confidence is None else default_confidence
+    general = fallback if settings.confidence is None else settings.confidence
     iou = np.full((len(own), len(own)), settings.across_classes_iou)
     np.fill_diagonal(iou, [_either(one.iou, settings.iou) for one in own])
     return ClassLimits(

@@ -126,7 +126,7 @@ class View:
     def pixels(self, picture: Picture) -> Picture:
         """What the model is shown, (h, w, 3) uint8."""
         left, top, right, bottom = self.window
-        part = picture[top:bottom, left:right]
+        part = np.ascontiguousarray(picture[top:bottom, left:right])
         if self.scale != 1:
             sides = (max(1, round(side * self.scale)) for side in (right - left, bottom - top))
             how = cv2.INTER_AREA if self.scale < 1 else cv2.INTER_CUBIC

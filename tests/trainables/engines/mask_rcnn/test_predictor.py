@@ -92,13 +92,14 @@ def test_a_model_reports_as_many_instances_as_it_is_told_and_says_where_it_met_t
     (whole,) = predictor([image])
     assert len(whole) > 3
     assert not whole.capped
-    assert predictor.reporting.max_det > len(whole)
-    predictor.reporting = Reporting(2, predictor.reporting.confidence)
+    usual = predictor.reporting
+    assert usual.max_det > len(whole)
+    predictor.reporting = Reporting(2, usual.confidence)
     (two,) = predictor([image])
     assert two.capped
     np.testing.assert_allclose(two.scores, whole.scores[:2], atol=1e-6)
     floor = float(whole.scores[2])
-    predictor.reporting = Reporting(5000, floor - 1e-4)
+    predictor.reporting = Reporting(usual.max_det, floor - 1e-4)
     (sure,) = predictor([image])
     assert not sure.capped
     np.testing.assert_allclose(sure.scores, whole.scores[whole.scores >= floor - 1e-4], atol=1e-6)
