@@ -7,6 +7,7 @@
     |-- RetrainError        a configuration cannot be trained as asked
     |-- EvaluateError       a model cannot be measured as asked
     |-- PicturesError       what should be pictures is not
+    |-- FindingError        pictures cannot be searched as asked
     |-- PickError           micrographs cannot be picked as asked, or one of them cannot
     `-- MeasureError        pictures cannot be measured as asked, or one of them cannot
 """
@@ -36,6 +37,10 @@ class PicturesError(AnalysisError):
 
 class PickError(AnalysisError):
     """There are no such micrographs, or model, options and folder do not belong together."""
+
+
+class FindingError(AnalysisError):
+    """Settings, models and classes do not belong together."""
 
 
 class MeasureError(AnalysisError):

@@ -211,6 +211,31 @@ class Predictor(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Reporting:
+    """What a model reports of all that it finds.
+
+    Attributes:
+        max_det: Most instances in a picture.
+        confidence: Lowest score of an instance, in [0, 1].
+    """
+
+    max_det: int
+    confidence: float
+
+
+@runtime_checkable
+class Adjustable(Predictor, Protocol):
+    """Trained model that can be told what to report; other models report what they always do.
+
+    Attributes:
+        reporting: Limits of its reports; setting it changes what it reports from then on. A model
+            that judges regions looks at more of them where it may report more instances.
+    """
+
+    reporting: Reporting
+
+
 @runtime_checkable
 class Picker(Predictor, Protocol):
     """Trained model that picks particles from a map of probabilities.

@@ -21,12 +21,15 @@ class Instances:
         masks: N COCO run-length encodings ({"size": [H, W], "counts": bytes}) at original image
             size, or None for a box-only engine. Never a dense (N, H, W) array: 5,000 masks of a
             4k image would be 80 GB.
+        capped: Whether the model reached the most instances that it reports in a picture, so that
+            weaker ones may be missing.
     """
 
     boxes: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float32]
     classes: npt.NDArray[np.int64]
     masks: Sequence[Mapping[str, Any]] | None = None
+    capped: bool = False
 
     def __post_init__(self) -> None:
         """Check that the parts belong together.

@@ -40,7 +40,7 @@ class ClassMap:
         if len(kept) == len(labels):
             return replace(found, classes=labels)
         masks = None if found.masks is None else [found.masks[i] for i in kept.tolist()]
-        return Instances(found.boxes[kept], found.scores[kept], labels[kept], masks)
+        return Instances(found.boxes[kept], found.scores[kept], labels[kept], masks, found.capped)
 
     def truth(self, truth: GroundTruth) -> GroundTruth:
         """True objects with the classes of `names`."""

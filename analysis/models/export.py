@@ -162,6 +162,7 @@ def _tuned_on(resolved: Mapping[str, Any]) -> TrainedOn:
         name=resolved.get("data_name", ""),
         fingerprint=resolved["fingerprint"],
         val_objects=resolved.get("val_objects"),
+        picture_px=resolved.get("picture_px"),
     )
 
 

@@ -67,6 +67,7 @@ class TrainedModel:
         fingerprint: Fingerprint of the data it was trained on; "" where unknown.
         val_objects: Number of true objects of the validation part of these data; None where
             unknown.
+        picture_px: Longer side of their median training picture, px; None where unknown.
     """
 
     engine: str
@@ -78,6 +79,7 @@ class TrainedModel:
     metrics: Mapping[str, float] = field(default_factory=dict)
     fingerprint: str = ""
     val_objects: int | None = None
+    picture_px: int | None = None
 
     @property
     def limit(self) -> int | None:
@@ -258,6 +260,7 @@ def _configured(config: BestConfig, model: Path) -> TrainedModel:
         metrics=config.metrics,
         fingerprint=config.data.fingerprint,
         val_objects=config.data.val_objects,
+        picture_px=config.data.picture_px,
     )
 
 
@@ -290,6 +293,7 @@ def _of_study(model: Path, study: StudyDir) -> TrainedModel | None:
         metrics=metrics,
         fingerprint=study.resolved["fingerprint"],
         val_objects=study.resolved.get("val_objects"),
+        picture_px=study.resolved.get("picture_px"),
     )
 
 

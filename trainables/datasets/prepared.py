@@ -137,6 +137,12 @@ class PreparedDataset:
         return sum(self.objects()[split].values())
 
     @property
+    def picture_px(self) -> int | None:
+        """Longer side of the median picture to train on, px; None where there is none."""
+        sides = sorted(max(image.width, image.height) for image in self.images("train"))
+        return sides[len(sides) // 2] if sides else None
+
+    @property
     def grey(self) -> bool:
         """Whether no picture has a colour, from the manifest."""
         return bool(self.manifest.get("grey", False))

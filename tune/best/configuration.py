@@ -58,12 +58,14 @@ class TrainedOn(Spec):
         fingerprint: Fingerprint of its content.
         val_objects: Number of true objects of its validation part, on which confidences were
             chosen; None where nobody wrote it down.
+        picture_px: Longer side of its median training picture, px; None where nobody wrote it down.
     """
 
     path: Path
     name: str = ""
     fingerprint: str
     val_objects: int | None = None
+    picture_px: int | None = None
 
 
 def trained_on(data: PreparedDataset) -> TrainedOn:
@@ -73,6 +75,7 @@ def trained_on(data: PreparedDataset) -> TrainedOn:
         name=data.name,
         fingerprint=data.fingerprint,
         val_objects=data.n_objects("val"),
+        picture_px=data.picture_px,
     )
 
 
@@ -163,7 +166,8 @@ class BestConfig(Spec):
 
     def plain(self) -> dict[str, Any]:
         """Plain data for a file: the whole value without its place in a store."""
-        unknown = {"val_objects"} if self.data.val_objects is None else set()
+        counted = {"val_objects": self.data.val_objects, "picture_px": self.data.picture_px}
+        unknown = {key for key, value in counted.items() if value is None}
         return self.model_dump(mode="json", exclude={"kept": True, "data": unknown})
 
 

@@ -50,6 +50,7 @@ def resolved(plan: StudyPlan) -> dict[str, Any]:
         "data_name": plan.data.name,
         "fingerprint": plan.data.fingerprint,
         "val_objects": plan.data.n_objects("val"),
+        "picture_px": plan.data.picture_px,
         "epochs": study.budget.epochs,
         "trials": plan.trials,
         "rungs": list(plan.rungs),

@@ -7,12 +7,14 @@ in the padding.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from trainables.contract import Reporting
 from trainables.datasets.geometry import Rle, encode_crop
 from trainables.engines.mask_rcnn.data import NetworkInput
 from trainables.engines.mask_rcnn.network.fusion import Fusion
@@ -102,4 +104,19 @@ def find_instances(networks: Mapping[str, Any], fusion: Fusion, item: NetworkInp
 def _found_by(net: Any, item: NetworkInput) -> Instances:
     net.eval()
     [found] = net.inference([item], do_postprocess=False)
-    return to_instances(found, item)
+    capped = len(found) >= net.roi_heads.box_predictor.test_topk_per_image
+    return replace(to_instances(found, item), capped=capped)
+
+
+def set_reporting(net: Any, wanted: Reporting) -> None:
+    """Make a network report other instances than it was built to.
+
+    Args:
+        net: The network; it proposes as many regions as it may report instances, at least.
+        wanted: Most instances and lowest score.
+    """
+    net.roi_heads.box_predictor.test_topk_per_image = wanted.max_det
+    net.roi_heads.box_predictor.test_score_thresh = wanted.confidence
+    proposals = net.proposal_generator
+    for regions in (proposals.pre_nms_topk, proposals.post_nms_topk):
+        regions[False] = max(regions[False], wanted.max_det)

@@ -1,6 +1,7 @@
 """A trained Mask R-CNN."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from trainables.contract import Device, Predictor
+from trainables.contract import Adjustable, Device, Predictor, Reporting
 from trainables.engines.mask_rcnn.augmentation import input_size
 from trainables.engines.mask_rcnn.checkpoint import SavedMaskRcnn, read_model
 from trainables.engines.mask_rcnn.data import network_input
-from trainables.engines.mask_rcnn.inference import find_instances
+from trainables.engines.mask_rcnn.inference import find_instances, set_reporting
 from trainables.engines.mask_rcnn.network.config import read_config
 from trainables.engines.mask_rcnn.network.framework import build_model
 from trainables.engines.mask_rcnn.network.fusion import Fusion
@@ -69,6 +70,19 @@ class MaskRcnnPredictor:
         self._networks = {name: build_network(saved, name).to(place) for name in saved.weights}
         self._resize = input_size(params)
         self._fusion = fusion_of(params)
+        self._reporting = Reporting(params.max_det, params.score_thresh)
+
+    @property
+    def reporting(self) -> Reporting:
+        """Most instances and lowest score that it reports."""
+        return self._reporting
+
+    @reporting.setter
+    def reporting(self, wanted: Reporting) -> None:
+        self._reporting = wanted
+        self._fusion = replace(self._fusion, max_det=wanted.max_det)
+        for network in self._networks.values():
+            set_reporting(network, wanted)
 
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
         """Find the instances in (H, W, 3) RGB images; one result an image, in order."""
@@ -78,5 +92,5 @@ class MaskRcnnPredictor:
 
 if TYPE_CHECKING:
 
-    def _fulfils(predictor: MaskRcnnPredictor) -> Predictor:
-        return predictor
+    def _fulfils(predictor: MaskRcnnPredictor) -> tuple[Predictor, Adjustable]:
+        return predictor, predictor

@@ -110,18 +110,21 @@ def find_instances(
         max_time_img=math.inf,  # by default it leaves out images when the machine is slow
     )
     return [
-        _image_instances(rows, prototypes[i].float(), frame)
+        _image_instances(rows, prototypes[i].float(), frame, detection.max_det)
         for i, (rows, frame) in enumerate(zip(found, frames, strict=True))
     ]
 
 
-def _image_instances(rows: torch.Tensor, prototypes: torch.Tensor, frame: Frame) -> Instances:
+def _image_instances(
+    rows: torch.Tensor, prototypes: torch.Tensor, frame: Frame, max_det: int
+) -> Instances:
     """Find the instances of one image.
 
     Args:
         rows: (N, 6 + K) x1 y1 x2 y2 in input px, score, class, K mask coefficients; best first.
         prototypes: (K, h, w) over the whole network input.
         frame: Place of the image in the network's input.
+        max_det: Most instances that are reported.
     """
     boxes = frame.boxes(rows[:, :4])
     masks, pixels = encode_masks(rows[:, 6:], prototypes, boxes, frame)
@@ -132,4 +135,5 @@ def _image_instances(rows: torch.Tensor, prototypes: torch.Tensor, frame: Frame)
         scores=np.ascontiguousarray(values[:, 4], dtype=np.float32),
         classes=values[:, 5].astype(np.int64),
         masks=tuple(masks[i] for i in kept),
+        capped=len(rows) >= max_det,
     )

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from trainables.contract import Device, InfeasibleParams, Predictor
+from trainables.contract import Adjustable, Device, InfeasibleParams, Predictor, Reporting
 from trainables.engines.yolo_seg.checkpoint import SavedYolo, read_model
 from trainables.engines.yolo_seg.framework import SegmentationModel
 from trainables.engines.yolo_seg.inference import Detection, find_instances, letterbox
@@ -84,6 +84,15 @@ class YoloSegPredictor:
         self._stride = max(int(self._net.stride.max()), 32)
         self._detection = Detection(saved.iou, saved.max_det)
 
+    @property
+    def reporting(self) -> Reporting:
+        """Most instances and lowest score that it reports."""
+        return Reporting(self._detection.max_det, self._detection.confidence)
+
+    @reporting.setter
+    def reporting(self, wanted: Reporting) -> None:
+        self._detection = Detection(self._detection.iou, wanted.max_det, wanted.confidence)
+
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
         """Find the instances in (H, W, 3) RGB images; one result an image, in order."""
         inputs = [letterbox(image, self._imgsz, self._stride) for image in images]
@@ -113,5 +122,5 @@ def _batches(shapes: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
 
 if TYPE_CHECKING:
 
-    def _fulfils(predictor: YoloSegPredictor) -> Predictor:
-        return predictor
+    def _fulfils(predictor: YoloSegPredictor) -> tuple[Predictor, Adjustable]:
+        return predictor, predictor

@@ -12,7 +12,7 @@ from detectron2.config import get_cfg
 from detectron2.engine import DefaultPredictor
 from pycocotools import mask as coco_mask
 
-from trainables.contract import Device, ExportForm, InfeasibleParams
+from trainables.contract import Adjustable, Device, ExportForm, InfeasibleParams, Reporting
 from trainables.engines.mask_rcnn.engine import MaskRcnnEngine
 from trainables.trials.memory import MemoryTrial
 
@@ -80,3 +80,26 @@ def test_detectron2s_own_predictor_opens_the_native_folder_and_finds_the_same(
     assert found.masks is not None
     for mask, dense in zip(found.masks, expected.pred_masks.numpy(), strict=True):
         assert (coco_mask.decode(dict(mask)).astype(bool) != dense).sum() <= 1
+
+
+@pytest.mark.slow
+def test_a_model_reports_as_many_instances_as_it_is_told_and_says_where_it_met_the_limit(
+    trained: MemoryTrial,
+) -> None:
+    predictor = MaskRcnnEngine().load(_model(trained), Device())
+    assert isinstance(predictor, Adjustable)
+    image = trained.data.read(trained.data.images("val")[0])
+    (whole,) = predictor([image])
+    assert len(whole) > 3
+    assert not whole.capped
+    usual = predictor.reporting
+    assert usual.max_det > len(whole)
+    predictor.reporting = Reporting(2, usual.confidence)
+    (two,) = predictor([image])
+    assert two.capped
+    np.testing.assert_allclose(two.scores, whole.scores[:2], atol=1e-6)
+    floor = float(whole.scores[2])
+    predictor.reporting = Reporting(usual.max_det, floor - 1e-4)
+    (sure,) = predictor([image])
+    assert not sure.capped
+    np.testing.assert_allclose(sure.scores, whole.scores[whole.scores >= floor - 1e-4], atol=1e-6)

@@ -16,7 +16,14 @@ from pycocotools import mask as coco_mask
 from tests.support.discs import prepare_discs
 from tests.support.engine_trials import without_artifacts
 from tests.trainables.engines.yolo_seg.conftest import QUICK
-from trainables.contract import Device, ExportForm, InfeasibleParams, TrainMetrics
+from trainables.contract import (
+    Adjustable,
+    Device,
+    ExportForm,
+    InfeasibleParams,
+    Reporting,
+    TrainMetrics,
+)
 from trainables.datasets.prepared import PreparedDataset
 from trainables.datasets.views.yolo import yolo_view
 from trainables.engines.yolo_seg.engine import YoloSegEngine
@@ -188,3 +195,26 @@ def test_without_the_package_onnx_the_export_says_what_to_install(
 ) -> None:
     with pytest.raises(InfeasibleParams, match="pip install onnx"):
         YoloSegEngine().export(_model(trained), tmp_path, ExportForm.ONNX)
+
+
+@pytest.mark.slow
+def test_a_model_reports_as_many_instances_as_it_is_told_and_says_where_it_met_the_limit(
+    trained: MemoryTrial,
+) -> None:
+    predictor = YoloSegEngine().load(_model(trained), Device())
+    assert isinstance(predictor, Adjustable)
+    image = trained.data.read(trained.data.images("val")[0])
+    (whole,) = predictor([image])
+    assert len(whole) > 3
+    assert not whole.capped
+    usual = predictor.reporting
+    assert usual.max_det > len(whole)
+    predictor.reporting = Reporting(2, usual.confidence)
+    (two,) = predictor([image])
+    assert two.capped
+    np.testing.assert_allclose(two.scores, whole.scores[:2], atol=1e-6)
+    floor = float(whole.scores[2])
+    predictor.reporting = Reporting(usual.max_det, floor - 1e-4)
+    (sure,) = predictor([image])
+    assert not sure.capped
+    np.testing.assert_allclose(sure.scores, whole.scores[whole.scores >= floor - 1e-4], atol=1e-6)

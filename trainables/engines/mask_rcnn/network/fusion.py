@@ -9,7 +9,7 @@ instances are left out, as if it were not there.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,8 @@ class Fusion:
         pool = _Pool.of(heard, self.weights)
         fused = [pool.fuse(first, taken) for first, taken in pool.clusters(self.iou)]
         fused.sort(key=lambda entry: -entry[1])
-        return pool.instances(fused[: self.max_det])
+        capped = len(fused) >= self.max_det or any(part.capped for part in heard.values())
+        return replace(pool.instances(fused[: self.max_det]), capped=capped)
 
     def voices(self, models: Iterable[str]) -> list[str]:
         """Pick the models that have a say.
