@@ -22,8 +22,8 @@ from analysis.picking.finding import Asked, find_particles
 from search_spaces.presets.registry import presets
 from search_spaces.space import parse_space
 from tests.contract.conftest import DIVERGES, ENGINES, Train
+from tests.support.models.planted import Planted
 from tests.support.places import ROOT
-from tests.support.planted import Planted
 from trainables.contract import (
     ArtifactKind,
     Device,

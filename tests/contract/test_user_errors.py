@@ -6,8 +6,8 @@ import pytest
 
 from tests.support.command_line import segtune
 from tests.support.discs import prepare_discs
+from tests.support.models.planted import Planted
 from tests.support.places import ROOT, THIRD_PARTY
-from tests.support.planted import Planted
 from trainables.datasets.prepared import PreparedDataset
 from tune.best.configuration import BestConfig, ConfigOrigin, Reached, TrainedOn
 from tune.best.file import to_yaml

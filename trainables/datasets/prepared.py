@@ -34,7 +34,6 @@ from trainables.datasets.records import (
     PICTURE_STATES,
     Annotation,
     ImageRecord,
-    ParticleDisc,
     PictureState,
     Split,
     remember_pictures,
@@ -418,7 +417,7 @@ def _parse(root: Path, coco: Mapping[str, Any]) -> _Index:
     annotations: dict[int, dict[Any, Annotation]] = {}
     n_twice: Counter[int] = Counter()
     for entry in coco["annotations"]:
-        image, found = entry["image_id"], _annotation(entry)
+        image, found = entry["image_id"], Annotation.of_entry(entry)
         known = annotations.setdefault(image, {})
         n_twice[image] += (same := (found.category, found.rle["counts"])) in known
         known.setdefault(same, found)
@@ -440,16 +439,4 @@ def _record(root: Path, entry: Mapping[str, Any]) -> ImageRecord:
         group=entry["group"],
         labelled=labelled,
         um_per_px=entry.get("um_per_px"),
-    )
-
-
-def _annotation(entry: Mapping[str, Any]) -> Annotation:
-    x, y, width, height = (float(value) for value in entry["bbox"])
-    rle = {
-        "size": [int(side) for side in entry["segmentation"]["size"]],
-        "counts": entry["segmentation"]["counts"].encode("ascii"),
-    }
-    disc = ParticleDisc(**entry["particle"]) if "particle" in entry else None
-    return Annotation(
-        entry["category_id"] - 1, rle, (x, y, x + width, y + height), entry["area"], disc
     )

@@ -105,3 +105,15 @@ class Annotation:
     box: tuple[float, float, float, float]
     area: float
     disc: ParticleDisc | None = None
+
+    @classmethod
+    def of_entry(cls, entry: Mapping[str, Any]) -> Self:
+        """The annotation that stands as an entry of COCO's in `annotations.json`."""
+        x, y, width, height = (float(value) for value in entry["bbox"])
+        rle = {
+            "size": [int(side) for side in entry["segmentation"]["size"]],
+            "counts": entry["segmentation"]["counts"].encode("ascii"),
+        }
+        disc = ParticleDisc(**entry["particle"]) if "particle" in entry else None
+        box = (x, y, x + width, y + height)
+        return cls(entry["category_id"] - 1, rle, box, entry["area"], disc)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from analysis.models.stored import to_stored
-from tests.support.planted import Planted
+from tests.support.models.planted import Planted
 from tests.support.raw_samples import (
     labelme_set,
     shape,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.planted import Planted
+from tests.support.models.planted import Planted
 from trainables.files.pickles import pickled_names
 
 

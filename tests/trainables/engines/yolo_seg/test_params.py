@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from search_spaces.presets.yolo_seg import PRESETS
 from search_spaces.space import parse_space
-from tests.support.planted import Planted
+from tests.support.models.planted import Planted
 from trainables.engines.yolo_seg.params import (
     UNTRAINED,
     YoloSegParams,

@@ -12,7 +12,7 @@ import yaml
 torch = pytest.importorskip("torch", reason="needs the extra yolo")
 
 from tests.support.engine_trials import MakeTrial
-from tests.support.planted import Planted
+from tests.support.models.planted import Planted
 from trainables.contract import (
     Device,
     Diverged,

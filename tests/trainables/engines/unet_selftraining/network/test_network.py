@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.support.planted import Planted
+from tests.support.models.planted import Planted
 from trainables.contract import InfeasibleParams
 from trainables.engines.unet_selftraining.network.encoders import ENCODERS, encoder_problem
 from trainables.engines.unet_selftraining.network.network import (
