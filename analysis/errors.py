@@ -6,7 +6,8 @@
     |-- ExportError         a study has nothing to export, or it must not go where it was sent
     |-- RetrainError        a configuration cannot be trained as asked
     |-- EvaluateError       a model cannot be measured as asked
-    `-- PickError           micrographs cannot be picked as asked, or one of them cannot
+    |-- PickError           micrographs cannot be picked as asked, or one of them cannot
+    `-- MeasureError        particles cannot be measured as asked
 """
 
 from trainables.files.errors import UserError
@@ -30,3 +31,7 @@ class EvaluateError(AnalysisError):
 
 class PickError(AnalysisError):
     """There are no such micrographs, or model, options and folder do not belong together."""
+
+
+class MeasureError(AnalysisError):
+    """A scale, a unit or a set of particles does not allow what is to be measured."""
