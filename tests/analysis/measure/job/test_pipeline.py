@@ -1,4 +1,4 @@
-"""Pictures through both stages on a real local Ray."""
+"""Pictures through all stages on a real local Ray."""
 
 import time
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import ray
 
-from analysis.measure.job.pipeline import Passed, Stages, Workers, passed
+from analysis.measure.job.pipeline import NoSearcherError, Passed, Stages, Workers, passed
 from cluster.machines.local_ray import start_ray
 from trainables.files.errors import UserError
 
@@ -25,43 +25,46 @@ def local_ray() -> Iterator[None]:
     ray.shutdown()
 
 
+def read(number: int) -> Any:
+    if number % 10 == 6:
+        raise UserError(f"picture {number} ends early")
+    return f"read {number}"
+
+
 class Search:
-    """Finds a picture's own number in it; some cannot be read."""
+    """Finds a picture's own number in it; some cannot be searched."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
         (folder / "made").open("a").write("once\n")
 
-    def __call__(self, number: int) -> Any:
-        if number % 10 == 7:
-            raise UserError(f"picture {number} ends early")
+    def __call__(self, number: int, read: Any) -> Any:
         if number % 10 == 8:
             raise RuntimeError("not expected")
-        return {"number": number}
+        return {"number": number, "read": read}
 
 
 class Measure:
     def __init__(self, folder: Path, seconds: float) -> None:
         self._folder, self._seconds = folder, seconds
 
-    def __call__(self, number: int, found: Any) -> None:
+    def __call__(self, number: int, read: Any, found: Any) -> None:
         if number % 10 == 9:
             raise UserError("no scale")
         time.sleep(self._seconds)
-        (self._folder / f"{number}.txt").write_text(str(found["number"]))
+        (self._folder / f"{number}.txt").write_text(f"{found['number']}, {read}, {found['read']}")
 
 
 def stages(folder: Path, seconds: float = 0.0) -> Stages:
-    return Stages(partial(Search, folder), partial(Measure, folder, seconds))
+    return Stages(read, partial(Search, folder), Measure(folder, seconds))
 
 
 def test_each_picture_is_measured_once_and_what_fails_has_its_reason(tmp_path: Path) -> None:
     numbers = [*range(40), 100]
     done = sorted(passed(numbers, stages(tmp_path), WORKERS), key=lambda p: p.number)
-    reasons = {7: "picture {} ends early", 8: "RuntimeError: not expected", 9: "no scale"}
+    reasons = {6: "picture {} ends early", 8: "RuntimeError: not expected", 9: "no scale"}
     assert done == [Passed(n, reasons.get(n % 10, "").format(n)) for n in numbers]
     written = {path.stem: path.read_text() for path in tmp_path.glob("*.txt")}
-    assert written == {str(n): str(n) for n in numbers if n % 10 not in reasons}
+    assert written == {str(n): f"{n}, read {n}, read {n}" for n in numbers if n % 10 not in reasons}
     assert (tmp_path / "made").read_text() == "once\n", "the model is loaded once an actor"
 
 
@@ -71,3 +74,12 @@ def test_the_first_pictures_are_told_of_long_before_the_last(tmp_path: Path) -> 
         time.monotonic() - started for _ in passed(list(range(40)), stages(tmp_path, 0.2), WORKERS)
     ]
     assert times[0] < times[-1] / 2
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_job_with_its_reason(tmp_path: Path) -> None:
+    def cannot() -> Any:
+        raise UserError("model.pt: expected a model, got a text")
+
+    broken = Stages(read, cannot, Measure(tmp_path, 0))
+    with pytest.raises(NoSearcherError, match="expected a model, got a text"):
+        list(passed(list(range(5)), broken, WORKERS))

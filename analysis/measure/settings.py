@@ -1,0 +1,92 @@
+"""Settings of a measurement, and the file that holds them: measure.yaml."""
+
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
+
+from analysis.finding.settings import FindingSettings
+from analysis.measure.geometry.hulls import Feret
+from tune.spec import Spec
+
+Written = Literal["labels", "overlays", "coco", "labelme", "rois"]
+
+ALL_WRITTEN: Final[tuple[Written, ...]] = ("labels", "overlays", "coco", "labelme", "rois")
+
+Unit = Literal["auto", "pm", "A", "nm", "um", "mm"]
+
+_Lax = Field(strict=False)
+
+
+class ScaleSettings(Spec):
+    """Where the size of a pixel is known from.
+
+    Attributes:
+        source: `auto`: every source is asked, and they must not contradict each other; `none`:
+            everything stays in pixels; else that source alone.
+        pixel_size: Side of a pixel of all pictures, such as 4.5nm.
+        table: CSV file with the pixel size of each picture.
+        roi: Part of a picture in which its scale bar is looked for, as x,y,width,height.
+    """
+
+    source: Literal["auto", "none", "given", "table", "metadata", "bar"] = "auto"
+    pixel_size: str | None = None
+    table: Annotated[Path, _Lax] | None = None
+    roi: str | None = None
+
+
+class BorderSettings(Spec):
+    """How particles near the edge of a picture count.
+
+    Attributes:
+        rule: `weights`: those wholly inside, with Miles-Lantuejoul weights; `guard`: those with
+            their middle inside a guard frame; `all`: all, without a correction.
+        guard_px: Width of the guard frame, px.
+    """
+
+    rule: Literal["weights", "guard", "all"] = "weights"
+    guard_px: Annotated[float, Field(ge=0)] = 0.0
+
+
+class MeasureSettings(Spec):
+    """How pictures are searched and measured; with other settings, other figures come out.
+
+    Attributes:
+        finding: How particles are found.
+        scale: Where the size of a pixel is known from.
+        border: How particles near the edge of a picture count.
+        feret: `mean`: lengths are the mean of what the hulls of the pixels' centres and corners
+            give, which is right on average; `corner`: of the corners alone, as in ImageJ.
+        unit: Unit of the calibrated columns; `auto`: one that suits the particles.
+        write: Files a picture beside the tables.
+    """
+
+    finding: FindingSettings = FindingSettings()
+    scale: ScaleSettings = ScaleSettings()
+    border: BorderSettings = BorderSettings()
+    feret: Feret = "mean"
+    unit: Unit = "auto"
+    write: Annotated[tuple[Written, ...], _Lax] = ALL_WRITTEN
+
+    def of_a_picture(self) -> dict[str, Any]:
+        """Values that must be equal for a picture that is done to be left as it is."""
+        return self.model_dump(mode="json", exclude={"border", "unit"})
+
+
+class MeasureFile(MeasureSettings):
+    """Content of a measure.yaml: what is measured with what, and how.
+
+    Attributes:
+        images: Files, folders and patterns.
+        model: A study, an exported or retrained folder, a trial's folder, or a model file; several
+            are an ensemble.
+        out: Folder to write.
+        trainable: Engine of the model, where nothing beside its file says so.
+        device: As torch names it; none for the first GPU where there is one.
+    """
+
+    images: Annotated[tuple[str, ...], _Lax]
+    model: Annotated[tuple[Path, ...], _Lax]
+    out: Annotated[Path, _Lax]
+    trainable: str | None = None
+    device: str | None = None
