@@ -63,7 +63,7 @@ def write_leaderboard(study: StudyDir, read: Sequence[TrialRecord] | None = None
     fronts = pareto_fronts(trials)
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
+    writer.writerow(csv_row({name: name for name in columns}))
     writer.writerows(csv_row(_row(trial, keys, metrics, fronts)) for trial in trials)
     path = study.path / LEADERBOARD
     write_text(path, text.getvalue())

@@ -16,16 +16,20 @@ _RUN: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d
 
 _QUOTE: Final = "'"
 
-_MARKUP: Final = re.compile(r"[\\`*<>|&~]|\](?=[\[(:])|(?<!\w)_|_(?!\w)|(?<=:)//")
+_MARKUP: Final = re.compile(
+    r"^(?:#{1,6}|[+-])(?=\s)|[\\`*<>|&~]|\](?=[\[(:])|(?<!\w)_|_(?!\w)|(?<=:)//"
+)
 
 
 def csv_cell(value: Any) -> Any:
     """A value as a cell of a CSV file; numbers, also those written as text, stay as they are.
 
+    What is no text is looked at as the text that is written for it.
+
     >>> csv_cell("=1+1"), csv_cell("-0.5"), csv_cell(-0.5), csv_cell("powder")
     ("'=1+1", '-0.5', -0.5, 'powder')
     """
-    return _QUOTE + value if isinstance(value, str) and _is_run(value) else value
+    return _QUOTE + str(value) if _is_run(str(value)) else value
 
 
 def csv_row(row: Mapping[str, Any]) -> dict[str, Any]:

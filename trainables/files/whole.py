@@ -101,7 +101,7 @@ def write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
     """Write rows as CSV with every column that any of them has, "epoch" or "group" first."""
     first = [name for name in ("epoch", "group") if rows and name in rows[0]]
     columns = dict.fromkeys([*first, *(name for row in rows for name in row)])
-    with new_file(path) as temporary, temporary.open("w", newline="") as file:
+    with new_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, list(columns), restval="")
         table.writerow(csv_row({name: name for name in columns}))
         table.writerows(map(csv_row, rows))

@@ -46,6 +46,22 @@ def test_the_leaderboard_runs_nothing_and_its_numbers_stay_numbers(planted: Plan
     assert not [cell for row in rows for cell in row.values() if cell.startswith(("=", "+", "@"))]
 
 
+def test_the_leaderboards_header_runs_nothing(planted: Planted) -> None:
+    named = {"-1+1": 0.5}  # as an engine of others may name a metric
+    records = tuple(
+        replace(
+            trial,
+            params={"lr0": 0.1, "=1+1": 2},
+            metrics=tuple({**epoch, **named} for epoch in trial.metrics),
+        )
+        for trial in planted.records
+    )
+    with write_leaderboard(replace(planted, records=records)).open(newline="") as file:
+        header = next(csv.reader(file))
+    assert {"params/=1+1", "'-1+1"} <= set(header)
+    assert not [name for name in header if name.startswith(("=", "+", "-", "@"))]
+
+
 def test_the_markdown_report_shows_a_value_as_it_is(planted: Planted) -> None:
     text = (write_report(planted).parent / "report.md").read_text()
     assert r"| optimizer | \<img src=x\>[a\](http:\//b)\|\*c\* |" in text

@@ -1,5 +1,6 @@
 import csv
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.picking.files import read_picks, write_picks
+from tests.support.places import ROOT
 from tests.support.raw_samples import labelme_set, shape, square, write_labelme, write_picture
 from trainables.datasets.coordinates import read_coordinates
 from trainables.datasets.preparing.prepare import prepare
@@ -15,6 +17,8 @@ from trainables.datasets.raw.given_splits import given_splits
 from trainables.files.cells import csv_cell, from_csv_cell, markdown_text
 from trainables.files.whole import write_table
 from trainables.results import Picks
+
+PACKAGES = ("analysis", "cluster", "search_spaces", "trainables", "tune")
 
 PLANTED = (
     '=HYPERLINK("http://x","a")',
@@ -36,6 +40,28 @@ def cells(path: Path) -> list[list[str]]:
 def test_a_text_that_a_spreadsheet_would_run_begins_with_a_quote(name: str) -> None:
     assert csv_cell(name) == f"'{name}"
     assert from_csv_cell(csv_cell(name)) == name
+
+
+@pytest.mark.parametrize("value", [Path("=1+1"), Path("-a"), PurePosixPath("@b")])
+def test_a_value_is_looked_at_as_the_text_that_is_written(value: object) -> None:
+    assert csv_cell(value) == f"'{value}"
+
+
+def test_every_writer_of_csv_writes_its_cells_here() -> None:
+    """In each of the product's modules that makes a CSV writer."""
+    files = [file for package in PACKAGES for file in (ROOT / package).rglob("*.py")]
+    writers = [
+        file.relative_to(ROOT).as_posix()
+        for file in files
+        if re.search(r"csv\.(DictWriter|writer)\(|to_csv\(|savetxt\(", file.read_text())
+    ]
+    assert len(writers) >= 5
+    for name in writers:
+        text = (ROOT / name).read_text()
+        assert re.search(r"from trainables\.files\.cells import .*csv_(cell|row)", text), name
+        for written in re.findall(r"\.writerows?\((.*)", text):
+            known = "csv_" in written or "_cell(" in written or written.startswith("[")
+            assert known, f"{name}: {written}"
 
 
 @pytest.mark.parametrize("number", [-0.5, 3, True, None, "-0.5", "+1e-3", "-inf", "nan", "'60s"])
@@ -88,6 +114,11 @@ def test_a_table_of_splits_with_quoted_names_is_understood(tmp_path: Path) -> No
         ("<img src=x onerror=alert(1)>", r"\<img src=x onerror=alert(1)\>"),
         ("![x](http://evil/x.png)", r"![x\](http:\//evil/x.png)"),
         ("a | b\n# title", r"a \| b # title"),
+        ("# title", r"\# title"),
+        ("## title", r"\## title"),
+        ("- item", r"\- item"),
+        ("#1 of -0.5", "#1 of -0.5"),
+        ("-0.5", "-0.5"),
     ],
 )
 def test_a_name_is_shown_in_markdown_as_it_is(name: str, shown: str) -> None:
