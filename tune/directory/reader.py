@@ -4,7 +4,7 @@ The journal decides what counts; the trial folders hold what is too big for it.
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -245,7 +245,7 @@ class StudyDir:
             best_epoch=best_epoch,
             last=values.get(last_epoch),
             epochs=last_epoch,
-            seconds=float(metrics[-1].get(ELAPSED, 0.0)) if metrics else 0.0,
+            seconds=_seconds(outcome, metrics),
             metrics=metrics,
             directory=directory,
             attempt=latest_attempt(directory),
@@ -254,6 +254,12 @@ class StudyDir:
             excess=excess.get(best_epoch or 0, {}),
             notes=read_notes(directory),
         )
+
+
+def _seconds(outcome: Mapping[str, Any], metrics: Sequence[Mapping[str, float]]) -> float:
+    """Wall time of a trial: to its end or pause, else to its last epoch."""
+    elapsed = metrics[-1].get(ELAPSED, 0.0) if metrics else 0.0
+    return float(outcome.get("seconds") or elapsed)
 
 
 def _best_epoch(standings: Mapping[int, Standing], directory: Path, metric: str) -> int | None:
