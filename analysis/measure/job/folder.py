@@ -51,14 +51,16 @@ class PictureRecord:
         settings: Settings with which it was measured, the model's hash among them.
         source: Size in bytes and time of change of its file.
         row: Its row in the table of pictures, by column.
-        counted: Number of finds that each rule removed.
+        classes: Names of the models' classes.
+        removed: Number of finds that each rule removed.
     """
 
     picture: str
     settings: Mapping[str, Any]
     source: Sequence[int]
     row: Mapping[str, Any]
-    counted: Mapping[str, int]
+    classes: Sequence[str]
+    removed: Mapping[str, int]
 
 
 class JobFolder:

@@ -1,0 +1,301 @@
+"""What is done with each picture of a measurement: read, searched, measured and written down."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.finding.finder import Finder, Found, searched
+from analysis.finding.models import load_finding_model
+from analysis.finding.windows import Window
+from analysis.measure.geometry.hulls import Feret
+from analysis.measure.geometry.intensity import intensity_table
+from analysis.measure.geometry.shapes import box_table, shape_table
+from analysis.measure.job.folder import LABELME, LABELS, OVERLAYS, ROIS, JobFolder, PictureRecord
+from analysis.measure.outputs.labelme import DrawnParticle, write_labelme
+from analysis.measure.outputs.labels import write_labels
+from analysis.measure.outputs.overlays import NumberedPicture, write_overlay
+from analysis.measure.outputs.rims import rims
+from analysis.measure.outputs.rois import write_rois
+from analysis.measure.settings import MeasureSettings
+from analysis.models.find import TrainedModel
+from analysis.pictures.micrographs import Micrograph, source_of
+from trainables.contract import Device
+from trainables.datasets import geometry
+from trainables.datasets.images import UnreadableImageError, probe, read_picture
+from trainables.files.errors import UserError
+from trainables.results import Instances
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PARTICLE, CLASS, SCORE, MASK = "particle", "class", "score", "mask"
+"""Columns of a part beside those that are measured: number from 1, class name, confidence, counts
+of the run-length encoding."""
+
+
+@dataclass(frozen=True)
+class ReadPicture:
+    """What is known of a picture before it is searched.
+
+    Attributes:
+        source: Size in bytes and time of change of its file.
+        width: Columns.
+        height: Rows.
+        n_pages: Pages of its file.
+        um_per_px: Side of a pixel in micrometres, or None.
+        scale_source: Where that is known from, or "".
+        scale_rel_uncertainty: Relative standard uncertainty of it, or None.
+        flags: What a person should look at, each a reason in words.
+        left_out: Rectangles that are not searched: data bar, scale bar, frames.
+    """
+
+    source: Sequence[int]
+    width: int
+    height: int
+    n_pages: int = 1
+    um_per_px: float | None = None
+    scale_source: str = ""
+    scale_rel_uncertainty: float | None = None
+    flags: tuple[str, ...] = ()
+    left_out: tuple[Window, ...] = ()
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What was found in a picture.
+
+    Attributes:
+        found: The instances, and how they were found.
+        classes: Names of the classes.
+    """
+
+    found: Found
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PictureReader:
+    """Reads what must be known of a picture before it is searched.
+
+    Attributes:
+        pictures: All pictures of the run.
+    """
+
+    pictures: Sequence[Micrograph]
+
+    def __call__(self, number: int) -> ReadPicture:
+        """Size, pages and scale of a picture.
+
+        Raises:
+            UserError: It cannot be read.
+        """
+        picture = self.pictures[number]
+        try:
+            source = source_of(picture)
+            header = probe(picture.path)
+        except OSError as error:
+            raise UserError(f"it cannot be read: {error.strerror}") from error
+        except UnreadableImageError as error:
+            raise UserError(str(error)) from error
+        return ReadPicture(source, header.width, header.height, len(header.pages))
+
+
+@dataclass(frozen=True)
+class PictureSearcher:
+    """Finds particles; made in an actor, where it loads its models.
+
+    Attributes:
+        pictures: All pictures of the run.
+        models: Models to find with.
+        device: Where they run.
+        settings: Settings.
+    """
+
+    pictures: Sequence[Micrograph]
+    models: Sequence[TrainedModel]
+    device: Device
+    settings: MeasureSettings
+    finder: Finder = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Load the models.
+
+        Raises:
+            UserError: A model cannot be loaded, or models and settings do not belong together.
+        """
+        models = [load_finding_model(model, self.device) for model in self.models]
+        object.__setattr__(self, "finder", Finder(models, self.settings.finding))
+
+    def __call__(self, number: int, read: ReadPicture) -> Searched:
+        """Find the particles of a picture."""
+        picture = self.pictures[number]
+        pixels = in_colours(read_picture(picture.path, picture.page).pixels)
+        return Searched(self.finder.find(pixels, read.left_out), self.finder.classes)
+
+
+def in_colours(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """A grey picture as one of three equal channels, as models take it."""
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
+
+
+@dataclass(frozen=True)
+class PictureMeasurer:
+    """Measures what was found and writes it down, the record last.
+
+    Attributes:
+        pictures: All pictures of the run.
+        folder: Folder of the run.
+        settings: Settings.
+        of_a_picture: Settings as they stand in a picture's record.
+    """
+
+    pictures: Sequence[Micrograph]
+    folder: JobFolder
+    settings: MeasureSettings
+    of_a_picture: Mapping[str, Any]
+
+    def __call__(self, number: int, read: ReadPicture, result: Searched) -> None:
+        """Measure and write a picture's particles."""
+        picture, found = self.pictures[number], result.found
+        decoded = read_picture(picture.path, picture.page, keep_stored=True)
+        assert decoded.stored is not None
+        particles = measured(
+            found.instances, decoded.stored, result.classes, read, self.settings.feret
+        )
+        self.folder.write_part(picture, particles)
+        self._draw(picture, read, result, decoded.pixels)
+        self.folder.write_record(
+            picture,
+            PictureRecord(
+                picture=picture.name,
+                settings=self.of_a_picture,
+                source=read.source,
+                row=_row(read, result),
+                classes=result.classes,
+                removed=found.removed,
+            ),
+        )
+
+    def _draw(
+        self,
+        picture: Micrograph,
+        read: ReadPicture,
+        result: Searched,
+        pixels: npt.NDArray[np.uint8],
+    ) -> None:
+        """Write label image, overlay and outlines, as far as they are asked for."""
+        instances = result.found.instances
+        size = (read.height, read.width)
+        if self.folder.writes(LABELS) and instances.masks is not None:
+            write_labels(instances.masks, size, self.folder.file(LABELS, picture))
+        if self.folder.writes(OVERLAYS):
+            drawn = NumberedPicture(
+                picture.name, pixels, instances, 1, read.um_per_px, read.left_out
+            )
+            write_overlay(drawn, result.classes, self.folder.file(OVERLAYS, picture))
+        if instances.masks is None or not (self.folder.writes(LABELME) or self.folder.writes(ROIS)):
+            return
+        particles = drawn_particles(instances, result.classes)
+        if self.folder.writes(LABELME):
+            write_labelme(particles, picture.path, size, self.folder.file(LABELME, picture))
+        if self.folder.writes(ROIS):
+            page, path = picture.page, self.folder.file(ROIS, picture)
+            write_rois(particles, page, read.n_pages, path)
+
+
+def drawn_particles(instances: Instances, classes: Sequence[str]) -> list[DrawnParticle]:
+    """The particles of a picture with their outlines; they have masks."""
+    assert instances.masks is not None
+    made = []
+    for index, mask in enumerate(instances.masks):
+        outer, holes = rims(mask)
+        name, score = classes[int(instances.classes[index])], float(instances.scores[index])
+        made.append(DrawnParticle(index + 1, name, score, mask, outer, holes))
+    return made
+
+
+def measured(
+    instances: Instances,
+    stored: npt.NDArray[Any],
+    classes: Sequence[str],
+    read: ReadPicture,
+    feret: Feret,
+) -> "pa.Table":
+    """The table of a picture's particles, in pixels.
+
+    Args:
+        instances: The particles.
+        stored: The picture as it is in its file.
+        classes: Class names.
+        read: What is known of the picture.
+        feret: Which hulls lengths are taken from.
+    """
+    import pyarrow as pa  # put off: slow to import
+
+    size, region = (read.height, read.width), analysed_rectangle(read)
+    if instances.masks is None:
+        columns = box_table(instances.boxes.astype(np.float64), region)
+    else:
+        columns = {
+            **shape_table(instances.masks, feret=feret, analysed=region, size=size),
+            **intensity_table(instances.masks, stored),
+        }
+    masks = [None] * len(instances) if instances.masks is None else _counts(instances.masks)
+    return pa.table(
+        {
+            PARTICLE: pa.array(np.arange(1, len(instances) + 1), pa.int32()),
+            CLASS: pa.array([classes[i] for i in instances.classes.tolist()], pa.string()),
+            SCORE: pa.array(instances.scores, pa.float32()),
+            **{name: pa.array(values, pa.float64()) for name, values in columns.items()},
+            MASK: pa.array(masks, pa.string()),
+        }
+    )
+
+
+def _counts(masks: Sequence[Mapping[str, Any]]) -> list[str]:
+    compressed = (geometry.compress(dict(mask))["counts"] for mask in masks)
+    return [text.decode("ascii") if isinstance(text, bytes) else text for text in compressed]
+
+
+def analysed_rectangle(read: ReadPicture) -> tuple[int, int, int, int]:
+    """The rectangle that is searched: the picture without excluded strips along its borders."""
+    left, top, right, bottom = searched(Window(0, 0, read.width, read.height), read.left_out)
+    return left, top, right, bottom
+
+
+def analysed_px(read: ReadPicture) -> int:
+    """Number of pixels that are searched."""
+    left, top, right, bottom = analysed_rectangle(read)
+    inside = np.ones((bottom - top, right - left), bool)
+    for hole in read.left_out:
+        rows = slice(max(hole.top - top, 0), max(hole.bottom - top, 0))
+        inside[rows, max(hole.left - left, 0) : max(hole.right - left, 0)] = False
+    return int(inside.sum())
+
+
+def _row(read: ReadPicture, result: Searched) -> dict[str, Any]:
+    """A picture's row in the table of pictures, without its name."""
+    found = result.found
+    left, top, right, bottom = analysed_rectangle(read)
+    return {
+        "width": read.width,
+        "height": read.height,
+        "particles": len(found.instances),
+        "capped": found.capped,
+        "cut": found.n_cut,
+        "windows": found.windows,
+        "passes": found.passes,
+        "quality": round(found.quality, 6),
+        "um_per_px": read.um_per_px,
+        "scale_source": read.scale_source,
+        "scale_rel_uncertainty": read.scale_rel_uncertainty,
+        "analysed_x0": left,
+        "analysed_y0": top,
+        "analysed_x1": right,
+        "analysed_y1": bottom,
+        "analysed_px": analysed_px(read),
+        "flags": "; ".join(read.flags),
+    }

@@ -1,0 +1,231 @@
+"""`segtune predict` and `segtune measure`: models, any number of pictures, a folder of tables.
+
+A picture is done when all of its files are there; a second run with the same models and settings
+leaves it as it is. One that cannot be searched or measured is a row with its reason, and the rest
+goes on.
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from analysis.errors import MeasureError
+from analysis.measure.job.folder import (
+    LABELME,
+    LABELS,
+    OVERLAYS,
+    ROIS,
+    SETTINGS,
+    JobFolder,
+    PictureRecord,
+)
+from analysis.measure.job.pipeline import NoSearcherError, Stages, Workers, passed
+from analysis.measure.job.stages import PictureMeasurer, PictureReader, PictureSearcher
+from analysis.measure.plan import MeasurePlan
+from analysis.measure.tables import (
+    COCO,
+    PARTICLES,
+    PICTURES,
+    DonePictures,
+    unit_of,
+    write_instances,
+    write_particles,
+    write_pictures,
+)
+from analysis.pictures.micrographs import Micrograph, source_of
+from cluster.machines.local_ray import start_ray
+from cluster.machines.machine import this_machine
+from trainables.files.whole import locked, write_json
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+
+_FOLDERS: Final = {"labels": LABELS, "overlays": OVERLAYS, "labelme": LABELME, "rois": ROIS}
+
+_NAMED: Final = 5  # of the failed ones in the message
+
+_BATCH: Final = 2  # pictures that travel together
+
+
+@dataclass(frozen=True)
+class MeasureResult:
+    """The result of a measurement.
+
+    Attributes:
+        out: Folder of the run.
+        records: Records of the pictures that are done, in the order asked for.
+        failed: Name of a picture to the reason why it could not be searched or measured.
+        before: Number of pictures that were done by an earlier run.
+        unit: Unit of the calibrated columns; "" where no picture has a scale.
+    """
+
+    out: Path
+    records: Sequence[PictureRecord]
+    failed: Mapping[str, str]
+    before: int
+    unit: str
+
+    @property
+    def particles(self) -> int:
+        """Number of particles of all pictures."""
+        return sum(record.row["particles"] for record in self.records)
+
+    def lines(self) -> list[str]:
+        """The result in lines for the user."""
+        asked = len(self.records) + len(self.failed)
+        before = f" ({self.before} of them done before)" if self.before else ""
+        lines = [f"{self.particles} particles in {len(self.records)} of {asked} pictures{before}"]
+        capped = [record.picture for record in self.records if record.row["capped"]]
+        if capped:
+            lines.append(
+                f"{len(capped)} pictures may have more particles than their model reports, such as "
+                f"{capped[0]}: raise max_det (column capped)"
+            )
+        if self.records and not self.particles:
+            lines.append("no particle was found: lower the confidence, or look at the pictures")
+        lines.append(f"wrote {self.out / PARTICLES}.csv, {self.out / PICTURES}.csv")
+        return lines
+
+    def warnings(self) -> list[str]:
+        """The pictures that failed, in lines for stderr; empty where none did."""
+        if not self.failed:
+            return []
+        listed = [f"  {name}: {why}" for name, why in list(self.failed.items())[:_NAMED]]
+        more = len(self.failed) - len(listed)
+        total = len(self.failed) + len(self.records)
+        return [
+            f"{len(self.failed)} of {total} pictures failed, see {self.out / PICTURES}.csv:",
+            *listed,
+            *([f"  ... and {more} more"] if more else []),
+        ]
+
+
+def run_measure(plan: MeasurePlan, progress: Progress = lambda done, total: None) -> MeasureResult:
+    """Search and measure what is not yet done, and write the tables of all.
+
+    Args:
+        plan: The plan.
+        progress: Told how many of how many pictures are done.
+
+    Raises:
+        MeasureError: The models cannot be loaded.
+        ClusterError: Ray cannot be started.
+        FolderError: Another process is writing the folder.
+    """
+    written = [_FOLDERS[name] for name in plan.settings.write if name in _FOLDERS]
+    folder, settings = JobFolder(plan.out, written), plan.of_a_picture()
+    with locked(plan.out):
+        plan.out.mkdir(exist_ok=True, parents=True)
+        write_json(plan.out / SETTINGS, {"settings": settings, "about": _about(plan)})
+        folder.begin()
+        before = [picture for picture in plan.pictures if _is_done(folder, picture, settings)]
+        rest = [n for n, picture in enumerate(plan.pictures) if picture not in set(before)]
+        failed = _run(plan, folder, settings, rest, progress) if rest else {}
+        records = {
+            picture: record
+            for picture in plan.pictures
+            if picture not in failed and (record := folder.record(picture)) is not None
+        }
+        done = DonePictures(folder, records, plan.settings)
+        unit = _write_tables(plan, done, failed)
+    return MeasureResult(
+        out=plan.out,
+        records=list(records.values()),
+        failed={picture.name: why for picture, why in failed.items()},
+        before=len(before),
+        unit=unit,
+    )
+
+
+def _write_tables(plan: MeasurePlan, done: DonePictures, failed: Mapping[Micrograph, str]) -> str:
+    unit, about = unit_of(done), _about(plan)
+    write_particles(done, unit, about)
+    write_pictures(done, plan.pictures, failed)
+    if "coco" in plan.settings.write:
+        classes = list(dict.fromkeys(c for r in done.records.values() for c in r.classes))
+        write_instances(done, classes, about)
+    else:
+        (plan.out / COCO).unlink(missing_ok=True)
+    return unit
+
+
+def _about(plan: MeasurePlan) -> dict[str, Any]:
+    """What stands in every file about the run: versions, models, settings."""
+    return {
+        "segtune": version("segtune"),
+        "models": [
+            {
+                "name": model.name,
+                "engine": model.engine,
+                "origin": model.origin,
+                "data_fingerprint": model.fingerprint,
+            }
+            for model in plan.models
+        ],
+        "settings": plan.settings.model_dump(mode="json"),
+        "records": plan.of_a_picture(),
+    }
+
+
+def _is_done(folder: JobFolder, picture: Micrograph, settings: Mapping[str, Any]) -> bool:
+    try:
+        return folder.is_done(picture, settings, source_of(picture))
+    except OSError:
+        return False
+
+
+def _run(
+    plan: MeasurePlan,
+    folder: JobFolder,
+    settings: Mapping[str, Any],
+    rest: list[int],
+    progress: Progress,
+) -> dict[Micrograph, str]:
+    """Search and measure pictures on Ray; those that failed, with the reason."""
+    for number in rest:
+        folder.remove(plan.pictures[number])  # of an earlier run, which this one replaces
+    machine = this_machine()
+    on_gpu = plan.device.name != "cpu"
+    stages = Stages(
+        PictureReader(plan.pictures),
+        partial(PictureSearcher, plan.pictures, plan.models, plan.device, plan.settings),
+        PictureMeasurer(plan.pictures, folder, plan.settings, settings),
+    )
+    workers = Workers(actors=1, cpus=1, gpus=1 if on_gpu else 0, batch=_BATCH)
+    failed: dict[Micrograph, str] = {}
+    with _ray(machine.cpus + 1, machine.gpus):
+        try:
+            for n, picture in enumerate(passed(rest, stages, workers), start=1):
+                if picture.reason:
+                    failed[plan.pictures[picture.number]] = picture.reason
+                progress(n, len(rest))
+        except NoSearcherError as error:
+            raise MeasureError(str(error)) from None
+    return failed
+
+
+@contextlib.contextmanager
+def _ray(cpus: int, gpus: int) -> Iterator[None]:
+    """A Ray to run on; one that was started here ends with the block."""
+    import ray  # put off: slow to import, and what is done needs none
+
+    started = not ray.is_initialized()
+    if started:
+        start_ray(cpus, gpus)
+    try:
+        yield
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def as_prediction(plan: MeasurePlan) -> MeasurePlan:
+    """The same without a scale: `segtune predict`."""
+    scale = plan.settings.scale.model_copy(update={"source": "none"})
+    return replace(plan, settings=plan.settings.model_copy(update={"scale": scale}))

@@ -1,0 +1,250 @@
+"""The tables of a run: a row a particle, a row a picture, put together from the pictures' parts.
+
+Parts are read one after the other, so a run of any size needs the memory of one picture. Rows
+follow the order in which pictures were asked for, so two runs of the same pictures are the same
+files.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from analysis.measure.geometry.calibration import calibrated, choose_unit, in_pixels, units
+from analysis.measure.geometry.columns import COLUMNS
+from analysis.measure.job.folder import JobFolder, PictureRecord
+from analysis.measure.job.stages import CLASS, MASK, PARTICLE, SCORE
+from analysis.measure.outputs.coco import FoundPicture, write_coco
+from analysis.measure.settings import MeasureSettings
+from analysis.measure.statistics.border import BorderRule
+from analysis.pictures.micrographs import Micrograph
+from trainables.files.cells import csv_cell
+from trainables.files.whole import write_whole
+from trainables.results import Instances
+
+PARTICLES: Final = "particles"
+
+PICTURES: Final = "pictures"
+
+COCO: Final = "coco.json"
+
+IMAGE, WEIGHT = "image", "border_weight"
+
+SIZE: Final = "equivalent_diameter"
+
+STATE, REASON = "state", "reason"
+
+Columns = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DonePictures:
+    """The pictures of a run that are measured, in the order asked for.
+
+    Attributes:
+        folder: Folder of the run.
+        records: Records by picture.
+        settings: Settings of the run.
+    """
+
+    folder: JobFolder
+    records: Mapping[Micrograph, PictureRecord]
+    settings: MeasureSettings
+
+    def parts(self) -> Iterator[tuple[Micrograph, PictureRecord, pa.Table]]:
+        """Each picture with its record and its particles."""
+        for picture, record in self.records.items():
+            yield picture, record, self.folder.part(picture)
+
+    def weights(self, record: PictureRecord, part: pa.Table) -> Any:
+        """(N,) float64, how often each particle of a picture counts in the run's figures."""
+        rule = BorderRule(self.settings.border.rule, self.settings.border.guard_px)
+        x0, y0 = _values(part, "box_x_px"), _values(part, "box_y_px")
+        width, height = _values(part, "box_width"), _values(part, "box_height")
+        boxes = np.column_stack([x0, y0, x0 + width, y0 + height])
+        return rule.weights(boxes, analysed_of(record))
+
+
+def analysed_of(record: PictureRecord) -> tuple[int, int, int, int]:
+    """The rectangle of a picture that was searched, x0 y0 x1 y1."""
+    row = record.row
+    return row["analysed_x0"], row["analysed_y0"], row["analysed_x1"], row["analysed_y1"]
+
+
+def _values(part: pa.Table, name: str) -> Any:
+    return part[name].to_numpy(zero_copy_only=False)
+
+
+def unit_of(done: DonePictures) -> str:
+    """Unit of the calibrated columns; "" where no picture has a scale."""
+    scaled = [record for record in done.records.values() if record.row["um_per_px"]]
+    if not scaled:
+        return ""
+    if done.settings.unit != "auto":
+        return done.settings.unit
+    lengths = [
+        _values(
+            part,
+            "equivalent_diameter" if "equivalent_diameter" in part.column_names else "box_width",
+        )
+        * (record.row["um_per_px"] or np.nan)
+        for _, record, part in done.parts()
+    ]
+    return choose_unit(np.concatenate(lengths))
+
+
+def write_particles(done: DonePictures, unit: str, about: Mapping[str, Any]) -> None:
+    """Write `particles.parquet` and `particles.csv`.
+
+    Args:
+        done: The pictures.
+        unit: Unit of the calibrated columns; "" for none.
+        about: What stands in the Parquet file's own metadata: settings, models, versions.
+    """
+    out = done.folder.out
+    write_whole(out / f"{PARTICLES}.parquet", lambda file: _to_parquet(done, unit, about, file))
+    write_whole(out / f"{PARTICLES}.csv", lambda file: _to_csv(done, unit, file))
+
+
+def particle_rows(done: DonePictures, unit: str) -> Iterator[pa.Table]:
+    """The rows of the particles, a table a picture."""
+    for picture, record, part in done.parts():
+        plain = {name: _values(part, name) for name in part.column_names if name in COLUMNS}
+        columns: Columns = {
+            IMAGE: pa.array([picture.name] * len(part), pa.string()),
+            PARTICLE: part[PARTICLE],
+            CLASS: part[CLASS],
+            SCORE: part[SCORE],
+            **in_pixels(plain),
+        }
+        if unit:
+            columns |= calibrated(plain, record.row["um_per_px"], unit)
+        columns |= {WEIGHT: done.weights(record, part), MASK: part[MASK]}
+        yield pa.table(columns)
+
+
+def _schema(first: pa.Table, unit: str, about: Mapping[str, Any]) -> pa.Schema:
+    """A table's schema with unit and definition of each column, and what the run was."""
+    px_units = {column.titled("px"): column.unit_in("px") for column in COLUMNS.values()}
+    in_unit = units(dict.fromkeys(COLUMNS, np.empty(0)), unit) if unit else {}
+    meaning = {
+        column.titled(name): column.definition
+        for column in COLUMNS.values()
+        for name in ("px", unit or "px")
+    }
+    fields = []
+    for field in first.schema:
+        said = {
+            "unit": {**px_units, **in_unit}.get(field.name),
+            "definition": meaning.get(field.name),
+        }
+        fields.append(field.with_metadata({k: v for k, v in said.items() if v}))
+    return pa.schema(fields, {"segtune": json.dumps(about)})
+
+
+def _to_parquet(done: DonePictures, unit: str, about: Mapping[str, Any], file: Path) -> None:
+    writer: pq.ParquetWriter | None = None
+    for rows in particle_rows(done, unit):
+        if writer is None:
+            schema = _schema(rows, unit, about)
+            writer = pq.ParquetWriter(file, schema)
+        writer.write_table(rows.cast(schema))
+    if writer is not None:
+        writer.close()
+    else:
+        pq.write_table(pa.table({}), file)
+
+
+def _to_csv(done: DonePictures, unit: str, file: Path) -> None:
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        for number, rows in enumerate(particle_rows(done, unit)):
+            shown = rows.drop_columns([MASK])
+            if number == 0:
+                writer.writerow(shown.column_names)
+            columns = [_cells(column) for column in shown.columns]
+            writer.writerows(zip(*columns, strict=True))
+
+
+def _cells(column: pa.ChunkedArray) -> list[Any]:
+    """Values of a column as cells: numbers with seven digits, what is not defined empty."""
+    values = column.to_pylist()
+    if pa.types.is_floating(column.type):
+        return ["" if v is None or np.isnan(v) else f"{v:.7g}" for v in values]
+    return [csv_cell(value) for value in values]
+
+
+def write_pictures(
+    done: DonePictures, asked: Sequence[Micrograph], failed: Mapping[Micrograph, str]
+) -> list[dict[str, Any]]:
+    """Write `pictures.csv` and `pictures.parquet`: a row each, failed ones with their reason."""
+    rows = [
+        _picture_row(picture, done.records.get(picture), failed.get(picture, ""))
+        for picture in asked
+    ]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    whole = [{name: row.get(name) for name in names} for row in rows]
+    out = done.folder.out
+    table = pa.Table.from_pylist(whole)
+    write_whole(out / f"{PICTURES}.parquet", lambda file: pq.write_table(table, file))
+
+    def write(file: Path) -> None:
+        with file.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(names)
+            for row in whole:
+                writer.writerow(
+                    ["" if value is None else csv_cell(value) for value in row.values()]
+                )
+
+    write_whole(out / f"{PICTURES}.csv", write)
+    return whole
+
+
+def _picture_row(done: DonePictures, picture: Micrograph, reason: str) -> dict[str, Any]:
+    record = done.records.get(picture)
+    state = "failed" if record is None else "measured"
+    return {IMAGE: picture.name, STATE: state, REASON: reason, **(record.row if record else {})}
+
+
+def write_instances(done: DonePictures, classes: Sequence[str], about: Mapping[str, Any]) -> None:
+    """Write `coco.json`."""
+
+    @dataclass(frozen=True)
+    class _Again:
+        make: Callable[[], Iterator[FoundPicture]]
+
+        def __iter__(self) -> Iterator[FoundPicture]:
+            return self.make()
+
+    write_coco(_Again(lambda: _found(done, classes)), classes, about, done.folder.out / COCO)
+
+
+def _found(done: DonePictures, classes: Sequence[str]) -> Iterator[FoundPicture]:
+    first_id = 1
+    for picture, record, part in done.parts():
+        size = [record.row["height"], record.row["width"]]
+        masks = [
+            {"size": size, "counts": text.encode("ascii")}
+            for text in part[MASK].to_pylist()
+            if text
+        ]
+        x0, y0 = _values(part, "box_x_px"), _values(part, "box_y_px")
+        boxes = np.column_stack(
+            [x0, y0, x0 + _values(part, "box_width"), y0 + _values(part, "box_height")]
+        )
+        index = np.array([classes.index(name) for name in part[CLASS].to_pylist()], np.int64)
+        instances = Instances(
+            boxes.astype(np.float32).reshape(-1, 4),
+            _values(part, SCORE).astype(np.float32),
+            index,
+            masks if len(masks) == len(part) else None,
+        )
+        yield FoundPicture(picture.name, size[1], size[0], first_id, instances)
+        first_id += len(part)
