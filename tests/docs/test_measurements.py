@@ -1,6 +1,7 @@
 """docs/measurements.md lists the columns as they are defined."""
 
 from analysis.measure.geometry.columns import INTENSITIES, SHAPES, Column
+from analysis.measure.statistics.distribution import FIGURES, MEANINGS
 from tests.support.places import ROOT
 
 PAGE = ROOT / "docs" / "measurements.md"
@@ -29,3 +30,12 @@ def test_the_page_has_every_shape_with_its_definition() -> None:
 def test_the_page_has_every_intensity_with_its_definition() -> None:
     assert len(INTENSITIES) == 9
     assert table(INTENSITIES) in PAGE.read_text(), table(INTENSITIES)
+
+
+def test_the_page_has_every_figure_of_a_distribution() -> None:
+    rows = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in MEANINGS.items())
+    assert rows in PAGE.read_text(), rows
+    assert set(MEANINGS) <= set(FIGURES)
+    for name in FIGURES:  # d50 and d90 stand beside d10, spans by area beside those by number
+        family = name.replace("d50", "d10").replace("d90", "d10")
+        assert family in MEANINGS or family in {"span_area", "span_volume"}

@@ -1,0 +1,112 @@
+"""One uncertainty of a figure, from the scale, the pictures and the segmentation.
+
+Source: JCGM 100:2008, "Guide to the expression of uncertainty in measurement" (GUM): relative
+standard uncertainties are added in quadrature and widened to 95 % by Student's t with the effective
+degrees of freedom of Welch and Satterthwaite.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from analysis.errors import MeasureError
+from analysis.measure.statistics.distribution import LENGTHS
+from analysis.measure.statistics.intervals import Estimate, t_factor
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a run's figures are uncertain besides its pictures, each relative, 0.02 for 2 %.
+
+    Attributes:
+        scale: Standard uncertainty of the length of a pixel; None where the scale is not known.
+        diameter_bias: Error of the mean diameter on the validation pictures
+            (`measure/diameter_bias`); None where the model was never evaluated.
+        count_error: Error of counts there (`measure/count_error`), likewise.
+    """
+
+    scale: float | None
+    diameter_bias: float | None = None
+    count_error: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and not 0 <= value < math.inf:
+                raise MeasureError(f"expected {name} of 0 or more, got {value:g}")
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """The combined uncertainty of a figure.
+
+    Attributes:
+        value: The figure.
+        unit: Its unit, empty for a plain number.
+        parts: Relative standard uncertainties by their source: "scale", "sampling", "segmentation".
+        missing: Sources that are not known and therefore not in it.
+        relative: Half of the 95 % interval, relative to the value; None where nothing can be said:
+            of one picture, or of a figure that is 0 or not defined.
+        border: Border rule, in words.
+    """
+
+    value: float
+    unit: str
+    parts: dict[str, float]
+    missing: tuple[str, ...]
+    relative: float | None
+    border: str
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval with all parts; no figure can be negative."""
+        if self.relative is None:
+            return None
+        half = self.relative * self.value
+        return max(self.value - half, 0.0), self.value + half
+
+    @property
+    def words(self) -> str:
+        """The figure with its uncertainty, and all that it rests on, in one line."""
+        unit = f" {self.unit}" if self.unit else ""
+        if self.relative is None:
+            return f"{self.value:.4g}{unit} (no interval; {self.border})"
+        named = ", ".join(f"{_SAID[name]} {100 * part:.2g} %" for name, part in self.parts.items())
+        without = "".join(f"; without {_SAID[name]}, not known" for name in self.missing)
+        half = self.relative * self.value
+        return f"{self.value:.4g} +- {half:.2g}{unit} (95 %; {named}{without}; {self.border})"
+
+
+_SAID = {
+    "scale": "scale",
+    "sampling": "sampling",
+    "segmentation": "segmentation on the validation pictures",
+}
+
+
+def combine(estimate: Estimate, sources: Sources, unit: str = "") -> Uncertainty:
+    """The combined uncertainty of a figure of `distribution.figures`.
+
+    A length has the relative uncertainty of the scale, a number per area twice that, a span or a
+    geometric standard deviation none. The segmentation's error on the validation pictures is
+    taken whole, as a standard uncertainty: how it turns out elsewhere, even its sign, is not known.
+    Of spans and geometric standard deviations no such error is recorded.
+    """
+    relative: dict[str, float | None] = {}
+    if estimate.name == "number_density":
+        scale = None if sources.scale is None else 2 * sources.scale
+        relative = {"scale": scale, "segmentation": sources.count_error}
+    elif estimate.name in LENGTHS:
+        relative = {"scale": sources.scale, "segmentation": sources.diameter_bias}
+    else:
+        relative = {"segmentation": None}
+    known = {name: part for name, part in relative.items() if part is not None}
+    missing = tuple(name for name, part in relative.items() if part is None)
+    if estimate.se is None or not estimate.value > 0:
+        return Uncertainty(estimate.value, unit, known, missing, None, estimate.border)
+    sampling = estimate.se / estimate.value
+    parts = {"sampling": sampling, **known}
+    total = math.sqrt(sum(part**2 for part in parts.values()))
+    degrees = estimate.degrees * (total / sampling) ** 4 if sampling else math.inf
+    half = t_factor(degrees) * total
+    return Uncertainty(estimate.value, unit, parts, missing, half, estimate.border)

@@ -1,0 +1,56 @@
+"""The share of particles at most 100 nm small, with the verdict of the EU's definition."""
+
+import math
+
+import numpy as np
+import pytest
+
+from analysis.measure.statistics.nanomaterial import nano_share
+from analysis.measure.statistics.sample import Sample
+
+
+def sample(shares: list[float], each: int = 100) -> Sample:
+    """Pictures with these shares of particles of 60 nm, the rest of 300 nm."""
+    sizes = [np.where(np.arange(each) < round(share * each), 60.0, 300.0) for share in shares]
+    image = np.repeat(np.arange(len(shares)), each)
+    return Sample.of(np.concatenate(sizes), np.ones(len(image)), image, np.ones(len(shares)))
+
+
+@pytest.mark.parametrize(
+    ("shares", "verdict"),
+    [
+        ([0.8, 0.82, 0.79, 0.81], "nanomaterial"),
+        ([0.2, 0.22, 0.19, 0.21], "no nanomaterial"),
+        ([0.45, 0.6, 0.5, 0.55], "open: the interval holds"),
+        ([0.9], "open: one picture"),
+    ],
+)
+def test_the_verdict_is_the_intervals(shares: list[float], verdict: str) -> None:
+    found = nano_share(sample(shares), 1.0)
+    assert found.value == pytest.approx(np.mean(shares))
+    assert found.verdict.startswith(verdict)
+    assert (found.interval is None) == (len(shares) == 1)
+
+
+def test_the_unit_of_the_sizes_is_taken_into_account() -> None:
+    in_um = Sample.of(np.array([0.1, 0.2, 0.1001]), np.ones(3), np.zeros(3, np.int64), np.ones(1))
+    assert nano_share(in_um, 1e3).value == pytest.approx(1 / 3)
+
+
+def test_weights_count() -> None:
+    weighted = Sample.of(np.array([50.0, 200]), np.array([1.0, 3]), np.array([0, 0]), np.ones(1))
+    assert nano_share(weighted, 1.0).value == pytest.approx(0.25)
+
+
+def test_pictures_that_agree_leave_the_chance_of_a_large_one() -> None:
+    """Wilson's interval of 300 of 300, by hand: from 1 / (1 + 1.96^2 / 300) on."""
+    found = nano_share(sample([1.0, 1.0, 1.0]), 1.0)
+    assert found.interval == pytest.approx((1 / (1 + 1.959964**2 / 300), 1.0))
+
+
+def test_without_particles_there_is_no_share() -> None:
+    none = np.zeros(0)
+    found = nano_share(Sample.of(none, none, none.astype(np.int64), np.ones(3)), 1.0)
+    assert math.isnan(found.value)
+    assert found.interval is None
+    assert found.verdict.startswith("open")

@@ -1,0 +1,98 @@
+"""The combined uncertainty, by hand and by simulation."""
+
+import math
+
+import numpy as np
+import pytest
+
+from analysis.errors import MeasureError
+from analysis.measure.statistics.distribution import geometric
+from analysis.measure.statistics.intervals import Estimate, estimates, t_factor
+from analysis.measure.statistics.sample import Sample
+from analysis.measure.statistics.uncertainty import Sources, combine
+
+BORDER = "particles wholly inside, with Miles-Lantuejoul weights"
+
+
+def estimate(name: str = "d50_number", value: float = 200.0, se: float | None = 4.0) -> Estimate:
+    return Estimate(name, value, se, 5, 250, BORDER)
+
+
+def test_parts_are_added_in_quadrature() -> None:
+    found = combine(estimate(), Sources(scale=0.01, diameter_bias=0.03), "nm")
+    assert found.parts == {"sampling": 0.02, "scale": 0.01, "segmentation": 0.03}
+    total = math.sqrt(0.02**2 + 0.01**2 + 0.03**2)
+    degrees = 4 * (total / 0.02) ** 4
+    assert found.relative == pytest.approx(t_factor(degrees) * total)
+    half = 200 * (found.relative or 0)
+    assert found.interval == pytest.approx((200 - half, 200 + half))
+    assert found.missing == ()
+
+
+def test_sampling_alone_gives_students_interval() -> None:
+    found = combine(estimate(), Sources(scale=0.0, diameter_bias=0.0), "nm")
+    assert found.interval == pytest.approx(estimate().interval)
+
+
+def test_a_number_per_area_has_twice_the_scales_uncertainty_and_the_count_error() -> None:
+    found = combine(
+        estimate("number_density", 0.5, 0.01), Sources(0.01, diameter_bias=0.5, count_error=0.04)
+    )
+    assert found.parts == {"sampling": 0.02, "scale": 0.02, "segmentation": 0.04}
+
+
+def test_a_plain_number_has_nothing_of_the_scale() -> None:
+    found = combine(estimate("geometric_sd", 1.5, 0.03), Sources(0.5, diameter_bias=0.5))
+    assert found.parts == {"sampling": pytest.approx(0.02)}
+    assert found.missing == ("segmentation",)
+
+
+def test_one_line_says_all_that_the_figure_rests_on() -> None:
+    found = combine(estimate(), Sources(scale=0.01, diameter_bias=0.03), "nm")
+    assert found.words == (
+        "200 +- 15 nm (95 %; sampling 2 %, scale 1 %, segmentation on the validation pictures 3 %; "
+        f"{BORDER})"
+    )
+
+
+def test_what_is_not_known_is_said() -> None:
+    found = combine(estimate(), Sources(scale=None), "px")
+    assert found.missing == ("scale", "segmentation")
+    assert "; without scale, not known; without segmentation on the validation pictures" in (
+        found.words
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "se"), [(200.0, None), (math.nan, None), (0.0, 0.0)], ids=["one", "none", "zero"]
+)
+def test_where_nothing_can_be_said_there_is_no_interval(value: float, se: float | None) -> None:
+    found = combine(estimate(value=value, se=se), Sources(0.01, 0.03), "nm")
+    assert (found.relative, found.interval) == (None, None)
+    assert found.words.endswith(f"nm (no interval; {BORDER})")
+
+
+@pytest.mark.parametrize("name", ["scale", "diameter_bias", "count_error"])
+@pytest.mark.parametrize("value", [-0.1, math.inf])
+def test_uncertainties_that_are_none_are_refused(name: str, value: float) -> None:
+    with pytest.raises(MeasureError, match=f"expected {name} of 0 or more"):
+        Sources(**{"scale": 0.01, name: value})
+
+
+def middle(sample: Sample) -> dict[str, float]:
+    return {"geometric_mean": geometric(sample.sizes, sample.weights)[0]}
+
+
+def test_the_interval_holds_the_truth_where_every_part_is_off() -> None:
+    """A scale that is off by 2 %, sizes drawn 3 % too large or small, five pictures."""
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(300):
+        image = np.repeat(np.arange(5), 40)
+        sizes = rng.lognormal(3 + rng.normal(0, 0.05, 5)[image], 0.3)
+        sizes *= rng.normal(1, 0.02) * (1 + rng.choice([-0.03, 0.03]))
+        sample = Sample.of(sizes, np.ones(200), image, np.ones(5))
+        found = combine(estimates(sample, middle)["geometric_mean"], Sources(0.02, 0.03))
+        low, high = found.interval or (math.nan, math.nan)
+        held += low <= math.exp(3) <= high
+    assert 0.93 <= held / 300 <= 1
