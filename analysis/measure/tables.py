@@ -184,10 +184,7 @@ def write_pictures(
     done: DonePictures, asked: Sequence[Micrograph], failed: Mapping[Micrograph, str]
 ) -> list[dict[str, Any]]:
     """Write `pictures.csv` and `pictures.parquet`: a row each, failed ones with their reason."""
-    rows = [
-        _picture_row(picture, done.records.get(picture), failed.get(picture, ""))
-        for picture in asked
-    ]
+    rows = [_picture_row(done, picture, failed.get(picture, "")) for picture in asked]
     names = list(dict.fromkeys(name for row in rows for name in row))
     whole = [{name: row.get(name) for name in names} for row in rows]
     out = done.folder.out

@@ -157,25 +157,25 @@ class PictureMeasurer:
     settings: MeasureSettings
     of_a_picture: Mapping[str, Any]
 
-    def __call__(self, number: int, read: ReadPicture, result: Searched) -> None:
+    def __call__(self, number: int, read: ReadPicture, found: Searched) -> None:
         """Measure and write a picture's particles."""
-        picture, found = self.pictures[number], result.found
+        picture, result = self.pictures[number], found.found
         decoded = read_picture(picture.path, picture.page, keep_stored=True)
         assert decoded.stored is not None
         particles = measured(
-            found.instances, decoded.stored, result.classes, read, self.settings.feret
+            result.instances, decoded.stored, found.classes, read, self.settings.feret
         )
         self.folder.write_part(picture, particles)
-        self._draw(picture, read, result, decoded.pixels)
+        self._draw(picture, read, found, decoded.pixels)
         self.folder.write_record(
             picture,
             PictureRecord(
                 picture=picture.name,
                 settings=self.of_a_picture,
                 source=read.source,
-                row=_row(read, result),
-                classes=result.classes,
-                removed=found.removed,
+                row=_row(read, found),
+                classes=found.classes,
+                removed=result.removed,
             ),
         )
 
