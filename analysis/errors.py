@@ -6,7 +6,9 @@
     |-- ExportError         a study has nothing to export, or it must not go where it was sent
     |-- RetrainError        a configuration cannot be trained as asked
     |-- EvaluateError       a model cannot be measured as asked
-    `-- PickError           micrographs cannot be picked as asked, or one of them cannot
+    |-- MicrographsError    there are no such pictures, or two would be written to one name
+    |-- PickError           micrographs cannot be picked as asked, or one of them cannot
+    `-- ScaleError          a pixel size cannot be told as asked
 """
 
 from trainables.files.errors import UserError
@@ -30,3 +32,11 @@ class EvaluateError(AnalysisError):
 
 class PickError(AnalysisError):
     """There are no such micrographs, or model, options and folder do not belong together."""
+
+
+class MicrographsError(AnalysisError):
+    """There are no such pictures, or what is written of two of them would have one name."""
+
+
+class ScaleError(AnalysisError):
+    """A pixel size, its table or its options cannot be used, or a package is not installed."""

@@ -28,9 +28,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from analysis.micrographs.micrographs import Micrograph
 from analysis.picking.files import PickForm, read_picks, write_picks
 from analysis.picking.finding import FoundParticles
-from analysis.picking.micrographs import Micrograph
 from trainables.datasets.particle_size import ANGSTROM_PER_UM
 from trainables.files.cells import csv_row
 from trainables.files.whole import new_file, write_json, write_whole

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from analysis.errors import PickError
+from analysis.micrographs.micrographs import Micrograph, find_micrographs
 from analysis.models.device import chosen_device
 from analysis.models.find import TrainedModel, find_model
-from analysis.picking.micrographs import Micrograph, find_micrographs
 from trainables.contract import Device, Picker, Predictor
 from trainables.datasets.particle_size import ANGSTROM_PER_UM, HEADER_TOLERANCE, Length, read_length
 from trainables.files.errors import UserError

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.errors import PickError
+from analysis.micrographs.micrographs import Micrograph
 from analysis.models.find import load_planned
 from analysis.picking.finding import Asked, find_particles
-from analysis.picking.micrographs import Micrograph
 from analysis.picking.outputs import ALL, FAILED, SHEET, Outputs, Record, box_side, source_of
 from analysis.picking.plan import (
     SETTINGS,

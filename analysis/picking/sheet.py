@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from analysis.picking.micrographs import Micrograph
+from analysis.micrographs.micrographs import Micrograph
 from analysis.picking.outputs import Outputs, Record
 from trainables.datasets.drawing import SHIFT, class_colors, displayed, lay_out
 from trainables.datasets.images import read_picture

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from analysis.errors import PickError
+from analysis.errors import MicrographsError
 from search_spaces.names import nearest_name
 from trainables.datasets.images import PAGED, SUFFIXES, UnreadableImageError, probe
 
@@ -19,7 +19,7 @@ _KINDS: Final = "MRC, TIFF, PNG, JPEG"
 
 @dataclass(frozen=True)
 class Micrograph:
-    """One picture to be picked.
+    """One picture, a page of a file.
 
     Attributes:
         path: File of the picture.
@@ -35,7 +35,7 @@ class Micrograph:
     stem: str
 
 
-def find_micrographs(asked: Sequence[str], out: Path) -> list[Micrograph]:
+def find_micrographs(asked: Sequence[str], out: Path | None = None) -> list[Micrograph]:
     """The micrographs that were asked for, in that order, each once.
 
     A stack has a micrograph for each of its pages. Of two pictures of one name the files are called
@@ -43,36 +43,37 @@ def find_micrographs(asked: Sequence[str], out: Path) -> list[Micrograph]:
 
     Args:
         asked: Files, folders (what lies in them, not below) and patterns such as `grid*/*.mrc`.
-        out: Folder of the results: nothing below it is a micrograph.
+        out: Folder of the results, if there is one: nothing below it is a micrograph.
 
     Raises:
-        PickError: One of them is nothing that can be picked; all problems at once.
+        MicrographsError: One of them is no picture; all problems at once.
     """
     problems: list[str] = []
+    results = None if out is None else out.resolve()
     files: dict[Path, Path] = {}
     for text in asked:
         try:
-            found = list(_files(text, out.resolve()))
-        except PickError as error:
+            found = list(_files(text, results))
+        except MicrographsError as error:
             problems.append(str(error))
         else:
             files |= {file.resolve(): file for file in found if file.resolve() not in files}
     if problems:
-        raise PickError("\n".join(problems))
+        raise MicrographsError("\n".join(problems))
     pages = [(file, page) for file in files.values() for page in _pages(file)]
     return _named(pages)
 
 
-def _files(text: str, out: Path) -> Iterator[Path]:
+def _files(text: str, out: Path | None) -> Iterator[Path]:
     """The pictures of one argument.
 
     Raises:
-        PickError: There are none.
+        MicrographsError: There are none.
     """
     place = Path(text)
     if place.is_file():
         if not _is_picture(place):
-            raise PickError(
+            raise MicrographsError(
                 f"{text}: expected a picture ({_KINDS}), got {place.suffix or 'a file'}"
             )
         return iter([place])
@@ -80,16 +81,18 @@ def _files(text: str, out: Path) -> Iterator[Path]:
         found = [file for file in sorted(place.iterdir()) if _is_picture(file)]
         found = [file for file in found if out not in file.resolve().parents]
         if not found:
-            raise PickError(f"{text}: {_why_none(place, out)}")
+            raise MicrographsError(f"{text}: {_why_none(place, out)}")
         return iter(found)
     if _PATTERN & set(text):
         matching = (Path(name) for name in sorted(glob.glob(text, recursive=True)))  # noqa: PTH207
         found = [file for file in matching if file.is_file() and _is_picture(file)]
         found = [file for file in found if out not in file.resolve().parents]
         if not found:
-            raise PickError(f"{text}: expected pictures ({_KINDS}), the pattern matches none")
+            raise MicrographsError(
+                f"{text}: expected pictures ({_KINDS}), the pattern matches none"
+            )
         return iter(found)
-    raise PickError(
+    raise MicrographsError(
         f"{text}: expected a picture, a folder or a pattern, found nothing{_near(place)}"
     )
 
@@ -98,9 +101,9 @@ def _is_picture(file: Path) -> bool:
     return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
 
 
-def _why_none(folder: Path, out: Path) -> str:
-    """The reason why there is nothing to pick in a folder."""
-    if folder.resolve().is_relative_to(out):
+def _why_none(folder: Path, out: Path | None) -> str:
+    """The reason why there is no picture in a folder."""
+    if out is not None and folder.resolve().is_relative_to(out):
         return (
             "expected micrographs elsewhere than below --out, where only results lie, got "
             f"--out {_text(str(out))}; choose another --out"
@@ -133,7 +136,7 @@ def _named(pages: Sequence[tuple[Path, int]]) -> list[Micrograph]:
     """Micrographs with different stems.
 
     Raises:
-        PickError: Two would have the same even with the names of their folders.
+        MicrographsError: Two would have the same even with the names of their folders.
     """
     plain = [_paged(_text(file.stem), page) for file, page in pages]
     often = Counter(stem.casefold() for stem in plain)
@@ -145,9 +148,9 @@ def _named(pages: Sequence[tuple[Path, int]]) -> list[Micrograph]:
     ]
     twice = [stem for stem, n in Counter(stems).items() if n > 1]
     if twice:
-        raise PickError(
+        raise MicrographsError(
             f"expected micrographs whose results have names of their own, got several that would "
-            f"be called {', '.join(twice)}; pick them in two runs"
+            f"be called {', '.join(twice)}; ask for them in two runs"
         )
     return [
         Micrograph(file, page, _text(file.with_stem(_paged(file.stem, page)).as_posix()), stem)

@@ -5,8 +5,8 @@ import mrcfile  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 
-from analysis.errors import PickError
-from analysis.picking.micrographs import Micrograph, find_micrographs
+from analysis.errors import MicrographsError
+from analysis.micrographs.micrographs import Micrograph, find_micrographs
 from tests.support.raw_samples import write_picture
 
 
@@ -37,7 +37,7 @@ def test_files_folders_and_patterns_are_taken_in_their_order_and_once(here: Path
 
 def test_a_pattern_reaches_into_folders_below(here: Path) -> None:
     _pictures(here / "raw" / "deep", "a.png")
-    with pytest.raises(PickError, match=r"raw: expected pictures in it .*'raw/\*\*/\*.png'"):
+    with pytest.raises(MicrographsError, match=r"raw: expected pictures in it .*'raw/\*\*/\*.png'"):
         find_micrographs(["raw"], here / "out")
     assert _names(find_micrographs(["raw/**/*.png"], here / "out")) == ["raw/deep/a.png"]
 
@@ -50,7 +50,9 @@ def test_what_an_earlier_run_wrote_is_no_micrograph(here: Path) -> None:
 
 def test_a_folder_below_the_results_is_told_to_be_one(here: Path) -> None:
     _pictures(here / "io", "a.png")
-    with pytest.raises(PickError, match=r"io: expected micrographs elsewhere than below --out"):
+    with pytest.raises(
+        MicrographsError, match=r"io: expected micrographs elsewhere than below --out"
+    ):
         find_micrographs(["io"], here / "io")
 
 
@@ -97,7 +99,7 @@ def test_everything_that_is_no_micrograph_is_named_at_once(here: Path) -> None:
     _pictures(here, "a.png")
     (here / "empty").mkdir()
     (here / "notes.txt").write_text("no picture")
-    with pytest.raises(PickError) as raised:
+    with pytest.raises(MicrographsError) as raised:
         find_micrographs(["empty", "notes.txt", "b.png", "*.mrc", "a.png"], here / "out")
     said = str(raised.value).splitlines()
     assert len(said) == 4

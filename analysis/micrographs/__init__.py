@@ -1,0 +1,1 @@
+"""Pictures that a verb is asked for: files, folders and patterns."""
