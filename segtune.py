@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tune.verbs.picking import pick as pick
     from tune.verbs.planning import plan as plan
     from tune.verbs.reporting import report as report
+    from tune.verbs.scaling import scale as scale
     from tune.verbs.tuning import resume as resume
     from tune.verbs.tuning import tune as tune
 
@@ -37,6 +38,7 @@ __all__ = [
     "report",
     "resume",
     "retrain",
+    "scale",
     "tune",
 ]
 
@@ -51,6 +53,7 @@ _PLACES: Final = {
     "report": "tune.verbs.reporting",
     "resume": "tune.verbs.tuning",
     "retrain": "analysis.retrain.retrain",
+    "scale": "tune.verbs.scaling",
     "tune": "tune.verbs.tuning",
 }
 

@@ -9,6 +9,7 @@
     |-- PicturesError       what should be pictures is not
     |-- FindingError        pictures cannot be searched as asked
     |-- PickError           micrographs cannot be picked as asked, or one of them cannot
+    |-- ScaleError          a pixel size cannot be told as asked
     `-- MeasureError        pictures cannot be measured as asked, or one of them cannot
 """
 
@@ -45,3 +46,7 @@ class FindingError(AnalysisError):
 
 class MeasureError(AnalysisError):
     """Pictures, model, options and folder of a measurement do not belong together."""
+
+
+class ScaleError(AnalysisError):
+    """A pixel size, its table or its options cannot be used, or a package is not installed."""

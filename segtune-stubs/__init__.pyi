@@ -9,6 +9,7 @@ from tune.verbs.exporting import export as export
 from tune.verbs.picking import pick as pick
 from tune.verbs.planning import plan as plan
 from tune.verbs.reporting import report as report
+from tune.verbs.scaling import scale as scale
 from tune.verbs.tuning import resume as resume
 from tune.verbs.tuning import tune as tune
 
@@ -23,5 +24,6 @@ __all__ = [
     "report",
     "resume",
     "retrain",
+    "scale",
     "tune",
 ]

@@ -74,6 +74,7 @@ def test_every_name_is_there_and_listed() -> None:
         "report",
         "resume",
         "retrain",
+        "scale",
         "tune",
     ]
     assert set(segtune.__all__) <= set(dir(segtune))

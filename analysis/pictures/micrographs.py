@@ -19,7 +19,7 @@ _KINDS: Final = "MRC, TIFF, PNG, JPEG"
 
 @dataclass(frozen=True)
 class Micrograph:
-    """One picture that a user named.
+    """One picture, a page of a file.
 
     Attributes:
         path: File of the picture.
@@ -35,7 +35,7 @@ class Micrograph:
     stem: str
 
 
-def find_micrographs(asked: Sequence[str], out: Path) -> list[Micrograph]:
+def find_micrographs(asked: Sequence[str], out: Path | None = None) -> list[Micrograph]:
     """The micrographs that were asked for, in that order, each once.
 
     A stack has a micrograph for each of its pages. Of two pictures of one name the files are called
@@ -43,16 +43,17 @@ def find_micrographs(asked: Sequence[str], out: Path) -> list[Micrograph]:
 
     Args:
         asked: Files, folders (what lies in them, not below) and patterns such as `grid*/*.mrc`.
-        out: Folder of the results: nothing below it is a micrograph.
+        out: Folder of the results, if there is one: nothing below it is a micrograph.
 
     Raises:
         PicturesError: One of them is no picture; all problems at once.
     """
     problems: list[str] = []
+    results = None if out is None else out.resolve()
     files: dict[Path, Path] = {}
     for text in asked:
         try:
-            found = list(_files(text, out.resolve()))
+            found = list(_files(text, results))
         except PicturesError as error:
             problems.append(str(error))
         else:
@@ -63,7 +64,7 @@ def find_micrographs(asked: Sequence[str], out: Path) -> list[Micrograph]:
     return _named(pages)
 
 
-def _files(text: str, out: Path) -> Iterator[Path]:
+def _files(text: str, out: Path | None) -> Iterator[Path]:
     """The pictures of one argument.
 
     Raises:
@@ -98,9 +99,9 @@ def _is_picture(file: Path) -> bool:
     return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
 
 
-def _why_none(folder: Path, out: Path) -> str:
+def _why_none(folder: Path, out: Path | None) -> str:
     """The reason why there is no picture in a folder."""
-    if folder.resolve().is_relative_to(out):
+    if out is not None and folder.resolve().is_relative_to(out):
         return (
             "expected micrographs elsewhere than below --out, where only results lie, got "
             f"--out {_text(str(out))}; choose another --out"
@@ -147,7 +148,7 @@ def _named(pages: Sequence[tuple[Path, int]]) -> list[Micrograph]:
     if twice:
         raise PicturesError(
             f"expected micrographs whose results have names of their own, got several that would "
-            f"be called {', '.join(twice)}; give them in two runs"
+            f"be called {', '.join(twice)}; ask for them in two runs"
         )
     return [
         Micrograph(file, page, _text(file.with_stem(_paged(file.stem, page)).as_posix()), stem)

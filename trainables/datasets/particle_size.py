@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from trainables.datasets.prepared import DatasetError
+from trainables.datasets.units import UM, unit_named
 
 MIN_RADIUS_PX: Final = 2.0
 
@@ -22,13 +23,7 @@ ANGSTROM_PER_UM: Final = 1e4
 FRACTION: Final = "fraction"
 """Unit of coordinates that are fractions of the picture's sides."""
 
-_UM: Final = {"A": 1e-4, "nm": 1e-3, "um": 1.0}
-
-_PLAIN: Final = {
-    "a": "A",
-    "\u00e5": "A",
-    "\u03bcm": "um",
-}  # the angstrom and micro signs, normalised
+_UNITS: Final = ("A", "nm", "um", "mm", "pm")
 
 _NUMBER: Final = r"[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?"
 
@@ -45,7 +40,7 @@ class Length:
 
     Attributes:
         value: Above 0.
-        unit: "px", "A", "nm" or "um".
+        unit: "px", "pm", "A", "nm", "um" or "mm".
         text: The user's own words.
     """
 
@@ -56,7 +51,7 @@ class Length:
     @property
     def um(self) -> float:
         """The length in micrometres; not for one in pixels."""
-        return self.value * _UM[self.unit]
+        return self.value * UM[self.unit]
 
 
 @dataclass(frozen=True)
@@ -173,14 +168,14 @@ def read_length(option: str, text: str, examples: str, *, pixels: bool = True) -
     Raises:
         DatasetError: It is no length above 0 with a unit.
     """
-    units = (["px"] if pixels else []) + ["A", "nm", "um"]
+    units = [*(["px"] if pixels else []), *_UNITS]
     match = _LENGTH.fullmatch(text)
     unit = _unit(match[2]) if match else ""
     if match and unit in units and 0 < float(match[1]) < float("inf"):
         return Length(float(match[1]), unit, text.strip())
     hint = ""
     if match and not match[2]:
-        hint = f"; did you mean {match[1]}{units[0]}?"
+        hint = f"; did you mean {match[1]}{'px' if pixels else 'A'}?"
     elif match and match[2] and unit not in units:
         hint = f"; the unit {match[2]!r} is none of {', '.join(units)}"
     raise DatasetError(
@@ -190,5 +185,4 @@ def read_length(option: str, text: str, examples: str, *, pixels: bool = True) -
 
 def _unit(text: str) -> str:
     """The unit by its plain name; unknown ones as they are."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return _PLAIN.get(folded, folded)
+    return unit_named(text) or unicodedata.normalize("NFKC", text).casefold()

@@ -20,11 +20,11 @@ from trainables.files.errors import UserError
 from tune.cli.best import best_app
 from tune.cli.data import prepare, simulate
 from tune.cli.demo import demo
-from tune.cli.init import init
 from tune.cli.machine import doctor, schema
+from tune.cli.measuring import scale
 from tune.cli.mistakes import Mistyped, Verb, Verbs, usage_message
 from tune.cli.models import evaluate, export, pick, retrain
-from tune.cli.studies import clean, dashboard, plan, report, resume, status, tune
+from tune.cli.studies import clean, dashboard, init, plan, report, resume, status, tune
 from tune.cli.wandb import wandb_app
 from tune.progress.folding import on_terminal
 
@@ -51,6 +51,7 @@ VERBS: Final = (
     retrain,
     evaluate,
     pick,
+    scale,
     schema,
     doctor,
     demo,

@@ -1,18 +1,39 @@
-"""Verbs about studies: plan, tune, resume, status, report, dashboard, clean."""
+"""Verbs about studies: init, plan, tune, resume, status, report, dashboard, clean."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tune.cli.options import Overrides, StudyFile, StudyPlace, number_option
+from tune.cli.options import EngineName, Overrides, StudyFile, StudyPlace, number_option
+from tune.cli.values import new_file
 from tune.progress.folding import on_terminal
 
 if TYPE_CHECKING:
     from tune.driver.driver import StudyResult
     from tune.plan.pace import Pace
     from tune.plan.plan import StudyPlan
+
+
+def init(
+    data: Annotated[Path, typer.Argument(help="A prepared data set.")],
+    trainable: EngineName = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", parser=new_file("--out"), metavar="FILE", help="The file to write."
+        ),
+    ] = Path("study.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="Replace a file.")] = False,
+) -> None:
+    """Write a commented study file with values fitted to a data set and this machine."""
+    from tune.proposal.proposal import write_proposal  # loaded when asked for
+
+    made = write_proposal(data, out, trainable=trainable, force=force)
+    typer.echo(f"wrote {out} for {made.engine}: {made.why}")
+    typer.echo(f"read it, then: segtune plan {shlex.quote(str(out))}")
 
 
 def plan(

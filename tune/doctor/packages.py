@@ -2,11 +2,12 @@
 
 import importlib.util
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 from tune.doctor.check import Check
 from tune.doctor.python import installed_version, try_python
@@ -138,27 +139,30 @@ def check_tested_set(constraints: Path) -> Check:
     return Check("tested set", "ok", f"{len(there)} packages as tested")
 
 
-def check_opencv(installed: Iterable[str] | None = None, error: str | None = None) -> list[Check]:
-    """Whether there is one opencv, and whether it can be imported.
+def check_opencv(
+    installed: Mapping[str, str] | None = None, error: str | None = None
+) -> list[Check]:
+    """Whether all distributions of opencv are of one version, and whether it can be imported.
+
+    Ultralytics asks for one of them and rapidocr for another, and all write the same files: at one
+    version that does no harm, at two the files of both are mixed.
 
     Args:
-        installed: Installed distributions of opencv; default: looked up.
+        installed: Installed distributions of opencv with their versions; default: looked up.
         error: Message of a failed import, empty if it works; default: tried.
     """
-    there = (
-        [name for name in OPENCV if installed_version(name)]
-        if installed is None
-        else list(installed)
-    )
+    there = _installed_opencv() if installed is None else installed
     checks = []
-    if len(there) > 1:
+    if len(set(there.values())) > 1:
+        newest = max(there.values(), key=Version)
         checks.append(
             Check(
                 "opencv",
                 "warn",
-                f"expected one distribution of opencv, got {', '.join(there)}, which overwrite "
-                "each other's files",
-                f"pip uninstall {' '.join(there)}; pip install {there[0]}",
+                "expected the distributions of opencv to be of one version, as they overwrite each "
+                f"other's files, got {', '.join(f'{n} {v}' for n, v in there.items())}",
+                f"pip uninstall {' '.join(there)}; "
+                f"pip install {' '.join(f'{name}=={newest}' for name in there)}",
             )
         )
     problem = try_python("import cv2") if error is None else error
@@ -166,7 +170,13 @@ def check_opencv(installed: Iterable[str] | None = None, error: str | None = Non
         checks.append(
             Check("opencv", "fail", f"cannot be imported: {problem}", opencv_remedy(problem))
         )
-    return checks or [Check("opencv", "ok", f"{there[0] if there else 'opencv'} can be imported")]
+    names = " and ".join(there) or "opencv"
+    return checks or [Check("opencv", "ok", f"{names} can be imported")]
+
+
+def _installed_opencv() -> dict[str, str]:
+    versions = {name: installed_version(name) for name in OPENCV}
+    return {name: version for name, version in versions.items() if version is not None}
 
 
 def opencv_remedy(error: str) -> str:

@@ -106,10 +106,9 @@ class BorderRule:
 
 def _inside(boxes: Floats, analysed: Rectangle) -> npt.NDArray[np.bool_]:
     x0, y0, x1, y1 = boxes.T
-    inside: npt.NDArray[np.bool_] = (
+    return np.asarray(
         (x0 > analysed[0]) & (y0 > analysed[1]) & (x1 < analysed[2]) & (y1 < analysed[3])
     )
-    return inside
 
 
 def _miles_lantuejoul(boxes: Floats, inside: npt.NDArray[np.bool_], analysed: Rectangle) -> Floats:

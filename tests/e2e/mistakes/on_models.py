@@ -212,6 +212,22 @@ EVALUATE = [
 
 
 PICK = [
+    Mistake("nothing to measure", "scale", ["scale: expected PICTURES", "--out", "got none"]),
+    Mistake(
+        "scale of pictures that are not there",
+        "scale nowhere --out s.csv",
+        ["nowhere: expected a picture, a folder or a pattern, found nothing"],
+    ),
+    Mistake(
+        "mistyped source of a scale",
+        "scale raw --out s.csv --source metdata",
+        ["--source: expected one of auto, given", "got 'metdata'; did you mean metadata?"],
+    ),
+    Mistake(
+        "pixel size without a unit",
+        "scale raw --out s.csv --pixel-size 4.5",
+        ["--pixel-size: expected a length above 0 with its unit", "got '4.5'"],
+    ),
     Mistake("nothing to pick", "pick", ["pick: expected MICROGRAPHS", "--model", "--out", "none"]),
     Mistake(
         "picked without a model",

@@ -1,0 +1,1 @@
+"""The scale bar that is drawn into a picture: found, and its length read."""

@@ -1,0 +1,83 @@
+"""Scale bars that are drawn here, in the layouts of many microscopes: how many are read right."""
+
+import numpy as np
+import pytest
+
+from analysis.scale.bar.finding import find_scale_bar
+from analysis.scale.bar.lengths import lengths_in
+from analysis.scale.bar.lettering import read_line
+from analysis.scale.bar.ocr import ocr_is_installed
+from analysis.scale.bar.strokes import Box, find_strokes
+from analysis.scale.region import analysed_region
+from tests.support.samples.drawn_bars import LAYOUTS, drawn_bar, drawn_label, drawn_without_bar
+
+pytestmark = pytest.mark.skipif(
+    not ocr_is_installed(), reason="rapidocr and onnxruntime are not installed"
+)
+
+N_LABELS, N_BARS, N_WITHOUT = 120, 40, 12
+
+
+@pytest.mark.slow
+def test_labels_are_read_with_their_units() -> None:
+    right, wrong = 0, []
+    for seed in range(N_LABELS):
+        grey, text, box = drawn_label(seed)
+        bright = bool(np.median(grey) < 128)
+        line = read_line(grey, Box(*box), bright=bright)
+        read = [found.text for found in lengths_in(line)]
+        expected = text.replace("µ", "u").replace("Å", "A")
+        right += read == [expected]
+        wrong += [(expected, read)] if read and read != [expected] else []
+    assert wrong == []
+    assert right >= 0.97 * N_LABELS
+
+
+@pytest.mark.slow
+def test_whole_data_bars_are_read_and_none_silently_wrong() -> None:
+    right, wrong, layouts = 0, [], set()
+    for seed in range(N_BARS):
+        drawn = drawn_bar(seed)
+        layouts.add(drawn.layout)
+        bar = find_scale_bar(drawn.pixels).bar
+        if bar is None:
+            continue
+        true_px = drawn.x1 - drawn.x0 + 1
+        close = abs(bar.stroke.length_px - true_px) <= max(1, 0.02 * true_px)
+        if bar.text.text == drawn.text and close:
+            right += 1
+        else:
+            wrong.append((seed, drawn.layout, drawn.text, bar.text.text, bar.stroke.length_px))
+    assert wrong == []
+    assert right >= 0.97 * N_BARS
+    assert len(layouts) == len(LAYOUTS)
+
+
+@pytest.mark.slow
+def test_numbers_with_units_but_without_a_bar_are_no_scale() -> None:
+    for seed in range(N_WITHOUT):
+        search = find_scale_bar(drawn_without_bar(seed))
+        assert search.bar is None, seed
+        assert search.reason
+
+
+def test_the_drawn_bar_is_among_the_strokes_with_its_exact_ends() -> None:
+    for seed in range(len(LAYOUTS)):
+        drawn = drawn_bar(seed)
+        ends = [(s.box.x0, s.box.x1) for s in find_strokes(drawn.pixels)]
+        near = [e for e in ends if abs(e[0] - drawn.x0) <= 1 and abs(e[1] - drawn.x1) <= 1]
+        assert near, drawn.layout
+
+
+def test_the_data_bar_is_found_by_its_ground() -> None:
+    found = 0
+    for seed in range(3 * len(LAYOUTS)):
+        drawn = drawn_bar(seed)
+        strip = analysed_region(drawn.pixels).strip
+        if drawn.strip is None:
+            assert strip is None, drawn.layout
+        elif strip is not None:
+            found += 1
+            height = drawn.pixels.shape[0]
+            assert abs(strip.y - drawn.strip) <= 0.02 * height, (seed, drawn.layout)
+    assert found == sum(drawn_bar(s).strip is not None for s in range(3 * len(LAYOUTS)))
