@@ -12,10 +12,12 @@ from analysis.errors import MeasureError
 from analysis.finding.rules import make_rules
 from analysis.finding.settings import class_limits
 from analysis.measure.job.folder import SETTINGS
-from analysis.measure.settings import MeasureSettings
+from analysis.measure.settings import MeasureSettings, ScaleSettings
 from analysis.models.device import chosen_device
 from analysis.models.find import TrainedModel, find_model
 from analysis.pictures.micrographs import Micrograph, find_micrographs
+from analysis.scale.reading import ScaleWishes
+from analysis.scale.run import plan_scale
 from trainables.contract import Device
 from trainables.files.errors import UserError
 from trainables.files.places import why_not_writable
@@ -35,6 +37,7 @@ class MeasurePlan:
         out: Folder to write, absolute.
         device: Device to find on.
         settings: Settings of searching and measuring.
+        wishes: How scales are read; None where everything stays in pixels.
     """
 
     models: Sequence[TrainedModel]
@@ -42,6 +45,7 @@ class MeasurePlan:
     out: Path
     device: Device
     settings: MeasureSettings
+    wishes: ScaleWishes | None
 
     def of_a_picture(self) -> dict[str, Any]:
         """Values that must be equal for a picture that is done to be left as it is."""
@@ -89,6 +93,7 @@ def plan_measure(
     known = [model for model in found if model is not None]
     chosen = checked(lambda: chosen_device(device))
     checked(lambda: _check_classes(known, settings))
+    wishes = checked(lambda: _scale_wishes(settings.scale))
     checked(lambda: _check_out(out))
     if not models:
         problems.append("--model: expected at least one model, got none")
@@ -97,7 +102,7 @@ def plan_measure(
         if len(lines) == 1:
             raise MeasureError(lines[0])
         raise MeasureError("\n  ".join([f"measure: {len(lines)} problems", *lines]))
-    return MeasurePlan(known, pictures, out, chosen, settings)
+    return MeasurePlan(known, pictures, out, chosen, settings, wishes)
 
 
 def _check_classes(models: Sequence[TrainedModel], settings: MeasureSettings) -> None:
@@ -111,6 +116,17 @@ def _check_classes(models: Sequence[TrainedModel], settings: MeasureSettings) ->
     classes = list(dict.fromkeys(name for model in models for name in model.classes))
     class_limits(settings.finding, classes, 0.5)
     make_rules(settings.finding.rules, classes)
+
+
+def _scale_wishes(scale: ScaleSettings) -> ScaleWishes | None:
+    """How scales are to be read.
+
+    Raises:
+        UserError: An option or the table is wrong.
+    """
+    if scale.source == "none":
+        return None
+    return plan_scale(scale.source, scale.pixel_size, scale.table, scale.roi)
 
 
 def _check_out(out: Path) -> None:

@@ -8,7 +8,7 @@ goes on.
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -193,7 +193,7 @@ def _run(
     machine = this_machine()
     on_gpu = plan.device.name != "cpu"
     stages = Stages(
-        PictureReader(plan.pictures),
+        PictureReader(plan.pictures, plan.wishes),
         partial(PictureSearcher, plan.pictures, plan.models, plan.device, plan.settings),
         PictureMeasurer(plan.pictures, folder, plan.settings, settings),
     )
@@ -223,9 +223,3 @@ def _ray(cpus: int, gpus: int) -> Iterator[None]:
     finally:
         if started:
             ray.shutdown()
-
-
-def as_prediction(plan: MeasurePlan) -> MeasurePlan:
-    """The same without a scale: `segtune predict`."""
-    scale = plan.settings.scale.model_copy(update={"source": "none"})
-    return replace(plan, settings=plan.settings.model_copy(update={"scale": scale}))

@@ -1,7 +1,7 @@
 """What is done with each picture of a measurement: read, searched, measured and written down."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,9 @@ from analysis.measure.outputs.rois import write_rois
 from analysis.measure.settings import MeasureSettings
 from analysis.models.find import TrainedModel
 from analysis.pictures.micrographs import Micrograph, source_of
+from analysis.scale.reading import ScaleWishes, read_scale
+from analysis.scale.region import region_mask
+from analysis.scale.scale import Area, ScaleReading, Source
 from trainables.contract import Device
 from trainables.datasets import geometry
 from trainables.datasets.images import UnreadableImageError, probe, read_picture
@@ -82,12 +85,14 @@ class PictureReader:
 
     Attributes:
         pictures: All pictures of the run.
+        wishes: How scales are read; None where everything stays in pixels.
     """
 
     pictures: Sequence[Micrograph]
+    wishes: ScaleWishes | None
 
     def __call__(self, number: int) -> ReadPicture:
-        """Size, pages and scale of a picture.
+        """Size, pages and scale of a picture, and what of it shows no specimen.
 
         Raises:
             UserError: It cannot be read.
@@ -100,7 +105,56 @@ class PictureReader:
             raise UserError(f"it cannot be read: {error.strerror}") from error
         except UnreadableImageError as error:
             raise UserError(str(error)) from error
-        return ReadPicture(source, header.width, header.height, len(header.pages))
+        found = read_scale(picture, self.wishes or ScaleWishes(source=Source.GIVEN))
+        if found.reading.failure:
+            raise UserError(found.reading.failure)
+        read = ReadPicture(
+            source,
+            header.width,
+            header.height,
+            len(header.pages),
+            left_out=_left_out(found.reading.analysed, header.width, header.height),
+        )
+        return read if self.wishes is None else _scaled(read, found.reading)
+
+
+def _left_out(areas: Sequence[Area], width: int, height: int) -> tuple[Window, ...]:
+    """The rectangles of a picture that lie in none of some areas."""
+    inside = region_mask(areas, (height, width)) if areas else np.ones((height, width), bool)
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    if not len(rows):
+        return (Window(0, 0, width, height),)
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    strips = (
+        Window(0, 0, width, top),
+        Window(0, bottom, width, height),
+        Window(0, top, left, bottom),
+        Window(right, top, width, bottom),
+    )
+    hole = ~inside[top:bottom, left:right]
+    ys, xs = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
+    box = (left + xs[0], top + ys[0], left + xs[-1] + 1, top + ys[-1] + 1) if len(ys) else None
+    found = [*(s for s in strips if s.width and s.height), *([Window(*box)] if box else [])]
+    return tuple(Window(*map(int, window)) for window in found)
+
+
+def _scaled(read: ReadPicture, reading: ScaleReading) -> ReadPicture:
+    """A picture with what is known of its scale; without one, why there is none is a flag."""
+    scale, flags = reading.scale, list(reading.flags)
+    if scale is None:
+        return replace(read, flags=tuple(dict.fromkeys([*flags, f"no scale: {reading.reason}"])))
+    if not scale.is_square:
+        flags.append(
+            f"no scale: pixels are {scale.um_per_px_x:g} x {scale.um_per_px_y:g} um, not square"
+        )
+        return replace(read, flags=tuple(flags))
+    return replace(
+        read,
+        um_per_px=scale.um_per_px,
+        scale_source=str(scale.source),
+        scale_rel_uncertainty=scale.rel_uncertainty,
+        flags=tuple(flags),
+    )
 
 
 @dataclass(frozen=True)

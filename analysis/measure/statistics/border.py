@@ -94,7 +94,7 @@ class BorderRule:
     def _guarded(self, boxes: Floats, inside: npt.NDArray[np.bool_], analysed: Rectangle) -> Floats:
         middle = (boxes[:, :2] + boxes[:, 2:]) / 2
         low, high = np.array(analysed[:2]) + self.guard_px, np.array(analysed[2:]) - self.guard_px
-        counts: npt.NDArray[np.bool_] = ((middle >= low) & (middle < high)).all(axis=1)
+        counts = np.all((middle >= low) & (middle < high), axis=1)
         if cut := int((counts & ~inside).sum()):
             raise MeasureError(
                 f"expected a guard frame of at least half the largest particle, got "
