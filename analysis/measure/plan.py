@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from analysis.errors import MeasureError
 from analysis.finding.rules import make_rules
 from analysis.finding.settings import class_limits
-from analysis.measure.job.folder import SETTINGS
+from analysis.measure.job.folder import LABELME, LABELS, OVERLAYS, ROIS, SETTINGS, JobFolder
 from analysis.measure.settings import MeasureSettings, ScaleSettings
 from analysis.models.device import chosen_device
 from analysis.models.find import TrainedModel, find_model
@@ -21,8 +21,11 @@ from analysis.scale.run import plan_scale
 from trainables.contract import Device
 from trainables.files.errors import UserError
 from trainables.files.places import why_not_writable
+from trainables.files.words import counted
 
 FORMAT: Final = 1
+
+_FOLDERS: Final = {"labels": LABELS, "overlays": OVERLAYS, "labelme": LABELME, "rois": ROIS}
 
 _T = TypeVar("_T")
 
@@ -47,13 +50,36 @@ class MeasurePlan:
     settings: MeasureSettings
     wishes: ScaleWishes | None
 
+    @property
+    def folder(self) -> JobFolder:
+        """The folder of the run."""
+        return JobFolder(self.out, [_FOLDERS[n] for n in self.settings.write if n in _FOLDERS])
+
     def of_a_picture(self) -> dict[str, Any]:
         """Values that must be equal for a picture that is done to be left as it is."""
+        table = self.settings.scale.table
         return {
             "format": FORMAT,
+            "scale_table": None if table is None else _sha256(table),
             "models": [{"engine": m.engine, "sha256": _sha256(m.path)} for m in self.models],
             **self.settings.of_a_picture(),
         }
+
+    def lines(self) -> list[str]:
+        """What would be done, in lines for the user."""
+        folder, settings = self.folder, self.of_a_picture()
+        n_done = sum(folder.is_done(picture, settings) for picture in self.pictures)
+        n_left = len(self.pictures) - n_done
+        models = ", ".join(f"{model.name} ({model.engine})" for model in self.models)
+        lines = [
+            f"{counted(len(self.pictures), 'picture')}, {n_done} of them done before, with "
+            f"{models} on {self.device.name}",
+            f"writes {self.out}",
+        ]
+        seconds = folder.seconds_a_picture()
+        if n_left and seconds is not None:
+            lines.append(f"about {n_left * seconds:.0f} s, by what earlier runs here took")
+        return lines
 
 
 def plan_measure(

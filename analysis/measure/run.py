@@ -7,6 +7,8 @@ goes on.
 
 import contextlib
 import logging
+import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,11 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from analysis.errors import MeasureError
+from analysis.measure.figures import FIGURES, ClassFigures, run_figures
 from analysis.measure.job.folder import (
-    LABELME,
-    LABELS,
-    OVERLAYS,
-    ROIS,
     SETTINGS,
     JobFolder,
     PictureRecord,
@@ -32,21 +31,21 @@ from analysis.measure.tables import (
     PARTICLES,
     PICTURES,
     DonePictures,
+    classes_of,
     unit_of,
     write_instances,
     write_particles,
     write_pictures,
 )
-from analysis.pictures.micrographs import Micrograph, source_of
+from analysis.pictures.micrographs import Micrograph
 from cluster.machines.local_ray import start_ray
 from cluster.machines.machine import this_machine
-from trainables.files.whole import locked, write_json
+from trainables.files.whole import locked, write_json, write_table
+from trainables.files.words import counted
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
-
-_FOLDERS: Final = {"labels": LABELS, "overlays": OVERLAYS, "labelme": LABELME, "rois": ROIS}
 
 _NAMED: Final = 5  # of the failed ones in the message
 
@@ -63,6 +62,7 @@ class MeasureResult:
         failed: Name of a picture to the reason why it could not be searched or measured.
         before: Number of pictures that were done by an earlier run.
         unit: Unit of the calibrated columns; "" where no picture has a scale.
+        figures: Figures of all particles, and of each class; none of a prediction.
     """
 
     out: Path
@@ -70,6 +70,7 @@ class MeasureResult:
     failed: Mapping[str, str]
     before: int
     unit: str
+    figures: Sequence[ClassFigures] = ()
 
     @property
     def particles(self) -> int:
@@ -84,12 +85,21 @@ class MeasureResult:
         capped = [record.picture for record in self.records if record.row["capped"]]
         if capped:
             lines.append(
-                f"{len(capped)} pictures may have more particles than their model reports, such as "
-                f"{capped[0]}: raise max_det (column capped)"
+                f"{counted(len(capped), 'picture')} may have more particles than the model "
+                f"reports, such as {capped[0]}: raise max_det (column capped)"
             )
         if self.records and not self.particles:
             lines.append("no particle was found: lower the confidence, or look at the pictures")
-        lines.append(f"wrote {self.out / PARTICLES}.csv, {self.out / PICTURES}.csv")
+        unscaled = [record.picture for record in self.records if not record.row["um_per_px"]]
+        if self.figures and unscaled:
+            left = "their calibrated columns are empty" if self.unit else "all stays in pixels"
+            lines.append(
+                f"{counted(len(unscaled), 'picture has', 'pictures have')} no scale, such as "
+                f"{unscaled[0]}: {left} (column flags)"
+            )
+        lines += [line for one in self.figures for line in one.lines()]
+        tables = [PARTICLES, PICTURES, *([FIGURES] if self.figures else [])]
+        lines.append("wrote " + ", ".join(f"{self.out / name}.csv" for name in tables))
         return lines
 
     def warnings(self) -> list[str]:
@@ -118,13 +128,12 @@ def run_measure(plan: MeasurePlan, progress: Progress = lambda done, total: None
         ClusterError: Ray cannot be started.
         FolderError: Another process is writing the folder.
     """
-    written = [_FOLDERS[name] for name in plan.settings.write if name in _FOLDERS]
-    folder, settings = JobFolder(plan.out, written), plan.of_a_picture()
+    folder, settings = plan.folder, plan.of_a_picture()
     with locked(plan.out):
         plan.out.mkdir(exist_ok=True, parents=True)
         write_json(plan.out / SETTINGS, {"settings": settings, "about": _about(plan)})
         folder.begin()
-        before = [picture for picture in plan.pictures if _is_done(folder, picture, settings)]
+        before = [picture for picture in plan.pictures if folder.is_done(picture, settings)]
         rest = [n for n, picture in enumerate(plan.pictures) if picture not in set(before)]
         failed = _run(plan, folder, settings, rest, progress) if rest else {}
         records = {
@@ -134,12 +143,16 @@ def run_measure(plan: MeasurePlan, progress: Progress = lambda done, total: None
         }
         done = DonePictures(folder, records, plan.settings)
         unit = _write_tables(plan, done, failed)
+        figures = run_figures(done, unit, plan.models) if plan.wishes is not None else []
+        if figures:
+            write_table([row for one in figures for row in one.rows()], plan.out / f"{FIGURES}.csv")
     return MeasureResult(
         out=plan.out,
         records=list(records.values()),
         failed={picture.name: why for picture, why in failed.items()},
         before=len(before),
         unit=unit,
+        figures=figures,
     )
 
 
@@ -148,8 +161,7 @@ def _write_tables(plan: MeasurePlan, done: DonePictures, failed: Mapping[Microgr
     write_particles(done, unit, about)
     write_pictures(done, plan.pictures, failed)
     if "coco" in plan.settings.write:
-        classes = list(dict.fromkeys(c for r in done.records.values() for c in r.classes))
-        write_instances(done, classes, about)
+        write_instances(done, classes_of(done), about)
     else:
         (plan.out / COCO).unlink(missing_ok=True)
     return unit
@@ -173,13 +185,6 @@ def _about(plan: MeasurePlan) -> dict[str, Any]:
     }
 
 
-def _is_done(folder: JobFolder, picture: Micrograph, settings: Mapping[str, Any]) -> bool:
-    try:
-        return folder.is_done(picture, settings, source_of(picture))
-    except OSError:
-        return False
-
-
 def _run(
     plan: MeasurePlan,
     folder: JobFolder,
@@ -199,6 +204,7 @@ def _run(
     )
     workers = Workers(actors=1, cpus=1, gpus=1 if on_gpu else 0, batch=_BATCH)
     failed: dict[Micrograph, str] = {}
+    started = time.monotonic()
     with _ray(machine.cpus + 1, machine.gpus):
         try:
             for n, picture in enumerate(passed(rest, stages, workers), start=1):
@@ -207,6 +213,7 @@ def _run(
                 progress(n, len(rest))
         except NoSearcherError as error:
             raise MeasureError(str(error)) from None
+    folder.remember_pace((time.monotonic() - started) / len(rest))
     return failed
 
 
@@ -217,7 +224,10 @@ def _ray(cpus: int, gpus: int) -> Iterator[None]:
 
     started = not ray.is_initialized()
     if started:
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its words are not the user's
         start_ray(cpus, gpus)
+    for name in ("ray.data", "ray"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         yield
     finally:

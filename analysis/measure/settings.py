@@ -1,13 +1,19 @@
 """Settings of a measurement, and the file that holds them: measure.yaml."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from analysis.errors import MeasureError
 from analysis.finding.settings import FindingSettings
 from analysis.measure.geometry.hulls import Feret
+from tune.errors import StudyError
 from tune.spec import Spec
+from tune.study.allowed import validation_problems
+from tune.study.file import read_yaml_file
+from tune.study.problems import study_error
 
 Written = Literal["labels", "overlays", "coco", "labelme", "rois"]
 
@@ -73,20 +79,24 @@ class MeasureSettings(Spec):
         return self.model_dump(mode="json", exclude={"border", "unit"})
 
 
-class MeasureFile(MeasureSettings):
-    """Content of a measure.yaml: what is measured with what, and how.
+def read_measure_settings(path: Path | None, overrides: Sequence[str] = ()) -> MeasureSettings:
+    """The settings of a YAML file, with some replaced.
 
-    Attributes:
-        images: Files, folders and patterns.
-        model: A study, an exported or retrained folder, a trial's folder, or a model file; several
-            are an ensemble.
-        out: Folder to write.
-        trainable: Engine of the model, where nothing beside its file says so.
-        device: As torch names it; none for the first GPU where there is one.
+    Args:
+        path: The file; None for the settings that are used by default.
+        overrides: `key=value`, as for a study: "finding.confidence=0.4".
+
+    Raises:
+        MeasureError: There is no such file, or a value is wrong; all problems at once.
     """
-
-    images: Annotated[tuple[str, ...], _Lax]
-    model: Annotated[tuple[Path, ...], _Lax]
-    out: Annotated[Path, _Lax]
-    trainable: str | None = None
-    device: str | None = None
+    try:
+        written = read_yaml_file(path, overrides, "measurement")
+        problems = written.problems
+        settings = MeasureSettings.model_validate(written.values)
+    except StudyError as error:
+        raise MeasureError(str(error)) from None
+    except ValidationError as error:
+        problems = [*written.problems, *validation_problems(error, MeasureSettings)]
+    if problems:
+        raise MeasureError(str(study_error(written.name, problems, written.places)))
+    return settings

@@ -65,10 +65,17 @@ class DonePictures:
     def weights(self, record: PictureRecord, part: pa.Table) -> Any:
         """(N,) float64, how often each particle of a picture counts in the run's figures."""
         rule = BorderRule(self.settings.border.rule, self.settings.border.guard_px)
-        x0, y0 = _values(part, "box_x_px"), _values(part, "box_y_px")
-        width, height = _values(part, "box_width"), _values(part, "box_height")
+        x0, y0 = values_of(part, "box_x_px"), values_of(part, "box_y_px")
+        width, height = values_of(part, "box_width"), values_of(part, "box_height")
         boxes = np.column_stack([x0, y0, x0 + width, y0 + height])
         return rule.weights(boxes, analysed_of(record))
+
+
+def area_of(record: PictureRecord, rule: BorderRule) -> float:
+    """Area of a picture that its particles stand for, px^2: without a scale bar that lies on it."""
+    rectangle = analysed_of(record)
+    whole = (rectangle[2] - rectangle[0]) * (rectangle[3] - rectangle[1])
+    return rule.area_px2(rectangle) * float(record.row["analysed_px"]) / whole
 
 
 def analysed_of(record: PictureRecord) -> tuple[int, int, int, int]:
@@ -77,8 +84,14 @@ def analysed_of(record: PictureRecord) -> tuple[int, int, int, int]:
     return row["analysed_x0"], row["analysed_y0"], row["analysed_x1"], row["analysed_y1"]
 
 
-def _values(part: pa.Table, name: str) -> Any:
+def values_of(part: pa.Table, name: str) -> Any:
+    """Values of a column of a part, (N,)."""
     return part[name].to_numpy(zero_copy_only=False)
+
+
+def classes_of(done: DonePictures) -> list[str]:
+    """Names of the classes that the models know, each once."""
+    return list(dict.fromkeys(c for record in done.records.values() for c in record.classes))
 
 
 def unit_of(done: DonePictures) -> str:
@@ -89,14 +102,15 @@ def unit_of(done: DonePictures) -> str:
     if done.settings.unit != "auto":
         return done.settings.unit
     lengths = [
-        _values(
-            part,
-            "equivalent_diameter" if "equivalent_diameter" in part.column_names else "box_width",
-        )
-        * (record.row["um_per_px"] or np.nan)
+        values_of(part, size_column(part)) * (record.row["um_per_px"] or np.nan)
         for _, record, part in done.parts()
     ]
     return choose_unit(np.concatenate(lengths))
+
+
+def size_column(part: pa.Table) -> str:
+    """The column that is a particle's size: its equivalent diameter, or a box's width."""
+    return SIZE if SIZE in part.column_names else "box_width"
 
 
 def write_particles(done: DonePictures, unit: str, about: Mapping[str, Any]) -> None:
@@ -115,7 +129,7 @@ def write_particles(done: DonePictures, unit: str, about: Mapping[str, Any]) -> 
 def particle_rows(done: DonePictures, unit: str) -> Iterator[pa.Table]:
     """The rows of the particles, a table a picture."""
     for picture, record, part in done.parts():
-        plain = {name: _values(part, name) for name in part.column_names if name in COLUMNS}
+        plain = {name: values_of(part, name) for name in part.column_names if name in COLUMNS}
         columns: Columns = {
             IMAGE: pa.array([picture.name] * len(part), pa.string()),
             PARTICLE: part[PARTICLE],
@@ -232,14 +246,14 @@ def _found(done: DonePictures, classes: Sequence[str]) -> Iterator[FoundPicture]
             for text in part[MASK].to_pylist()
             if text
         ]
-        x0, y0 = _values(part, "box_x_px"), _values(part, "box_y_px")
+        x0, y0 = values_of(part, "box_x_px"), values_of(part, "box_y_px")
         boxes = np.column_stack(
-            [x0, y0, x0 + _values(part, "box_width"), y0 + _values(part, "box_height")]
+            [x0, y0, x0 + values_of(part, "box_width"), y0 + values_of(part, "box_height")]
         )
         index = np.array([classes.index(name) for name in part[CLASS].to_pylist()], np.int64)
         instances = Instances(
             boxes.astype(np.float32).reshape(-1, 4),
-            _values(part, SCORE).astype(np.float32),
+            values_of(part, SCORE).astype(np.float32),
             index,
             masks if len(masks) == len(part) else None,
         )

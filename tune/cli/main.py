@@ -21,7 +21,7 @@ from tune.cli.best import best_app
 from tune.cli.data import prepare, simulate
 from tune.cli.demo import demo
 from tune.cli.machine import doctor, schema
-from tune.cli.measuring import scale
+from tune.cli.measuring import measure, predict, scale
 from tune.cli.mistakes import Mistyped, Verb, Verbs, usage_message
 from tune.cli.models import evaluate, export, pick, retrain
 from tune.cli.studies import clean, dashboard, init, plan, report, resume, status, tune
@@ -51,7 +51,9 @@ VERBS: Final = (
     retrain,
     evaluate,
     pick,
+    predict,
     scale,
+    measure,
     schema,
     doctor,
     demo,

@@ -1,13 +1,19 @@
-"""Verbs about the sizes of what pictures show: scale."""
+"""Verbs about what pictures show and how large it is: predict, scale, measure."""
 
+import contextlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tune.cli.options import MODEL_HELP, DeviceName, EngineName, out_option
 from tune.cli.tickers import Ticker
 from tune.cli.values import new_file, new_place
 from tune.progress.folding import on_terminal
+
+if TYPE_CHECKING:
+    from analysis.measure.run import MeasureResult
 
 Table = Annotated[
     Path,
@@ -86,6 +92,120 @@ def scale(
     )
     for line in on_terminal(result.lines()):
         typer.echo(line)
+    for line in result.warnings():
+        typer.echo(line, err=True)
+    if result.failed:
+        raise typer.Exit(1)
+
+
+Images = Annotated[
+    list[str], typer.Argument(help="Files, folders and patterns: TIFF, PNG, JPEG, MRC.")
+]
+
+Models = Annotated[
+    list[Path],
+    typer.Option("--model", "-m", metavar="MODEL", help=f"{MODEL_HELP} Given again: an ensemble."),
+]
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="YAML file of settings (docs/measuring.md)."),
+]
+
+Replaced = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Replace a setting, as finding.confidence=0.4; repeat."
+    ),
+]
+
+Planned = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+
+
+def predict(
+    images: Images,
+    model: Models,
+    out: Annotated[Path, out_option("Folder for label images, outlines and tables.")],
+    config: Config = None,
+    overrides: Replaced = None,
+    trainable: EngineName = None,
+    device: DeviceName = None,
+    dry_run: Planned = False,
+) -> None:
+    """Find particles in pictures: label images, COCO, LabelMe, ImageJ, a table in pixels.
+
+    Exit code 1: some pictures failed; their rows say why, the others are done.
+    """
+    from tune.verbs.measuring import planned_prediction, run_planned  # loaded when asked for
+
+    plan = planned_prediction(
+        images,
+        model,
+        out,
+        config=config,
+        overrides=overrides or [],
+        trainable=trainable,
+        device=device,
+    )
+    if dry_run:
+        _say(plan.lines())
+        return
+    with _going_on(out):
+        _conclude(run_planned(plan, Ticker("predict")))
+
+
+def measure(
+    images: Images,
+    model: Models,
+    out: Annotated[Path, out_option("Folder for tables, figures and outlines.")],
+    config: Config = None,
+    overrides: Replaced = None,
+    pixel_size: GivenSize = None,
+    trainable: EngineName = None,
+    device: DeviceName = None,
+    dry_run: Planned = False,
+) -> None:
+    """Measure the particles of pictures: sizes with units, distributions, uncertainty.
+
+    Exit code 1: some pictures failed; their rows say why, the others are done.
+    """
+    from tune.verbs.measuring import planned_measurement, run_planned  # loaded when asked for
+
+    plan = planned_measurement(
+        images,
+        model,
+        out,
+        config=config,
+        overrides=overrides or [],
+        pixel_size=pixel_size,
+        trainable=trainable,
+        device=device,
+    )
+    if dry_run:
+        _say(plan.lines())
+        return
+    with _going_on(out):
+        _conclude(run_planned(plan, Ticker("measure")))
+
+
+@contextlib.contextmanager
+def _going_on(out: Path) -> Iterator[None]:
+    """Say how an interrupted run goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"the same command goes on with what is not yet in {out}", err=True)
+        raise
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in on_terminal(list(lines)):
+        typer.echo(line)
+
+
+def _conclude(result: "MeasureResult") -> None:
+    """Show a result; its exit code is 1 where pictures failed."""
+    _say(result.lines())
     for line in result.warnings():
         typer.echo(line, err=True)
     if result.failed:

@@ -20,7 +20,7 @@ from tune.study.problems import Problem
 PATH_KEYS: Final = ("data", "storage")
 """Keys that hold a path: relative to the study file's folder; with --set, to where one is."""
 
-FILE_KEYS: Final = ("fixed", "search_space", "warm_start")
+FILE_KEYS: Final = ("fixed", "search_space", "warm_start", "scale")
 """Keys in which the name of a file beside the study file, such as weights, means that file."""
 
 SHORTHAND: Final = {"search_space": "preset", "scheduler": "kind", "plateau": "kind"}
@@ -85,6 +85,7 @@ class Written:
         values: Values by top-level key; all keys are texts.
         places: Place of each key in the file, by dotted key: "line 4" or "--set".
         problems: Mistakes in the text itself.
+        what: What the file should hold, for messages.
     """
 
     name: str
@@ -92,10 +93,11 @@ class Written:
     values: dict[str, Any] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    what: str = "study"
 
     def beside(self) -> "Written":
         """An empty content that shares this one's problems: for a value from elsewhere."""
-        return Written(self.name, self.folder, problems=self.problems)
+        return Written(self.name, self.folder, problems=self.problems, what=self.what)
 
 
 def read_study_file(path: Path, overrides: Sequence[str] = ()) -> Written:
@@ -104,9 +106,25 @@ def read_study_file(path: Path, overrides: Sequence[str] = ()) -> Written:
     Raises:
         StudyError: There is no such file, or it is no YAML mapping.
     """
-    written = Written(str(path), path.resolve().parent)
-    values = _Reader(written).read(_text(path))
-    written.values = {key: _located(key, value, written.folder) for key, value in values.items()}
+    return read_yaml_file(path, overrides, "study")
+
+
+def read_yaml_file(path: Path | None, overrides: Sequence[str], what: str) -> Written:
+    """Read a YAML file of settings and apply `key=value` overrides, as a study file's.
+
+    Args:
+        path: The file; None for overrides alone.
+        overrides: They replace values of the file.
+        what: What the file should hold: "study".
+
+    Raises:
+        StudyError: There is no such file, or it is no YAML mapping.
+    """
+    folder = Path.cwd() if path is None else path.resolve().parent
+    written = Written(what if path is None else str(path), folder, what=what)
+    if path is not None:
+        values = _Reader(written).read(_text(path, what))
+        written.values = {key: _located(key, value, folder) for key, value in values.items()}
     for override in overrides:
         _override(written, override)
     return written
@@ -125,11 +143,11 @@ def write_yaml(values: Mapping[str, Any]) -> str:
     return text
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, what: str) -> str:
     if path.is_dir():
-        raise StudyError(f"{path}: expected a study file (YAML), got a folder{_files(path)}")
+        raise StudyError(f"{path}: expected a {what} file (YAML), got a folder{_files(path)}")
     if not path.exists():
-        raise StudyError(f"{path}: expected a study file (YAML), found none{_near(path)}")
+        raise StudyError(f"{path}: expected a {what} file (YAML), found none{_near(path)}")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -194,18 +212,20 @@ class _Reader:
         Raises:
             StudyError: The text is no YAML, or not a mapping.
         """
-        name = self._written.name
+        name, what = self._written.name, self._written.what
+        expected = f"expected a {what} (a mapping of keys to values)"
+        example = f". {_EXAMPLE}" if what == "study" else ""
         try:
             value = self.value(text)
         except yaml.YAMLError as error:
             raise StudyError(f"{name}: {_syntax(error)}") from error
         except RecursionError as error:
-            raise StudyError(f"{name}: expected a study file, got too deep a nesting") from error
+            raise StudyError(f"{name}: expected a {what} file, got too deep a nesting") from error
         if value is None:
-            raise StudyError(f"{name}: {_EXPECTED}, got an empty file. {_EXAMPLE}")
+            raise StudyError(f"{name}: {expected}, got an empty file{example}")
         if not isinstance(value, dict):
             kind = "a list" if isinstance(value, list) else f"{value!r:.60}"
-            raise StudyError(f"{name}: {_EXPECTED}, got {kind}. {_EXAMPLE}")
+            raise StudyError(f"{name}: {expected}, got {kind}{example}")
         return value
 
     def value(self, text: str) -> Any:
@@ -252,8 +272,6 @@ class _Reader:
             values[str(name_node.value)] = self._value(value_node, name)
         return values
 
-
-_EXPECTED: Final = "expected a study (a mapping of keys to values)"
 
 _EXAMPLE: Final = (
     "It needs at least study, data, trainable and budget, such as `study: my-study`; "

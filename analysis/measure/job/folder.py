@@ -2,7 +2,8 @@
 
 ::
 
-    <out>/measure.json        settings, model, classes
+    <out>/measure.json        settings and models
+    <out>/pace.json           time that a picture took, for the next run
     <out>/parts/<stem>.parquet   a picture's particles, in pixels, with their masks
     <out>/done/<stem>.json    a picture's record, written last: what a second run skips
     <out>/labels/             16-bit label images
@@ -14,18 +15,24 @@ All appear whole or not at all.
 """
 
 import json
+import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from analysis.pictures.micrographs import Micrograph
+from analysis.pictures.micrographs import Micrograph, source_of
 from trainables.files.whole import write_json, write_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+log = logging.getLogger(__name__)
+
 SETTINGS: Final = "measure.json"
+
+PACE: Final = "pace.json"
 
 PARTS, DONE = "parts", "done"
 
@@ -102,14 +109,34 @@ class JobFolder:
         except (OSError, ValueError, TypeError):
             return None
 
-    def is_done(
-        self, picture: Micrograph, settings: Mapping[str, Any], source: Sequence[int]
-    ) -> bool:
+    def is_done(self, picture: Micrograph, settings: Mapping[str, Any]) -> bool:
         """Whether a picture, as it is, was measured with these settings."""
         record = self.record(picture)
-        return (
-            record is not None and record.settings == settings and list(record.source) == [*source]
-        )
+        if record is None or record.settings != settings:
+            return False
+        try:
+            return list(record.source) == source_of(picture)
+        except OSError:
+            return False
+
+    def seconds_a_picture(self) -> float | None:
+        """Time that a picture took in earlier runs here; None where nobody knows."""
+        try:
+            seconds = float(json.loads((self.out / PACE).read_text("utf-8"))["seconds_a_picture"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError):
+            log.warning(
+                "%s: expected the pace of earlier runs, got something else", self.out / PACE
+            )
+            return None
+        return seconds if 0 < seconds < math.inf else None
+
+    def remember_pace(self, seconds: float) -> None:
+        """Keep the time that a picture took: the mean of what was known and what it was now."""
+        known = self.seconds_a_picture()
+        mean = seconds if known is None else (known + seconds) / 2
+        write_json(self.out / PACE, {"seconds_a_picture": round(mean, 4)})
 
     def write_part(self, picture: Micrograph, particles: "pa.Table") -> None:
         """Write a picture's particles."""

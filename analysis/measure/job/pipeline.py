@@ -23,6 +23,8 @@ _NUMBER, _READ, _FOUND, _REASON = "number", "read", "found", "reason"
 
 _BLOCKS_AT_LEAST: Final = 8  # so that the first pictures are done soon
 
+_READING_CPUS: Final = 0.9  # not 1: Ray would fuse it with the search and read in the actor
+
 Batch = Any  # of Ray Data: a mapping of column to (n,) array
 
 
@@ -118,7 +120,8 @@ def passed(numbers: list[int], stages: Stages, workers: Workers) -> Iterator[Pas
     n_blocks = min(len(numbers), max(math.ceil(len(numbers) / workers.batch), _BLOCKS_AT_LEAST))
     rows = ray.data.range(len(numbers), override_num_blocks=n_blocks)
     reading = partial(_reading, numbers=np.array(numbers, np.int64), reader=stages.reader)
-    found = rows.map_batches(reading, batch_size=workers.batch, num_cpus=1).map_batches(
+    read = rows.map_batches(reading, batch_size=workers.batch, num_cpus=_READING_CPUS)
+    found = read.map_batches(
         _Searching,
         fn_constructor_args=(stages.searcher,),
         batch_size=workers.batch,

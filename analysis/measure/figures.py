@@ -1,0 +1,189 @@
+"""The figures of a run: size distributions with intervals, uncertainty and verdicts, by class."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from analysis.measure.geometry.calibration import UM_PER_UNIT
+from analysis.measure.job.stages import CLASS
+from analysis.measure.statistics.border import BorderRule, Floats
+from analysis.measure.statistics.distribution import LENGTHS
+from analysis.measure.statistics.intervals import Estimate, estimates, more_needed
+from analysis.measure.statistics.lognormal import LogNormalFit, fit_lognormal
+from analysis.measure.statistics.nanomaterial import NanoShare, nano_share
+from analysis.measure.statistics.sample import Sample
+from analysis.measure.statistics.uncertainty import Sources, Uncertainty, combine
+from analysis.measure.tables import (
+    DonePictures,
+    area_of,
+    classes_of,
+    size_column,
+    values_of,
+)
+from analysis.models.find import TrainedModel
+from trainables.metrics.names import DIAMETER_BIAS, MEASURE
+
+FIGURES: Final = "figures"
+
+ALL: Final = "all"
+"""In place of a class name: the particles of all classes."""
+
+_NM_PER_UM: Final = 1e3
+
+_SHOWN: Final = {
+    "d50_number": "D50 by number",
+    "mean_1_0": "mean diameter",
+    "number_density": "number per area",
+}
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """The figures of the particles of one class, or of all.
+
+    Attributes:
+        name: Name of the class, or `ALL`.
+        unit: Unit of lengths, "px" without a scale.
+        estimates: Figures with their intervals by name.
+        combined: Figures with all that they are uncertain by.
+        fit: The log-normal distribution that fits, and whether it does.
+        nano: Share of the particles of at most 100 nm; None without a scale or without masks.
+    """
+
+    name: str
+    unit: str
+    estimates: Mapping[str, Estimate]
+    combined: Mapping[str, Uncertainty]
+    fit: LogNormalFit
+    nano: NanoShare | None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a figure, for a table."""
+        return [self._row(name) for name in self.estimates]
+
+    def _row(self, name: str) -> dict[str, Any]:
+        one, whole = self.estimates[name], self.combined[name]
+        low, high = one.interval or (None, None)
+        least, most = whole.interval or (None, None)
+        return {
+            "class": self.name,
+            "figure": name,
+            "value": one.value,
+            "unit": self._unit_of(name),
+            "sampling_low_95": low,
+            "sampling_high_95": high,
+            "combined_low_95": least,
+            "combined_high_95": most,
+            "pictures": one.n_images,
+            "particles": one.n_particles,
+            "border_rule": one.border,
+            "not_known": ", ".join(whole.missing),
+        }
+
+    def _unit_of(self, name: str) -> str:
+        if name in LENGTHS:
+            return self.unit
+        return f"1/{self.unit}^2" if name == "number_density" else ""
+
+    def lines(self) -> list[str]:
+        """The figures that people ask for first, a line each."""
+        if not self.estimates["d50_number"].n_particles:
+            return [f"{self.name}: no particle counts"]
+        said = [f"{self.name}: {words} {self.combined[key].words}" for key, words in _SHOWN.items()]
+        said.append(f"{self.name}: {self.fit.verdict}")
+        more = more_needed(self.estimates["d50_number"])
+        if more is not None and more.particles > 0:
+            said.append(
+                f"{self.name}: about {more.particles} particles more, in {more.images} pictures, "
+                "for D50 within 5 %"
+            )
+        if self.nano is not None:
+            said.append(f"{self.name}: {self.nano.verdict}")
+        return said
+
+
+def run_figures(
+    done: DonePictures, unit: str, models: Sequence[TrainedModel]
+) -> list[ClassFigures]:
+    """The figures of all particles, and of each class where there are several.
+
+    Pictures without a scale are left out where others have one.
+
+    Args:
+        done: The pictures.
+        unit: Unit of lengths; "" for pixels.
+        models: Models that found the particles, for what is known of their errors.
+    """
+    sizes, ferets, weights, numbers, names, areas = _gathered(done, unit)
+    border = BorderRule(done.settings.border.rule, done.settings.border.guard_px).words
+    sources = _sources(done, models)
+
+    def figures_of(name: str, chosen: Any) -> ClassFigures:
+        shown = unit or "px"
+        sample = Sample.of(
+            sizes[chosen], weights[chosen], numbers[chosen], areas, unit=shown, border=border
+        )
+        found = estimates(sample)
+        nano = None
+        if unit and np.isfinite(ferets[chosen]).any():
+            small = Sample.of(
+                ferets[chosen], weights[chosen], numbers[chosen], areas, unit=shown, border=border
+            )
+            nano = nano_share(small, UM_PER_UNIT[unit] * _NM_PER_UM)
+        combined = {key: combine(one, sources, _unit(key, shown)) for key, one in found.items()}
+        return ClassFigures(name, shown, found, combined, fit_lognormal(sample), nano)
+
+    if not len(areas):
+        return []
+    classes = classes_of(done)
+    result = [figures_of(ALL, np.ones(len(sizes), bool))]
+    if len(classes) > 1:
+        result += [figures_of(name, names == name) for name in classes]
+    return result
+
+
+def _unit(figure: str, unit: str) -> str:
+    if figure == "number_density":
+        return f"per {unit}^2"
+    return unit if figure in LENGTHS else ""
+
+
+def _gathered(done: DonePictures, unit: str) -> tuple[Floats, Floats, Floats, Any, Any, Floats]:
+    """Sizes, least Feret diameters, weights, pictures, classes of all; areas of the pictures."""
+    parts: list[tuple[Floats, Floats, Floats, Any, Any]] = []
+    areas: list[float] = []
+    rule = BorderRule(done.settings.border.rule, done.settings.border.guard_px)
+    for _, record, part in done.parts():
+        um_per_px = record.row["um_per_px"]
+        if unit and not um_per_px:
+            continue
+        factor = um_per_px / UM_PER_UNIT[unit] if unit else 1.0
+        size = values_of(part, size_column(part)) * factor
+        feret = "feret_min" in part.column_names
+        small = values_of(part, "feret_min") * factor if feret else np.full(len(size), np.nan)
+        number = np.full(len(size), len(areas), np.int64)
+        names = np.array(part[CLASS].to_pylist(), object)
+        parts.append((size, small, done.weights(record, part), number, names))
+        areas.append(area_of(record, rule) * factor**2)
+    if not parts:
+        nothing = np.empty(0)
+        return nothing, nothing, nothing, np.empty(0, np.int64), np.empty(0, object), nothing
+    sizes, smalls, weights, numbers, classes = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
+    return sizes, smalls, weights, numbers, classes, np.array(areas)
+
+
+def _sources(done: DonePictures, models: Sequence[TrainedModel]) -> Sources:
+    """Uncertainties besides sampling: of several the largest."""
+    scales = [r.row["scale_rel_uncertainty"] for r in done.records.values() if r.row["um_per_px"]]
+
+    def worst(name: str) -> float | None:
+        known = [model.metrics[name] for model in models if name in model.metrics]
+        return max(known) if known and len(known) == len(models) else None
+
+    return Sources(
+        max(scales) if scales else None, worst(DIAMETER_BIAS), worst(f"{MEASURE}/count_error")
+    )

@@ -1,0 +1,163 @@
+"""A trained model put to work on pictures: what is in them, and how large it is."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from analysis.measure.plan import MeasurePlan, plan_measure
+from analysis.measure.run import MeasureResult, run_measure
+from analysis.measure.settings import MeasureSettings, read_measure_settings
+from trainables.contract import Device
+
+Places = Path | str | Sequence[Path | str]
+
+
+def measure(  # noqa: PLR0913  the command's options
+    images: Places,
+    model: Places,
+    out: Path | str,
+    *,
+    config: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    pixel_size: str | None = None,
+    trainable: str | None = None,
+    device: str | Device | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> MeasureResult:
+    """Find the particles of pictures and measure them, and write tables, outlines and figures.
+
+    Args:
+        images: Files, folders and patterns, one or several.
+        model: A study, an exported or retrained folder, a trial's folder, or a model file; several
+            are an ensemble.
+        out: Folder to write; what is done in it already stays as it is.
+        config: YAML file of settings.
+        overrides: `key=value` that replace settings: "finding.confidence=0.4".
+        pixel_size: Side of a pixel of every picture: "4.5nm".
+        trainable: Engine of the model, where nothing beside its file says so.
+        device: As torch names it; default: the first GPU where there is one.
+        progress: Told how many of how many pictures are done.
+
+    Returns:
+        What came out, its figures, and which pictures failed and why.
+
+    Raises:
+        MeasureError: There is nothing to measure, or pictures, model and settings do not go
+            together.
+        ClusterError: Ray cannot be started.
+    """
+    plan = planned_measurement(
+        images,
+        model,
+        out,
+        config=config,
+        overrides=overrides,
+        pixel_size=pixel_size,
+        trainable=trainable,
+        device=device,
+    )
+    return run_planned(plan, progress)
+
+
+def predict(  # noqa: PLR0913  the command's options
+    images: Places,
+    model: Places,
+    out: Path | str,
+    *,
+    config: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    trainable: str | None = None,
+    device: str | Device | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> MeasureResult:
+    """Find the particles of pictures: label images, outlines, and a table in pixels.
+
+    Args:
+        images: Files, folders and patterns, one or several.
+        model: As for `measure`.
+        out: Folder to write; what is done in it already stays as it is.
+        config: As for `measure`.
+        overrides: As for `measure`.
+        trainable: Engine of the model, where nothing beside its file says so.
+        device: As torch names it; default: the first GPU where there is one.
+        progress: Told how many of how many pictures are done.
+
+    Returns:
+        What came out, and which pictures failed and why.
+
+    Raises:
+        MeasureError: As for `measure`.
+        ClusterError: Ray cannot be started.
+    """
+    plan = planned_prediction(
+        images,
+        model,
+        out,
+        config=config,
+        overrides=overrides,
+        trainable=trainable,
+        device=device,
+    )
+    return run_planned(plan, progress)
+
+
+def planned_measurement(  # noqa: PLR0913  the command's options
+    images: Places,
+    model: Places,
+    out: Path | str,
+    *,
+    config: Path | str | None,
+    overrides: Sequence[str],
+    pixel_size: str | None,
+    trainable: str | None,
+    device: str | Device | None,
+) -> MeasurePlan:
+    """The plan of a measurement; nothing is computed. Arguments as for `measure`."""
+    settings = read_measure_settings(None if config is None else Path(config), overrides)
+    if pixel_size is not None:
+        scale = settings.scale.model_copy(update={"pixel_size": pixel_size})
+        settings = settings.model_copy(update={"scale": scale})
+    return _planned(images, model, out, settings, trainable, device)
+
+
+def planned_prediction(  # noqa: PLR0913  the command's options
+    images: Places,
+    model: Places,
+    out: Path | str,
+    *,
+    config: Path | str | None,
+    overrides: Sequence[str],
+    trainable: str | None,
+    device: str | Device | None,
+) -> MeasurePlan:
+    """The plan of a prediction; nothing is computed. Arguments as for `predict`."""
+    settings = read_measure_settings(None if config is None else Path(config), overrides)
+    scale = settings.scale.model_copy(update={"source": "none"})
+    settings = settings.model_copy(update={"scale": scale})
+    return _planned(images, model, out, settings, trainable, device)
+
+
+def run_planned(
+    plan: MeasurePlan, progress: Callable[[int, int], None] | None = None
+) -> MeasureResult:
+    """Do what was planned."""
+    return run_measure(plan, progress or (lambda done, total: None))
+
+
+def _planned(
+    images: Places,
+    model: Places,
+    out: Path | str,
+    settings: MeasureSettings,
+    trainable: str | None,
+    device: str | Device | None,
+) -> MeasurePlan:
+    asked = [images] if isinstance(images, Path | str) else images
+    models = [model] if isinstance(model, Path | str) else model
+    return plan_measure(
+        [str(place) for place in asked],
+        [Path(place) for place in models],
+        Path(out),
+        settings,
+        trainable=trainable,
+        device=device,
+    )
