@@ -8,6 +8,7 @@ goes on.
 import contextlib
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ from trainables.files.words import counted
 log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
+
+LOG: Final = "ray.log"
 
 _NAMED: Final = 5  # of the failed ones in the message
 
@@ -205,7 +208,7 @@ def _run(
     workers = Workers(actors=1, cpus=1, gpus=1 if on_gpu else 0, batch=_BATCH)
     failed: dict[Micrograph, str] = {}
     started = time.monotonic()
-    with _ray(machine.cpus + 1, machine.gpus):
+    with _ray(machine.cpus + 1, machine.gpus, folder.out / LOG):
         try:
             for n, picture in enumerate(passed(rest, stages, workers), start=1):
                 if picture.reason:
@@ -218,18 +221,48 @@ def _run(
 
 
 @contextlib.contextmanager
-def _ray(cpus: int, gpus: int) -> Iterator[None]:
-    """A Ray to run on; one that was started here ends with the block."""
-    import ray  # put off: slow to import, and what is done needs none
+def _ray(cpus: int, gpus: int, log_file: Path) -> Iterator[None]:
+    """A Ray to run on; one that was started here ends with the block, and talks to a file."""
+    import ray.data  # put off: slow to import, and what is done needs none
 
-    started = not ray.is_initialized()
-    if started:
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its words are not the user's
-        start_ray(cpus, gpus)
-    for name in ("ray.data", "ray"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
+    if ray.is_initialized():
         yield
-    finally:
-        if started:
+        return
+    logging.getLogger("ray.data").handlers = []  # else its words go to the screen
+    with _stderr_into(log_file):
+        start_ray(cpus, gpus)
+        try:
+            yield
+        finally:
             ray.shutdown()
+
+
+@contextlib.contextmanager
+def _stderr_into(path: Path) -> Iterator[None]:
+    """What libraries write to the file descriptor of stderr goes to a file; `sys.stderr` stays.
+
+    Ray's core writes there whatever its logging is told.
+    """
+    before = sys.stderr
+    before.flush()
+    kept = os.dup(2)
+    try:
+        with path.open("ab") as file:
+            os.dup2(file.fileno(), 2)
+        with os.fdopen(os.dup(kept), "w", buffering=1) as screen:
+            sys.stderr = screen if _is_descriptor(before) else before
+            try:
+                yield
+            finally:
+                sys.stderr = before
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _is_descriptor(stream: Any) -> bool:
+    """Whether a stream writes to the file descriptor of stderr, and not to a test's memory."""
+    try:
+        return bool(stream.fileno() == 2)
+    except (AttributeError, OSError, ValueError):
+        return False

@@ -6,6 +6,7 @@
     <out>/pace.json           time that a picture took, for the next run
     <out>/parts/<stem>.parquet   a picture's particles, in pixels, with their masks
     <out>/done/<stem>.json    a picture's record, written last: what a second run skips
+    <out>/ray.log             what Ray has to say
     <out>/labels/             16-bit label images
     <out>/overlays/           pictures with numbered outlines
     <out>/labelme/            outlines to be corrected
