@@ -8,10 +8,9 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from analysis.measure.geometry.runs import Floats, Runs
-from analysis.measure.geometry.skeletons import exact, skeleton_lengths
+from analysis.measure.geometry.skeletons import distances, exact, skeleton_lengths
 from analysis.measure.geometry.strips import Pixels, Strip, strips_of
 
 NAMES: Final = (
@@ -27,7 +26,7 @@ def raster_shapes(runs: Runs) -> dict[str, Floats]:
     """(M,) float64 values of `NAMES`, in pixels, of the masks that have pixels."""
     table = {name: np.zeros(len(runs.present)) for name in NAMES}
     for strip in strips_of(runs):
-        distance = _distances(strip.pixels)
+        distance = distances(strip.pixels)
         n_holes, holes_area = _holes(strip)
         inscribed = 2 * exact(strip.largest(distance))
         found = {
@@ -40,14 +39,6 @@ def raster_shapes(runs: Runs) -> dict[str, Floats]:
         for name, values in found.items():
             table[name][strip.masks] = values
     return table
-
-
-def _distances(pixels: Pixels) -> npt.NDArray[np.float32]:
-    """(L, h) float32, from each pixel's centre to that of the nearest background pixel, in pixels.
-
-    Source: Felzenszwalb and Huttenlocher 2012, "Distance transforms of sampled functions".
-    """
-    return np.asarray(cv2.distanceTransform(pixels, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
 
 
 def _quads(pixels: Pixels) -> Pixels:

@@ -13,11 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.errors import MeasureError
-
-Floats = npt.NDArray[np.float64]
-
-Rectangle = tuple[int, int, int, int]
-"""x0 y0 x1 y1 in pixels: the first column and row, and those after the last."""
+from analysis.measure.geometry.runs import Floats, Rectangle
 
 Rule = Literal["weights", "guard", "all"]
 
@@ -94,7 +90,7 @@ class BorderRule:
     def _guarded(self, boxes: Floats, inside: npt.NDArray[np.bool_], analysed: Rectangle) -> Floats:
         middle = (boxes[:, :2] + boxes[:, 2:]) / 2
         low, high = np.array(analysed[:2]) + self.guard_px, np.array(analysed[2:]) - self.guard_px
-        counts: npt.NDArray[np.bool_] = ((middle >= low) & (middle < high)).all(axis=1)
+        counts = np.asarray(((middle >= low) & (middle < high)).all(axis=1))
         if cut := int((counts & ~inside).sum()):
             raise MeasureError(
                 f"expected a guard frame of at least half the largest particle, got "
