@@ -100,6 +100,16 @@ class BorderRule:
         return once
 
 
+def least_guard_px(boxes: Floats) -> float:
+    """Width of the narrowest guard frame for particles of a run: half the longest side of a box.
+
+    Args:
+        boxes: (N, 4) float64, x0 y0 x1 y1 in pixels, those at the edge too.
+    """
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    return float((boxes[:, 2:] - boxes[:, :2]).max(initial=0.0)) / 2
+
+
 def _inside(boxes: Floats, analysed: Rectangle) -> npt.NDArray[np.bool_]:
     x0, y0, x1, y1 = boxes.T
     inside: npt.NDArray[np.bool_] = (
