@@ -161,7 +161,8 @@ SHAPES: Final = (
     Column(
         "inscribed_diameter",
         1,
-        "Diameter of the largest disc about a pixel's centre that holds no background pixel's.",
+        "Diameter of the largest disc about a pixel's centre that holds no background pixel's; at "
+        "most feret_min.",
         _ISO,
     ),
     Column(
@@ -171,7 +172,8 @@ SHAPES: Final = (
         "skeleton_length",
         1,
         "Length of the mask's skeleton without spurs into corners, from edge to edge, all branches "
-        "together; at least inscribed_diameter.",
+        "together; at least the largest disc's diameter. Masks over 48 px thick are thinned on a "
+        "grid of larger pixels.",
         "Guo and Hall 1989 (thinning); Vossepoel and Smeulders 1982 (length)",
     ),
     Column("width_mean", 1, "area / skeleton_length: the mean width of a rod or fibre.", _HERE),

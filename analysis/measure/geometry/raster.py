@@ -11,8 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.measure.geometry.runs import Floats, Runs
-from analysis.measure.geometry.skeletons import exact, skeleton_lengths
+from analysis.measure.geometry.skeletons import distances, exact, skeleton_lengths
 from analysis.measure.geometry.strips import Pixels, Strip, strips_of
+
+_OUTSIDE: Final = 1
+"""Label of the background around all masks: that of the first pixel; 0 is the masks."""
 
 NAMES: Final = (
     "perimeter",
@@ -27,7 +30,7 @@ def raster_shapes(runs: Runs) -> dict[str, Floats]:
     """(M,) float64 values of `NAMES`, in pixels, of the masks that have pixels."""
     table = {name: np.zeros(len(runs.present)) for name in NAMES}
     for strip in strips_of(runs):
-        distance = _distances(strip.pixels)
+        distance = distances(strip.pixels)
         n_holes, holes_area = _holes(strip)
         inscribed = 2 * exact(strip.largest(distance))
         found = {
@@ -42,14 +45,6 @@ def raster_shapes(runs: Runs) -> dict[str, Floats]:
     return table
 
 
-def _distances(pixels: Pixels) -> npt.NDArray[np.float32]:
-    """(L, h) float32, from each pixel's centre to that of the nearest background pixel, in pixels.
-
-    Source: Felzenszwalb and Huttenlocher 2012, "Distance transforms of sampled functions".
-    """
-    return np.asarray(cv2.distanceTransform(pixels, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
-
-
 def _quads(pixels: Pixels) -> Pixels:
     """Of each pixel 1 if it is set, + 4 its left, + 2 its upper and + 8 its upper left neighbour.
 
@@ -60,8 +55,8 @@ def _quads(pixels: Pixels) -> Pixels:
 
 
 @cache
-def _crofton_weights() -> Floats:
-    """(256,) float64, what each code of `_quads` adds to the perimeter, in pixels.
+def _crofton_weights() -> npt.NDArray[np.float32]:
+    """(256,) float32, what each code of `_quads` adds to the perimeter, in pixels.
 
     Source: Crofton's formula with lines in four directions, as in Rivollier 2010 and in
     `skimage.measure.perimeter_crofton`: a pixel without its left neighbour is where a horizontal
@@ -71,18 +66,18 @@ def _crofton_weights() -> Floats:
     here, left, up, corner = ((codes & bit) > 0 for bit in (1, 4, 2, 8))
     straight = (here & ~left).astype(np.float64) + (here & ~up)
     slanted = (here & ~corner).astype(np.float64) + (up & ~left)
-    return math.pi / 4 * (straight + slanted / math.sqrt(2))
+    weights = math.pi / 4 * (straight + slanted / math.sqrt(2))
+    return weights.astype(np.float32)
 
 
 def _holes(strip: Strip) -> tuple[Floats, Floats]:
     """Number and pixels of the holes of each mask: background that nothing joins to the rest."""
     n = len(strip.rows)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(1 - strip.pixels, connectivity=8)
-    inside = np.arange(len(stats)) != labels[0, 0]
-    inside[0] = False  # number 0 is the masks themselves
-    owner = strip.mask_at(stats[inside, cv2.CC_STAT_TOP])
-    areas = stats[inside, cv2.CC_STAT_AREA].astype(np.float64)
-    return (
-        np.bincount(owner, minlength=n).astype(np.float64),
-        np.bincount(owner, areas, minlength=n).astype(np.float64),
-    )
+    n_labels, labels = cv2.connectedComponents(1 - strip.pixels, connectivity=8)
+    if n_labels <= _OUTSIDE + 1:
+        return np.zeros(n), np.zeros(n)
+    places = np.flatnonzero(labels > _OUTSIDE)
+    owner = strip.mask_at(places // labels.shape[1])
+    first = np.unique(labels.reshape(-1)[places], return_index=True)[1]
+    counts = np.bincount(owner[first], minlength=n).astype(np.float64)
+    return counts, np.bincount(owner, minlength=n).astype(np.float64)

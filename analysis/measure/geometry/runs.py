@@ -19,6 +19,9 @@ from trainables.datasets import geometry
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+Rectangle = tuple[int, int, int, int]
+"""x0 y0 x1 y1 in pixels: the first column and row, and those after the last."""
+
 
 @dataclass(frozen=True, eq=False)
 class Runs:

@@ -13,13 +13,10 @@ from analysis.measure.geometry.hulls import Feret, hull_shapes
 from analysis.measure.geometry.moments import moment_shapes
 from analysis.measure.geometry.neighbours import nearest, overlap_fractions
 from analysis.measure.geometry.raster import raster_shapes
-from analysis.measure.geometry.runs import Floats, Runs, runs_of
+from analysis.measure.geometry.runs import Floats, Rectangle, Runs, runs_of
 
 Table = dict[str, Floats]
 """Name of a column to its (N,) float64 values, NaN where a value is not defined."""
-
-Rectangle = tuple[int, int, int, int]
-"""x0 y0 x1 y1 in pixels: the first column and row, and those after the last."""
 
 
 def shape_table(
@@ -98,6 +95,7 @@ def _derived(found: Table, area: Floats) -> Table:
         "sphericity": sphericity,
         "solidity": area / found["hull_area"],
         "convexity": found["hull_perimeter"] / perimeter,
+        "inscribed_diameter": np.minimum(found["inscribed_diameter"], found["feret_min"]),
         "width_mean": area / found["skeleton_length"],
     }
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Final
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from analysis.measure.geometry.runs import Floats, Ints
 from analysis.measure.geometry.strips import Pixels, Strip
 from analysis.measure.geometry.thinning import thinned
+
+_THICK_PX: Final = 24
+"""Distance from the middle to the edge up to which masks are thinned as they are."""
 
 _STEEPEST: Final = 0.4
 """Along a spur the distance to the edge rises by more than this a pixel."""
@@ -29,10 +33,54 @@ representation of straight lines of finite length". (1 and sqrt(2) would be 5 % 
 def skeleton_lengths(strip: Strip, distance: npt.NDArray[np.float32]) -> Floats:
     """(K,) lengths of the masks' skeletons, from edge to edge, in pixels.
 
+    Masks of more than `_THICK_PX` are thinned on a grid of larger pixels, without details that are
+    small against them: thinning takes a step for every pixel of thickness.
+
     Args:
         strip: The masks.
         distance: (L, h) float32, from each pixel's centre to that of the nearest background pixel.
     """
+    scale = np.ceil(strip.largest(distance) / _THICK_PX).astype(np.int64)
+    if (scale == 1).all():
+        return _lengths(strip, distance)
+    coarse = _coarsened(strip, scale)
+    return scale * _lengths(coarse, distances(coarse.pixels))
+
+
+def distances(pixels: Pixels) -> npt.NDArray[np.float32]:
+    """(L, h) float32, from each pixel's centre to that of the nearest background pixel, in pixels.
+
+    Source: Felzenszwalb and Huttenlocher 2012, "Distance transforms of sampled functions".
+    """
+    found = cv2.distanceTransform(pixels, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(found, np.float32)
+
+
+def _coarsened(strip: Strip, scale: Ints) -> Strip:
+    """The masks on grids of pixels `scale` (K,) times as large: set where at least half is."""
+    ends = np.append(strip.rows[1:] - 1, len(strip.pixels) - 1)
+    crops = [
+        _shrunk(strip.pixels[row:end, 1:-1], times)
+        for row, end, times in zip(strip.rows.tolist(), ends.tolist(), scale.tolist(), strict=True)
+    ]
+    lengths = np.array([len(crop) for crop in crops])
+    rows = np.cumsum(lengths + 1) - lengths
+    shape = (int(rows[-1] + lengths[-1] + 1), max(crop.shape[1] for crop in crops) + 2)
+    pixels = np.zeros(shape, np.uint8)
+    for row, crop in zip(rows.tolist(), crops, strict=True):
+        pixels[row : row + len(crop), 1 : 1 + crop.shape[1]] = crop
+    return Strip(strip.masks, rows, pixels)
+
+
+def _shrunk(pixels: Pixels, times: int) -> Pixels:
+    rows, columns = (-side % times for side in pixels.shape)
+    whole = np.pad(pixels, ((0, rows), (0, columns)))
+    blocks = whole.reshape(len(whole) // times, times, -1, times)
+    shrunk: Pixels = (2 * blocks.sum(axis=(1, 3)) >= times**2).astype(np.uint8)
+    return shrunk
+
+
+def _lengths(strip: Strip, distance: npt.NDArray[np.float32]) -> Floats:
     skeleton = np.pad(thinned(strip.pixels), 1)
     far = np.pad(distance, 1)
     ends = _prune(skeleton, far)
@@ -48,8 +96,10 @@ def exact(distance: npt.NDArray[Any]) -> Floats:
     return roots
 
 
-_AROUND: Final = np.array([[1, 2, 4], [128, 0, 8], [64, 32, 16]], np.float32).T
-"""Bit of each neighbour, clockwise from the upper left one in the picture."""
+_ROWS: Final = np.array([-1, 0, 1, 1, 1, 0, -1, -1])
+_COLUMNS: Final = np.array([-1, -1, -1, 0, 1, 1, 1, 0])
+"""Where in a strip the neighbours are that are bits 0 to 7 of a code: clockwise from the upper left
+one in the picture."""
 
 _NEAREST_FIRST: Final = np.array([1, 2] * 4, np.uint8)
 """Of neighbours in that order those in the same row or column come first."""
@@ -125,11 +175,7 @@ def _codes_at(skeleton: Pixels, places: Ints) -> Ints:
 
 def _offsets(skeleton: Pixels) -> Ints:
     """(8,) steps to the neighbours in the flat picture, in the order of the bits of their code."""
-    rows, columns = np.meshgrid((-1, 0, 1), (-1, 0, 1), indexing="ij")
-    bits = _AROUND.astype(np.int64)
-    order = np.argsort(bits.reshape(-1), kind="stable")[1:]  # the first is the pixel itself
-    steps = rows * skeleton.shape[1] + columns
-    offsets: Ints = steps.reshape(-1)[order].astype(np.int64)
+    offsets: Ints = _ROWS * skeleton.shape[1] + _COLUMNS
     return offsets
 
 

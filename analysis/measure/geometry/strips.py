@@ -49,7 +49,8 @@ class Strip:
 
     def largest(self, values: npt.NDArray[np.float32]) -> Floats:
         """(K,) float64, the largest of the (L, h) values of each mask."""
-        return np.maximum.reduceat(values.max(axis=1), self.rows).astype(np.float64)
+        begins = self.rows * values.shape[1]
+        return np.maximum.reduceat(values.reshape(-1), begins).astype(np.float64)
 
     def mask_at(self, row: Ints) -> Ints:
         """Which of the strip's masks, 0 to K - 1, each row belongs to."""

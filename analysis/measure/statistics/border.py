@@ -13,11 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.errors import MeasureError
-
-Floats = npt.NDArray[np.float64]
-
-Rectangle = tuple[int, int, int, int]
-"""x0 y0 x1 y1 in pixels: the first column and row, and those after the last."""
+from analysis.measure.geometry.runs import Floats, Rectangle
 
 Rule = Literal["weights", "guard", "all"]
 
@@ -102,6 +98,16 @@ class BorderRule:
             )
         once: Floats = counts.astype(np.float64)
         return once
+
+
+def least_guard_px(boxes: Floats) -> float:
+    """Width of the narrowest guard frame for particles of a run: half the longest side of a box.
+
+    Args:
+        boxes: (N, 4) float64, x0 y0 x1 y1 in pixels, those at the edge too.
+    """
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    return float((boxes[:, 2:] - boxes[:, :2]).max(initial=0.0)) / 2
 
 
 def _inside(boxes: Floats, analysed: Rectangle) -> npt.NDArray[np.bool_]:

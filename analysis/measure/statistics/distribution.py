@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from analysis.measure.statistics.border import Floats
+from analysis.measure.geometry.runs import Floats
 from analysis.measure.statistics.sample import Sample
 
 By = Literal["number", "area", "volume"]

@@ -16,8 +16,9 @@ from typing import Final
 
 import numpy as np
 
+from analysis.measure.geometry.runs import Ints
 from analysis.measure.statistics.distribution import figures
-from analysis.measure.statistics.sample import Ints, Sample
+from analysis.measure.statistics.sample import Sample
 
 LEVEL: Final = 0.95
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from analysis.measure.statistics.border import Floats
+from analysis.measure.geometry.runs import Floats
 from analysis.measure.statistics.distribution import geometric
 from analysis.measure.statistics.sample import Sample
 

@@ -21,7 +21,7 @@ class NanoShare:
 
     Attributes:
         value: The share, 0 to 1; NaN without particles.
-        interval: Its 95 % interval; None of a single picture.
+        interval: Its 95 % interval; None of a single picture, or where few have particles.
         n_particles: Particles that count.
         border: Border rule, in words.
     """
@@ -35,7 +35,7 @@ class NanoShare:
     def verdict(self) -> str:
         """Whether this is a nanomaterial, as far as the interval says."""
         if self.interval is None:
-            return "open: one picture gives no interval"
+            return "open: too few pictures with particles for an interval"
         low, high = self.interval
         if low >= HALF:
             return "nanomaterial: 50 % or more by number are at most 100 nm"

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from analysis.errors import MeasureError
-from analysis.measure.statistics.border import BorderRule, Floats
-
-Ints = npt.NDArray[np.int64]
+from analysis.measure.geometry.runs import Floats, Ints
+from analysis.measure.statistics.border import BorderRule
 
 
 @dataclass(frozen=True, eq=False)

@@ -190,6 +190,26 @@ def test_the_width_of_a_bent_fibre_is_that_along_it(width: int, within: float) -
     assert found["width_mean"][0] == pytest.approx(true_width, rel=within)
 
 
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_thick_masks_have_the_skeleton_of_thin_ones(times: int) -> None:
+    """The same letter Y at three sizes, up to 150 px thick."""
+    mask = np.zeros((300 * times, 300 * times), np.uint8)
+    centre = (150 * times, 150 * times)
+    for end in ((150, 270), (40, 60), (260, 60)):
+        cv2.line(mask, centre, (end[0] * times, end[1] * times), 1, thickness=30 * times)
+    found = shape_table([geometry.encode_mask(mask)])
+    length = (120 + 2 * math.hypot(110, 90)) * times + 3 * 15 * times
+    assert found["skeleton_length"][0] == pytest.approx(length, rel=0.05)
+    assert found["width_mean"][0] == pytest.approx(mask.sum() / length, rel=0.05)
+
+
+def test_no_disc_inside_is_wider_than_the_mask() -> None:
+    line, pixel = np.zeros((2, 20, 30), np.uint8)
+    line[5, 4:24], pixel[9, 9] = 1, 1
+    found = shape_table([geometry.encode_mask(line), geometry.encode_mask(pixel)])
+    assert found["inscribed_diameter"].tolist() == found["feret_min"].tolist() == [0.5, 0.5]
+
+
 def test_the_largest_disc_inside_is_found() -> None:
     mask = disc(10, (40, 40), 90) | rod(60, 6, 0.3, (40, 40), 90)
     found = shape_table([geometry.encode_mask(mask)])

@@ -5,7 +5,7 @@ import pytest
 
 from analysis.errors import MeasureError
 from analysis.measure.geometry.shapes import shape_table
-from analysis.measure.statistics.border import BorderRule
+from analysis.measure.statistics.border import BorderRule, least_guard_px
 from benchmarks.measure_intervals import biases
 from trainables.datasets import geometry
 
@@ -42,6 +42,13 @@ def test_the_guard_frame_gives_the_density_of_a_plane() -> None:
     rule, frame = BorderRule("guard", 18), (0, 0, 200, 200)
     density = rule.weights(boxes[seen], frame).sum() / rule.area_px2(frame)
     assert density == pytest.approx(len(centres) / 240**2, rel=0.01)
+
+
+def test_the_narrowest_guard_frame_is_half_the_longest_side() -> None:
+    assert least_guard_px(BOXES) == 39.5 / 2
+    assert least_guard_px(np.zeros((0, 4))) == 0
+    narrowest = BorderRule("guard", least_guard_px(BOXES))
+    assert narrowest.weights(BOXES, FRAME).tolist() == [1, 0, 0, 1]
 
 
 def test_a_guard_frame_that_lets_cut_particles_count_is_refused() -> None:

@@ -22,7 +22,7 @@ def sample(shares: list[float], each: int = 100) -> Sample:
         ([0.8, 0.82, 0.79, 0.81], "nanomaterial"),
         ([0.2, 0.22, 0.19, 0.21], "no nanomaterial"),
         ([0.45, 0.6, 0.5, 0.55], "open: the interval holds"),
-        ([0.9], "open: one picture"),
+        ([0.9], "open: too few pictures with particles"),
     ],
 )
 def test_the_verdict_is_the_intervals(shares: list[float], verdict: str) -> None:
