@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from trainables.files.errors import UserError as UserError
     from tune.verbs.evaluating import evaluate as evaluate
     from tune.verbs.exporting import export as export
+    from tune.verbs.measuring import measure as measure
+    from tune.verbs.measuring import predict as predict
     from tune.verbs.picking import pick as pick
     from tune.verbs.planning import plan as plan
     from tune.verbs.reporting import report as report
@@ -32,8 +34,10 @@ __all__ = [
     "UserError",
     "evaluate",
     "export",
+    "measure",
     "pick",
     "plan",
+    "predict",
     "prepare",
     "report",
     "resume",
@@ -47,7 +51,9 @@ _PLACES: Final = {
     "UserError": "trainables.files.errors",
     "evaluate": "tune.verbs.evaluating",
     "export": "tune.verbs.exporting",
+    "measure": "tune.verbs.measuring",
     "pick": "tune.verbs.picking",
+    "predict": "tune.verbs.measuring",
     "plan": "tune.verbs.planning",
     "prepare": "trainables.datasets.preparing.prepare",
     "report": "tune.verbs.reporting",

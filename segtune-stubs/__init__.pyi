@@ -6,6 +6,8 @@ from trainables.datasets.preparing.prepare import prepare as prepare
 from trainables.files.errors import UserError as UserError
 from tune.verbs.evaluating import evaluate as evaluate
 from tune.verbs.exporting import export as export
+from tune.verbs.measuring import measure as measure
+from tune.verbs.measuring import predict as predict
 from tune.verbs.picking import pick as pick
 from tune.verbs.planning import plan as plan
 from tune.verbs.reporting import report as report
@@ -18,8 +20,10 @@ __all__ = [
     "UserError",
     "evaluate",
     "export",
+    "measure",
     "pick",
     "plan",
+    "predict",
     "prepare",
     "report",
     "resume",

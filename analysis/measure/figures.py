@@ -7,8 +7,9 @@ from typing import Any, Final
 import numpy as np
 
 from analysis.measure.geometry.calibration import UM_PER_UNIT
+from analysis.measure.geometry.runs import Floats
 from analysis.measure.job.stages import CLASS
-from analysis.measure.statistics.border import BorderRule, Floats
+from analysis.measure.statistics.border import BorderRule
 from analysis.measure.statistics.distribution import LENGTHS
 from analysis.measure.statistics.intervals import Estimate, estimates, more_needed
 from analysis.measure.statistics.lognormal import LogNormalFit, fit_lognormal
