@@ -68,8 +68,10 @@ def test_every_name_is_there_and_listed() -> None:
     assert FUNCTIONS == [
         "evaluate",
         "export",
+        "measure",
         "pick",
         "plan",
+        "predict",
         "prepare",
         "report",
         "resume",

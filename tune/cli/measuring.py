@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -136,22 +136,20 @@ def predict(
 
     Exit code 1: some pictures failed; their rows say why, the others are done.
     """
-    from tune.verbs.measuring import planned_prediction, run_planned  # loaded when asked for
+    from tune.verbs.measuring import planned_prediction  # as the other
+    from tune.verbs.measuring import predict as find_particles  # loaded when asked for
 
-    plan = planned_prediction(
-        images,
-        model,
-        out,
-        config=config,
-        overrides=overrides or [],
-        trainable=trainable,
-        device=device,
-    )
+    asked: dict[str, Any] = {
+        "config": config,
+        "overrides": overrides or [],
+        "trainable": trainable,
+        "device": device,
+    }
     if dry_run:
-        _say(plan.lines())
+        _say(planned_prediction(images, model, out, **asked).lines())
         return
     with _going_on(out):
-        _conclude(run_planned(plan, Ticker("predict")))
+        _conclude(find_particles(images, model, out, **asked, progress=Ticker("predict")))
 
 
 def measure(
@@ -169,23 +167,21 @@ def measure(
 
     Exit code 1: some pictures failed; their rows say why, the others are done.
     """
-    from tune.verbs.measuring import planned_measurement, run_planned  # loaded when asked for
+    from tune.verbs.measuring import measure as measure_particles  # loaded when asked for
+    from tune.verbs.measuring import planned_measurement  # as the other
 
-    plan = planned_measurement(
-        images,
-        model,
-        out,
-        config=config,
-        overrides=overrides or [],
-        pixel_size=pixel_size,
-        trainable=trainable,
-        device=device,
-    )
+    asked: dict[str, Any] = {
+        "config": config,
+        "overrides": overrides or [],
+        "pixel_size": pixel_size,
+        "trainable": trainable,
+        "device": device,
+    }
     if dry_run:
-        _say(plan.lines())
+        _say(planned_measurement(images, model, out, **asked).lines())
         return
     with _going_on(out):
-        _conclude(run_planned(plan, Ticker("measure")))
+        _conclude(measure_particles(images, model, out, **asked, progress=Ticker("measure")))
 
 
 @contextlib.contextmanager

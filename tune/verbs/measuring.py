@@ -55,7 +55,7 @@ def measure(  # noqa: PLR0913  the command's options
         trainable=trainable,
         device=device,
     )
-    return run_planned(plan, progress)
+    return run_measure(plan, progress or (lambda done, total: None))
 
 
 def predict(  # noqa: PLR0913  the command's options
@@ -97,7 +97,7 @@ def predict(  # noqa: PLR0913  the command's options
         trainable=trainable,
         device=device,
     )
-    return run_planned(plan, progress)
+    return run_measure(plan, progress or (lambda done, total: None))
 
 
 def planned_measurement(  # noqa: PLR0913  the command's options
@@ -134,13 +134,6 @@ def planned_prediction(  # noqa: PLR0913  the command's options
     scale = settings.scale.model_copy(update={"source": "none"})
     settings = settings.model_copy(update={"scale": scale})
     return _planned(images, model, out, settings, trainable, device)
-
-
-def run_planned(
-    plan: MeasurePlan, progress: Callable[[int, int], None] | None = None
-) -> MeasureResult:
-    """Do what was planned."""
-    return run_measure(plan, progress or (lambda done, total: None))
 
 
 def _planned(
