@@ -31,6 +31,13 @@ from trainables.results import Instances
 
 _LEAST_FACTOR: Final = 0.7  # of `confidence_factor`
 
+_HELD: Final = 0.6
+"""Share of an instance inside another of alike size, found in another search, from which on the two
+are one object: at a coarse scale the outline of a small particle may be much too wide."""
+
+_ALIKE: Final = 0.25
+"""Least ratio of two areas that are alike: a smaller particle may well lie on a larger one."""
+
 _MARGIN: Final = 1e-6
 """Below the confidence that is told to a model: some leave out a score that equals it."""
 
@@ -177,7 +184,8 @@ class Finder:
             one, other = pool.classes[first], pool.classes[second]
             most = iou[one, other]
             closer = (one == other) & (pool.sources[first] != pool.sources[second])
-            return np.where(closer, np.minimum(most, between), most)
+            same = np.minimum(between, _held_iou(pool.areas[first], pool.areas[second]))
+            return np.where(closer, np.minimum(most, same), most)
 
         return dedupe(pool, limit)
 
@@ -226,6 +234,18 @@ class Finder:
         """Lowest score that counted by class; where models vote, the lowest of any model."""
         lowest = np.min([limits.confidence for limits in self._limits], axis=0) * factor
         return {name: float(value) for name, value in zip(self.classes, lowest, strict=True)}
+
+
+def _held_iou(one: Floats, other: Floats) -> Floats:
+    """Overlap from which the smaller of two instances of alike size lies in the other.
+
+    Args:
+        one: (P,) areas, px.
+        other: (P,) areas of the others, px.
+    """
+    small, large = np.minimum(one, other), np.maximum(one, other)
+    held = _HELD * small / ((1 - _HELD) * small + large)
+    return np.where(small >= _ALIKE * large, held, 1.0)
 
 
 def searched(picture: Window, excluded: Sequence[Window]) -> Window:

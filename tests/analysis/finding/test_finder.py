@@ -221,3 +221,20 @@ def test_small_particles_are_found_at_a_scale_at_which_the_network_is_shown_them
     assert sorted(areas(found)) == pytest.approx(right, rel=0.2)
     only = {"scales": [1, 2], "classes": {"blob": {"scales": False}}}
     assert len(found_by(BlobFinder(least_px=150), picture, only).instances) == 1
+
+
+def test_a_find_of_another_search_that_lies_in_one_of_alike_size_is_the_same_object() -> None:
+    """A disc of 12 px in one of 20 px: 0.36 of the union, below the limit between searches."""
+    shared = {"classes": ("disc",), "score": 0.8}
+    wide = FindingModel(DiscFinder([(60, 60, 20)], **shared), "wide", 0.5)  # type: ignore[arg-type]
+    close = FindingModel(DiscFinder([(64, 60, 12)], **shared), "close", 0.5)  # type: ignore[arg-type]
+    small = FindingModel(DiscFinder([(64, 60, 6)], **shared), "small", 0.5)  # type: ignore[arg-type]
+    picture = places(128, 128)
+
+    def count(*models: FindingModel) -> int:
+        return len(Finder(models, read_settings({})).find(picture).instances)
+
+    assert count(wide, close) == 1
+    assert count(wide, small) == 2, "a small particle on a big one survives"
+    both = DiscFinder([(60, 60, 20), (64, 60, 12)], classes=("disc",))
+    assert count(FindingModel(both, confidence=0.5)) == 2, "one search knows what it does"
