@@ -14,7 +14,7 @@ from analysis.finding.overlaps import Floats, Indices
 from analysis.finding.passes import PLAIN, Variant, painted, turned, turned_back
 from analysis.finding.pool import Pool, together
 from analysis.finding.scales import searched_scales, views_at
-from analysis.finding.seams import join
+from analysis.finding.seams import EDGE_PX, Tiling, join
 from analysis.finding.settings import FindingSettings
 from analysis.finding.windows import Picture, View, whole
 from trainables.results import Instances
@@ -103,7 +103,8 @@ class Search:
         side, windows = one.model.picture_px, self.settings.windows
         views = views_at(scale, shown.shape, side, windows, variant.shift)
         found = self._seen(shown, one, views)
-        joined = join(found, [view.window for view in views], whole(shown))
+        tiling = Tiling([view.window for view in views], whole(shown), EDGE_PX / min(scale, 1.0))
+        joined = join(found, tiling)
         pool = joined.pool
         if scale > 1:  # a part of a large particle, which smaller scales show whole
             pool = pool.take(~joined.cut)

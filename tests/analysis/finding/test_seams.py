@@ -7,7 +7,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from analysis.finding.pool import Pool, pool_of, together
-from analysis.finding.seams import Joined, join
+from analysis.finding.seams import Joined, Tiling, join
 from analysis.finding.windows import View, Window, filled, layout, whole
 from tests.support.seen_discs import DiscFinder, packed, places
 from trainables.datasets import geometry
@@ -26,7 +26,7 @@ def found_in_windows(
     pools = [
         view.placed(model([view.pixels(picture)])[0], shape, i) for i, view in enumerate(views)
     ]
-    return join(together(pools), windows, region)
+    return join(together(pools), Tiling(windows, region))
 
 
 def truths(discs: Sequence[tuple[float, float, float]], side: int) -> list[dict[str, Any]]:
@@ -121,7 +121,7 @@ def test_a_particle_that_only_one_window_finds_is_kept_and_called_cut() -> None:
     region, windows = Window(0, 0, 180, 100), [Window(0, 0, 100, 100), Window(80, 0, 180, 100)]
     half = geometry.encode_crop(np.ones((40, 40)), (60, 30), 100, 180)
     found = pool_of(np.zeros((1, 4)), np.array([0.8]), np.zeros(1), [half], source=0)
-    joined = join(found, windows, region)
+    joined = join(found, Tiling(windows, region))
     assert (len(joined.pool), joined.cut.tolist()) == (1, [True])
 
 
@@ -129,7 +129,7 @@ def test_a_piece_of_what_another_window_shows_whole_and_did_not_find_is_no_parti
     region, windows = Window(0, 0, 180, 100), [Window(0, 0, 100, 100), Window(80, 0, 180, 100)]
     piece = geometry.encode_crop(np.ones((10, 6)), (80, 30), 100, 180)
     found = pool_of(np.zeros((1, 4)), np.array([0.8]), np.zeros(1), [piece], source=1)
-    assert len(join(found, windows, region).pool) == 0
+    assert len(join(found, Tiling(windows, region)).pool) == 0
 
 
 def test_parts_of_a_box_become_the_box_around_them() -> None:
@@ -139,7 +139,7 @@ def test_parts_of_a_box_become_the_box_around_them() -> None:
         pool_of(box, np.array([score]), np.zeros(1), None, source=i)
         for i, (box, score) in enumerate(zip(boxes, (0.7, 0.9), strict=True))
     ]
-    joined = join(together(parts), windows, region)
+    joined = join(together(parts), Tiling(windows, region))
     assert joined.pool.boxes.tolist() == [[50, 20, 140, 60]]
     assert joined.pool.scores.tolist() == [0.9]
     assert joined.pool.masks is None
