@@ -34,6 +34,7 @@ from trainables.datasets.prepared import PreparedDataset
 from trainables.files.errors import UserError as UserError  # for engines, which import it from here
 from trainables.goal import Goal
 from trainables.results import Instances
+from trainables.results import Reporting as Reporting  # for engines, as above
 
 if TYPE_CHECKING:
     from trainables.results import Picks
@@ -209,19 +210,6 @@ class Predictor(Protocol):
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
         """Find instances in (H, W, 3) RGB images; one result an image, in order."""
         ...
-
-
-@dataclass(frozen=True)
-class Reporting:
-    """What a model reports of all that it finds.
-
-    Attributes:
-        max_det: Most instances in a picture.
-        confidence: Lowest score of an instance, in [0, 1].
-    """
-
-    max_det: int
-    confidence: float
 
 
 @runtime_checkable

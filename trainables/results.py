@@ -53,6 +53,19 @@ class Instances:
 
 
 @dataclass(frozen=True)
+class Reporting:
+    """What a model reports of all that it finds.
+
+    Attributes:
+        max_det: Most instances in a picture.
+        confidence: Lowest score of an instance, in [0, 1].
+    """
+
+    max_det: int
+    confidence: float
+
+
+@dataclass(frozen=True)
 class Picks:
     """Particles found in one micrograph.
 

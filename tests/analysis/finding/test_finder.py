@@ -8,8 +8,7 @@ from analysis.finding.finder import Finder, Found, searched
 from analysis.finding.models import FindingModel
 from analysis.finding.settings import read_settings
 from analysis.finding.windows import Window
-from tests.support.seen_blobs import BlobFinder, drawn
-from tests.support.seen_discs import DiscFinder, packed, places
+from tests.support.seen_particles import BlobFinder, DiscFinder, drawn, packed, places
 from trainables.contract import Reporting
 from trainables.datasets import geometry
 

@@ -5,7 +5,7 @@ import pytest
 from analysis.errors import FindingError
 from analysis.finding.models import FindingModel, all_classes, load_finding_model
 from analysis.models.find import TrainedModel
-from tests.support.seen_blobs import BlobFinder
+from tests.support.seen_particles import BlobFinder
 from trainables.contract import Device, Reporting
 
 

@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 from analysis.finding.pool import Pool, pool_of, together
 from analysis.finding.seams import Joined, Tiling, join
 from analysis.finding.windows import View, Window, filled, layout, whole
-from tests.support.seen_discs import DiscFinder, packed, places
+from tests.support.seen_particles import DiscFinder, packed, places
 from trainables.datasets import geometry
 
 SIDE = 2400
