@@ -237,3 +237,34 @@ def test_a_find_of_another_search_that_lies_in_one_of_alike_size_is_the_same_obj
     assert count(wide, small) == 2, "a small particle on a big one survives"
     both = DiscFinder([(60, 60, 20), (64, 60, 12)], classes=("disc",))
     assert count(FindingModel(both, confidence=0.5)) == 2, "one search knows what it does"
+
+
+@pytest.mark.parametrize("settings", [{}, {"scales": [1, 2]}, {"passes": {"maximum": 4}}])
+def test_pictures_that_are_shown_to_the_model_together_give_what_each_gives_alone(
+    settings: dict[str, Any],
+) -> None:
+    pictures = [drawn(100, 400, ROW), drawn(100, 200, ROW[:3]), drawn(700, 700, ROW)]
+    excluded = [[Window(0, 60, 400, 100)], [], [Window(0, 0, 120, 700)]]
+    predictor = CountedCalls()
+    model = FindingModel(predictor, confidence=0.5, picture_px=400)
+    finder = Finder([model], read_settings(settings), at_once=8)
+    together = finder.find_all(pictures, excluded)
+    assert predictor.sizes[0] == 2, "both that fit into a view, in one call"
+    alone = [finder.find(*given) for given in zip(pictures, excluded, strict=True)]
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(one.instances.boxes, other.instances.boxes)
+        assert one.instances.masks == other.instances.masks
+        assert (one.windows, one.passes, one.removed) == (
+            other.windows,
+            other.passes,
+            other.removed,
+        )
+    assert [len(found.instances) for found in alone] == [6, 3, 4]
+
+
+class CountedCalls(BlobFinder):
+    """Remembers how many pictures each call had."""
+
+    def __call__(self, images: Any) -> Any:
+        self.sizes = [*getattr(self, "sizes", []), len(images)]
+        return super().__call__(images)
