@@ -167,7 +167,7 @@ class Finder:
             search.n_windows,
             len(totals),
             tuple(sorted(search.scales)),
-            search.n_cut,
+            int(found.cut.sum()),
             {**removed, **by_rules},
             self._confidences(factor),
             value,
@@ -222,7 +222,7 @@ class Finder:
             one, other = pool.classes[first], pool.classes[second]
             most = iou[one, other]
             closer = (one == other) & (pool.sources[first] != pool.sources[second])
-            same = np.minimum(between, _held_iou(pool.areas[first], pool.areas[second]))
+            same = np.minimum(between, _held_iou(pool, first, second))
             return np.where(closer, np.minimum(most, same), most)
 
         return dedupe(pool, limit)
@@ -274,16 +274,16 @@ class Finder:
         return {name: float(value) for name, value in zip(self.classes, lowest, strict=True)}
 
 
-def _held_iou(one: Floats, other: Floats) -> Floats:
-    """Overlap from which the smaller of two instances of alike size lies in the other.
+def _held_iou(pool: Pool, first: Indices, second: Indices) -> Floats:
+    """Overlap from which the smaller of two instances lies in the other and is the same object.
 
-    Args:
-        one: (P,) areas, px.
-        other: (P,) areas of the others, px.
+    It is of alike size, or a part that a window cut; else the limit is 1.
     """
-    small, large = np.minimum(one, other), np.maximum(one, other)
+    areas = np.stack([pool.areas[first], pool.areas[second]])
+    small, large = areas.min(axis=0), areas.max(axis=0)
+    part = np.where(areas[0] < areas[1], pool.cut[first], pool.cut[second])
     held = _HELD * small / ((1 - _HELD) * small + large)
-    return np.where(small >= _ALIKE * large, held, 1.0)
+    return np.where((small >= _ALIKE * large) | part, held, 1.0)
 
 
 def _part(picture: Picture, excluded: Sequence[Window]) -> tuple[Window, Picture]:

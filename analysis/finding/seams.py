@@ -8,18 +8,16 @@ from the window that shows the most around it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from analysis.finding.overlaps import Floats, Overlaps, overlaps
-from analysis.finding.pool import Pool, pool_of, together
+from analysis.finding.pool import Bools, Pool, pool_of, together
 from analysis.finding.windows import Window
 from trainables.datasets import geometry
-
-Bools = npt.NDArray[np.bool_]
 
 AGREEMENT: Final = 0.35
 """Least intersection over union, where two windows overlap, of two views of one particle."""
@@ -47,21 +45,7 @@ class Tiling:
     edge_px: float = EDGE_PX
 
 
-@dataclass(frozen=True)
-class Joined:
-    """The particles of a picture that was searched in windows.
-
-    Attributes:
-        pool: The particles, each once.
-        cut: (N,) whether only a part of the particle was seen: it is cut by an inner edge, and no
-            other window has the rest.
-    """
-
-    pool: Pool
-    cut: Bools
-
-
-def join(pool: Pool, tiling: Tiling) -> Joined:
+def join(pool: Pool, tiling: Tiling) -> Pool:
     """Join what was found in overlapping windows.
 
     An instance that is cut by its window, though another window shows all of its pixels and what
@@ -71,9 +55,12 @@ def join(pool: Pool, tiling: Tiling) -> Joined:
     Args:
         pool: Instances in pixels of the picture; their sources are indices of windows.
         tiling: The windows.
+
+    Returns:
+        The particles, each once; `cut` are those of which only a part was seen.
     """
     if len(tiling.windows) < 2 or not len(pool):
-        return Joined(pool, np.zeros(len(pool), np.bool_))
+        return pool
     cut = _cut(pool, tiling)
     groups = _groups(pool, tiling, cut)
     rank = np.empty(len(pool), np.int64)
@@ -90,9 +77,8 @@ def join(pool: Pool, tiling: Tiling) -> Joined:
         elif not _seen_better(pool, members[0], tiling):
             alone.append(members[0])
     kept = np.array(alone, np.int64)
-    joined = together([pool.take(kept), *merged])
-    partly = np.concatenate([cut[kept], np.zeros(len(merged), np.bool_)])
-    return Joined(joined, partly)
+    lone = replace(pool.take(kept), cut=cut[kept])
+    return together([lone, *merged])
 
 
 def _cut(pool: Pool, tiling: Tiling) -> Bools:

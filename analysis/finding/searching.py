@@ -61,7 +61,6 @@ class Search:
         owners: Index of the model of each search; its position is the search's number.
         n_windows: Windows that were shown to a model so far.
         capped: Whether a model met its limit with instances that count.
-        n_cut: Instances found in the plain pass at scale 1 of which only a part was seen.
         scales: Scales that were searched.
     """
 
@@ -74,7 +73,6 @@ class Search:
     owners: list[int] = field(default_factory=list)
     n_windows: int = 0
     capped: bool = False
-    n_cut: int = 0
     scales: set[float] = field(default_factory=set)
 
     @property
@@ -111,12 +109,9 @@ class Search:
         views = views_at(scale, shown.shape, side, windows, variant.shift)
         found = self._seen(shown, number, views, variant == PLAIN)
         tiling = Tiling([view.window for view in views], whole(shown), EDGE_PX / min(scale, 1.0))
-        joined = join(found, tiling)
-        pool = joined.pool
+        pool = join(found, tiling)
         if scale > 1:  # a part of a large particle, which smaller scales show whole
-            pool = pool.take(~joined.cut)
-        elif variant == PLAIN and scale == 1:
-            self.n_cut += int(joined.cut.sum())
+            pool = pool.take(~pool.cut)
         if scale != 1:
             pool = pool.take(one.scaled[pool.classes])
         pool = turned_back(pool, variant, shown.shape).of_source(len(self.pools))

@@ -11,6 +11,7 @@ from analysis.finding.windows import Window
 from tests.support.seen_particles import BlobFinder, DiscFinder, drawn, packed, places
 from trainables.contract import Reporting
 from trainables.datasets import geometry
+from trainables.results import Instances
 
 ROW = [(40.0 + 60 * i, 50.0, 12.0, 240 - 20 * i) for i in range(6)]
 """Six discs; their scores fall from 0.96 to 0.56."""
@@ -268,3 +269,31 @@ class CountedCalls(BlobFinder):
     def __call__(self, images: Any) -> Any:
         self.sizes = [*getattr(self, "sizes", []), len(images)]
         return super().__call__(images)
+
+
+def test_a_particle_that_windows_cut_at_one_scale_and_another_shows_whole_is_one() -> None:
+    """At scale 1 only the first window finds its part of it; at one half it is whole."""
+    picture = drawn(300, 300, [(150, 150, 100, 200)])
+    settings = {"windows": {"size_px": 150, "overlap": 0.1}}
+    once = found_by(FirstPart(), picture, settings)
+    assert (len(once.instances), once.n_cut) == (1, 1)
+    assert once.instances.boxes.tolist() == [[50, 50, 150, 150]]
+    both = found_by(FirstPart(), picture, {**settings, "scales": [1, 0.5]})
+    assert (len(both.instances), both.n_cut) == (1, 0)
+    np.testing.assert_allclose(both.instances.boxes, [[50, 50, 250, 250]], atol=3)
+
+
+class FirstPart(BlobFinder):
+    """Finds nothing that reaches the upper or the left border of what it is shown."""
+
+    def __call__(self, images: Any) -> Any:
+        return [
+            chosen(found, (found.boxes[:, :2] > 0).all(axis=1))
+            for found in super().__call__(images)
+        ]
+
+
+def chosen(found: Instances, kept: Any) -> Instances:
+    indices = np.flatnonzero(kept)
+    masks = tuple((found.masks or ())[i] for i in indices.tolist())
+    return Instances(found.boxes[indices], found.scores[indices], found.classes[indices], masks)
