@@ -34,7 +34,7 @@ from trainables.datasets.prepared import PreparedDataset
 from trainables.files.errors import UserError as UserError  # for engines, which import it from here
 from trainables.goal import Goal
 from trainables.results import Instances
-from trainables.results import Reporting as Reporting  # for engines, as UserError
+from trainables.results import Reporting as Reporting  # for engines, as above
 
 if TYPE_CHECKING:
     from trainables.results import Picks

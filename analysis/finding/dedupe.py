@@ -1,8 +1,8 @@
 """Each object once: suppression of the weaker of two instances that are one object.
 
 Exact on masks (boxes where there are none), and whatever the order in which instances come: they
-are ranked by score, then area, then position, and each is dropped that overlaps a better one which
-stays by more than the limit.
+are ranked by score, then area, then position, with those that a window cut after all others, and
+each is dropped that overlaps a better one which stays by more than the limit.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,9 @@ def dedupe(pool: Pool, limit: float | Limit) -> Deduped:
         limit: Intersection over union above which two instances are one object, or a function that
             says it of each pair.
     """
-    return suppress(pool.ranked(), overlaps(pool.boxes, pool.masks), limit)
+    rank = pool.ranked()
+    rank = rank[np.argsort(pool.cut[rank], kind="stable")]
+    return suppress(rank, overlaps(pool.boxes, pool.masks), limit)
 
 
 def suppress(rank: Indices, pairs: Overlaps, limit: float | Limit) -> Deduped:

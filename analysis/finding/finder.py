@@ -22,7 +22,7 @@ from analysis.finding.passes import goes_on, variants
 from analysis.finding.pool import Pool, together
 from analysis.finding.quality import confidence_factor, quality
 from analysis.finding.rules import make_rules
-from analysis.finding.searching import Asked, Search
+from analysis.finding.searching import AT_ONCE, Asked, Ready, Search, found_together
 from analysis.finding.settings import ClassLimits, FindingSettings, class_limits
 from analysis.finding.windows import Picture, View, Window, whole
 from trainables.contract import Adjustable, Reporting
@@ -30,6 +30,13 @@ from trainables.datasets import geometry
 from trainables.results import Instances
 
 _LEAST_FACTOR: Final = 0.7  # of `confidence_factor`
+
+_HELD: Final = 0.6
+"""Share of an instance inside another of alike size, found in another search, from which on the two
+are one object: at a coarse scale the outline of a small particle may be much too wide."""
+
+_ALIKE: Final = 0.25
+"""Least ratio of two areas that are alike: a smaller particle may well lie on a larger one."""
 
 _MARGIN: Final = 1e-6
 """Below the confidence that is told to a model: some leave out a score that equals it."""
@@ -77,8 +84,15 @@ class Finder:
         settings: Settings.
     """
 
-    def __init__(self, models: Sequence[FindingModel], settings: FindingSettings) -> None:
+    def __init__(
+        self, models: Sequence[FindingModel], settings: FindingSettings, at_once: int = AT_ONCE
+    ) -> None:
         """Check settings and models against each other.
+
+        Args:
+            models: The models.
+            settings: Settings.
+            at_once: Pictures or windows that are shown to a model in one call.
 
         Raises:
             FindingError: They do not belong together.
@@ -86,6 +100,7 @@ class Finder:
         self.classes = all_classes(models)
         self.settings = settings
         self._models = tuple(models)
+        self._at_once = at_once
         if len(models) > 1:
             check_ensemble(models, settings.ensemble, settings.confidence is not None)
         self._votes = len(models) > 1 and settings.ensemble.scores == "vote"
@@ -102,27 +117,57 @@ class Finder:
             picture: (H, W, 3) uint8 RGB, of any size.
             excluded: Rectangles that are not searched, such as a microscope's data bar: a strip
                 along a border is cut off before, and no instance has its centroid in one.
+
+        Raises:
+            FindingError: Nothing of the picture is left to search.
         """
-        region = searched(whole(picture), excluded)
-        if not region.width * region.height:
-            raise FindingError(
-                f"expected a part of the picture to search, got {picture.shape[1]} x "
-                f"{picture.shape[0]} px of which all is left out"
-            )
-        part = picture[region.top : region.bottom, region.left : region.right]
+        return self.find_all([picture], [excluded])[0]
+
+    def find_all(
+        self, pictures: Sequence[Picture], excluded: Sequence[Sequence[Window]] | None = None
+    ) -> list[Found]:
+        """Find the instances of several pictures, which models are shown together.
+
+        What is found in a picture does not depend on the others, but for the rounding of scores.
+
+        Args:
+            pictures: (H, W, 3) uint8 RGB each.
+            excluded: Rectangles of each that are not searched; None for none.
+
+        Raises:
+            FindingError: Nothing of a picture is left to search.
+        """
+        regions = excluded if excluded is not None else [()] * len(pictures)
+        parts = [_part(*given) for given in zip(pictures, regions, strict=True)]
+        asked = self._asked(1.0)
+        ready = found_together([part for _, part in parts], asked, self.settings, self._at_once)
+        return [
+            self._found(whole(picture), *part, holes, known)
+            for picture, part, holes, known in zip(pictures, parts, regions, ready, strict=True)
+        ]
+
+    def _found(
+        self,
+        picture: Window,
+        region: Window,
+        part: Picture,
+        excluded: Sequence[Window],
+        ready: Ready,
+    ) -> Found:
+        """The instances of one picture, of which the part in a region is searched."""
         value = quality(part)
         factor = confidence_factor(value) if self.settings.confidence_by_quality else 1.0
-        search = Search(part, self._asked(factor), self.settings)
+        search = Search(part, self._asked(factor), self.settings, ready, self._at_once)
         holes = [_moved(hole.meets(region), region) for hole in excluded]
         found, removed, totals = self._passes(search, holes)
         found, by_rules = self._rules.apply(found)
         return Found(
-            _in_picture(found, region, whole(picture)),
+            _in_picture(found, region, picture),
             search.capped,
             search.n_windows,
             len(totals),
             tuple(sorted(search.scales)),
-            search.n_cut,
+            int(found.cut.sum()),
             {**removed, **by_rules},
             self._confidences(factor),
             value,
@@ -177,7 +222,8 @@ class Finder:
             one, other = pool.classes[first], pool.classes[second]
             most = iou[one, other]
             closer = (one == other) & (pool.sources[first] != pool.sources[second])
-            return np.where(closer, np.minimum(most, between), most)
+            same = np.minimum(between, _held_iou(pool, first, second))
+            return np.where(closer, np.minimum(most, same), most)
 
         return dedupe(pool, limit)
 
@@ -226,6 +272,33 @@ class Finder:
         """Lowest score that counted by class; where models vote, the lowest of any model."""
         lowest = np.min([limits.confidence for limits in self._limits], axis=0) * factor
         return {name: float(value) for name, value in zip(self.classes, lowest, strict=True)}
+
+
+def _held_iou(pool: Pool, first: Indices, second: Indices) -> Floats:
+    """Overlap from which the smaller of two instances lies in the other and is the same object.
+
+    It is of alike size, or a part that a window cut; else the limit is 1.
+    """
+    areas = np.stack([pool.areas[first], pool.areas[second]])
+    small, large = areas.min(axis=0), areas.max(axis=0)
+    part = np.where(areas[0] < areas[1], pool.cut[first], pool.cut[second])
+    held = _HELD * small / ((1 - _HELD) * small + large)
+    return np.where((small >= _ALIKE * large) | part, held, 1.0)
+
+
+def _part(picture: Picture, excluded: Sequence[Window]) -> tuple[Window, Picture]:
+    """The region of a picture that is searched, and its pixels.
+
+    Raises:
+        FindingError: There is none.
+    """
+    region = searched(whole(picture), excluded)
+    if not region.width * region.height:
+        raise FindingError(
+            f"expected a part of the picture to search, got {picture.shape[1]} x "
+            f"{picture.shape[0]} px of which all is left out"
+        )
+    return region, picture[region.top : region.bottom, region.left : region.right]
 
 
 def searched(picture: Window, excluded: Sequence[Window]) -> Window:

@@ -6,6 +6,7 @@ so far painted over.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
@@ -119,7 +120,7 @@ def turned_back(pool: Pool, variant: Variant, shape: Sequence[int]) -> Pool:
             for mask, box in zip(pool.masks, boxes.tolist(), strict=True)
         ]
     back = pool_of(boxes, pool.scores, pool.classes, masks)
-    return Pool(back.boxes, back.areas, back.scores, back.classes, pool.sources, back.masks)
+    return replace(back, sources=pool.sources, cut=pool.cut)
 
 
 def _boxes_back(

@@ -19,6 +19,8 @@ from analysis.finding.overlaps import (
 )
 from trainables.results import Instances
 
+Bools = npt.NDArray[np.bool_]
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -30,6 +32,7 @@ class Pool:
         scores: (N,) float64 in [0, 1].
         classes: (N,) 0-based indices into one list of classes.
         sources: (N,) number of the search that found each: its window, scale, pass or model.
+        cut: (N,) whether a window cut it, and no other had the rest.
         masks: N COCO run-length encodings at the picture's size, or None for boxes only.
     """
 
@@ -38,6 +41,7 @@ class Pool:
     scores: Floats
     classes: Indices
     sources: Indices
+    cut: Bools
     masks: Masks | None = None
 
     def __len__(self) -> int:
@@ -48,9 +52,15 @@ class Pool:
         if indices.dtype == np.bool_:
             indices = np.flatnonzero(indices)
         masks = None if self.masks is None else tuple(self.masks[i] for i in indices)
-        arrays = (self.boxes, self.areas, self.scores, self.classes, self.sources)
-        boxes, areas, scores, classes, sources = (array[indices] for array in arrays)
-        return Pool(boxes, areas, scores, classes, sources, masks)
+        return Pool(
+            self.boxes[indices],
+            self.areas[indices],
+            self.scores[indices],
+            self.classes[indices],
+            self.sources[indices],
+            self.cut[indices],
+            masks,
+        )
 
     def of_source(self, source: int) -> "Pool":
         """The same instances as the finds of one search."""
@@ -109,6 +119,7 @@ def pool_of(
         scores.astype(np.float64),
         classes.astype(np.int64),
         np.full(len(scores), source, np.int64),
+        np.zeros(len(scores), np.bool_),
         None if masks is None else tuple(masks),
     )
 
@@ -144,5 +155,6 @@ def together(pools: Sequence[Pool]) -> Pool:
         np.concatenate([pool.scores for pool in some]),
         np.concatenate([pool.classes for pool in some]),
         np.concatenate([pool.sources for pool in some]),
+        np.concatenate([pool.cut for pool in some]),
         masks,
     )

@@ -8,18 +8,16 @@ from the window that shows the most around it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from analysis.finding.overlaps import Floats, Overlaps, overlaps
-from analysis.finding.pool import Pool, pool_of, together
+from analysis.finding.pool import Bools, Pool, pool_of, together
 from analysis.finding.windows import Window
 from trainables.datasets import geometry
-
-Bools = npt.NDArray[np.bool_]
 
 AGREEMENT: Final = 0.35
 """Least intersection over union, where two windows overlap, of two views of one particle."""
@@ -27,25 +25,27 @@ AGREEMENT: Final = 0.35
 EDGE_PX: Final = 3
 """Distance from an inner edge below which an instance counts as cut by it."""
 
-_LEAST_SHARED_PX: Final = 4 * EDGE_PX**2
-"""Pixels that two cut instances must share at least: of a few pixels agreement says nothing."""
+_LEAST_SHARED: Final = 4
+"""Pixels that two cut instances must share at least, in squares of the distance from an edge: of a
+few pixels agreement says nothing."""
 
 
 @dataclass(frozen=True)
-class Joined:
-    """The particles of a picture that was searched in windows.
+class Tiling:
+    """Windows that cover a region, and how exactly outlines are known in them.
 
     Attributes:
-        pool: The particles, each once.
-        cut: (N,) whether only a part of the particle was seen: it is cut by an inner edge, and no
-            other window has the rest.
+        windows: The windows.
+        region: Rectangle that they cover; its borders cut nothing.
+        edge_px: Distance from an inner edge below which an instance counts as cut by it.
     """
 
-    pool: Pool
-    cut: Bools
+    windows: Sequence[Window]
+    region: Window
+    edge_px: float = EDGE_PX
 
 
-def join(pool: Pool, windows: Sequence[Window], region: Window) -> Joined:
+def join(pool: Pool, tiling: Tiling) -> Pool:
     """Join what was found in overlapping windows.
 
     An instance that is cut by its window, though another window shows all of its pixels and what
@@ -54,13 +54,15 @@ def join(pool: Pool, windows: Sequence[Window], region: Window) -> Joined:
 
     Args:
         pool: Instances in pixels of the picture; their sources are indices of windows.
-        windows: The windows.
-        region: Rectangle that the windows cover; its borders cut nothing.
+        tiling: The windows.
+
+    Returns:
+        The particles, each once; `cut` are those of which only a part was seen.
     """
-    if len(windows) < 2 or not len(pool):
-        return Joined(pool, np.zeros(len(pool), np.bool_))
-    cut = _cut(pool, windows, region)
-    groups = _groups(pool, windows, cut)
+    if len(tiling.windows) < 2 or not len(pool):
+        return pool
+    cut = _cut(pool, tiling)
+    groups = _groups(pool, tiling, cut)
     rank = np.empty(len(pool), np.int64)
     rank[pool.ranked()] = np.arange(len(pool))
     alone: list[int] = []
@@ -71,42 +73,42 @@ def join(pool: Pool, windows: Sequence[Window], region: Window) -> Joined:
         if complete:
             alone.append(complete[0])
         elif len(members) > 1:
-            merged.append(_merged(pool, members, windows, region))
-        elif not _seen_better(pool, members[0], windows, region):
+            merged.append(_merged(pool, members, tiling))
+        elif not _seen_better(pool, members[0], tiling):
             alone.append(members[0])
     kept = np.array(alone, np.int64)
-    joined = together([pool.take(kept), *merged])
-    partly = np.concatenate([cut[kept], np.zeros(len(merged), np.bool_)])
-    return Joined(joined, partly)
+    lone = replace(pool.take(kept), cut=cut[kept])
+    return together([lone, *merged])
 
 
-def _cut(pool: Pool, windows: Sequence[Window], region: Window) -> Bools:
+def _cut(pool: Pool, tiling: Tiling) -> Bools:
     """Whether each instance touches an inner edge of its window."""
-    frames = np.array([_inner(window, region) for window in windows])[pool.sources]
+    frames = np.array([_inner(window, tiling) for window in tiling.windows])[pool.sources]
     low = pool.boxes[:, :2] < frames[:, :2]
     high = pool.boxes[:, 2:] > frames[:, 2:]
     return np.asarray((low | high).any(axis=1))
 
 
-def _inner(window: Window, region: Window) -> list[float]:
+def _inner(window: Window, tiling: Tiling) -> list[float]:
     """The rectangle in which an instance is whole; without end at the region's borders."""
+    region, edge = tiling.region, tiling.edge_px
     low = [
-        at + EDGE_PX if at > first else -np.inf
+        at + edge if at > first else -np.inf
         for at, first in zip(window[:2], region[:2], strict=True)
     ]
     high = [
-        at - EDGE_PX if at < end else np.inf for at, end in zip(window[2:], region[2:], strict=True)
+        at - edge if at < end else np.inf for at, end in zip(window[2:], region[2:], strict=True)
     ]
     return [*low, *high]
 
 
-def _seen_better(pool: Pool, index: int, windows: Sequence[Window], region: Window) -> bool:
+def _seen_better(pool: Pool, index: int, tiling: Tiling) -> bool:
     """Whether another window shows all of a cut instance, away from its own inner edges."""
     box = pool.boxes[index]
-    for number, window in enumerate(windows):
+    for number, window in enumerate(tiling.windows):
         if number == pool.sources[index]:
             continue
-        x1, y1, x2, y2 = _inner(window, region)
+        x1, y1, x2, y2 = _inner(window, tiling)
         inside = box[0] >= max(x1, window.left) and box[1] >= max(y1, window.top)
         if inside and box[2] <= min(x2, window.right) and box[3] <= min(y2, window.bottom):
             return True
@@ -116,12 +118,12 @@ def _seen_better(pool: Pool, index: int, windows: Sequence[Window], region: Wind
 # --- which instances are one particle
 
 
-def _groups(pool: Pool, windows: Sequence[Window], cut: Bools) -> list[list[int]]:
+def _groups(pool: Pool, tiling: Tiling, cut: Bools) -> list[list[int]]:
     """The instances of each particle, at most one of a window."""
     groups: dict[int, list[int]] = {i: [i] for i in range(len(pool))}
     group_of = list(range(len(pool)))
     taken: set[tuple[int, int]] = set()
-    for one, other in _links(pool, windows, cut):
+    for one, other in _links(pool, tiling, cut):
         source, its = int(pool.sources[one]), int(pool.sources[other])
         if (one, its) in taken or (other, source) in taken:
             continue
@@ -140,12 +142,12 @@ def _same_window(pool: Pool, one: list[int], other: list[int]) -> bool:
     return not set(pool.sources[one].tolist()).isdisjoint(pool.sources[other].tolist())
 
 
-def _links(pool: Pool, windows: Sequence[Window], cut: Bools) -> list[tuple[int, int]]:
+def _links(pool: Pool, tiling: Tiling, cut: Bools) -> list[tuple[int, int]]:
     """Pairs of instances that may be one particle: of one class first, the best agreement first."""
     pairs = overlaps(pool.boxes, pool.masks)
     apart = pool.sources[pairs.first] != pool.sources[pairs.second]
     pairs = Overlaps(pairs.first[apart], pairs.second[apart], pairs.iou[apart])
-    agreement = _agreement(pool, windows, cut, pairs)
+    agreement = _agreement(pool, tiling, cut, pairs)
     rank = np.empty(len(pool), np.int64)
     rank[pool.ranked()] = np.arange(len(pool))
     best, worst = np.sort(np.stack([rank[pairs.first], rank[pairs.second]]), axis=0)
@@ -155,15 +157,16 @@ def _links(pool: Pool, windows: Sequence[Window], cut: Bools) -> list[tuple[int,
     return list(zip(pairs.first[order].tolist(), pairs.second[order].tolist(), strict=True))
 
 
-def _agreement(pool: Pool, windows: Sequence[Window], cut: Bools, pairs: Overlaps) -> Floats:
+def _agreement(pool: Pool, tiling: Tiling, cut: Bools, pairs: Overlaps) -> Floats:
     """Intersection over union of each pair where its two windows overlap."""
     shared = pairs.shared(pool.areas)
     found = np.array(pairs.iou)
+    windows, least = tiling.windows, _LEAST_SHARED * tiling.edge_px**2
     for i, (one, other) in enumerate(zip(pairs.first, pairs.second, strict=True)):
         both = windows[pool.sources[one]].meets(windows[pool.sources[other]])
         a, b = _area_in(pool, int(one), both), _area_in(pool, int(other), both)
         found[i] = shared[i] / max(a + b - shared[i], 1)
-        if cut[one] and cut[other] and shared[i] < _LEAST_SHARED_PX:
+        if cut[one] and cut[other] and shared[i] < least:
             found[i] = 0
     return found
 
@@ -184,14 +187,13 @@ def _area_in(pool: Pool, index: int, part: Window) -> float:
 # --- a particle that no window shows whole
 
 
-def _merged(pool: Pool, members: list[int], windows: Sequence[Window], region: Window) -> Pool:
+def _merged(pool: Pool, members: list[int], tiling: Tiling) -> Pool:
     """One instance from its parts: score and class of the best, pixels of whoever sees them best.
 
     Args:
         pool: The instances.
         members: Indices of the parts, best first.
-        windows: The windows.
-        region: Rectangle that the windows cover.
+        tiling: The windows.
     """
     first = np.array(members[:1])
     low, high = pool.boxes[members, :2].min(axis=0), pool.boxes[members, 2:].max(axis=0)
@@ -202,7 +204,7 @@ def _merged(pool: Pool, members: list[int], windows: Sequence[Window], region: W
     deepest = np.full((frame.height, frame.width), -np.inf, np.float32)
     mask = np.zeros(deepest.shape, np.uint8)
     for i in members:
-        depth = _depth(windows[pool.sources[i]], region, frame)
+        depth = _depth(tiling.windows[pool.sources[i]], tiling.region, frame)
         better = depth > deepest
         mask[better] = _in_frame(dict(pool.masks[i]), frame)[better]
         deepest[better] = depth[better]

@@ -14,13 +14,16 @@ from analysis.finding.overlaps import Floats, Indices
 from analysis.finding.passes import PLAIN, Variant, painted, turned, turned_back
 from analysis.finding.pool import Pool, together
 from analysis.finding.scales import searched_scales, views_at
-from analysis.finding.seams import join
+from analysis.finding.seams import EDGE_PX, Tiling, join
 from analysis.finding.settings import FindingSettings
 from analysis.finding.windows import Picture, View, whole
 from trainables.results import Instances
 
 AT_ONCE: Final = 4
-"""Windows that are held in memory and shown to a model in one call."""
+"""Windows that are held in memory and shown to a model in one call, unless someone says another."""
+
+Ready = dict[tuple[int, View], Instances]
+"""What models found in views of the plain picture, by the model's index and the view."""
 
 
 @dataclass(frozen=True)
@@ -52,22 +55,24 @@ class Search:
         picture: (H, W, 3) uint8 RGB.
         asked: The models.
         settings: Settings.
+        ready: What was found in some views before, together with other pictures.
+        at_once: Windows that are shown to a model in one call.
         pools: What each search found, in the pixels of the picture.
         owners: Index of the model of each search; its position is the search's number.
         n_windows: Windows that were shown to a model so far.
         capped: Whether a model met its limit with instances that count.
-        n_cut: Instances found in the plain pass at scale 1 of which only a part was seen.
         scales: Scales that were searched.
     """
 
     picture: Picture
     asked: Sequence[Asked]
     settings: FindingSettings
+    ready: Ready = field(default_factory=dict)
+    at_once: int = AT_ONCE
     pools: list[Pool] = field(default_factory=list)
     owners: list[int] = field(default_factory=list)
     n_windows: int = 0
     capped: bool = False
-    n_cut: int = 0
     scales: set[float] = field(default_factory=set)
 
     @property
@@ -102,13 +107,11 @@ class Search:
         one = self.asked[number]
         side, windows = one.model.picture_px, self.settings.windows
         views = views_at(scale, shown.shape, side, windows, variant.shift)
-        found = self._seen(shown, one, views)
-        joined = join(found, [view.window for view in views], whole(shown))
-        pool = joined.pool
+        found = self._seen(shown, number, views, variant == PLAIN)
+        tiling = Tiling([view.window for view in views], whole(shown), EDGE_PX / min(scale, 1.0))
+        pool = join(found, tiling)
         if scale > 1:  # a part of a large particle, which smaller scales show whole
-            pool = pool.take(~joined.cut)
-        elif variant == PLAIN and scale == 1:
-            self.n_cut += int(joined.cut.sum())
+            pool = pool.take(~pool.cut)
         if scale != 1:
             pool = pool.take(one.scaled[pool.classes])
         pool = turned_back(pool, variant, shown.shape).of_source(len(self.pools))
@@ -116,18 +119,55 @@ class Search:
         self.owners.append(number)
         return len(pool)
 
-    def _seen(self, shown: Picture, one: Asked, views: Sequence[View]) -> Pool:
-        """What a model finds in some views of a picture; the views are the sources."""
-        shape = (shown.shape[0], shown.shape[1])
+    def _seen(self, shown: Picture, number: int, views: Sequence[View], plain: bool) -> Pool:
+        """What a model finds in some views of a picture; the views are the sources.
+
+        Args:
+            shown: The picture as this pass shows it.
+            number: Index of the model.
+            views: The views.
+            plain: Whether the pass shows the picture as it is.
+        """
+        one, shape = self.asked[number], (shown.shape[0], shown.shape[1])
         parts = []
-        for start in range(0, len(views), AT_ONCE):
-            some = views[start : start + AT_ONCE]
+        for start in range(0, len(views), self.at_once):
+            some = views[start : start + self.at_once]
             self.n_windows += len(some)
-            results = one.model.predictor([view.pixels(shown) for view in some])
-            for number, (view, result) in enumerate(zip(some, results, strict=True), start):
+            results = [self.ready[number, view] for view in some if (number, view) in self.ready]
+            if not plain or len(results) < len(some):
+                results = one.model.predictor([view.pixels(shown) for view in some])
+            for source, (view, result) in enumerate(zip(some, results, strict=True), start):
                 self.capped |= _met_limit(result, one)
-                parts.append(view.placed(_counting(result, one), shape, number))
+                parts.append(view.placed(_counting(result, one), shape, source))
         return together(parts)
+
+
+def found_together(
+    pictures: Sequence[Picture], asked: Sequence[Asked], settings: FindingSettings, at_once: int
+) -> list[Ready]:
+    """What models find first in pictures that are shown in a single view, several at a time.
+
+    Args:
+        pictures: The pictures.
+        asked: The models.
+        settings: Settings.
+        at_once: Pictures that are shown to a model in one call.
+
+    Returns:
+        One a picture; empty for one that is shown in several views.
+    """
+    ready: list[Ready] = [{} for _ in pictures]
+    first = 1.0 if isinstance(settings.scales, str) else settings.scales[0]
+    for number, one in enumerate(asked):
+        side = one.model.picture_px
+        views = [views_at(first, picture.shape, side, settings.windows) for picture in pictures]
+        single = [i for i, some in enumerate(views) if len(some) == 1]
+        for start in range(0, len(single), at_once):
+            some = single[start : start + at_once]
+            results = one.model.predictor([views[i][0].pixels(pictures[i]) for i in some])
+            for i, result in zip(some, results, strict=True):
+                ready[i][number, views[i][0]] = result
+    return ready
 
 
 def _met_limit(found: Instances, one: Asked) -> bool:

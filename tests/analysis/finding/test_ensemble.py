@@ -9,8 +9,7 @@ from analysis.finding.ensemble import calibrated, uncalibrated
 from analysis.finding.finder import Finder
 from analysis.finding.models import FindingModel
 from analysis.finding.settings import read_settings
-from tests.support.models.seen_blobs import BlobFinder
-from tests.support.models.seen_discs import DiscFinder, places
+from tests.support.models.seen_particles import BlobFinder, DiscFinder, places
 from trainables.results import Instances
 
 A, B, C = (40.0, 40.0, 12.0), (100.0, 40.0, 12.0), (160.0, 40.0, 12.0)

@@ -8,10 +8,10 @@ from analysis.finding.finder import Finder, Found, searched
 from analysis.finding.models import FindingModel
 from analysis.finding.settings import read_settings
 from analysis.finding.windows import Window
-from tests.support.models.seen_blobs import BlobFinder, drawn
-from tests.support.models.seen_discs import DiscFinder, packed, places
+from tests.support.models.seen_particles import BlobFinder, DiscFinder, drawn, packed, places
 from trainables.contract import Reporting
 from trainables.datasets import geometry
+from trainables.results import Instances
 
 ROW = [(40.0 + 60 * i, 50.0, 12.0, 240 - 20 * i) for i in range(6)]
 """Six discs; their scores fall from 0.96 to 0.56."""
@@ -221,3 +221,79 @@ def test_small_particles_are_found_at_a_scale_at_which_the_network_is_shown_them
     assert sorted(areas(found)) == pytest.approx(right, rel=0.2)
     only = {"scales": [1, 2], "classes": {"blob": {"scales": False}}}
     assert len(found_by(BlobFinder(least_px=150), picture, only).instances) == 1
+
+
+def test_a_find_of_another_search_that_lies_in_one_of_alike_size_is_the_same_object() -> None:
+    """A disc of 12 px in one of 20 px: 0.36 of the union, below the limit between searches."""
+    shared = {"classes": ("disc",), "score": 0.8}
+    wide = FindingModel(DiscFinder([(60, 60, 20)], **shared), "wide", 0.5)  # type: ignore[arg-type]
+    close = FindingModel(DiscFinder([(64, 60, 12)], **shared), "close", 0.5)  # type: ignore[arg-type]
+    small = FindingModel(DiscFinder([(64, 60, 6)], **shared), "small", 0.5)  # type: ignore[arg-type]
+    picture = places(128, 128)
+
+    def count(*models: FindingModel) -> int:
+        return len(Finder(models, read_settings({})).find(picture).instances)
+
+    assert count(wide, close) == 1
+    assert count(wide, small) == 2, "a small particle on a big one survives"
+    both = DiscFinder([(60, 60, 20), (64, 60, 12)], classes=("disc",))
+    assert count(FindingModel(both, confidence=0.5)) == 2, "one search knows what it does"
+
+
+@pytest.mark.parametrize("settings", [{}, {"scales": [1, 2]}, {"passes": {"maximum": 4}}])
+def test_pictures_that_are_shown_to_the_model_together_give_what_each_gives_alone(
+    settings: dict[str, Any],
+) -> None:
+    pictures = [drawn(100, 400, ROW), drawn(100, 200, ROW[:3]), drawn(700, 700, ROW)]
+    excluded = [[Window(0, 60, 400, 100)], [], [Window(0, 0, 120, 700)]]
+    predictor = CountedCalls()
+    model = FindingModel(predictor, confidence=0.5, picture_px=400)
+    finder = Finder([model], read_settings(settings), at_once=8)
+    together = finder.find_all(pictures, excluded)
+    assert predictor.sizes[0] == 2, "both that fit into a view, in one call"
+    alone = [finder.find(*given) for given in zip(pictures, excluded, strict=True)]
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(one.instances.boxes, other.instances.boxes)
+        assert one.instances.masks == other.instances.masks
+        assert (one.windows, one.passes, one.removed) == (
+            other.windows,
+            other.passes,
+            other.removed,
+        )
+    assert [len(found.instances) for found in alone] == [6, 3, 4]
+
+
+class CountedCalls(BlobFinder):
+    """Remembers how many pictures each call had."""
+
+    def __call__(self, images: Any) -> Any:
+        self.sizes = [*getattr(self, "sizes", []), len(images)]
+        return super().__call__(images)
+
+
+def test_a_particle_that_windows_cut_at_one_scale_and_another_shows_whole_is_one() -> None:
+    """At scale 1 only the first window finds its part of it; at one half it is whole."""
+    picture = drawn(300, 300, [(150, 150, 100, 200)])
+    settings = {"windows": {"size_px": 150, "overlap": 0.1}}
+    once = found_by(FirstPart(), picture, settings)
+    assert (len(once.instances), once.n_cut) == (1, 1)
+    assert once.instances.boxes.tolist() == [[50, 50, 150, 150]]
+    both = found_by(FirstPart(), picture, {**settings, "scales": [1, 0.5]})
+    assert (len(both.instances), both.n_cut) == (1, 0)
+    np.testing.assert_allclose(both.instances.boxes, [[50, 50, 250, 250]], atol=3)
+
+
+class FirstPart(BlobFinder):
+    """Finds nothing that reaches the upper or the left border of what it is shown."""
+
+    def __call__(self, images: Any) -> Any:
+        return [
+            chosen(found, (found.boxes[:, :2] > 0).all(axis=1))
+            for found in super().__call__(images)
+        ]
+
+
+def chosen(found: Instances, kept: Any) -> Instances:
+    indices = np.flatnonzero(kept)
+    masks = tuple((found.masks or ())[i] for i in indices.tolist())
+    return Instances(found.boxes[indices], found.scores[indices], found.classes[indices], masks)

@@ -62,12 +62,14 @@ def test_a_study_is_its_best_trial(study: StudyDir, leader: int) -> None:
     assert f"study {study.study.study}, trial {leader}, epoch " in model.origin
     assert model.fingerprint == study.resolved["fingerprint"]
     assert model.metrics["seg_metrics/F1"] > 0
+    assert model.picture_px == 80
 
 
 @pytest.mark.parametrize("given", ["folder", "best.yaml", "model.pt"])
 def test_an_export_is_known_wherever_it_lies(study: StudyDir, tmp_path: Path, given: str) -> None:
     best = export_best(study, tmp_path / "elsewhere")
     model = find_model(best if given == "folder" else best / given)
+    assert model.picture_px == 80
     assert model.path == best / "model.pt"
     assert (model.engine, model.classes) == ("simulated", CLASSES)
 
