@@ -5,6 +5,7 @@ more than `WINDOW_PX` a side is mapped in overlapping windows, so that memory do
 Any other model is asked for its instances: a particle's place is the centroid of its mask.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -14,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
+from analysis.scale.region import region_mask
+from analysis.scale.scale import Area
 from trainables.contract import Picker, Predictor
 from trainables.datasets import geometry
 from trainables.datasets.views.tiles import grid
@@ -94,6 +97,43 @@ def find_particles(
     rgb = pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
     (instances,) = predictor([rgb])
     return _of_instances(instances, asked, pixels.shape[:2])
+
+
+def find_in_areas(
+    predictor: Predictor,
+    pixels: Pixels,
+    asked: Asked,
+    areas: Sequence[Area],
+    probability: Map | None = None,
+) -> FoundParticles:
+    """The particles in a part of a micrograph; the model sees no more than the rectangle around it.
+
+    Args:
+        predictor: A `Picker`, or a model that finds instances.
+        pixels: (H, W) grey or (H, W, 3) RGB, uint8.
+        asked: Confidence and distance that picks must have.
+        areas: Rectangles that show the specimen, as `analysed_region` gives them.
+        probability: (H, W) float32, zeros, to be filled with the map of a `Picker` there.
+    """
+    height, width = pixels.shape[:2]
+    if list(areas) == [Area(0, 0, width, height)]:
+        return find_particles(predictor, pixels, asked, probability)
+    left, top = min(area.x for area in areas), min(area.y for area in areas)
+    columns = slice(left, max(area.x + area.width for area in areas))
+    rows = slice(top, max(area.y + area.height for area in areas))
+    part = np.ascontiguousarray(pixels[rows, columns])
+    map_ = None if probability is None else probability[rows, columns]
+    found = find_particles(predictor, part, asked, map_)
+    shown = region_mask(areas, (height, width))
+    mask = np.zeros((height, width), np.uint8)
+    mask[rows, columns] = found.mask
+    mask[~shown] = 0
+    if probability is not None:
+        probability[~shown] = 0
+    centers = found.picks.centers + np.array([left, top])
+    x, y = np.clip(centers.astype(int), 0, (width - 1, height - 1)).T
+    kept = shown[y, x]
+    return FoundParticles(Picks(centers[kept], found.picks.scores[kept]), mask, found.radius_px)
 
 
 def spans(side: int, window: int = WINDOW_PX, margin: int = MARGIN_PX) -> list[Span]:

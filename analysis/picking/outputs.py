@@ -30,6 +30,7 @@ from PIL import Image
 from analysis.picking.files import PickForm, read_picks, write_picks
 from analysis.picking.finding import FoundParticles
 from analysis.pictures.micrographs import Micrograph
+from analysis.scale.scale import Area
 from trainables.datasets.particle_size import ANGSTROM_PER_UM
 from trainables.files.cells import csv_row
 from trainables.files.whole import new_file, write_json, write_whole
@@ -68,6 +69,8 @@ class Record:
         picks: Number of picks.
         median_confidence: Median confidence of the picks; None without picks.
         radius_px: Radius of a particle.
+        analysed: Rectangles x,y,width,height in which particles were looked for: without data bar,
+            scale bar and frames.
         seconds: Time that the picking took, without reading the file.
     """
 
@@ -80,7 +83,13 @@ class Record:
     picks: int
     median_confidence: float | None
     radius_px: float
+    analysed: str
     seconds: float
+
+    @property
+    def has_left_out(self) -> bool:
+        """Whether particles were not looked for everywhere."""
+        return self.analysed != Area(0, 0, self.width, self.height).text
 
 
 class Outputs:

@@ -20,7 +20,7 @@ from tune.best.configuration import confidences_in
 
 SETTINGS: Final = "pick.json"
 
-FORMAT: Final = 2  # 1: masks were of a half, whatever the confidence
+FORMAT: Final = 3  # 1: masks were of a half, whatever the confidence; 2: data bars were searched
 
 Progress = Callable[[int, int], None]
 

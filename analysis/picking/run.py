@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from analysis.errors import PickError
 from analysis.models.find import load_planned
-from analysis.picking.finding import Asked, find_particles
+from analysis.picking.finding import Asked, find_in_areas
 from analysis.picking.outputs import ALL, FAILED, SHEET, Outputs, Record, box_side
 from analysis.picking.plan import (
     SETTINGS,
@@ -31,6 +31,8 @@ from analysis.picking.plan import (
 )
 from analysis.picking.sheet import draw_sheet
 from analysis.pictures.micrographs import Micrograph, source_of
+from analysis.scale.reading import region_of
+from analysis.scale.scale import Area
 from trainables.contract import Predictor
 from trainables.datasets.images import UnreadableImageError, probe, read_picture
 from trainables.files.whole import locked, write_json
@@ -79,6 +81,11 @@ class PickResult:
                 "no particle was found: look at the micrographs beside those of the training, or "
                 "lower --confidence"
             )
+        cut = sum(record.has_left_out for record in self.records)
+        if cut:
+            lines.append(
+                f"{cut} of them have a data bar, scale bar or frame, where nothing was looked for"
+            )
         if counts:
             lines.append(f"wrote {self.out / ALL}.star, .csv, .json, {self.out / SHEET}")
         return lines
@@ -105,11 +112,13 @@ class _Read:
         pixels: (H, W) or (H, W, 3) uint8.
         header_um: Pixel size as its header says it, or None.
         source: As `source_of` gives it, before it was read.
+        areas: Rectangles of it that show the specimen.
     """
 
     pixels: npt.NDArray[np.uint8]
     header_um: float | None
     source: Sequence[int]
+    areas: Sequence[Area]
 
 
 @dataclass(frozen=True)
@@ -143,7 +152,7 @@ class _Picking:
         asked = Asked(self.settings["confidence"], self.plan.min_distance_px(um_per_px))
         height, width = read.pixels.shape[:2]
         with self.outputs.probability(micrograph, (height, width), um_per_px) as map_:
-            found = find_particles(self.predictor, read.pixels, asked, map_)
+            found = find_in_areas(self.predictor, read.pixels, asked, read.areas, map_)
         scores = found.picks.scores
         record = Record(
             micrograph=micrograph.name,
@@ -155,6 +164,7 @@ class _Picking:
             picks=len(scores),
             median_confidence=round(float(np.median(scores)), 6) if len(scores) else None,
             radius_px=found.radius_px,
+            analysed=" ".join(area.text for area in read.areas),
             seconds=round(time.monotonic() - started, 3),
         )
         box_px = self.plan.wishes.box_px or box_side(found.radius_px)
@@ -250,4 +260,4 @@ def _read(micrograph: Micrograph) -> _Read:
         raise UnreadableImageError(f"it cannot be read: {error.strerror}") from error
     header = probe(micrograph.path)
     pixels = read_picture(micrograph.path, micrograph.page).pixels
-    return _Read(pixels, header.um_per_px, source)
+    return _Read(pixels, header.um_per_px, source, region_of(pixels))

@@ -13,7 +13,7 @@ from analysis.scale.bar.ocr import HOW_TO_INSTALL, ocr_is_installed, require_ocr
 from analysis.scale.debug import write_debug_picture
 from analysis.scale.reading import ScaleWishes, read_scale
 from analysis.scale.roi import read_roi
-from analysis.scale.scale import Area, Scale, ScaleReading, Source
+from analysis.scale.scale import Scale, ScaleReading, Source
 from analysis.scale.table import read_table
 from search_spaces.names import nearest_name
 from trainables.datasets.particle_size import read_length
@@ -243,7 +243,7 @@ def _row(reading: ScaleReading) -> dict[str, Any]:
         "bar_x1": bar.x1 if bar else "",
         "bar_y": bar.y if bar else "",
         "bar_px": bar.length_px if bar else "",
-        "analysed": " ".join(_area(area) for area in reading.analysed),
+        "analysed": " ".join(area.text for area in reading.analysed),
         "analysed_px": sum(a.pixels for a in reading.analysed) if reading.analysed else "",
     }
     return row
@@ -255,7 +255,3 @@ def _said(scale: Scale | None) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.{_DIGITS}g}"
-
-
-def _area(area: Area) -> str:
-    return f"{area.x},{area.y},{area.width},{area.height}"

@@ -84,6 +84,11 @@ class Area:
         """Number of its pixels."""
         return self.width * self.height
 
+    @property
+    def text(self) -> str:
+        """Its numbers as x,y,width,height."""
+        return f"{self.x},{self.y},{self.width},{self.height}"
+
 
 @dataclass(frozen=True)
 class BarRecord:

@@ -51,6 +51,16 @@ _LARGEST_ROOM: Final = 2.5
 
 _MIN_MARKS: Final = 8
 
+_MOST_MARKS: Final = 5000
+
+_NOISY: Final = 0.02
+"""Share of thin bright things in a picture from which on no ruler is looked for."""
+
+_BAND_PX: Final = 2304
+
+_OVERLAP_PX: Final = 512
+"""Rows that two bands share: more than a bar with its ticks."""
+
 _FULL: Final = 238
 """Grey level from which on ink is told from bright things in the picture."""
 
@@ -151,14 +161,24 @@ def find_strokes(grey: Grey) -> list[Stroke]:
     Args:
         grey: (H, W) uint8.
     """
-    found: list[Stroke] = []
+    height, width = grey.shape
+    found = [
+        stroke.moved(0, top)
+        for top in range(0, max(height - _OVERLAP_PX, 1), _BAND_PX - _OVERLAP_PX)
+        for stroke in _in_band(grey[top : top + _BAND_PX], thickest_px(height))
+    ]
+    found = [stroke for stroke in dict.fromkeys(found) if stroke.length_px <= _LONGEST * width]
+    return [stroke for stroke in found if not any(_outlines(stroke, bar) for bar in found)]
+
+
+def _in_band(grey: Grey, thickest: int) -> Iterator[Stroke]:
+    """Bars in some rows of a picture, so that memory does not grow with it."""
     for bright in (True, False):
         levels = grey if bright else 255 - grey
-        pieces = list(_pieces(levels, bright))
-        whole = [p for p in pieces if p.length_px >= MIN_BAR_PX]
-        found += [*_joined(pieces), *whole, *_rulers(levels, bright)]
-    found = [stroke for stroke in found if stroke.length_px <= _LONGEST * grey.shape[1]]
-    return [stroke for stroke in found if not any(_outlines(stroke, bar) for bar in found)]
+        pieces = list(_pieces(levels, bright, thickest))
+        yield from _joined(pieces)
+        yield from (piece for piece in pieces if piece.length_px >= MIN_BAR_PX)
+        yield from _rulers(levels, bright, thickest)
 
 
 def _outlines(stroke: Stroke, bar: Stroke) -> bool:
@@ -173,17 +193,16 @@ def thickest_px(height: int) -> int:
     return max(_LEAST_THICKEST_PX, round(_THICKEST * height))
 
 
-def _pieces(levels: Grey, bright: bool) -> Iterator[Stroke]:
+def _pieces(levels: Grey, bright: bool, thickest: int) -> Iterator[Stroke]:
     """Strokes that are brighter than what is beside them."""
-    rows = thickest_px(levels.shape[0])
-    around = cv2.getStructuringElement(cv2.MORPH_RECT, (1, rows + 2))
+    around = cv2.getStructuringElement(cv2.MORPH_RECT, (1, thickest + 2))
     # a row beyond the picture counts as dark: a bar may touch its edge
     hat = cv2.morphologyEx(
         levels, cv2.MORPH_TOPHAT, around, borderType=cv2.BORDER_CONSTANT, borderValue=0
     )
     seen: set[Box] = set()
     for mask in (hat >= _MIN_CONTRAST, (hat >= _MIN_CONTRAST) & (levels >= _FULL)):
-        for rough in _thin_runs(mask, rows):
+        for rough in _thin_runs(mask, thickest):
             stroke = _measured(levels, rough, bright)
             if stroke is not None and stroke.box not in seen:
                 seen.add(stroke.box)
@@ -290,18 +309,20 @@ def _joined(pieces: Sequence[Stroke]) -> Iterator[Stroke]:
             yield Stroke(box, extent, left.bright, left.level, middle, gap, spread)
 
 
-def _rulers(levels: Grey, bright: bool) -> Iterator[Stroke]:
+def _rulers(levels: Grey, bright: bool, thickest: int) -> Iterator[Stroke]:
     """Rows of equal marks at equal distances."""
     across = cv2.getStructuringElement(cv2.MORPH_RECT, (11, 1))
     hat = cv2.morphologyEx(levels, cv2.MORPH_TOPHAT, across)
     mask = (hat >= 2 * _MIN_CONTRAST).astype(np.uint8)
+    if mask.mean() > _NOISY:
+        return
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     small = (stats[:, cv2.CC_STAT_WIDTH] <= 5) & (stats[:, cv2.CC_STAT_HEIGHT] >= 2)
-    small &= stats[:, cv2.CC_STAT_HEIGHT] <= 2 * thickest_px(levels.shape[0])
-    filled = stats[:, cv2.CC_STAT_AREA] >= 0.85 * stats[:, 2] * stats[:, 3]
-    marks = [
-        Box(x, y, x + w - 1, y + h - 1) for x, y, w, h, _ in stats[small & filled][0:].tolist()
-    ]
+    small &= stats[:, cv2.CC_STAT_HEIGHT] <= 2 * thickest
+    small &= stats[:, cv2.CC_STAT_AREA] >= 0.85 * stats[:, 2] * stats[:, 3]
+    if small.sum() > _MOST_MARKS:
+        return  # noise
+    marks = [Box(x, y, x + w - 1, y + h - 1) for x, y, w, h, _ in stats[small].tolist()]
     for row in _rows_of_marks(marks):
         for chain in _chains(row):
             box = chain[0].with_(chain[-1])

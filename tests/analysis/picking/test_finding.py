@@ -6,7 +6,8 @@ import numpy.typing as npt
 import pytest
 
 from analysis.picking import finding
-from analysis.picking.finding import MASKED, Asked, find_particles, spans
+from analysis.picking.finding import MASKED, Asked, find_in_areas, find_particles, spans
+from analysis.scale.scale import Area
 from trainables.datasets import geometry
 from trainables.engines.unet_selftraining.picking.peaks import pick_particles
 from trainables.metrics.particles import MIN_CONFIDENCE, evaluate_particles
@@ -191,3 +192,25 @@ def test_a_picture_without_a_particle_has_none(model: Any) -> None:
     found = find_particles(model, np.zeros((20, 30), np.uint8), Asked(0.5))
     assert len(found.picks) == 0
     assert not found.mask.any()
+
+
+def test_nothing_is_looked_for_in_a_data_bar_or_a_scale_bars_box() -> None:
+    pixels = _spots([(20.5, 30.5), (60.5, 30.5), (20.5, 70.5)], 90, 80)
+    areas = [Area(0, 10, 40, 40), Area(40, 10, 40, 10)]  # below them a data bar, above a frame
+    picker, map_ = BrightSpots(), np.zeros((90, 80), np.float32)
+    found = find_in_areas(picker, pixels, Asked(0.4), areas, map_)
+    assert found.picks.centers == pytest.approx(np.array([[20.5, 30.5]]), abs=0.01)
+    assert found.mask[30, 20] == MASKED
+    assert not found.mask[50:].any()
+    assert not found.mask[20:, 40:].any()
+    assert not map_[50:].any()
+    assert map_[30, 20] > 0.5
+    whole = find_in_areas(picker, pixels, Asked(0.4), [Area(0, 0, 80, 90)])
+    assert len(whole.picks) == 3
+
+
+def test_the_model_sees_no_more_than_the_rectangle_around_the_areas() -> None:
+    model = Outlines([np.ones((40, 80), np.uint8)])
+    pixels = np.zeros((90, 80), np.uint8)
+    find_in_areas(model, pixels, Asked(0.5), [Area(0, 10, 80, 40)])
+    assert model.seen == [(40, 80, 3)]
