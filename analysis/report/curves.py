@@ -75,7 +75,7 @@ def curves(summary: Summary) -> Chart:
     """Learning curves: the objective of the drawn trials over the epochs, with the rungs."""
     figure = go.Figure()
     reached = max((trial.epochs for trial in summary.trials), default=0)
-    for rung in (rung for rung in summary.rungs if rung <= reached):
+    for rung in (rung for rung in summary.rungs if rung <= min(reached, summary.epochs - 1)):
         figure.add_vline(x=rung, line={"dash": "dot", "width": 1, "color": "#7f8791"})
         figure.add_annotation(
             x=rung, y=1, yref="paper", yanchor="bottom", showarrow=False, text=f"rung {rung}"

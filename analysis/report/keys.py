@@ -45,28 +45,37 @@ def importance(found: Importance) -> Chart:
 
 
 def sliced_keys(summary: Summary) -> list[str]:
-    """Hyperparameters over which the objective is drawn, the most important ones first."""
-    return list(summary.keys)[:MOST_SLICES]
+    """Hyperparameters over which the objective is drawn: the most important that vary."""
+    return _varied(summary)[:MOST_SLICES]
 
 
 def parallel_keys(summary: Summary) -> list[str]:
     """Hyperparameters with an axis among the parallel coordinates: the most important that vary."""
+    return _varied(summary)[:MOST_AXES]
+
+
+def _varied(summary: Summary) -> list[str]:
+    """Hyperparameters that differ between trials with a value, the most important ones first."""
     trials = [t for t in summary.trials if t.objective is not None]
-    varied = [k for k in summary.keys if len({repr(t.params.get(k)) for t in trials}) > 1]
-    return varied[:MOST_AXES]
+    return [k for k in summary.keys if len({repr(t.params.get(k)) for t in trials}) > 1]
 
 
 def left_out(summary: Summary, shown: Sequence[str], most: int) -> str:
-    """Sentence that names the searched hyperparameters a chart does not show; "" for none.
+    """Sentences that name the searched hyperparameters a chart does not show; "" for none.
 
     Args:
         summary: The study.
         shown: Hyperparameters of the chart.
         most: Number that a chart of the kind holds.
     """
-    others = ", ".join(key for key in summary.searched if key not in shown)
-    why = f"it holds {most}" if len(shown) == most else "they did not vary"
-    return f" Not in the chart, as {why}: {others}." if others else ""
+    varied = _varied(summary)
+    others = [key for key in summary.searched if key not in shown]
+    reasons = {
+        f"it holds {most}": [key for key in others if key in varied],
+        "they did not vary": [key for key in others if key not in varied],
+    }
+    said = [f" Not in the chart, as {why}: {', '.join(of)}." for why, of in reasons.items() if of]
+    return "".join(said)
 
 
 def slices(summary: Summary) -> Chart | None:

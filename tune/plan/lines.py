@@ -83,11 +83,12 @@ def _scheduler_text(plan: StudyPlan) -> str:
     if not isinstance(scheduler, Asha):
         return "none, every trial runs to its end"
     epochs = plan.study.budget.epochs
-    rungs = ", ".join(str(rung) for rung in plan.rungs if rung < epochs)
+    rungs = plan.early_rungs
     if not rungs:
         return f"asha, which compares no trials before epoch {epochs}: every trial runs to its end"
     by = ", constraints aside" if plan.study.objective.limits else ""
-    return f"asha, rungs at epochs {rungs}; 1 trial in {scheduler.reduction_factor} passes each{by}"
+    at = f"{'rung at epoch' if len(rungs) == 1 else 'rungs at epochs'} {', '.join(map(str, rungs))}"
+    return f"asha, {at}; 1 trial in {scheduler.reduction_factor} passes each{by}"
 
 
 def _objective_text(study: Study) -> str:

@@ -62,6 +62,11 @@ class StudyPlan:
             return self.begun_rungs
         return self.study.scheduler.rungs(self.study.budget.epochs, self.beginning)
 
+    @property
+    def early_rungs(self) -> tuple[int, ...]:
+        """Rungs at which a trial can be stopped: those before its last epoch."""
+        return tuple(rung for rung in self.rungs if rung < self.study.budget.epochs)
+
     @cached_property
     def beginning(self) -> float:
         """Epochs of warm-up, or of a first phase, after which trials can be compared."""

@@ -45,7 +45,7 @@ class LineProgress:
         self._board = board = first_board(plan, resumed=resumed)
         board.began = self._last_s = self._clock_s()
         self._sampled = frozenset(plan.space.parameters)
-        rungs = ", ".join(map(str, plan.rungs)) or "none"
+        rungs = ", ".join(map(str, plan.early_rungs)) or "none"
         constraints = "".join(f", {limit}" for limit in board.limits)
         self._write(
             f"study {board.study}: {board.eta.trials} trials of {board.epochs} epochs, "

@@ -71,7 +71,7 @@ def trials_table(board: Board, sections: list[Section], now: float, width: int) 
     for section in sections:
         _add_section(table, board, section, now, keys)
     if hidden:
-        table.caption, table.caption_justify = _cut(f"no room for {', '.join(hidden)}", ""), "left"
+        table.caption, table.caption_justify = f"no room for {', '.join(hidden)}", "left"
     return table
 
 

@@ -183,11 +183,39 @@ def test_every_searched_hyperparameter_is_drawn_or_said_to_be_left_out(
     page = Page(write_report(OtherTrials(tmp_path, finished.study, finished.resolved, records)))
     axes = {axis["label"] for axis in page.charts["parallel"]["data"][0]["dimensions"]}
     slices = {note["text"] for note in page.charts["slices"]["layout"]["annotations"]}
-    said = re.findall(r"Not in the chart, as it holds \d: ([^.]*)\.", page.words)
-    asked = {*names, *summarise(finished).domains}
-    assert len(said) == 2
-    assert slices | set(said[0].split(", ")) == asked
-    assert (axes - {"mask F1"}) | set(said[1].split(", ")) == asked
+    full = re.findall(r"Not in the chart, as it holds \d: ([^.]*)\.", page.words)
+    assert len(full) == 2
+    assert slices | set(full[0].split(", ")) == set(names)
+    assert (axes - {"mask F1"}) | set(full[1].split(", ")) == set(names)
+    same = re.findall(r"Not in the chart, as they did not vary: ([^.]*)\.", page.words)
+    assert [set(keys.split(", ")) for keys in same] == [set(summarise(finished).domains)] * 2
+
+
+def test_hyperparameters_that_do_not_differ_take_no_place_from_those_that_do(
+    finished: StudyDir, tmp_path: Path
+) -> None:
+    shutil.copy(finished.path / "study.yaml", tmp_path)
+    held = {f"held{n}": 0.5 for n in range(10)}
+    records = tuple(
+        replace(trial, params={**held, "last": trial.params["lr0"]}) for trial in finished.trials()
+    )
+    page = Page(write_report(OtherTrials(tmp_path, finished.study, finished.resolved, records)))
+    assert [note["text"] for note in page.charts["slices"]["layout"]["annotations"]] == ["last"]
+    none = tuple(replace(trial, params=held) for trial in finished.trials())
+    page = Page(write_report(OtherTrials(tmp_path, finished.study, finished.resolved, none)))
+    assert "slices" not in page.charts
+    assert "not drawn over the hyperparameters: none differs between trials" in page.words
+
+
+def test_the_last_epoch_is_drawn_as_no_rung_as_nothing_can_be_stopped_there(
+    finished: StudyDir, tmp_path: Path
+) -> None:
+    shutil.copy(finished.path / "study.yaml", tmp_path)
+    epochs = int(finished.resolved["epochs"])
+    resolved = {**finished.resolved, "rungs": [1, 2, epochs]}
+    page = Page(write_report(OtherTrials(tmp_path, finished.study, resolved, finished.trials())))
+    drawn = [note["text"] for note in page.charts["curves"]["layout"]["annotations"]]
+    assert drawn == ["rung 1", "rung 2"]
 
 
 def test_the_pages_speak_of_hyperparameters_parts_and_pictures(

@@ -36,7 +36,7 @@ def test_in_a_log_each_start_and_each_end_is_one_line(plan: StudyPlan) -> None:
     progress.trial_ended(0, STOPPED)
     progress.study_ended("interrupted")
     assert lines == [
-        "study sample: 4 trials of 50 epochs, 2 at a time (1 cpu each), rungs 25, 50, "
+        "study sample: 4 trials of 50 epochs, 2 at a time (1 cpu each), rungs 25, "
         "objective seg_metrics/F1 (max)",
         "trial 0 started: lr0=0.01, optimizer=AdamW",
         "trial 0 ended: stopped by ASHA at epoch 25: 0.312 < cut-off 0.407; "

@@ -60,3 +60,16 @@ def test_no_number_is_broken_or_cut_at_any_width(tmp_path: Path, width: int) -> 
     for trial in opened.trials():
         shown = f"{trial.objective:.3f}"
         assert any(row.split()[3] == shown for row in rows), shown
+
+
+def test_every_hyperparameter_without_room_is_named_over_as_many_lines_as_that_takes() -> None:
+    shown = board()
+    names = [f"hyperparameter_{n}" for n in range(12)]
+    for number in range(2):
+        shown.start(number, 0.0, dict.fromkeys(names, number))
+        shown.report(number, 1, {METRIC: 0.5}, 1.0)
+    lines = lines_of(shown, 80)
+    assert all(len(line) <= 80 for line in lines)
+    text = " ".join(line.strip() for line in lines)
+    drawn = [name for name in names if name in lines[0]]
+    assert text.endswith("no room for " + ", ".join(n for n in names if n not in drawn))

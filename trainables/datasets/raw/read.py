@@ -1,5 +1,7 @@
 """A raw folder read whole: its format, its pictures with their objects, and all its problems."""
 
+import difflib
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,6 +21,9 @@ _LISTED = 20
 _SAME_IOU = 0.9
 """From this intersection over union on, two outlines of one class are of one object. That of two
 discs of 15 px radius that lie a pixel apart is 0.92."""
+
+_LIKE = 0.8
+"""Likeness from which on a class that was asked for is a class of the folder misspelt."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,7 @@ def read_raw(
     chosen.read(reading)
     for file, reason in folder.broken.items():
         reading.problem(Kind.UNREADABLE_ANNOTATION, RawSource(file), reason)
+    _refuse_unknown_classes(reading, chosen)
     for image in reading.images.values():
         _keep_objects_once(reading, image)
     _tell_of_paths(folder, reading)
@@ -295,6 +301,44 @@ def _refuse_without_train(name: str, images: list[RawImage]) -> None:
         "would be for training. Name them too, as train, val or test; without this file parts "
         "are drawn"
     )
+
+
+def _refuse_unknown_classes(reading: RawReading, chosen: Format) -> None:
+    """Refuse `--classes` where no object has any of them, or one is misspelt.
+
+    A class without objects is allowed: data to evaluate a model on have its classes.
+    """
+    used = {entry.label for image in reading.images.values() for entry in image.objects}
+    missing = [name for name in reading.classes or () if name not in used]
+    meant = {name: found for name in missing if (found := _misspelt(name, reading.unasked))}
+    if not reading.unasked or not missing or (used and not meant):
+        return
+    there = ", ".join(f"{name} ({counted(n, 'object')})" for name, n in reading.unasked.items())
+    hint = f"; did you mean {', '.join(meant.values())}?" if meant else ""
+    if chosen.object_class in reading.unasked:
+        hint += f"; {chosen.name} has no classes, and a single name is given to all objects"
+    raise DatasetError(
+        f"--classes: expected names of classes as they are in {reading.folder.root}, which also "
+        f"has {there}; got {', '.join(meant or missing)}{hint}"
+        if used
+        else f"--classes: expected names of classes in {reading.folder.root}, which has {there}; "
+        f"got {', '.join(missing)}{hint}"
+    )
+
+
+def _misspelt(name: str, found: Counter[str]) -> str:
+    """The class found in a folder that `name` may be a misspelling of, or "".
+
+    Names that differ in their numbers alone, as class_1 and class_2, are two classes.
+    """
+    folded = {other.casefold(): other for other in found}
+    near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=_LIKE)
+    if not near or (
+        near[0] != name.casefold()
+        and re.sub(r"\d+", "", near[0]) == re.sub(r"\d+", "", name.casefold())
+    ):
+        return ""
+    return folded[near[0]]
 
 
 def _refuse_empty(root: Path, chosen: Format, reading: RawReading, images: list[RawImage]) -> None:

@@ -6,6 +6,7 @@ an area, does it lie inside) is checked here, once for all formats.
 
 import difflib
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -210,6 +211,7 @@ class RawReading:
         keep_crowds: Whether regions marked as crowds are objects.
         images: Pictures by file and page.
         labels: Pictures that are annotations of others.
+        unasked: Number of objects of each class that is none of `classes`.
         problems: Everything that was left out or clipped, in the order found.
         notes: Remarks that ask for nothing to be mended.
         warnings: Probable mistakes that can be read.
@@ -224,6 +226,7 @@ class RawReading:
     keep_crowds: bool = False
     images: dict[tuple[PurePosixPath, int], RawImage] = field(default_factory=dict)
     labels: set[PurePosixPath] = field(default_factory=set)
+    unasked: Counter[str] = field(default_factory=Counter)
     problems: list[RawProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -381,6 +384,7 @@ class RawReading:
             return ""
         if self.classes is None or name in self.classes:
             return name
+        self.unasked[name] += 1
         near = difflib.get_close_matches(name, self.classes, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else ""
         reason = f"{name!r} is none of the classes {', '.join(self.classes)}{hint}"

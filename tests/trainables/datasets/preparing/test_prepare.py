@@ -450,7 +450,8 @@ def test_nothing_usable_is_refused_with_the_reasons(tmp_path: Path) -> None:
         ({"group": "("}, "--group: expected a regular expression"),
         ({"classes": ["a", "a"]}, "--classes: expected different, non-empty names, got a more"),
         ({"classes": []}, "--classes: expected different"),
-        ({"classes": ["pore"]}, "'grain' is none of the classes pore"),
+        ({"classes": ["pore"]}, r"--classes: .* which has grain \(\d+ objects\); got pore"),
+        ({"classes": ["grian"]}, "got grian; did you mean grain"),
     ],
 )
 def test_wrong_arguments_are_refused_by_name(
@@ -460,6 +461,63 @@ def test_wrong_arguments_are_refused_by_name(
     with pytest.raises(DatasetError, match=words):
         prepare(raw, tmp_path / "out", PrepareOptions(**options))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (
+            ("Powder", "Satelite"),
+            "also has Satellite (1 object); got Satelite; did you mean Satell",
+        ),
+        (("Powder", "satellite"), "got satellite; did you mean Satellite?"),
+        (("Powder", "dust"), ""),
+        (("Powder",), ""),
+        (("Powder", "Satellite", "dust"), ""),
+    ],
+)
+def test_a_misspelt_class_is_refused_and_one_without_objects_is_not(
+    asked: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    for seed, name in enumerate("abc"):
+        write_picture(tmp_path / "raw" / f"{name}.png", seed)
+        shapes = [shape(square(2, 2), "Powder")]
+        shapes += [shape(square(20, 20), "Satellite")] if name == "a" else []
+        write_labelme(tmp_path / "raw", name, shapes)
+    options = PrepareOptions(classes=asked)
+    if said:
+        with pytest.raises(DatasetError, match=re.escape(said)):
+            prepare(tmp_path / "raw", tmp_path / "out", options)
+        assert not (tmp_path / "out").exists()
+    else:
+        assert prepare(tmp_path / "raw", tmp_path / "out", options).data.classes == asked
+
+
+def test_classes_that_differ_in_their_numbers_alone_are_no_misspellings(tmp_path: Path) -> None:
+    for seed, name in enumerate("abc"):
+        write_picture(tmp_path / "raw" / f"{name}.png", seed)
+        shapes = [shape(square(2, 2), "class_1"), shape(square(20, 20), "class_2")]
+        write_labelme(tmp_path / "raw", name, shapes)
+    options = PrepareOptions(classes=("class_1", "class_3"))
+    assert prepare(tmp_path / "raw", tmp_path / "out", options).data.classes == options.classes
+
+
+def test_classes_of_a_format_without_classes_are_refused_with_the_way_to_name_its_objects(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "raw" / "labels").mkdir(parents=True)
+    for seed, name in enumerate("abc"):
+        write_picture(tmp_path / "raw" / "images" / f"{name}.png", seed)
+        labels = np.zeros((48, 64), np.uint8)
+        labels[3:9, 3:9], labels[20:30, 20:30] = 1, 2
+        assert cv2.imwrite(str(tmp_path / "raw" / "labels" / f"{name}.png"), labels)
+    said = (
+        "which has object (6 objects); got nucleus, dust; masks has no classes, and a single name"
+    )
+    with pytest.raises(DatasetError, match=re.escape(said)):
+        prepare(tmp_path / "raw", tmp_path / "out", PrepareOptions(classes=("nucleus", "dust")))
+    named = PrepareOptions(classes=("nucleus",))
+    assert prepare(tmp_path / "raw", tmp_path / "out", named).data.classes == ("nucleus",)
 
 
 def test_the_raw_folder_is_never_written_to(tmp_path: Path) -> None:
