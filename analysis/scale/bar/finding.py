@@ -44,10 +44,16 @@ _CLEAR: Final = 0.5
 _CLEAR_OF_ONE_TEXT: Final = 0.12
 """The same where both have one text."""
 
+_TOUCHING_PX: Final = 2
+"""Rows between letters and their own outline, at most."""
+
 _UNEVEN: Final = 20.0
 """Standard deviation of a bar's grey levels that counts as much as one height of the text."""
 
 _LEAST_LESS: Final = -80
+
+_LEAST_CONTRAST: Final = 35
+"""Grey levels between a text and its ground."""
 
 _MOST_MORE: Final = 30
 """Grey levels that a text may be brighter than its bar."""
@@ -196,10 +202,17 @@ def _fits(
 
 
 def _one_ink(grey: Grey, stroke: Stroke, box: Box) -> bool:
-    """Whether bar and text are of one brightness; that of small letters is a little less."""
-    letters = grey[box.y0 : box.y1 + 1, box.x0 : box.x1 + 1]
-    level = float(np.percentile(letters if stroke.bright else 255 - letters, 97))
-    return _LEAST_LESS <= level - stroke.level <= _MOST_MORE
+    """Whether bar and text are of one brightness, on a ground that is not.
+
+    Small letters are a little less bright than their bar. Without the ground a white margin below
+    black letters would be their bar.
+    """
+    levels = grey if stroke.bright else 255 - grey
+    letters = levels[box.y0 : box.y1 + 1, box.x0 : box.x1 + 1]
+    level = float(np.percentile(letters, 97))
+    rows = [y for y in (box.y0 - 2, box.y1 + 2) if 0 <= y < grey.shape[0]]
+    ground = float(np.median(levels[rows, box.x0 : box.x1 + 1])) if rows else 0.0
+    return _LEAST_LESS <= level - stroke.level <= _MOST_MORE and level - ground >= _LEAST_CONTRAST
 
 
 def _is_near(grey: Grey, stroke: Stroke, box: Box) -> bool:
@@ -225,6 +238,8 @@ def _cost(stroke: Stroke, box: Box) -> float:
         return _FARTHEST + 1  # the stroke is a part of its letters
     extent = stroke.extent
     sideways, upright = extent.gap_x(box), extent.gap_y(box)
+    if upright <= _TOUCHING_PX and not sideways and stroke.length_px < box.width:
+        return _FARTHEST + 1  # the outline of its letters
     center = abs((box.x0 + box.x1) - (stroke.box.x0 + stroke.box.x1)) / 2
     aligned = min(center, abs(box.x0 - stroke.box.x0), abs(box.x1 - stroke.box.x1), key=lambda d: d)
     beside = upright == 0 and sideways > 0

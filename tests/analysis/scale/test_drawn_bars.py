@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from analysis.scale.bar.finding import find_scale_bar
 from analysis.scale.bar.lengths import lengths_in
@@ -9,7 +10,13 @@ from analysis.scale.bar.lettering import read_line
 from analysis.scale.bar.ocr import ocr_is_installed
 from analysis.scale.bar.strokes import Box, find_strokes
 from analysis.scale.region import analysed_region
-from tests.support.samples.drawn_bars import LAYOUTS, drawn_bar, drawn_label, drawn_without_bar
+from tests.support.samples.drawn_bars import (
+    LAYOUTS,
+    drawn_bar,
+    drawn_label,
+    drawn_without_bar,
+    font,
+)
 
 pytestmark = pytest.mark.skipif(
     not ocr_is_installed(), reason="rapidocr and onnxruntime are not installed"
@@ -81,3 +88,15 @@ def test_the_data_bar_is_found_by_its_ground() -> None:
             height = drawn.pixels.shape[0]
             assert abs(strip.y - drawn.strip) <= 0.02 * height, (seed, drawn.layout)
     assert found == sum(drawn_bar(s).strip is not None for s in range(3 * len(LAYOUTS)))
+
+
+def test_a_white_margin_below_a_black_bar_in_a_white_box_is_no_bar() -> None:
+    grey = np.asarray(np.random.default_rng(5).integers(60, 120, (360, 512)), np.uint8)
+    image = Image.fromarray(grey)
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((415, 318, 511, 359), fill=255)  # 97 px wide; below the bar 6 px remain
+    draw.rectangle((421, 348, 506, 353), fill=0)
+    draw.text((463, 346), "500 nm", fill=0, font=font("DejaVuSans", 20), anchor="mb")
+    bar = find_scale_bar(np.array(image)).bar
+    assert bar is not None
+    assert (bar.text.text, bar.stroke.length_px, bar.stroke.bright) == ("500 nm", 86, False)
