@@ -228,9 +228,9 @@ SHAPES: Final = (
         "Clark and Evans 1954",
     ),
     Column(
-        "neighbour_index",
+        "neighbour",
         None,
-        "Number of that neighbour among the particles of the picture, from 0.",
+        "Number of that neighbour in the picture, as in the column particle.",
         _HERE,
     ),
 )

@@ -106,5 +106,5 @@ def _neighbours(found: Table, runs: Runs) -> Table:
     index = runs.present[np.where(alone, 0, which).astype(np.int64)]
     return {
         "neighbour_distance": distance,
-        "neighbour_index": np.where(alone, np.nan, index),
+        "neighbour": np.where(alone, np.nan, index + 1),
     }

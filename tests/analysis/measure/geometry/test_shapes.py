@@ -252,15 +252,15 @@ def test_the_nearest_neighbour_is_named_by_its_row() -> None:
     masks = [disc(4, (20, 20), 100), empty, disc(4, (50, 20), 100), disc(4, (60, 20), 100)]
     found = shape_table([geometry.encode_mask(mask) for mask in masks])
     assert found["neighbour_distance"][[0, 2, 3]] == pytest.approx([30, 10, 10])
-    assert found["neighbour_index"][[0, 2, 3]].tolist() == [2, 3, 2]
-    assert np.isnan(found["neighbour_index"][1])
+    assert found["neighbour"][[0, 2, 3]].tolist() == [3, 4, 3]
+    assert np.isnan(found["neighbour"][1])
 
 
 def test_of_two_particles_at_one_place_each_is_the_others_neighbour() -> None:
     mask = geometry.encode_mask(disc(4, (20, 20), 50))
     found = shape_table([mask, mask])
     assert found["neighbour_distance"].tolist() == [0, 0]
-    assert found["neighbour_index"].tolist() == [1, 0]
+    assert found["neighbour"].tolist() == [2, 1]
 
 
 def test_an_empty_mask_has_area_0_and_no_shape() -> None:
@@ -293,7 +293,7 @@ def test_large_and_small_masks_measure_the_same_alone_and_together() -> None:
     masks += [geometry.disc(50 + 30 * i, 40, 3 + i, 1500, 1500) for i in range(30)]
     together = shape_table(masks)
     alone = [shape_table([mask]) for mask in masks]
-    for name in set(together) - {"neighbour_distance", "neighbour_index", "overlap_fraction"}:
+    for name in set(together) - {"neighbour_distance", "neighbour", "overlap_fraction"}:
         apart = np.concatenate([one[name] for one in alone])
         np.testing.assert_allclose(together[name], apart, rtol=1e-9, err_msg=name)
 
