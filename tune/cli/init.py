@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from tune.cli.options import EngineName
+from tune.cli.options import DataFolder, EngineName
 from tune.cli.values import new_file
 
 
 def init(
-    data: Annotated[Path, typer.Argument(help="A prepared data set.")],
+    data: DataFolder,
     trainable: EngineName = None,
     out: Annotated[
         Path,
