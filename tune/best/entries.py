@@ -103,6 +103,11 @@ class FoundBest:
         asked = f" for the data set {self.wanted.name}" if self.wanted else ""
         if self.backbone:
             asked += f" with {self.backbone}"
+        if self.best is None and self.wanted is None:
+            return (
+                f"engine default: no global best{asked} is recorded in {self.place} (--data asks "
+                "for a data set's own)"
+            )
         if self.best is None:
             return f"engine default: nothing is recorded{asked} in {self.place}"
         if self.level == "data set":

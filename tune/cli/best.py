@@ -47,7 +47,10 @@ def best_show(
 
 @best_app.command("set", cls=Verb)
 def best_set(
-    source: Annotated[Path, typer.Argument(help="best.yaml, or an exported study's directory.")],
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="BEST.yaml", help="best.yaml, or an exported study's directory."),
+    ],
     everywhere: Annotated[
         bool,
         typer.Option("--global", help="Record it for data sets that have no best of their own."),
@@ -75,7 +78,7 @@ def best_clear(
     trainable: EngineName = None,
     backbone: Backbone = None,
     data: Annotated[
-        str | None, typer.Option(help="Of this data set: its folder or its name.")
+        str | None, typer.Option(metavar="DATA", help="Of this data set: its folder or its name.")
     ] = None,
     everywhere: Annotated[bool, typer.Option("--global", help="The global ones.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="All of the store.")] = False,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tune.cli.options import PixelSize, number_option, out_option
+from tune.cli.options import PixelSize, RawFolder, number_option, out_option
 from tune.cli.tickers import Ticker, stage_tickers
 from tune.cli.values import one_of, shares
 from tune.errors import UsageError
@@ -24,8 +24,6 @@ class Form(StrEnum):
     MASKS = "masks"
     COORDINATES = "coordinates"
 
-
-RawFolder = Annotated[Path, typer.Argument(help="Folder with pictures and annotations.")]
 
 AnnotationFormat = Annotated[
     str | None,
@@ -151,7 +149,9 @@ def prepare(
 
 
 def simulate(
-    preset: Annotated[str, typer.Argument(help="Name of a preset, as listed above.")],
+    preset: Annotated[
+        str, typer.Argument(metavar="PRESET", help="Name of a preset, as listed above.")
+    ],
     out: Annotated[Path, out_option("Folder for the raw data set.")],
     images: Annotated[
         int | None, number_option("--images", "Number of micrographs; default: the preset's.", 1)

@@ -10,6 +10,7 @@ import typer
 from tune.cli.options import (
     MODEL_HELP,
     Backbone,
+    DataFolder,
     DeviceName,
     EngineName,
     EvaluatedPart,
@@ -55,7 +56,8 @@ def retrain(
     best: Annotated[
         Path | None,
         typer.Argument(
-            help="best.yaml, or a study directory; none with --trainable: the best known."
+            metavar="BEST.yaml",
+            help="best.yaml, or a study directory; none with --trainable: the best known.",
         ),
     ] = None,
     data: Annotated[
@@ -99,8 +101,8 @@ def retrain(
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help=MODEL_HELP)],
-    data: Annotated[Path, typer.Argument(help="A prepared data set.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help=MODEL_HELP)],
+    data: DataFolder,
     split: EvaluatedPart = None,
     out: Annotated[
         Path | None, out_option("Folder for the figures; default: one below evaluations/.")
@@ -149,7 +151,10 @@ def evaluate(
 
 def pick(
     micrographs: Annotated[
-        list[str], typer.Argument(help="Files, folders and patterns: MRC, TIFF, PNG, JPEG.")
+        list[str],
+        typer.Argument(
+            metavar="MICROGRAPHS", help="Files, folders and patterns: MRC, TIFF, PNG, JPEG."
+        ),
     ],
     model: Annotated[Path, typer.Option("--model", "-m", metavar="MODEL", help=MODEL_HELP)],
     out: Annotated[Path, out_option("Folder for coordinates and masks.")],

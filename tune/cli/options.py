@@ -8,10 +8,26 @@ import typer
 
 from tune.cli.values import fraction, new_place, positive_number, whole_number
 
-StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).")]
+RawFolder = Annotated[
+    Path, typer.Argument(metavar="RAW", help="Folder with pictures and annotations.")
+]
+
+DataFolder = Annotated[Path, typer.Argument(metavar="DATA", help="A prepared data set.")]
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
 
 StudyPlace = Annotated[
-    Path, typer.Argument(help="A study directory, <storage>/<study>, or its study file.")
+    Path,
+    typer.Argument(
+        metavar="STUDY_DIR", help="A study directory, <storage>/<study>, or its study file."
+    ),
+]
+
+StudyPlaces = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="STUDY_DIR", help="Study directories, <storage>/<study>, or their study files."
+    ),
 ]
 
 Store = Annotated[

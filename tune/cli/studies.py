@@ -2,13 +2,16 @@
 
 import shlex
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+<<<<<<< HEAD
 from tune.cli.options import EngineName, Overrides, StudyFile, StudyPlace, number_option
 from tune.cli.values import new_file
+=======
+from tune.cli.options import Overrides, StudyFile, StudyPlace, StudyPlaces, number_option
+>>>>>>> h-user
 from tune.progress.folding import on_terminal
 
 if TYPE_CHECKING:
@@ -61,8 +64,8 @@ def tune(study: StudyFile, overrides: Overrides = None) -> None:
 
     made = plan_study(study, overrides or [])
     refuse_begun(made.directory)  # before Ray is waited for
-    for note in made.notes or ():
-        typer.echo(f"note: {note}")
+    for line in on_terminal(f"note: {note}" for note in made.notes or ()):
+        typer.echo(line)
     from tune.progress.terminal import make_progress  # slow: rich
     from tune.verbs.tuning import tune as run  # slow: Ray
 
@@ -102,14 +105,14 @@ def report(study_dir: StudyPlace) -> None:
 
 
 def dashboard(
-    studies: Annotated[list[Path], typer.Argument(help="Study directories, <storage>/<study>.")],
+    studies: StudyPlaces,
     port: Annotated[int, number_option("--port", "Port to listen on; 0: any that is free.")] = 8080,
 ) -> None:
     """Show studies in optuna-dashboard, on this machine and read only. Ctrl-C ends it."""
     from tune.dashboard.server import HOST, dashboard_server  # slow: Optuna
-    from tune.directory.reader import StudyDir  # slow: Optuna
+    from tune.verbs.opening import open_study  # slow: Optuna
 
-    server = dashboard_server([StudyDir.open(path) for path in studies], port)
+    server = dashboard_server([open_study(place) for place in studies], port)
     many = "1 study" if len(studies) == 1 else f"{len(studies)} studies"
     typer.echo(f"{many}, read only: http://{HOST}:{server.server_port} (Ctrl-C ends it)")
     try:
@@ -147,7 +150,7 @@ def _conclude(plan: "StudyPlan", result: "StudyResult") -> None:
     from tune.progress.status import next_step  # loaded already
     from tune.tracking.wandb import tracking_line  # loaded already
 
-    if line := tracking_line(plan.study.tracking, plan.directory):
+    for line in on_terminal(filter(None, [tracking_line(plan.study.tracking, plan.directory)])):
         typer.echo(line)
     for name in (LEADERBOARD, REPORT_HTML):
         typer.echo(f"wrote {result.directory / name}")

@@ -1,11 +1,11 @@
 """The verbs of `segtune wandb`: upload."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tune.cli.mistakes import Verb, Verbs
+from tune.cli.options import StudyPlaces
 
 wandb_app = typer.Typer(
     cls=Verbs,
@@ -22,19 +22,25 @@ def _group() -> None:
 
 @wandb_app.command("upload", cls=Verb)
 def wandb_upload(
-    studies: Annotated[list[Path], typer.Argument(help="Study directories, <storage>/<study>.")],
+    studies: StudyPlaces,
     project: Annotated[
-        str | None, typer.Option("--project", help="Project to upload to; default: the study's.")
+        str | None,
+        typer.Option(
+            "--project", metavar="NAME", help="Project to upload to; default: the study's."
+        ),
     ] = None,
     entity: Annotated[
-        str | None, typer.Option("--entity", help="User or team of the project; default: yours.")
+        str | None,
+        typer.Option(
+            "--entity", metavar="NAME", help="User or team of the project; default: yours."
+        ),
     ] = None,
 ) -> None:
-    """Upload what W&B lacks of studies: every epoch once, state and artifacts; also twice."""
-    from tune.directory.reader import StudyDir  # slow: Optuna
+    """Upload what W&B lacks of studies: epochs, states, artifacts; doing it twice does no harm."""
     from tune.tracking.upload import upload  # slow: Optuna
+    from tune.verbs.opening import open_study  # slow: Optuna
 
-    for study in [StudyDir.open(path) for path in studies]:
+    for study in [open_study(place) for place in studies]:
         typer.echo(f"{study.path}:")
         done = upload(study, project, entity, lambda one: typer.echo(f"  {one.line()}"))
         typer.echo(f"  {len(done)} {'trial is' if len(done) == 1 else 'trials are'} at W&B")

@@ -47,7 +47,7 @@ def own_directory(plan: StudyPlan, *, resume: bool) -> Iterator[None]:
     if holder is not None:
         raise StoreError(
             f"{directory}: a driver is running this study (process {holder}); "
-            "`segtune status` shows it, Ctrl-C there ends it"
+            f"`segtune status` shows it; Ctrl-C in its terminal, or `kill {holder}`, interrupts it"
         )
     try:
         if resume:

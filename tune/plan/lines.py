@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from search_spaces.space import Parameter, SearchSpace
 from trainables.datasets.prepared import PreparedDataset
+from trainables.files.words import time_words
 from tune.plan.forecast import Forecast, Hours
 from tune.plan.pace import Pace
 from tune.plan.plan import StudyPlan, estimate_hours
@@ -59,7 +60,7 @@ def _data_text(data: PreparedDataset) -> str:
 
 def _budget_text(plan: StudyPlan) -> str:
     budget = plan.study.budget
-    limit = f", at most {budget.hours:g} hours" if budget.hours else ""
+    limit = f", at most {time_words(budget.hours)}" if budget.hours else ""
     of = ""
     if plan.study.search == "grid":
         of = f" (of a grid of {len(plan.configurations.listed or plan.space.grid())})"

@@ -53,7 +53,8 @@ class LineProgress:
             f"objective {board.metric} ({board.mode}){constraints}"
         )
         if resumed:
-            self._write(f"resumed: {_summary(board, self._clock_s())}")
+            left = len(board.ended) < board.eta.trials
+            self._write(f"resumed: {_summary(board, self._clock_s(), left=left)}")
 
     def trial_started(self, number: int, params: Mapping[str, Any], attempt: int) -> None:
         """Say which configuration is tried."""

@@ -69,11 +69,15 @@ def roughly(eta: Eta | None) -> str:
 
     >>> roughly(Eta(7500, 1200)), roughly(Eta(90, 20)), roughly(None)
     ('about 2.1 h ± 0.3 h', 'about 1.5 min ± 0.3 min', 'unknown')
+    >>> roughly(Eta(9.2, 0.2)), roughly(Eta(0.2, 0.1))  # no estimate is exact
+    ('about 9 s', 'less than a second')
     """
     if eta is None:
         return "unknown"
     units = (("h", 3600), ("min", 60), ("s", 1))
     unit, size = next((u for u in units if eta.seconds >= u[1]), units[-1])
     digits = 1 if eta.seconds / size < 10 and unit != "s" else 0
-    shown, error = eta.seconds / size, eta.error_s / size
-    return f"about {shown:.{digits}f} {unit} ± {error:.{digits}f} {unit}"
+    shown, error = f"{eta.seconds / size:.{digits}f}", f"{eta.error_s / size:.{digits}f}"
+    if float(shown) == 0:
+        return "less than a second"
+    return f"about {shown} {unit}" + (f" ± {error} {unit}" if float(error) else "")

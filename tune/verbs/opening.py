@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 
+from search_spaces.names import nearest_name
 from tune.directory.layout import RESOLVED
 from tune.directory.reader import StudyDir
 from tune.errors import StoreError
@@ -18,6 +19,12 @@ def open_study(place: Path | str) -> StudyDir:
         StoreError: There is no study directory, or a damaged one.
     """
     named = Path(place)
+    if named.suffix in (".yaml", ".yml") and not named.exists():
+        beside = [p.name for p in named.parent.glob(f"*{named.suffix}")]
+        raise StoreError(
+            f"{named}: expected a study directory or a study file, found none"
+            f"{nearest_name(named.name, beside)}"
+        )
     if not named.is_file():
         return StudyDir.open(named)
     if (named.parent / RESOLVED).is_file():  # the copy in the study directory itself

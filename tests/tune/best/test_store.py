@@ -493,6 +493,14 @@ def test_a_store_is_as_given_else_that_of_the_environment_else_beside_the_studie
 # --- what is shown
 
 
+def test_where_data_sets_have_a_best_and_none_is_global_just_that_is_said(store: BestStore) -> None:
+    store.put(best(), everywhere=False)
+    assert used_lines(store, "yolo_seg", None, None)[0].startswith(
+        f"engine default: no global best is recorded in {store.place} (--data asks for a data "
+        "set's own); the warm-start point"
+    )
+
+
 def test_the_table_has_a_row_for_every_entry(store: BestStore) -> None:
     assert "nothing is recorded" in shown(store)[0]
     store.put(best(), everywhere=False)

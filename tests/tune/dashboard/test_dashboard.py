@@ -141,7 +141,7 @@ def test_what_a_driver_writes_meanwhile_is_shown(tmp_path: Path) -> None:
 def test_the_verb_serves_until_it_is_interrupted(studies: list[StudyDir]) -> None:
     command = [sys.executable, "-m", "tune.cli", "dashboard", "--port", "0"]
     process = subprocess.Popen(
-        [*command, *(str(study.path) for study in studies)],
+        [*command, str(studies[0].path / "study.yaml"), *(str(s.path) for s in studies[1:])],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -126,7 +126,9 @@ def test_without_a_key_one_message_says_so(
 @pytest.mark.slow
 def test_the_verb_says_what_is_there(study: StudyDir, server: WandbServer, tmp_path: Path) -> None:
     environment: dict[str, Any] = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY}
-    ran = segtune(tmp_path, "wandb", "upload", str(study.path), "--project", "x", **environment)
+    ran = segtune(
+        tmp_path, "wandb", "upload", str(study.path / "study.yaml"), "--project", "x", **environment
+    )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout == (
         f"{study.path}:\n  trial 0: complete, 6 epochs\n  trial 1: interrupted, 3 epochs\n"

@@ -62,3 +62,11 @@ def test_trials_are_read_once_for_leaderboard_and_report(
     assert leaderboard.is_file()
     assert page.is_file()
     assert read == [study.path]
+
+
+def test_a_study_file_that_is_not_there_is_told_with_the_one_of_like_name(tmp_path: Path) -> None:
+    (tmp_path / "powder.yaml").write_text("study: powder\n")
+    with pytest.raises(UserError) as error:
+        open_study(tmp_path / "powdr.yaml")
+    wanted = "expected a study directory or a study file, found none; did you mean powder.yaml?"
+    assert str(error.value) == f"{tmp_path / 'powdr.yaml'}: {wanted}"
