@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-<<<<<<< HEAD
-from tune.cli.options import EngineName, Overrides, StudyFile, StudyPlace, number_option
+from tune.cli.options import (
+    DataFolder,
+    EngineName,
+    Overrides,
+    StudyFile,
+    StudyPlace,
+    StudyPlaces,
+    number_option,
+)
 from tune.cli.values import new_file
-=======
-from tune.cli.options import Overrides, StudyFile, StudyPlace, StudyPlaces, number_option
->>>>>>> h-user
 from tune.progress.folding import on_terminal
 
 if TYPE_CHECKING:
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def init(
-    data: Annotated[Path, typer.Argument(help="A prepared data set.")],
+    data: DataFolder,
     trainable: EngineName = None,
     out: Annotated[
         Path,
