@@ -62,9 +62,10 @@ class ClassFigures:
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a figure, for a table."""
-        return [self._row(name) for name in self.estimates]
+        return [self.row_of(name) for name in self.estimates]
 
-    def _row(self, name: str) -> dict[str, Any]:
+    def row_of(self, name: str) -> dict[str, Any]:
+        """The row of one figure."""
         one, whole = self.estimates[name], self.combined[name]
         low, high = one.interval or (None, None)
         least, most = whole.interval or (None, None)

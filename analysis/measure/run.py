@@ -27,6 +27,7 @@ from analysis.measure.job.folder import (
 from analysis.measure.job.pipeline import NoSearcherError, Stages, Workers, passed
 from analysis.measure.job.stages import PictureMeasurer, PictureReader, PictureSearcher
 from analysis.measure.plan import MeasurePlan
+from analysis.measure.report.page import write_page
 from analysis.measure.tables import (
     COCO,
     PARTICLES,
@@ -66,6 +67,7 @@ class MeasureResult:
         before: Number of pictures that were done by an earlier run.
         unit: Unit of the calibrated columns; "" where no picture has a scale.
         figures: Figures of all particles, and of each class; none of a prediction.
+        report: The page to look at; None of a prediction.
     """
 
     out: Path
@@ -74,6 +76,7 @@ class MeasureResult:
     before: int
     unit: str
     figures: Sequence[ClassFigures] = ()
+    report: Path | None = None
 
     @property
     def particles(self) -> int:
@@ -103,6 +106,8 @@ class MeasureResult:
         lines += [line for one in self.figures for line in one.lines()]
         tables = [PARTICLES, PICTURES, *([FIGURES] if self.figures else [])]
         lines.append("wrote " + ", ".join(f"{self.out / name}.csv" for name in tables))
+        if self.report is not None:
+            lines.append(f"open {self.report}")
         return lines
 
     def warnings(self) -> list[str]:
@@ -149,6 +154,9 @@ def run_measure(plan: MeasurePlan, progress: Progress = lambda done, total: None
         figures = run_figures(done, unit, plan.models) if plan.wishes is not None else []
         if figures:
             write_table([row for one in figures for row in one.rows()], plan.out / f"{FIGURES}.csv")
+        report = None
+        if plan.wishes is not None:
+            report = write_page(done, failed, figures, unit, _about(plan))
     return MeasureResult(
         out=plan.out,
         records=list(records.values()),
@@ -156,6 +164,7 @@ def run_measure(plan: MeasurePlan, progress: Progress = lambda done, total: None
         before=len(before),
         unit=unit,
         figures=figures,
+        report=report,
     )
 
 

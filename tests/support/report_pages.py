@@ -1,11 +1,15 @@
 """Pages of reports read back, and studies with other trials than their journals'."""
 
 import json
+import shutil
+import subprocess
 from collections import Counter
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from analysis.pages.packing import unpack
 from tune.directory.reader import StudyDir, TrialRecord
@@ -69,3 +73,24 @@ def many(study: StudyDir, n: int, folder: Path) -> OtherTrials:
         for number in range(n)
     )
     return OtherTrials(folder, study.study, study.resolved, copies)
+
+
+def opened_in_browser(page: Path, folder: Path) -> tuple[str, list[str]]:
+    """The page's content once a browser has run its scripts, and what its console says."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("no chromium on this machine")
+    flags = (
+        "--headless --no-sandbox --disable-gpu --enable-unsafe-swiftshader --disable-quic "
+        "--no-first-run --disable-background-networking --disable-component-update "
+        "--disable-sync --virtual-time-budget=8000 --enable-logging=stderr"
+    )
+    done = subprocess.run(
+        [browser, *flags.split(), f"--user-data-dir={folder}", "--dump-dom", page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return done.stdout, [line for line in console if "GL Driver" not in line]

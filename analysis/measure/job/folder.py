@@ -7,6 +7,7 @@
     <out>/parts/<stem>.parquet   a picture's particles, in pixels, with their masks
     <out>/done/<stem>.json    a picture's record, written last: what a second run skips
     <out>/ray.log             what Ray has to say
+    <out>/report.html         the page of a measurement
     <out>/labels/             16-bit label images
     <out>/overlays/           pictures with numbered outlines
     <out>/labelme/            outlines to be corrected

@@ -1,7 +1,6 @@
 import json
 import re
 import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from analysis.report.pareto import pareto_fronts
 from analysis.report.report import write_report
 from analysis.report.summary import RULES, summarise
 from tests.support.rehearsed_study import rehearse
-from tests.support.report_pages import OtherTrials, Page, many
+from tests.support.report_pages import OtherTrials, Page, many, opened_in_browser
 from tune.directory.reader import StudyDir
 from tune.stopping.decision import Rule
 
@@ -394,27 +393,6 @@ def test_a_browser_too_old_to_unpack_the_charts_says_so_in_their_place(
     words = "This browser cannot unpack the charts: Chrome or Edge from 80, Firefox from 113"
     assert content.count(f">{words}") == len(Page(old).charts)
     assert said == []
-
-
-def opened_in_browser(page: Path, folder: Path) -> tuple[str, list[str]]:
-    """The page's content once a browser has run its scripts, and what its console says."""
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    if browser is None:
-        pytest.skip("no chromium on this machine")
-    flags = (
-        "--headless --no-sandbox --disable-gpu --enable-unsafe-swiftshader --disable-quic "
-        "--no-first-run --disable-background-networking --disable-component-update "
-        "--disable-sync --virtual-time-budget=8000 --enable-logging=stderr"
-    )
-    done = subprocess.run(
-        [browser, *flags.split(), f"--user-data-dir={folder}", "--dump-dom", page.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    return done.stdout, [line for line in console if "GL Driver" not in line]
 
 
 def test_the_fronts_are_drawn_and_their_trials_listed_with_a_link_to_their_row(

@@ -1,0 +1,109 @@
+"""Figures of a measurement as a page writes them, each with all that it rests on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from analysis.measure.figures import ClassFigures
+from analysis.measure.statistics.uncertainty import Uncertainty
+
+SHOWN: Final[Mapping[str, str]] = {
+    "d10_number": "D10 by number",
+    "d50_number": "D50 by number",
+    "d90_number": "D90 by number",
+    "mean_1_0": "mean, D[1,0]",
+    "mean_3_2": "D[3,2]",
+    "mean_4_3": "D[4,3]",
+    "d50_volume": "D50 by volume",
+    "geometric_mean": "geometric mean",
+    "geometric_sd": "geometric sd",
+    "span_number": "span by number",
+    "number_density": "number per area",
+}
+"""Figures of the page's tables; all are in figures.csv."""
+
+_HEADLINE: Final[Mapping[str, str]] = {
+    "d50_number": "D50 by number",
+    "mean_1_0": "mean diameter",
+    "number_density": "particles per area",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure as the page writes it.
+
+    Attributes:
+        name: What it is.
+        value: Its value.
+        unit: Its unit.
+        combined: 95 % interval with everything that is known to be uncertain, or why there is none.
+        sampling: 95 % interval over pictures alone; "" of one picture.
+        parts: Relative standard uncertainties by source, and which are not known.
+        border: Border rule.
+    """
+
+    name: str
+    value: str
+    unit: str
+    combined: str
+    sampling: str
+    parts: str
+    border: str
+
+
+def figure_rows(one: ClassFigures) -> list[Figure]:
+    """The rows of a group's table; none where no particle counts."""
+    if not one.estimates["d50_number"].n_particles:
+        return []
+    return [_figure(one, key, words) for key, words in SHOWN.items()]
+
+
+def headline(figures: Sequence[ClassFigures]) -> list[Figure]:
+    """The figures that people ask for first, of all particles."""
+    if not figures or not figures[0].estimates["d50_number"].n_particles:
+        return []
+    return [_figure(figures[0], key, words) for key, words in _HEADLINE.items()]
+
+
+def unit_words(unit: str) -> str:
+    """A unit as a page writes it.
+
+    >>> unit_words("um"), unit_words("A"), unit_words("1/nm^2"), unit_words("")
+    ('µm', 'Å', '1/nm²', '')
+    """
+    return unit.replace("um", "µm").replace("A", "Å").replace("^2", "²")
+
+
+def length_words(value: float, unit: str) -> str:
+    """A length with its unit.
+
+    >>> length_words(641.9423, "nm"), length_words(12.3456, "px")
+    ('641.9 nm', '12.35 px')
+    """
+    return f"{value:.4g} {unit_words(unit)}"
+
+
+def _figure(one: ClassFigures, key: str, words: str) -> Figure:
+    estimate, whole = one.estimates[key], one.combined[key]
+    row = one.row_of(key)
+    sampling = estimate.interval
+    return Figure(
+        words,
+        f"{estimate.value:.4g}",
+        unit_words(row["unit"]),
+        _interval(whole.interval) or "no interval of one picture",
+        _interval(sampling),
+        _parts(whole),
+        estimate.border,
+    )
+
+
+def _interval(limits: tuple[float, float] | None) -> str:
+    return "" if limits is None else f"{limits[0]:.4g} to {limits[1]:.4g}"
+
+
+def _parts(whole: Uncertainty) -> str:
+    known = [f"{name} {100 * part:.2g} %" for name, part in whole.parts.items()]
+    unknown = [f"{name} not known" for name in whole.missing]
+    return ", ".join([*known, *unknown])
