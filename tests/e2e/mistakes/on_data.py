@@ -92,7 +92,7 @@ RAW = [
     Mistake(
         "classes nobody annotated",
         "prepare raw --out new --classes grian",
-        ["expected at least one object", "unknown label", "grain"],
+        ["--classes: ", "has grain (", "got grian; did you mean grain?"],
     ),
     Mistake(
         "splits of unknown parts",
