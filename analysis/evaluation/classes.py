@@ -82,7 +82,7 @@ def _difference(model: Sequence[str], data: Sequence[str], root: Path, common: b
     remedy = (
         "--other-classes measures the common ones alone"
         if common
-        else f"prepare the data with the model's names (--classes {','.join(model)})"
+        else "name the objects of the raw data as the model does, and prepare them again"
     )
     return (
         f"{root}: expected the model's classes {', '.join(model)}, got {', '.join(data)}"
