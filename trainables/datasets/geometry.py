@@ -12,9 +12,11 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
+from scipy.sparse.csgraph import connected_components
 
 Polygon = npt.NDArray[np.float64]
 """(N, 2) float64, x y in pixels."""
@@ -23,6 +25,10 @@ Rle = dict[str, Any]
 """COCO run-length encoding: {"size": [height, width], "counts": bytes}."""
 
 MIN_POINTS: Final = 3
+
+_CORNERS: Final = 4
+
+_CORNER_SLACK: Final = 0.02
 
 _SEGMENT_PX: Final = 1.0
 
@@ -33,6 +39,14 @@ _LONGEST_PX: Final = 1e7
 _MOST_PIXELS: Final = 1 << 31
 
 _TWIN_SLACK: Final = 0.25
+
+_WIDEST_SHARE: Final = 2 / 3
+"""Share of their box that regions further apart than they are large cover at the most."""
+
+_SPECK: Final = 0.1
+"""Regions with less than this share of the largest one are specks."""
+
+_BY_CHANCE: Final = 1e-6
 
 _FARTHEST_PX: Final = 1e12
 """Coordinates beyond are no pixels, and sums of them are no numbers."""
@@ -107,6 +121,20 @@ def disc(x: float, y: float, radius: float, width: int, height: int) -> Rle:
 def distinct_points(outline: Polygon) -> int:
     """Number of different points of an outline; a closing point counts once."""
     return len(set(map(tuple, outline.tolist())))
+
+
+def is_rectangle(outlines: Sequence[Polygon]) -> bool:
+    """Whether the only outline is a rectangle, turned or not, a fiftieth of its sides aside."""
+    if len(outlines) != 1:
+        return False
+    corners = outlines[0]
+    closed = len(corners) == _CORNERS + 1 and bool((corners[0] == corners[-1]).all())
+    if len(corners) - closed != _CORNERS:
+        return False
+    a, b, c, d = corners[:_CORNERS]
+    slack = np.abs(np.ptp(corners, axis=0)).max() * _CORNER_SLACK
+    middles, diagonals = (a + c) - (b + d), np.hypot(*(a - c)) - np.hypot(*(b - d))
+    return bool(np.hypot(*middles) <= 2 * slack and abs(diagonals) <= 2 * slack)
 
 
 def overshoot(outlines: Sequence[Polygon], width: int, height: int) -> float:
@@ -261,6 +289,44 @@ def crop(rle: Rle) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
     runs = np.diff(np.clip(edges, x * rows, (x + width) * rows), prepend=x * rows)
     columns = np.repeat((np.arange(len(runs)) % 2).astype(np.uint8), runs).reshape(width, rows)
     return np.ascontiguousarray(columns.T[y : y + height]), (x, y)
+
+
+def n_parts(rle: Rle, gap: float = 0.0) -> int:
+    """Number of regions of a mask that lie apart; specks do not count.
+
+    Args:
+        rle: The mask.
+        gap: Least distance between them, as a share of the longest side of the largest one.
+    """
+    _, _, width, height = box(rle)
+    if gap >= 1 and area(rle) > _WIDEST_SHARE * width * height:
+        return 1
+    pixels, _ = crop(rle)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(pixels, connectivity=8)
+    sizes = stats[1:, cv2.CC_STAT_AREA]
+    low = stats[1:, :2][sizes >= _SPECK * sizes.max()]
+    sides = stats[1:, 2:4][sizes >= _SPECK * sizes.max()]
+    if gap == 0:
+        return len(low)
+    gaps = np.maximum(low[:, None] - (low + sides)[None], low[None] - (low + sides)[:, None])
+    near = gaps.max(axis=2) <= gap * sides.max()
+    return int(connected_components(near, directed=False)[0])
+
+
+def reach_of_first_part(spots: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+    """How far along both sides spots reach, where all lie in the first part of pictures; or None.
+
+    Args:
+        spots: (N, 2) as shares of the pictures' sides; evenly spread ones would leave the rest
+            empty once in a million times.
+    """
+    spots = spots[np.isfinite(spots).all(axis=1)]
+    if len(spots) == 0:
+        return None
+    reach, low = spots.max(axis=0), spots.min(axis=0)
+    if reach.prod() ** len(spots) > _BY_CHANCE or (low > 1 - reach).any():
+        return None
+    return np.asarray(reach)
 
 
 def encode_crop(mask: npt.NDArray[Any], origin: tuple[int, int], height: int, width: int) -> Rle:

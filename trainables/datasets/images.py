@@ -376,10 +376,11 @@ def _to_8_bits(
 
 
 def _needs_double(pixels: Pixels, low: float, high: float) -> bool:
-    """Whether float32 cannot tell the levels apart: their range is tiny, or far below an offset."""
+    """Whether float32 cannot hold or tell apart the levels: huge, tiny, or far below an offset."""
     coarse = max(abs(low), abs(high)) * float(np.finfo(np.float32).eps)
     tiny = (high - low) < _LEVELS * float(np.finfo(np.float32).tiny)
-    return pixels.dtype.itemsize >= 4 and (tiny or coarse > (high - low) / _LEVELS)
+    huge = max(abs(low), abs(high), high - low) > float(np.finfo(np.float32).max) / _LEVELS
+    return pixels.dtype.itemsize >= 4 and (huge or tiny or coarse > (high - low) / _LEVELS)
 
 
 def _percentiles(pixels: Pixels) -> tuple[float, float]:

@@ -339,6 +339,7 @@ def test_a_palette_that_pillow_cannot_decode_is_read_by_tifffile(tmp_path: Path)
         ("int32", 2_000_000_000, 1),
         ("uint32", 4_000_000_000, 3),
         ("float32", 0.0, 1e-41),
+        ("float64", 0.0, 1e300),
     ],
 )
 def test_levels_far_above_their_range_are_told_apart(

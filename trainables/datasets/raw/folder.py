@@ -47,7 +47,7 @@ _SPLIT_WORDS: Final[dict[str, Split]] = {
     "testing": "test",
 }
 
-_SPLITS_ENDINGS: Final = ("splits.json", "_split.json", "splits.csv")
+_SPLITS_ENDINGS: Final = ("splits.json", "split.json", "splits.csv", "split.csv")
 
 _BESIDE_SPLIT_WORDS: Final = frozenset({"images", "imgs", "labels", "masks", "set", "data"})
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.datasets.coordinates import TABLES, Points
+from trainables.datasets.geometry import reach_of_first_part
 from trainables.datasets.particle_size import FRACTION, Length, ParticleSize
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.raw.reading import RawImage, RawReading, RawSource
@@ -26,9 +27,6 @@ _FIRST_PART: Final = 2 / 3
 """Coordinates that reach no further on both sides are questioned; those up to `_NEARLY` told."""
 
 _NEARLY: Final = 0.9
-
-_BY_CHANCE: Final = 1e-6
-"""Chance at which evenly spread particles would leave the rest of all pictures empty."""
 
 _OUTSIDE: Final = 0.1
 """Share of coordinates beyond their pictures, and their number, that are questioned."""
@@ -191,13 +189,26 @@ def _question_scale(reading: RawReading, placed: Sequence[Placing]) -> None:
     far = every.max() > 1 + _MARGIN or every.min() < -_MARGIN
     if many and far and 2 * n_pictures >= len(relative):  # of a few pictures, each is told
         raise DatasetError(_beyond(placed, every, int(beyond.sum())))
-    reach = every.max(axis=0)
-    low = every.min(axis=0)
-    if reach.prod() ** len(every) > _BY_CHANCE or reach.max() > _NEARLY or (low > 1 - reach).any():
-        return
-    if reach.max() <= _FIRST_PART:
+    reach = reach_of_first_part(every)
+    if reach is not None and reach.max() <= _FIRST_PART:
         raise DatasetError(_within(placed, reach, len(every)))
-    reading.warnings.append(_within(placed, reach, len(every)))
+    if reach is not None and reach.max() <= _NEARLY:
+        reading.warnings.append(_within(placed, reach, len(every)))
+    else:
+        _warn_of_single_pictures(reading, [entry for entry in placed if len(entry.points)])
+
+
+def _warn_of_single_pictures(reading: RawReading, placed: Sequence[Placing]) -> None:
+    """Say which pictures have all their particles in their first part, where others do not."""
+    for entry in placed:
+        spots = entry.points.centers / [entry.image.width, entry.image.height]
+        reach = reach_of_first_part(spots)
+        if reach is not None and reach.max() <= _FIRST_PART:
+            reading.warnings.append(
+                f"{entry.source.file}: all {len(spots)} coordinates of {entry.image.file} lie in "
+                f"the first {reach[0]:.2f} x {reach[1]:.2f} of its sides, unlike those of other "
+                "pictures: were they made on a smaller one (binned)? Look at the contact sheets"
+            )
 
 
 def _within(placed: Sequence[Placing], reach: Floats, n: int) -> str:

@@ -217,6 +217,7 @@ class RawReading:
         warnings: Probable mistakes that can be read.
         order: Class names in the order a format gives them; empty where it gives none.
         ignored: Places of objects by a name of `NO_CLASSES`.
+        n_rectangles: Number of objects whose outline is a rectangle.
     """
 
     folder: RawFolder
@@ -232,6 +233,7 @@ class RawReading:
     warnings: list[str] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
     ignored: dict[str, list[RawSource]] = field(default_factory=dict)
+    n_rectangles: int = 0
     _headers: dict[PurePosixPath, Header | None] = field(default_factory=dict)
 
     def problem(self, kind: Kind, source: RawSource, reason: str) -> None:
@@ -309,11 +311,13 @@ class RawReading:
         """Say that `source` annotates `image`; False, with a problem, if that was said before.
 
         Where one file speaks of it twice, by two names, or by a path that leads out, it is left
-        out: objects of another picture may be among its own.
+        out: objects of another picture may be among its own. So it is where the first file has
+        no objects and the second has some: it is no negative.
         """
         if image.annotated_by:
             reason = f"{image.file} is already annotated by {image.annotated_by[0]}"
-            if image.by_name_alone or image.annotated_by[0] == str(source.file):
+            lost = bool(source.n_objects) and not (image.objects or image.n_claimed or image.lost)
+            if lost or image.by_name_alone or image.annotated_by[0] == str(source.file):
                 n = len(image.objects) or image.n_claimed
                 reason += f" with {counted(n, 'object')}; which are its own is not known, and it "
                 reason += "is left out"
@@ -326,7 +330,7 @@ class RawReading:
 
     def fits(self, image: RawImage, size: tuple[Any, Any], source: RawSource) -> bool:
         """Whether the width and height an annotation file gives, if any, are the picture's."""
-        width, height = size
+        width, height = (int(n) if isinstance(n, str) and n.isdecimal() else n for n in size)
         if (width or image.width, height or image.height) == (image.width, image.height):
             return True
         reason = (
@@ -344,6 +348,7 @@ class RawReading:
             rle = self._rasterise(image, outline, source) if name else None
             if name and rle:
                 image.objects.append(RawObject(name, rle, str(source.file), source.place))
+                self.n_rectangles += geometry.is_rectangle(outline.parts)
 
     def add_disc(self, image: RawImage, disc: ParticleDisc, source: RawSource) -> None:
         """Add a particle by its centre and radius, or list why it is left out."""
@@ -374,7 +379,7 @@ class RawReading:
 
     def _class_name(self, label: Any, source: RawSource) -> str:
         name = str(label).strip() if isinstance(label, str | int) else ""
-        if name in NO_CLASSES and name not in (self.classes or ()):
+        if name.casefold() in NO_CLASSES and name not in (self.classes or ()):
             self.ignored.setdefault(name, []).append(source)
             if source.image is not None:
                 source.image.lost += 1

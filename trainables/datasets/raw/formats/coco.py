@@ -37,6 +37,16 @@ Entry = TypeVar("Entry")
 
 _PAIR: Final = 2
 
+_BOX_NUMBERS: Final = 4
+
+_XY: Final = (0, 1)
+
+_FARTHEST: Final = 1e12
+
+_SAME_BOX: Final = 0.3
+"""Least intersection over union of an object's box and the one beside it: tools round, and boxes
+may be drawn by hand."""
+
 
 @dataclass(frozen=True)
 class _Listed:
@@ -104,6 +114,8 @@ def read(reading: RawReading) -> None:
         unlinked = _read_annotations(reading, file, document["annotations"], pictures, categories)
         if unlinked:
             _doubt_negatives(reading, file, pictures, unlinked)
+            _tell_shifted(reading, file, document)
+        _tell_boxes_elsewhere(reading, file, document["annotations"])
 
 
 def _is_coco(document: Any) -> bool:
@@ -244,6 +256,60 @@ def _doubt_negatives(
             f"{counted(unlinked, 'object belongs', 'objects belong')} to no picture of the file, "
             "and may be theirs"
         )
+
+
+def _tell_shifted(reading: RawReading, file: PurePosixPath, document: Mapping[str, Any]) -> None:
+    """Say so where ids of pictures that are one lower or higher would link all objects."""
+    entries = {name: [e for e in document[name] if isinstance(e, dict)] for name in KEYS}
+    pictures = {e.get("id") for e in entries["images"] if isinstance(e.get("id"), int)}
+    keys = [entry.get("image_id") for entry in entries["annotations"]]
+    meant = {key for key in keys if isinstance(key, int)}
+    steps = () if meant <= pictures else (1, -1)
+    shift = next((step for step in steps if {key + step for key in meant} <= pictures), None)
+    if shift is not None:
+        reading.warnings.append(
+            f"{file}: every image_id of its {counted(len(document['annotations']), 'object')} "
+            f"{'plus' if shift > 0 else 'less'} 1 is the id of a picture: were the pictures "
+            "numbered anew? All objects would then be on other pictures than their own; look at "
+            "the contact sheets"
+        )
+
+
+def _tell_boxes_elsewhere(reading: RawReading, file: PurePosixPath, entries: list[Any]) -> None:
+    """Say how many outlines lie elsewhere than the boxes that stand beside them."""
+    boxes = {f"annotations[{n}]": e.get("bbox") for n, e in enumerate(entries) if _has_box(e)}
+    found = [
+        (entry.place, geometry.box(entry.rle), boxes[entry.place])
+        for image in reading.images.values()
+        for entry in image.objects
+        if entry.file == str(file) and entry.place in boxes
+    ]
+    wrong = [(place, own, box) for place, own, box in found if _overlap(own, box) < _SAME_BOX]
+    if wrong:
+        place, own, box = wrong[0]
+        reading.warnings.append(
+            f"{file}: {len(wrong)} of {counted(len(found), 'outline')} lie elsewhere than the "
+            f"bbox beside them, the first is {place}: {_numbers(own)} and bbox {_numbers(box)}. "
+            "Is one of them of another size of the picture? The outlines are taken"
+        )
+
+
+def _has_box(entry: Any) -> bool:
+    box = entry.get("bbox") if isinstance(entry, dict) else None
+    if not isinstance(box, list) or len(box) != _BOX_NUMBERS:
+        return False
+    return all(isinstance(x, int | float) and abs(x) < _FARTHEST for x in box)
+
+
+def _overlap(one: Sequence[float], other: Sequence[float]) -> float:
+    """Intersection over union of two boxes x, y, width, height."""
+    sides = [min(one[i] + one[i + 2], other[i] + other[i + 2]) - max(one[i], other[i]) for i in _XY]
+    shared = max(sides[0], 0) * max(sides[1], 0)
+    return shared / max(one[2] * one[3] + other[2] * other[3] - shared, 1e-9)
+
+
+def _numbers(box: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in box) + ")"
 
 
 def _read_object(

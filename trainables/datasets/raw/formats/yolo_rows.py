@@ -1,9 +1,9 @@
 """Rows of YOLO's label files: what their numbers are, as far as the numbers tell.
 
 An outline is a class number and at least three pairs, a box four numbers more. Predictions have a
-confidence at the end of every line. Pose labels are a box and points with two or three numbers
-each: `kpt_shape` in the YAML file says so, else the numbers do, as read as an outline the box's
-size would be a corner far from all others.
+confidence at the end of every line, and where objects were tracked a number of the track behind it.
+Pose labels are a box and points with two or three numbers each: `kpt_shape` in the YAML file says
+so, else the numbers do, as read as an outline the box's size would be a corner far from all others.
 """
 
 import contextlib
@@ -29,6 +29,9 @@ _SAMPLE_LINES: Final = 20
 _MOST: Final = 0.8
 """Share of all rows in which a sign of pose labels must show."""
 
+_EDGE: Final = 1.1
+"""Coordinates reach this far beyond the sides of a picture at the most."""
+
 _VISIBILITIES: Final = (0, 1, 2)
 
 
@@ -38,12 +41,13 @@ class LabelTexts:
 
     Attributes:
         kinds: File to the kind of its rows.
-        confident: Whether every outline and box ends in a confidence.
+        n_behind: How many numbers stand behind every outline and box: 1 is a confidence, 2 that and
+            the number of a track.
         pose: Reason why they are pose labels, or "".
     """
 
     kinds: dict[PurePosixPath, RowKind]
-    confident: bool
+    n_behind: int
     pose: str
 
     def files(self, kind: RowKind) -> list[PurePosixPath]:
@@ -55,9 +59,10 @@ def label_texts(folder: RawFolder, files: Sequence[PurePosixPath]) -> LabelTexts
     """The kinds of text files, by their first lines."""
     rows = {file: _sample_rows(folder, file) for file in files}
     numbers = [row for found in rows.values() if found for row in found if row]
-    confident, pose = _is_confident(numbers), _why_pose(folder, numbers)
-    kinds = {file: _kind(found, confident, pose) for file, found in rows.items()}
-    return LabelTexts(kinds, confident, pose)
+    n_behind = 2 if _is_tracked(numbers) else int(_is_confident(numbers))
+    pose = "" if n_behind > 1 else _why_pose(folder, numbers)
+    kinds = {file: _kind(found, n_behind, pose) for file, found in rows.items()}
+    return LabelTexts(kinds, n_behind, pose)
 
 
 def _sample_rows(folder: RawFolder, file: PurePosixPath) -> list[list[float]] | None:
@@ -74,16 +79,17 @@ def _numbers(words: list[str]) -> list[float]:
     """A class number and others; [] for any other line."""
     with contextlib.suppress(ValueError):
         numbers = [float(word) for word in words]
-        return numbers if len(numbers) >= BOX_NUMBERS and words[0].isdigit() else []
+        is_class = bool(numbers) and numbers[0] >= 0 and numbers[0].is_integer()
+        return numbers if len(numbers) >= BOX_NUMBERS and is_class else []
     return []
 
 
-def _kind(rows: list[list[float]] | None, confident: bool, pose: str) -> RowKind:
+def _kind(rows: list[list[float]] | None, n_behind: int, pose: str) -> RowKind:
     if rows is None:
         return "other"
     if not rows:
         return "empty"
-    lengths = {len(row) - confident for row in rows if row}
+    lengths = {len(row) - n_behind for row in rows if row}
     if pose and max(lengths, default=0) > BOX_NUMBERS:
         return "pose"
     if any(length >= OUTLINE_NUMBERS and length % 2 for length in lengths):
@@ -94,6 +100,17 @@ def _kind(rows: list[list[float]] | None, confident: bool, pose: str) -> RowKind
 def _is_confident(rows: Sequence[list[float]]) -> bool:
     """Whether all rows have one number beyond their pairs, from 0 to 1."""
     return bool(rows) and all(len(row) % 2 == 0 and 0 <= row[-1] <= 1 for row in rows)
+
+
+def _is_tracked(rows: Sequence[list[float]]) -> bool:
+    """Whether all rows end in a confidence and the number of a track, which no picture holds."""
+    return (
+        bool(rows)
+        and all(len(row) % 2 and len(row) >= OUTLINE_NUMBERS for row in rows)
+        and all(row[-1].is_integer() and row[-1] >= 1 and 0 <= row[-2] <= 1 for row in rows)
+        and all(max(row[1:-1]) <= _EDGE for row in rows)
+        and max(row[-1] for row in rows) > 1
+    )
 
 
 def _why_pose(folder: RawFolder, rows: Sequence[list[float]]) -> str:

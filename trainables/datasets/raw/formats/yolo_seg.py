@@ -81,10 +81,11 @@ def read(reading: RawReading) -> None:
     names, splits = _read_yaml(reading)
     names = names or _read_name_list(reading)
     _use_names(reading, names)
-    confident = _texts(folder).confident
-    if confident:
+    n_behind = _texts(folder).n_behind
+    if n_behind:
+        behind = "a confidence and the number of a track" if n_behind > 1 else "a confidence"
         reading.warnings.append(
-            "every line of the label files ends in a confidence, which is left out: they are a "
+            f"every line of the label files ends in {behind}, left out here: they are a "
             "model's predictions, not what somebody saw"
         )
     unlinked = 0
@@ -99,7 +100,7 @@ def read(reading: RawReading) -> None:
             continue
         image = reading.image(str(picture), RawSource(PurePosixPath(file.name)))
         if image and reading.claim(image, RawSource(file)):
-            lines = _Lines(names, confident)
+            lines = _Lines(names, n_behind)
             _read_lines(reading, image, RawSource(file, image=image), lines)
     _add_negatives(reading, unlinked)
     for image in reading.images.values():
@@ -112,11 +113,11 @@ class _Lines:
 
     Attributes:
         names: Class names by number.
-        confident: Whether each ends in a confidence.
+        n_behind: How many numbers stand behind each outline.
     """
 
     names: Mapping[int, str]
-    confident: bool
+    n_behind: int
 
 
 def _texts(folder: RawFolder) -> LabelTexts:
@@ -233,7 +234,7 @@ def _read_lines(reading: RawReading, image: RawImage, source: RawSource, lines: 
         here = source.at(f"line {number}")
         if words := line.split():
             with reading.at(here):
-                _read_line(reading, image, here, words[: len(words) - lines.confident], lines.names)
+                _read_line(reading, image, here, words[: len(words) - lines.n_behind], lines.names)
 
 
 def _read_line(
@@ -247,7 +248,7 @@ def _read_line(
         reading.problem(Kind.NO_OUTLINE, source, "a box (4 numbers), not an outline")
         return
     points = geometry.polygon([float(word) for word in words[1:]])
-    category = int(words[0])
+    category = int(float(words[0])) if float(words[0]).is_integer() else int(words[0])
     if names and category not in names:
         known = ", ".join(f"{key} ({name})" for key, name in sorted(names.items())[:10])
         reason = f"no class has the number {category}; known: {known}"

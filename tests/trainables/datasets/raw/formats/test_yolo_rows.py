@@ -8,6 +8,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from tests.support.raw_samples import write_picture
+from trainables.datasets import geometry
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.raw.read import RawData, read_raw
 from trainables.datasets.raw.reading import Kind
@@ -91,3 +92,21 @@ def test_a_square_in_every_picture_is_no_pose(tmp_path: Path, x: int, y: int) ->
     data = _read(_write(tmp_path, [_outline(x, y)]))
     assert [len(image.objects) for image in data.images] == [1] * 4
     assert data.problems == ()
+
+
+def _tracked(folder: Path, kind: str) -> RawData:
+    outline = "0.1 0.1 0.4 0.1 0.45 0.3 0.4 0.5 0.1 0.5"
+    for i in range(3):
+        write_picture(folder / "images" / f"m{i}.png", i)
+        (folder / "labels").mkdir(exist_ok=True)
+        lines = [f"{kind} {outline} 0.9{track} {track}" for track in (1, 2)]
+        (folder / "labels" / f"m{i}.txt").write_text("\n".join(lines), encoding="utf-8")
+    return read_raw(folder, format_name=None, classes=None)
+
+
+@pytest.mark.parametrize("kind", ["0", "0.0"])
+def test_numbers_of_tracks_are_no_corners(kind: str, tmp_path: Path) -> None:
+    data = _tracked(tmp_path, kind)
+    boxes = {geometry.box(entry.rle) for image in data.images for entry in image.objects}
+    assert boxes == {(6.0, 5.0, 23.0, 19.0)}
+    assert any("ends in a confidence and the number of a track" in w for w in data.warnings)

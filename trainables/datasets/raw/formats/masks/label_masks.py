@@ -103,6 +103,8 @@ def why_no_instances(folder: RawFolder) -> str:
     verdict = judged(folder) if n else MaskVerdict("instances")
     if verdict.kind == "instances":
         return ""
+    if why := _why_unreadable(folder):
+        return why
     looks = {"binary": "binary masks", "grey": "binary masks with grey borders"}
     return (
         f"the {n} label pictures look like {looks.get(verdict.kind, 'class masks')}, not like "
@@ -110,6 +112,22 @@ def why_no_instances(folder: RawFolder) -> str:
         f"region an object; --format {CLASS_NAME}, each connected region of a value; --format "
         f"{NAME}, each value"
     )
+
+
+def _why_unreadable(folder: RawFolder) -> str:
+    """The reason why no label picture holds numbers, or "" if one does."""
+    files = [file for file, picture in annotation_files(folder).items() if picture is not None]
+    if judged_values(folder):
+        return ""
+    try:
+        read_labels(folder.path(files[0]))
+    except (UnreadableImageError, LeavesFolderError) as error:
+        return (
+            f"none of the {len(files)} label pictures holds numbers of objects, the first is "
+            f"{files[0]}: {error}. Save them with one channel of whole numbers, 0 for the "
+            "background; probabilities cut at a half, and colours as numbers"
+        )
+    return ""
 
 
 def judged(folder: RawFolder) -> MaskVerdict:
@@ -238,7 +256,7 @@ def _why_none(found: Values) -> Iterator[str]:
     share = found.areas / found.n_pixels
     border = found.thin & (found.parts > 1)
     for i in range(len(found)):
-        if found.background[i] and len(found) > 1:
+        if found.background[i] and (len(found) > 1 or found.nowhere_zero):
             yield f"it covers {share[i]:.0%} of the picture from edge to edge: its background"
         elif border[i] and not border.all():
             yield f"it is {found.parts[i]} lines around others, of at most 2 pixels: a border"

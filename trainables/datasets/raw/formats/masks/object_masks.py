@@ -13,6 +13,7 @@ from trainables.datasets import geometry
 from trainables.datasets.images import UnreadableImageError, read_labels
 from trainables.datasets.raw.folder import LeavesFolderError, RawFolder, split_of
 from trainables.datasets.raw.formats.masks.layout import IMAGE_FOLDERS, object_mask_files
+from trainables.datasets.raw.formats.masks.values import values_of
 from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
 from trainables.files.words import counted
 
@@ -58,6 +59,10 @@ def _read_mask(reading: RawReading, image: RawImage, file: PurePosixPath) -> boo
         return False
     highest = int(values.max())
     mask = values > highest / 2
+    if values_of(mask).background.any():
+        reason = f"it covers {mask.mean():.0%} of the picture from edge to edge: is it inverted?"
+        reading.problem(Kind.NO_OBJECT, source, reason)
+        return False
     reading.add(image, reading.object_class, Outline(masks=[geometry.encode_mask(mask)]), source)
     return bool(np.any((values != 0) & (values != highest)))
 

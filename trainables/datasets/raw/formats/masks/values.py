@@ -33,6 +33,9 @@ _PART: Final = 0.1
 _BACKGROUND: Final = 0.5
 """Share of a picture that its background has at the least."""
 
+_RIM: Final = 50
+"""What comes as near to an edge as this part of the side touches it: frames may be drawn."""
+
 _NO_ZERO: Final = 0.01
 """Share of zeros below which a value must be the background."""
 
@@ -67,7 +70,7 @@ class Values:
         areas: (N,) int64, pixels of each.
         thin: (N,) bool, whether no pixel of it has only pixels of its own around it.
         parts: (N,) int64, its separate regions, specks left aside.
-        all_edges: (N,) bool, whether it touches all four edges of the picture.
+        all_edges: (N,) bool, whether it touches all four edges of the picture, or nearly.
         n_pixels: Pixels of the picture.
     """
 
@@ -89,9 +92,13 @@ class Values:
     @property
     def background(self) -> npt.NDArray[np.bool_]:
         """Whether each value reaches from edge to edge, and covers most, or hardly a pixel is 0."""
-        n_zero = self.n_pixels - int(self.areas.sum())
         most = self.areas > _BACKGROUND * self.n_pixels
-        return np.asarray(self.all_edges & (most | (n_zero < _NO_ZERO * self.n_pixels)))
+        return np.asarray(self.all_edges & (most | self.nowhere_zero))
+
+    @property
+    def nowhere_zero(self) -> bool:
+        """Whether hardly a pixel is 0."""
+        return self.n_pixels - int(self.areas.sum()) < _NO_ZERO * self.n_pixels
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,8 @@ def values_of(labels: Labels) -> Values:
     numbers, index = _indexed(labels)
     areas = np.bincount(index.ravel(), minlength=len(numbers) + 1)
     inner = np.bincount(index[_inner(index)], minlength=len(numbers) + 1)
-    edges = [index[0], index[-1], index[:, 0], index[:, -1]]
+    rows, columns = (2 + side // _RIM for side in labels.shape)
+    edges = [index[:rows], index[-rows:], index[:, :columns], index[:, -columns:]]
     touching = [np.isin(np.arange(len(numbers) + 1), edge) for edge in edges]
     return Values(
         numbers=numbers,
@@ -138,7 +146,7 @@ def judge_masks(found: Sequence[tuple[str, Values]]) -> MaskVerdict:
     """What label pictures hold, by the values of some of them, each with its name."""
     filled = [(name, values) for name, values in found if len(values)]
     if not filled:
-        return MaskVerdict("binary", "all its pixels are 0")
+        return MaskVerdict("binary", "all pixels are 0")
     thin = np.concatenate([values.thin for _, values in filled])
     several = [name for name, values in filled if values.large.sum() > 1]
     if not several:

@@ -123,7 +123,8 @@ def test_classes_are_refused_with_the_numbers_and_read_as_classes_when_named(
 def test_classes_named_instance_labels_are_read_as_asked_and_told(tmp_path: Path) -> None:
     data = _read(_write(tmp_path, lambda i: _labels(i, (1, 2, 1, 2))), "masks")
     assert [len(image.objects) for image in data.images] == [2] * N
-    (warning,) = data.warnings
+    warning, apart = data.warnings
+    assert f"{2 * N} objects consist of regions far apart" in apart
     assert "are the label pictures instance labels? 12 of 12 values" in warning
 
 
