@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 
 from trainables.files.whole import write_text
+from trainables.files.words import counted
 from tune.cli.data import prepare, simulate
 from tune.cli.models import export, retrain
 from tune.cli.options import number_option, out_option
 from tune.cli.studies import plan, tune
+from tune.cli.tickers import Ticker
 from tune.errors import StudyError
 
 
@@ -18,25 +20,51 @@ def demo(
     out: Annotated[Path, out_option("Folder for everything.")] = Path("demo"),
     trials: Annotated[int, number_option("--trials", "Trials of the demo study.", 1)] = 8,
 ) -> None:
-    """The whole story on simulated micrographs: data, study, report, export, retraining."""
+    """The whole story on simulated micrographs: data, study, export, retraining, measuring."""
     started = time.monotonic()
     folder = fresh_folder(out)
     raw, prepared = folder / "raw", folder / "data"
-    _say("1/6  drawing micrographs with known particles")
+    _say("1/7  drawing micrographs with known particles")
     simulate("demo", raw)
-    _say("2/6  preparing the data set")
+    _say("2/7  preparing the data set")
     prepare(raw, prepared, name="demo")
-    _say("3/6  planning the study")
+    _say("3/7  planning the study")
     file = demo_study(folder, trials)
     plan(file)
-    _say("4/6  tuning")
+    _say("4/7  tuning")
     tune(file)
     study_dir = folder / "studies" / "demo"
-    _say("5/6  exporting the best configuration")
+    _say("5/7  exporting the best configuration")
     export(study_dir)
-    _say("6/6  retraining it")
+    _say("6/7  retraining it")
     retrain(folder / "retrained", study_dir / "best" / "best.yaml")
-    _say(f"done in {time.monotonic() - started:.0f} s; open {study_dir / 'report.html'}")
+    _say("7/7  measuring with it")
+    page = _measured(folder)
+    _say(f"done in {time.monotonic() - started:.0f} s; open {study_dir / 'report.html'} and {page}")
+
+
+def _measured(folder: Path) -> Path:
+    """Measure the test part, and say how far from the truth it is; returns the page."""
+    from analysis.measure.report.page import REPORT  # slow to import
+    from analysis.measure.statistics.border import BorderRule  # as the other
+    from analysis.measure.truth import compare  # as the other
+    from trainables.datasets.prepared import PreparedDataset  # as the other
+    from tune.verbs.measuring import measure  # as the other
+
+    records = PreparedDataset.load(folder / "data").images("test")
+    pictures = [folder / "raw" / "images" / record.path.name for record in records]
+    result = measure(
+        pictures, folder / "retrained", folder / "measured", progress=Ticker("measure")
+    )
+    for line in result.warnings():
+        typer.echo(line, err=True)
+    typer.echo(
+        f"in the {counted(len(result.records), 'picture')} of the test part, which no training "
+        f"has seen; measured and drawn ones count alike: {BorderRule().words}"
+    )
+    for one in compare(result.figures, result.records, folder / "raw" / "truth.csv", BorderRule()):
+        typer.echo(one.line)
+    return result.out / REPORT
 
 
 def _say(text: str) -> None:

@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -31,6 +32,7 @@ class PagePicture:
     Attributes:
         number: Its place among the measured pictures, for its address on the page.
         name: Name of the picture.
+        short: The same without its folders.
         uri: `data:` URI of the picture with its particles outlined.
         width: Width that outlines of its particles are drawn for.
         height: Height, likewise.
@@ -41,6 +43,7 @@ class PagePicture:
 
     number: int
     name: str
+    short: str
     uri: str
     width: int
     height: int
@@ -171,6 +174,7 @@ def _page_picture(
     return PagePicture(
         number=place,
         name=micrograph.name,
+        short=Path(micrograph.name).name,
         uri=uri,
         width=width,
         height=height,

@@ -104,6 +104,6 @@ def _interval(limits: tuple[float, float] | None) -> str:
 
 
 def _parts(whole: Uncertainty) -> str:
-    known = [f"{name} {100 * part:.2g} %" for name, part in whole.parts.items()]
+    known = [f"{name} {100 * part:.2g}\u00a0%" for name, part in whole.parts.items()]
     unknown = [f"{name} not known" for name in whole.missing]
     return ", ".join([*known, *unknown])
