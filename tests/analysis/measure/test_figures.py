@@ -8,7 +8,7 @@ import pytest
 from analysis.measure.figures import ClassFigures, run_figures
 from analysis.measure.plan import MeasurePlan
 from analysis.measure.tables import DonePictures
-from tests.support.measured_grains import (
+from tests.support.samples.measured_grains import (
     HEIGHT,
     LARGE,
     SMALL,

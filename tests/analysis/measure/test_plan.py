@@ -13,7 +13,7 @@ from analysis.measure.job.folder import PACE
 from analysis.measure.plan import plan_measure
 from analysis.measure.settings import MeasureSettings, read_measure_settings
 from analysis.models.find import find_model
-from tests.support.measured_grains import (
+from tests.support.samples.measured_grains import (
     CPU,
     grains_picture,
     measured_here,

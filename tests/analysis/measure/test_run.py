@@ -13,7 +13,7 @@ import pytest
 from analysis.errors import MeasureError
 from analysis.measure.job.folder import PACE
 from analysis.measure.run import MeasureResult, run_measure
-from tests.support.measured_grains import (
+from tests.support.samples.measured_grains import (
     CPU,
     empty_picture,
     grains_picture,

@@ -22,7 +22,7 @@ from analysis.measure.tables import (
     write_pictures,
 )
 from analysis.pictures.micrographs import Micrograph
-from tests.support.measured_grains import (
+from tests.support.samples.measured_grains import (
     CUT,
     HEIGHT,
     LARGE,

@@ -17,7 +17,7 @@ from analysis.measure.job.stages import (
 )
 from analysis.measure.tables import DonePictures, values_of
 from analysis.pictures.micrographs import Micrograph
-from tests.support.measured_grains import (
+from tests.support.samples.measured_grains import (
     CUT,
     CUT_LEVEL,
     HEIGHT,
