@@ -1,6 +1,7 @@
 """`segtune schema`: the study file's, and that of a measurement's settings."""
 
 import json
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -10,7 +11,7 @@ from tune.cli.main import app
 from tune.errors import UsageError
 
 
-def schema(*arguments: str) -> dict[str, dict[str, object]]:
+def schema(*arguments: str) -> dict[str, Any]:
     done = CliRunner().invoke(app, ["schema", *arguments])
     assert done.exit_code == 0, done.output
     return dict(json.loads(done.output))
