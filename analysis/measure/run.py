@@ -53,6 +53,8 @@ LOG: Final = "ray.log"
 
 _NAMED: Final = 5  # of the failed ones in the message
 
+_LOST: Final = "what was written of it is gone; run the same command again"
+
 _BATCH: Final = 2  # pictures that travel together
 
 
@@ -144,16 +146,20 @@ def run_measure(plan: MeasurePlan, progress: Progress = lambda done, total: None
         before = [picture for picture in plan.pictures if folder.is_done(picture, settings)]
         rest = [n for n, picture in enumerate(plan.pictures) if picture not in set(before)]
         failed = _run(plan, folder, settings, rest, progress) if rest else {}
-        records = {
-            picture: record
-            for picture in plan.pictures
-            if picture not in failed and (record := folder.record(picture)) is not None
-        }
+        records: dict[Micrograph, PictureRecord] = {}
+        for picture in plan.pictures:
+            if (record := folder.record(picture)) is not None:
+                records[picture] = record
+            else:
+                failed.setdefault(picture, _LOST)
         done = DonePictures(folder, records, plan.settings)
         unit = _write_tables(plan, done, failed)
         figures = run_figures(done, unit, plan.models) if plan.wishes is not None else []
-        if figures:
-            write_table([row for one in figures for row in one.rows()], plan.out / f"{FIGURES}.csv")
+        rows = [row for one in figures for row in one.rows()]
+        if rows:
+            write_table(rows, plan.out / f"{FIGURES}.csv")
+        else:
+            (plan.out / f"{FIGURES}.csv").unlink(missing_ok=True)  # of an earlier run
         report = None
         if plan.wishes is not None:
             report = write_page(done, failed, figures, unit, _about(plan))

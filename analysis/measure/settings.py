@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from analysis.errors import MeasureError
 from analysis.finding.settings import FindingSettings
@@ -52,6 +52,15 @@ class BorderSettings(Spec):
 
     rule: Literal["weights", "guard", "all"] = "weights"
     guard_px: Annotated[float, Field(ge=0)] = 0.0
+
+    @model_validator(mode="after")
+    def _guard_has_a_width(self) -> Self:
+        if self.rule == "guard" and not self.guard_px:
+            raise ValueError(
+                "expected guard_px, half the longest side of a particle or more, with rule guard, "
+                "got 0"
+            )
+        return self
 
 
 class MeasureSettings(Spec):

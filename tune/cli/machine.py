@@ -1,16 +1,32 @@
 """Verbs about this machine: schema, doctor."""
 
 import json
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tune.cli.values import new_file
+from tune.cli.values import new_file, one_of
 from tune.progress.folding import on_terminal
 
 
+class Described(StrEnum):
+    """Files that have a schema."""
+
+    STUDY = "study"
+    MEASURE = "measure"
+
+
 def schema(
+    what: Annotated[
+        Described,
+        typer.Argument(
+            parser=one_of("schema", Described),
+            metavar="[study|measure]",
+            help="Of a study file, or of a measurement's settings.",
+        ),
+    ] = Described.STUDY,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -22,15 +38,24 @@ def schema(
         ),
     ] = None,
 ) -> None:
-    """Print the JSON schema of a study file, for editors."""
-    from trainables.files.whole import write_text  # as late as the next
-    from tune.study.study import study_schema  # slow to import; `segtune --help` need not wait
+    """Print the JSON schema of a study file or of a measurement's settings, for editors."""
+    from trainables.files.whole import write_text  # slow to import; `segtune --help` need not wait
 
-    text = json.dumps(study_schema(), indent=2)
+    text = json.dumps(_schema_of(what), indent=2)
     if out is None:
         typer.echo(text)
     else:
         write_text(out, text + "\n")
+
+
+def _schema_of(what: Described) -> dict[str, Any]:
+    if what is Described.MEASURE:
+        from analysis.measure.settings import MeasureSettings  # loaded when asked for
+
+        return MeasureSettings.model_json_schema()
+    from tune.study.study import study_schema  # loaded when asked for
+
+    return study_schema()
 
 
 def doctor(

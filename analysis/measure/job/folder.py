@@ -128,11 +128,11 @@ class JobFolder:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError):
-            log.warning(
-                "%s: expected the pace of earlier runs, got something else", self.out / PACE
-            )
-            return None
-        return seconds if 0 < seconds < math.inf else None
+            seconds = math.nan
+        if 0 < seconds < math.inf:
+            return seconds
+        log.warning("%s: expected the pace of earlier runs, got something else", self.out / PACE)
+        return None
 
     def remember_pace(self, seconds: float) -> None:
         """Keep the time that a picture took: the mean of what was known and what it was now."""

@@ -1,0 +1,106 @@
+"""What says that a picture is done."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from analysis.measure.job.folder import LABELS, PACE, SUFFIXES, JobFolder, PictureRecord
+from analysis.pictures.micrographs import Micrograph, source_of
+
+SETTINGS = {"finding": {"iou": 0.5}}
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Micrograph:
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"pixels")
+    return Micrograph(path, 0, "a.tif", "a")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, picture: Micrograph) -> JobFolder:
+    """A folder in which the picture is done."""
+    folder = JobFolder(tmp_path / "out", [LABELS])
+    folder.begin()
+    folder.write_part(picture, pa.table({"area": [1.0, 2.0]}))
+    folder.file(LABELS, picture).write_bytes(b"labels")
+    row = {"particles": 2}
+    folder.write_record(
+        picture, PictureRecord("a.tif", SETTINGS, source_of(picture), row, ("grain",), {})
+    )
+    return folder
+
+
+def test_a_picture_with_all_its_files_is_done(folder: JobFolder, picture: Micrograph) -> None:
+    assert folder.is_done(picture, SETTINGS)
+    assert folder.part(picture)["area"].to_pylist() == [1.0, 2.0]
+    record = folder.record(picture)
+    assert record is not None
+    assert record.row == {"particles": 2}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda f, p: f.file("parts", p).unlink(),
+        lambda f, p: f.file(LABELS, p).unlink(),
+        lambda f, p: f.file("done", p).unlink(),
+        lambda f, p: f.file("done", p).write_text("{"),
+        lambda f, p: f.file("done", p).write_text("[]"),
+        lambda f, p: f.file("done", p).write_text('{"picture": "a.tif"}'),
+        lambda f, p: p.path.write_bytes(b"other pixels"),
+        lambda f, p: p.path.unlink(),
+        lambda f, p: os.utime(p.path, (1, 1)),
+    ],
+)
+def test_a_picture_is_done_no_more_when_a_file_or_the_picture_is_another(
+    folder: JobFolder, picture: Micrograph, change: Callable[[JobFolder, Micrograph], object]
+) -> None:
+    change(folder, picture)
+    assert not folder.is_done(picture, SETTINGS)
+
+
+def test_other_settings_are_another_measurement(folder: JobFolder, picture: Micrograph) -> None:
+    assert not folder.is_done(picture, {"finding": {"iou": 0.6}})
+
+
+def test_what_is_removed_leaves_nothing_of_any_folder(
+    folder: JobFolder, picture: Micrograph
+) -> None:
+    for name in SUFFIXES:
+        folder.file(name, picture).parent.mkdir(exist_ok=True)
+        folder.file(name, picture).touch()
+    folder.remove(picture)
+    assert [path for path in folder.out.rglob("*") if path.is_file()] == []
+
+
+def test_the_pace_is_the_mean_of_what_was_known_and_what_it_was(folder: JobFolder) -> None:
+    assert folder.seconds_a_picture() is None
+    folder.remember_pace(2.0)
+    assert folder.seconds_a_picture() == 2.0
+    folder.remember_pace(4.0)
+    assert folder.seconds_a_picture() == 3.0
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "{}", '{"seconds_a_picture": "soon"}'])
+def test_a_corrupt_pace_is_ignored_with_a_word(
+    folder: JobFolder, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder.out / PACE).write_text(text)
+    assert folder.seconds_a_picture() is None
+    assert "expected the pace of earlier runs, got something else" in caplog.text
+    folder.remember_pace(2.0)
+    assert json.loads((folder.out / PACE).read_text()) == {"seconds_a_picture": 2.0}
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "Infinity", "NaN"])
+def test_a_pace_that_cannot_be_is_ignored_with_a_word(
+    folder: JobFolder, value: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder.out / PACE).write_text(f'{{"seconds_a_picture": {value}}}')
+    assert folder.seconds_a_picture() is None
+    assert "expected the pace of earlier runs, got something else" in caplog.text

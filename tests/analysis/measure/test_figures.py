@@ -1,0 +1,161 @@
+"""The figures of a run, beside those worked out by hand from what was drawn."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.measure.figures import ClassFigures, run_figures
+from analysis.measure.plan import MeasurePlan
+from analysis.measure.tables import DonePictures
+from tests.support.samples.measured_grains import (
+    HEIGHT,
+    LARGE,
+    SMALL,
+    WIDTH,
+    empty_picture,
+    grains_picture,
+    mask_of,
+    measured_here,
+    planned,
+    write_model,
+    write_picture,
+)
+
+pytestmark = pytest.mark.usefixtures("threshold")
+
+DIAMETERS = [float(np.sqrt(4 * mask_of(grain).sum() / np.pi)) for grain in (SMALL, LARGE)]
+
+SIDES = [int(2 * grain[2]) for grain in (SMALL, LARGE)]
+
+WEIGHTS = [WIDTH * HEIGHT / ((WIDTH - side) * (HEIGHT - side)) for side in SIDES]
+
+
+@pytest.fixture(scope="module")
+def plan(threshold: None, tmp_path_factory: pytest.TempPathFactory) -> MeasurePlan:
+    """Grains at 2 nm a pixel, a picture without any, and one whose scales contradict."""
+    folder = tmp_path_factory.mktemp("figures")
+    pictures = [
+        write_picture(folder / "grains.tif", grains_picture()),
+        write_picture(folder / "none.tif", empty_picture()),
+        write_picture(folder / "two_scales.tif", grains_picture(), nm_per_px=2.1),
+    ]
+    return planned(
+        pictures,
+        write_model(folder / "model", ("grain", "pore")),
+        folder / "out",
+        scale={"pixel_size": "2nm"},
+    )
+
+
+@pytest.fixture(scope="module")
+def done(plan: MeasurePlan) -> DonePictures:
+    return measured_here(plan)
+
+
+def part_of(done: DonePictures, *stems: str, rule: str = "weights") -> DonePictures:
+    """Some of the pictures, with another border rule."""
+    records = {p: r for p, r in done.records.items() if p.stem in stems}
+    border = done.settings.border.model_copy(update={"rule": rule, "guard_px": 20.0})
+    settings = done.settings.model_copy(update={"border": border})
+    return DonePictures(done.folder, records, settings)
+
+
+def value(figures: ClassFigures, name: str) -> float:
+    return figures.estimates[name].value
+
+
+def test_means_and_densities_are_weighted_and_in_the_unit(
+    done: DonePictures, plan: MeasurePlan
+) -> None:
+    [whole, *_] = run_figures(part_of(done, "grains"), "nm", plan.models)
+    assert (whole.name, whole.unit) == ("all", "nm")
+    mean = float(np.average(DIAMETERS, weights=WEIGHTS))
+    assert value(whole, "mean_1_0") == pytest.approx(2 * mean, rel=1e-9)
+    moments = [np.dot(WEIGHTS, np.power(DIAMETERS, k)) for k in (2, 3, 4)]
+    assert value(whole, "mean_3_2") == pytest.approx(2 * moments[1] / moments[0], rel=1e-9)
+    assert value(whole, "mean_4_3") == pytest.approx(2 * moments[2] / moments[1], rel=1e-9)
+    density = sum(WEIGHTS) / (WIDTH * HEIGHT * 4)
+    assert value(whole, "number_density") == pytest.approx(density, rel=1e-9)
+
+
+def test_a_picture_without_grains_counts_with_its_area(
+    done: DonePictures, plan: MeasurePlan
+) -> None:
+    [alone, *_] = run_figures(part_of(done, "grains"), "nm", plan.models)
+    [both, *_] = run_figures(part_of(done, "grains", "none"), "nm", plan.models)
+    assert value(both, "number_density") == pytest.approx(value(alone, "number_density") / 2)
+    assert value(both, "mean_1_0") == pytest.approx(value(alone, "mean_1_0"))
+
+
+def test_a_picture_without_a_scale_is_left_out_where_others_have_one(
+    done: DonePictures, plan: MeasurePlan
+) -> None:
+    [all_of_them, *_] = run_figures(done, "nm", plan.models)
+    assert all_of_them.estimates["mean_1_0"].n_images == 2
+    [in_px, *_] = run_figures(done, "", plan.models)
+    assert in_px.estimates["mean_1_0"].n_images == 3
+    assert in_px.unit == "px"
+    assert value(in_px, "mean_1_0") == pytest.approx(float(np.average(DIAMETERS, weights=WEIGHTS)))
+
+
+def test_every_figure_says_its_border_rule_and_what_is_not_known(
+    done: DonePictures, plan: MeasurePlan
+) -> None:
+    [figures, *_] = run_figures(part_of(done, "grains", rule="all"), "nm", plan.models)
+    for row in figures.rows():
+        assert row["border_rule"] == "all particles, cut ones included, without a correction"
+    rows = {row["figure"]: row for row in figures.rows()}
+    assert rows["mean_1_0"]["particles"] == 3
+    assert "segmentation" in rows["mean_1_0"]["not_known"]
+    assert (rows["mean_1_0"]["unit"], rows["number_density"]["unit"]) == ("nm", "1/nm^2")
+    assert rows["span_number"]["unit"] == ""
+
+
+def test_a_guard_frame_narrows_the_area(done: DonePictures, plan: MeasurePlan) -> None:
+    [figures, *_] = run_figures(part_of(done, "grains", rule="guard"), "", plan.models)
+    inside = (WIDTH - 40) * (HEIGHT - 40)
+    assert value(figures, "number_density") == pytest.approx(2 / inside)
+    assert value(figures, "mean_1_0") == pytest.approx(float(np.mean(DIAMETERS)))
+
+
+def test_of_one_picture_no_interval_is_said(done: DonePictures, plan: MeasurePlan) -> None:
+    [figures, *_] = run_figures(part_of(done, "grains"), "nm", plan.models)
+    for row in figures.rows():
+        ends = ("sampling_low_95", "sampling_high_95", "combined_low_95", "combined_high_95")
+        assert [row[end] for end in ends] == [None] * 4
+
+
+def test_a_class_without_particles_says_so(done: DonePictures, plan: MeasurePlan) -> None:
+    whole, grain, pore = run_figures(done, "nm", plan.models)
+    assert grain.estimates["mean_1_0"].value == whole.estimates["mean_1_0"].value
+    assert pore.name == "pore"
+    assert pore.lines() == ["pore: no particle counts"]
+    assert pore.estimates["number_density"].value == 0
+
+
+def test_the_share_below_100_nm_is_said_with_a_scale_alone(
+    done: DonePictures, plan: MeasurePlan
+) -> None:
+    [with_scale, *_] = run_figures(done, "nm", plan.models)
+    [without, *_] = run_figures(done, "", plan.models)
+    assert with_scale.nano is not None
+    assert with_scale.nano.value == pytest.approx(1.0)
+    assert without.nano is None
+
+
+def test_the_scale_is_part_of_what_a_length_is_uncertain_by(
+    threshold: None, tmp_path: Path
+) -> None:
+    pictures = [write_picture(tmp_path / f"{n}.tif", grains_picture()) for n in "abc"]
+    plan = planned(pictures, write_model(tmp_path), tmp_path / "out", scale={"pixel_size": "2nm"})
+    [figures, *_] = run_figures(measured_here(plan), "nm", plan.models)
+    low, high = figures.combined["mean_1_0"].interval or (0.0, 0.0)
+    mean = value(figures, "mean_1_0")
+    scale = 1.96 * 0.0025  # that of a given pixel size
+    assert (high - low) / 2 / mean == pytest.approx(scale, rel=0.03)
+    assert "scale 0.25 %" in figures.combined["mean_1_0"].words
+
+
+def test_no_picture_gives_no_figure(done: DonePictures, plan: MeasurePlan) -> None:
+    assert run_figures(part_of(done), "nm", plan.models) == []

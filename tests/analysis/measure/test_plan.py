@@ -1,0 +1,169 @@
+"""What is asked of a measurement, checked before anything is computed or written."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analysis.errors import MeasureError
+from analysis.measure import plan as planning
+from analysis.measure.job.folder import PACE
+from analysis.measure.plan import plan_measure
+from analysis.measure.settings import MeasureSettings, read_measure_settings
+from analysis.models.find import find_model
+from tests.support.samples.measured_grains import (
+    CPU,
+    grains_picture,
+    measured_here,
+    planned,
+    write_model,
+    write_picture,
+)
+
+pytestmark = pytest.mark.usefixtures("threshold")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    stack = np.stack([grains_picture()] * 2)
+    return [write_picture(tmp_path / "in" / f"{name}.tif", stack) for name in "ab"]
+
+
+@pytest.fixture
+def known_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models whose classes are on record, as those of a study are."""
+    monkeypatch.setattr(
+        planning,
+        "find_model",
+        lambda path, trainable: replace(find_model(path, trainable), classes=("grain", "pore")),
+    )
+
+
+def test_a_plan_says_what_would_be_done_and_writes_nothing(
+    pictures: list[Path], tmp_path: Path
+) -> None:
+    plan = planned(pictures, write_model(tmp_path / "model"), tmp_path / "out")
+    assert [picture.stem for picture in plan.pictures] == ["a", "a_p1", "b", "b_p1"]
+    assert plan.lines() == [
+        "4 pictures, 0 of them done before, with model (threshold) on cpu",
+        f"writes {tmp_path / 'out'}",
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_done_is_counted_and_the_rest_is_given_a_time(
+    pictures: list[Path], tmp_path: Path
+) -> None:
+    model, out = write_model(tmp_path / "model"), tmp_path / "out"
+    measured_here(planned(pictures[:1], model, out))
+    (out / "measure.json").write_text('{"settings": {}}')
+    (out / PACE).write_text('{"seconds_a_picture": 30.0}')
+    first, *_, last = planned(pictures, model, out).lines()
+    assert first.startswith("4 pictures, 2 of them done before")
+    assert last == "about 60 s, by what earlier runs here took"
+
+
+@pytest.mark.parametrize(
+    ("changed", "done"),
+    [
+        ({}, 2),
+        ({"border": {"rule": "all"}, "unit": "um"}, 2),
+        ({"finding": {"iou": 0.6}}, 0),
+        ({"scale": {"pixel_size": "2nm"}}, 0),
+        ({"feret": "corner"}, 0),
+        ({"write": ["labels"]}, 0),
+    ],
+)
+def test_a_picture_is_redone_with_settings_that_change_its_part(
+    pictures: list[Path], tmp_path: Path, changed: dict[str, Any], done: int
+) -> None:
+    model, out = write_model(tmp_path / "model"), tmp_path / "out"
+    measured_here(planned(pictures[:1], model, out))
+    (out / "measure.json").write_text('{"settings": {}}')
+    [first, *_] = planned(pictures[:1], model, out, **changed).lines()
+    assert first.startswith(f"2 pictures, {done} of them done before")
+
+
+def test_a_picture_is_redone_with_another_model_and_another_table_of_scales(
+    pictures: list[Path], tmp_path: Path
+) -> None:
+    table = tmp_path / "scale.csv"
+    table.write_text("file,um_per_px\na.tif,0.002\n")
+    model, out = write_model(tmp_path / "model"), tmp_path / "out"
+
+    def hashed() -> dict[str, Any]:
+        return planned(pictures, model, out, scale={"table": str(table)}).of_a_picture()
+
+    before = hashed()
+    assert before == hashed()
+    table.write_text("file,um_per_px\na.tif,0.003\n")
+    other_table = hashed()
+    assert other_table != before
+    write_model(tmp_path / "model", threshold=0.45)
+    assert hashed() != other_table
+
+
+@pytest.mark.usefixtures("known_classes")
+@pytest.mark.parametrize(
+    "finding",
+    [
+        {"classes": {"grian": {"confidence": 0.3}}},
+        {"rules": {"containment_rules": {"pore": "grian"}}},
+        {"rules": {"overlap_rules": {"grian": {}}}},
+    ],
+)
+def test_an_unknown_class_is_refused_by_name(
+    pictures: list[Path], tmp_path: Path, finding: dict[str, Any]
+) -> None:
+    with pytest.raises(MeasureError, match=r"grian.*did you mean grain|grian.*grain, pore"):
+        planned(pictures, write_model(tmp_path / "model"), tmp_path / "out", finding=finding)
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_problems_come_at_once(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "letter.txt").write_text("dear")
+    scale = {"source": "table", "pixel_size": "2 stones"}
+    settings = MeasureSettings.model_validate({"scale": scale})
+    with pytest.raises(MeasureError) as refused:
+        plan_measure([str(tmp_path / "no.tif")], [tmp_path / "no.pt"], out, settings, device=CPU)
+    said = str(refused.value)
+    assert said.startswith("measure: ")
+    for part in ("no.tif", "no.pt", "--pixel-size", "with something else in it; choose another"):
+        assert part in said, said
+
+
+def test_a_measurement_needs_a_model(pictures: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(MeasureError, match="--model: expected at least one model, got none"):
+        plan_measure([str(pictures[0])], [], tmp_path / "out", MeasureSettings(), device=CPU)
+
+
+def test_a_folder_with_the_trace_of_a_kill_is_free(pictures: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".measure.json.1").write_text("{")
+    assert planned(pictures, write_model(tmp_path / "model"), out).out == out
+
+
+def test_settings_are_read_from_yaml_and_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "measure.yaml"
+    file.write_text("finding: {confidence: 0.3, scales: [1, 2]}\nunit: nm\nwrite: [coco]\n")
+    settings = read_measure_settings(file, ["finding.confidence=0.4", "border.rule=all"])
+    assert settings.finding.confidence == 0.4
+    assert settings.finding.scales == (1.0, 2.0)
+    assert (settings.unit, settings.write, settings.border.rule) == ("nm", ("coco",), "all")
+
+
+def test_all_wrong_settings_are_named_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "measure.yaml"
+    file.write_text("finding: {confidenc: 0.3}\nunit: inch\nborder: {rule: guard}\n")
+    with pytest.raises(MeasureError) as refused:
+        read_measure_settings(file)
+    said = str(refused.value)
+    for part in ("3 problems", "confidenc", "confidence", "inch", "guard_px"):
+        assert part in said, said
+    with pytest.raises(MeasureError, match=r"no\.yaml"):
+        read_measure_settings(tmp_path / "no.yaml")
