@@ -25,7 +25,6 @@ from trainables.files.words import counted
 SLACK_PX: Final = 1.0
 """An outline may reach this far beyond the picture without a word: tools round and snap."""
 
-
 NO_CLASSES: Final = ("__ignore__", "_background_")
 """LabelMe's names for what is not to be learnt; its exports to other formats keep them."""
 
