@@ -27,7 +27,7 @@ from analysis.measure.job.folder import (
 from analysis.measure.job.pipeline import NoSearcherError, Stages, Workers, passed
 from analysis.measure.job.stages import PictureMeasurer, PictureReader, PictureSearcher
 from analysis.measure.plan import MeasurePlan
-from analysis.measure.report.page import write_page
+from analysis.measure.report.page import REPORT, write_page
 from analysis.measure.tables import (
     COCO,
     PARTICLES,
@@ -163,6 +163,8 @@ def run_measure(plan: MeasurePlan, progress: Progress = lambda done, total: None
         report = None
         if plan.wishes is not None:
             report = write_page(done, failed, figures, unit, _about(plan))
+        else:
+            (plan.out / REPORT).unlink(missing_ok=True)  # of a measurement before
     return MeasureResult(
         out=plan.out,
         records=list(records.values()),

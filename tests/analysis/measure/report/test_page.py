@@ -63,7 +63,13 @@ def ragged(instances: Instances) -> Instances:
 
 
 def measured(
-    folder: Path, n: int, flags: Sequence[str] = (), name: str = "p{}.png"
+    folder: Path,
+    n: int,
+    flags: Sequence[str] = (),
+    name: str = "p{}.png",
+    *,
+    boxes: bool = False,
+    um_per_px: float | None = 0.01,
 ) -> DonePictures:
     """Pictures that are measured; one is flagged, the third has an unusual particle."""
     rng = np.random.default_rng(0)
@@ -80,11 +86,12 @@ def measured(
     measurer = PictureMeasurer(pictures, job, settings, {})
     for number, picture in enumerate(pictures):
         instances = ragged(discs(rng)) if number == 2 else discs(rng)
+        instances = replace(instances, masks=None) if boxes else instances
         read = ReadPicture(
             source_of(picture),
             SIDE,
             SIDE,
-            um_per_px=0.01,
+            um_per_px=um_per_px,
             scale_source="given",
             scale_rel_uncertainty=0.01,
             flags=tuple(flags) if number == n - 1 else (),
@@ -246,6 +253,21 @@ def test_a_picture_that_is_gone_is_left_out_and_the_page_written(tmp_path: Path)
     assert text.count('<figure id="picture-') == 2
     assert 'data-picture="1"' not in text
     assert "27 particles in 3 of 3 pictures" in Page(done.folder.out / "report.html").words
+
+
+def test_boxes_without_a_scale_have_widths_in_pixels_and_nothing_that_needs_masks(
+    tmp_path: Path,
+) -> None:
+    done = measured(tmp_path, 3, boxes=True, um_per_px=None)
+    figures = run_figures(done, "", [])
+    page = Page(write_page(done, {}, figures, "", ABOUT))
+    assert "By width of the box" in page.words
+    assert page.charts["sizes0"]["layout"]["xaxis"]["title"]["text"] == "width of the box (px)"
+    assert "EU definition" not in page.words
+    assert "scale not known" in page.words
+    assert f"{figures[0].estimates['d50_number'].value:.4g} px" in page.words
+    text = (done.folder.out / "report.html").read_text("utf-8")
+    assert text.count("<li><a ") == 27
 
 
 def test_a_run_in_which_everything_failed_has_a_page(tmp_path: Path) -> None:
