@@ -180,12 +180,14 @@ def _gathered(done: DonePictures, unit: str) -> tuple[Floats, Floats, Floats, An
 
 def _sources(done: DonePictures, models: Sequence[TrainedModel]) -> Sources:
     """Uncertainties besides sampling: of several the largest."""
-    scales = [r.row["scale_rel_uncertainty"] for r in done.records.values() if r.row["um_per_px"]]
+    scaled = [record.row for record in done.records.values() if record.row["um_per_px"]]
+    scales = [row["scale_rel_uncertainty"] for row in scaled]
+    known_scale = bool(scales) and None not in scales
 
     def worst(name: str) -> float | None:
         known = [model.metrics[name] for model in models if name in model.metrics]
         return max(known) if known and len(known) == len(models) else None
 
     return Sources(
-        max(scales) if scales else None, worst(DIAMETER_BIAS), worst(f"{MEASURE}/count_error")
+        max(scales) if known_scale else None, worst(DIAMETER_BIAS), worst(f"{MEASURE}/count_error")
     )

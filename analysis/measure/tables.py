@@ -38,6 +38,9 @@ IMAGE, WEIGHT = "image", "border_weight"
 
 SIZE: Final = "equivalent_diameter"
 
+EDGE_PX: Final = 1
+"""Pixels from the edge within which a mask is not known to be whole."""
+
 STATE, REASON = "state", "reason"
 
 Columns = dict[str, Any]
@@ -68,14 +71,26 @@ class DonePictures:
         x0, y0 = values_of(part, "box_x_px"), values_of(part, "box_y_px")
         width, height = values_of(part, "box_width"), values_of(part, "box_height")
         boxes = np.column_stack([x0, y0, x0 + width, y0 + height])
-        return rule.weights(boxes, analysed_of(record))
+        return rule.weights(boxes, counting_of(record, rule))
 
 
 def area_of(record: PictureRecord, rule: BorderRule) -> float:
     """Area of a picture that its particles stand for, px^2: without a scale bar that lies on it."""
-    rectangle = analysed_of(record)
-    whole = (rectangle[2] - rectangle[0]) * (rectangle[3] - rectangle[1])
-    return rule.area_px2(rectangle) * float(record.row["analysed_px"]) / whole
+    left, top, right, bottom = analysed_of(record)
+    share = float(record.row["analysed_px"]) / ((right - left) * (bottom - top))
+    return rule.area_px2(counting_of(record, rule)) * share
+
+
+def counting_of(record: PictureRecord, rule: BorderRule) -> tuple[int, int, int, int]:
+    """The rectangle in which a particle is whole, x0 y0 x1 y1: the one that was searched, drawn in.
+
+    A mask of a particle that the edge cuts often ends a pixel before the edge: counted as whole,
+    such particles would be too many, and too small.
+    """
+    left, top, right, bottom = analysed_of(record)
+    if rule.rule == "all" or min(right - left, bottom - top) <= 2 * (EDGE_PX + 1):
+        return left, top, right, bottom
+    return left + EDGE_PX, top + EDGE_PX, right - EDGE_PX, bottom - EDGE_PX
 
 
 def analysed_of(record: PictureRecord) -> tuple[int, int, int, int]:

@@ -13,7 +13,7 @@ from analysis.measure.geometry.calibration import UM_PER_UNIT
 from analysis.measure.job.folder import PictureRecord
 from analysis.measure.statistics.border import BorderRule
 from analysis.measure.statistics.uncertainty import Uncertainty
-from analysis.measure.tables import analysed_of
+from analysis.measure.tables import counting_of
 from trainables.datasets import geometry
 
 
@@ -107,7 +107,7 @@ def _weighted(
         np.float64,
     ).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
-    weights = rule.weights(boxes, analysed_of(record)).tolist()
+    weights = rule.weights(boxes, counting_of(record, rule)).tolist()
     return [(row, weight) for row, weight in zip(rows, weights, strict=True) if weight > 0]
 
 

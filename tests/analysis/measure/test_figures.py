@@ -28,7 +28,10 @@ DIAMETERS = [float(np.sqrt(4 * mask_of(grain).sum() / np.pi)) for grain in (SMAL
 
 SIDES = [int(2 * grain[2]) for grain in (SMALL, LARGE)]
 
-WEIGHTS = [WIDTH * HEIGHT / ((WIDTH - side) * (HEIGHT - side)) for side in SIDES]
+ACROSS, DOWN = WIDTH - 2, HEIGHT - 2
+"""Sides of the part in which a particle is whole: a pixel from the edge it is not known."""
+
+WEIGHTS = [ACROSS * DOWN / ((ACROSS - side) * (DOWN - side)) for side in SIDES]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +78,7 @@ def test_means_and_densities_are_weighted_and_in_the_unit(
     moments = [np.dot(WEIGHTS, np.power(DIAMETERS, k)) for k in (2, 3, 4)]
     assert value(whole, "mean_3_2") == pytest.approx(2 * moments[1] / moments[0], rel=1e-9)
     assert value(whole, "mean_4_3") == pytest.approx(2 * moments[2] / moments[1], rel=1e-9)
-    density = sum(WEIGHTS) / (WIDTH * HEIGHT * 4)
+    density = sum(WEIGHTS) / (ACROSS * DOWN * 4)
     assert value(whole, "number_density") == pytest.approx(density, rel=1e-9)
 
 
@@ -114,7 +117,7 @@ def test_every_figure_says_its_border_rule_and_what_is_not_known(
 
 def test_a_guard_frame_narrows_the_area(done: DonePictures, plan: MeasurePlan) -> None:
     [figures, *_] = run_figures(part_of(done, "grains", rule="guard"), "", plan.models)
-    inside = (WIDTH - 40) * (HEIGHT - 40)
+    inside = (ACROSS - 40) * (DOWN - 40)
     assert value(figures, "number_density") == pytest.approx(2 / inside)
     assert value(figures, "mean_1_0") == pytest.approx(float(np.mean(DIAMETERS)))
 

@@ -4,7 +4,7 @@ import csv
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,10 +12,14 @@ import pytest
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
+from analysis.measure.job.folder import PictureRecord
 from analysis.measure.settings import BorderSettings
+from analysis.measure.statistics.border import BorderRule
 from analysis.measure.tables import (
     DonePictures,
+    area_of,
     classes_of,
+    counting_of,
     unit_of,
     write_instances,
     write_particles,
@@ -104,8 +108,8 @@ def test_without_a_scale_calibrated_columns_are_empty_and_never_pixels(
 
 def test_weights_are_those_of_miles_and_lantuejoul(rows: list[dict[str, str]]) -> None:
     def weight(radius: float) -> float:
-        side = 2 * radius
-        return WIDTH * HEIGHT / ((WIDTH - side) * (HEIGHT - side))
+        side, across, down = 2 * radius, WIDTH - 2, HEIGHT - 2  # drawn in by a pixel all around
+        return across * down / ((across - side) * (down - side))
 
     weights = [float(row["border_weight"]) for row in rows[:3]]
     assert weights == pytest.approx([weight(LARGE[2]), 0, weight(SMALL[2])], rel=1e-6)
@@ -116,6 +120,19 @@ def test_without_border_correction_every_particle_counts_once(done: DonePictures
     again = DonePictures(done.folder, done.records, settings)
     for _, record, part in again.parts():
         assert again.weights(record, part).tolist() == [1.0] * len(part)
+
+
+@pytest.mark.parametrize(
+    ("rule", "rectangle", "share"),
+    [("weights", (1, 1, 99, 59), 98 * 58), ("all", (0, 0, 100, 60), 6000)],
+)
+def test_a_mask_a_pixel_from_the_edge_is_not_known_to_be_whole(
+    rule: Literal["weights", "all"], rectangle: tuple[int, ...], share: int
+) -> None:
+    corners = {"analysed_x0": 0, "analysed_y0": 0, "analysed_x1": 100, "analysed_y1": 60}
+    record = PictureRecord("a", {}, [0, 0], {**corners, "analysed_px": 3000}, ["grain"], {})
+    assert counting_of(record, BorderRule(rule)) == rectangle
+    assert area_of(record, BorderRule(rule)) == share / 2, "half of it is left out"
 
 
 @pytest.mark.usefixtures("rows")
