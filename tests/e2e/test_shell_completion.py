@@ -27,7 +27,7 @@ def completed(folder: Path, words: str) -> list[str]:
 
 
 def test_verbs_and_options_are_completed(tmp_path: Path) -> None:
-    assert completed(tmp_path, "segtune p") == ["prepare", "plan", "pick"]
+    assert completed(tmp_path, "segtune p") == ["prepare", "plan", "pick", "predict"]
     assert completed(tmp_path, "segtune retrain --ot") == ["--other-classes"]
     assert completed(tmp_path, "segtune best s") == ["show", "set"]
     names = {verb.__name__ for verb in VERBS}

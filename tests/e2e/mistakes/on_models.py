@@ -145,7 +145,7 @@ EVALUATE = [
     Mistake(
         "classes of other data",
         "evaluate done data",
-        ["data: expected the model's classes particle, got grain", "--classes particle"],
+        ["data: expected the model's classes particle, got grain", "as the model does"],
     ),
     Mistake(
         "mistyped part",
@@ -212,7 +212,29 @@ EVALUATE = [
 
 
 PICK = [
-    Mistake("nothing to measure", "scale", ["scale: expected PICTURES", "--out", "got none"]),
+    Mistake("nothing to find", "predict", ["predict: expected IMAGES", "--model", "got none"]),
+    Mistake("nothing to measure", "measure", ["measure: expected IMAGES", "--model", "got none"]),
+    Mistake(
+        "measured with a model and pictures that are not there",
+        "measure nowhere --model dnoe --out made",
+        ["nowhere: expected a picture, a folder or a pattern, found nothing", "dnoe: expected a"],
+    ),
+    Mistake(
+        "measured in a unit that is none",
+        "measure raw --model done --out made --set unit=inch",
+        ["--set: unit: expected one of auto, pm, A, nm, um, mm, got 'inch'"],
+    ),
+    Mistake(
+        "found with a setting that is none",
+        "predict raw --model done --out made --set fiding.iou=0.3",
+        ["fiding: unknown key", "did you mean finding?"],
+    ),
+    Mistake(
+        "measured with settings that are not there",
+        "measure raw --model done --out made --config no.yaml",
+        ["no.yaml: expected a measurement file (YAML), found none"],
+    ),
+    Mistake("no picture to scale", "scale", ["scale: expected PICTURES", "--out", "got none"]),
     Mistake(
         "scale of pictures that are not there",
         "scale nowhere --out s.csv",
