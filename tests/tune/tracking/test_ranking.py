@@ -57,7 +57,9 @@ def nobody_logged_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytes
         for name in list(os.environ):
             if name.startswith("WANDB_") or name == "NETRC":
                 patch.delenv(name)
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        folder = tmp_path_factory.mktemp("nobody")  # not HOME: Ray keeps its token there
+        patch.setenv("NETRC", str(folder / "netrc"))
+        patch.setenv("WANDB_CONFIG_DIR", str(folder))
         yield patch
 
 
