@@ -196,9 +196,9 @@ def _to_csv(done: DonePictures, unit: str, file: Path) -> None:
         for number, rows in enumerate(particle_rows(done, unit)):
             shown = rows.drop_columns([MASK])
             if number == 0:
-                writer.writerow(shown.column_names)
+                writer.writerow([csv_cell(name) for name in shown.column_names])
             columns = [_cells(column) for column in shown.columns]
-            writer.writerows(zip(*columns, strict=True))
+            writer.writerows([*zip(*columns, strict=True)])
 
 
 def _cells(column: pa.ChunkedArray) -> list[Any]:
@@ -223,7 +223,7 @@ def write_pictures(
     def write(file: Path) -> None:
         with file.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream)
-            writer.writerow(names)
+            writer.writerow([csv_cell(name) for name in names])
             for row in whole:
                 writer.writerow(
                     ["" if value is None else csv_cell(value) for value in row.values()]
