@@ -225,9 +225,8 @@ def write_pictures(
             writer = csv.writer(stream)
             writer.writerow([csv_cell(name) for name in names])
             for row in whole:
-                writer.writerow(
-                    ["" if value is None else csv_cell(value) for value in row.values()]
-                )
+                cells = ("" if value is None else csv_cell(value) for value in row.values())
+                writer.writerow([*cells])
 
     write_whole(out / f"{PICTURES}.csv", write)
     return whole
