@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
-from scipy.sparse.csgraph import connected_components
 
 Polygon = npt.NDArray[np.float64]
 """(N, 2) float64, x y in pixels."""
@@ -310,6 +309,8 @@ def n_parts(rle: Rle, gap: float = 0.0) -> int:
         return len(low)
     gaps = np.maximum(low[:, None] - (low + sides)[None], low[None] - (low + sides)[:, None])
     near = gaps.max(axis=2) <= gap * sides.max()
+    from scipy.sparse.csgraph import connected_components  # slow to import, and few ask
+
     return int(connected_components(near, directed=False)[0])
 
 

@@ -26,7 +26,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import yaml
-from scipy.spatial import cKDTree
 
 from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon
@@ -248,6 +247,10 @@ def _label_lines(data: PreparedDataset, image: ImageRecord, losses: _Losses) -> 
 
 def _join(rims: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.int32]:
     """One outline over all rims, each joined to its nearest by a bridge there and back."""
+    if len(rims) == 1:
+        return rims[0]
+    from scipy.spatial import cKDTree  # slow to import; `plan` asks for outlines of one rim, too
+
     joined, rest = rims[0], list(rims[1:])
     while rest:
         ends = np.cumsum([len(rim) for rim in rest])
