@@ -143,8 +143,8 @@ def run_measure(plan: MeasurePlan, progress: Progress = lambda done, total: None
         plan.out.mkdir(exist_ok=True, parents=True)
         write_json(plan.out / SETTINGS, {"settings": settings, "about": _about(plan)})
         folder.begin()
-        before = [picture for picture in plan.pictures if folder.is_done(picture, settings)]
-        rest = [n for n, picture in enumerate(plan.pictures) if picture not in set(before)]
+        before = frozenset(p for p in plan.pictures if folder.is_done(p, settings))
+        rest = [n for n, picture in enumerate(plan.pictures) if picture not in before]
         failed = _run(plan, folder, settings, rest, progress) if rest else {}
         records: dict[Micrograph, PictureRecord] = {}
         for picture in plan.pictures:

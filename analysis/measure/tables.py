@@ -68,10 +68,7 @@ class DonePictures:
     def weights(self, record: PictureRecord, part: pa.Table) -> Any:
         """(N,) float64, how often each particle of a picture counts in the run's figures."""
         rule = BorderRule(self.settings.border.rule, self.settings.border.guard_px)
-        x0, y0 = values_of(part, "box_x_px"), values_of(part, "box_y_px")
-        width, height = values_of(part, "box_width"), values_of(part, "box_height")
-        boxes = np.column_stack([x0, y0, x0 + width, y0 + height])
-        return rule.weights(boxes, counting_of(record, rule))
+        return rule.weights(boxes_of(part), counting_of(record, rule))
 
 
 def area_of(record: PictureRecord, rule: BorderRule) -> float:
@@ -102,6 +99,13 @@ def analysed_of(record: PictureRecord) -> tuple[int, int, int, int]:
 def values_of(part: pa.Table, name: str) -> Any:
     """Values of a column of a part, (N,)."""
     return part[name].to_numpy(zero_copy_only=False)
+
+
+def boxes_of(part: pa.Table) -> Any:
+    """Boxes of a part's particles, (N, 4) float64, x0 y0 x1 y1 in pixels."""
+    x0, y0 = values_of(part, "box_x_px"), values_of(part, "box_y_px")
+    width, height = values_of(part, "box_width"), values_of(part, "box_height")
+    return np.column_stack([x0, y0, x0 + width, y0 + height])
 
 
 def classes_of(done: DonePictures) -> list[str]:
@@ -260,13 +264,9 @@ def _found(done: DonePictures, classes: Sequence[str]) -> Iterator[FoundPicture]
             for text in part[MASK].to_pylist()
             if text
         ]
-        x0, y0 = values_of(part, "box_x_px"), values_of(part, "box_y_px")
-        boxes = np.column_stack(
-            [x0, y0, x0 + values_of(part, "box_width"), y0 + values_of(part, "box_height")]
-        )
         index = np.array([classes.index(name) for name in part[CLASS].to_pylist()], np.int64)
         instances = Instances(
-            boxes.astype(np.float32).reshape(-1, 4),
+            boxes_of(part).astype(np.float32).reshape(-1, 4),
             values_of(part, SCORE).astype(np.float32),
             index,
             masks if len(masks) == len(part) else None,
