@@ -24,7 +24,7 @@ from analysis.measure.tables import (
     values_of,
 )
 from analysis.models.find import TrainedModel
-from trainables.metrics.names import DIAMETER_BIAS, MEASURE
+from trainables.metrics.names import DIAMETER_BIAS, MEASURE, shifts_by_size
 
 FIGURES: Final = "figures"
 
@@ -120,7 +120,7 @@ def run_figures(
     """
     sizes, ferets, weights, numbers, names, areas = _gathered(done, unit)
     border = BorderRule(done.settings.border.rule, done.settings.border.guard_px).words
-    sources = _sources(done, models)
+    sources = _sources(done, models, unit)
 
     def figures_of(name: str, chosen: Any) -> ClassFigures:
         shown = unit or "px"
@@ -178,7 +178,7 @@ def _gathered(done: DonePictures, unit: str) -> tuple[Floats, Floats, Floats, An
     return sizes, smalls, weights, numbers, classes, np.array(areas)
 
 
-def _sources(done: DonePictures, models: Sequence[TrainedModel]) -> Sources:
+def _sources(done: DonePictures, models: Sequence[TrainedModel], unit: str) -> Sources:
     """Uncertainties besides sampling: of several the largest."""
     scaled = [record.row for record in done.records.values() if record.row["um_per_px"]]
     scales = [row["scale_rel_uncertainty"] for row in scaled]
@@ -189,5 +189,28 @@ def _sources(done: DonePictures, models: Sequence[TrainedModel]) -> Sources:
         return max(known) if known and len(known) == len(models) else None
 
     return Sources(
-        max(scales) if known_scale else None, worst(DIAMETER_BIAS), worst(f"{MEASURE}/count_error")
+        max(scales) if known_scale else None,
+        worst(DIAMETER_BIAS),
+        worst(f"{MEASURE}/count_error"),
+        worst_shifts(models),
+        sorted({row["um_per_px"] / UM_PER_UNIT[unit] for row in scaled}) if unit else (1.0,),
     )
+
+
+def worst_shifts(models: Sequence[TrainedModel]) -> dict[int, float]:
+    """Errors of diameters on the validation pictures by size class, of several models the largest.
+
+    Of a class that one of them has no error on record of, nothing is said.
+    """
+    each = [shifts_by_size(model.metrics) for model in models]
+    known = set.intersection(*(set(one) for one in each)) if each else set()
+    return {low: max((one[low] for one in each), key=abs) for low in sorted(known)}
+
+
+def shift_line(models: Sequence[TrainedModel]) -> str:
+    """The errors of diameters by size class, in a line for the user; empty where none is known."""
+    said = [
+        f"{100 * shift:+.2g} % from {low} to {2 * low} px"
+        for low, shift in worst_shifts(models).items()
+    ]
+    return f"diameters on the validation pictures: {', '.join(said)}" if said else ""

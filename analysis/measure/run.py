@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from analysis.errors import MeasureError
-from analysis.measure.figures import FIGURES, ClassFigures, run_figures
+from analysis.measure.figures import FIGURES, ClassFigures, run_figures, shift_line
 from analysis.measure.job.folder import (
     SETTINGS,
     JobFolder,
@@ -70,6 +70,7 @@ class MeasureResult:
         unit: Unit of the calibrated columns; "" where no picture has a scale.
         figures: Figures of all particles, and of each class; none of a prediction.
         report: The page to look at; None of a prediction.
+        errors_by_size: The models' errors of diameters on their validation pictures, in words.
     """
 
     out: Path
@@ -79,6 +80,7 @@ class MeasureResult:
     unit: str
     figures: Sequence[ClassFigures] = ()
     report: Path | None = None
+    errors_by_size: str = ""
 
     @property
     def particles(self) -> int:
@@ -106,6 +108,8 @@ class MeasureResult:
                 f"{unscaled[0]}: {left} (column flags)"
             )
         lines += [line for one in self.figures for line in one.lines()]
+        if self.figures and self.errors_by_size:
+            lines.append(self.errors_by_size)
         tables = [PARTICLES, PICTURES, *([FIGURES] if self.figures else [])]
         lines.append("wrote " + ", ".join(f"{self.out / name}.csv" for name in tables))
         if self.report is not None:
@@ -173,6 +177,7 @@ def run_measure(plan: MeasurePlan, progress: Progress = lambda done, total: None
         unit=unit,
         figures=figures,
         report=report,
+        errors_by_size=shift_line(plan.models),
     )
 
 

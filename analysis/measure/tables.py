@@ -41,6 +41,9 @@ SIZE: Final = "equivalent_diameter"
 EDGE_PX: Final = 1
 """Pixels from the edge within which a mask is not known to be whole."""
 
+_HALF: Final = 0.5
+"""What lies between the edge of a mask's outermost pixels and its outline, on average."""
+
 STATE, REASON = "state", "reason"
 
 Columns = dict[str, Any]
@@ -78,16 +81,18 @@ def area_of(record: PictureRecord, rule: BorderRule) -> float:
     return rule.area_px2(counting_of(record, rule)) * share
 
 
-def counting_of(record: PictureRecord, rule: BorderRule) -> tuple[int, int, int, int]:
+def counting_of(record: PictureRecord, rule: BorderRule) -> tuple[float, float, float, float]:
     """The rectangle in which a particle is whole, x0 y0 x1 y1: the one that was searched, drawn in.
 
     A mask of a particle that the edge cuts often ends a pixel before the edge: counted as whole,
-    such particles would be too many, and too small.
+    such particles would be too many, and too small. A mask that begins at the next pixel counts;
+    outlines of such particles begin from half a pixel before it on.
     """
     left, top, right, bottom = analysed_of(record)
     if rule.rule == "all" or min(right - left, bottom - top) <= 2 * (EDGE_PX + 1):
         return left, top, right, bottom
-    return left + EDGE_PX, top + EDGE_PX, right - EDGE_PX, bottom - EDGE_PX
+    edge = EDGE_PX + _HALF
+    return left + edge, top + edge, right - edge, bottom - edge
 
 
 def analysed_of(record: PictureRecord) -> tuple[int, int, int, int]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from analysis.measure.figures import ClassFigures
-from analysis.measure.statistics.uncertainty import Uncertainty
+from analysis.measure.statistics.uncertainty import SAID, Uncertainty
 
 SHOWN: Final[Mapping[str, str]] = {
     "d10_number": "D10 by number",
@@ -104,6 +104,6 @@ def _interval(limits: tuple[float, float] | None) -> str:
 
 
 def _parts(whole: Uncertainty) -> str:
-    known = [f"{name} {100 * part:.2g}\u00a0%" for name, part in whole.parts.items()]
-    unknown = [f"{name} not known" for name in whole.missing]
+    known = [f"{SAID[name]} {100 * part:.2g}\u00a0%" for name, part in whole.parts.items()]
+    unknown = [f"{SAID[name]} not known" for name in whole.missing]
     return ", ".join([*known, *unknown])

@@ -1,11 +1,12 @@
 """The figures of a run, beside those worked out by hand from what was drawn."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from analysis.measure.figures import ClassFigures, run_figures
+from analysis.measure.figures import ClassFigures, run_figures, shift_line, worst_shifts
 from analysis.measure.plan import MeasurePlan
 from analysis.measure.tables import DonePictures
 from tests.support.samples.measured_grains import (
@@ -28,8 +29,8 @@ DIAMETERS = [float(np.sqrt(4 * mask_of(grain).sum() / np.pi)) for grain in (SMAL
 
 SIDES = [int(2 * grain[2]) for grain in (SMALL, LARGE)]
 
-ACROSS, DOWN = WIDTH - 2, HEIGHT - 2
-"""Sides of the part in which a particle is whole: a pixel from the edge it is not known."""
+ACROSS, DOWN = WIDTH - 3, HEIGHT - 3
+"""Sides of the part in which a particle is whole: 1.5 px from the edge on it is known."""
 
 WEIGHTS = [ACROSS * DOWN / ((ACROSS - side) * (DOWN - side)) for side in SIDES]
 
@@ -120,6 +121,25 @@ def test_a_guard_frame_narrows_the_area(done: DonePictures, plan: MeasurePlan) -
     inside = (ACROSS - 40) * (DOWN - 40)
     assert value(figures, "number_density") == pytest.approx(2 / inside)
     assert value(figures, "mean_1_0") == pytest.approx(float(np.mean(DIAMETERS)))
+
+
+def test_errors_by_size_are_those_of_the_size_that_a_quantile_has_in_pixels(
+    done: DonePictures, plan: MeasurePlan
+) -> None:
+    low = 2 ** int(np.log2(DIAMETERS[0]))  # of the small grain, in pixels
+    recorded = {"measure/diameter_bias": 0.02, f"measure/diameter_shift_{low}_to_{2 * low}px": -0.3}
+    models = [replace(plan.models[0], metrics=recorded)]
+    [figures, *_] = run_figures(part_of(done, "grains", "none"), "nm", models)
+    parts = {name: one.parts.get("segmentation") for name, one in figures.combined.items()}
+    assert parts["d10_number"] == parts["mean_1_0"] == 0.3
+    assert shift_line(models) == (
+        f"diameters on the validation pictures: -30 % from {low} to {2 * low} px"
+    )
+    assert worst_shifts([*models, plan.models[0]]) == {}, "one of them has no record"
+    elsewhere = {"measure/diameter_bias": 0.02, "measure/diameter_shift_512_to_1024px": -0.3}
+    models = [replace(plan.models[0], metrics=elsewhere)]
+    [figures, *_] = run_figures(part_of(done, "grains", "none"), "nm", models)
+    assert figures.combined["d10_number"].parts["segmentation"] == 0.02
 
 
 def test_of_one_picture_no_interval_is_said(done: DonePictures, plan: MeasurePlan) -> None:

@@ -133,7 +133,7 @@ def test_figures_are_those_of_the_table(
             assert f"{float(row['value']):.4g}" in words
             assert f"{low:.4g} to {high:.4g}" in words
     assert words.count("particles wholly inside, with Miles-Lantuejoul weights") >= 3 + 3
-    assert "segmentation not known" in words, "no model told its error"
+    assert "segmentation on the validation pictures not known" in words, "no model told its error"
     for one in figures:
         assert f"{one.name}: {one.fit.verdict}" in words
         assert one.nano is not None
