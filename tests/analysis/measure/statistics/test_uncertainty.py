@@ -78,8 +78,9 @@ SOURCES = ("scale", "diameter_bias", "count_error")
 @pytest.mark.parametrize("name", SOURCES)
 @pytest.mark.parametrize("value", [-0.1, math.inf])
 def test_uncertainties_that_are_none_are_refused(name: str, value: float) -> None:
+    scale, bias, count = (value if one == name else 0.01 for one in SOURCES)
     with pytest.raises(MeasureError, match=f"expected {name} of 0 or more"):
-        Sources(*(value if one == name else 0.01 for one in SOURCES))
+        Sources(scale, bias, count)
 
 
 def middle(sample: Sample) -> dict[str, float]:
