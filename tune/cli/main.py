@@ -5,7 +5,6 @@ code 130; a bug of ours keeps its traceback and ends in exit code 1.
 """
 
 import errno
-import gc
 import importlib.metadata
 import logging
 import os
@@ -70,9 +69,6 @@ app.add_typer(wandb_app, name="wandb")
 _COMPLETING: Final = "_SEGTUNE_COMPLETE"
 """Set by the shell while a command line is being completed."""
 
-_SHORT: Final = frozenset(("plan", "status"))
-"""Verbs that end before garbage could matter: what they make are modules, classes and tables."""
-
 _STATE_OF_THE_DISK: Final = frozenset(
     (
         errno.EACCES,
@@ -96,13 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         logging.getLogger(noisy).setLevel(logging.ERROR)
     if _COMPLETING in os.environ:  # the shell asks, and typer answers and ends
         typer.main.get_command(app).main(prog_name="segtune")
-    words = sys.argv[1:] if arguments is None else list(arguments)
-    if not _SHORT.intersection(words[:1]):
-        gc.enable()
-    try:
-        sys.exit(_exit_code(words))
-    finally:
-        gc.enable()
+    sys.exit(_exit_code(sys.argv[1:] if arguments is None else list(arguments)))
 
 
 def _exit_code(arguments: list[str]) -> int:

@@ -91,7 +91,9 @@ def resume(study_dir: StudyPlace, overrides: Overrides = None) -> None:
 
 def status(
     study_dir: StudyPlace,
-    every: Annotated[bool, typer.Option("--all", help="Show every trial, not the 100 best.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Show every trial, not the 100 best.")
+    ] = False,
 ) -> None:
     """Show a study's trials, running or ended, best first."""
     from tune.progress.status import STATUS_ROWS, status_lines  # slow: rich

@@ -56,7 +56,9 @@ def test_a_long_study_shows_its_best_and_what_runs_and_says_how_many_more(tmp_pa
 
 
 def test_trials_that_run_are_shown_whatever_their_rank() -> None:
-    board = Board(study="s", metric="F1", mode="max", epochs=4, eta=StudyEta(trials=6, epochs=4, concurrent=1))
+    board = Board(
+        study="s", metric="F1", mode="max", epochs=4, eta=StudyEta(trials=6, epochs=4, concurrent=1)
+    )
     for number in range(6):
         board.trials[number] = TrialView(number, state="complete", best=number / 10)
     board.trials[0].state = "running"

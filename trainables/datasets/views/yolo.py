@@ -136,7 +136,8 @@ def outline_points(item: Annotation) -> Polygon:
 def _joined_points(rims: Sequence[npt.NDArray[Any]], origin: tuple[int, int]) -> Polygon:
     """One outline through all rims of a mask whose first pixel lies at `origin` in its picture."""
     joined = _join(_few_vertices(rims))
-    return _with_spikes(joined.astype(np.float64) + 0.5) + np.array(origin)
+    points: Polygon = _with_spikes(joined.astype(np.float64) + 0.5) + np.array(origin)
+    return points
 
 
 @dataclass

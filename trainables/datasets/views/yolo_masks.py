@@ -112,8 +112,9 @@ def _shrunk(points: npt.NDArray[np.int32], imgsz: int, mask_ratio: int) -> npt.N
     Args:
         points: (N, 2) x y of the vertices, in pixels of the training's picture.
         imgsz: Side of that picture, px.
-        mask_ratio: Factor by which masks are smaller. Where it divides `imgsz`, each of their pixels
-            is of its own block of the picture's, so blocks without the object need not be drawn.
+        mask_ratio: Factor by which masks are smaller. Where it divides `imgsz`, each of their
+            pixels is of its own block of the picture's, so blocks without the object need not be
+            drawn.
     """
     origin, shape = np.zeros(2, dtype=np.int32), np.array([imgsz, imgsz])
     if imgsz % mask_ratio == 0:
