@@ -11,7 +11,7 @@ What is done, so that a picture looks the same to every engine:
 - Transparency: blended over black, so opaque pixels do not change. A further channel of a TIFF
   that is no transparency is left out.
 - Palettes and bilevel pictures: their colours.
-- The orientation a camera wrote into a JPEG or PNG is applied, as annotation tools do.
+- The orientation that a JPEG, PNG, WebP or TIFF says is applied, as annotation tools do.
 - TIFF and MRC: see `tiff` and `mrc`; each page, each section is a picture.
 - A JSON file stands for the picture inside it: see `embedded`.
 
@@ -29,7 +29,14 @@ import numpy.typing as npt
 from PIL import Image, PngImagePlugin
 
 from trainables.datasets import embedded
-from trainables.datasets.tiff import labels_of_tiff, page_of_tiff, shape_of_tiff
+from trainables.datasets.tiff import (
+    FIRST_SIDEWAYS,
+    TURNED,
+    labels_of_tiff,
+    page_of_tiff,
+    shape_of_tiff,
+    upright,
+)
 
 SUFFIXES: Final = frozenset(
     {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".mrc", ".mrcs"}
@@ -65,8 +72,6 @@ _KIND_OF_SUFFIX: Final = {".tif": "tiff", ".tiff": "tiff", ".mrc": "mrc", ".mrcs
 
 _ORIENTATION: Final = 0x0112
 
-_FIRST_SIDEWAYS: Final = 5
-
 _TAIL_BYTES: Final = 1 << 16
 
 # The pictures are the user's own, and micrographs are large: MAX_PIXELS is the limit instead.
@@ -98,12 +103,14 @@ class Header:
         height: Rows as seen.
         pages: Pages of this size, in the order of the file: their indices.
         um_per_px: Side of a pixel in micrometres, or None where the file does not say it.
+        orientation: The orientation that is applied, 1 (upright) to 8, of EXIF or TIFF.
     """
 
     width: int
     height: int
     pages: tuple[int, ...] = (0,)
     um_per_px: float | None = None
+    orientation: int = 1
 
 
 @dataclass(frozen=True)
@@ -222,8 +229,8 @@ def _probe(path: Path) -> Header:
         (n_pages, height, width), um_per_px = shape_of_mrc(path)
         return Header(width, height, tuple(range(n_pages)), um_per_px)
     if kind == "tiff":
-        pages, height, width = shape_of_tiff(path)
-        return Header(width, height, pages)
+        pages, height, width, orientation = shape_of_tiff(path)
+        return Header(width, height, pages, orientation=orientation)
     return _probe_other(path)
 
 
@@ -234,15 +241,18 @@ def _probe_other(path: Path) -> Header:
         if image.format == "JPEG" and not _has_end_of_jpeg(path):
             raise UnreadableImageError("the file ends early")
         width, height = image.size
-        sideways = _orientation(image) >= _FIRST_SIDEWAYS
-    return Header(height, width) if sideways else Header(width, height)
+        orientation = _orientation(image)
+    if orientation >= FIRST_SIDEWAYS:
+        width, height = height, width
+    return Header(width, height, orientation=orientation)
 
 
 def _orientation(image: Image.Image) -> int:
     """EXIF orientation, 1 (upright) to 8; of a PNG without decoding it."""
     if image.format == "PNG" and "exif" not in image.info:
         return 1
-    return int(image.getexif().get(_ORIENTATION, 1))
+    value = image.getexif().get(_ORIENTATION, 1)
+    return value if value in range(1, 9) else 1
 
 
 def _has_end_of_jpeg(path: Path) -> bool:
@@ -266,7 +276,7 @@ def _decode(path: Path, page: int) -> tuple[Pixels, list[str]]:
         pixels = _decode_deep(path) if deep else np.asarray(_plain(image))
     if orientation == 1:
         return pixels, []
-    return _upright(pixels, orientation), ["turned as its orientation says"]
+    return upright(pixels, orientation), [TURNED]
 
 
 def _decode_deep(path: Path) -> Pixels:
@@ -276,14 +286,6 @@ def _decode_deep(path: Path) -> Pixels:
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
         return np.take(pixels, [2, 1, 0, 3][: pixels.shape[2]], axis=2)
     return np.asarray(pixels)
-
-
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Pixels turned as EXIF's orientation says, 1 (upright) to 8."""
-    turned = np.swapaxes(pixels, 0, 1) if orientation >= _FIRST_SIDEWAYS else pixels
-    rows = slice(None, None, -1) if orientation in (3, 4, 7, 8) else slice(None)
-    columns = slice(None, None, -1) if orientation in (2, 3, 6, 7) else slice(None)
-    return np.ascontiguousarray(turned[rows, columns])
 
 
 def _plain(image: Image.Image) -> Image.Image:
@@ -313,7 +315,7 @@ def _decode_labels(path: Path, page: int) -> Pixels:
     if kind != "mrc":
         with Image.open(path) as image:
             if image.mode == "P":
-                return np.asarray(image)
+                return upright(np.asarray(image), _orientation(image))
     return _decode(path, page)[0]
 
 

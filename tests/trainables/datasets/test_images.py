@@ -375,6 +375,45 @@ def test_a_png_of_any_depth_is_turned_as_its_orientation_says(
     assert (picture.changes[:1] == ("turned as its orientation says",)) == (orientation > 1)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["grey", "deep", "rgb", "palette", "lzw"])
+def test_a_tiff_is_turned_as_its_orientation_says_and_so_are_its_numbers(
+    kind: str, orientation: int, tmp_path: Path
+) -> None:
+    colours = np.dstack([GREY, GREY // 2, GREY // 3])
+    kinds: dict[str, npt.NDArray[Any]] = {"deep": DEEP, "rgb": colours}
+    stored = kinds.get(kind, GREY)
+    picture = Image.fromarray(stored)
+    if kind == "palette":
+        picture.putpalette([value for i in range(256) for value in (i, 255 - i, i // 2)])
+    path = tmp_path / "a.tif"
+    packed = "tiff_lzw" if kind == "lzw" else None
+    picture.save(path, tiffinfo={274: orientation}, compression=packed)
+    numbers = Image.fromarray(np.arange(1200, dtype=np.int32).reshape(30, 40))
+    numbers.getexif()[0x0112] = orientation
+    order = np.asarray(ImageOps.exif_transpose(numbers)).ravel()
+    picture.save(tmp_path / "plain.tif")
+    header, read = probe(path), read_picture(path)
+    flat = read_picture(tmp_path / "plain.tif").pixels.reshape(1200, -1)[order]
+    assert (header.height, header.width, header.orientation) == (
+        *read.pixels.shape[:2],
+        orientation,
+    )
+    assert np.array_equal(read.pixels.reshape(1200, -1), flat)
+    assert ("turned as its orientation says" in read.changes) == (orientation > 1)
+    if kind != "rgb":
+        assert np.array_equal(read_labels(path).ravel(), stored.ravel()[order])
+
+
+def test_a_palette_png_of_numbers_is_turned_as_its_picture_is(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = Image.fromarray(GREY)
+    picture.putpalette([0, 0, 0] * 256)
+    picture.save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(read_labels(tmp_path / "a.png"), np.rot90(GREY, -1))
+
+
 def _with_exif(path: Path, data: bytes) -> None:
     """Put an eXIf chunk behind the header of a PNG, as PIL does not for 16-bit colours."""
     content = path.read_bytes()

@@ -37,9 +37,9 @@ from trainables.datasets.preparing.splits import (
     lacking_classes,
 )
 from trainables.datasets.preparing.writing import Converted
+from trainables.datasets.raw.entries import Kind, RawImage, RawProblem
 from trainables.datasets.raw.formats.registry import check_format
 from trainables.datasets.raw.read import RawData, describe_problems, list_problems, read_raw
-from trainables.datasets.raw.reading import Kind, RawImage, RawProblem
 from trainables.files.whole import locked, new_folder
 from trainables.files.words import counted
 

@@ -149,6 +149,11 @@ class RawFolder:
         entries = chain.from_iterable(one if isinstance(one, list) else [one] for one in documents)
         return frozenset(key for entry in entries if isinstance(entry, dict) for key in entry)
 
+    @cached_property
+    def has_json_lists(self) -> bool:
+        """Whether a JSON file is a list at its top."""
+        return any(isinstance(self.document(file), list) for file in self.with_suffix(".json"))
+
     def coordinates(self, file: PurePosixPath) -> Coordinates | None:
         """Particles of a file, read once; None if it holds none or is broken (see `broken`)."""
         if file not in self._coordinates:

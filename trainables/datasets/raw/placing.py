@@ -17,7 +17,8 @@ from trainables.datasets.coordinates import TABLES, Points
 from trainables.datasets.geometry import reach_of_first_part
 from trainables.datasets.particle_size import FRACTION, Length, ParticleSize
 from trainables.datasets.prepared import DatasetError
-from trainables.datasets.raw.reading import RawImage, RawReading, RawSource
+from trainables.datasets.raw.entries import RawImage, RawSource
+from trainables.datasets.raw.reading import RawReading
 from trainables.files.words import counted
 
 _FEW: Final = 3

@@ -22,8 +22,8 @@ from tests.support.raw_samples import (
 from trainables.datasets.particle_size import particle_size
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind
 from trainables.datasets.raw.spelling import composed, spellings
 
 Write = Callable[[Path, list[str]], None]

@@ -15,8 +15,8 @@ from tests.support.command_line import segtune
 from tests.support.raw_samples import picture, write_picture
 from trainables.datasets.particle_size import particle_size
 from trainables.datasets.prepared import DatasetError
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind
 
 WIDTH, HEIGHT = 320, 256
 N = 4

@@ -20,10 +20,11 @@ import numpy as np
 
 from trainables.datasets import embedded, geometry
 from trainables.datasets.geometry import Polygon, Rle
+from trainables.datasets.raw.entries import Kind, Outline, RawImage, RawSource
 from trainables.datasets.raw.folder import RawFolder, split_of
 from trainables.datasets.raw.outlines import placed
 from trainables.datasets.raw.own_picture import OneFile, reference_of, tell_renumbered
-from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.datasets.raw.reading import RawReading
 from trainables.files.words import counted
 
 NAME = "labelme"
