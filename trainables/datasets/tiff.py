@@ -125,9 +125,10 @@ def _without_extra(pixels: Pixels, n_colors: int, extra: list[int]) -> tuple[Pix
 
 
 def _other_colors(path: Path, page: int, leaf: Any) -> Pixels:
-    """Palettes, inks and luminance as RGB: by Pillow, which turns them, else by tifffile."""
+    """Palettes, inks and luminance as RGB, upright: by Pillow, which turns them, or tifffile."""
     try:
-        with Image.open(path) as image:
+        # Of a path it would map the file into memory, and mix up rows of sideways ones.
+        with path.open("rb") as file, Image.open(file) as image:
             image.seek(page)
             colors = np.asarray(image.convert("RGB"))
     except Exception:  # noqa: BLE001  Pillow raises almost anything
