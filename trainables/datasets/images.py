@@ -64,6 +64,14 @@ _STARTS: Final = {
     b"RIFF": "webp",
 }
 
+_PACKED: Final = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"PK\x03\x04": "zip",
+    b"(\xb5/\xfd": "zstandard",
+}
+
 _MRC_MARK: Final = b"MAP "
 
 _MRC_MARK_AT: Final = 208
@@ -84,6 +92,9 @@ _PNG_DEPTH_BYTE: Final = 24
 _PNG_END: Final = b"IEND\xaeB`\x82"
 
 _LEVELS: Final = 4096  # of which 256 remain
+
+_EXACT: Final = 1 << 53
+"""Whole numbers up to this one are exact as float64."""
 
 Pixels = npt.NDArray[Any]
 
@@ -168,9 +179,12 @@ def _read_picture(path: Path, page: int, *, keep_stored: bool) -> DecodedPicture
     if raw.size == 0:
         raise UnreadableImageError("it has no pixels")
     opaque = _blend(raw, changes)
-    grey_range = _grey_range(opaque)
-    _refuse_blank(opaque, grey_range)
-    pixels = _to_8_bits(opaque, grey_range, changes)
+    offset, near = _without_offset(opaque)
+    grey_range = _grey_range(near)
+    _refuse_blank(near, grey_range, offset)
+    pixels = _to_8_bits(near, grey_range, changes)
+    if grey_range is not None:
+        grey_range = grey_range[0] + offset, grey_range[1] + offset
     verbatim = not changes and _is_plain_png(path)
     stored = opaque if keep_stored else None
     return DecodedPicture(pixels, tuple(changes), verbatim, grey_range, stored)
@@ -193,6 +207,12 @@ def read_labels(path: Path, page: int = 0) -> Pixels:
     if labels.dtype.kind == "f":
         if not np.isfinite(labels).all() or (labels != np.rint(labels)).any():
             raise UnreadableImageError("expected whole numbers, got fractions")
+        exact, highest = 2 / float(np.finfo(labels.dtype).eps), float(np.abs(labels).max())
+        if highest > exact:
+            raise UnreadableImageError(
+                f"its numbers reach to {highest:.17g}, and those beyond {exact:.17g} are not told "
+                f"apart as {labels.dtype}; save them as whole numbers"
+            )
         labels = labels.astype(np.int64)
     return labels
 
@@ -212,9 +232,16 @@ def _guarded(read: Callable[[Path], _T], path: Path) -> _T:
 
 
 def _kind(path: Path) -> str:
-    """Kind of a picture, as "png" or "mrc": by its first bytes, else its suffix; "" if unknown."""
+    """Kind of a picture, as "png" or "mrc": by its first bytes, else its suffix; "" if unknown.
+
+    Raises:
+        UnreadableImageError: It is packed.
+    """
     with path.open("rb") as file:
         head = file.read(_MRC_MARK_AT + len(_MRC_MARK))
+    packed = next((name for start, name in _PACKED.items() if head.startswith(start)), "")
+    if packed:
+        raise UnreadableImageError(f"it is packed by {packed}; unpack it")
     if head[_MRC_MARK_AT:] == _MRC_MARK:
         return "mrc"
     found = next((kind for start, kind in _STARTS.items() if head.startswith(start)), "")
@@ -335,12 +362,22 @@ def _blend(pixels: Pixels, changes: list[str]) -> Pixels:
     return color[:, :, 0] if color.shape[2] == 1 else color
 
 
+def _without_offset(pixels: Pixels) -> tuple[int, Pixels]:
+    """An offset that floating-point numbers cannot hold, and whole numbers without it."""
+    if pixels.dtype.kind not in "iu" or pixels.dtype.itemsize < 8:
+        return 0, pixels
+    low, high = int(pixels.min()), int(pixels.max())
+    if max(abs(low), abs(high)) <= _EXACT or high - low >= 1 << 63:
+        return 0, pixels
+    return low, pixels - pixels.dtype.type(low)
+
+
 def _grey_range(pixels: Pixels) -> tuple[float, float] | None:
     """The values that become 0 and 255; None for pictures of 8 bits or one."""
     return None if pixels.dtype in (np.uint8, np.bool_) else _percentiles(pixels)
 
 
-def _refuse_blank(pixels: Pixels, grey_range: tuple[float, float] | None) -> None:
+def _refuse_blank(pixels: Pixels, grey_range: tuple[float, float] | None, offset: int) -> None:
     """Refuse a picture in which there is nothing to see.
 
     Raises:
@@ -357,7 +394,7 @@ def _refuse_blank(pixels: Pixels, grey_range: tuple[float, float] | None) -> Non
             )
         raise UnreadableImageError(
             f"there is nothing to see: its pixels from the {LOW_PERCENT} to the {HIGH_PERCENT} "
-            f"percentile are all {grey_range[0]:g}"
+            f"percentile are all {grey_range[0] + offset:g}"
         )
 
 

@@ -392,6 +392,16 @@ def test_what_is_embedded_and_no_picture_is_a_problem(tmp_path: Path) -> None:
     assert [(p.file, p.kind) for p in data.problems] == [("m0.json", Kind.UNREADABLE_IMAGE)]
 
 
+def test_a_picture_that_is_there_but_packed_is_named(tmp_path: Path) -> None:
+    labelme_set(tmp_path, n=2)
+    (tmp_path / "micrograph_01.png").rename(tmp_path / "micrograph_01.png.gz")
+    (problem,) = _read(tmp_path).problems
+    assert problem.reason == (
+        "micrograph_01.png is not there, but packed: unpack micrograph_01.png.gz"
+    )
+    assert problem.n_objects == 2
+
+
 # --- what spreadsheets and other users leave
 
 

@@ -257,7 +257,9 @@ def _why_none(found: Values) -> Iterator[str]:
     share = found.areas / found.n_pixels
     border = found.thin & (found.parts > 1)
     for i in range(len(found)):
-        if found.background[i] and (len(found) > 1 or found.nowhere_zero):
+        if found.numbers[i] < 0:
+            yield "it is below 0, which no number of an object is: what a tool left undecided?"
+        elif found.background[i] and (len(found) > 1 or found.nowhere_zero):
             yield f"it covers {share[i]:.0%} of the picture from edge to edge: its background"
         elif border[i] and not border.all():
             yield f"it is {found.parts[i]} lines around others, of at most 2 pixels: a border"
