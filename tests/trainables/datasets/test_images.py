@@ -539,10 +539,10 @@ def test_levels_above_an_offset_that_floats_cannot_hold_are_kept(
 
 def test_numbers_that_floats_do_not_tell_apart_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
-    for kind, exact in ((np.float32, 1 << 24), (np.float64, 1 << 53)):
-        tifffile.imwrite(path, (GREY.astype(kind) + kind(exact - 256)))
+    for kind, exact in (("float32", 1 << 24), ("float64", 1 << 53)):
+        tifffile.imwrite(path, (GREY.astype(np.int64) + exact - 256).astype(kind))
         assert np.array_equal(read_labels(path), GREY.astype(np.int64) + exact - 256)
-        tifffile.imwrite(path, (GREY.astype(kind) * 4 + kind(exact)))
+        tifffile.imwrite(path, (GREY.astype(np.int64) * 4 + exact).astype(kind))
         with pytest.raises(UnreadableImageError, match=f"those beyond {exact} are not told apart"):
             read_labels(path)
 

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from PIL import Image
 
 from tests.support.raw_samples import (
     labelme_set,
+    picture,
     shape,
     square,
     write_coco,
@@ -161,9 +164,9 @@ def test_lists_of_parts_name_pictures_by_paths_of_another_machine(tmp_path: Path
 @pytest.mark.parametrize("name", ["D:\\set\\p0.png", "/mnt/set/p0.png", "p0.png", "P%C3%B6.png"])
 def test_a_file_of_parts_names_pictures_in_any_spelling(name: str, tmp_path: Path) -> None:
     file = "Pö.png" if "%" in name else "p0.png"
-    for i, picture in enumerate([file, "b.png"]):
-        write_picture(tmp_path / picture, seed=i)
-        write_labelme(tmp_path, Path(picture).stem, [shape(square(5, 5))])
+    for i, name_of_one in enumerate([file, "b.png"]):
+        write_picture(tmp_path / name_of_one, seed=i)
+        write_labelme(tmp_path, Path(name_of_one).stem, [shape(square(5, 5))])
     rows = f"Picture;Split\r\n{name};train\r\nb.png;val\r\n"
     (tmp_path / "splits.csv").write_text(rows, encoding="utf-8-sig", newline="")
     data = _read(tmp_path)
@@ -382,7 +385,27 @@ def test_embedded_pictures_are_taken_out_of_labelme_files(head: str, tmp_path: P
 def test_a_picture_that_is_here_goes_before_the_embedded_one(tmp_path: Path) -> None:
     _embed(tmp_path, 0)
     write_picture(tmp_path / "m0.png", seed=5)
-    assert _objects(_read(tmp_path)) == {"m0.png": 1}
+    data = _read(tmp_path)
+    assert _objects(data) == {"m0.png": 1}
+    (warning,) = data.warnings
+    assert warning.startswith(
+        "1 LabelMe file holds another picture (imageData) than the one that is here, the first is "
+        "m0.json: its picture is not m0.png. The pictures that are here are taken with their 1 obj"
+    )
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_an_embedded_picture_of_another_contrast_or_compression_is_the_same(
+    suffix: str, tmp_path: Path
+) -> None:
+    for seed in range(3):
+        _embed(tmp_path, seed)
+        light = np.linspace(0, 90, 64)[None]
+        pixels = np.clip(picture(seed) * 0.5 + light, 0, 255).astype(np.uint8)
+        assert cv2.imwrite(str(tmp_path / f"m{seed}{suffix}"), pixels)
+    data = _read(tmp_path)
+    assert len(data.images) == 3
+    assert data.warnings == ()
 
 
 def test_what_is_embedded_and_no_picture_is_a_problem(tmp_path: Path) -> None:
