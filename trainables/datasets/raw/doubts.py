@@ -8,8 +8,9 @@ from typing import Final
 import numpy as np
 
 from trainables.datasets import geometry
+from trainables.datasets.prepared import DatasetError
 from trainables.datasets.raw.entries import RawImage, RawObject
-from trainables.datasets.raw.reading import RawReading
+from trainables.datasets.raw.reading import DOUBTFUL_CLASSES, RawReading, letters
 from trainables.files.words import counted
 
 _FIRST_PART: Final = 2 / 3
@@ -22,8 +23,13 @@ _MANY: Final = 12
 
 
 def tell_doubts(reading: RawReading) -> None:
-    """Say what paths, classes, turned pictures and outlines show."""
+    """Say what paths, classes, turned pictures and outlines show.
+
+    Raises:
+        DatasetError: A class may be one, or what is not to be learnt.
+    """
     _tell_of_paths(reading)
+    _question_classes(reading)
     _tell_of_ignored(reading)
     _tell_of_turned(reading)
     _tell_of_outlines(reading)
@@ -48,6 +54,28 @@ def _tell_of_ignored(reading: RawReading) -> None:
             f"class, and left out, the first is {first.place} of {first.file}; what they mark "
             "trains as background. --classes with that name takes them"
         )
+
+
+def _question_classes(reading: RawReading) -> None:
+    """Ask whether a name such as `void`, beside those of other classes, is one.
+
+    Raises:
+        DatasetError: There is such a name, and the user did not say which classes there are.
+    """
+    found: dict[str, list[RawObject]] = {}
+    for image in reading.images.values():
+        for entry in image.objects:
+            found.setdefault(entry.label, []).append(entry)
+    asked = [name for name in found if letters(name) in DOUBTFUL_CLASSES]
+    if reading.classes is not None or not asked or len(asked) == len(found):
+        return
+    name, first = asked[0], found[asked[0]][0]
+    others = [other for other in found if other not in asked]
+    raise DatasetError(
+        f"{first.file}: {counted(len(found[name]), 'object is', 'objects are')} called {name}, the "
+        f"first is {first.place}: is it a class to be learnt, or what is left out? Say which "
+        f"classes there are: --classes {','.join(found)} or --classes {','.join(others)}"
+    )
 
 
 def _tell_of_turned(reading: RawReading) -> None:

@@ -331,6 +331,9 @@ def _refuse_empty(root: Path, chosen: Format, reading: RawReading, images: list[
         if problems
         else "its annotation files hold none"
     )
+    if reading.ignored:
+        names = ", ".join(f"{name} ({len(found)})" for name, found in reading.ignored.items())
+        why = f"what there is is called {names}, which are no classes unless --classes says so"
     raise DatasetError(
         f"{root}: read as {chosen.name}, expected at least one object in "
         f"{counted(len(images), 'picture')}, got none: {why}"

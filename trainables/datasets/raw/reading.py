@@ -34,8 +34,26 @@ from trainables.files.words import counted
 SLACK_PX: Final = 1.0
 """An outline may reach this far beyond the picture without a word: tools round and snap."""
 
-NO_CLASSES: Final = ("__ignore__", "_background_")
-"""LabelMe's names for what is not to be learnt; its exports to other formats keep them."""
+NO_CLASSES: Final = frozenset(
+    {"ignore", "ignored", "ignoreregion", "ignorearea", "toignore", "dontcare", "donotcare"}
+)
+"""Names, by their letters alone, of what is not to be learnt."""
+
+DOUBTFUL_CLASSES: Final = frozenset({"background", "void", "unlabeled", "unlabelled"})
+"""Names, by their letters alone, of what may be a class, or what is not to be learnt.
+
+Between underscores, as LabelMe writes `_background_`, they are no classes.
+"""
+
+
+def letters(name: str) -> str:
+    """A class name by its letters alone, in one case."""
+    return "".join(sign for sign in name.casefold() if sign.isalpha())
+
+
+def _is_no_class(name: str) -> bool:
+    """Whether a name says that what it marks is not to be learnt."""
+    return letters(name) in NO_CLASSES or (name[:1] == "_" and letters(name) in DOUBTFUL_CLASSES)
 
 
 @dataclass
@@ -55,7 +73,7 @@ class RawReading:
         notes: Remarks that ask for nothing to be mended.
         warnings: Probable mistakes that can be read.
         order: Class names in the order a format gives them; empty where it gives none.
-        ignored: Places of objects by a name of `NO_CLASSES`.
+        ignored: Places of objects whose names say that they are not to be learnt, by name.
         n_rectangles: Number of objects whose outline is a rectangle.
     """
 
@@ -237,7 +255,7 @@ class RawReading:
 
     def _class_name(self, label: Any, source: RawSource) -> str:
         name = str(label).strip() if isinstance(label, str | int) else ""
-        if name.casefold() in NO_CLASSES and name not in (self.classes or ()):
+        if _is_no_class(name) and name not in (self.classes or ()):
             self.ignored.setdefault(name, []).append(source)
             if source.image is not None:
                 source.image.lost += 1

@@ -335,7 +335,13 @@ def test_a_name_with_something_behind_it_is_no_renumbering(tmp_path: Path) -> No
     assert data.warnings == ()
 
 
-@pytest.mark.parametrize("label", ["__ignore__", "_background_"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        *("__ignore__", "_background_", "ignore", "Ignored", "_ignore_", "ignore_region"),
+        *("dontcare", "Don't care", "DO-NOT-CARE", "__void__"),
+    ],
+)
 def test_what_labelme_wants_ignored_is_no_class(label: str, tmp_path: Path) -> None:
     write_picture(tmp_path / "m0.png", seed=0)
     write_labelme(tmp_path, "m0", [shape(square(2, 2)), shape(square(30, 20), label)])
@@ -345,6 +351,31 @@ def test_what_labelme_wants_ignored_is_no_class(label: str, tmp_path: Path) -> N
     assert f"1 object is called {label}, which is no class" in data.warnings[0]
     assert "the first is shapes[1] of m0.json" in data.warnings[0]
     assert _read(tmp_path, classes=("grain", label)).classes == ("grain", label)
+
+
+@pytest.mark.parametrize("label", ["void", "Background", "unlabeled"])
+def test_a_name_that_may_be_no_class_is_asked_about(label: str, tmp_path: Path) -> None:
+    labelme_set(tmp_path, n=2)
+    write_picture(tmp_path / "m0.png", seed=9)
+    write_labelme(tmp_path, "m0", [shape(square(2, 2)), shape(square(30, 20), label)])
+    said = (
+        f"m0.json: 1 object is called {label}, the first is shapes\\[1\\]: is it a class .* "
+        f"--classes grain,{label} or --classes grain$"
+    )
+    with pytest.raises(DatasetError, match=said):
+        _read(tmp_path)
+    assert _read(tmp_path, classes=("grain", label)).classes == ("grain", label)
+    without = _read(tmp_path, classes=("grain",))
+    assert [problem.kind for problem in without.problems] == [Kind.UNKNOWN_LABEL]
+
+
+def test_voids_alone_are_a_class_and_ignored_regions_alone_are_none(tmp_path: Path) -> None:
+    write_picture(tmp_path / "m0.png", seed=0)
+    write_labelme(tmp_path, "m0", [shape(square(2, 2), "void")])
+    assert _read(tmp_path).classes == ("void",)
+    write_labelme(tmp_path, "m0", [shape(square(2, 2), "ignore")])
+    with pytest.raises(DatasetError, match=r"got none: what there is is called ignore \(1\), whi"):
+        _read(tmp_path)
 
 
 def test_a_picture_with_ignored_regions_alone_is_no_negative(tmp_path: Path) -> None:
