@@ -69,7 +69,6 @@ _PACKED: Final = {
     b"BZh": "bzip2",
     b"\xfd7zXZ": "xz",
     b"PK\x03\x04": "zip",
-    b"(\xb5/\xfd": "zstandard",
 }
 
 _MRC_MARK: Final = b"MAP "
