@@ -240,8 +240,8 @@ class Finder:
         unsaid = [self.classes[i] for i in np.flatnonzero(np.isnan(limits.confidence))]
         if unsaid:
             raise FindingError(
-                f"confidence: expected one for {', '.join(unsaid)}, as no best confidence is known "
-                f"of {model.name}, got none"
+                f"finding.confidence: expected one for {', '.join(unsaid)}, as no best confidence "
+                f"is known of {model.name}, got none"
             )
         return limits
 
@@ -340,8 +340,8 @@ def _tell(model: FindingModel, max_det: int | None, floor: float) -> None:
         )
     elif max_det is not None and model.max_det is not None and model.max_det < max_det:
         raise FindingError(
-            f"max_det: expected at most {model.max_det}, the limit of {model.name}, which cannot "
-            f"be changed, got {max_det}"
+            f"finding.max_det: expected at most {model.max_det}, the limit of {model.name}, which "
+            f"cannot be changed, got {max_det}"
         )
 
 
