@@ -19,6 +19,7 @@ from analysis.models.find import TrainedModel, find_model, load_model
 from analysis.pictures.micrographs import Micrograph, find_micrographs
 from analysis.scale.reading import ScaleWishes
 from analysis.scale.run import plan_scale
+from cluster.machines.machine import this_machine
 from trainables.contract import Device
 from trainables.datasets.images import UnreadableImageError, probe
 from trainables.files.errors import UserError
@@ -43,6 +44,7 @@ class MeasurePlan:
         device: Device to find on.
         settings: Settings of searching and measuring.
         wishes: How scales are read; None where everything stays in pixels.
+        gpus: GPUs to find on: all there are, unless one was asked for; 0 on the CPU.
         figures: Whether figures of all particles are wanted, and a page of them.
     """
 
@@ -52,6 +54,7 @@ class MeasurePlan:
     device: Device
     settings: MeasureSettings
     wishes: ScaleWishes | None
+    gpus: int = 0
     figures: bool = True
 
     @property
@@ -144,7 +147,8 @@ def plan_measure(  # noqa: PLR0913  the command's options
     checked.end()
     assert pictures is not None
     assert chosen is not None
-    return MeasurePlan(known, pictures, out, chosen, settings, wishes, figures)
+    gpus = 0 if chosen.name == "cpu" else 1 if device is not None else this_machine().gpus
+    return MeasurePlan(known, pictures, out, chosen, settings, wishes, gpus, figures)
 
 
 class Checks:

@@ -24,8 +24,9 @@ from analysis.measure.job.folder import (
     PictureRecord,
 )
 from analysis.measure.job.pace import remember_pace
-from analysis.measure.job.pipeline import NoSearcherError, Passed, Stages, Workers, passed
+from analysis.measure.job.pipeline import NoSearcherError, Passed, Stages, passed
 from analysis.measure.job.stages import PictureMeasurer, PictureReader, PictureSearcher
+from analysis.measure.job.workers import shared_out
 from analysis.measure.live import LiveTable, first_words
 from analysis.measure.plan import MeasurePlan
 from analysis.measure.report.page import REPORT, write_page
@@ -42,7 +43,8 @@ from analysis.measure.tables import (
 )
 from analysis.pictures.micrographs import Micrograph
 from cluster.machines.local_ray import start_ray
-from cluster.machines.machine import this_machine
+from cluster.machines.machine import this_machine, visible_gpus
+from trainables.contract import Device
 from trainables.files.whole import locked, write_json, write_table
 from trainables.files.words import counted
 
@@ -56,13 +58,9 @@ LOG: Final = "ray.log"
 
 _NAMED: Final = 5  # of the failed ones in the message
 
+_VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
+
 _LOST: Final = "what was written of it is gone; run the same command again"
-
-_BATCH: Final = 4  # pictures that travel together
-
-_ON_THEIR_WAY: Final = 8
-"""Pictures that are searched and not yet written down: while some are measured, others are
-searched. As many at most a kill has searched again."""
 
 
 @dataclass(frozen=True)
@@ -271,21 +269,43 @@ def _passed(plan: MeasurePlan, numbers: list[int]) -> Iterator[Passed]:
     Raises:
         MeasureError: The models cannot be loaded.
     """
-    machine = this_machine()
-    on_gpu = plan.device.name != "cpu"
+    shares = shared_out(plan.device, plan.gpus, this_machine())
     stages = Stages(
         PictureReader(plan.pictures, plan.wishes),
-        partial(PictureSearcher, plan.pictures, plan.models, plan.device, plan.settings),
+        partial(
+            PictureSearcher,
+            plan.pictures,
+            plan.models,
+            shares.device,
+            plan.settings,
+            shares.at_once,
+        ),
         PictureMeasurer(plan.pictures, plan.folder, plan.settings, plan.of_a_picture()),
     )
-    workers = Workers(
-        actors=1, cpus=1, gpus=1 if on_gpu else 0, batch=_BATCH, on_their_way=_ON_THEIR_WAY
-    )
-    with _ray(machine.cpus + 1, machine.gpus, plan.out / LOG):
+    workers = shares.workers
+    with _only_gpu(plan.device, plan.gpus), _ray(shares.ray_cpus, plan.gpus, plan.out / LOG):
         try:
             yield from passed(numbers, stages, workers)
         except NoSearcherError as error:
             raise MeasureError(str(error)) from None
+
+
+@contextlib.contextmanager
+def _only_gpu(device: Device, gpus: int) -> Iterator[None]:
+    """Where one GPU of several is asked for, what is started in the block sees no other."""
+    _, _, index = device.name.partition(":")
+    if gpus != 1 or not index:
+        yield
+        return
+    seen = visible_gpus(os.environ)
+    before = os.environ.get(_VISIBLE)
+    os.environ[_VISIBLE] = index if seen is None else seen[int(index)]
+    try:
+        yield
+    finally:
+        os.environ.pop(_VISIBLE)
+        if before is not None:
+            os.environ[_VISIBLE] = before
 
 
 @contextlib.contextmanager

@@ -45,6 +45,9 @@ SUFFIXES: Final = {
 """Folders with a file a picture, and the suffix of the files."""
 
 
+_HALF_WRITTEN: Final = ".[0-9]*-*"  # as `new_file` calls a file that is not yet whole
+
+
 @dataclass(frozen=True)
 class PictureRecord:
     """The record of a picture that is measured.
@@ -79,9 +82,12 @@ class JobFolder:
         self._folders = (PARTS, *written, DONE)
 
     def begin(self) -> None:
-        """Make the folders."""
+        """Make the folders, and remove files that a kill left half written in any."""
         for name in self._folders:
             (self.out / name).mkdir(parents=True, exist_ok=True)
+        for folder in (self.out, *(self.out / name for name in SUFFIXES)):
+            for path in folder.glob(_HALF_WRITTEN):
+                path.unlink()
 
     def file(self, folder: str, picture: Micrograph) -> Path:
         """File of a picture in one of the folders."""

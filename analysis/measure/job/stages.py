@@ -173,12 +173,14 @@ class PictureSearcher:
         models: Models to find with.
         device: Where they run.
         settings: Settings.
+        at_once: Pictures or windows that are shown to a model in one call.
     """
 
     pictures: Sequence[Micrograph]
     models: Sequence[TrainedModel]
     device: Device
     settings: MeasureSettings
+    at_once: int = 1
     finder: Finder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -188,7 +190,7 @@ class PictureSearcher:
             UserError: A model cannot be loaded, or models and settings do not belong together.
         """
         models = [load_finding_model(model, self.device) for model in self.models]
-        object.__setattr__(self, "finder", Finder(models, self.settings.finding))
+        object.__setattr__(self, "finder", Finder(models, self.settings.finding, self.at_once))
 
     def __call__(self, numbers: Sequence[int], read: Sequence[ReadPicture]) -> list[Searched]:
         """Find the particles of pictures."""

@@ -75,3 +75,12 @@ def test_what_is_removed_leaves_nothing_of_any_folder(
         folder.file(name, picture).touch()
     folder.remove(picture)
     assert [path for path in folder.out.rglob("*") if path.is_file()] == []
+
+
+def test_what_a_kill_left_half_written_is_removed(folder: JobFolder, picture: Micrograph) -> None:
+    halves = [folder.out / ".12-particles.csv", folder.out / LABELS / ".12-a.tif"]
+    for half in halves:
+        half.write_bytes(b"half")
+    folder.begin()
+    assert not any(half.exists() for half in halves)
+    assert folder.is_done(picture, SETTINGS)
