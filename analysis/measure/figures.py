@@ -17,6 +17,8 @@ from analysis.measure.statistics.nanomaterial import NanoShare, nano_share
 from analysis.measure.statistics.sample import Sample
 from analysis.measure.statistics.uncertainty import Sources, Uncertainty, combine
 from analysis.measure.tables import (
+    SIZE,
+    WIDTH,
     DonePictures,
     area_of,
     classes_of,
@@ -35,9 +37,12 @@ _NM_PER_UM: Final = 1e3
 
 _SHOWN: Final = {
     "d50_number": "D50 by number",
-    "mean_1_0": "mean diameter",
+    "mean_1_0": "mean {size}",
     "number_density": "number per area",
 }
+
+SIZE_WORDS: Final = {SIZE: "diameter", WIDTH: "width of the box"}
+"""What the sizes of particles are, by the column that they are taken from."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class ClassFigures:
         combined: Figures with all that they are uncertain by.
         fit: The log-normal distribution that fits, and whether it does.
         nano: Share of the particles of at most 100 nm; None without a scale or without masks.
+        size: Column that the sizes are taken from: of a model of boxes their width.
     """
 
     name: str
@@ -59,6 +65,12 @@ class ClassFigures:
     combined: Mapping[str, Uncertainty]
     fit: LogNormalFit
     nano: NanoShare | None
+    size: str = SIZE
+
+    @property
+    def size_words(self) -> str:
+        """What the sizes are, for a reader."""
+        return SIZE_WORDS[self.size]
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a figure, for a table."""
@@ -72,6 +84,7 @@ class ClassFigures:
         return {
             "class": self.name,
             "figure": name,
+            "of": "" if name == "number_density" else self.size,
             "value": one.value,
             "unit": self._unit_of(name),
             "sampling_low_95": low,
@@ -93,7 +106,10 @@ class ClassFigures:
         """The figures that people ask for first, a line each."""
         if not self.estimates["d50_number"].n_particles:
             return [f"{self.name}: no particle counts"]
-        said = [f"{self.name}: {words} {self.combined[key].words}" for key, words in _SHOWN.items()]
+        said = [
+            f"{self.name}: {words.format(size=self.size_words)} {self.combined[key].words}"
+            for key, words in _SHOWN.items()
+        ]
         said.append(f"{self.name}: {self.fit.verdict}")
         more = more_needed(self.estimates["d50_number"])
         if more is not None and more.particles > 0:
@@ -121,6 +137,7 @@ def run_figures(
     sizes, ferets, weights, numbers, names, areas = _gathered(done, unit)
     border = BorderRule(done.settings.border.rule, done.settings.border.guard_px).words
     sources = _sources(done, models, unit)
+    size = next((size_column(part) for _, _, part in done.parts()), SIZE)
 
     def figures_of(name: str, chosen: Any) -> ClassFigures:
         shown = unit or "px"
@@ -135,7 +152,7 @@ def run_figures(
             )
             nano = nano_share(small, UM_PER_UNIT[unit] * _NM_PER_UM)
         combined = {key: combine(one, sources, _unit(key, shown)) for key, one in found.items()}
-        return ClassFigures(name, shown, found, combined, fit_lognormal(sample), nano)
+        return ClassFigures(name, shown, found, combined, fit_lognormal(sample), nano, size)
 
     if not len(areas):
         return []

@@ -24,7 +24,7 @@ SHOWN: Final[Mapping[str, str]] = {
 
 _HEADLINE: Final[Mapping[str, str]] = {
     "d50_number": "D50 by number",
-    "mean_1_0": "mean diameter",
+    "mean_1_0": "mean {size}",
     "number_density": "particles per area",
 }
 
@@ -63,7 +63,8 @@ def headline(figures: Sequence[ClassFigures]) -> list[Figure]:
     """The figures that people ask for first, of all particles."""
     if not figures or not figures[0].estimates["d50_number"].n_particles:
         return []
-    return [_figure(figures[0], key, words) for key, words in _HEADLINE.items()]
+    size = figures[0].size_words
+    return [_figure(figures[0], key, words.format(size=size)) for key, words in _HEADLINE.items()]
 
 
 def unit_words(unit: str) -> str:

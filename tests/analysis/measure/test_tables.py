@@ -148,7 +148,9 @@ def test_a_column_of_the_parquet_file_says_its_unit_and_its_definition(done: Don
         b"nm^2",
         b"nm",
     ]
-    assert len(said("circularity")[b"definition"]) > 10
+    assert all(len(said(name)[b"definition"]) > 10 for name in table.column_names)
+    assert said("perimeter_nm")[b"also"] == b"Chord length"
+    assert b"also" not in said("perimeter_px"), "theirs are in a unit"
     assert json.loads(table.schema.metadata[b"segtune"]) == ABOUT
     assert table["area_px2"].to_pylist() == AREAS * 2
     assert np.isnan(table["area_nm2"].to_numpy()[3:]).all()

@@ -264,6 +264,10 @@ def test_boxes_without_a_scale_have_widths_in_pixels_and_nothing_that_needs_mask
     assert "By width of the box" in page.words
     assert page.charts["sizes0"]["layout"]["xaxis"]["title"]["text"] == "width of the box (px)"
     assert "EU definition" not in page.words
+    assert "mean width of the box" in page.words
+    assert "mean diameter" not in page.words + " ".join(figures[0].lines())
+    of = {row["figure"]: row["of"] for row in figures[0].rows()}
+    assert (of["d50_number"], of["number_density"]) == ("box_width", "")
     assert "scale not known" in page.words
     assert f"{figures[0].estimates['d50_number'].value:.4g} px" in page.words
     text = (done.folder.out / "report.html").read_text("utf-8")
