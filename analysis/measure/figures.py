@@ -30,6 +30,8 @@ from trainables.metrics.names import DIAMETER_BIAS, MEASURE, shifts_by_size
 
 FIGURES: Final = "figures"
 
+SHARE: Final = "share_to_100nm"
+
 ALL: Final = "all"
 """In place of a class name: the particles of all classes."""
 
@@ -74,7 +76,23 @@ class ClassFigures:
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a figure, for a table."""
-        return [self.row_of(name) for name in self.estimates]
+        rows = [self.row_of(name) for name in self.estimates]
+        return rows if self.nano is None else [*rows, self._row_of_share(self.nano)]
+
+    def _row_of_share(self, nano: NanoShare) -> dict[str, Any]:
+        """The row of the share of small particles: of its intervals only the one over pictures."""
+        low, high = nano.interval or (None, None)
+        return self.row_of("mean_1_0") | {
+            "figure": SHARE,
+            "of": "feret_min",
+            "value": nano.value,
+            "unit": "",
+            "sampling_low_95": low,
+            "sampling_high_95": high,
+            "combined_low_95": None,
+            "combined_high_95": None,
+            "not_known": "scale, segmentation",
+        }
 
     def row_of(self, name: str) -> dict[str, Any]:
         """The row of one figure."""
@@ -118,7 +136,7 @@ class ClassFigures:
                 "for D50 within 5 %"
             )
         if self.nano is not None:
-            said.append(f"{self.name}: {self.nano.verdict}")
+            said.append(f"{self.name}: {self.nano.words}")
         return said
 
 

@@ -164,7 +164,14 @@ def test_the_share_below_100_nm_is_said_with_a_scale_alone(
     [without, *_] = run_figures(done, "", plan.models)
     assert with_scale.nano is not None
     assert with_scale.nano.value == pytest.approx(1.0)
+    [row] = [row for row in with_scale.rows() if row["figure"] == "share_to_100nm"]
+    assert (row["of"], row["value"], row["unit"]) == ("feret_min", with_scale.nano.value, "")
+    assert (row["sampling_low_95"], with_scale.nano.interval) == (None, None), "of 2 particles"
+    [line] = [line for line in with_scale.lines() if "100 nm" in line]
+    assert line.startswith("all: 100.0 % by number have a least Feret diameter")
+    assert with_scale.nano.verdict in line
     assert without.nano is None
+    assert "share_to_100nm" not in [row["figure"] for row in without.rows()]
 
 
 def test_the_scale_is_part_of_what_a_length_is_uncertain_by(
