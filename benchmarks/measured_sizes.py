@@ -1,7 +1,7 @@
 """Sizes and counts that a trained model measures, beside the truth: from pictures to the figures.
 
     python -m benchmarks.measured_sizes simulated --work DIR [--runs 20] [--images 10] [--epochs 45]
-    python -m benchmarks.measured_sizes real RAW --work DIR [--epochs 60] [--imgsz 640]
+    python -m benchmarks.measured_sizes real RAW --work DIR [--epochs 12] [--imgsz 320]
 
 `simulated`: an untrained yolo11n-seg learns 60 simulated micrographs with a scale bar (42 train,
 18 validate) in a study of one trial. Then `segtune measure` gets new ones, each run with another
@@ -11,8 +11,9 @@ the count are from those of the particles drawn in these very pictures that coun
 rule, and whether the interval holds the figure of 4,000 pictures of the kind, of which the run's
 are a sample.
 
-`real`: the folder of a data set with a scale bar in its pictures is prepared and learnt, and the
-test part measured twice by the same code: as the model finds it, and as it is annotated.
+`real`: the folder of a data set with a scale bar in its pictures is prepared; its training and
+validation part are cut into tiles of `--imgsz` px, as its particles are small, and learnt; the test
+part is measured whole, twice by the same code: as the model finds it, and as it is annotated.
 
 DIR keeps data, study and runs: a second call goes on.
 """
@@ -26,6 +27,8 @@ from typing import Any, Final
 
 import numpy as np
 import ray
+from PIL import Image
+from pycocotools import mask as coco_mask
 
 from analysis.finding.finder import Found
 from analysis.measure.figures import ClassFigures, run_figures
@@ -167,7 +170,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--images", type=int, default=10)
     parser.add_argument("--epochs", type=int, default=45)
-    parser.add_argument("--imgsz", type=int, default=640, help="of the real pictures")
+    parser.add_argument("--imgsz", type=int, default=320, help="of real tiles")
     given = parser.parse_args()
     work = given.work.absolute()
     work.mkdir(parents=True, exist_ok=True)
@@ -253,7 +256,10 @@ def compare_real(raw: Path, work: Path, epochs: int, imgsz: int) -> None:
     if not (work / "data").exists():
         prepare(raw, work / "data", PrepareOptions())
     data = PreparedDataset.load(work / "data")
-    model = trained(work, epochs, imgsz, mosaic=0.5)
+    if not (work / "tiled" / "data").exists():
+        cut_tiles(data, work / "tiled" / "raw", imgsz)
+        prepare(work / "tiled" / "raw", work / "tiled" / "data", PrepareOptions())
+    model = trained(work / "tiled", epochs, imgsz, mosaic=0.5)
     records = data.images("test")
     pictures = [str(raw / "images" / record.path.name) for record in records]
     found = measure(pictures, model, work / "found", overrides=["unit=um"])
@@ -265,6 +271,32 @@ def compare_real(raw: Path, work: Path, epochs: int, imgsz: int) -> None:
         print(row["figure"], row["unit"], _said(row), _said(other), sep=" | ")
     for one in (found.figures[0], annotated):
         print("\n".join(one.lines()))
+
+
+def cut_tiles(data: PreparedDataset, to: Path, side: int) -> None:
+    """Write the training and the validation part as tiles with label pictures.
+
+    Args:
+        data: The whole pictures.
+        to: Folder to write.
+        side: Side of a tile, px; what is left at the right and the bottom is dropped.
+    """
+    for name in ("images", "masks"):
+        (to / name).mkdir(parents=True)
+    parts = ["image,split"]
+    for part in ("train", "val"):
+        for image in data.images(part):
+            pixels = data.read(image)
+            labels = np.zeros(pixels.shape[:2], np.uint16)
+            for number, item in enumerate(data.annotations(image), start=1):
+                labels[coco_mask.decode(dict(item.rle)) > 0] = number
+            for row, column in np.ndindex(labels.shape[0] // side, labels.shape[1] // side):
+                name = f"{image.path.stem}_r{row}c{column}.png"
+                here = np.s_[row * side : (row + 1) * side, column * side : (column + 1) * side]
+                Image.fromarray(pixels[here]).save(to / "images" / name)
+                Image.fromarray(labels[here]).save(to / "masks" / name)
+                parts.append(f"{name},{part}")
+    write_text(to / "splits.csv", "\n".join(parts) + "\n")
 
 
 def _said(row: Mapping[str, Any]) -> str:
