@@ -40,7 +40,7 @@ class Converted:
         image: The raw picture, with its objects.
         pixels: Hash of its pixels as prepared.
         state: State of its file in the prepared folder.
-        look: Its brightness steps, (256,) float32.
+        look: Its brightness steps, (2, 16, 16) float32.
         changes: Changes to its pixels, in words.
         grey_range: The raw values that became 0 and 255, or None where nothing was scaled.
         grey: Whether no pixel has a colour.
