@@ -74,7 +74,7 @@ class RawReading:
         warnings: Probable mistakes that can be read.
         order: Class names in the order a format gives them; empty where it gives none.
         ignored: Places of objects whose names say that they are not to be learnt, by name.
-        n_rectangles: Number of objects whose outline is a rectangle.
+        rectangles: Outlines that are rectangles, turned or not, (4, 2) or closed (5, 2).
     """
 
     folder: RawFolder
@@ -90,7 +90,7 @@ class RawReading:
     warnings: list[str] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
     ignored: dict[str, list[RawSource]] = field(default_factory=dict)
-    n_rectangles: int = 0
+    rectangles: list[Polygon] = field(default_factory=list)
     _headers: dict[PurePosixPath, Header | None] = field(default_factory=dict)
 
     def problem(self, kind: Kind, source: RawSource, reason: str) -> None:
@@ -224,7 +224,8 @@ class RawReading:
             rle = self._rasterise(image, outline, source) if name else None
             if name and rle:
                 image.objects.append(RawObject(name, rle, str(source.file), source.place))
-                self.n_rectangles += geometry.is_rectangle(outline.parts)
+                if geometry.is_rectangle(outline.parts):
+                    self.rectangles.append(outline.parts[0])
 
     def add_disc(self, image: RawImage, disc: ParticleDisc, source: RawSource) -> None:
         """Add a particle by its centre and radius, or list why it is left out."""
