@@ -217,8 +217,8 @@ def _without_clashes(reading: RawReading, images: list[RawImage]) -> list[RawIma
         other = first.setdefault(image.stem.casefold(), image)
         if other is not image:
             reason = (
-                f"{other.file} has the same name without suffix; this one is left out. Rename one "
-                "of them"
+                f"{other.file} has the same name but for the suffix or for case, and both would be "
+                "one file; this one is left out. Rename one of them"
             )
             source = RawSource(image.file, n_objects=len(image.objects))
             reading.problem(Kind.NAME_CLASH, source, reason)

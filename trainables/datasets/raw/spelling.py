@@ -107,6 +107,8 @@ def why_not_there(
     folded = {name.casefold(): name for name in pictures}
     of_stem = [name for name in pictures if PurePosixPath(name).stem == composed(wanted.stem)]
     close = difflib.get_close_matches(wanted.name, list(pictures), n=1)
-    near = [folded.get(wanted.name.casefold()), *of_stem, *close]
-    hint = next((f"; the nearest is {name}" for name in near if name), "")
+    alike = [name for name in (folded.get(wanted.name.casefold()), *of_stem) if name]
+    hint = f"; the nearest is {close[0]}" if close else ""
+    if alike:
+        hint = f"; the nearest is {alike[0]}, which differs in case or suffix: rename one of them"
     return f"{wanted} is not there{hint}"

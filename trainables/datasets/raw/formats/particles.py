@@ -165,6 +165,9 @@ def _own_picture(reading: RawReading, source: RawSource) -> RawImage | None:
         stack = section is not None and reading.pages(picture) > 1
         return reading.open(picture, int(section[1]) if section and stack else None)
     reason = f"no picture is called {source.file.stem}.*, or as the beginning of that"
+    if source.file.suffix.lower() in (*STAR, *CSV):
+        column = "rlnMicrographName" if source.file.suffix.lower() in STAR else "image_name"
+        reason += f", and no column {column} says which pictures are meant"
     reading.problem(Kind.LABEL_WITHOUT_IMAGE, source, reason)
     return None
 

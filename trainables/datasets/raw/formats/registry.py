@@ -31,7 +31,7 @@ from trainables.datasets.raw.formats.masks import (
     object_masks,
     region_masks,
 )
-from trainables.datasets.raw.formats.unknown import what_it_looks_like
+from trainables.datasets.raw.formats.unknown import what_it_looks_like, why_no_coordinates
 from trainables.datasets.raw.reading import RawReading
 from trainables.files.words import counted
 
@@ -214,16 +214,6 @@ _NO_OUTLINES: Final = (
 )
 """Say why files of a kind that is known cannot be used."""
 
-_NEEDED: Final = {
-    particles.CSV: "a header with the columns x and y (or x_coord, X-Coordinate, xmin, ...), and "
-    "rows of pictures that are here",
-    particles.STAR: "a table with the columns rlnCoordinateX and rlnCoordinateY",
-    particles.BOX: "x, y, width and height in each row",
-    particles.CS: "location/center_x_frac and location/center_y_frac",
-    particles.JSON: '{"image.png": [[x, y], ...], ...} with names of pictures that are here',
-}
-"""What coordinates look like, by the suffixes of their files."""
-
 
 def check_format(name: str | None) -> None:
     """Refuse a format nobody knows, naming the nearest.
@@ -304,7 +294,7 @@ def _what_is_here(folder: RawFolder, asked: str = "") -> str:
         return reason
     if any(file.suffix.lower() == ".xml" for file in folder.files):
         return "XML files (Pascal VOC?) hold boxes, not outlines; segmentation needs outlines"
-    if table := _table_without_coordinates(folder, asked):
+    if table := why_no_coordinates(folder, asked):
         return table
     return what_it_looks_like(folder, [entry.name for entry in FORMATS])
 
@@ -315,15 +305,3 @@ def _first_broken(folder: RawFolder) -> str:
     n = len(folder.broken)
     head = "1 file cannot be read:" if n == 1 else f"{n} files cannot be read, the first is"
     return f"{head} {file}: {reason}"
-
-
-def _table_without_coordinates(folder: RawFolder, asked: str) -> str:
-    """A message: what the first possible file of coordinates lacks; "" without one."""
-    kinds = [(".csv", ".tsv"), particles.STAR, particles.BOX, particles.CS]
-    kinds += [particles.JSON] if asked == "coordinates" else []
-    for suffixes in kinds:
-        file = next(iter(folder.with_suffix(*suffixes)), None)
-        needed = next(text for known, text in _NEEDED.items() if {*suffixes} <= {*known})
-        if file is not None:
-            return f"{file} holds no coordinates: expected {needed}"
-    return ""

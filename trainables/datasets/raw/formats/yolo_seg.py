@@ -94,6 +94,8 @@ def read(reading: RawReading) -> None:
         picture = _picture_of(folder, file)
         if picture is None:
             reason = f"no picture {file.stem}.* beside it or in the images folder"
+            if other := _in_other_case(folder, file):
+                reason += f"; the name of {other} differs in case"
             n_objects = _count_lines(folder, file)
             unlinked += n_objects
             source = RawSource(file, n_objects=n_objects)
@@ -214,6 +216,12 @@ def _picture_of(folder: RawFolder, file: PurePosixPath) -> PurePosixPath | None:
         stack = folder.matching(stem, near)
         return stack.with_name(f"{file.stem}{stack.suffix}") if stack else None
     return found
+
+
+def _in_other_case(folder: RawFolder, file: PurePosixPath) -> PurePosixPath | None:
+    """A picture whose name is the file's but for case."""
+    stem = file.stem.casefold()
+    return next((p for p in folder.images if p.stem.casefold() == stem), None)
 
 
 def _images_folder(file: PurePosixPath) -> PurePosixPath:

@@ -588,6 +588,20 @@ def test_a_radius_with_which_particles_cover_each_others_centres_is_questioned(
     [
         ("c.csv", "micrograph,x,z\nm0.png,1,2\n", None, "c.csv holds no coordinates: expected a"),
         ("c.csv", "micrograph,x,z\nm0.png,1,2\n", "csv", "the columns x and y"),
+        ("c.txt", "m0\t12\t30\t2.5\n", None, "no header: its first line is 'm0\\t12\\t30\\t2.5'"),
+        ("m0.csv", "12.5,30\n8,9\n", None, "Give it one, as image_name,x_coord,y_coord; where"),
+        (
+            "c.star",
+            "data_\n\nloop_\n_rlnImageName #1\n_rlnVoltage #2\n1@a.mrcs 300\n",
+            None,
+            "but the columns rlnImageName, rlnVoltage (particles that were cut out, without",
+        ),
+        (
+            "c.star",
+            "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n3 4\n",
+            None,
+            "no column rlnMicrographName says which pictures are meant (1 object left out)",
+        ),
         ("c.star", "data_\n\nloop_\n_rlnVoltage #1\n300\n", "star", "rlnCoordinateX and rlnC"),
         ("c.json", '{"m0.png": "none"}', "coordinates", '{"image.png": [[x, y], ...], ...}'),
         ("c.box", "1 2\n", "box", "x, y, width and height in each row"),
