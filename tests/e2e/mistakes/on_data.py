@@ -273,7 +273,11 @@ PARTICLES = [
     Mistake(
         "CSV without a column y",
         "prepare new --out made --radius 9px",
-        ["new: no annotations", "c.csv holds no coordinates: expected a header with the columns x"],
+        [
+            "new: no annotations",
+            "c.csv holds no coordinates, but the columns ",
+            "expected a header with the columns x",
+        ],
         both(pictures_in_new, text("new/c.csv", "micrograph,x\np0.png,9\n")),
     ),
     Mistake(

@@ -65,7 +65,7 @@ _SCORE: Final = ("rlnautopickfigureofmerit", "confidence", "score")
 
 _RADIUS_UNIT: Final = re.compile(r"(?:particle)?(radius|diameter)(\w*)")
 
-_OTHER_SIZE: Final = re.compile(r"(?:particle|box|object)?(size|diam|rad|r|d|area)(\w*)")
+_OTHER_SIZE: Final = re.compile(r"(?:particle|box|object)?(size|diam|rad|r|d)(\w*)")
 """Columns that may say how large a particle is, in a way nobody knows."""
 
 _PIXELS: Final = ("", "px", "pix", "pixel", "pixels")

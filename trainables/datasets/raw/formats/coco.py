@@ -44,6 +44,8 @@ _XY: Final = (0, 1)
 
 _FARTHEST: Final = 1e12
 
+_NO: Final = ("", "0", "0.0", "false", "no")
+
 _SAME_BOX: Final = 0.3
 """Least intersection over union of an object's box and the one beside it: tools round, and boxes
 may be drawn by hand."""
@@ -320,7 +322,7 @@ def _read_object(
     entry: Mapping[str, Any],
     categories: _ById[str],
 ) -> None:
-    if entry.get("iscrowd") and not (reading.keep_crowds or _is_brush_mask(entry)):
+    if _is_crowd(entry) and not (reading.keep_crowds or _is_brush_mask(entry)):
         reading.problem(Kind.CROWD, source, "iscrowd is 1: many objects, not one")
         return
     names = dict.fromkeys(categories.find(entry["category_id"]))
@@ -350,13 +352,19 @@ def _polygons(segmentation: Sequence[Any]) -> list[Polygon]:
     return [geometry.polygon(part) for part in segmentation]
 
 
+def _is_crowd(entry: Mapping[str, Any]) -> bool:
+    """Whether an annotation is marked as a crowd, by a number or as text."""
+    marked = entry.get("iscrowd")
+    return marked.strip().casefold() not in _NO if isinstance(marked, str) else bool(marked)
+
+
 def _is_brush_mask(entry: Mapping[str, Any]) -> bool:
-    return bool(entry.get("iscrowd")) and "occluded" in (entry.get("attributes") or {})
+    return _is_crowd(entry) and "occluded" in (entry.get("attributes") or {})
 
 
 def _tell_crowds(reading: RawReading, file: PurePosixPath, entries: list[Any]) -> None:
     """Say of regions marked as crowds whether they are taken, and how the others would be."""
-    crowds = [entry for entry in entries if isinstance(entry, dict) and entry.get("iscrowd")]
+    crowds = [entry for entry in entries if isinstance(entry, dict) and _is_crowd(entry)]
     n_brush = sum(_is_brush_mask(entry) for entry in crowds)
     n_others = len(crowds) - n_brush
     if n_brush:

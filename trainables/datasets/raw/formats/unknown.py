@@ -47,9 +47,13 @@ _NEEDED: Final = {
 
 _ROW_CELLS: Final = 2  # at the least, of coordinates
 
+_MOST_CELLS: Final = 5  # a name, two coordinates, a confidence, a radius
+
 _LINE_SHOWN: Final = 60
 
 _COLUMNS_SHOWN: Final = 6
+
+_WITH_COLUMNS: Final = (".csv", ".tsv", *particles.STAR)
 
 _STAR_COLUMN: Final = re.compile(r"^_(rln\w+)", re.MULTILINE)
 
@@ -97,7 +101,7 @@ def why_no_coordinates(folder: RawFolder, asked: str) -> str:
         file = next(iter(folder.with_suffix(*suffixes)), None)
         needed = next(text for known, text in _NEEDED.items() if {*suffixes} <= {*known})
         if file is not None:
-            has = _star_columns(folder, file) if suffixes == particles.STAR else ""
+            has = _columns(folder, file)
             return f"{file} holds no coordinates{has}: expected {needed}"
     return ""
 
@@ -110,20 +114,27 @@ def _first_row(folder: RawFolder, file: PurePosixPath) -> str:
         return ""
     cells = re.split(r"[,;\t]\s*" if re.search(r"[,;\t]", line) else r"\s+", line)
     numbers = [bool(re.fullmatch(r"[-+]?\d+([.,]\d*)?(e[-+]?\d+)?", cell, re.I)) for cell in cells]
-    is_row = sum(numbers) >= _ROW_CELLS and all(numbers[1:])
+    is_row = sum(numbers) >= _ROW_CELLS and all(numbers[1:]) and len(cells) <= _MOST_CELLS
     return line[:_LINE_SHOWN] if is_row else ""
 
 
-def _star_columns(folder: RawFolder, file: PurePosixPath) -> str:
-    """The columns of a STAR file in a few words, and what they say of particles."""
+def _columns(folder: RawFolder, file: PurePosixPath) -> str:
+    """The columns of a STAR file or a table in a few words, and what they say of particles."""
     try:
-        columns = _STAR_COLUMN.findall(read_text(folder.path(file)))
+        text = read_text(folder.path(file)) if file.suffix.lower() in _WITH_COLUMNS else ""
     except (OSError, ValueError, LeavesFolderError):
         return ""
+    if file.suffix.lower() in particles.STAR:
+        columns = _STAR_COLUMN.findall(text)
+    else:
+        columns = [
+            cell.strip(' "') for cell in re.split(r"[,;\t]", text.partition("\n")[0].strip())
+        ]
+        columns = [cell for cell in columns if cell]
     if not columns:
         return ""
     more = " and others" if len(columns) > _COLUMNS_SHOWN else ""
-    has = f", but the columns {', '.join(columns[:_COLUMNS_SHOWN])}{more}"
+    has = f", but the columns {', '.join(columns[:_COLUMNS_SHOWN])[:_LINE_SHOWN]}{more}"
     if "rlnImageName" in columns:
         has += " (particles that were cut out, without their places; the STAR file of the picking "
         has += "or of the extraction has them)"

@@ -6,6 +6,7 @@ Pose labels are a box and points with two or three numbers each: `kpt_shape` in 
 so, else the numbers do, as read as an outline the box's size would be a corner far from all others.
 """
 
+import codecs
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.datasets.raw.folder import LeavesFolderError, RawFolder
+from trainables.files.text import read_text
 
 BOX_NUMBERS: Final = 5
 
@@ -31,6 +33,9 @@ _MOST: Final = 0.8
 
 _EDGE: Final = 1.1
 """Coordinates reach this far beyond the sides of a picture at the most."""
+
+_WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
+"""Beginnings of text in UTF-16 and UTF-32, whose line ends are of several bytes."""
 
 _VISIBILITIES: Final = (0, 1, 2)
 
@@ -69,8 +74,11 @@ def _sample_rows(folder: RawFolder, file: PurePosixPath) -> list[list[float]] | 
     """First lines of a file as numbers, [] for a line that is no label; None if unreadable."""
     try:
         with folder.path(file).open("rb") as stream:
-            lines = [line.decode("utf-8-sig", "replace") for line in islice(stream, _SAMPLE_LINES)]
-    except (OSError, LeavesFolderError):
+            start = list(islice(stream, _SAMPLE_LINES))
+        lines = [line.decode("utf-8-sig", "replace") for line in start]
+        if start and start[0].startswith(_WIDE_MARKS):
+            lines = read_text(folder.path(file)).splitlines()[:_SAMPLE_LINES]
+    except (OSError, ValueError, LeavesFolderError):
         return None
     return [_numbers(line.split()) for line in lines if line.strip()]
 

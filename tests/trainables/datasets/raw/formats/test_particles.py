@@ -586,8 +586,9 @@ def test_a_radius_with_which_particles_cover_each_others_centres_is_questioned(
 @pytest.mark.parametrize(
     ("name", "content", "asked", "said"),
     [
-        ("c.csv", "micrograph,x,z\nm0.png,1,2\n", None, "c.csv holds no coordinates: expected a"),
+        ("c.csv", "micrograph,x,z\nm0.png,1,2\n", None, "c.csv holds no coordinates, but the c"),
         ("c.csv", "micrograph,x,z\nm0.png,1,2\n", "csv", "the columns x and y"),
+        ("c.csv", "image,x_um,y_um\nm0.png,1,2\n", None, "but the columns image, x_um, y_um: exp"),
         ("c.txt", "m0\t12\t30\t2.5\n", None, "no header: its first line is 'm0\\t12\\t30\\t2.5'"),
         ("m0.csv", "12.5,30\n8,9\n", None, "Give it one, as image_name,x_coord,y_coord; where"),
         (

@@ -110,3 +110,12 @@ def test_numbers_of_tracks_are_no_corners(kind: str, tmp_path: Path) -> None:
     boxes = {geometry.box(entry.rle) for image in data.images for entry in image.objects}
     assert boxes == {(6.0, 5.0, 23.0, 19.0)}
     assert any("ends in a confidence and the number of a track" in w for w in data.warnings)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+def test_label_files_of_other_encodings_are_read(encoding: str, tmp_path: Path) -> None:
+    _write(tmp_path, [_outline(2, 2)])
+    for file in tmp_path.rglob("*.txt"):
+        file.write_bytes(file.read_text().encode(encoding))
+    data = _read(tmp_path)
+    assert [len(image.objects) for image in data.images] == [1] * 4

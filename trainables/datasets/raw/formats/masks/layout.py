@@ -20,7 +20,10 @@ from trainables.datasets.raw.folder import RawFolder
 IMAGE_FOLDERS: Final = ("images", "image", "imgs", "img")
 
 _LABEL_FOLDERS: Final = frozenset(
-    {"labels", "label", "masks", "mask", "instances", "annotations", "segmentations", "gt"}
+    {
+        *("labels", "label", "masks", "mask", "instances", "annotations", "gt", "ground_truth"),
+        *("groundtruth", "seg", "segmentation", "segmentations", "instance_masks", "label_masks"),
+    }
 )
 
 _ENDING: Final = re.compile(
