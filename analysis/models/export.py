@@ -109,9 +109,10 @@ def config_of(
             trial.best_epoch,
             kept.epoch,
         )
-    notes = [*trial.notes, *_broken(trial)]
-    for note in notes:
+    broken = _broken(trial)
+    for note in broken:  # what training noted was told then, and stands in the model's card
         log.warning("trial %d: %s", trial.number, note)
+    notes = [*trial.notes, *broken]
     resolved = study.resolved
     return BestConfig(
         notes=tuple(notes),

@@ -65,7 +65,10 @@ DebugFolder = Annotated[
 
 def scale(
     pictures: Annotated[
-        list[str], typer.Argument(help="Files, folders and patterns: TIFF, PNG, JPEG, MRC.")
+        list[str],
+        typer.Argument(
+            metavar="IMAGES...", help="Files, folders and patterns: TIFF, PNG, JPEG, MRC."
+        ),
     ],
     out: Table,
     source: SourceName = None,
@@ -99,7 +102,8 @@ def scale(
 
 
 Images = Annotated[
-    list[str], typer.Argument(help="Files, folders and patterns: TIFF, PNG, JPEG, MRC.")
+    list[str],
+    typer.Argument(metavar="IMAGES...", help="Files, folders and patterns: TIFF, PNG, JPEG, MRC."),
 ]
 
 Models = Annotated[

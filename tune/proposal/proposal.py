@@ -26,6 +26,12 @@ _MOST_TRIALS: Final = {"cpu": 24, "gpu": 50}
 _FEWEST_TRIALS: Final = 8
 """With fewer there is nothing to compare at a rung."""
 
+_MARGIN: Final = 3
+"""The time limit is so many times the estimate."""
+
+_ROUNDED: Final = 1.5
+"""A limit that is rounded up by more than this is not called three times the estimate."""
+
 _SAVING: Final = 2.5
 """How many times fewer epochs ASHA lets train than there would be without it, roughly."""
 
@@ -192,11 +198,22 @@ def _budget(proposed: EngineProposal, machine: Machine) -> list[Block]:
     )
     if n == most:
         trials = Setting(n, f"enough for a first study; {took}, so about {_time(n * whole)} in all")
+    most = max(1, math.ceil(_MARGIN * n * whole))
     limit = Setting(
-        max(1, math.ceil(3 * n * whole)),
-        "three times that estimate: when it ends whatever is left; `segtune resume` goes on",
+        most,
+        f"{_limit_words(most, n * whole)}: when it ends whatever is left; `segtune resume` goes on",
     )
     return [_budget_block(trials, proposed.epochs, limit)]
+
+
+def _limit_words(limit: float, estimate: float) -> str:
+    """A limit of hours beside the hours that are estimated.
+
+    >>> _limit_words(1, 0.2), _limit_words(7, 2.3)
+    ('an hour, well above that estimate', 'three times that estimate')
+    """
+    near = limit <= _ROUNDED * _MARGIN * estimate
+    return "three times that estimate" if near else "an hour, well above that estimate"
 
 
 def _budget_block(trials: Setting, epochs: Setting, hours: Setting) -> Block:

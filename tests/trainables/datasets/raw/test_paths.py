@@ -467,6 +467,19 @@ def test_labels_whose_names_differ_in_case_are_told(folder: str, tmp_path: Path)
         _read(tmp_path)
 
 
+@pytest.mark.parametrize("beside", ["labels/m0.txt", "annotations.json", "masks/m0.png"])
+def test_pictures_without_labels_point_to_the_folder_that_holds_both(
+    beside: str, tmp_path: Path
+) -> None:
+    write_picture(tmp_path / "images" / "m0.png", seed=0)
+    (tmp_path / beside).parent.mkdir(exist_ok=True)
+    (tmp_path / beside).touch()
+    name = beside.partition("/")[0]
+    said = f"1 picture and nothing else; beside it lies {name}: give the folder .*, {tmp_path}$"
+    with pytest.raises(DatasetError, match=said):
+        _read(tmp_path / "images")
+
+
 def test_a_picture_that_is_there_but_packed_is_named(tmp_path: Path) -> None:
     labelme_set(tmp_path, n=2)
     (tmp_path / "micrograph_01.png").rename(tmp_path / "micrograph_01.png.gz")

@@ -1,5 +1,6 @@
 """Messages about a folder in which no annotations are recognised: what is there, and what to do."""
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +10,12 @@ from typing import Final
 from trainables.datasets.images import SUFFIXES
 from trainables.datasets.raw.folder import LeavesFolderError, RawFolder
 from trainables.datasets.raw.formats import particles
-from trainables.datasets.raw.formats.masks.layout import label_place, without_ending
+from trainables.datasets.raw.formats.masks.layout import (
+    IMAGE_FOLDERS,
+    LABEL_FOLDERS,
+    label_place,
+    without_ending,
+)
 from trainables.files.text import read_text
 from trainables.files.words import counted
 
@@ -57,6 +63,12 @@ _WITH_COLUMNS: Final = (".csv", ".tsv", *particles.STAR)
 
 _STAR_COLUMN: Final = re.compile(r"^_(rln\w+)", re.MULTILINE)
 
+_PICTURE_FOLDERS: Final = frozenset(
+    {*IMAGE_FOLDERS, "train", "val", "valid", "test", "pictures", "micrographs", "raw"}
+)
+
+_ANNOTATIONS: Final = (".json", ".xml", ".csv", ".star", ".txt", ".yaml", ".geojson")
+
 HOW_MASKS_LIE: Final = (
     "Masks are read where they bear their pictures' names in a folder masks beside images, or lie "
     "beside their pictures as NAME_masks.tif; in them 0 is background and each other number an "
@@ -72,6 +84,8 @@ def what_it_looks_like(folder: RawFolder, names: Sequence[str]) -> str:
         names: Names of all formats.
     """
     others = [file for file in folder.files if file not in {*folder.images}]
+    if folder.images and not others and (beside := _labels_beside(folder)):
+        return beside
     kinds = Counter(file.suffix.lower() or "no suffix" for file in others).most_common(_KINDS_SHOWN)
     listed = ", ".join(f"{n} {_kind_name(suffix)}" for suffix, n in kinds)
     what = f" ({listed})" if listed else ""
@@ -139,6 +153,28 @@ def _columns(folder: RawFolder, file: PurePosixPath) -> str:
         has += " (particles that were cut out, without their places; the STAR file of the picking "
         has += "or of the extraction has them)"
     return has
+
+
+def _labels_beside(folder: RawFolder) -> str:
+    """A message about a folder of pictures whose labels lie beside it; "" without any there.
+
+    Names are looked at, and no file is opened: it lies outside.
+    """
+    above = folder.root.parent
+    with contextlib.suppress(OSError):
+        names = sorted(path.name for path in above.iterdir() if path != folder.root)
+        found = [name for name in names if _may_be_labels(name)]
+        if found and folder.root.name.lower() in _PICTURE_FOLDERS:
+            return (
+                f"it holds {counted(len(folder.images), 'picture')} and nothing else; beside it "
+                f"lies {found[0]}: give the folder that holds both, {above}"
+            )
+    return ""
+
+
+def _may_be_labels(name: str) -> bool:
+    """Whether a name is one of a folder of labels, or of a file of annotations."""
+    return name.lower() in LABEL_FOLDERS or PurePosixPath(name).suffix.lower() in _ANNOTATIONS
 
 
 def _kind_name(suffix: str) -> str:
