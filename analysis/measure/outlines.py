@@ -19,8 +19,8 @@ from analysis.measure.job.outlines import PictureOutlines
 from analysis.pictures.micrographs import Micrograph
 from trainables.datasets.images import SUFFIXES
 from trainables.datasets.prepared import DatasetError
+from trainables.datasets.raw.entries import LEFT_OUT, RawImage
 from trainables.datasets.raw.read import RawData, describe_problems, list_problems, read_raw
-from trainables.datasets.raw.reading import LEFT_OUT, RawImage
 
 _PAGE: Final = re.compile(r"_p\d+$")
 
