@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -60,6 +61,7 @@ def read_raw(
     classes: tuple[str, ...] | None,
     sizes: ParticleSize | None = None,
     keep_crowds: bool = False,
+    pictures: Sequence[Path] = (),
 ) -> RawData:
     """Read every annotation file below `root`; no picture is decoded, label pictures excepted.
 
@@ -70,11 +72,12 @@ def read_raw(
             and a format without classes, the name of its objects.
         sizes: Radius and pixel size, for formats of coordinates.
         keep_crowds: Whether regions that COCO marks as crowds are objects.
+        pictures: Pictures outside of the folder that its annotations may be of.
 
     Raises:
         DatasetError: No known format, no picture with an object, or no radius where one is needed.
     """
-    folder = RawFolder(root)
+    folder = RawFolder(root, pictures)
     chosen, notes = choose_format(folder, format_name)
     one_class = classes[0] if classes and len(classes) == 1 else chosen.object_class
     reading = RawReading(folder, classes, one_class, sizes or ParticleSize(), keep_crowds)
