@@ -209,7 +209,12 @@ def evaluate(
         confusion=confusion_of(matches, confidence, len(classes)),
         left_out=sum(map(len, predictions)) - sum(len(m.scores) for m in matches),
         measurement=measurement_error(
-            predictions, truths, len(classes), confidence=confidence, max_detections=limit
+            predictions,
+            truths,
+            len(classes),
+            confidence=confidence,
+            max_detections=limit,
+            matches=matches,
         )
         if kind == "masks"
         else None,
