@@ -11,16 +11,18 @@ import numpy as np
 from trainables.datasets import geometry
 from trainables.datasets.particle_size import ParticleSize
 from trainables.datasets.prepared import DatasetError
+from trainables.datasets.raw.boxes import settle_boxes
 from trainables.datasets.raw.folder import RawFolder
 from trainables.datasets.raw.formats.registry import Format, choose_format
 from trainables.datasets.raw.given_splits import given_splits, name_meant
+from trainables.datasets.raw.objects import RawObject
 from trainables.datasets.raw.reading import (
     Kind,
     RawImage,
-    RawObject,
     RawProblem,
     RawReading,
     RawSource,
+    place_and_size,
 )
 from trainables.datasets.raw.spelling import composed
 from trainables.files.words import counted
@@ -75,6 +77,7 @@ def read_raw(
     classes: tuple[str, ...] | None,
     sizes: ParticleSize | None = None,
     keep_crowds: bool = False,
+    boxes: bool = False,
 ) -> RawData:
     """Read every annotation file below `root`; no picture is decoded, label pictures excepted.
 
@@ -85,21 +88,25 @@ def read_raw(
             and a format without classes, the name of its objects.
         sizes: Radius and pixel size, for formats of coordinates.
         keep_crowds: Whether regions that COCO marks as crowds are objects.
+        boxes: Whether the box of every object is asked for, though it may have a mask.
 
     Raises:
         DatasetError: No known format, no picture with an object, or no radius where one is needed.
     """
     folder = RawFolder(root)
-    chosen, notes = choose_format(folder, format_name)
+    particles = sizes is not None and sizes.radius is not None
+    chosen, notes = choose_format(folder, format_name, boxes=boxes, particles=particles)
     one_class = classes[0] if classes and len(classes) == 1 else chosen.object_class
     reading = RawReading(folder, classes, one_class, sizes or ParticleSize(), keep_crowds)
     reading.notes += notes
     if reading.sizes.radius and not chosen.sized:
-        reading.notes.append(f"--radius has no effect: {chosen.name} has outlines or masks")
+        reading.notes.append(f"--radius has no effect: {chosen.name} has outlines, masks or boxes")
     chosen.read(reading)
     for file, reason in folder.broken.items():
         reading.problem(Kind.UNREADABLE_ANNOTATION, RawSource(file), reason)
     _refuse_unknown_classes(reading, chosen)
+    if boxes or any(o.rle is None for image in reading.images.values() for o in image.objects):
+        settle_boxes(reading, asked=boxes)
     for image in reading.images.values():
         _keep_objects_once(reading, image)
     _tell_of_paths(folder, reading)
@@ -138,10 +145,10 @@ def list_problems(problems: tuple[RawProblem, ...], limit: int = _LISTED) -> str
 def _keep_objects_once(reading: RawReading, image: RawImage) -> None:
     """Leave out outlines that follow one of their class with nearly the same pixels, and tell."""
     again: set[int] = set()
-    outlines = {i: entry.label for i, entry in enumerate(image.objects) if entry.disc is None}
-    for label in dict.fromkeys(outlines.values()):
-        same = [i for i, name in outlines.items() if name == label]
-        twins = geometry.twins([image.objects[i].rle for i in same], _SAME_IOU)
+    outlines = {i: o for i, o in enumerate(image.objects) if o.disc is None and o.rle is not None}
+    for label in dict.fromkeys(entry.label for entry in outlines.values()):
+        same = [i for i, entry in outlines.items() if entry.label == label]
+        twins = geometry.twins([o.rle for i in same if (o := outlines[i]).rle], _SAME_IOU)
         for index, (earlier, iou) in twins.items():
             entry, first = image.objects[same[index]], image.objects[same[earlier]]
             share = "the pixels" if iou == 1 else f"{int(100 * iou)} % of the pixels (IoU)"
@@ -184,19 +191,19 @@ def _tell_of_doubts(reading: RawReading) -> None:
     ]
     if not found:
         return
-    boxes = np.array([geometry.box(entry.rle) for _, entry in found])
+    boxes = np.array([place_and_size(entry) for _, entry in found])
     sides = np.array([(image.width, image.height) for image, _ in found])
     reach = geometry.reach_of_first_part((boxes[:, :2] + boxes[:, 2:]) / sides)
     if reach is not None and reach.max() <= _FIRST_PART:
         reading.warnings.append(
             f"all {len(found)} objects lie in the first {reach[0]:.2f} x {reach[1]:.2f} of the "
-            "pictures' sides: were the outlines made on smaller pictures, or are they in another "
+            "pictures' sides: were they drawn on smaller pictures, or are they in another "
             "unit? Look at the contact sheets"
         )
     if len(found) >= _MANY and reading.n_rectangles == len(found):
         reading.warnings.append(
             f"all {len(found)} outlines are rectangles: are they boxes? Segmentation learns that "
-            "everything inside them belongs to the objects"
+            "everything inside them belongs to the objects; --boxes takes them as boxes"
         )
     apart = [entry for image, entry in found if _is_several(image, entry)]
     if apart:
@@ -209,6 +216,8 @@ def _tell_of_doubts(reading: RawReading) -> None:
 
 def _is_several(image: RawImage, entry: RawObject) -> bool:
     """Whether a mask is of several objects: what is behind others shows parts nearer together."""
+    if entry.rle is None:
+        return False
     alone = len(image.objects) == 1 and geometry.n_parts(entry.rle) >= _FEW
     return alone or geometry.n_parts(entry.rle, gap=1) > 1
 

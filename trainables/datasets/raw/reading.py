@@ -19,6 +19,7 @@ from trainables.datasets.geometry import Polygon, Rle
 from trainables.datasets.images import Header, UnreadableImageError, probe
 from trainables.datasets.particle_size import ParticleSize
 from trainables.datasets.raw.folder import LeavesFolderError, NotFoundError, RawFolder
+from trainables.datasets.raw.objects import RawObject
 from trainables.datasets.records import ParticleDisc, Split
 from trainables.files.words import counted
 
@@ -37,6 +38,7 @@ class Kind(StrEnum):
     PARTLY_OUTSIDE = "partly outside the image"
     ZERO_SIZE = "zero size"
     NO_OUTLINE = "no outline"
+    ORIENTED_BOX = "oriented box"
     CROWD = "crowd region"
     UNKNOWN_LABEL = "unknown label"
     SIZE_DIFFERS = "size differs"
@@ -88,23 +90,12 @@ class RawProblem:
         return f"{self.file}{place}: {self.kind}: {self.reason} ({done})"
 
 
-@dataclass(frozen=True)
-class RawObject:
-    """One object: its class, its mask, and where it was read.
-
-    Attributes:
-        label: Class name.
-        rle: Its mask, of the size of the picture.
-        file: Annotation file.
-        place: Place in that file.
-        disc: The particle that the mask is drawn from, for formats of coordinates.
-    """
-
-    label: str
-    rle: Rle
-    file: str
-    place: str
-    disc: ParticleDisc | None = None
+def place_and_size(entry: RawObject) -> tuple[float, float, float, float]:
+    """x, y, width and height of an object's box, in pixels."""
+    if entry.rle is not None:
+        return geometry.box(entry.rle)
+    x1, y1, x2, y2 = entry.box or (0.0, 0.0, 0.0, 0.0)
+    return x1, y1, x2 - x1, y2 - y1
 
 
 @dataclass
@@ -128,6 +119,7 @@ class RawImage:
         alias: Name in the prepared set where the file's own is not enough, or "".
         doubtful: True where objects of unknown pictures may be its own: it is no negative.
         by_name_alone: Whether an annotation file names it by a path that leads out of the folder.
+        group: Name of the group that the annotations put it in, or "".
     """
 
     file: PurePosixPath
@@ -146,6 +138,7 @@ class RawImage:
     alias: str = ""
     doubtful: bool = False
     by_name_alone: bool = False
+    group: str = ""
 
     @property
     def stem(self) -> str:
@@ -343,7 +336,7 @@ class RawReading:
         """Add an object, or list why it is left out."""
         source = source.of(image)
         with self.at(source):
-            name = self._class_name(label, source)
+            name = self.class_name(label, source)
             rle = self._rasterise(image, outline, source) if name else None
             if name and rle:
                 image.objects.append(RawObject(name, rle, str(source.file), source.place))
@@ -352,7 +345,7 @@ class RawReading:
     def add_disc(self, image: RawImage, disc: ParticleDisc, source: RawSource) -> None:
         """Add a particle by its centre and radius, or list why it is left out."""
         source = source.of(image)
-        name = self._class_name(self.object_class, source)
+        name = self.class_name(self.object_class, source)
         if not name:
             return
         if not math.isfinite(disc.x + disc.y):
@@ -376,7 +369,8 @@ class RawReading:
                 self.problem(Kind.UNREADABLE_IMAGE, RawSource(file), str(error))
         return self._headers[file]
 
-    def _class_name(self, label: Any, source: RawSource) -> str:
+    def class_name(self, label: Any, source: RawSource) -> str:
+        """An object's class, or "" with a problem listed."""
         name = str(label).strip() if isinstance(label, str | int) else ""
         if name.casefold() in NO_CLASSES and name not in (self.classes or ()):
             self.ignored.setdefault(name, []).append(source)
@@ -402,7 +396,7 @@ class RawReading:
                 self.problem(Kind.NO_OUTLINE, source, "it has neither outline nor mask")
             return None
         masks = list(outline.masks)
-        if parts and not self._lies_inside(image, parts, source):
+        if parts and not self.lies_inside(image, parts, source):
             return None
         if parts:
             holes = [hole for hole in outline.holes if geometry.distinct_points(hole) >= 3]
@@ -422,7 +416,8 @@ class RawReading:
             self.problem(Kind.TOO_FEW_POINTS, source, reason)
         return usable
 
-    def _lies_inside(self, image: RawImage, parts: Sequence[Polygon], source: RawSource) -> bool:
+    def lies_inside(self, image: RawImage, parts: Sequence[Polygon], source: RawSource) -> bool:
+        """Whether a part of an outline or box is in the picture; a problem where not all is."""
         over = geometry.overshoot(parts, image.width, image.height)
         if over <= SLACK_PX:
             return True

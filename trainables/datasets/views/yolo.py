@@ -117,12 +117,12 @@ def yolo_view(data: PreparedDataset, to: Path) -> YoloView:
 
 def yolo_outline(item: Annotation) -> YoloOutline:
     """The one outline that comes nearest to an object."""
-    mask, (left, top) = geometry.crop(item.rle)
+    mask, (left, top) = geometry.crop(item.mask)
     rims, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     holes = sum(int(level[3] >= 0) for level in hierarchy[0])
     joined = _join(_few_vertices(rims))
     points = _with_spikes(joined.astype(np.float64) + 0.5) + np.array([left, top])
-    height, width = item.rle["size"]
+    height, width = item.mask["size"]
     iou = _iou(_drawn(points, (width, height), (left, top), mask.shape), mask)
     return YoloOutline(points, len(rims) - holes, holes, iou)
 
