@@ -21,6 +21,7 @@ class DataFacts:
         n_classes: Classes of the objects.
         grey: Whether no picture has a colour.
         coordinates: Whether every object is a particle given by its centre.
+        boxes: Whether the objects are boxes without masks.
         smallest: Sides (width, height) of the picture with the fewest pixels.
         largest: Sides of the picture with the most pixels.
         long_px: Longer side of the median picture.
@@ -40,6 +41,7 @@ class DataFacts:
     n_classes: int
     grey: bool
     coordinates: bool
+    boxes: bool
     smallest: tuple[int, int]
     largest: tuple[int, int]
     long_px: float
@@ -78,6 +80,7 @@ def data_facts(data: PreparedDataset) -> DataFacts:
         n_classes=len(data.classes),
         grey=data.grey,
         coordinates=bool(objects) and all(item.disc is not None for item in objects),
+        boxes=data.boxes_only,
         smallest=(int(sides[0, 0]), int(sides[0, 1])),
         largest=(int(sides[-1, 0]), int(sides[-1, 1])),
         long_px=float(np.median(sides.max(axis=1))),

@@ -14,7 +14,7 @@ from trainables.datasets.facts import DataFacts, data_facts
 from trainables.datasets.prepared import DatasetError, PreparedDataset, check_trainable
 from trainables.files.whole import write_text
 from trainables.proposal import EngineProposal, Setting, proposal, suited
-from trainables.registry import EngineError, engine_info
+from trainables.registry import EngineError, boxes_problem, engine_info
 from tune.proposal.text import Block, study_text
 from tune.study.problems import Problem, study_error
 
@@ -76,6 +76,8 @@ def write_proposal(
         problems.append(Problem(f"--out {out}", message))
     prepared = _checked(data, problems)
     info = _engine(trainable, problems) if trainable is not None else None
+    if info and prepared and (wrong := boxes_problem(info, prepared)):
+        problems.append(Problem("--trainable", wrong))
     if problems or prepared is None:
         raise study_error("init", problems)
     made = propose_study(prepared, info, out.absolute().parent, machine or this_machine())

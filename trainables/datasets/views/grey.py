@@ -48,6 +48,7 @@ class GreyPicture:
             these discs, as nobody drew the objects' own pixels.
         mean: Mean of all pixels.
         std: Standard deviation of all pixels, above 0.
+        boxes: Whether of the objects boxes alone are known.
     """
 
     record: ImageRecord
@@ -57,6 +58,7 @@ class GreyPicture:
     radii: npt.NDArray[np.float64]
     mean: float
     std: float
+    boxes: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -90,6 +92,7 @@ class GreyView:
             radii=radii_of(annotations),
             mean=mean,
             std=std,
+            boxes=self.data.boxes_only,
         )
 
 
