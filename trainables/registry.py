@@ -67,7 +67,8 @@ def boxes_problem(info: EngineInfo, data: PreparedDataset) -> str:
     """The reason why an engine cannot learn from a data set of boxes, or ""."""
     if info.boxes_suffice or not data.boxes_only:
         return ""
-    others = [name for name in engines() if engine_info(name).boxes_suffice]
+    known = [one for name in engines() if (one := engine_info(name)).boxes_suffice]
+    others = [one.name for one in known if one.isolated]  # simulated ones learn nothing
     return (
         f"expected an engine that learns from boxes ({', '.join(others)}), got {info.name}, which "
         f"learns masks: the objects of {data.name} are boxes without masks; or prepare it from "

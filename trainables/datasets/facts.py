@@ -21,7 +21,6 @@ class DataFacts:
         n_classes: Classes of the objects.
         grey: Whether no picture has a colour.
         coordinates: Whether every object is a particle given by its centre.
-        boxes: Whether the objects are boxes without masks.
         smallest: Sides (width, height) of the picture with the fewest pixels.
         largest: Sides of the picture with the most pixels.
         long_px: Longer side of the median picture.
@@ -32,6 +31,7 @@ class DataFacts:
         small_px: Shorter side of an object's box that nine objects in ten exceed.
         median_px: Longer side of the median object's box.
         large_px: Longer side of the largest object's box.
+        boxes: Whether the objects are boxes without masks.
     """
 
     n_train: int
@@ -41,7 +41,6 @@ class DataFacts:
     n_classes: int
     grey: bool
     coordinates: bool
-    boxes: bool
     smallest: tuple[int, int]
     largest: tuple[int, int]
     long_px: float
@@ -52,6 +51,7 @@ class DataFacts:
     small_px: float
     median_px: float
     large_px: float
+    boxes: bool = False
 
     @property
     def pictures(self) -> str:
@@ -80,7 +80,6 @@ def data_facts(data: PreparedDataset) -> DataFacts:
         n_classes=len(data.classes),
         grey=data.grey,
         coordinates=bool(objects) and all(item.disc is not None for item in objects),
-        boxes=data.boxes_only,
         smallest=(int(sides[0, 0]), int(sides[0, 1])),
         largest=(int(sides[-1, 0]), int(sides[-1, 1])),
         long_px=float(np.median(sides.max(axis=1))),
@@ -91,6 +90,7 @@ def data_facts(data: PreparedDataset) -> DataFacts:
         small_px=float(np.percentile(boxes.min(axis=1), 10)),
         median_px=float(np.median(boxes.max(axis=1))),
         large_px=float(boxes.max()),
+        boxes=data.boxes_only,
     )
 
 

@@ -138,6 +138,7 @@ def _turn_into_boxes(reading: RawReading, n: int) -> None:
     """Take the boxes of objects that have masks."""
     for image in reading.images.values():
         image.objects = [_as_box(entry) for entry in image.objects]
+    reading.n_rectangles = 0
     reading.notes.append(
         f"{counted(n, 'object')} with outlines or masks: the boxes around them are taken, as "
         "--boxes asks"

@@ -298,8 +298,9 @@ def choose_format(
         for entry in asked_for
     }
     if not any(found.values()):
+        what = "--boxes: no annotations with boxes, outlines or masks" if boxes else ""
         raise DatasetError(
-            f"{folder.root}: no annotations of a known format; {_what_is_here(folder)}"
+            f"{folder.root}: {what or 'no annotations of a known format'}; {_what_is_here(folder)}"
         )
     there = [entry for entry in FORMATS if found.get(entry.name)]
     if len(there) == 1:

@@ -76,7 +76,8 @@ def _parse(path: Path) -> ET.Element | None:
         root = ET.parse(path).getroot()
     except ET.ParseError as error:
         raise ValueError(str(error)) from error
-    return root if root.tag == "annotation" and root.find("filename") is not None else None
+    has = any(root.find(tag) is not None for tag in ("filename", "object"))
+    return root if root.tag == "annotation" and has else None
 
 
 def _root(folder: RawFolder, file: PurePosixPath) -> ET.Element:
