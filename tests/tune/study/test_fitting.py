@@ -250,7 +250,7 @@ def test_a_metric_of_masks_is_refused_on_boxes_by_name(
         "metric": "box_metrics/F1",
         "constraints": {"measure/count_error": {"at_most": 0.2}},
     }
-    plateau = {"kind": "plateau", "metric": "train_seg_metrics/F1"}
+    plateau = {"kind": "slope", "metric": "train_seg_metrics/F1"}
     found = problems(tmp_path, boxes, objective=objective, plateau=plateau)
     said = "expected a metric that needs no masks (box_metrics/F1, box_metrics/precision, "
     assert [line.split(said)[0] for line in found] == [

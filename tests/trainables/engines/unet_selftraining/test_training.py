@@ -155,10 +155,10 @@ def test_boxes_are_learned_as_particles_and_pixels_are_not_measured(
 ) -> None:
     options = PrepareOptions(group=r"p(\d+)", splits=(0.6, 0.35, 0.05), boxes=True)
     boxes = prepare(discs.root.parent / "raw", tmp_path / "boxes", options).data
-    trial = make_trial({"rounds": 1, "tiles": 64, "loss": "ce_dice"}, epochs=4, data=boxes)
+    trial = make_trial({"rounds": 0, "tiles": 48, "loss": "ce_dice"}, epochs=3, data=boxes)
     UnetEngine().train(trial)
-    assert trial.reported[4]["particle_metrics/F1"] > 0.5
-    assert not [name for name in trial.reported[4] if name.removeprefix("train_")[:5] == "pixel"]
+    assert trial.reported[3]["particle_metrics/F1"] > 0.4
+    assert not [name for name in trial.reported[3] if name.removeprefix("train_")[:5] == "pixel"]
 
 
 @pytest.mark.slow
