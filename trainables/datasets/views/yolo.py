@@ -128,7 +128,7 @@ def yolo_outline(item: Annotation) -> YoloOutline:
 
 def outline_points(item: Annotation) -> Polygon:
     """Vertices of the outline that `yolo_outline` finds, without what it loses: (N, 2) x y, px."""
-    mask, origin = geometry.crop(item.rle)
+    mask, origin = geometry.crop(item.mask)
     rims, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     return _joined_points(rims, origin)
 
