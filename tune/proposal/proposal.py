@@ -131,8 +131,9 @@ def _engine(name: str, problems: list[Problem]) -> EngineInfo | None:
 
 
 def _head(name: str, facts: DataFacts, machine: Machine) -> list[str]:
+    what = "boxes without masks" if facts.boxes else "objects"
     objects = (
-        f"{facts.n_objects} objects in train and val: nine in ten above {facts.small_px:.0f} px, "
+        f"{facts.n_objects} {what} in train and val: nine in ten above {facts.small_px:.0f} px, "
         f"the largest {facts.large_px:.0f} px, at most {facts.most_objects} in a picture"
     )
     unlabelled = f", {facts.n_unlabelled} unlabelled" if facts.n_unlabelled else ""

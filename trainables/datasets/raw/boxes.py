@@ -53,24 +53,21 @@ def add_box(
             image.objects.append(RawObject(name, None, *place, box=box))
 
 
-def check_fractions(file: PurePosixPath, boxes: Sequence[Sequence[float]]) -> None:
-    """Refuse boxes in pixels where fractions of the pictures' sides must be.
+def why_no_fractions(boxes: Sequence[Sequence[float]]) -> str:
+    """The reason why boxes cannot be fractions of the pictures' sides, or "".
 
     Args:
-        file: Annotation file, for the message.
         boxes: Numbers of each box, all of them fractions where they are right.
-
-    Raises:
-        DatasetError: Half of the boxes or more reach far beyond the pictures.
     """
     farthest = [max(map(abs, box)) for box in boxes if len(box)]
     far = [value for value in farthest if value > _FAR]
-    if far and 2 * len(far) >= len(farthest):
-        raise DatasetError(
-            f"{file}: expected boxes as fractions (0 to 1) of the pictures' sides, got numbers up "
-            f"to {max(far):g} in {len(far)} of {counted(len(farthest), 'box', 'boxes')}: are they "
-            "pixels? Divide x by the picture's width and y by its height, or give COCO or a table"
-        )
+    if not far or 2 * len(far) < len(farthest):
+        return ""
+    return (
+        "expected boxes as fractions (0 to 1) of the pictures' sides, got numbers up to "
+        f"{max(far):g} in {len(far)} of {counted(len(farthest), 'box', 'boxes')}: are they pixels? "
+        "Divide x by the picture's width and y by its height, or give COCO or a table"
+    )
 
 
 def are_fractions(boxes: Sequence[Sequence[float]]) -> bool:

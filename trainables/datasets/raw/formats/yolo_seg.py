@@ -19,7 +19,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from trainables.datasets import geometry
-from trainables.datasets.raw.boxes import add_box, check_fractions
+from trainables.datasets.raw.boxes import add_box, why_no_fractions
 from trainables.datasets.raw.folder import LeavesFolderError, RawFolder, split_of, split_word
 from trainables.datasets.raw.formats.yolo_rows import BOX_NUMBERS, LabelTexts, label_texts
 from trainables.datasets.raw.formats.yolo_splits import (
@@ -50,8 +50,12 @@ def annotation_files(folder: RawFolder) -> list[PurePosixPath]:
 
     All in `labels` folders, all that are named like a picture, and those that look like labels.
     """
-    texts = _texts(folder)
-    if not (texts.files("outline") or _named_boxes(folder, texts)):
+    return _labels(folder, _texts(folder))
+
+
+def _labels(folder: RawFolder, texts: LabelTexts) -> list[PurePosixPath]:
+    """Text files that are labels, by the kinds of all."""
+    if not (texts.files("outline") or _has_boxes(folder, texts)):
         return []
     return [
         f
@@ -60,9 +64,10 @@ def annotation_files(folder: RawFolder) -> list[PurePosixPath]:
     ]
 
 
-def _named_boxes(folder: RawFolder, texts: LabelTexts) -> list[PurePosixPath]:
-    """Files of boxes that are named like a picture: five numbers in a line may be anything."""
-    return [file for file in texts.files("box") if _picture_of(folder, file)]
+def _has_boxes(folder: RawFolder, texts: LabelTexts) -> bool:
+    """Whether a file of boxes is named like a picture: five numbers in a line may be anything."""
+    files = [] if why_no_fractions(texts.boxes) else texts.files("box")
+    return any(_picture_of(folder, file) for file in files)
 
 
 def count_labels(folder: RawFolder) -> int:
@@ -72,12 +77,14 @@ def count_labels(folder: RawFolder) -> int:
 
 def count_images(folder: RawFolder) -> int:
     """Pictures that label files speak of, where one holds an outline."""
-    return count_labels(folder) if _texts(folder).files("outline") else 0
+    texts = _texts(folder)
+    return len(_labels(folder, texts)) if texts.files("outline") else 0
 
 
 def count_boxes(folder: RawFolder) -> int:
     """Pictures that label files speak of, where they hold boxes alone."""
-    return 0 if _texts(folder).files("outline") else count_labels(folder)
+    texts = _texts(folder)
+    return 0 if texts.files("outline") else len(_labels(folder, texts))
 
 
 def why_no_outlines(folder: RawFolder) -> str:
@@ -95,6 +102,8 @@ def why_no_outlines(folder: RawFolder) -> str:
             "not outlines; instance segmentation needs outlines"
         )
     if boxes := texts.files("box"):
+        if reason := why_no_fractions(texts.boxes):
+            return f"{counted(len(boxes), 'YOLO file')}, the first is {boxes[0]}: {reason}"
         return (
             f"{counted(len(boxes), 'text file')} may hold YOLO boxes, but none is named like a "
             f"picture; the first is {boxes[0]}"
@@ -108,10 +117,7 @@ def read(reading: RawReading) -> None:
     names, splits = _read_yaml(reading)
     names = names or _read_name_list(reading)
     _use_names(reading, names)
-    texts = _texts(folder)
-    if boxes := texts.files("box"):
-        check_fractions(boxes[0], texts.boxes)
-    n_behind = texts.n_behind
+    n_behind = _texts(folder).n_behind
     if n_behind:
         behind = "a confidence and the number of a track" if n_behind > 1 else "a confidence"
         reading.warnings.append(

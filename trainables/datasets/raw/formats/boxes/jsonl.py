@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from trainables.datasets.raw.boxes import add_box, check_fractions
+from trainables.datasets.prepared import DatasetError
+from trainables.datasets.raw.boxes import add_box, why_no_fractions
 from trainables.datasets.raw.folder import RawFolder, split_in_name, split_of
 from trainables.datasets.raw.reading import Kind, RawImage, RawReading, RawSource
 from trainables.files.text import read_text
@@ -57,10 +58,15 @@ def count_here(folder: RawFolder) -> int:
 
 
 def read(reading: RawReading) -> None:
-    """Read every file."""
+    """Read every file.
+
+    Raises:
+        DatasetError: What must be fractions are pixels.
+    """
     for file in annotation_files(reading.folder):
         lines = _lines(reading.folder, file)
-        check_fractions(file, _all_corners(lines))
+        if reason := why_no_fractions(_all_corners(lines)):
+            raise DatasetError(f"{file}: {reason}")
         without = 0
         for number, entry in lines.items():
             source = RawSource(file, f"line {number}")

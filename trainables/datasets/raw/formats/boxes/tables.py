@@ -59,6 +59,7 @@ _CENTERED: Final = (
 _SIZED: Final = (
     ("bboxx", "bboxy", "bboxwidth", "bboxheight"),
     ("bboxx", "bboxy", "bboxw", "bboxh"),
+    ("bx", "by", "width", "height"),  # ImageJ's, beside whose X and Y are a centroid
     ("xmin", "ymin", "width", "height"),
     ("left", "top", "width", "height"),
     ("x", "y", "width", "height"),
@@ -232,10 +233,10 @@ def _table(
     first, second = numbers[:, :2], numbers[:, 2:]
     low = first - second / 2 if how == "centre" else first
     exact = how == "corners"
-    labels = column(columns, _CLASS)
+    labels, named = column(columns, _CLASS), column(columns, _PICTURE)
     if labels is not None and all(_names_picture(label) for label in labels):
-        labels = None  # ImageJ calls a column of pictures so
-    named = column(columns, _PICTURE)
+        named = named or [label.partition(":")[0] for label in labels]  # ImageJ's pictures
+        labels = None
     return Table(
         corners=np.concatenate([low, second if exact else low + second], axis=1),
         empty=[not any(cell.strip() for cell in four) for four in cells],

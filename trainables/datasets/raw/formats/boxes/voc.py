@@ -1,8 +1,8 @@
 """Pascal VOC: one XML file a picture, with an `object` for each box.
 
-The picture is the one of the file's own name, in the folder `JPEGImages` or `images` beside that of
-the file, beside the file, or the only one anywhere; else the one of `filename`: whoever renames a
-set leaves the old names inside. `bndbox` holds the corners in pixels, which are taken as the edges
+The picture is the one of the file's own name, where `JPEGImages` or `images` takes the place of
+`Annotations` in the path, beside the file, or the only one anywhere; else the one of `filename`:
+whoever renames a set leaves the old names inside. `bndbox` holds the corners in pixels, which are taken as the edges
 of the box; a `robndbox` is oriented, and left out. A file without an object is a negative. The
 lists `ImageSets/Main/train.txt`, `val.txt` and `test.txt` are the parts.
 """
@@ -23,6 +23,8 @@ NAME = "voc"
 TITLE = "Pascal VOC XML, boxes"
 
 SUFFIXES: Final = (".xml",)
+
+_FILES: Final = "annotations"  # folder of the files
 
 _PICTURES: Final = ("JPEGImages", "images", "Images")
 
@@ -106,8 +108,10 @@ def _size(folder: RawFolder, file: PurePosixPath) -> tuple[str | None, str | Non
 
 def _own_picture(folder: RawFolder, file: PurePosixPath) -> PurePosixPath | None:
     """The picture of a file's own name."""
-    above = file.parent.parent
-    places = [*(above / name for name in _PICTURES), file.parent]
+    parts = file.parts[:-1]
+    last = max((i for i, part in enumerate(parts) if part.lower() == _FILES), default=None)
+    start, rest = (parts[:-1], ()) if last is None else (parts[:last], parts[last + 1 :])
+    places = [PurePosixPath(*start, name, *rest) for name in _PICTURES] + [file.parent]
     beside = (folder.beside(file.stem, place) for place in places)
     return next(filter(None, beside), None) or folder.matching(file.stem, file.parent)
 

@@ -53,6 +53,7 @@ def test_two_corners_and_a_class_are_boxes_however_they_are_called(
         ("image,x,y,width,height", "16,12,32,24"),
         ("image,bbox_x,bbox_y,bbox_width,bbox_height", "16,12,32,24"),
         ("image,x_center,y_center,width,height", "32,24,32,24"),
+        ("Label,X,Y,BX,BY,Width,Height", "30.1,22.9,16,12,32,24"),
         ("image,xmin,ymin,xmax,ymax", "16,12,48,36"),
     ],
 )

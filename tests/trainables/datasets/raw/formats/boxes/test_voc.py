@@ -95,6 +95,15 @@ def test_a_file_is_about_the_picture_of_its_own_name_and_a_renamed_one_is_told(
     assert "1 file names another picture that is here, too, the first is" in warning
 
 
+def test_pictures_of_one_name_lie_in_folders_as_their_files_do(tmp_path: Path) -> None:
+    for seed, day in enumerate(("one", "two")):
+        write_picture(tmp_path / "JPEGImages" / day / "m.png", seed)
+        write(tmp_path, f"{day}/m", entry((seed, 1, 9, 9)), filename="m.png")
+    data = read_raw(tmp_path, format_name=None, classes=None)
+    found = {str(image.file): image.objects[0].box for image in data.images}
+    assert found == {"JPEGImages/one/m.png": (0, 1, 9, 9), "JPEGImages/two/m.png": (1, 1, 9, 9)}
+
+
 def test_a_picture_of_another_size_or_that_is_missing_loses_its_boxes(tmp_path: Path) -> None:
     write(tmp_path, "m0", entry(BOX), size="640 480")
     write(tmp_path, "m1", entry(BOX), size="0 0")
