@@ -392,8 +392,8 @@ def _check_manifest(path: Path, manifest: Any) -> None:
     version = manifest.get("format_version") if isinstance(manifest, dict) else None
     if version not in (FORMAT_VERSION, BOXES_VERSION):
         raise DatasetError(
-            f"{path}: expected format_version {FORMAT_VERSION}, got {version!r}; it was written by "
-            f"another version of segtune, or by hand. {_AGAIN}"
+            f"{path}: expected format_version {FORMAT_VERSION} or {BOXES_VERSION}, got {version!r};"
+            f" it was written by another version of segtune, or by hand. {_AGAIN}"
         )
     wrong = [
         f"{key} ({kind.__name__})"

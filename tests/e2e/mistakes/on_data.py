@@ -136,7 +136,10 @@ PREPARED = [
         text("data/dataset.json", '{"format_version": 1'),
     ),
     Mistake(
-        "other version", "tune study.yaml", ["format_version 1, got 2"], manifest(format_version=2)
+        "other version",
+        "tune study.yaml",
+        ["format_version 1 or 2, got 3"],
+        manifest(format_version=3),
     ),
     Mistake(
         "incomplete manifest",

@@ -2,9 +2,9 @@
 
 The picture is the one of the file's own name, where `JPEGImages` or `images` takes the place of
 `Annotations` in the path, beside the file, or the only one anywhere; else the one of `filename`:
-whoever renames a set leaves the old names inside. `bndbox` holds the corners in pixels, which are taken as the edges
-of the box; a `robndbox` is oriented, and left out. A file without an object is a negative. The
-lists `ImageSets/Main/train.txt`, `val.txt` and `test.txt` are the parts.
+whoever renames a set leaves the old names inside. `bndbox` holds the corners in pixels, which are
+taken as the edges of the box; a `robndbox` is oriented, and left out. A file without an object is a
+negative. The lists `ImageSets/Main/train.txt`, `val.txt` and `test.txt` are the parts.
 """
 
 import xml.etree.ElementTree as ET
