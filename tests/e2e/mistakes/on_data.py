@@ -59,8 +59,9 @@ RAW = [
     ),
     Mistake(
         "boxes of particles",
-        "prepare micrographs --out made --radius 9px --boxes",
-        ["--boxes: no annotations with boxes, outlines or masks"],
+        "prepare new --out made --radius 9px --boxes",
+        ["--boxes: no annotations with boxes, outlines or masks; found coordinates (1 picture)"],
+        coordinates(p0=[[9, 9]]),
     ),
     Mistake(
         "unreadable annotations",
