@@ -27,8 +27,7 @@ from trainables.datasets.prepared import (
 )
 from trainables.datasets.preparing.grouping import Grouping, brightness_steps
 from trainables.datasets.preparing.splits import SplitAssignment
-from trainables.datasets.raw.objects import RawObject
-from trainables.datasets.raw.reading import RawImage, place_and_size
+from trainables.datasets.raw.entries import RawImage, RawObject, place_and_size
 from trainables.datasets.records import PictureState, remember_pictures
 
 _PNG_LEVEL: Final = 1  # a third of the time of 3, for a few per cent more bytes

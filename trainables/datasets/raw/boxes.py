@@ -15,8 +15,8 @@ from scipy.spatial import cKDTree
 
 from trainables.datasets import geometry
 from trainables.datasets.prepared import DatasetError
-from trainables.datasets.raw.objects import Corners, RawObject
-from trainables.datasets.raw.reading import Kind, RawImage, RawReading, RawSource
+from trainables.datasets.raw.entries import Corners, Kind, RawImage, RawObject, RawSource
+from trainables.datasets.raw.reading import RawReading
 from trainables.files.words import counted
 
 _LEAST_PX: Final = 0.5

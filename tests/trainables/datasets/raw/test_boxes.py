@@ -13,8 +13,8 @@ from trainables.datasets.particle_size import particle_size
 from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.datasets.preparing.report import describe
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.read import read_raw
-from trainables.datasets.raw.reading import Kind
 from trainables.datasets.records import NoMaskError
 from trainables.datasets.views.grey import centers_of, object_mask, radii_of
 

@@ -9,8 +9,8 @@ from pycocotools import mask as coco_mask
 
 from tests.support.raw_samples import write_picture
 from trainables.datasets.prepared import DatasetError
+from trainables.datasets.raw.entries import Kind, place_and_size
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind, place_and_size
 
 SQUARES = ((8, 12), (24, 6), (40, 30))
 

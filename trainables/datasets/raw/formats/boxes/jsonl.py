@@ -16,8 +16,9 @@ from typing import Any, Final
 
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.raw.boxes import add_box, why_no_fractions
+from trainables.datasets.raw.entries import Kind, RawImage, RawSource
 from trainables.datasets.raw.folder import RawFolder, split_in_name, split_of
-from trainables.datasets.raw.reading import Kind, RawImage, RawReading, RawSource
+from trainables.datasets.raw.reading import RawReading
 from trainables.files.text import read_text
 from trainables.files.words import counted
 

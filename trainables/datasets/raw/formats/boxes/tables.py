@@ -26,10 +26,11 @@ from trainables.datasets.images import SUFFIXES as PICTURE_SUFFIXES
 from trainables.datasets.particle_size import FRACTION, Length
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.raw.boxes import add_box, are_fractions
+from trainables.datasets.raw.entries import Kind, RawImage, RawSource
 from trainables.datasets.raw.folder import LeavesFolderError, RawFolder, split_in_name, split_of
 from trainables.datasets.raw.formats.particles import findable
 from trainables.datasets.raw.naming import picture_named_like
-from trainables.datasets.raw.reading import Kind, RawImage, RawReading, RawSource
+from trainables.datasets.raw.reading import SLACK_PX, RawReading
 from trainables.files.cells import from_csv_cell
 from trainables.files.text import read_text
 from trainables.files.words import counted
@@ -102,6 +103,7 @@ class Table:
         rows: Number of each row in the file, from 1.
         oriented: Name of a column that says that boxes are turned, or "".
         exact: Whether two corners are given.
+        assumed: Whether `x` and `y` may as well be the boxes' centres, and not their corners.
     """
 
     corners: Floats
@@ -112,6 +114,24 @@ class Table:
     rows: Sequence[int]
     oriented: str
     exact: bool
+    assumed: bool
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """Boxes of a picture, in its pixels.
+
+    Attributes:
+        source: Place of the table, with the picture's name.
+        image: The picture.
+        rows: Indices of the rows.
+        corners: (n, 4) float64, x1 y1 x2 y2.
+    """
+
+    source: RawSource
+    image: RawImage
+    rows: Sequence[int]
+    corners: Floats
 
 
 def count_images(folder: RawFolder) -> int:
@@ -138,7 +158,8 @@ def read(reading: RawReading) -> None:
     """Read every table.
 
     Raises:
-        DatasetError: Boxes are oriented, or `--unit` says a length that is none of boxes.
+        DatasetError: Boxes are oriented, `--unit` says a length that is none of boxes, or the user
+            must say what x and y are.
     """
     tables = _tables(reading.folder)
     if all(table.labels is None for table in tables.values()):
@@ -149,14 +170,16 @@ def read(reading: RawReading) -> None:
                 f"{file}: the column {table.oriented} says that boxes are turned; segtune has "
                 "outlines, and boxes along the pictures' sides"
             )
-        if not table.exact:
-            reading.notes.append(
-                f"{file}: boxes by a place and a size; x and y are the box's corner, unless the "
-                "columns say center"
-            )
         fractions = _in_fractions(reading, file, table)
-        for name, rows in _by_picture(table).items():
-            _read_picture(reading, RawSource(file, name), table, rows, fractions)
+        placed = [
+            entry
+            for name, rows in _by_picture(table).items()
+            if (entry := _placed(reading, RawSource(file, name), table, rows, fractions))
+        ]
+        if table.assumed and reading.sizes.xy is None:
+            _question_corners(file, placed)
+        for entry in placed:
+            _add_boxes(reading, entry, table)
 
 
 def _tables(folder: RawFolder) -> dict[PurePosixPath, Table]:
@@ -246,6 +269,7 @@ def _table(
         rows=rows,
         oriented=next((name for name in _ORIENTED if _is_used(columns.get(name))), ""),
         exact=exact,
+        assumed=names[:2] == ("x", "y"),
     )
 
 
@@ -288,30 +312,66 @@ def _by_picture(table: Table) -> dict[str, list[int]]:
     return found
 
 
-def _read_picture(
+def _placed(
     reading: RawReading, source: RawSource, table: Table, rows: list[int], fractions: bool
-) -> None:
-    """Add the boxes of a picture."""
+) -> _Placed | None:
+    """The rows of a picture with their boxes in its pixels; None, with a problem, without one."""
     n_objects = sum(not table.empty[row] for row in rows)
     whole = RawSource(source.file, source.place, n_objects=n_objects)
     image = _picture(reading, whole)
     if image is None or not reading.claim(image, whole):
-        return
+        return None
     image.split = split_in_name(source.file.stem) or split_of(source.file) or split_of(image.file)
     width, height = table.sides[rows[0]].tolist()
     if np.isfinite(width + height) and not reading.fits(image, (width, height), whole):
+        return None
+    corners = table.corners[rows] * _scale(reading, image, fractions)
+    if table.assumed and reading.sizes.xy == "center":
+        corners = _around(corners)
+    return _Placed(source.of(image), image, rows, corners)
+
+
+def _around(corners: Floats) -> Floats:
+    """Boxes (N, 4) whose middle is where the upper left corner of the given ones is."""
+    half = (corners[:, 2:] - corners[:, :2]) / 2
+    return np.asarray(corners - np.concatenate([half, half], axis=1))
+
+
+def _question_corners(file: PurePosixPath, placed: Sequence[_Placed]) -> None:
+    """Ask what x and y beside a width and a height are, where the pictures' edges do not show it.
+
+    Raises:
+        DatasetError: They may be the boxes' centres.
+    """
+    corner = sum(_n_beyond(entry.image, entry.corners) for entry in placed)
+    center = sum(_n_beyond(entry.image, _around(entry.corners)) for entry in placed)
+    if center and not corner:
         return
-    scale = _scale(reading, image, fractions)
-    for row in rows:
-        place = ", ".join(filter(None, (source.place, f"row {table.rows[row]}")))
-        here = source.at(place).of(image)
+    raise DatasetError(
+        f"{file}: x and y beside a width and a height: a box's corner or its centre? As corners "
+        f"{corner} of the boxes reach beyond their pictures, as centres {center}. Say which: --xy "
+        "corner or --xy center"
+    )
+
+
+def _n_beyond(image: RawImage, corners: Floats) -> int:
+    """Number of boxes that reach beyond their picture."""
+    side = np.array([image.width, image.height])
+    beyond = np.maximum(-corners[:, :2], corners[:, 2:] - side).max(axis=1)
+    return int((beyond > SLACK_PX).sum())
+
+
+def _add_boxes(reading: RawReading, entry: _Placed, table: Table) -> None:
+    for row, corners in zip(entry.rows, entry.corners, strict=True):
         if table.empty[row]:
             continue
-        if not np.isfinite(table.corners[row]).all():
+        place = ", ".join(filter(None, (entry.source.place, f"row {table.rows[row]}")))
+        here = entry.source.at(place)
+        if not np.isfinite(corners).all():
             reading.problem(Kind.MALFORMED, here, "expected four numbers")
             continue
         label = reading.object_class if table.labels is None else table.labels[row]
-        add_box(reading, image, label, (table.corners[row] * scale).tolist(), here)
+        add_box(reading, entry.image, label, corners.tolist(), here)
 
 
 def _picture(reading: RawReading, source: RawSource) -> RawImage | None:

@@ -12,8 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from trainables.datasets.raw.boxes import add_box
+from trainables.datasets.raw.entries import Kind, RawImage, RawSource
 from trainables.datasets.raw.folder import LeavesFolderError, RawFolder, split_of, split_word
-from trainables.datasets.raw.reading import Kind, RawImage, RawReading, RawSource
+from trainables.datasets.raw.reading import RawReading
 from trainables.datasets.records import Split
 from trainables.files.text import read_text
 from trainables.files.words import counted

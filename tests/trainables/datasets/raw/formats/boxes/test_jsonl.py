@@ -10,8 +10,8 @@ import pytest
 from tests.support.raw_samples import write_picture
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.preparing.prepare import PrepareOptions, prepare
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind
 
 KEYS = tuple(f"{axis}_{end}_normalized" for end in ("min", "max") for axis in ("x", "y"))
 

@@ -7,8 +7,8 @@ import pytest
 from tests.support.raw_samples import write_picture
 from trainables.datasets.particle_size import particle_size
 from trainables.datasets.prepared import DatasetError
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind
 
 BOX = (16.0, 12.0, 48.0, 36.0)
 
@@ -21,7 +21,9 @@ def read(
         write_picture(folder / f"m{i}.png", i)
     (folder / "boxes.csv").write_text(text)
     asked = {"radius": None, "pixel_size": None, **sizes}
-    size = particle_size(asked.pop("radius"), asked.pop("pixel_size"), unit=asked.get("unit"))
+    size = particle_size(
+        asked["radius"], asked["pixel_size"], unit=asked.get("unit"), xy=asked.get("xy")
+    )
     return read_raw(folder, format_name=form, classes=None, sizes=size, boxes=boxes)
 
 
@@ -61,10 +63,10 @@ def test_a_table_without_a_class_or_with_a_size_is_of_boxes_where_the_user_says_
     tmp_path: Path, header: str, row: str
 ) -> None:
     text = f"{header}\nm0.png,{row}\n"
-    data = read(tmp_path, text, boxes=True)
+    data = read(tmp_path, text, boxes=True, xy="corner")
     assert [item.box for item in data.images[0].objects] == [BOX]
     assert data.classes == ("object",)
-    assert read(tmp_path, text, form="csv-boxes").images[0].objects[0].box == BOX
+    assert read(tmp_path, text, form="csv-boxes", xy="corner").images[0].objects[0].box == BOX
 
 
 @pytest.mark.parametrize("header", ["image,xmin,ymin,xmax,ymax", "image,x,y,width,height"])
@@ -73,6 +75,16 @@ def test_boxes_of_a_table_that_may_be_particles_are_asked_about(
 ) -> None:
     with pytest.raises(DatasetError, match=r"say what it is: --boxes .* or --radius 9px"):
         read(tmp_path, f"{header}\nm0.png,16,12,40,30\n")
+
+
+def test_corner_or_centre_is_asked_where_the_pictures_edges_do_not_show_it(tmp_path: Path) -> None:
+    head = "image,x,y,width,height\n"
+    with pytest.raises(DatasetError, match=r"as centres 0\. Say which: --xy corner or --xy center"):
+        read(tmp_path, f"{head}m0.png,32,24,32,24\n", boxes=True)
+    asked = read(tmp_path, f"{head}m0.png,32,24,32,24\n", boxes=True, xy="center")
+    assert asked.images[0].objects[0].box == BOX
+    shown = read(tmp_path, f"{head}m0.png,2,24,32,24\n", boxes=True)
+    assert shown.images[0].objects[0].box == (2, 24, 34, 48)
 
 
 def test_with_a_radius_a_table_is_of_particles(tmp_path: Path) -> None:
@@ -102,10 +114,10 @@ def test_what_is_wrong_is_told_by_its_row(tmp_path: Path) -> None:
     ]
     data = read(tmp_path, "\n".join(["image,xmin,ymin,xmax,ymax,label", *rows]) + "\n")
     assert [(problem.object, problem.kind) for problem in data.problems] == [
+        ("gone.png", Kind.MISSING_IMAGE),
         ("m0.png, row 3", Kind.MALFORMED),
         ("m0.png, row 4", Kind.MALFORMED),
         ("m1.png, row 6", Kind.UNKNOWN_LABEL),
-        ("gone.png", Kind.MISSING_IMAGE),
         ("m0.png, row 5", Kind.OBJECT_TWICE),
     ]
     assert [image.stem for image in data.images] == ["m0"]

@@ -8,8 +8,8 @@ import pytest
 from tests.support.raw_samples import real_data, write_picture
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 

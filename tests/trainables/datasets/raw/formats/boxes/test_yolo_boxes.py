@@ -11,8 +11,8 @@ import pytest
 from tests.support.raw_samples import real_data, write_coco, write_picture
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind
 
 
 def yolo(folder: Path, lines: Sequence[str], form: str | None = None) -> RawData:
