@@ -244,7 +244,7 @@ _NO_OUTLINES: Final = (
 
 _NEEDED: Final = {
     particles.CSV: "a header with the columns x and y (or x_coord, X-Coordinate, xmin, ...), and "
-    "rows of pictures that are here",
+    "rows of pictures that are here; of boxes xmin, ymin, xmax, ymax and label",
     particles.STAR: "a table with the columns rlnCoordinateX and rlnCoordinateY",
     particles.BOX: "x, y, width and height in each row",
     particles.CS: "location/center_x_frac and location/center_y_frac",
