@@ -1,7 +1,8 @@
 """Contact sheets: pictures of each part with the annotations drawn, to see whether they were read.
 
 Of pictures that a sheet shows at less than half their size, crops at full resolution follow.
-Outlines and a light tint in the colour of the class; a hole stays untinted, so that it shows.
+Outlines and a light tint in the colour of the class; a hole stays untinted, so that it shows. Of
+objects without masks the boxes are drawn, without a tint: what is inside is not all theirs.
 """
 
 import colorsys
@@ -17,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from trainables.datasets import geometry
 from trainables.datasets.prepared import SPLITS, UNLABELLED, PreparedDataset
-from trainables.datasets.records import ImageRecord
+from trainables.datasets.records import Annotation, ImageRecord
 from trainables.files.words import counted
 
 PICTURES: Final = 20
@@ -145,6 +146,7 @@ def draw_contact_sheets(data: PreparedDataset, folder: Path) -> list[Path]:
             path = folder / f"contact_{part}.png"
             shown = _spread(records)
             title = f"{data.name}, {part}: {len(shown)} of {counted(len(records), 'picture')}"
+            title += ", boxes" if data.boxes_only else ""
             _annotated_sheet(data, title, shown).save(path, compress_level=1)
             sheets.append(path)
     return sheets
@@ -220,10 +222,8 @@ def _thumb(
 ) -> npt.NDArray[np.uint8]:
     """A small picture with its annotations, (h, w, 3) uint8 RGB."""
     thumb, scale = displayed(data.read(record), _THUMB_PX)
-    drawn = [
-        (colors[item.category], outlines(item.rle, scale)) for item in data.annotations(record)
-    ]
-    return _with_outlines(thumb, drawn)
+    drawn = [(colors[item.category], rims(item, scale)) for item in data.annotations(record)]
+    return _with_outlines(thumb, drawn, tinted=not data.boxes_only)
 
 
 def _crop(
@@ -240,10 +240,10 @@ def _crop(
     shown, scale = displayed(window, max(window.shape[:2]))
     shift = np.array([left, top]) * 2**SHIFT
     drawn = [
-        (colors[item.category], [rim - shift.astype(np.int32) for rim in outlines(item.rle, scale)])
+        (colors[item.category], [rim - shift.astype(np.int32) for rim in rims(item, scale)])
         for item in items
     ]
-    return _with_outlines(shown, drawn)
+    return _with_outlines(shown, drawn, tinted=not data.boxes_only)
 
 
 def chosen_for_crops(large: Sequence[Item]) -> Sequence[Item]:
@@ -276,16 +276,31 @@ def window_around(
 
 
 def _with_outlines(
-    thumb: npt.NDArray[np.uint8], drawn: Sequence[tuple[Rgb, Sequence[npt.NDArray[np.int32]]]]
+    thumb: npt.NDArray[np.uint8],
+    drawn: Sequence[tuple[Rgb, Sequence[npt.NDArray[np.int32]]]],
+    *,
+    tinted: bool = True,
 ) -> npt.NDArray[np.uint8]:
     """A picture with objects tinted and outlined in their colours."""
     tint = thumb.copy()
-    for color, outline in drawn:
+    for color, outline in drawn if tinted else ():
         cv2.fillPoly(tint, outline, color, cv2.LINE_8, SHIFT)
     thumb = np.asarray(cv2.addWeighted(tint, _TINT, thumb, 1 - _TINT, 0), dtype=np.uint8)
     for color, outline in drawn:
         cv2.polylines(thumb, outline, True, color, 1, cv2.LINE_AA, SHIFT)
     return thumb
+
+
+def rims(item: Annotation, scale: float) -> list[npt.NDArray[np.int32]]:
+    """Rims of an object on a scaled picture, of its box where it has no mask; as `outlines`."""
+    return outlines(item.rle, scale) if item.rle is not None else [box_rim(item.box, scale)]
+
+
+def box_rim(box: Sequence[float], scale: float) -> npt.NDArray[np.int32]:
+    """The four corners of a box x1, y1, x2, y2 on a scaled picture, in 1/2**`SHIFT` pixels."""
+    x1, y1, x2, y2 = (value * scale - 0.5 for value in box)
+    corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
+    return np.asarray(np.rint(corners * 2**SHIFT), dtype=np.int32)
 
 
 def outlines(rle: geometry.Rle, scale: float) -> list[npt.NDArray[np.int32]]:

@@ -14,7 +14,7 @@ from trainables.datasets.facts import DataFacts, data_facts
 from trainables.datasets.prepared import DatasetError, PreparedDataset, check_trainable
 from trainables.files.whole import write_text
 from trainables.proposal import EngineProposal, Setting, proposal, suited
-from trainables.registry import EngineError, engine_info
+from trainables.registry import EngineError, boxes_problem, engine_info
 from tune.proposal.text import Block, study_text
 from tune.study.problems import Problem, study_error
 
@@ -82,6 +82,8 @@ def write_proposal(
         problems.append(Problem(f"--out {out}", message))
     prepared = _checked(data, problems)
     info = _engine(trainable, problems) if trainable is not None else None
+    if info and prepared and (wrong := boxes_problem(info, prepared)):
+        problems.append(Problem("--trainable", wrong))
     if problems or prepared is None:
         raise study_error("init", problems)
     made = propose_study(prepared, info, out.absolute().parent, machine or this_machine())
@@ -135,8 +137,9 @@ def _engine(name: str, problems: list[Problem]) -> EngineInfo | None:
 
 
 def _head(name: str, facts: DataFacts, machine: Machine) -> list[str]:
+    what = "boxes without masks" if facts.boxes else "objects"
     objects = (
-        f"{facts.n_objects} objects in train and val: nine in ten above {facts.small_px:.0f} px, "
+        f"{facts.n_objects} {what} in train and val: nine in ten above {facts.small_px:.0f} px, "
         f"the largest {facts.large_px:.0f} px, at most {facts.most_objects} in a picture"
     )
     unlabelled = f", {facts.n_unlabelled} unlabelled" if facts.n_unlabelled else ""

@@ -9,7 +9,8 @@ By a regular expression of the user's, searched in each picture's name; or, with
    noise, other sizes and consecutive frames. It does not find copies turned by other angles, other
    magnifications, or neighbouring fields of view: name those by a regular expression.
 
-Pictures with equal pixels always belong together. Numbered series and tiles that overlap are not
+Where annotations name groups (sequences of frames), these count before names. Pictures with equal
+pixels always belong together. Numbered series and tiles that overlap are not
 told from pictures that are merely numbered: `series_note` asks about them.
 
 Source of the grid: N. Krawetz 2013, "Kind of Like That" (dHash). Its bits alone take sparse objects
@@ -72,6 +73,7 @@ class GroupMember:
         stack: The file it is a page of, or "".
         pixels: Hash of its pixels.
         look: (2, 16, 16) float32, its brightness steps.
+        given: Name of the group that the annotations put it in, or "".
     """
 
     name: str
@@ -80,6 +82,7 @@ class GroupMember:
     stack: str
     pixels: str
     look: npt.NDArray[np.float32]
+    given: str = ""
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,8 @@ def find_groups(members: Sequence[GroupMember], expression: re.Pattern[str] | No
         return Grouping(by, group, tuple((a, b) for a, b in alike if group[a] != group[b]))
     has_tiles = len({_origin(member) for member in members}) < len(members)
     by = "names of tiles and likeness" if has_tiles else "likeness"
+    if any(member.given for member in members):
+        by = f"the annotations' own groups, {by}"
     return Grouping(by, _joined(members, _origin, alike))
 
 
@@ -255,8 +260,8 @@ def _by_expression(expression: re.Pattern[str], name: str) -> str:
 
 def _origin(member: GroupMember) -> str:
     """Name of the picture that a tile or page was cut from, else the picture's own."""
-    if member.stack:
-        return member.stack
+    if member.given or member.stack:
+        return member.given or member.stack
     name = member.name
     box = _BOX_NAME.search(name)
     if box:

@@ -10,7 +10,7 @@ import numpy as np
 from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon
 from trainables.datasets.prepared import DatasetError
-from trainables.datasets.raw.entries import RawImage, RawObject
+from trainables.datasets.raw.entries import RawImage, RawObject, place_and_size
 from trainables.datasets.raw.reading import DOUBTFUL_CLASSES, RawReading, letters
 from trainables.files.words import counted
 
@@ -111,13 +111,13 @@ def _tell_of_outlines(reading: RawReading) -> None:
     ]
     if not found:
         return
-    boxes = np.array([geometry.box(entry.rle) for _, entry in found])
+    boxes = np.array([place_and_size(entry) for _, entry in found])
     sides = np.array([(image.width, image.height) for image, _ in found])
     reach = geometry.reach_of_first_part((boxes[:, :2] + boxes[:, 2:]) / sides)
     if reach is not None and reach.max() <= _FIRST_PART:
         reading.warnings.append(
             f"all {len(found)} objects lie in the first {reach[0]:.2f} x {reach[1]:.2f} of the "
-            "pictures' sides: were the outlines made on smaller pictures, or are they in another "
+            "pictures' sides: were they drawn on smaller pictures, or are they in another "
             "unit? Look at the contact sheets"
         )
     if len(found) >= _MANY and len(reading.rectangles) == len(found):
@@ -145,13 +145,14 @@ def _tell_of_rectangles(reading: RawReading) -> None:
         reading.warnings.append(
             f"all {len(sides)} outlines are rectangles along the pictures' edges, their width "
             f"{low:.2f} to {high:.2f} of their height: are they boxes? Segmentation learns that "
-            "everything inside them belongs to the objects"
+            "everything inside them belongs to the objects; --boxes takes them as boxes"
         )
     else:
         kind = "" if aligned.all() else f", {(~aligned).sum()} of them turned"
         reading.notes.append(
             f"all {len(sides)} outlines are rectangles{kind}: right, if the objects are. If they "
-            "are boxes around objects, segmentation learns what is around these, too"
+            "are boxes around objects, segmentation learns what is around these, too; --boxes "
+            "takes them as boxes"
         )
 
 
@@ -163,5 +164,7 @@ def _area(corners: Polygon) -> float:
 
 def _is_several(image: RawImage, entry: RawObject) -> bool:
     """Whether a mask is of several objects: what is behind others shows parts nearer together."""
+    if entry.rle is None:
+        return False
     alone = len(image.objects) == 1 and geometry.n_parts(entry.rle) >= _FEW
     return alone or geometry.n_parts(entry.rle, gap=1) > 1

@@ -220,7 +220,7 @@ class RawReading:
         """Add an object, or list why it is left out."""
         source = source.of(image)
         with self.at(source):
-            name = self._class_name(label, source)
+            name = self.class_name(label, source)
             rle = self._rasterise(image, outline, source) if name else None
             if name and rle:
                 image.objects.append(RawObject(name, rle, str(source.file), source.place))
@@ -230,7 +230,7 @@ class RawReading:
     def add_disc(self, image: RawImage, disc: ParticleDisc, source: RawSource) -> None:
         """Add a particle by its centre and radius, or list why it is left out."""
         source = source.of(image)
-        name = self._class_name(self.object_class, source)
+        name = self.class_name(self.object_class, source)
         if not name:
             return
         if not math.isfinite(disc.x + disc.y):
@@ -254,7 +254,8 @@ class RawReading:
                 self.problem(Kind.UNREADABLE_IMAGE, RawSource(file), str(error))
         return self._headers[file]
 
-    def _class_name(self, label: Any, source: RawSource) -> str:
+    def class_name(self, label: Any, source: RawSource) -> str:
+        """An object's class, or "" with a problem listed."""
         name = str(label).strip() if isinstance(label, str | int) else ""
         if _is_no_class(name) and name not in (self.classes or ()):
             self.ignored.setdefault(name, []).append(source)
@@ -280,7 +281,7 @@ class RawReading:
                 self.problem(Kind.NO_OUTLINE, source, "it has neither outline nor mask")
             return None
         masks = list(outline.masks)
-        if parts and not self._lies_inside(image, parts, source):
+        if parts and not self.lies_inside(image, parts, source):
             return None
         if parts:
             holes = [hole for hole in outline.holes if geometry.distinct_points(hole) >= 3]
@@ -300,7 +301,8 @@ class RawReading:
             self.problem(Kind.TOO_FEW_POINTS, source, reason)
         return usable
 
-    def _lies_inside(self, image: RawImage, parts: Sequence[Polygon], source: RawSource) -> bool:
+    def lies_inside(self, image: RawImage, parts: Sequence[Polygon], source: RawSource) -> bool:
+        """Whether a part of an outline or box is in the picture; a problem where not all is."""
         over = geometry.overshoot(parts, image.width, image.height)
         if over <= SLACK_PX:
             return True

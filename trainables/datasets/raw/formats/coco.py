@@ -1,7 +1,8 @@
 """COCO: one JSON file, or one for each part, with `images`, `annotations` and `categories`.
 
 A segmentation is a list of polygons (parts that are united; of one alone the outer list may lack),
-or a run-length encoding, compressed or not. Category ids are arbitrary numbers, 0 included.
+or a run-length encoding, compressed or not. An object without one is its `bbox`: x, y, width and
+height (of five numbers it is turned, and left out). Category ids are arbitrary numbers, 0 included.
 `iscrowd: 1` marks a region of many objects, which is none and is left out, unless `--keep-crowds`
 asks for it, or the annotation carries CVAT's `occluded` attribute: CVAT marks every mask painted
 with its brush as a crowd.
@@ -23,6 +24,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon
+from trainables.datasets.raw.boxes import add_box
 from trainables.datasets.raw.entries import Kind, Outline, RawImage, RawSource
 from trainables.datasets.raw.folder import RawFolder, split_in_name, split_of
 from trainables.datasets.raw.reading import RawReading
@@ -39,6 +41,8 @@ Entry = TypeVar("Entry")
 _PAIR: Final = 2
 
 _BOX_NUMBERS: Final = 4
+
+_ORIENTED_NUMBERS: Final = 5
 
 _XY: Final = (0, 1)
 
@@ -285,7 +289,7 @@ def _tell_boxes_elsewhere(reading: RawReading, file: PurePosixPath, entries: lis
         (entry.place, geometry.box(entry.rle), boxes[entry.place])
         for image in reading.images.values()
         for entry in image.objects
-        if entry.file == str(file) and entry.place in boxes
+        if entry.file == str(file) and entry.place in boxes and entry.rle is not None
     ]
     wrong = [(place, own, box) for place, own, box in found if _overlap(own, box) < _SAME_BOX]
     if wrong:
@@ -336,11 +340,27 @@ def _read_object(
         image.lost += 1
         return
     segmentation = entry.get("segmentation")
+    if not segmentation and entry.get("bbox"):
+        _read_box(reading, image, source, next(iter(names)), entry["bbox"])
+        return
     if isinstance(segmentation, Mapping):
         outline = Outline(masks=[geometry.compress(dict(segmentation))])
     else:
         outline = Outline(parts=_polygons(segmentation or []))
     reading.add(image, next(iter(names)), outline, source)
+
+
+def _read_box(
+    reading: RawReading, image: RawImage, source: RawSource, name: str, box: Sequence[float]
+) -> None:
+    if len(box) == _ORIENTED_NUMBERS:
+        reason = "a bbox of five numbers is turned; boxes lie along the picture's sides here"
+        reading.problem(Kind.ORIENTED_BOX, source, reason)
+        return
+    if len(box) != _BOX_NUMBERS:
+        raise ValueError(f"expected a bbox x, y, width, height, got {len(box)} numbers")
+    x, y, width, height = (float(value) for value in box)
+    add_box(reading, image, name, (x, y, x + width, y + height), source)
 
 
 def _polygons(segmentation: Sequence[Any]) -> list[Polygon]:

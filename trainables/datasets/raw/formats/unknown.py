@@ -32,8 +32,8 @@ _KNOWN: Final = {
     ".zarr": "Zarr",
     ".parquet": "Parquet",
     ".tfrecord": "TFRecord",
-    ".ndjson": "NDJSON",
-    ".jsonl": "JSON lines",
+    ".ndjson": "JSON lines without boxes",
+    ".jsonl": "JSON lines without boxes",
     ".svg": "SVG",
     ".mha": "MetaImage",
     ".nrrd": "NRRD",
@@ -43,7 +43,7 @@ _KNOWN: Final = {
 
 _NEEDED: Final = {
     particles.CSV: "a header with the columns x and y (or x_coord, X-Coordinate, xmin, ...), and "
-    "rows of pictures that are here",
+    "rows of pictures that are here; of boxes xmin, ymin, xmax, ymax and label",
     particles.STAR: "a table with the columns rlnCoordinateX and rlnCoordinateY",
     particles.BOX: "x, y, width and height in each row",
     particles.CS: "location/center_x_frac and location/center_y_frac",

@@ -122,15 +122,6 @@ def test_labelme_outlines_of_sem_agglomerates_lie_on_the_source_masks() -> None:
     assert _iou(union, source == 0) > 0.8
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [("stem_nanoparticles", "YOLO files hold boxes"), ("bccd", "XML files")],
-)
-def test_boxes_are_refused_as_no_outlines(name: str, words: str) -> None:
-    with pytest.raises(DatasetError, match=words):
-        _read(real_data(name))
-
-
 # --- shapes
 
 

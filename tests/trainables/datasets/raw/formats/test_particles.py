@@ -471,7 +471,7 @@ def test_a_radius_column_needs_no_option(tmp_path: Path) -> None:
 
 def test_a_radius_has_no_effect_on_outlines_and_it_is_told(tmp_path: Path) -> None:
     data = _read(labelme_set(tmp_path))
-    assert "--radius has no effect: labelme has outlines or masks" in data.notes
+    assert "--radius has no effect: labelme has outlines, masks or boxes" in data.notes
 
 
 # --- real and simulated micrographs
