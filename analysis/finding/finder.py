@@ -1,5 +1,6 @@
 """All instances of a picture of any size: windows, scales, passes, models and rules together."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -29,6 +30,8 @@ from trainables.contract import Adjustable, Reporting
 from trainables.datasets import geometry
 from trainables.results import Instances
 
+log = logging.getLogger(__name__)
+
 _LEAST_FACTOR: Final = 0.7  # of `confidence_factor`
 
 _HELD: Final = 0.6
@@ -40,6 +43,9 @@ _ALIKE: Final = 0.25
 
 _MARGIN: Final = 1e-6
 """Below the confidence that is told to a model: some leave out a score that equals it."""
+
+
+_OUT_OF_MEMORY: Final = "OutOfMemoryError"  # torch's, by its name: no framework is imported here
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,8 @@ class Finder:
         Args:
             models: The models.
             settings: Settings.
-            at_once: Pictures or windows that are shown to a model in one call.
+            at_once: Pictures or windows that are shown to a model in one call; halved where the
+                device's memory is too small for them.
 
         Raises:
             FindingError: They do not belong together.
@@ -138,6 +145,19 @@ class Finder:
             FindingError: Nothing of a picture is left to search.
         """
         regions = excluded if excluded is not None else [()] * len(pictures)
+        while True:
+            try:
+                return self._find_all(pictures, regions)
+            except Exception as error:
+                if type(error).__name__ != _OUT_OF_MEMORY or self._at_once == 1:
+                    raise
+            self._at_once = -(-self._at_once // 2)
+            log.info("the device's memory is too small: now %d pictures at once", self._at_once)
+
+    def _find_all(
+        self, pictures: Sequence[Picture], regions: Sequence[Sequence[Window]]
+    ) -> list[Found]:
+        """As `find_all`, with so many at once as are now held to be possible."""
         parts = [_part(*given) for given in zip(pictures, regions, strict=True)]
         asked = self._asked(1.0)
         ready = found_together([part for _, part in parts], asked, self.settings, self._at_once)
@@ -240,8 +260,8 @@ class Finder:
         unsaid = [self.classes[i] for i in np.flatnonzero(np.isnan(limits.confidence))]
         if unsaid:
             raise FindingError(
-                f"confidence: expected one for {', '.join(unsaid)}, as no best confidence is known "
-                f"of {model.name}, got none"
+                f"finding.confidence: expected one for {', '.join(unsaid)}, as no best confidence "
+                f"is known of {model.name}, got none"
             )
         return limits
 
@@ -340,8 +360,8 @@ def _tell(model: FindingModel, max_det: int | None, floor: float) -> None:
         )
     elif max_det is not None and model.max_det is not None and model.max_det < max_det:
         raise FindingError(
-            f"max_det: expected at most {model.max_det}, the limit of {model.name}, which cannot "
-            f"be changed, got {max_det}"
+            f"finding.max_det: expected at most {model.max_det}, the limit of {model.name}, which "
+            f"cannot be changed, got {max_det}"
         )
 
 

@@ -101,8 +101,8 @@ def make_rules(settings: RuleSettings, classes: Sequence[str]) -> Rules:
         FindingError: A rule is for a class that the model does not know, or classes must lie in
             themselves.
     """
-    where = "rules.containment_rules"
-    overlap = by_index(settings.overlap_rules, classes, "rules.overlap_rules")
+    where = "finding.rules.containment_rules"
+    overlap = by_index(settings.overlap_rules, classes, "finding.rules.overlap_rules")
     given = by_index(settings.containment_rules, classes, where)
     inside = {
         child: class_index(parent, classes, f"{where}.{classes[child]}")

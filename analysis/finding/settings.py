@@ -226,7 +226,7 @@ def class_limits(
     Raises:
         FindingError: The settings name a class that the model does not know.
     """
-    given = by_index(settings.classes, classes, "classes")
+    given = by_index(settings.classes, classes, "finding.classes")
     own = [given.get(i, ClassSettings()) for i in range(len(classes))]
     fallback = np.nan if default_confidence is None else default_confidence
     general = fallback if settings.confidence is None else settings.confidence

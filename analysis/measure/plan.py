@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -12,13 +12,16 @@ from analysis.errors import MeasureError
 from analysis.finding.rules import make_rules
 from analysis.finding.settings import class_limits
 from analysis.measure.job.folder import LABELME, LABELS, OVERLAYS, ROIS, SETTINGS, JobFolder
+from analysis.measure.job.pace import known_pace
 from analysis.measure.settings import MeasureSettings, ScaleSettings
 from analysis.models.device import chosen_device
-from analysis.models.find import TrainedModel, find_model
+from analysis.models.find import TrainedModel, find_model, load_model
 from analysis.pictures.micrographs import Micrograph, find_micrographs
 from analysis.scale.reading import ScaleWishes
 from analysis.scale.run import plan_scale
+from cluster.machines.machine import this_machine
 from trainables.contract import Device
+from trainables.datasets.images import UnreadableImageError, probe
 from trainables.files.errors import UserError
 from trainables.files.places import why_not_writable
 from trainables.files.words import counted
@@ -41,6 +44,8 @@ class MeasurePlan:
         device: Device to find on.
         settings: Settings of searching and measuring.
         wishes: How scales are read; None where everything stays in pixels.
+        gpus: GPUs to find on: all there are, unless one was asked for; 0 on the CPU.
+        figures: Whether figures of all particles are wanted, and a page of them.
     """
 
     models: Sequence[TrainedModel]
@@ -49,21 +54,44 @@ class MeasurePlan:
     device: Device
     settings: MeasureSettings
     wishes: ScaleWishes | None
+    gpus: int = 0
+    figures: bool = True
 
     @property
     def folder(self) -> JobFolder:
         """The folder of the run."""
         return JobFolder(self.out, [_FOLDERS[n] for n in self.settings.write if n in _FOLDERS])
 
-    def of_a_picture(self) -> dict[str, Any]:
-        """Values that must be equal for a picture that is done to be left as it is."""
+    @cached_property
+    def hashed(self) -> dict[str, Any]:
+        """The files that settings name, by their content; they are read once."""
         table = self.settings.scale.table
         return {
-            "format": FORMAT,
             "scale_table": None if table is None else _sha256(table),
             "models": [{"engine": m.engine, "sha256": _sha256(m.path)} for m in self.models],
-            **self.settings.of_a_picture(),
         }
+
+    def of_a_picture(self) -> dict[str, Any]:
+        """Values that must be equal for a picture that is done to be left as it is."""
+        return {"format": FORMAT, **self.hashed, **self.settings.of_a_picture()}
+
+    def kind(self) -> dict[str, Any]:
+        """All that the time depends on that a picture takes: runs of one kind are alike."""
+        settings = self.settings.of_a_picture()
+        return {
+            "models": self.hashed["models"],
+            "device": [self.device.name, self.device.cpus],
+            "pixels": _size(self.pictures[0]),
+            **{name: settings[name] for name in ("finding", "write")},
+            "scale": self.settings.scale.source,
+        }
+
+    def seconds(self, n_left: int) -> str:
+        """How long so many pictures take, in words; "" where nobody knows."""
+        pace = known_pace(self.out, self.kind()) if n_left else None
+        if pace is None:
+            return ""
+        return f"about {n_left * pace:.0f} s, by what earlier runs of this kind took"
 
     def lines(self) -> list[str]:
         """What would be done, in lines for the user."""
@@ -76,13 +104,12 @@ class MeasurePlan:
             f"{models} on {self.device.name}",
             f"writes {self.out}",
         ]
-        seconds = folder.seconds_a_picture()
-        if n_left and seconds is not None:
-            lines.append(f"about {n_left * seconds:.0f} s, by what earlier runs here took")
+        if seconds := self.seconds(n_left):
+            lines.append(seconds)
         return lines
 
 
-def plan_measure(
+def plan_measure(  # noqa: PLR0913  the command's options
     asked: Sequence[str],
     models: Sequence[Path],
     out: Path,
@@ -90,6 +117,7 @@ def plan_measure(
     *,
     trainable: str | None = None,
     device: str | Device | None = None,
+    figures: bool = True,
 ) -> MeasurePlan:
     """Check what is asked of a measurement, and find models and pictures; all problems at once.
 
@@ -100,19 +128,12 @@ def plan_measure(
         settings: Settings of searching and measuring.
         trainable: Engine of the models, needed where nothing beside their files says so.
         device: As torch names it; None for the first GPU where there is one.
+        figures: Whether figures of all particles are wanted, and a page of them.
 
     Raises:
         MeasureError: Something of it cannot be.
     """
-    problems: list[str] = []
-
-    def checked(read: Callable[[], _T]) -> _T | None:
-        try:
-            return read()
-        except UserError as error:
-            problems.append(str(error))
-            return None
-
+    checked = Checks("measure" if figures else "predict")
     out = out.absolute()
     pictures = checked(lambda: find_micrographs(asked, out))
     found = [checked(partial(find_model, path, trainable)) for path in models]
@@ -122,24 +143,61 @@ def plan_measure(
     wishes = checked(lambda: _scale_wishes(settings.scale))
     checked(lambda: _check_out(out))
     if not models:
-        problems.append("--model: expected at least one model, got none")
-    if problems or pictures is None or chosen is None:
-        lines = [line for text in problems for line in text.splitlines()]
+        checked.problems.append("--model: expected at least one model, got none")
+    checked.end()
+    assert pictures is not None
+    assert chosen is not None
+    gpus = 0 if chosen.name == "cpu" else 1 if device is not None else this_machine().gpus
+    return MeasurePlan(known, pictures, out, chosen, settings, wishes, gpus, figures)
+
+
+class Checks:
+    """Checks of what was asked for, whose problems are told together.
+
+    Args:
+        verb: The command that is asked.
+    """
+
+    def __init__(self, verb: str) -> None:
+        self.problems: list[str] = []
+        self._verb = verb
+
+    def __call__(self, read: Callable[[], _T]) -> _T | None:
+        """What a check returns; None where it found a problem."""
+        try:
+            return read()
+        except UserError as error:
+            self.problems.append(str(error))
+            return None
+
+    def end(self) -> None:
+        """Refuse what had a problem.
+
+        Raises:
+            MeasureError: There was one; the message names all.
+        """
+        lines = [line for text in self.problems for line in text.splitlines()]
         if len(lines) == 1:
             raise MeasureError(lines[0])
-        raise MeasureError("\n  ".join([f"measure: {len(lines)} problems", *lines]))
-    return MeasurePlan(known, pictures, out, chosen, settings, wishes)
+        if lines:
+            raise MeasureError("\n  ".join([f"{self._verb}: {len(lines)} problems", *lines]))
 
 
 def _check_classes(models: Sequence[TrainedModel], settings: MeasureSettings) -> None:
-    """Refuse settings of classes that no model knows, where the models' classes are on record.
+    """Refuse settings of classes that no model knows.
+
+    Where a model's classes are not on record it is loaded, as its file says them.
 
     Raises:
-        FindingError: Settings name such a class.
+        UserError: Settings name such a class, or a model cannot be loaded.
     """
-    if not models or not all(model.classes for model in models):
-        return  # the models' files say them, once they are loaded
-    classes = list(dict.fromkeys(name for model in models for name in model.classes))
+    rules = settings.finding.rules
+    if not models or not (
+        settings.finding.classes or rules.containment_rules or rules.overlap_rules
+    ):
+        return
+    known = [model.classes or load_model(model, Device("cpu", cpus=1)).classes for model in models]
+    classes = list(dict.fromkeys(name for names in known for name in names))
     class_limits(settings.finding, classes, 0.5)
     make_rules(settings.finding.rules, classes)
 
@@ -172,6 +230,15 @@ def _check_out(out: Path) -> None:
             f"--out: expected a new folder or one of an earlier measurement, got {out} with "
             "something else in it; choose another"
         ) from None
+
+
+def _size(picture: Micrograph) -> list[int]:
+    """Width and height of a picture; empty where it cannot be read."""
+    try:
+        header = probe(picture.path)
+    except (OSError, UnreadableImageError):
+        return []
+    return [header.width, header.height]
 
 
 def _sha256(path: Path) -> str:

@@ -21,11 +21,13 @@ from analysis.errors import MeasureError
 from analysis.measure.figures import FIGURES, ClassFigures, run_figures
 from analysis.measure.job.folder import (
     SETTINGS,
-    JobFolder,
     PictureRecord,
 )
-from analysis.measure.job.pipeline import NoSearcherError, Stages, Workers, passed
+from analysis.measure.job.pace import remember_pace
+from analysis.measure.job.pipeline import NoSearcherError, Passed, Stages, passed
 from analysis.measure.job.stages import PictureMeasurer, PictureReader, PictureSearcher
+from analysis.measure.job.workers import shared_out
+from analysis.measure.live import LiveTable, first_words
 from analysis.measure.plan import MeasurePlan
 from analysis.measure.report.page import REPORT, write_page
 from analysis.measure.tables import (
@@ -41,7 +43,8 @@ from analysis.measure.tables import (
 )
 from analysis.pictures.micrographs import Micrograph
 from cluster.machines.local_ray import start_ray
-from cluster.machines.machine import this_machine
+from cluster.machines.machine import this_machine, visible_gpus
+from trainables.contract import Device
 from trainables.files.whole import locked, write_json, write_table
 from trainables.files.words import counted
 
@@ -49,13 +52,15 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 
+Tell = Callable[[str], None]
+
 LOG: Final = "ray.log"
 
 _NAMED: Final = 5  # of the failed ones in the message
 
-_LOST: Final = "what was written of it is gone; run the same command again"
+_VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 
-_BATCH: Final = 2  # pictures that travel together
+_LOST: Final = "what was written of it is gone; run the same command again"
 
 
 @dataclass(frozen=True)
@@ -126,12 +131,18 @@ class MeasureResult:
         ]
 
 
-def run_measure(plan: MeasurePlan, progress: Progress = lambda done, total: None) -> MeasureResult:
+def run_measure(
+    plan: MeasurePlan,
+    progress: Progress = lambda done, total: None,
+    tell: Tell = lambda line: None,
+) -> MeasureResult:
     """Search and measure what is not yet done, and write the tables of all.
 
     Args:
         plan: The plan.
         progress: Told how many of how many pictures are done.
+        tell: Told a line at the beginning, where it is known how long it takes, and one when the
+            first picture is done.
 
     Raises:
         MeasureError: The models cannot be loaded.
@@ -141,29 +152,22 @@ def run_measure(plan: MeasurePlan, progress: Progress = lambda done, total: None
     folder, settings = plan.folder, plan.of_a_picture()
     with locked(plan.out):
         plan.out.mkdir(exist_ok=True, parents=True)
-        write_json(plan.out / SETTINGS, {"settings": settings, "about": _about(plan)})
+        about = _about(plan)
+        write_json(plan.out / SETTINGS, {"settings": settings, "about": about})
         folder.begin()
-        before = frozenset(p for p in plan.pictures if folder.is_done(p, settings))
-        rest = [n for n, picture in enumerate(plan.pictures) if picture not in before]
-        failed = _run(plan, folder, settings, rest, progress) if rest else {}
+        before = [p for p in plan.pictures if folder.is_done(p, settings)]
+        found, failed = _run(plan, before, progress, tell)
         records: dict[Micrograph, PictureRecord] = {}
         for picture in plan.pictures:
-            if (record := folder.record(picture)) is not None:
+            if (record := found.get(picture)) is not None:
                 records[picture] = record
             else:
                 failed.setdefault(picture, _LOST)
         done = DonePictures(folder, records, plan.settings)
-        unit = _write_tables(plan, done, failed)
-        figures = run_figures(done, unit, plan.models) if plan.wishes is not None else []
-        rows = [row for one in figures for row in one.rows()]
-        if rows:
-            write_table(rows, plan.out / f"{FIGURES}.csv")
-        else:
-            (plan.out / f"{FIGURES}.csv").unlink(missing_ok=True)  # of an earlier run
-        report = None
-        if plan.wishes is not None:
-            report = write_page(done, failed, figures, unit, _about(plan))
-        else:
+        unit = _write_tables(plan, done, failed, about)
+        figures = _write_figures(plan, done, unit)
+        report = write_page(done, failed, figures, unit, about) if plan.figures else None
+        if report is None:
             (plan.out / REPORT).unlink(missing_ok=True)  # of a measurement before
     return MeasureResult(
         out=plan.out,
@@ -176,8 +180,14 @@ def run_measure(plan: MeasurePlan, progress: Progress = lambda done, total: None
     )
 
 
-def _write_tables(plan: MeasurePlan, done: DonePictures, failed: Mapping[Micrograph, str]) -> str:
-    unit, about = unit_of(done), _about(plan)
+def _write_tables(
+    plan: MeasurePlan,
+    done: DonePictures,
+    failed: Mapping[Micrograph, str],
+    about: Mapping[str, Any],
+) -> str:
+    """Write the tables of particles and pictures; returns the unit of the calibrated columns."""
+    unit = unit_of(done)
     write_particles(done, unit, about)
     write_pictures(done, plan.pictures, failed)
     if "coco" in plan.settings.write:
@@ -185,6 +195,17 @@ def _write_tables(plan: MeasurePlan, done: DonePictures, failed: Mapping[Microgr
     else:
         (plan.out / COCO).unlink(missing_ok=True)
     return unit
+
+
+def _write_figures(plan: MeasurePlan, done: DonePictures, unit: str) -> list[ClassFigures]:
+    """Write the table of figures where they are asked for; returns them."""
+    figures = run_figures(done, unit, plan.models) if plan.figures else []
+    rows = [row for one in figures for row in one.rows()]
+    if rows:
+        write_table(rows, plan.out / f"{FIGURES}.csv")
+    else:
+        (plan.out / f"{FIGURES}.csv").unlink(missing_ok=True)  # of an earlier run
+    return figures
 
 
 def _about(plan: MeasurePlan) -> dict[str, Any]:
@@ -206,35 +227,85 @@ def _about(plan: MeasurePlan) -> dict[str, Any]:
 
 
 def _run(
-    plan: MeasurePlan,
-    folder: JobFolder,
-    settings: Mapping[str, Any],
-    rest: list[int],
-    progress: Progress,
-) -> dict[Micrograph, str]:
-    """Search and measure pictures on Ray; those that failed, with the reason."""
+    plan: MeasurePlan, before: Sequence[Micrograph], progress: Progress, tell: Tell
+) -> tuple[dict[Micrograph, PictureRecord], dict[Micrograph, str]]:
+    """Search and measure what is not yet done on Ray.
+
+    Returns:
+        Records of the pictures that are done, by this run or an earlier one; and the reasons of
+        those that failed.
+    """
+    folder, known = plan.folder, frozenset(before)
+    records = {p: record for p in before if (record := folder.record(p)) is not None}
+    rest = [n for n, picture in enumerate(plan.pictures) if picture not in known]
+    failed: dict[Micrograph, str] = {}
+    if not rest:
+        return records, failed
     for number in rest:
         folder.remove(plan.pictures[number])  # of an earlier run, which this one replaces
-    machine = this_machine()
-    on_gpu = plan.device.name != "cpu"
+    live, started = LiveTable(plan.out, list(records.values())), time.monotonic()
+    if seconds := plan.seconds(len(rest)):
+        tell(f"{counted(len(rest), 'picture')} to do: {seconds}")
+    first = True
+    for n, done in enumerate(_passed(plan, rest), start=1):
+        picture = plan.pictures[done.number]
+        record = None if done.reason else folder.record(picture)
+        if record is not None:
+            records[picture] = record
+        else:
+            failed[picture] = done.reason or _LOST
+        live.add(picture.name, record, failed.get(picture, ""))
+        if record is not None and first:
+            tell(first_words(record))
+            first = False
+        progress(n, len(rest))
+    remember_pace(plan.out, plan.kind(), (time.monotonic() - started) / len(rest))
+    return records, failed
+
+
+def _passed(plan: MeasurePlan, numbers: list[int]) -> Iterator[Passed]:
+    """Bring pictures through all stages on Ray, and tell of each as it is done.
+
+    Raises:
+        MeasureError: The models cannot be loaded.
+    """
+    shares = shared_out(plan.device, plan.gpus, this_machine())
     stages = Stages(
         PictureReader(plan.pictures, plan.wishes),
-        partial(PictureSearcher, plan.pictures, plan.models, plan.device, plan.settings),
-        PictureMeasurer(plan.pictures, folder, plan.settings, settings),
+        partial(
+            PictureSearcher,
+            plan.pictures,
+            plan.models,
+            shares.device,
+            plan.settings,
+            shares.at_once,
+        ),
+        PictureMeasurer(plan.pictures, plan.folder, plan.settings, plan.of_a_picture()),
     )
-    workers = Workers(actors=1, cpus=1, gpus=1 if on_gpu else 0, batch=_BATCH)
-    failed: dict[Micrograph, str] = {}
-    started = time.monotonic()
-    with _ray(machine.cpus + 1, machine.gpus, folder.out / LOG):
+    workers = shares.workers
+    with _only_gpu(plan.device, plan.gpus), _ray(shares.ray_cpus, plan.gpus, plan.out / LOG):
         try:
-            for n, picture in enumerate(passed(rest, stages, workers), start=1):
-                if picture.reason:
-                    failed[plan.pictures[picture.number]] = picture.reason
-                progress(n, len(rest))
+            yield from passed(numbers, stages, workers)
         except NoSearcherError as error:
             raise MeasureError(str(error)) from None
-    folder.remember_pace((time.monotonic() - started) / len(rest))
-    return failed
+
+
+@contextlib.contextmanager
+def _only_gpu(device: Device, gpus: int) -> Iterator[None]:
+    """Where one GPU of several is asked for, what is started in the block sees no other."""
+    _, _, index = device.name.partition(":")
+    if gpus != 1 or not index:
+        yield
+        return
+    seen = visible_gpus(os.environ)
+    before = os.environ.get(_VISIBLE)
+    os.environ[_VISIBLE] = index if seen is None else seen[int(index)]
+    try:
+        yield
+    finally:
+        os.environ.pop(_VISIBLE)
+        if before is not None:
+            os.environ[_VISIBLE] = before
 
 
 @contextlib.contextmanager

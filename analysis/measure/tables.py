@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from analysis.measure.geometry.calibration import calibrated, choose_unit, in_pixels, units
 from analysis.measure.geometry.columns import COLUMNS
 from analysis.measure.job.folder import JobFolder, PictureRecord
-from analysis.measure.job.stages import CLASS, MASK, PARTICLE, SCORE
+from analysis.measure.job.stages import CLASS, MASK, PARTICLE, ROW, SCORE, empty_part
 from analysis.measure.outputs.coco import FoundPicture, write_coco
 from analysis.measure.settings import MeasureSettings
 from analysis.measure.statistics.border import BorderRule
@@ -42,6 +42,9 @@ EDGE_PX: Final = 1
 """Pixels from the edge within which a mask is not known to be whole."""
 
 STATE, REASON = "state", "reason"
+
+PICTURE_COLUMNS: Final = (IMAGE, STATE, REASON, *ROW)
+"""Columns of the table of pictures."""
 
 Columns = dict[str, Any]
 
@@ -146,20 +149,37 @@ def write_particles(done: DonePictures, unit: str, about: Mapping[str, Any]) -> 
 
 
 def particle_rows(done: DonePictures, unit: str) -> Iterator[pa.Table]:
-    """The rows of the particles, a table a picture."""
+    """The rows of the particles, a table a picture; of no picture at all, one without rows."""
+    if not done.records:
+        yield _rows_of("", None, empty_part(), np.empty(0), unit)
     for picture, record, part in done.parts():
-        plain = {name: values_of(part, name) for name in part.column_names if name in COLUMNS}
-        columns: Columns = {
-            IMAGE: pa.array([picture.name] * len(part), pa.string()),
-            PARTICLE: part[PARTICLE],
-            CLASS: part[CLASS],
-            SCORE: part[SCORE],
-            **in_pixels(plain),
-        }
-        if unit:
-            columns |= calibrated(plain, record.row["um_per_px"], unit)
-        columns |= {WEIGHT: done.weights(record, part), MASK: part[MASK]}
-        yield pa.table(columns)
+        um_per_px = record.row["um_per_px"]
+        yield _rows_of(picture.name, um_per_px, part, done.weights(record, part), unit)
+
+
+def _rows_of(
+    name: str, um_per_px: float | None, part: pa.Table, weights: Any, unit: str
+) -> pa.Table:
+    """The rows of one picture's particles.
+
+    Args:
+        name: Name of the picture.
+        um_per_px: Side of its pixels, if it is known.
+        part: Its particles, in pixels.
+        weights: (N,) how often each counts.
+        unit: Unit of the calibrated columns; "" for none.
+    """
+    plain = {column: values_of(part, column) for column in part.column_names if column in COLUMNS}
+    columns: Columns = {
+        IMAGE: pa.array([name] * len(part), pa.string()),
+        PARTICLE: part[PARTICLE],
+        CLASS: part[CLASS],
+        SCORE: part[SCORE],
+        **in_pixels(plain),
+    }
+    if unit:
+        columns |= calibrated(plain, um_per_px, unit)
+    return pa.table(columns | {WEIGHT: weights, MASK: part[MASK]})
 
 
 def _schema(first: pa.Table, unit: str, about: Mapping[str, Any]) -> pa.Schema:
@@ -190,8 +210,6 @@ def _to_parquet(done: DonePictures, unit: str, about: Mapping[str, Any], file: P
         writer.write_table(rows.cast(schema))
     if writer is not None:
         writer.close()
-    else:
-        pq.write_table(pa.table({}), file)
 
 
 def _to_csv(done: DonePictures, unit: str, file: Path) -> None:
@@ -217,29 +235,31 @@ def write_pictures(
     done: DonePictures, asked: Sequence[Micrograph], failed: Mapping[Micrograph, str]
 ) -> list[dict[str, Any]]:
     """Write `pictures.csv` and `pictures.parquet`: a row each, failed ones with their reason."""
-    rows = [_picture_row(done, picture, failed.get(picture, "")) for picture in asked]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    whole = [{name: row.get(name) for name in names} for row in rows]
+    rows = [picture_row(p.name, done.records.get(p), failed.get(p, "")) for p in asked]
     out = done.folder.out
-    table = pa.Table.from_pylist(whole)
+    table = pa.table({name: [row[name] for row in rows] for name in PICTURE_COLUMNS})
     write_whole(out / f"{PICTURES}.parquet", lambda file: pq.write_table(table, file))
 
     def write(file: Path) -> None:
         with file.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream)
-            writer.writerow([csv_cell(name) for name in names])
-            for row in whole:
-                cells = ("" if value is None else csv_cell(value) for value in row.values())
-                writer.writerow([*cells])
+            writer.writerow(PICTURE_COLUMNS)
+            writer.writerows(map(picture_cells, rows))
 
     write_whole(out / f"{PICTURES}.csv", write)
-    return whole
+    return rows
 
 
-def _picture_row(done: DonePictures, picture: Micrograph, reason: str) -> dict[str, Any]:
-    record = done.records.get(picture)
+def picture_row(name: str, record: PictureRecord | None, reason: str) -> dict[str, Any]:
+    """A row of the table of pictures: of a measured one its record's, else why it failed."""
+    row = dict.fromkeys(PICTURE_COLUMNS) if record is None else dict(record.row)
     state = "failed" if record is None else "measured"
-    return {IMAGE: picture.name, STATE: state, REASON: reason, **(record.row if record else {})}
+    return {**row, IMAGE: name, STATE: state, REASON: reason}
+
+
+def picture_cells(row: Mapping[str, Any]) -> list[Any]:
+    """A row of the table of pictures as cells of a CSV file."""
+    return ["" if (value := row[name]) is None else csv_cell(value) for name in PICTURE_COLUMNS]
 
 
 def write_instances(done: DonePictures, classes: Sequence[str], about: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,9 @@ TABLES = ("particles.csv", "pictures.csv", "figures.csv")
 PICTURES = 24
 
 WAIT_S = 300
+
+BATCH = 8
+"""Pictures that are searched and not yet written down, at most (`analysis.measure.run`)."""
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +52,7 @@ def start(inputs: Path, out: str, pictures: str = "in") -> subprocess.Popen[byte
                 **os.environ,
                 "PYTHONPATH": f"{ROOT}{os.pathsep}{THIRD_PARTY}",
                 "THRESHOLD_ENGINE_COUNTED": str(inputs / f"{out}.count"),
+                "THRESHOLD_ENGINE_SECONDS": "0.2",
             },
             stdout=log,
             stderr=log,
@@ -64,15 +69,83 @@ def end(process: subprocess.Popen[bytes], inputs: Path, out: str) -> int:
             pytest.fail((inputs / f"{out}.txt").read_text()[-2000:])
 
 
-def kill_all(process: subprocess.Popen[bytes]) -> None:
-    """Kill -9 of the command and of all that it started."""
+def signal_all(process: subprocess.Popen[bytes], what: signal.Signals) -> None:
+    """Send a signal to the command and all that it started."""
     driver = psutil.Process(process.pid)
-    for victim in [driver, *driver.children(recursive=True)]:
+    for one in [driver, *driver.children(recursive=True)]:
         try:
-            victim.send_signal(signal.SIGKILL)
+            one.send_signal(what)
         except psutil.NoSuchProcess:
             continue
+
+
+def kill_all(process: subprocess.Popen[bytes]) -> None:
+    """Kill -9 of the command and of all that it started."""
+    signal_all(process, signal.SIGKILL)
     process.wait(timeout=60)
+
+
+@dataclass(frozen=True)
+class State:
+    """What lies in the folder of a run, and what its model was shown since it was started."""
+
+    out: Path
+    shown: str
+
+    @classmethod
+    def of(cls, inputs: Path, out: str, before: int) -> "State":
+        count = inputs / f"{out}.count"
+        return cls(inputs / out, count.read_text()[before:] if count.is_file() else "")
+
+    def stems(self, folder: str) -> set[str]:
+        return {path.stem for path in (self.out / folder).glob("[!.]*")}
+
+    def predicts(self) -> bool:
+        return self.shown.endswith("x")
+
+    def has_predicted(self) -> bool:
+        """Whether all that was begun is searched, and of some of it there is no part yet."""
+        return self.shown.endswith(".") and self.shown.count("x") > len(self.stems("parts"))
+
+    def has_a_part_without_record(self) -> bool:
+        return bool(self.shown and self.stems("parts") - self.stems("done"))
+
+    def writes_tables(self) -> bool:
+        there = {path.name for path in self.out.iterdir()}
+        return "particles.parquet" in there and "figures.csv" not in there
+
+    def writes_the_report(self) -> bool:
+        return (self.out / "figures.csv").is_file() and not (self.out / "report.html").is_file()
+
+
+MOMENTS: tuple[Callable[[State], bool], ...] = (
+    State.predicts,
+    State.has_predicted,
+    State.has_a_part_without_record,
+    State.writes_tables,
+    State.writes_the_report,
+)
+
+
+def kill_at(moment: Callable[[State], bool], inputs: Path, out: str) -> State:
+    """Start a run and kill it at a moment; returns what it then had done.
+
+    It is stopped before, as between a look and a kill it would go on.
+    """
+    count = inputs / f"{out}.count"
+    before = len(count.read_text()) if count.is_file() else 0
+    process = start(inputs, out)
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        assert process.poll() is None, (inputs / f"{out}.txt").read_text()[-2000:]
+        assert time.monotonic() < deadline, moment
+        if (inputs / out).is_dir() and moment(State.of(inputs, out, before)):
+            signal_all(process, signal.SIGSTOP)
+            if moment(state := State.of(inputs, out, before)):
+                kill_all(process)
+                return state
+            signal_all(process, signal.SIGCONT)
+        time.sleep(0.002)
 
 
 def done_in(out: Path) -> set[str]:
@@ -92,56 +165,46 @@ def unbroken(inputs: Path) -> dict[str, bytes]:
     return tables
 
 
-@pytest.mark.parametrize(
-    ("moment", "reached"),
-    [
-        ("before the first part", lambda out: (out / "measure.json").is_file()),
-        ("midway", lambda out: len(done_in(out)) >= PICTURES // 3),
-        ("while tables are written", lambda out: (out / "particles.parquet").is_file()),
-    ],
-)
-def test_a_killed_measurement_goes_on_to_the_very_same_tables(
-    inputs: Path,
-    unbroken: dict[str, bytes],
-    moment: str,
-    reached: Callable[[Path], bool],
-    record_property: Callable[[str, object], None],
+def test_a_run_that_is_killed_at_five_points_goes_on_to_the_very_same_tables(
+    inputs: Path, unbroken: dict[str, bytes], record_property: Callable[[str, object], None]
 ) -> None:
-    name = moment.replace(" ", "_")
-    out = inputs / name
-    process = start(inputs, name)
-    deadline = time.monotonic() + WAIT_S
-    while not reached(out):
-        assert process.poll() is None, (inputs / f"{name}.txt").read_text()[-2000:]
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    kill_all(process)
-    before = times(out)
-    assert end(start(inputs, name), inputs, name) == 0
-    after = times(out)
-    assert {n: after[n] for n in before} == before, "what was done is done once"
-    twice = len((inputs / f"{name}.count").read_text()) - PICTURES
-    record_property("pictures searched twice", twice)
-    assert 0 <= twice <= PICTURES - len(before), "only what was not yet done is searched again"
+    """While predicting, before the part, before the record, in the tables, in the report."""
+    out, searched, before = inputs / "killed", 0, dict[str, int]()
+    for moment in MOMENTS:
+        state = kill_at(moment, inputs, "killed")
+        after = times(out)
+        assert {n: after.get(n) for n in before} == before, "what was done is done once"
+        lost = state.shown.count("x") - (len(after) - len(before))
+        record_property(moment.__name__, f"{len(after)} done, {lost} to be searched again")
+        assert 0 <= lost <= BATCH, moment
+        searched, before = searched + state.shown.count("x"), after
+    assert end(start(inputs, "killed"), inputs, "killed") == 0
+    assert times(out) == before, "all pictures were done before the tables"
+    assert (inputs / "killed.count").read_text().count("x") == searched
     for table in TABLES:
         assert (out / table).read_bytes() == unbroken[table], table
-    assert not list(out.rglob("*.tmp"))
+    assert (out / "report.html").is_file()
+    assert not [path for path in out.rglob(".*") if path.suffix in {".csv", ".parquet", ".html"}]
 
 
-def test_10_bad_pictures_of_100_are_10_rows_with_reasons(inputs: Path) -> None:
-    for n in range(100):
-        path = write_picture(inputs / "hundred" / f"{n:03d}.tif", grains_picture())
-        if n % 10 == 3:
-            path.write_bytes(path.read_bytes()[: 40 * n] if n % 20 == 3 else b"no picture")
-    assert end(start(inputs, "of_hundred", "hundred"), inputs, "of_hundred") == 1
-    with (inputs / "of_hundred" / "pictures.csv").open(encoding="utf-8", newline="") as stream:
+@pytest.mark.parametrize("pictures", [60, pytest.param(1000, marks=pytest.mark.long)])
+def test_10_bad_pictures_of_many_are_10_rows_with_reasons(inputs: Path, pictures: int) -> None:
+    every, name = pictures // 10, f"of_{pictures}"
+    bad = range(3, pictures, every)
+    for n in range(pictures):
+        path = write_picture(inputs / f"{pictures}" / f"{n:04d}.tif", grains_picture())
+        if n in bad:
+            spoilt = (b"", b"no picture", path.read_bytes()[:20_000])
+            path.write_bytes(spoilt[n // every % 3])
+    assert end(start(inputs, name, f"{pictures}"), inputs, name) == 1
+    with (inputs / name / "pictures.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     failed = [row for row in rows if row["state"] == "failed"]
-    assert len(rows) == 100
-    assert [Path(row["image"]).stem for row in failed] == [f"{n:03d}" for n in range(3, 100, 10)]
+    assert len(rows) == pictures
+    assert [Path(row["image"]).stem for row in failed] == [f"{n:04d}" for n in bad]
     assert all(row["reason"] for row in failed)
-    with (inputs / "of_hundred" / "particles.csv").open(encoding="utf-8") as stream:
-        assert len(stream.readlines()) == 1 + 3 * 90
-    said = (inputs / "of_hundred.txt").read_text()
-    assert "10 of 100 pictures failed" in said
+    with (inputs / name / "particles.csv").open(encoding="utf-8") as stream:
+        assert len(stream.readlines()) == 1 + 3 * (pictures - 10)
+    said = (inputs / f"{name}.txt").read_text()
+    assert f"10 of {pictures} pictures failed" in said
     assert "Traceback" not in said

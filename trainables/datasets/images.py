@@ -11,7 +11,7 @@ What is done, so that a picture looks the same to every engine:
 - Transparency: blended over black, so opaque pixels do not change. A further channel of a TIFF
   that is no transparency is left out.
 - Palettes and bilevel pictures: their colours.
-- The orientation a camera wrote into a JPEG or PNG is applied, as annotation tools do.
+- The orientation that a JPEG, PNG, WebP or TIFF says is applied, as annotation tools do.
 - TIFF and MRC: see `tiff` and `mrc`; each page, each section is a picture.
 - A JSON file stands for the picture inside it: see `embedded`.
 
@@ -29,7 +29,14 @@ import numpy.typing as npt
 from PIL import Image, PngImagePlugin
 
 from trainables.datasets import embedded
-from trainables.datasets.tiff import labels_of_tiff, page_of_tiff, shape_of_tiff
+from trainables.datasets.tiff import (
+    FIRST_SIDEWAYS,
+    TURNED,
+    labels_of_tiff,
+    page_of_tiff,
+    shape_of_tiff,
+    upright,
+)
 
 SUFFIXES: Final = frozenset(
     {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".mrc", ".mrcs"}
@@ -57,6 +64,13 @@ _STARTS: Final = {
     b"RIFF": "webp",
 }
 
+_PACKED: Final = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"PK\x03\x04": "zip",
+}
+
 _MRC_MARK: Final = b"MAP "
 
 _MRC_MARK_AT: Final = 208
@@ -64,8 +78,6 @@ _MRC_MARK_AT: Final = 208
 _KIND_OF_SUFFIX: Final = {".tif": "tiff", ".tiff": "tiff", ".mrc": "mrc", ".mrcs": "mrc"}
 
 _ORIENTATION: Final = 0x0112
-
-_FIRST_SIDEWAYS: Final = 5
 
 _TAIL_BYTES: Final = 1 << 16
 
@@ -79,6 +91,9 @@ _PNG_DEPTH_BYTE: Final = 24
 _PNG_END: Final = b"IEND\xaeB`\x82"
 
 _LEVELS: Final = 4096  # of which 256 remain
+
+_EXACT: Final = 1 << 53
+"""Whole numbers up to this one are exact as float64."""
 
 Pixels = npt.NDArray[Any]
 
@@ -98,12 +113,14 @@ class Header:
         height: Rows as seen.
         pages: Pages of this size, in the order of the file: their indices.
         um_per_px: Side of a pixel in micrometres, or None where the file does not say it.
+        orientation: The orientation that is applied, 1 (upright) to 8, of EXIF or TIFF.
     """
 
     width: int
     height: int
     pages: tuple[int, ...] = (0,)
     um_per_px: float | None = None
+    orientation: int = 1
 
 
 @dataclass(frozen=True)
@@ -161,9 +178,12 @@ def _read_picture(path: Path, page: int, *, keep_stored: bool) -> DecodedPicture
     if raw.size == 0:
         raise UnreadableImageError("it has no pixels")
     opaque = _blend(raw, changes)
-    grey_range = _grey_range(opaque)
-    _refuse_blank(opaque, grey_range)
-    pixels = _to_8_bits(opaque, grey_range, changes)
+    offset, near = _without_offset(opaque)
+    grey_range = _grey_range(near)
+    _refuse_blank(near, grey_range, offset)
+    pixels = _to_8_bits(near, grey_range, changes)
+    if grey_range is not None:
+        grey_range = grey_range[0] + offset, grey_range[1] + offset
     verbatim = not changes and _is_plain_png(path)
     stored = opaque if keep_stored else None
     return DecodedPicture(pixels, tuple(changes), verbatim, grey_range, stored)
@@ -186,6 +206,12 @@ def read_labels(path: Path, page: int = 0) -> Pixels:
     if labels.dtype.kind == "f":
         if not np.isfinite(labels).all() or (labels != np.rint(labels)).any():
             raise UnreadableImageError("expected whole numbers, got fractions")
+        exact, highest = 2 / float(np.finfo(labels.dtype).eps), float(np.abs(labels).max())
+        if highest > exact:
+            raise UnreadableImageError(
+                f"its numbers reach to {highest:.17g}, and those beyond {exact:.17g} are not told "
+                f"apart as {labels.dtype}; save them as whole numbers"
+            )
         labels = labels.astype(np.int64)
     return labels
 
@@ -205,9 +231,16 @@ def _guarded(read: Callable[[Path], _T], path: Path) -> _T:
 
 
 def _kind(path: Path) -> str:
-    """Kind of a picture, as "png" or "mrc": by its first bytes, else its suffix; "" if unknown."""
+    """Kind of a picture, as "png" or "mrc": by its first bytes, else its suffix; "" if unknown.
+
+    Raises:
+        UnreadableImageError: It is packed.
+    """
     with path.open("rb") as file:
         head = file.read(_MRC_MARK_AT + len(_MRC_MARK))
+    packed = next((name for start, name in _PACKED.items() if head.startswith(start)), "")
+    if packed:
+        raise UnreadableImageError(f"it is packed by {packed}; unpack it")
     if head[_MRC_MARK_AT:] == _MRC_MARK:
         return "mrc"
     found = next((kind for start, kind in _STARTS.items() if head.startswith(start)), "")
@@ -222,8 +255,8 @@ def _probe(path: Path) -> Header:
         (n_pages, height, width), um_per_px = shape_of_mrc(path)
         return Header(width, height, tuple(range(n_pages)), um_per_px)
     if kind == "tiff":
-        pages, height, width = shape_of_tiff(path)
-        return Header(width, height, pages)
+        pages, height, width, orientation = shape_of_tiff(path)
+        return Header(width, height, pages, orientation=orientation)
     return _probe_other(path)
 
 
@@ -234,15 +267,18 @@ def _probe_other(path: Path) -> Header:
         if image.format == "JPEG" and not _has_end_of_jpeg(path):
             raise UnreadableImageError("the file ends early")
         width, height = image.size
-        sideways = _orientation(image) >= _FIRST_SIDEWAYS
-    return Header(height, width) if sideways else Header(width, height)
+        orientation = _orientation(image)
+    if orientation >= FIRST_SIDEWAYS:
+        width, height = height, width
+    return Header(width, height, orientation=orientation)
 
 
 def _orientation(image: Image.Image) -> int:
     """EXIF orientation, 1 (upright) to 8; of a PNG without decoding it."""
     if image.format == "PNG" and "exif" not in image.info:
         return 1
-    return int(image.getexif().get(_ORIENTATION, 1))
+    value = image.getexif().get(_ORIENTATION, 1)
+    return value if value in range(1, 9) else 1
 
 
 def _has_end_of_jpeg(path: Path) -> bool:
@@ -266,7 +302,7 @@ def _decode(path: Path, page: int) -> tuple[Pixels, list[str]]:
         pixels = _decode_deep(path) if deep else np.asarray(_plain(image))
     if orientation == 1:
         return pixels, []
-    return _upright(pixels, orientation), ["turned as its orientation says"]
+    return upright(pixels, orientation), [TURNED]
 
 
 def _decode_deep(path: Path) -> Pixels:
@@ -276,14 +312,6 @@ def _decode_deep(path: Path) -> Pixels:
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
         return np.take(pixels, [2, 1, 0, 3][: pixels.shape[2]], axis=2)
     return np.asarray(pixels)
-
-
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Pixels turned as EXIF's orientation says, 1 (upright) to 8."""
-    turned = np.swapaxes(pixels, 0, 1) if orientation >= _FIRST_SIDEWAYS else pixels
-    rows = slice(None, None, -1) if orientation in (3, 4, 7, 8) else slice(None)
-    columns = slice(None, None, -1) if orientation in (2, 3, 6, 7) else slice(None)
-    return np.ascontiguousarray(turned[rows, columns])
 
 
 def _plain(image: Image.Image) -> Image.Image:
@@ -313,7 +341,7 @@ def _decode_labels(path: Path, page: int) -> Pixels:
     if kind != "mrc":
         with Image.open(path) as image:
             if image.mode == "P":
-                return np.asarray(image)
+                return upright(np.asarray(image), _orientation(image))
     return _decode(path, page)[0]
 
 
@@ -333,12 +361,22 @@ def _blend(pixels: Pixels, changes: list[str]) -> Pixels:
     return color[:, :, 0] if color.shape[2] == 1 else color
 
 
+def _without_offset(pixels: Pixels) -> tuple[int, Pixels]:
+    """An offset that floating-point numbers cannot hold, and whole numbers without it."""
+    if pixels.dtype.kind not in "iu" or pixels.dtype.itemsize < 8:
+        return 0, pixels
+    low, high = int(pixels.min()), int(pixels.max())
+    if max(abs(low), abs(high)) <= _EXACT or high - low >= 1 << 63:
+        return 0, pixels
+    return low, pixels - pixels.dtype.type(low)
+
+
 def _grey_range(pixels: Pixels) -> tuple[float, float] | None:
     """The values that become 0 and 255; None for pictures of 8 bits or one."""
     return None if pixels.dtype in (np.uint8, np.bool_) else _percentiles(pixels)
 
 
-def _refuse_blank(pixels: Pixels, grey_range: tuple[float, float] | None) -> None:
+def _refuse_blank(pixels: Pixels, grey_range: tuple[float, float] | None, offset: int) -> None:
     """Refuse a picture in which there is nothing to see.
 
     Raises:
@@ -355,7 +393,7 @@ def _refuse_blank(pixels: Pixels, grey_range: tuple[float, float] | None) -> Non
             )
         raise UnreadableImageError(
             f"there is nothing to see: its pixels from the {LOW_PERCENT} to the {HIGH_PERCENT} "
-            f"percentile are all {grey_range[0]:g}"
+            f"percentile are all {grey_range[0] + offset:g}"
         )
 
 

@@ -65,6 +65,7 @@ class ParticleSize:
             where the user did not say it: a pixel.
         flip_y: Whether y is counted from the last row, or None where the user did not say it.
         half_pixel: Whether whole coordinates number pixels, whose middle is meant.
+        xy: What x and y beside a width and a height are, or None where the user did not say it.
     """
 
     radius: Length | None = None
@@ -72,6 +73,7 @@ class ParticleSize:
     unit: Length | Literal["fraction"] | None = None
     flip_y: bool | None = None
     half_pixel: bool = False
+    xy: Literal["corner", "center"] | None = None
 
     def um_per_px(self, header_um: float | None) -> float | None:
         """Pixel size of a picture, the given one first."""
@@ -128,6 +130,7 @@ def particle_size(
     unit: str | None = None,
     flip_y: bool | None = None,
     half_pixel: bool = False,
+    xy: str | None = None,
 ) -> ParticleSize:
     """The sizes and places that the options of the command line say.
 
@@ -138,6 +141,7 @@ def particle_size(
         unit=None if unit is None else _read_unit(unit),
         flip_y=flip_y,
         half_pixel=half_pixel,
+        xy=None if xy is None else _read_xy(xy),
         radius=None if radius is None else read_length("--radius", radius, "9px, 80A or 8nm"),
         pixel_size=(
             None
@@ -145,6 +149,16 @@ def particle_size(
             else read_length("--pixel-size", pixel_size, "1.77A", pixels=False)
         ),
     )
+
+
+def _read_xy(text: str) -> Literal["corner", "center"]:
+    """What x and y of a box are."""
+    word = text.strip().casefold()
+    if word == "corner":
+        return "corner"
+    if word in ("center", "centre"):
+        return "center"
+    raise DatasetError(f"--xy: expected corner or center, got {text!r}")
 
 
 def _read_unit(text: str) -> Length | Literal["fraction"]:

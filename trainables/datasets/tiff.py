@@ -3,6 +3,8 @@
 Pages of the first one's size are pictures; smaller ones are previews. The photometric tag says how
 many channels are colour; of the others only those are transparency that the ExtraSamples tag calls
 so. What else is there, a second detector for instance, is left out, and said.
+
+The Orientation tag is applied, as OpenCV, Pillow and viewers do and tifffile does not.
 """
 
 from pathlib import Path
@@ -25,26 +27,64 @@ _BLENDED: Final = 1  # alpha the colours were multiplied with already
 
 _ALPHA: Final = 2
 
+_ORIENTATION: Final = 274
+
+_UPRIGHT: Final = 1
+
+FIRST_SIDEWAYS: Final = 5
+"""Orientations from this one on have rows for columns."""
+
+TURNED: Final = "turned as its orientation says"
+
 Pixels = npt.NDArray[Any]
 
 
-def shape_of_tiff(path: Path) -> tuple[tuple[int, ...], int, int]:
-    """Indices of the pages of the first one's size, and its rows and columns."""
+def shape_of_tiff(path: Path) -> tuple[tuple[int, ...], int, int, int]:
+    """Indices of the pages of the first one's size; its rows, columns and orientation (1 to 8).
+
+    Rows and columns are those that are seen, after the orientation is applied.
+    """
     with tifffile.TiffFile(path) as tiff:
         # tifffile hands out light stand-ins of later pages
-        sizes = [(page.imagelength, page.imagewidth) for page in (p.aspage() for p in tiff.pages)]
+        leaves = [page.aspage() for page in tiff.pages]
+        orientation = _orientation(leaves[0])
+        sizes = [_size(leaf) for leaf in leaves]
     pages = tuple(i for i, size in enumerate(sizes) if size == sizes[0])
-    return pages, *sizes[0]
+    return pages, *sizes[0], orientation
+
+
+def upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Pixels turned as an orientation says, 1 (upright) to 8, of EXIF or TIFF."""
+    if orientation == _UPRIGHT:
+        return pixels
+    turned = np.swapaxes(pixels, 0, 1) if orientation >= FIRST_SIDEWAYS else pixels
+    rows = slice(None, None, -1) if orientation in (3, 4, 7, 8) else slice(None)
+    columns = slice(None, None, -1) if orientation in (2, 3, 6, 7) else slice(None)
+    return np.ascontiguousarray(turned[rows, columns])
+
+
+def _orientation(leaf: Any) -> int:
+    """The Orientation tag of a page; upright where it is none of the eight."""
+    tag = leaf.tags.get(_ORIENTATION)
+    value = int(tag.value) if tag is not None else _UPRIGHT
+    return value if value in range(1, 9) else _UPRIGHT
+
+
+def _size(leaf: Any) -> tuple[int, int]:
+    """Rows and columns of a page as they are seen."""
+    size = (leaf.imagelength, leaf.imagewidth)
+    return size[::-1] if _orientation(leaf) >= FIRST_SIDEWAYS else size
 
 
 def page_of_tiff(path: Path, page: int) -> tuple[Pixels, list[str]]:
-    """Pixels of a page, grey or RGB, with alpha if there is any, and what was left out."""
+    """Pixels of a page, upright, grey or RGB, with alpha if there is any, and what was done."""
     with tifffile.TiffFile(path) as tiff:
-        leaf: Any = tiff.pages[page]
+        leaf: Any = tiff.pages[page].aspage()
+        turned = [TURNED] if _orientation(leaf) != _UPRIGHT else []
         if leaf.photometric not in _N_COLORS:
-            return _other_colors(path, page, leaf), []
+            return _other_colors(path, page, leaf), turned
         try:
-            pixels = _channels_last(leaf)
+            pixels = upright(_channels_last(leaf), _orientation(leaf))
         except ValueError as error:
             if "imagecodecs" not in str(error):
                 raise
@@ -53,14 +93,15 @@ def page_of_tiff(path: Path, page: int) -> tuple[Pixels, list[str]]:
         if leaf.photometric == 0:
             pixels = _inverted(pixels)
         extra = [int(kind) for kind in leaf.extrasamples]
-        return _without_extra(pixels, _N_COLORS[leaf.photometric], extra)
+        pixels, changes = _without_extra(pixels, _N_COLORS[leaf.photometric], extra)
+        return pixels, turned + changes
 
 
 def labels_of_tiff(path: Path, page: int) -> Pixels:
-    """Numbers of a page as they are stored: palette indices, and white is not turned round."""
+    """Numbers of a page, upright, as they are stored: palette indices, white not inverted."""
     with tifffile.TiffFile(path) as tiff:
-        leaf: Any = tiff.pages[page]
-        return np.asarray(leaf.asarray())
+        leaf: Any = tiff.pages[page].aspage()
+        return upright(_channels_last(leaf), _orientation(leaf))
 
 
 def _channels_last(leaf: Any) -> Pixels:
@@ -84,13 +125,14 @@ def _without_extra(pixels: Pixels, n_colors: int, extra: list[int]) -> tuple[Pix
 
 
 def _other_colors(path: Path, page: int, leaf: Any) -> Pixels:
-    """Palettes, inks and luminance as RGB: by Pillow, else by tifffile."""
+    """Palettes, inks and luminance as RGB, upright: by Pillow, which turns them, or tifffile."""
     try:
-        with Image.open(path) as image:
+        # Of a path it would map the file into memory, and mix up rows of sideways ones.
+        with path.open("rb") as file, Image.open(file) as image:
             image.seek(page)
             colors = np.asarray(image.convert("RGB"))
     except Exception:  # noqa: BLE001  Pillow raises almost anything
-        colors = _colors_by_tifffile(leaf)
+        colors = upright(_colors_by_tifffile(leaf), _orientation(leaf))
     grey = leaf.photometric == _PALETTE and bool((colors == colors[..., :1]).all())
     return colors[..., 0] if grey else colors
 
@@ -105,6 +147,7 @@ def _colors_by_tifffile(leaf: Any) -> Pixels:
 
 
 def _by_opencv(path: Path, page: int) -> Pixels:
+    """Pixels of a page as OpenCV decodes it, which turns it upright."""
     done, pages = cv2.imreadmulti(str(path), page, 1, flags=cv2.IMREAD_UNCHANGED)
     if not done or not pages:
         raise ValueError("its compression is not known; save it uncompressed, or as PNG")

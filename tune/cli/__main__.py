@@ -1,5 +1,5 @@
 """`python -m tune.cli`: the command line without its script."""
 
-from tune.cli.main import main
+from tune.cli import start
 
-main()
+start()

@@ -99,6 +99,15 @@ HalfPixel = Annotated[
     typer.Option("--half-pixel", help="Whole coordinates number pixels, whose middle is meant."),
 ]
 
+Corner = Annotated[
+    str | None,
+    typer.Option(
+        "--xy",
+        metavar="WORD",
+        help="What x and y beside a width and a height are: corner or center of the box.",
+    ),
+]
+
 KeepCrowds = Annotated[
     bool, typer.Option("--keep-crowds", help="Take COCO's regions marked iscrowd as objects.")
 ]
@@ -118,6 +127,7 @@ def prepare(
     unit: Unit = None,
     flip_y: FlipY = None,
     half_pixel: HalfPixel = False,
+    xy: Corner = None,
     keep_crowds: KeepCrowds = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse data with problems.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a prepared data set.")] = False,
@@ -142,6 +152,7 @@ def prepare(
         unit=unit,
         flip_y=flip_y,
         half_pixel=half_pixel,
+        xy=xy,
     )
     report = prepare_data(raw, out, options, name=name, force=force, progress=stage_tickers())
     for line in on_terminal(describe(report)):

@@ -149,7 +149,9 @@ def predict(
         _say(planned_prediction(images, model, out, **asked).lines())
         return
     with _going_on(out):
-        _conclude(find_particles(images, model, out, **asked, progress=Ticker("predict")))
+        _conclude(
+            find_particles(images, model, out, **asked, progress=Ticker("predict"), tell=_tell)
+        )
 
 
 def measure(
@@ -181,7 +183,9 @@ def measure(
         _say(planned_measurement(images, model, out, **asked).lines())
         return
     with _going_on(out):
-        _conclude(measure_particles(images, model, out, **asked, progress=Ticker("measure")))
+        _conclude(
+            measure_particles(images, model, out, **asked, progress=Ticker("measure"), tell=_tell)
+        )
 
 
 @contextlib.contextmanager
@@ -192,6 +196,11 @@ def _going_on(out: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo(f"the same command goes on with what is not yet in {out}", err=True)
         raise
+
+
+def _tell(line: str) -> None:
+    """A line about a run that goes on."""
+    typer.echo(line, err=True)
 
 
 def _say(lines: Iterable[str]) -> None:

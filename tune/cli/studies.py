@@ -89,12 +89,18 @@ def resume(study_dir: StudyPlace, overrides: Overrides = None) -> None:
     _conclude(made, go_on(made, observers=[make_progress()]))
 
 
-def status(study_dir: StudyPlace) -> None:
-    """Show a study's trials, running or ended."""
-    from tune.progress.status import status_lines  # slow: rich
+def status(
+    study_dir: StudyPlace,
+    every: Annotated[
+        bool, typer.Option("--all", help="Show every trial, not the 100 best.")
+    ] = False,
+) -> None:
+    """Show a study's trials, running or ended, best first."""
+    from tune.progress.status import STATUS_ROWS, status_lines  # slow: rich
     from tune.verbs.opening import open_study  # slow: Optuna
 
-    for line in on_terminal(status_lines(open_study(study_dir))):
+    lines = status_lines(open_study(study_dir), rows=None if every else STATUS_ROWS)
+    for line in on_terminal(lines):
         typer.echo(line)
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from tune.directory.layout import elapsed_before_s
 from tune.directory.lock import is_driven
 from tune.progress.beginning import empty_board
-from tune.progress.board import Board
+from tune.progress.board import Board, Section
 from tune.progress.table import board_header, trials_table
 
 if TYPE_CHECKING:
@@ -22,13 +22,18 @@ if TYPE_CHECKING:
 
 STATUS_WIDTH: Final = 110  # where the terminal does not say
 
+STATUS_ROWS: Final = 100  # more than a screen; a table of thousands takes seconds to lay out
 
-def status_lines(study_dir: "StudyDir", *, width: int | None = None) -> list[str]:
-    """A study directory's trials as a table, a line an element.
+
+def status_lines(
+    study_dir: "StudyDir", *, width: int | None = None, rows: int | None = STATUS_ROWS
+) -> list[str]:
+    """A study directory's trials as a table, best first, a line an element.
 
     Args:
         study_dir: Directory of a study that runs or has ended.
         width: Columns; default: the terminal's.
+        rows: Number of trials to show at most; None: all.
     """
     driven = is_driven(study_dir.path)
     board = _board_of(study_dir, driven=driven)
@@ -41,10 +46,24 @@ def status_lines(study_dir: "StudyDir", *, width: int | None = None) -> list[str
     state = "running" if driven else "finished" if finished else "not running"
     with console.capture() as capture:
         console.print(board_header(board, now, state))
-        console.print(trials_table(board, board.sections(len(board.trials)), now, console.width))
+        console.print(trials_table(board, [best_first(board, rows)], now, console.width))
+        if len(board.trials) > (rows or len(board.trials)):
+            console.print("`--all` shows every trial", soft_wrap=True)
         if state != "running" and (line := _next_step(study_dir, board)):
             console.print(Text(line), soft_wrap=True)
     return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def best_first(board: Board, rows: int | None) -> Section:
+    """Trials by rank, so many at most; those that run are always among them."""
+    ordered = board.in_order
+    if rows is None or len(ordered) <= rows:
+        return Section("", ordered)
+    running = {view.number for view in board.running}
+    ended = [view.number for view in ordered if view.number not in running]
+    kept = running | set(ended[: max(0, rows - len(running))])
+    shown = [view for view in ordered if view.number in kept]
+    return Section("", shown, len(ordered) - len(shown))
 
 
 def next_step(study: "Study", directory: Path, ended: int, trials: int) -> str:

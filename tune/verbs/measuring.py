@@ -22,6 +22,7 @@ def measure(  # noqa: PLR0913  the command's options
     trainable: str | None = None,
     device: str | Device | None = None,
     progress: Callable[[int, int], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> MeasureResult:
     """Find the particles of pictures and measure them, and write tables, outlines and figures.
 
@@ -36,6 +37,8 @@ def measure(  # noqa: PLR0913  the command's options
         trainable: Engine of the model, where nothing beside its file says so.
         device: As torch names it; default: the first GPU where there is one.
         progress: Told how many of how many pictures are done.
+        tell: Told a line at the beginning, where it is known how long it takes, and one when the
+            first picture is done.
 
     Returns:
         What came out, its figures, and which pictures failed and why.
@@ -55,7 +58,7 @@ def measure(  # noqa: PLR0913  the command's options
         trainable=trainable,
         device=device,
     )
-    return run_measure(plan, progress or (lambda done, total: None))
+    return run_measure(plan, progress or (lambda done, total: None), tell or (lambda line: None))
 
 
 def predict(  # noqa: PLR0913  the command's options
@@ -68,6 +71,7 @@ def predict(  # noqa: PLR0913  the command's options
     trainable: str | None = None,
     device: str | Device | None = None,
     progress: Callable[[int, int], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> MeasureResult:
     """Find the particles of pictures: label images, outlines, and a table in pixels.
 
@@ -80,6 +84,8 @@ def predict(  # noqa: PLR0913  the command's options
         trainable: Engine of the model, where nothing beside its file says so.
         device: As torch names it; default: the first GPU where there is one.
         progress: Told how many of how many pictures are done.
+        tell: Told a line at the beginning, where it is known how long it takes, and one when the
+            first picture is done.
 
     Returns:
         What came out, and which pictures failed and why.
@@ -97,7 +103,7 @@ def predict(  # noqa: PLR0913  the command's options
         trainable=trainable,
         device=device,
     )
-    return run_measure(plan, progress or (lambda done, total: None))
+    return run_measure(plan, progress or (lambda done, total: None), tell or (lambda line: None))
 
 
 def planned_measurement(  # noqa: PLR0913  the command's options
@@ -116,7 +122,7 @@ def planned_measurement(  # noqa: PLR0913  the command's options
     if pixel_size is not None:
         scale = settings.scale.model_copy(update={"pixel_size": pixel_size})
         settings = settings.model_copy(update={"scale": scale})
-    return _planned(images, model, out, settings, trainable, device)
+    return _planned(images, model, out, settings, trainable, device, figures=True)
 
 
 def planned_prediction(  # noqa: PLR0913  the command's options
@@ -133,16 +139,18 @@ def planned_prediction(  # noqa: PLR0913  the command's options
     settings = read_measure_settings(None if config is None else Path(config), overrides)
     scale = settings.scale.model_copy(update={"source": "none"})
     settings = settings.model_copy(update={"scale": scale})
-    return _planned(images, model, out, settings, trainable, device)
+    return _planned(images, model, out, settings, trainable, device, figures=False)
 
 
-def _planned(
+def _planned(  # noqa: PLR0913  the command's options
     images: Places,
     model: Places,
     out: Path | str,
     settings: MeasureSettings,
     trainable: str | None,
     device: str | Device | None,
+    *,
+    figures: bool,
 ) -> MeasurePlan:
     asked = [images] if isinstance(images, Path | str) else images
     models = [model] if isinstance(model, Path | str) else model
@@ -153,4 +161,5 @@ def _planned(
         settings,
         trainable=trainable,
         device=device,
+        figures=figures,
     )

@@ -3,7 +3,7 @@
 ::
 
     <out>/measure.json        settings and models
-    <out>/pace.json           time that a picture took, for the next run
+    <out>/pace.json           time that a picture took, for the next run (`pace`)
     <out>/parts/<stem>.parquet   a picture's particles, in pixels, with their masks
     <out>/done/<stem>.json    a picture's record, written last: what a second run skips
     <out>/ray.log             what Ray has to say
@@ -17,8 +17,6 @@ All appear whole or not at all.
 """
 
 import json
-import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,11 +28,7 @@ from trainables.files.whole import write_json, write_whole
 if TYPE_CHECKING:
     import pyarrow as pa
 
-log = logging.getLogger(__name__)
-
 SETTINGS: Final = "measure.json"
-
-PACE: Final = "pace.json"
 
 PARTS, DONE = "parts", "done"
 
@@ -49,6 +43,9 @@ SUFFIXES: Final = {
     ROIS: ".zip",
 }
 """Folders with a file a picture, and the suffix of the files."""
+
+
+_HALF_WRITTEN: Final = ".[0-9]*-*"  # as `new_file` calls a file that is not yet whole
 
 
 @dataclass(frozen=True)
@@ -85,9 +82,12 @@ class JobFolder:
         self._folders = (PARTS, *written, DONE)
 
     def begin(self) -> None:
-        """Make the folders."""
+        """Make the folders, and remove files that a kill left half written in any."""
         for name in self._folders:
             (self.out / name).mkdir(parents=True, exist_ok=True)
+        for folder in (self.out, *(self.out / name for name in SUFFIXES)):
+            for path in folder.glob(_HALF_WRITTEN):
+                path.unlink()
 
     def file(self, folder: str, picture: Micrograph) -> Path:
         """File of a picture in one of the folders."""
@@ -120,25 +120,6 @@ class JobFolder:
             return list(record.source) == source_of(picture)
         except OSError:
             return False
-
-    def seconds_a_picture(self) -> float | None:
-        """Time that a picture took in earlier runs here; None where nobody knows."""
-        try:
-            seconds = float(json.loads((self.out / PACE).read_text("utf-8"))["seconds_a_picture"])
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, TypeError, KeyError):
-            seconds = math.nan
-        if 0 < seconds < math.inf:
-            return seconds
-        log.warning("%s: expected the pace of earlier runs, got something else", self.out / PACE)
-        return None
-
-    def remember_pace(self, seconds: float) -> None:
-        """Keep the time that a picture took: the mean of what was known and what it was now."""
-        known = self.seconds_a_picture()
-        mean = seconds if known is None else (known + seconds) / 2
-        write_json(self.out / PACE, {"seconds_a_picture": round(mean, 4)})
 
     def write_part(self, picture: Micrograph, particles: "pa.Table") -> None:
         """Write a picture's particles."""

@@ -3,12 +3,16 @@
 Numbers of pictures travel, what is known of their scale, and what was found as run-length
 encodings; never pixels: each stage reads the files itself. A stage never raises; what is wrong with
 a picture becomes its reason.
+
+A picture is on its way from the moment an actor takes it until it is written down. An actor waits
+while too many are: what is searched and not yet written down, a kill would have searched again.
 """
 
+import asyncio
 import logging
 import math
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
@@ -36,10 +40,10 @@ class Reader(Protocol):
 
 
 class Searcher(Protocol):
-    """Finds what is in a picture; made once in each actor, where it loads its models."""
+    """Finds what is in pictures; made once in each actor, where it loads its models."""
 
-    def __call__(self, number: int, read: Any) -> Any:
-        """What is in the picture of a number; it must be possible to pickle it."""
+    def __call__(self, numbers: Sequence[int], read: Sequence[Any]) -> Sequence[Any]:
+        """What is in the pictures of some numbers; it must be possible to pickle it."""
 
 
 class Measurer(Protocol):
@@ -72,13 +76,16 @@ class Workers:
         actors: Number of actors that search.
         cpus: CPU cores of each.
         gpus: GPUs, or the share of one, of each.
-        batch: Number of pictures that travel together.
+        batch: Number of pictures that travel, and are searched, together.
+        on_their_way: Most pictures that are searched and not yet written down, of all actors
+            together; not less than `batch`.
     """
 
     actors: int
     cpus: float
     gpus: float
     batch: int
+    on_their_way: int
 
 
 @dataclass(frozen=True)
@@ -114,23 +121,25 @@ def passed(numbers: list[int], stages: Stages, workers: Workers) -> Iterator[Pas
     import ray  # put off: slow to import, and a job is planned without it
     from ray.data import ActorPoolStrategy, DataContext  # put off as Ray is
 
+    gate = ray.remote(num_cpus=0)(Gate).remote(workers.on_their_way)
+
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     n_blocks = min(len(numbers), max(math.ceil(len(numbers) / workers.batch), _BLOCKS_AT_LEAST))
     rows = ray.data.range(len(numbers), override_num_blocks=n_blocks)
     reading = partial(_reading, numbers=np.array(numbers, np.int64), reader=stages.reader)
-    read = rows.map_batches(reading, batch_size=workers.batch, num_cpus=_READING_CPUS)
+    read = rows.map_batches(reading, batch_size=None, num_cpus=_READING_CPUS)
     found = read.map_batches(
         _Searching,
-        fn_constructor_args=(stages.searcher,),
-        batch_size=workers.batch,
+        fn_constructor_args=(stages.searcher, gate),
+        batch_size=None,  # a block as it is: one of two blocks might never pass the gate
         num_cpus=workers.cpus,
         num_gpus=workers.gpus or None,
         compute=ActorPoolStrategy(size=workers.actors, max_tasks_in_flight_per_actor=2),
     )
-    measuring = partial(_measuring, measure=stages.measurer)
-    done = found.map_batches(measuring, batch_size=workers.batch, num_cpus=1)
+    measuring = partial(_measuring, measure=stages.measurer, gate=gate)
+    done = found.map_batches(measuring, batch_size=None, num_cpus=1)
     for batch in done.iter_batches(batch_size=None, prefetch_batches=0):
         for number, reason in zip(batch[_NUMBER], batch[_REASON], strict=True):
             if number < 0:
@@ -149,34 +158,86 @@ def _reading(batch: Batch, numbers: Any, reader: Reader) -> Batch:
     }
 
 
+class Gate:
+    """The pictures that are on their way, for all actors that search; itself an actor of Ray.
+
+    Args:
+        most: Number of pictures that may be on their way.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken: set[int] = set()
+        self._changed = asyncio.Condition()
+
+    async def take(self, numbers: Sequence[int]) -> None:
+        """Let pictures pass once there is room for all of them.
+
+        Those that an actor had taken before it died pass again at once.
+        """
+        asked = set(numbers)
+        async with self._changed:
+            await self._changed.wait_for(
+                lambda: len(self._taken | asked) <= self._most or not self._taken - asked
+            )
+            self._taken |= asked
+
+    async def give_back(self, numbers: Sequence[int]) -> None:
+        """Make room: these pictures are written down, or cannot be."""
+        async with self._changed:
+            self._taken -= set(numbers)
+            self._changed.notify_all()
+
+
 class _Searching:
     """The actor of the second stage. Where its models cannot be loaded it says so by number -1."""
 
-    def __init__(self, maker: Callable[[], Searcher]) -> None:
+    def __init__(self, maker: Callable[[], Searcher], gate: Any) -> None:
+        self._gate = gate
         self._search, self._why = _tried(maker)
 
     def __call__(self, batch: Batch) -> Batch:
+        n = len(batch[_NUMBER])
         if self._why:
-            n = len(batch[_NUMBER])
             why = np.full(n, self._why, object)
             return {**batch, _NUMBER: np.full(n, -1), _FOUND: _pickled([None] * n), _REASON: why}
-        reasons, founds = list(batch[_REASON]), []
-        for place, number in enumerate(batch[_NUMBER]):
-            found = None
-            if not reasons[place]:
-                read = pickle.loads(batch[_READ][place])
-                found, reasons[place] = _tried(self._search, int(number), read)
-            founds.append(found)
+        reasons, founds = list(batch[_REASON]), [None] * n
+        places = [place for place in range(n) if not reasons[place]]
+        numbers = [int(batch[_NUMBER][place]) for place in places]
+        read = [pickle.loads(batch[_READ][place]) for place in places]
+        _call(self._gate.take, numbers)
+        for place, (found, reason) in zip(places, self._searched(numbers, read), strict=True):
+            founds[place], reasons[place] = found, reason
+        _call(self._gate.give_back, [int(batch[_NUMBER][p]) for p in places if reasons[p]])
         return {**batch, _FOUND: _pickled(founds), _REASON: np.array(reasons, object)}
 
+    def _searched(self, numbers: list[int], read: list[Any]) -> list[tuple[Any, str]]:
+        """What is found in pictures together; where one is at fault, in each by itself."""
+        if not numbers:
+            return []
+        found, why = _tried(self._search, numbers, read)
+        if not why:
+            return [(one, "") for one in found]
+        alone = [_tried(self._search, [n], [known]) for n, known in zip(numbers, read, strict=True)]
+        return [(None if why else found[0], why) for found, why in alone]
 
-def _measuring(batch: Batch, measure: Measurer) -> Batch:
+
+def _call(method: Any, numbers: list[int]) -> None:
+    """Call an actor's method, and wait for it."""
+    import ray  # put off as above
+
+    if numbers:
+        ray.get(method.remote(numbers))
+
+
+def _measuring(batch: Batch, measure: Measurer, gate: Any) -> Batch:
     """The third stage."""
     reasons = list(batch[_REASON])
     for place, number in enumerate(batch[_NUMBER]):
         if not reasons[place]:
             read, found = (pickle.loads(batch[name][place]) for name in (_READ, _FOUND))
             _, reasons[place] = _tried(measure, int(number), read, found)
+            gate.give_back.remote([int(number)])
     return {_NUMBER: batch[_NUMBER], _REASON: np.array(reasons, object)}
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,13 @@ if TYPE_CHECKING:
 PARTICLE, CLASS, SCORE, MASK = "particle", "class", "score", "mask"
 """Columns of a part beside those that are measured: number from 1, class name, confidence, counts
 of the run-length encoding."""
+
+ROW: Final = (
+    *("width", "height", "particles", "capped", "cut", "windows", "passes", "quality"),
+    *("um_per_px", "scale_source", "scale_rel_uncertainty"),
+    *("analysed_x0", "analysed_y0", "analysed_x1", "analysed_y1", "analysed_px", "flags"),
+)
+"""What a picture's record says of it, in the order of the table of pictures."""
 
 
 @dataclass(frozen=True)
@@ -166,12 +173,14 @@ class PictureSearcher:
         models: Models to find with.
         device: Where they run.
         settings: Settings.
+        at_once: Pictures or windows that are shown to a model in one call.
     """
 
     pictures: Sequence[Micrograph]
     models: Sequence[TrainedModel]
     device: Device
     settings: MeasureSettings
+    at_once: int = 1
     finder: Finder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -181,13 +190,14 @@ class PictureSearcher:
             UserError: A model cannot be loaded, or models and settings do not belong together.
         """
         models = [load_finding_model(model, self.device) for model in self.models]
-        object.__setattr__(self, "finder", Finder(models, self.settings.finding))
+        object.__setattr__(self, "finder", Finder(models, self.settings.finding, self.at_once))
 
-    def __call__(self, number: int, read: ReadPicture) -> Searched:
-        """Find the particles of a picture."""
-        picture = self.pictures[number]
-        pixels = in_colours(read_picture(picture.path, picture.page).pixels)
-        return Searched(self.finder.find(pixels, read.left_out), self.finder.classes)
+    def __call__(self, numbers: Sequence[int], read: Sequence[ReadPicture]) -> list[Searched]:
+        """Find the particles of pictures."""
+        pictures = [self.pictures[number] for number in numbers]
+        pixels = [in_colours(read_picture(p.path, p.page).pixels) for p in pictures]
+        found = self.finder.find_all(pixels, [known.left_out for known in read])
+        return [Searched(one, self.finder.classes) for one in found]
 
 
 def in_colours(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -307,6 +317,12 @@ def measured(
             MASK: pa.array(masks, pa.string()),
         }
     )
+
+
+def empty_part() -> "pa.Table":
+    """The table of a picture without particles, for its columns."""
+    none = Instances(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, int), ())
+    return measured(none, np.zeros((1, 1), np.uint8), (), ReadPicture((0, 0), 1, 1), "mean")
 
 
 def _counts(masks: Sequence[Mapping[str, Any]]) -> list[str]:

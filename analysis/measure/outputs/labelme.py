@@ -8,6 +8,7 @@ Source: LabelMe, github.com/wkentaro/labelme (format of its JSON files).
 """
 
 import base64
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import numpy as np
 
 from analysis.measure.outputs.rims import Rim
 from trainables.datasets import geometry
-from trainables.files.whole import write_json
+from trainables.files.whole import write_text
 
 _VERSION: Final = "5.5.0"
 
@@ -57,18 +58,16 @@ def write_labelme(
         path: JSON file to write.
     """
     height, width = size
-    write_json(
-        path,
-        {
-            "version": _VERSION,
-            "flags": {},
-            "shapes": [_shape(particle) for particle in particles],
-            "imagePath": os.path.relpath(picture, path.parent),
-            "imageData": None,
-            "imageHeight": height,
-            "imageWidth": width,
-        },
-    )
+    content: dict[str, Any] = {
+        "version": _VERSION,
+        "flags": {},
+        "shapes": [_shape(particle) for particle in particles],
+        "imagePath": os.path.relpath(picture, path.parent),
+        "imageData": None,
+        "imageHeight": height,
+        "imageWidth": width,
+    }
+    write_text(path, json.dumps(content) + "\n")  # not indented, which takes five times as long
     return path
 
 

@@ -181,4 +181,5 @@ def _session(kind: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = _THREADS
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # else waiting costs
     return onnxruntime.InferenceSession(str(found[-1]), options, ["CPUExecutionProvider"])

@@ -297,3 +297,24 @@ def chosen(found: Instances, kept: Any) -> Instances:
     indices = np.flatnonzero(kept)
     masks = tuple((found.masks or ())[i] for i in indices.tolist())
     return Instances(found.boxes[indices], found.scores[indices], found.classes[indices], masks)
+
+
+def test_of_a_device_with_little_memory_less_is_asked_at_once() -> None:
+    class OutOfMemoryError(RuntimeError):
+        """As torch calls it."""
+
+    shown = []
+
+    class Small(BlobFinder):
+        def __call__(self, images: Any) -> Any:
+            shown.append(len(images))
+            if len(images) > 2:
+                raise OutOfMemoryError("CUDA out of memory")
+            return super().__call__(images)
+
+    picture = drawn(100, 400, ROW)
+    finder = Finder([FindingModel(Small(), confidence=0.5)], read_settings({}), at_once=8)
+    assert [len(found.instances) for found in finder.find_all([picture] * 5)] == [6] * 5
+    assert shown == [5, 4, 2, 2, 1]
+    assert len(finder.find_all([picture] * 2)) == 2
+    assert shown[5:] == [2], "it is remembered"

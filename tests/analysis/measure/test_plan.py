@@ -9,7 +9,7 @@ import pytest
 
 from analysis.errors import MeasureError
 from analysis.measure import plan as planning
-from analysis.measure.job.folder import PACE
+from analysis.measure.job.pace import remember_pace
 from analysis.measure.plan import plan_measure
 from analysis.measure.settings import MeasureSettings, read_measure_settings
 from analysis.models.find import find_model
@@ -59,10 +59,14 @@ def test_what_is_done_is_counted_and_the_rest_is_given_a_time(
     model, out = write_model(tmp_path / "model"), tmp_path / "out"
     measured_here(planned(pictures[:1], model, out))
     (out / "measure.json").write_text('{"settings": {}}')
-    (out / PACE).write_text('{"seconds_a_picture": 30.0}')
-    first, *_, last = planned(pictures, model, out).lines()
+    plan = planned(pictures, model, out)
+    remember_pace(out, plan.kind(), 30.0)
+    first, *_, last = plan.lines()
     assert first.startswith("4 pictures, 2 of them done before")
-    assert last == "about 60 s, by what earlier runs here took"
+    assert last == "about 60 s, by what earlier runs of this kind took"
+    beside = planned(pictures, model, tmp_path / "new").lines()
+    assert beside[-1] == "about 120 s, by what earlier runs of this kind took"
+    assert len(planned(pictures, model, out, finding={"iou": 0.6}).lines()) == 2
 
 
 @pytest.mark.parametrize(
@@ -120,6 +124,19 @@ def test_an_unknown_class_is_refused_by_name(
     with pytest.raises(MeasureError, match=r"grian.*did you mean grain|grian.*grain, pore"):
         planned(pictures, write_model(tmp_path / "model"), tmp_path / "out", finding=finding)
     assert not (tmp_path / "out").exists()
+
+
+def test_so_it_is_of_a_model_whose_file_alone_knows_its_classes(
+    pictures: list[Path], tmp_path: Path
+) -> None:
+    finding = {"classes": {"grian": {"confidence": 0.3}}}
+    with pytest.raises(MeasureError, match=r"classes\.grian: .*did you mean grain") as refused:
+        planned(pictures, write_model(tmp_path / "model"), tmp_path / "out", finding=finding)
+    assert "\n" not in str(refused.value)
+    broken = write_model(tmp_path / "broken")
+    broken.write_text("no model")
+    with pytest.raises(MeasureError, match="expected a model of the engine threshold"):
+        planned(pictures, broken, tmp_path / "out", finding=finding)
 
 
 def test_all_problems_come_at_once(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from analysis.errors import MeasureError
-from analysis.measure.job.folder import PACE
+from analysis.measure.job.pace import PACE
 from analysis.measure.run import MeasureResult, run_measure
 from tests.support.samples.measured_grains import (
     CPU,
@@ -175,12 +175,6 @@ def test_a_corrupt_pace_is_ignored_with_a_word(
     ("content", "values", "said"),
     [
         ("no model", {}, r"model\.pt: expected a model of the engine threshold"),
-        (None, {"finding": {"classes": {"grian": {}}}}, r"classes\.grian: .*did you mean grain"),
-        (
-            None,
-            {"finding": {"rules": {"containment_rules": {"grain": "shell"}}}},
-            r"expected a class of the model.*shell",
-        ),
         (None, {"finding": {"confidence": None}}, r"confidence: expected one for grain"),
     ],
 )

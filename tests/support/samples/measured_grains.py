@@ -110,7 +110,7 @@ def measured_here(plan: MeasurePlan) -> DonePictures:
     records: dict[Micrograph, PictureRecord] = {}
     for number, picture in enumerate(plan.pictures):
         known = read(number)
-        measure(number, known, search(number, known))
+        measure(number, known, search([number], [known])[0])
         record = folder.record(picture)
         assert record is not None
         records[picture] = record

@@ -1,3 +1,4 @@
+import gzip
 import struct
 import zlib
 from collections.abc import Callable
@@ -375,6 +376,45 @@ def test_a_png_of_any_depth_is_turned_as_its_orientation_says(
     assert (picture.changes[:1] == ("turned as its orientation says",)) == (orientation > 1)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["grey", "deep", "rgb", "palette", "lzw"])
+def test_a_tiff_is_turned_as_its_orientation_says_and_so_are_its_numbers(
+    kind: str, orientation: int, tmp_path: Path
+) -> None:
+    colours = np.dstack([GREY, GREY // 2, GREY // 3])
+    kinds: dict[str, npt.NDArray[Any]] = {"deep": DEEP, "rgb": colours}
+    stored = kinds.get(kind, GREY)
+    picture = Image.fromarray(stored)
+    if kind == "palette":
+        picture.putpalette([value for i in range(256) for value in (i, 255 - i, i // 2)])
+    path = tmp_path / "a.tif"
+    packed = "tiff_lzw" if kind == "lzw" else None
+    picture.save(path, tiffinfo={274: orientation}, compression=packed)
+    numbers = Image.fromarray(np.arange(1200, dtype=np.int32).reshape(30, 40))
+    numbers.getexif()[0x0112] = orientation
+    order = np.asarray(ImageOps.exif_transpose(numbers)).ravel()
+    picture.save(tmp_path / "plain.tif")
+    header, read = probe(path), read_picture(path)
+    flat = read_picture(tmp_path / "plain.tif").pixels.reshape(1200, -1)[order]
+    assert (header.height, header.width, header.orientation) == (
+        *read.pixels.shape[:2],
+        orientation,
+    )
+    assert np.array_equal(read.pixels.reshape(1200, -1), flat)
+    assert ("turned as its orientation says" in read.changes) == (orientation > 1)
+    if kind != "rgb":
+        assert np.array_equal(read_labels(path).ravel(), stored.ravel()[order])
+
+
+def test_a_palette_png_of_numbers_is_turned_as_its_picture_is(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = Image.fromarray(GREY)
+    picture.putpalette([0, 0, 0] * 256)
+    picture.save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(read_labels(tmp_path / "a.png"), np.rot90(GREY, -1))
+
+
 def _with_exif(path: Path, data: bytes) -> None:
     """Put an eXIf chunk behind the header of a PNG, as PIL does not for 16-bit colours."""
     content = path.read_bytes()
@@ -438,6 +478,73 @@ def test_an_mrc_that_ends_early_is_found_without_decoding(kept: int, tmp_path: P
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(UnreadableImageError):
         probe(path)
+
+
+def _patched(path: Path, at: int, kind: str, *values: float) -> Path:
+    """Write numbers into the header of an MRC file."""
+    content = bytearray(path.read_bytes())
+    struct.pack_into(f"<{kind}", content, at, *values)
+    path.write_bytes(bytes(content))
+    return path
+
+
+def test_bytes_of_which_nothing_says_the_sign_are_asked_about(tmp_path: Path) -> None:
+    old = _patched(_mrc(tmp_path / "a.mrc", UNSIGNED), 108, "i", 0)
+    for densities in ((0.0, 0.0, 0.0), (0.0, 127.0, 60.0), (0.0, -1.0, -2.0)):
+        with pytest.raises(UnreadableImageError, match=r"may be -128 to 127 or 0 to 255: neither"):
+            read_picture(_patched(old, 76, "fff", *densities))
+    assert read_picture(_patched(old, 76, "fff", -128, 127, 0)).changes == (
+        "int8 scaled to 8 bits",
+    )
+    assert np.array_equal(read_picture(_patched(old, 76, "fff", 0, 255, 120)).pixels, GREY)
+    low = _mrc(tmp_path / "b.mrc", (GREY // 2).view(np.int8))  # the sign does not matter
+    assert probe(_patched(_patched(low, 108, "i", 0), 76, "fff", 0, 0, 0)).width == 40
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"), [(101, r"pixels have 4 bits \(mode 101\)"), (7, "its mode 7 is not read")]
+)
+def test_a_mode_that_is_not_read_is_named(mode: int, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UnreadableImageError, match=said):
+        probe(_patched(_mrc(tmp_path / "a.mrc", GREY.astype(np.int16)), 12, "i", mode))
+
+
+@pytest.mark.parametrize("suffix", [".mrc", ".tif", ".png"])
+def test_a_packed_picture_is_told_to_be_packed(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(gzip.compress(_mrc(tmp_path / "b.mrc", GREY.astype(np.int16)).read_bytes()))
+    with pytest.raises(UnreadableImageError, match="it is packed by gzip; unpack it"):
+        probe(path)
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint64"])
+@pytest.mark.parametrize("offset", [1 << 53, (1 << 62) + 12345, -(1 << 60)])
+def test_levels_above_an_offset_that_floats_cannot_hold_are_kept(
+    kind: str, offset: int, tmp_path: Path
+) -> None:
+    offset = offset % (1 << 64) if kind == "uint64" else offset
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, GREY.astype(kind) + np.array(offset, dtype=kind))
+    picture = read_picture(path)
+    low, high = np.percentile(GREY, [0.1, 99.9])
+    wanted = np.clip((GREY - low) / (high - low) * 255, 0, 255)
+    assert np.abs(picture.pixels - wanted).max() < 1.5
+    assert picture.changes == (f"{kind} scaled to 8 bits",)
+    assert picture.grey_range == pytest.approx((offset + low, offset + high))
+    flat = np.full((30, 40), offset, dtype=kind)
+    tifffile.imwrite(path, flat)
+    with pytest.raises(UnreadableImageError, match="percentile are all"):
+        read_picture(path)
+
+
+def test_numbers_that_floats_do_not_tell_apart_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    for kind, exact in (("float32", 1 << 24), ("float64", 1 << 53)):
+        tifffile.imwrite(path, (GREY.astype(np.int64) + exact - 256).astype(kind))
+        assert np.array_equal(read_labels(path), GREY.astype(np.int64) + exact - 256)
+        tifffile.imwrite(path, (GREY.astype(np.int64) * 4 + exact).astype(kind))
+        with pytest.raises(UnreadableImageError, match=f"those beyond {exact} are not told apart"):
+            read_labels(path)
 
 
 def test_a_transform_is_no_picture(tmp_path: Path) -> None:

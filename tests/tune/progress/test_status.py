@@ -9,8 +9,10 @@ import pytest
 from tests.support.rehearsed_study import rehearse
 from tune.directory.lock import DriverLock, is_driven
 from tune.directory.ranking import best_trial
+from tune.plan.eta import StudyEta
 from tune.plan.resume import plan_resumed
-from tune.progress.status import status_lines
+from tune.progress.board import Board, TrialView
+from tune.progress.status import best_first, status_lines
 
 
 def test_the_status_of_a_study_lists_every_trial_and_how_it_ended(tmp_path: Path) -> None:
@@ -39,6 +41,30 @@ def test_the_status_of_an_interrupted_study_says_how_to_go_on(tmp_path: Path) ->
     assert "not running" in lines[0]
     assert any("waiting" in line for line in lines)
     assert lines[-1] == f"`segtune resume {opened.path}` goes on"
+
+
+def test_a_long_study_shows_its_best_and_what_runs_and_says_how_many_more(tmp_path: Path) -> None:
+    early = {"kind": "asha", "grace_period": 1}
+    opened = rehearse(tmp_path, budget={"trials": 12, "epochs": 4}, scheduler=early)
+    every, few = (status_lines(opened, width=110, rows=rows) for rows in (None, 5))
+    numbers = [line.split()[0] for line in every[5:17]]
+    assert sorted(map(int, numbers)) == list(range(12))
+    assert [line.split()[0] for line in few[5:10]] == numbers[:5], "the best ones"
+    assert "... 7 more" in few[10]
+    assert few[-2] == "`--all` shows every trial"
+    assert not any("--all" in line for line in every)
+
+
+def test_trials_that_run_are_shown_whatever_their_rank() -> None:
+    board = Board(
+        study="s", metric="F1", mode="max", epochs=4, eta=StudyEta(trials=6, epochs=4, concurrent=1)
+    )
+    for number in range(6):
+        board.trials[number] = TrialView(number, state="complete", best=number / 10)
+    board.trials[0].state = "running"
+    shown = best_first(board, 3)
+    assert [view.number for view in shown.trials] == [5, 4, 0]
+    assert shown.hidden == 3
 
 
 @pytest.mark.parametrize(

@@ -23,11 +23,15 @@ class Points:
         centers: (N, 2) float64, x y in `unit`; NaN where the file has no number.
         rows: (N,) int64, where each stands: the number of the row, or of the entry in JSON, from 1.
         scores: (N,) float64 confidences, or None where the file has none.
-        radii: (N,) float64 in pixels, or None where the file has none.
+        radii: (N,) float64 in `radius_unit`, or None where the file has none.
         unit: Unit of the centres, as far as the file says it: "fraction" is of the picture's sides.
         boxes: (N, 2) float64 width and height of the boxes whose middle the centres are, or None.
         shifts: (N, 2) float64, to be taken off the centres, or None.
         shift_unit: "px" of the micrograph or "A".
+        corner_assumed: Whether x and y of boxes were taken for their corner, as the file does not
+            say what they are.
+        radius_unit: Unit of the radii: "px" or one of `units.UM`.
+        sizes: Names of columns that may say how large the particles are, and are not read.
         sections: (N,) int64 sections of a stack, from 1, or None where the file has none.
     """
 
@@ -40,6 +44,9 @@ class Points:
     shifts: Floats | None = None
     shift_unit: Literal["px", "A"] = "px"
     sections: npt.NDArray[np.int64] | None = None
+    corner_assumed: bool = False
+    radius_unit: str = "px"
+    sizes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.centers)

@@ -8,6 +8,7 @@ another shape's) and tables of boxes, by corner and size or by two corners.
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -23,6 +24,7 @@ from trainables.datasets.coordinates.points import (
     by_micrograph,
 )
 from trainables.datasets.images import SUFFIXES
+from trainables.datasets.units import unit_named
 from trainables.files.cells import from_csv_cell
 from trainables.files.text import read_text
 
@@ -61,9 +63,12 @@ _MICROGRAPH: Final = (
 
 _SCORE: Final = ("rlnautopickfigureofmerit", "confidence", "score")
 
-_RADIUS: Final = ("radius", "radiuspx")
+_RADIUS_UNIT: Final = re.compile(r"(?:particle)?(radius|diameter)(\w*)")
 
-_DIAMETER: Final = ("diameter", "diameterpx")
+_OTHER_SIZE: Final = re.compile(r"(?:particle|box|object)?(size|diam|rad|r|d|area)(\w*)")
+"""Columns that may say how large a particle is, in a way nobody knows."""
+
+_PIXELS: Final = ("", "px", "pix", "pixel", "pixels")
 
 _SECTION: Final = ("slice",)
 
@@ -114,14 +119,18 @@ def particles_of(columns: Columns) -> Coordinates | None:
     if places is None:
         return None
     centers, boxes, unit = places
+    radii, radius_unit, other_sizes = _radii(table)
     scores, sections = column(table, _SCORE), column(table, _SECTION)
     whole = Points(
         centers,
         np.arange(1, len(centers) + 1),
         None if scores is None else as_numbers(scores),
-        _radii(table),
+        radii,
         unit=unit,
         boxes=boxes,
+        corner_assumed=boxes is not None and any(table.keys() >= {*pair} for pair in _CENTERS),
+        radius_unit=radius_unit,
+        sizes=other_sizes,
         sections=None if sections is None else _whole_numbers(sections),
     )
     return by_micrograph(whole, _names(table))
@@ -160,11 +169,25 @@ def _pairs(table: Columns, names: Sequence[str]) -> Floats:
     return np.stack([as_numbers(table[name]) for name in names], axis=1).reshape(-1, 2)
 
 
-def _radii(table: Columns) -> Floats | None:
-    radii, diameters = column(table, _RADIUS), column(table, _DIAMETER)
-    if radii is not None:
-        return as_numbers(radii)
-    return None if diameters is None else as_numbers(diameters) / 2
+def _radii(table: Columns) -> tuple[Floats | None, str, tuple[str, ...]]:
+    """Radii and their unit, a radius before a diameter; and columns that may be sizes."""
+    for kind, factor in (("radius", 1.0), ("diameter", 0.5)):
+        for name, cells in table.items():
+            match = _RADIUS_UNIT.fullmatch(name)
+            unit = _unit(match[2]) if match and match[1] == kind else None
+            if unit is not None:
+                return as_numbers(cells) * factor, unit, ()
+    return None, "px", tuple(filter(_may_be_size, table))
+
+
+def _may_be_size(name: str) -> bool:
+    match = _OTHER_SIZE.fullmatch(name)
+    return bool(_RADIUS_UNIT.fullmatch(name) or (match and _unit(match[2])))
+
+
+def _unit(text: str) -> str | None:
+    """The unit behind a column's name, "px" without one, None for other words."""
+    return "px" if text in _PIXELS else unit_named(text)
 
 
 def _whole_numbers(cells: Sequence[Any]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

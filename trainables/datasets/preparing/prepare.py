@@ -37,9 +37,9 @@ from trainables.datasets.preparing.splits import (
     lacking_classes,
 )
 from trainables.datasets.preparing.writing import Converted
+from trainables.datasets.raw.entries import Kind, RawImage, RawProblem
 from trainables.datasets.raw.formats.registry import check_format
 from trainables.datasets.raw.read import RawData, describe_problems, list_problems, read_raw
-from trainables.datasets.raw.reading import Kind, RawImage, RawProblem
 from trainables.files.whole import locked, new_folder
 from trainables.files.words import counted
 
@@ -69,6 +69,7 @@ class PrepareOptions:
         unit: Length of one unit of the coordinates: "4px", "1A", "1nm" or "fraction" of the sides.
         flip_y: Whether y of the coordinates is counted from the last row.
         half_pixel: Whether whole coordinates number pixels, whose middle is meant.
+        xy: What x and y are beside a width and a height: "corner" or "center" of the box.
     """
 
     format: str | None = None
@@ -83,6 +84,7 @@ class PrepareOptions:
     unit: str | None = None
     flip_y: bool | None = None
     half_pixel: bool = False
+    xy: str | None = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ def _checked(options: PrepareOptions) -> _Request:
             unit=options.unit,
             flip_y=options.flip_y,
             half_pixel=options.half_pixel,
+            xy=options.xy,
         ),
     )
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from trainables.datasets.prepared import SPLITS, UNLABELLED, PreparedDataset
 from trainables.datasets.preparing.grouping import Grouping
-from trainables.datasets.raw.reading import CLIPPED, LEFT_OUT, RawProblem
+from trainables.datasets.raw.entries import CLIPPED, LEFT_OUT, RawProblem
 from trainables.files.cells import markdown_text as md
 from trainables.files.words import counted
 

@@ -26,7 +26,7 @@ from trainables.datasets.prepared import (
 )
 from trainables.datasets.preparing.grouping import Grouping, brightness_steps
 from trainables.datasets.preparing.splits import SplitAssignment
-from trainables.datasets.raw.reading import RawImage, RawObject
+from trainables.datasets.raw.entries import RawImage, RawObject
 from trainables.datasets.records import PictureState, remember_pictures
 
 _PNG_LEVEL: Final = 1  # a third of the time of 3, for a few per cent more bytes

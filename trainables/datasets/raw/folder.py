@@ -32,6 +32,7 @@ from trainables.datasets.raw.spelling import (
     endings,
     is_absolute,
     spellings,
+    why_not_there,
 )
 from trainables.datasets.records import Split
 
@@ -149,6 +150,11 @@ class RawFolder:
         entries = chain.from_iterable(one if isinstance(one, list) else [one] for one in documents)
         return frozenset(key for entry in entries if isinstance(entry, dict) for key in entry)
 
+    @cached_property
+    def has_json_lists(self) -> bool:
+        """Whether a JSON file is a list at its top."""
+        return any(isinstance(self.document(file), list) for file in self.with_suffix(".json"))
+
     def coordinates(self, file: PurePosixPath) -> Coordinates | None:
         """Particles of a file, read once; None if it holds none or is broken (see `broken`)."""
         if file not in self._coordinates:
@@ -206,7 +212,7 @@ class RawFolder:
                     self.by_name_alone[reference] = found
                 return found
         self._refuse_outside(wanted[0], beside)
-        raise NotFoundError(self._explain(PurePosixPath(wanted[0])))
+        raise NotFoundError(why_not_there(PurePosixPath(wanted[0]), self.by_name, self.files))
 
     def find_page(self, reference: str, beside: PurePosixPath) -> tuple[PurePosixPath, int | None]:
         """The picture that a path means, and the page of it that its name means, if any.
@@ -310,17 +316,6 @@ class RawFolder:
             leads_out = not Path(target).is_relative_to(self.root)
             if leads_out and os.access(target, os.F_OK):
                 raise LeavesFolderError(f"{path} leads outside the data folder by a symbolic link")
-
-    def _explain(self, inside: PurePosixPath) -> str:
-        if named := self.by_name.get(inside.name, []):
-            places = ", ".join(str(file) for file in named[:4])
-            return f"{inside} is not there, and {len(named)} pictures have that name: {places}"
-        folded = {name.casefold(): name for name in self.by_name}
-        names = [folded.get(inside.name.casefold()), *self.by_stem.get(inside.stem, [])]
-        close = difflib.get_close_matches(inside.name, list(self.by_name), n=1)
-        near = next((str(name) for name in (*names, *close) if name), "")
-        hint = f"; the nearest is {near}" if near else ""
-        return f"{inside} is not there{hint}"
 
     def _parse(self, file: PurePosixPath) -> Any:
         try:

@@ -7,7 +7,7 @@ from pycocotools import mask as coco_mask
 
 from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon, Rle
-from trainables.datasets.raw.reading import Outline, RawImage
+from trainables.datasets.raw.entries import Outline, RawImage
 
 
 def united(image: RawImage, outlines: Sequence[Outline]) -> Outline:

@@ -17,7 +17,9 @@ from trainables.datasets.coordinates import TABLES, Points
 from trainables.datasets.geometry import reach_of_first_part
 from trainables.datasets.particle_size import FRACTION, Length, ParticleSize
 from trainables.datasets.prepared import DatasetError
-from trainables.datasets.raw.reading import RawImage, RawReading, RawSource
+from trainables.datasets.raw.entries import RawImage, RawSource
+from trainables.datasets.raw.reading import RawReading
+from trainables.datasets.units import UM
 from trainables.files.words import counted
 
 _FEW: Final = 3
@@ -35,6 +37,9 @@ _N_OUTSIDE: Final = 5
 
 _MARGIN: Final = 0.05
 """Share of a side that coordinates may reach beyond it, as those of particles at the edge do."""
+
+_BOX_SLACK_PX: Final = 1.0
+"""A box may reach this far beyond its picture, as tools round."""
 
 _MRC: Final = (".mrc", ".mrcs")
 
@@ -72,10 +77,12 @@ def place(reading: RawReading, given: Sequence[Placing]) -> list[Placing]:
             f"{_files(given)}: all {n} coordinates lie between 0 and 1; they are taken for "
             "fractions of the pictures' sides. --unit says otherwise"
         )
+    _question_corners(sizes, given)
     placed = [replace(entry, points=_placed(reading, entry, sizes)) for entry in given]
     if sizes.unit is None:
         _question_scale(reading, placed)
     _note_boxes(reading, given)
+    _tell_sizes(reading, given)
     if not sizes.half_pixel:
         _note_whole_numbers(reading, given)
     return placed
@@ -110,18 +117,89 @@ def _placed(reading: RawReading, entry: Placing, sizes: ParticleSize) -> Points:
     points, image = entry.points, entry.image
     side = np.array([image.width, image.height], dtype=np.float64)
     centers = points.centers
-    if points.boxes is not None and len(points) and (points.boxes == side).all():
-        centers = centers - points.boxes / 2  # width and height are the picture's own
+    at_corner = points.boxes is not None and points.corner_assumed
+    if points.boxes is not None and (
+        _are_of_picture(entry) or (at_corner and sizes.xy == "center")
+    ):
+        centers = centers - points.boxes / 2
     scale = side if points.unit == "fraction" else _scale(sizes, image, side)
     if sizes.half_pixel and points.boxes is None and _are_whole(centers):
         centers = centers + 0.5
     centers = centers * scale - _shift(reading, entry)
     if sizes.flip_y:
         centers = np.stack([centers[:, 0], image.height - centers[:, 1]], axis=1)
-    radii = points.radii
-    if radii is not None and isinstance(sizes.unit, Length):
-        radii = radii * float(scale[0])
-    return replace(points, centers=centers, radii=radii, unit="px", shifts=None)
+    radii = _radii(reading, entry, float(scale[0]))
+    return replace(points, centers=centers, radii=radii, unit="px", shifts=None, radius_unit="px")
+
+
+def _radii(reading: RawReading, entry: Placing, scale: float) -> Floats | None:
+    """Radii of the particles in pixels of the picture.
+
+    Raises:
+        DatasetError: They have a unit of length, and nobody said how large a pixel is.
+    """
+    points, sizes = entry.points, reading.sizes
+    if points.radii is None:
+        return None
+    if points.radius_unit == "px":
+        return points.radii * scale if isinstance(sizes.unit, Length) else points.radii
+    um_per_px = sizes.um_per_px(entry.image.um_per_px)
+    if um_per_px is not None:
+        return points.radii * (UM[points.radius_unit] / um_per_px)
+    said = (
+        f"the radii of {entry.source.file} are in {points.radius_unit}, and nothing says how large "
+        f"a pixel of {entry.image.file} is"
+    )
+    if sizes.radius is None:
+        raise DatasetError(f"--pixel-size: expected the side of a pixel, as 1.77A: {said}")
+    return None
+
+
+def _are_of_picture(entry: Placing) -> bool:
+    """Whether width and height of all rows are the picture's own, and no boxes."""
+    side, boxes = [entry.image.width, entry.image.height], entry.points.boxes
+    return boxes is not None and len(boxes) > 0 and bool((boxes == side).all())
+
+
+def _question_corners(sizes: ParticleSize, given: Sequence[Placing]) -> None:
+    """Ask what x and y beside a width and a height are, where the pictures' edges do not show it.
+
+    Raises:
+        DatasetError: They may be the boxes' centres, and the user did not say it.
+    """
+    asked = [e for e in given if e.points.corner_assumed and len(e.points)]
+    asked = [entry for entry in asked if not _are_of_picture(entry)]
+    if sizes.xy or not asked:
+        return
+    n = sum(len(entry.points) for entry in asked)
+    corner, center = (
+        np.sum([_n_beyond(sizes, entry, shift) for entry in asked], axis=0) for shift in (0.0, 0.5)
+    )
+    if not corner[0] and (center[0] or (center[1] and not corner[1])):
+        return
+    raise DatasetError(
+        f"{_files(asked)}: {counted(n, 'row has', 'rows have')} x and y beside a width and a "
+        f"height: a box's corner or its centre? As corners {corner[1]} of the boxes reach beyond "
+        f"their pictures, as centres {center[1]}. Say which: --xy corner or --xy center"
+    )
+
+
+def _n_beyond(sizes: ParticleSize, entry: Placing, shift: float) -> tuple[int, int]:
+    """Number of particles, and of their boxes, that reach beyond their picture.
+
+    Args:
+        sizes: What the user said.
+        entry: Particles, their places taken for the middles of boxes of which x, y are the corner.
+        shift: Share of a box's sides by which they lie further up and left.
+    """
+    points, side = entry.points, np.array([entry.image.width, entry.image.height], dtype=np.float64)
+    if points.boxes is None:
+        return 0, 0
+    scale = side if points.unit == "fraction" else _scale(sizes, entry.image, side)
+    middles = (points.centers - points.boxes * shift) * scale
+    beyond = np.maximum(-middles, middles - side).max(axis=1)
+    of_boxes = beyond + (points.boxes * scale / 2).max(axis=1)
+    return int((beyond > _BOX_SLACK_PX).sum()), int((of_boxes > _BOX_SLACK_PX).sum())
 
 
 def _scale(sizes: ParticleSize, image: RawImage, side: Floats) -> Floats:
@@ -243,6 +321,40 @@ def _note_boxes(reading: RawReading, given: Sequence[Placing]) -> None:
         reading.notes.append(
             f"{_files(boxes)}: {counted(n, 'particle')} given as boxes, in whose middle the "
             "centres are; x and y beside a width and a height are taken for a box's corner"
+        )
+
+
+def _tell_sizes(reading: RawReading, given: Sequence[Placing]) -> None:
+    """Say which numbers may be sizes of particles, and are not read."""
+    sizes = reading.sizes
+    unknown = [
+        entry
+        for entry in given
+        if entry.points.radius_unit != "px" and sizes.um_per_px(entry.image.um_per_px) is None
+    ]
+    if unknown and sizes.radius:
+        n = sum(len(entry.points) for entry in unknown)
+        reading.warnings.append(
+            f"{_files(unknown)}: the radii of {counted(n, 'particle')} are in "
+            f"{unknown[0].points.radius_unit}, and nothing says how large a pixel is "
+            f"(--pixel-size): --radius {sizes.radius.text} is taken for them"
+        )
+    unread = [entry for entry in given if entry.points.sizes and len(entry.points)]
+    if unread:
+        names = ", ".join(dict.fromkeys(name for entry in unread for name in entry.points.sizes))
+        n = sum(len(entry.points) for entry in unread)
+        reading.warnings.append(
+            f"{_files(unread)}: the column {names} of {counted(n, 'particle')} is not read: is it "
+            "a size? Radii stand in a column radius or diameter, with a unit as in radius_nm; "
+            "--radius is taken"
+        )
+    third = [e for e in given if e.source.file.suffix == ".json" and e.points.scores is not None]
+    numbers = np.concatenate([*(e.points.scores for e in third if e.points.scores is not None), []])
+    if len(numbers) and (numbers.min() < 0 or numbers.max() > 1):
+        reading.warnings.append(
+            f"{_files(third)}: the third numbers of {counted(len(numbers), 'particle')} "
+            f"({numbers.min():g} to {numbers.max():g}) are no confidences from 0 to 1, and are not "
+            "read: are they radii? --radius is taken"
         )
 
 

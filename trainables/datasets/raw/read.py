@@ -6,34 +6,19 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from trainables.datasets import geometry
 from trainables.datasets.particle_size import ParticleSize
 from trainables.datasets.prepared import DatasetError
+from trainables.datasets.raw.doubts import tell_doubts
+from trainables.datasets.raw.entries import Kind, RawImage, RawProblem, RawSource
 from trainables.datasets.raw.folder import RawFolder
 from trainables.datasets.raw.formats.registry import Format, choose_format
 from trainables.datasets.raw.given_splits import given_splits, name_meant
-from trainables.datasets.raw.reading import (
-    Kind,
-    RawImage,
-    RawObject,
-    RawProblem,
-    RawReading,
-    RawSource,
-)
+from trainables.datasets.raw.reading import RawReading
 from trainables.datasets.raw.spelling import composed
 from trainables.files.words import counted
 
 _LISTED = 20
-
-_FIRST_PART = 2 / 3
-"""Objects that reach no further on both sides are questioned."""
-
-_FEW = 3
-
-_MANY = 12
-"""Fewer rectangles may be objects."""
 
 _SAME_IOU = 0.9
 """From this intersection over union on, two outlines of one class are of one object. That of two
@@ -102,9 +87,7 @@ def read_raw(
     _refuse_unknown_classes(reading, chosen)
     for image in reading.images.values():
         _keep_objects_once(reading, image)
-    _tell_of_paths(folder, reading)
-    _tell_of_ignored(reading)
-    _tell_of_doubts(reading)
+    tell_doubts(reading)
     images = _named_apart(reading, _without_false_negatives(reading, _annotated(reading)))
     given = _apply_given_splits(reading, images) if folder.splits_file else ""
     _refuse_empty(root, chosen, reading, images)
@@ -152,65 +135,6 @@ def _keep_objects_once(reading: RawReading, image: RawImage) -> None:
             again.add(same[index])
     if again:
         image.objects = [entry for i, entry in enumerate(image.objects) if i not in again]
-
-
-def _tell_of_paths(folder: RawFolder, reading: RawReading) -> None:
-    """Say which pictures are found by their names, as their paths are of another machine."""
-    if folder.by_name_alone:
-        reference, file = next(iter(folder.by_name_alone.items()))
-        reading.notes.append(
-            f"{counted(len(folder.by_name_alone), 'path leads', 'paths lead')} out of the folder; "
-            f"pictures here of the same names are taken, the first is {file} for {reference}"
-        )
-
-
-def _tell_of_ignored(reading: RawReading) -> None:
-    for name, sources in reading.ignored.items():
-        first = sources[0]
-        reading.warnings.append(
-            f"{counted(len(sources), 'object is', 'objects are')} called {name}, which is no "
-            f"class, and left out, the first is {first.place} of {first.file}; what they mark "
-            "trains as background. --classes with that name takes them"
-        )
-
-
-def _tell_of_doubts(reading: RawReading) -> None:
-    """Say what all objects together show: another scale, boxes, several objects in one."""
-    found = [
-        (image, entry)
-        for image in reading.images.values()
-        for entry in image.objects
-        if entry.disc is None
-    ]
-    if not found:
-        return
-    boxes = np.array([geometry.box(entry.rle) for _, entry in found])
-    sides = np.array([(image.width, image.height) for image, _ in found])
-    reach = geometry.reach_of_first_part((boxes[:, :2] + boxes[:, 2:]) / sides)
-    if reach is not None and reach.max() <= _FIRST_PART:
-        reading.warnings.append(
-            f"all {len(found)} objects lie in the first {reach[0]:.2f} x {reach[1]:.2f} of the "
-            "pictures' sides: were the outlines made on smaller pictures, or are they in another "
-            "unit? Look at the contact sheets"
-        )
-    if len(found) >= _MANY and reading.n_rectangles == len(found):
-        reading.warnings.append(
-            f"all {len(found)} outlines are rectangles: are they boxes? Segmentation learns that "
-            "everything inside them belongs to the objects"
-        )
-    apart = [entry for image, entry in found if _is_several(image, entry)]
-    if apart:
-        reading.warnings.append(
-            f"{counted(len(apart), 'object consists', 'objects consist')} of regions far apart "
-            f"from each other, the first is {apart[0].place} of {apart[0].file}: several objects "
-            "under one number, or a mask of two values among instance labels?"
-        )
-
-
-def _is_several(image: RawImage, entry: RawObject) -> bool:
-    """Whether a mask is of several objects: what is behind others shows parts nearer together."""
-    alone = len(image.objects) == 1 and geometry.n_parts(entry.rle) >= _FEW
-    return alone or geometry.n_parts(entry.rle, gap=1) > 1
 
 
 def _annotated(reading: RawReading) -> list[RawImage]:
@@ -407,6 +331,9 @@ def _refuse_empty(root: Path, chosen: Format, reading: RawReading, images: list[
         if problems
         else "its annotation files hold none"
     )
+    if reading.ignored:
+        names = ", ".join(f"{name} ({len(found)})" for name, found in reading.ignored.items())
+        why = f"what there is is called {names}, which are no classes unless --classes says so"
     raise DatasetError(
         f"{root}: read as {chosen.name}, expected at least one object in "
         f"{counted(len(images), 'picture')}, got none: {why}"

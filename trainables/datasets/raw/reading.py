@@ -10,192 +10,50 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon, Rle
-from trainables.datasets.images import Header, UnreadableImageError, probe
+from trainables.datasets.images import SUFFIXES, Header, UnreadableImageError, probe
 from trainables.datasets.particle_size import ParticleSize
+from trainables.datasets.raw.entries import (
+    CLIPPED,
+    Kind,
+    Outline,
+    RawImage,
+    RawObject,
+    RawProblem,
+    RawSource,
+)
 from trainables.datasets.raw.folder import LeavesFolderError, NotFoundError, RawFolder
-from trainables.datasets.records import ParticleDisc, Split
+from trainables.datasets.records import ParticleDisc
+from trainables.datasets.tiff import FIRST_SIDEWAYS
 from trainables.files.words import counted
 
 SLACK_PX: Final = 1.0
 """An outline may reach this far beyond the picture without a word: tools round and snap."""
 
-NO_CLASSES: Final = ("__ignore__", "_background_")
-"""LabelMe's names for what is not to be learnt; its exports to other formats keep them."""
+NO_CLASSES: Final = frozenset(
+    {"ignore", "ignored", "ignoreregion", "ignorearea", "toignore", "dontcare", "donotcare"}
+)
+"""Names, by their letters alone, of what is not to be learnt."""
+
+DOUBTFUL_CLASSES: Final = frozenset({"background", "void", "unlabeled", "unlabelled"})
+"""Names, by their letters alone, of what may be a class, or what is not to be learnt.
+
+Between underscores, as LabelMe writes `_background_`, they are no classes.
+"""
 
 
-class Kind(StrEnum):
-    """Kinds of problems of raw annotations."""
-
-    TOO_FEW_POINTS = "too few points"
-    OUTSIDE = "outside the image"
-    PARTLY_OUTSIDE = "partly outside the image"
-    ZERO_SIZE = "zero size"
-    NO_OUTLINE = "no outline"
-    CROWD = "crowd region"
-    UNKNOWN_LABEL = "unknown label"
-    SIZE_DIFFERS = "size differs"
-    SMALL_PICTURE = "picture smaller than a particle"
-    MALFORMED = "malformed"
-    MISSING_IMAGE = "missing image"
-    UNREADABLE_IMAGE = "unreadable image"
-    UNREADABLE_ANNOTATION = "unreadable annotation file"
-    LEAVES_FOLDER = "path leaves the data folder"
-    LABEL_WITHOUT_IMAGE = "label file without image"
-    NAME_CLASH = "name clash"
-    ANNOTATED_TWICE = "annotated twice"
-    PARTICLE_TWICE = "particle twice"
-    NOT_IN_SPLITS = "not in the given splits"
-    SHARED_ID = "shared id"
-    NO_OBJECT = "no object"
-    OBJECT_TWICE = "object twice"
+def letters(name: str) -> str:
+    """A class name by its letters alone, in one case."""
+    return "".join(sign for sign in name.casefold() if sign.isalpha())
 
 
-CLIPPED: Final = "clipped"
-
-LEFT_OUT: Final = "left out"
-
-
-@dataclass(frozen=True)
-class RawProblem:
-    """Something in the raw data that is not as it should be.
-
-    Attributes:
-        file: Path below the raw folder.
-        object: Place in the file: "shapes[3]", "line 7"; "" for the whole file.
-        kind: Kind of the problem.
-        reason: Description in words, with the values.
-        action: Consequence: `LEFT_OUT`, or `CLIPPED` at the picture's edge.
-        n_objects: Number of objects that are lost by it, where it is about more than one.
-    """
-
-    file: str
-    object: str
-    kind: Kind
-    reason: str
-    action: str = LEFT_OUT
-    n_objects: int | None = None
-
-    def __str__(self) -> str:
-        place = f", {self.object}" if self.object else ""
-        n = self.n_objects
-        done = self.action if n is None else f"{counted(n, 'object')} {self.action}"
-        return f"{self.file}{place}: {self.kind}: {self.reason} ({done})"
-
-
-@dataclass(frozen=True)
-class RawObject:
-    """One object: its class, its mask, and where it was read.
-
-    Attributes:
-        label: Class name.
-        rle: Its mask, of the size of the picture.
-        file: Annotation file.
-        place: Place in that file.
-        disc: The particle that the mask is drawn from, for formats of coordinates.
-    """
-
-    label: str
-    rle: Rle
-    file: str
-    place: str
-    disc: ParticleDisc | None = None
-
-
-@dataclass
-class RawImage:
-    """A picture, or one page of it, with the objects of its annotations.
-
-    Attributes:
-        file: Path below the raw folder.
-        path: Absolute path, for opening it.
-        page: Page of a TIFF.
-        paged: Whether the file has several pages.
-        width: Columns.
-        height: Rows.
-        split: The part that folders or files of the raw data put it in, if any.
-        objects: Empty for a negative.
-        annotated_by: Annotation files that speak of it.
-        n_claimed: Number of objects that such a file says it has.
-        lost: Entries of its annotations that are left out.
-        labelled: False for a micrograph that no coordinates speak of: what is in it is not known.
-        um_per_px: Pixel size, or None where nobody said it.
-        alias: Name in the prepared set where the file's own is not enough, or "".
-        doubtful: True where objects of unknown pictures may be its own: it is no negative.
-        by_name_alone: Whether an annotation file names it by a path that leads out of the folder.
-    """
-
-    file: PurePosixPath
-    path: Path
-    page: int
-    paged: bool
-    width: int
-    height: int
-    split: Split | None = None
-    objects: list[RawObject] = field(default_factory=list)
-    annotated_by: list[str] = field(default_factory=list)
-    n_claimed: int = 0
-    lost: int = 0
-    labelled: bool = True
-    um_per_px: float | None = None
-    alias: str = ""
-    doubtful: bool = False
-    by_name_alone: bool = False
-
-    @property
-    def stem(self) -> str:
-        """Name in the prepared set, without suffix."""
-        return self.alias or self.own_name
-
-    @property
-    def own_name(self) -> str:
-        """Name of the file, without suffix, with the number of the page."""
-        return f"{self.file.stem}_p{self.page:03d}" if self.paged else self.file.stem
-
-
-@dataclass(frozen=True)
-class RawSource:
-    """Place of something in a raw file.
-
-    Attributes:
-        file: Annotation file (or picture), below the raw folder.
-        place: Place in the file: "shapes[3]", "line 7"; "" for all of it.
-        image: The picture that loses an object if this is left out, if it is known.
-        n_objects: Number of objects that are lost if this is left out, where it is more than one.
-    """
-
-    file: PurePosixPath
-    place: str = ""
-    image: RawImage | None = None
-    n_objects: int | None = None
-
-    def at(self, place: str) -> "RawSource":
-        """Another place in the same file, about one object."""
-        return replace(self, place=place, n_objects=None)
-
-    def of(self, image: RawImage) -> "RawSource":
-        """The same place, known to be about `image`."""
-        return replace(self, image=image)
-
-
-@dataclass(frozen=True)
-class Outline:
-    """Shape of an object, as any format may say it.
-
-    Attributes:
-        parts: Outlines that are united.
-        holes: Outlines that are cut out.
-        masks: Encoded masks, united with the parts.
-    """
-
-    parts: Sequence[Polygon] = ()
-    holes: Sequence[Polygon] = ()
-    masks: Sequence[Rle] = ()
+def _is_no_class(name: str) -> bool:
+    """Whether a name says that what it marks is not to be learnt."""
+    return letters(name) in NO_CLASSES or (name[:1] == "_" and letters(name) in DOUBTFUL_CLASSES)
 
 
 @dataclass
@@ -215,7 +73,7 @@ class RawReading:
         notes: Remarks that ask for nothing to be mended.
         warnings: Probable mistakes that can be read.
         order: Class names in the order a format gives them; empty where it gives none.
-        ignored: Places of objects by a name of `NO_CLASSES`.
+        ignored: Places of objects whose names say that they are not to be learnt, by name.
         n_rectangles: Number of objects whose outline is a rectangle.
     """
 
@@ -294,6 +152,8 @@ class RawReading:
                 header.width,
                 header.height,
                 um_per_px=header.um_per_px,
+                orientation=header.orientation,
+                turned_alone=header.orientation != 1,
             )
         return self.images[key]
 
@@ -331,13 +191,30 @@ class RawReading:
         """Whether the width and height an annotation file gives, if any, are the picture's."""
         width, height = (int(n) if isinstance(n, str) and n.isdecimal() else n for n in size)
         if (width or image.width, height or image.height) == (image.width, image.height):
+            self._see_orientation(image, source, sized=bool(width and height))
             return True
+        turned = " as its orientation tag turns it" if image.orientation > 1 else ""
         reason = (
             f"annotated at {width} x {height} pixels, but {image.file} has "
-            f"{image.width} x {image.height}; all its objects are left out"
+            f"{image.width} x {image.height}{turned}; all its objects are left out"
         )
         self.problem(Kind.SIZE_DIFFERS, source.of(image), reason)
         return False
+
+    def _see_orientation(self, image: RawImage, source: RawSource, *, sized: bool) -> None:
+        """Find out whether a picture and what annotates it are turned alike, by their sizes.
+
+        Args:
+            image: The picture.
+            source: Its annotation, which may be a label picture.
+            sized: Whether the annotation says its size.
+        """
+        other, is_picture = 1, source.file.suffix.lower() in SUFFIXES
+        if is_picture and (header := self.header(source.file)):
+            other = header.orientation
+        apart = (other >= FIRST_SIDEWAYS) != (image.orientation >= FIRST_SIDEWAYS)
+        shown = sized and apart and image.width != image.height
+        image.turned_alone = not shown and image.orientation != other
 
     def add(self, image: RawImage, label: Any, outline: Outline, source: RawSource) -> None:
         """Add an object, or list why it is left out."""
@@ -378,7 +255,7 @@ class RawReading:
 
     def _class_name(self, label: Any, source: RawSource) -> str:
         name = str(label).strip() if isinstance(label, str | int) else ""
-        if name.casefold() in NO_CLASSES and name not in (self.classes or ()):
+        if _is_no_class(name) and name not in (self.classes or ()):
             self.ignored.setdefault(name, []).append(source)
             if source.image is not None:
                 source.image.lost += 1

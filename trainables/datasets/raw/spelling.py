@@ -5,11 +5,15 @@ archives so). Slashes may lean either way, and characters may be percent-encoded
 """
 
 import contextlib
+import difflib
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath, PureWindowsPath
+from typing import Final
 from urllib.parse import unquote_to_bytes
+
+_PACKED: Final = (".gz", ".bz2", ".xz", ".zip", ".zst")
 
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://[^/]*")
 
@@ -82,3 +86,27 @@ class NameIndex(Mapping[str, list[PurePosixPath]]):
 
     def __len__(self) -> int:
         return len(self._files)
+
+
+def why_not_there(
+    wanted: PurePosixPath, pictures: NameIndex, files: Sequence[PurePosixPath]
+) -> str:
+    """A message about a picture that is not there: what is near, and what it may be packed in.
+
+    Args:
+        wanted: The picture's path.
+        pictures: The pictures that are there, by name.
+        files: All files that are there.
+    """
+    if named := pictures.get(wanted.name, []):
+        places = ", ".join(str(file) for file in named[:4])
+        return f"{wanted} is not there, and {len(named)} pictures have that name: {places}"
+    packed = [file for file in files if file.stem == wanted.name and file.suffix.lower() in _PACKED]
+    if packed:
+        return f"{wanted} is not there, but packed: unpack {packed[0]}"
+    folded = {name.casefold(): name for name in pictures}
+    of_stem = [name for name in pictures if PurePosixPath(name).stem == composed(wanted.stem)]
+    close = difflib.get_close_matches(wanted.name, list(pictures), n=1)
+    near = [folded.get(wanted.name.casefold()), *of_stem, *close]
+    hint = next((f"; the nearest is {name}" for name in near if name), "")
+    return f"{wanted} is not there{hint}"

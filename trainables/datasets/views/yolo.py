@@ -117,14 +117,27 @@ def yolo_view(data: PreparedDataset, to: Path) -> YoloView:
 
 def yolo_outline(item: Annotation) -> YoloOutline:
     """The one outline that comes nearest to an object."""
-    mask, (left, top) = geometry.crop(item.rle)
+    mask, origin = geometry.crop(item.rle)
     rims, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     holes = sum(int(level[3] >= 0) for level in hierarchy[0])
-    joined = _join(_few_vertices(rims))
-    points = _with_spikes(joined.astype(np.float64) + 0.5) + np.array([left, top])
+    points = _joined_points(rims, origin)
     height, width = item.rle["size"]
-    iou = _iou(_drawn(points, (width, height), (left, top), mask.shape), mask)
+    iou = _iou(_drawn(points, (width, height), origin, mask.shape), mask)
     return YoloOutline(points, len(rims) - holes, holes, iou)
+
+
+def outline_points(item: Annotation) -> Polygon:
+    """Vertices of the outline that `yolo_outline` finds, without what it loses: (N, 2) x y, px."""
+    mask, origin = geometry.crop(item.rle)
+    rims, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    return _joined_points(rims, origin)
+
+
+def _joined_points(rims: Sequence[npt.NDArray[Any]], origin: tuple[int, int]) -> Polygon:
+    """One outline through all rims of a mask whose first pixel lies at `origin` in its picture."""
+    joined = _join(_few_vertices(rims))
+    points: Polygon = _with_spikes(joined.astype(np.float64) + 0.5) + np.array(origin)
+    return points
 
 
 @dataclass

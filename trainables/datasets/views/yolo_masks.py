@@ -11,12 +11,13 @@ from typing import Final
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from trainables.datasets.prepared import PreparedDataset
 from trainables.datasets.records import Annotation
-from trainables.datasets.views.yolo import resampled, yolo_outline
+from trainables.datasets.views.yolo import outline_points, resampled
 
-_SAMPLE: Final = 200  # objects drawn: a fraction of a second
+_SAMPLE: Final = 100  # objects drawn: medians of more are no other, and `plan` waits for them
 
 _TOLD: Final = 0.05  # change of the area from which on something is lost
 
@@ -100,8 +101,27 @@ def _learnt_area(item: Annotation, size: tuple[int, int], imgsz: int, mask_ratio
     gain = imgsz / max(size)
     sides = np.array([round(side * gain) for side in size])
     offset = (imgsz - sides) / 2
-    points = resampled(yolo_outline(item).points, size) * sides + offset
-    mask = np.zeros((imgsz, imgsz), dtype=np.uint8)
-    cv2.fillPoly(mask, [points.astype(np.int32)], 1)
-    small = cv2.resize(mask, (imgsz // mask_ratio, imgsz // mask_ratio))
+    points = resampled(outline_points(item), size) * sides + offset
+    small = _shrunk(points.astype(np.int32), imgsz, mask_ratio)
     return float(small.sum()) * (mask_ratio / gain) ** 2
+
+
+def _shrunk(points: npt.NDArray[np.int32], imgsz: int, mask_ratio: int) -> npt.NDArray[np.uint8]:
+    """The learnt mask of an outline: the part of it that holds the object, where that can be cut.
+
+    Args:
+        points: (N, 2) x y of the vertices, in pixels of the training's picture.
+        imgsz: Side of that picture, px.
+        mask_ratio: Factor by which masks are smaller. Where it divides `imgsz`, each of their
+            pixels is of its own block of the picture's, so blocks without the object need not be
+            drawn.
+    """
+    origin, shape = np.zeros(2, dtype=np.int32), np.array([imgsz, imgsz])
+    if imgsz % mask_ratio == 0:
+        inside = np.clip(points, 0, imgsz - 1) // mask_ratio
+        origin = inside.min(axis=0) * mask_ratio
+        shape = (inside.max(axis=0) + 1) * mask_ratio - origin
+    mask = np.zeros(shape[::-1], dtype=np.uint8)
+    cv2.fillPoly(mask, [(points - origin).astype(np.int32)], 1)
+    smaller = shape // mask_ratio
+    return cv2.resize(mask, (int(smaller[0]), int(smaller[1]))).astype(np.uint8, copy=False)

@@ -1,6 +1,5 @@
 """What says that a picture is done."""
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from analysis.measure.job.folder import LABELS, PACE, SUFFIXES, JobFolder, PictureRecord
+from analysis.measure.job.folder import LABELS, SUFFIXES, JobFolder, PictureRecord
 from analysis.pictures.micrographs import Micrograph, source_of
 
 SETTINGS = {"finding": {"iou": 0.5}}
@@ -78,29 +77,10 @@ def test_what_is_removed_leaves_nothing_of_any_folder(
     assert [path for path in folder.out.rglob("*") if path.is_file()] == []
 
 
-def test_the_pace_is_the_mean_of_what_was_known_and_what_it_was(folder: JobFolder) -> None:
-    assert folder.seconds_a_picture() is None
-    folder.remember_pace(2.0)
-    assert folder.seconds_a_picture() == 2.0
-    folder.remember_pace(4.0)
-    assert folder.seconds_a_picture() == 3.0
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "{}", '{"seconds_a_picture": "soon"}'])
-def test_a_corrupt_pace_is_ignored_with_a_word(
-    folder: JobFolder, text: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    (folder.out / PACE).write_text(text)
-    assert folder.seconds_a_picture() is None
-    assert "expected the pace of earlier runs, got something else" in caplog.text
-    folder.remember_pace(2.0)
-    assert json.loads((folder.out / PACE).read_text()) == {"seconds_a_picture": 2.0}
-
-
-@pytest.mark.parametrize("value", ["0", "-1", "Infinity", "NaN"])
-def test_a_pace_that_cannot_be_is_ignored_with_a_word(
-    folder: JobFolder, value: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    (folder.out / PACE).write_text(f'{{"seconds_a_picture": {value}}}')
-    assert folder.seconds_a_picture() is None
-    assert "expected the pace of earlier runs, got something else" in caplog.text
+def test_what_a_kill_left_half_written_is_removed(folder: JobFolder, picture: Micrograph) -> None:
+    halves = [folder.out / ".12-particles.csv", folder.out / LABELS / ".12-a.tif"]
+    for half in halves:
+        half.write_bytes(b"half")
+    folder.begin()
+    assert not any(half.exists() for half in halves)
+    assert folder.is_done(picture, SETTINGS)

@@ -1,7 +1,7 @@
 """Pictures through all stages on a real local Ray."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from trainables.files.errors import UserError
 
 pytestmark = pytest.mark.ray
 
-WORKERS = Workers(actors=1, cpus=1, gpus=0, batch=3)
+WORKERS = Workers(actors=1, cpus=1, gpus=0, batch=3, on_their_way=6)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,10 +37,10 @@ class Search:
     def __init__(self, folder: Path) -> None:
         (folder / "made").open("a").write("once\n")
 
-    def __call__(self, number: int, read: Any) -> Any:
-        if number % 10 == 8:
+    def __call__(self, numbers: Sequence[int], read: Sequence[Any]) -> list[Any]:
+        if any(number % 10 == 8 for number in numbers):
             raise RuntimeError("not expected")
-        return {"number": number, "read": read}
+        return [{"number": n, "read": known} for n, known in zip(numbers, read, strict=True)]
 
 
 class Measure:

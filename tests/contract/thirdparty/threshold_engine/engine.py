@@ -30,7 +30,8 @@ from trainables.metrics.matching import ground_truth
 from trainables.results import Instances
 
 SLOPE = 20.0
-COUNTED = "THRESHOLD_ENGINE_COUNTED"  # file to which a letter is added for each picture searched
+COUNTED = "THRESHOLD_ENGINE_COUNTED"  # file that gets an x a picture to search, and a dot after
+SECONDS = "THRESHOLD_ENGINE_SECONDS"  # that a search takes longer
 _Pair = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | float]
 
 
@@ -79,10 +80,11 @@ class _Predictor:
         self.threshold, self.min_area, self.classes = threshold, min_area, classes
 
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
-        if counted := os.environ.get(COUNTED):
-            with Path(counted).open("a") as file:
-                file.write("x" * len(images))
-        return [self._find(_grey(image)) for image in images]
+        _count("x" * len(images))
+        time.sleep(float(os.environ.get(SECONDS, "0")))
+        found = [self._find(_grey(image)) for image in images]
+        _count(".")
+        return found
 
     def _find(self, grey: npt.NDArray[np.float64]) -> Instances:
         n, labels = cv2.connectedComponents((grey > self.threshold).astype(np.uint8))
@@ -94,6 +96,12 @@ class _Predictor:
         boxes[:, 2:] += boxes[:, :2]
         scores = np.array([score for score, _ in scored], np.float32)
         return Instances(boxes.astype(np.float32), scores, np.zeros(len(masks), np.int64), masks)
+
+
+def _count(marks: str) -> None:
+    if counted := os.environ.get(COUNTED):
+        with Path(counted).open("a") as file:
+            file.write(marks)
 
 
 def _grey(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

@@ -31,7 +31,7 @@ from tests.support.raw_samples import (
 from trainables.datasets.prepared import SPLITS, DatasetError, PreparedDataset, check_trainable
 from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.datasets.preparing.report import PrepareReport, describe
-from trainables.datasets.raw.reading import Kind
+from trainables.datasets.raw.entries import Kind
 from trainables.files.errors import FolderError
 from trainables.files.whole import locked
 

@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+import tifffile
 
-from tests.support.raw_samples import shape, square, write_labelme, write_picture
+from tests.support.raw_samples import picture, shape, square, write_labelme, write_picture
 from trainables.datasets import geometry
 from trainables.datasets.prepared import DatasetError
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind
 
 PLACES = [(2, 2), (40, 4), (6, 30), (50, 34)]
 
@@ -70,6 +71,61 @@ def test_few_squares_may_be_objects(tmp_path: Path) -> None:
 )
 def test_rectangles_are_told_from_other_outlines(points: list[list[float]], is_one: bool) -> None:
     assert geometry.is_rectangle([np.array(points, dtype=float)]) is is_one
+
+
+def _save(file: Path, pixels: npt.NDArray[Any], orientation: int) -> None:
+    file.parent.mkdir(exist_ok=True)
+    tifffile.imwrite(file, pixels, extratags=[(274, "H", 1, orientation, True)])
+
+
+def _labels(at: int = 3) -> npt.NDArray[np.uint8]:
+    labels = np.zeros((48, 64), np.uint8)
+    labels[at : at + 10, 5:20] = 1
+    labels[30:42, 40:52] = 2
+    return labels
+
+
+@pytest.mark.parametrize(
+    ("of_picture", "of_labels", "is_told"),
+    [(1, 1, False), (3, 3, False), (6, 6, False), (3, 1, True), (1, 3, True), (6, 1, False)],
+)
+def test_a_picture_and_its_labels_are_turned_alike_or_it_is_told(
+    of_picture: int, of_labels: int, is_told: bool, tmp_path: Path
+) -> None:
+    sideways = of_picture == 6 and of_labels == 1
+    for i in range(3):
+        _save(tmp_path / "images" / f"m{i}.tif", picture(i), of_picture)
+        labels = _labels(3 + i)
+        labels = np.ascontiguousarray(np.rot90(labels, -1)) if sideways else labels
+        _save(tmp_path / "masks" / f"m{i}.tif", labels, of_labels)
+    data = _read(tmp_path)
+    turned = {1: _labels(), 3: _labels()[::-1, ::-1], 6: np.rot90(_labels(), -1)}
+    wanted = turned[6 if sideways else of_labels]
+    found = [entry.rle for entry in data.images[0].objects]
+    assert found == list(geometry.encode_labels(wanted).values())
+    told = [warning for warning in data.warnings if "orientation tag" in warning]
+    assert len(told) == is_told
+    if is_told:
+        assert "with 6 objects" in told[0]
+        assert "the first is images/m0.tif" in told[0]
+
+
+def test_outlines_on_a_picture_that_is_turned_are_told_unless_their_size_shows_it(
+    tmp_path: Path,
+) -> None:
+    for i, orientation in enumerate((3, 6, 6)):
+        _save(tmp_path / f"m{i}.tif", picture(i), orientation)
+        size = {"imageHeight": 64, "imageWidth": 48} if i == 1 else {}
+        outlines = [shape(_hexagon(2, 2)), shape(_hexagon(20, 30))]
+        write_labelme(tmp_path, f"m{i}", outlines, imagePath=f"m{i}.tif", **size)
+    data = _read(tmp_path)
+    (warning,) = data.warnings
+    assert "1 picture or its label picture with 2 objects" in warning
+    assert "the first is m0.tif" in warning
+    (problem,) = data.problems  # made on the stored pixels
+    assert (problem.kind, problem.n_objects) == (Kind.SIZE_DIFFERS, 2)
+    assert "m2.tif has 48 x 64 as its orientation tag turns it" in problem.reason
+    assert [image.stem for image in data.images] == ["m0", "m1"]
 
 
 def _mask(*corners: tuple[int, int]) -> npt.NDArray[Any]:

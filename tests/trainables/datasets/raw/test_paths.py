@@ -8,11 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from PIL import Image
 
 from tests.support.raw_samples import (
     labelme_set,
+    picture,
     shape,
     square,
     write_coco,
@@ -22,8 +25,8 @@ from tests.support.raw_samples import (
 from trainables.datasets.particle_size import particle_size
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind
 from trainables.datasets.raw.spelling import composed, spellings
 
 Write = Callable[[Path, list[str]], None]
@@ -161,9 +164,9 @@ def test_lists_of_parts_name_pictures_by_paths_of_another_machine(tmp_path: Path
 @pytest.mark.parametrize("name", ["D:\\set\\p0.png", "/mnt/set/p0.png", "p0.png", "P%C3%B6.png"])
 def test_a_file_of_parts_names_pictures_in_any_spelling(name: str, tmp_path: Path) -> None:
     file = "Pö.png" if "%" in name else "p0.png"
-    for i, picture in enumerate([file, "b.png"]):
-        write_picture(tmp_path / picture, seed=i)
-        write_labelme(tmp_path, Path(picture).stem, [shape(square(5, 5))])
+    for i, name_of_one in enumerate([file, "b.png"]):
+        write_picture(tmp_path / name_of_one, seed=i)
+        write_labelme(tmp_path, Path(name_of_one).stem, [shape(square(5, 5))])
     rows = f"Picture;Split\r\n{name};train\r\nb.png;val\r\n"
     (tmp_path / "splits.csv").write_text(rows, encoding="utf-8-sig", newline="")
     data = _read(tmp_path)
@@ -332,7 +335,13 @@ def test_a_name_with_something_behind_it_is_no_renumbering(tmp_path: Path) -> No
     assert data.warnings == ()
 
 
-@pytest.mark.parametrize("label", ["__ignore__", "_background_"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        *("__ignore__", "_background_", "ignore", "Ignored", "_ignore_", "ignore_region"),
+        *("dontcare", "Don't care", "DO-NOT-CARE", "__void__"),
+    ],
+)
 def test_what_labelme_wants_ignored_is_no_class(label: str, tmp_path: Path) -> None:
     write_picture(tmp_path / "m0.png", seed=0)
     write_labelme(tmp_path, "m0", [shape(square(2, 2)), shape(square(30, 20), label)])
@@ -342,6 +351,31 @@ def test_what_labelme_wants_ignored_is_no_class(label: str, tmp_path: Path) -> N
     assert f"1 object is called {label}, which is no class" in data.warnings[0]
     assert "the first is shapes[1] of m0.json" in data.warnings[0]
     assert _read(tmp_path, classes=("grain", label)).classes == ("grain", label)
+
+
+@pytest.mark.parametrize("label", ["void", "Background", "unlabeled"])
+def test_a_name_that_may_be_no_class_is_asked_about(label: str, tmp_path: Path) -> None:
+    labelme_set(tmp_path, n=2)
+    write_picture(tmp_path / "m0.png", seed=9)
+    write_labelme(tmp_path, "m0", [shape(square(2, 2)), shape(square(30, 20), label)])
+    said = (
+        f"m0.json: 1 object is called {label}, the first is shapes\\[1\\]: is it a class .* "
+        f"--classes grain,{label} or --classes grain$"
+    )
+    with pytest.raises(DatasetError, match=said):
+        _read(tmp_path)
+    assert _read(tmp_path, classes=("grain", label)).classes == ("grain", label)
+    without = _read(tmp_path, classes=("grain",))
+    assert [problem.kind for problem in without.problems] == [Kind.UNKNOWN_LABEL]
+
+
+def test_voids_alone_are_a_class_and_ignored_regions_alone_are_none(tmp_path: Path) -> None:
+    write_picture(tmp_path / "m0.png", seed=0)
+    write_labelme(tmp_path, "m0", [shape(square(2, 2), "void")])
+    assert _read(tmp_path).classes == ("void",)
+    write_labelme(tmp_path, "m0", [shape(square(2, 2), "ignore")])
+    with pytest.raises(DatasetError, match=r"got none: what there is is called ignore \(1\), whi"):
+        _read(tmp_path)
 
 
 def test_a_picture_with_ignored_regions_alone_is_no_negative(tmp_path: Path) -> None:
@@ -382,7 +416,27 @@ def test_embedded_pictures_are_taken_out_of_labelme_files(head: str, tmp_path: P
 def test_a_picture_that_is_here_goes_before_the_embedded_one(tmp_path: Path) -> None:
     _embed(tmp_path, 0)
     write_picture(tmp_path / "m0.png", seed=5)
-    assert _objects(_read(tmp_path)) == {"m0.png": 1}
+    data = _read(tmp_path)
+    assert _objects(data) == {"m0.png": 1}
+    (warning,) = data.warnings
+    assert warning.startswith(
+        "1 LabelMe file holds another picture (imageData) than the one that is here, the first is "
+        "m0.json: its picture is not m0.png. The pictures that are here are taken with their 1 obj"
+    )
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_an_embedded_picture_of_another_contrast_or_compression_is_the_same(
+    suffix: str, tmp_path: Path
+) -> None:
+    for seed in range(3):
+        _embed(tmp_path, seed)
+        light = np.linspace(0, 90, 64)[None]
+        pixels = np.clip(picture(seed) * 0.5 + light, 0, 255).astype(np.uint8)
+        assert cv2.imwrite(str(tmp_path / f"m{seed}{suffix}"), pixels)
+    data = _read(tmp_path)
+    assert len(data.images) == 3
+    assert data.warnings == ()
 
 
 def test_what_is_embedded_and_no_picture_is_a_problem(tmp_path: Path) -> None:
@@ -390,6 +444,16 @@ def test_what_is_embedded_and_no_picture_is_a_problem(tmp_path: Path) -> None:
     write_labelme(tmp_path, "m0", [shape(square(5, 5))], imageData="AAAA")
     data = _read(tmp_path)
     assert [(p.file, p.kind) for p in data.problems] == [("m0.json", Kind.UNREADABLE_IMAGE)]
+
+
+def test_a_picture_that_is_there_but_packed_is_named(tmp_path: Path) -> None:
+    labelme_set(tmp_path, n=2)
+    (tmp_path / "micrograph_01.png").rename(tmp_path / "micrograph_01.png.gz")
+    (problem,) = _read(tmp_path).problems
+    assert problem.reason == (
+        "micrograph_01.png is not there, but packed: unpack micrograph_01.png.gz"
+    )
+    assert problem.n_objects == 2
 
 
 # --- what spreadsheets and other users leave

@@ -15,8 +15,8 @@ from tests.support.command_line import segtune
 from tests.support.raw_samples import picture, write_picture
 from trainables.datasets.particle_size import particle_size
 from trainables.datasets.prepared import DatasetError
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind
 
 WIDTH, HEIGHT = 320, 256
 N = 4
@@ -45,7 +45,9 @@ def _pictures(folder: Path, suffix: str = ".png", n: int = N) -> list[str]:
     return [f"m{i}{suffix}" for i in range(n)]
 
 
-def _table(folder: Path, pairs: Sequence[Pairs], head: str = "image,x,y") -> Path:
+def _table(
+    folder: Path, pairs: Sequence[Sequence[Sequence[float | str]]], head: str = "image,x,y"
+) -> Path:
     """A table of pictures' coordinates."""
     names = _pictures(folder)
     rows = [f"{name},{x},{y}\n" for name, own in zip(names, pairs, strict=True) for x, y in own]
@@ -227,6 +229,103 @@ def test_a_width_and_height_that_are_the_pictures_own_make_no_boxes(tmp_path: Pa
     rows = [f"{n},{x},{y},{size}\n" for i, n in enumerate(names) for x, y in _centers(i)]
     (tmp_path / "picks.csv").write_text("image,x,y,width,height\n" + "".join(rows))
     _assert_true(_read(tmp_path))
+
+
+def _sized(folder: Path, margin: int, at: float = 0.5, n: int = 20) -> Path:
+    """A table of boxes of 32 x 24 px, x and y at a share of their sides, so far from the edges."""
+    rng = np.random.default_rng(3)
+    rows = [
+        f"{name},{x - 32 * (0.5 - at)},{y - 24 * (0.5 - at)},32,24\n"
+        for name in _pictures(folder)
+        for x, y in rng.integers(margin, [WIDTH - margin, HEIGHT - margin], (n, 2)).tolist()
+    ]
+    (folder / "boxes.csv").write_text("image,x,y,width,height\n" + "".join(rows))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("margin", "n_beyond"), [(17, "[1-9][0-9]? .*, as centres 0"), (50, "0 .*, as centres 0")]
+)
+def test_centres_beside_a_size_are_asked_about(margin: int, n_beyond: str, tmp_path: Path) -> None:
+    raw = _sized(tmp_path, margin)
+    said = f"boxes.csv: 80 rows have x and y .* As corners {n_beyond}.* --xy corner or --xy center"
+    with pytest.raises(DatasetError, match=said):
+        _read(raw)
+    rng = np.random.default_rng(3)
+    wanted = rng.integers(margin, [WIDTH - margin, HEIGHT - margin], (20, 2)).tolist()
+    assert np.allclose(_found(_read(raw, xy="center"))[0], wanted)
+    assert np.allclose(_found(_read(raw, xy="corner"))[0], np.add(wanted, [16, 12]))
+
+
+def test_corners_that_the_edges_show_are_not_asked_about(tmp_path: Path) -> None:
+    data = _read(_sized(tmp_path, margin=17, at=0.0))
+    wanted = np.random.default_rng(3).integers(17, [WIDTH - 17, HEIGHT - 17], (20, 2))
+    assert np.allclose(_found(data)[0], wanted)
+    assert data.warnings == ()
+
+
+def test_a_word_that_is_neither_corner_nor_center_is_refused() -> None:
+    with pytest.raises(DatasetError, match="--xy: expected corner or center, got 'middle'"):
+        particle_size("10px", None, xy="middle")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "px"),
+    [
+        ("radius_nm", 5, 25),
+        ("Radius (um)", 0.003, 15),
+        ("diameter_nm", 6, 15),
+        ("Diameter", 30, 15),
+    ],
+)
+def test_radii_of_a_table_are_read_in_the_unit_of_their_column(
+    column: str, value: float, px: float, tmp_path: Path
+) -> None:
+    rows = [
+        f"{n},{x},{y},{value}\n" for i, n in enumerate(_pictures(tmp_path)) for x, y in _centers(i)
+    ]
+    (tmp_path / "picks.csv").write_text(f"image,x,y,{column}\n" + "".join(rows))
+    data = _read(tmp_path, radius=None, pixel_size="0.2nm")
+    radii = {item.disc.radius for image in data.images for item in image.objects if item.disc}
+    assert list(radii) == pytest.approx([px] * len(radii))
+    if column == "Diameter":
+        return
+    with pytest.raises(DatasetError, match=r"--pixel-size: .* the radii of picks.csv are in [un]m"):
+        _read(tmp_path, radius=None)
+    (warning,) = _read(tmp_path).warnings
+    assert warning.startswith("picks.csv: the radii of 24 particles are in ")
+    assert "--radius 10px is taken for them" in warning
+
+
+@pytest.mark.parametrize(
+    "column", ["size", "Size (nm)", "area", "r", "diam_um", "box_size", "radius_a.u."]
+)
+def test_a_column_that_may_be_a_size_is_told(column: str, tmp_path: Path) -> None:
+    rows: Any = [[[x, f"{y},9"] for x, y in _centers(i)] for i in range(N)]
+    _table(tmp_path, rows, f"image,x,y,{column}")
+    data = _read(tmp_path)
+    _assert_true(data)
+    (warning,) = data.warnings
+    assert warning.startswith("picks.csv: the column ")
+    assert "of 24 particles is not read: is it a size?" in warning
+
+
+@pytest.mark.parametrize(("third", "is_told"), [(0.7, False), (9.5, True), (-3, True)])
+def test_third_numbers_that_are_no_confidence_are_told(
+    third: float, is_told: bool, tmp_path: Path
+) -> None:
+    found = {
+        name: [[x, y, third] for x, y in _centers(i)] for i, name in enumerate(_pictures(tmp_path))
+    }
+    (tmp_path / "coordinates.json").write_text(json.dumps(found))
+    data = _read(tmp_path)
+    _assert_true(data)
+    assert len(data.warnings) == is_told
+    if is_told:
+        said = (
+            f"coordinates.json: the third numbers of 24 particles ({third:g} to {third:g}) are no"
+        )
+        assert data.warnings[0].startswith(said)
 
 
 def _with_radii(folder: Path, *radii: str) -> Path:

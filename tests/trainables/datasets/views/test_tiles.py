@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 from tests.support.raw_samples import labelme_set, real_data, write_picture
 from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.datasets.preparing.prepare import PrepareOptions, prepare
-from trainables.datasets.raw.reading import Kind
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.records import ImageRecord
 from trainables.datasets.simulate.dataset import simulate
 from trainables.datasets.simulate.presets import SPECS

@@ -23,8 +23,9 @@ from typing import Any, Final, Generic, TypeVar
 
 from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon
+from trainables.datasets.raw.entries import Kind, Outline, RawImage, RawSource
 from trainables.datasets.raw.folder import RawFolder, split_in_name, split_of
-from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.datasets.raw.reading import RawReading
 from trainables.files.words import counted
 
 NAME = "coco"

@@ -15,9 +15,10 @@ import numpy as np
 
 from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon, Rle
+from trainables.datasets.raw.entries import Kind, Outline, RawImage, RawSource
 from trainables.datasets.raw.folder import RawFolder, split_of, split_word
 from trainables.datasets.raw.outlines import placed, united
-from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.datasets.raw.reading import RawReading
 
 NAME = "cvat"
 

@@ -12,10 +12,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from trainables.datasets import geometry
+from trainables.datasets.raw.entries import Kind, Outline, RawImage, RawSource
 from trainables.datasets.raw.folder import RawFolder, split_of
 from trainables.datasets.raw.naming import picture_of_name
 from trainables.datasets.raw.outlines import even_odd
-from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.datasets.raw.reading import RawReading
 from trainables.files.words import counted
 
 NAME = "imagej"

@@ -21,8 +21,9 @@ import numpy.typing as npt
 from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon, Rle
 from trainables.datasets.images import SUFFIXES as PICTURES
+from trainables.datasets.raw.entries import Kind, Outline, RawImage, RawSource
 from trainables.datasets.raw.folder import RawFolder, split_of
-from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.datasets.raw.reading import RawReading
 from trainables.files.words import counted
 
 NAME = "label-studio"

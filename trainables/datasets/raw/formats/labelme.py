@@ -11,7 +11,8 @@ box whose integer corners both belong to it).
 import base64
 import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -20,10 +21,11 @@ import numpy as np
 
 from trainables.datasets import embedded, geometry
 from trainables.datasets.geometry import Polygon, Rle
+from trainables.datasets.raw.entries import Kind, Outline, RawImage, RawSource
 from trainables.datasets.raw.folder import RawFolder, split_of
 from trainables.datasets.raw.outlines import placed
 from trainables.datasets.raw.own_picture import OneFile, reference_of, tell_renumbered
-from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.datasets.raw.reading import RawReading
 from trainables.files.words import counted
 
 NAME = "labelme"
@@ -31,6 +33,8 @@ NAME = "labelme"
 TITLE = "LabelMe"
 
 KEYS: Final = frozenset({"shapes"})
+
+_THREADS: Final = 4
 
 
 def annotation_files(folder: RawFolder) -> list[PurePosixPath]:
@@ -55,28 +59,64 @@ def count_here(folder: RawFolder) -> int:
 def read(reading: RawReading) -> None:
     """Read every LabelMe file."""
     renumbered: list[OneFile] = []
-    taken_out = []
+    images: dict[PurePosixPath, RawImage] = {}
     for file in annotation_files(reading.folder):
         one, document = _one(reading.folder, file), reading.folder.document(file)
         source = RawSource(file, n_objects=one.n_objects)
-        if reading.folder.lies_beside(one.reference, file):
-            image = reading.image(one.reference, source)
-        elif one.picture(reading.folder) is None and document.get(embedded.KEY):
-            image = reading.open(file)
-            taken_out += [file] if image else []
-        else:
-            image = reading.image(reference_of(reading, one, renumbered), source)
+        image = _image(reading, one, source, renumbered)
         if image is None or not reading.claim(image, source):
             continue
+        images[file] = image
         image.split = split_of(image.file) or split_of(file)
         if reading.fits(image, one.size, source):
             _read_shapes(reading, image, source.of(image), document["shapes"])
     if renumbered:
         tell_renumbered(reading, renumbered)
+    _tell_of_embedded(reading, images)
+
+
+def _image(
+    reading: RawReading, one: OneFile, source: RawSource, renumbered: list[OneFile]
+) -> RawImage | None:
+    """The picture of a file, or the one in it; `renumbered` grows where it says another."""
+    folder = reading.folder
+    if folder.lies_beside(one.reference, one.file):
+        return reading.image(one.reference, source)
+    if one.picture(folder) is None and folder.document(one.file).get(embedded.KEY):
+        return reading.open(one.file)
+    return reading.image(reference_of(reading, one, renumbered), source)
+
+
+def _tell_of_embedded(reading: RawReading, images: Mapping[PurePosixPath, RawImage]) -> None:
+    """Say which pictures are taken out of their files, and which are not those of their files."""
+    filled = [file for file in images if reading.folder.document(file).get(embedded.KEY)]
+    taken_out = [file for file in filled if images[file].file == file]
     if taken_out:
         reading.notes.append(
             f"{counted(len(taken_out), 'picture is', 'pictures are')} taken out of the LabelMe "
             f"files ({embedded.KEY}), as not here otherwise, the first is that of {taken_out[0]}"
+        )
+    beside = [file for file in filled if images[file].file != file]
+    if beside:
+        _tell_of_others(reading, [(file, images[file]) for file in beside])
+
+
+def _tell_of_others(
+    reading: RawReading, with_picture: Sequence[tuple[PurePosixPath, RawImage]]
+) -> None:
+    """Say which files hold another picture than the one that is here under its name."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        paths = [(reading.folder.path(file), image.path) for file, image in with_picture]
+        differs = list(pool.map(lambda pair: embedded.is_another(*pair), paths))
+    others = [pair for pair, other in zip(with_picture, differs, strict=True) if other]
+    if others:
+        file, image = others[0]
+        n = sum(len(image.objects) for _, image in others)
+        reading.warnings.append(
+            f"{counted(len(others), 'LabelMe file holds', 'LabelMe files hold')} another picture "
+            f"({embedded.KEY}) than the one that is here, the first is {file}: its picture is not "
+            f"{image.file}. The pictures that are here are taken with their "
+            f"{counted(n, 'object')}; were they renamed or changed? Look at the contact sheets"
         )
 
 

@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +28,11 @@ from trainables.datasets.coordinates import OWN_NAME, TABLES, Points
 from trainables.datasets.images import SUFFIXES
 from trainables.datasets.particle_size import ANGSTROM_PER_UM, MIN_RADIUS_PX, TooSmallPictureError
 from trainables.datasets.prepared import DatasetError
+from trainables.datasets.raw.entries import Kind, RawImage, RawSource
 from trainables.datasets.raw.folder import LeavesFolderError, NotFoundError, RawFolder, split_of
 from trainables.datasets.raw.naming import picture_named_like
 from trainables.datasets.raw.placing import Placing, place, question_rows
-from trainables.datasets.raw.reading import Kind, RawImage, RawReading, RawSource
+from trainables.datasets.raw.reading import RawReading
 from trainables.datasets.records import ParticleDisc
 from trainables.files.words import counted
 
@@ -138,18 +139,23 @@ def _micrographs(
 ) -> Iterator[tuple[PurePosixPath, str, Points]]:
     """Files with the micrographs they name and their particles."""
     for file in folder.with_suffix(*suffixes):
-        found = folder.coordinates(file) or {}
-        if suffixes == JSON and not any(_names_a_picture(folder, name) for name in found):
+        if suffixes == JSON and not _names_pictures(folder, folder.document(file)):
             continue
+        found = folder.coordinates(file) or {}
         if suffixes == CSV and OWN_NAME in found and picture_named_like(folder, file) is None:
             continue  # a table of something else
         for name, points in found.items():
             yield file, name, points
 
 
-def _names_a_picture(folder: RawFolder, name: str) -> bool:
-    stem = PureWindowsPath(name).name
-    return PurePosixPath(stem).suffix.lower() in SUFFIXES or stem in folder.by_stem
+def _names_pictures(folder: RawFolder, document: Any) -> bool:
+    """Whether a key of a JSON file is a picture's name."""
+    lists = isinstance(document, dict) and all(isinstance(v, list) for v in document.values())
+    keys = document if lists else ()
+    names = (PureWindowsPath(str(key)).name for key in keys)
+    return any(
+        PurePosixPath(name).suffix.lower() in SUFFIXES or name in folder.by_stem for name in names
+    )
 
 
 def _own_picture(reading: RawReading, source: RawSource) -> RawImage | None:

@@ -11,10 +11,11 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from trainables.datasets import geometry
+from trainables.datasets.raw.entries import Kind, Outline, RawImage, RawSource
 from trainables.datasets.raw.folder import RawFolder, split_of
 from trainables.datasets.raw.naming import picture_named_like
 from trainables.datasets.raw.outlines import united
-from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.datasets.raw.reading import RawReading
 from trainables.files.words import counted
 
 NAME = "qupath"

@@ -53,6 +53,7 @@ class Format:
         suffixes: Suffixes of its files; a folder with less than `least` of them is not asked.
         least: Number of such files that there must be.
         keys: Keys at the top of its JSON files; a folder that lacks one of them is not asked.
+        lists: Whether its JSON files are lists; a folder without such a file is not asked.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Format:
     suffixes: tuple[str, ...] = (".json",)
     least: int = 1
     keys: frozenset[str] = frozenset()
+    lists: bool = False
 
     def count(self, folder: RawFolder, *, asked: bool = False) -> int:
         """Number of pictures that its files in a folder speak of; 0 if none is there.
@@ -78,6 +80,8 @@ class Format:
         if len(folder.with_suffix(*self.suffixes)) < self.least:
             return 0
         if self.keys and not self.keys <= folder.json_keys:
+            return 0
+        if self.lists and not folder.has_json_lists:
             return 0
         count = self.count_asked if asked and self.count_asked else self.count_images
         return count(folder)
@@ -133,6 +137,7 @@ FORMATS: Final = (  # the one that can say more of an object first
         label_studio.count_images,
         label_studio.read,
         label_studio.count_here,
+        lists=True,
     ),
     Format(
         qupath.NAME,

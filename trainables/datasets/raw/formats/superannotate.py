@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from trainables.datasets import geometry
 from trainables.datasets.images import SUFFIXES
+from trainables.datasets.raw.entries import Kind, Outline, RawImage, RawSource
 from trainables.datasets.raw.folder import RawFolder, split_of
 from trainables.datasets.raw.outlines import united
 from trainables.datasets.raw.own_picture import OneFile, reference_of, tell_renumbered
-from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.datasets.raw.reading import RawReading
 
 NAME = "superannotate"
 

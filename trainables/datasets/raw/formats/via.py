@@ -16,8 +16,9 @@ from typing import Any
 
 from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon
+from trainables.datasets.raw.entries import Kind, Outline, RawSource
 from trainables.datasets.raw.folder import RawFolder, split_in_name, split_of
-from trainables.datasets.raw.reading import Kind, Outline, RawReading, RawSource
+from trainables.datasets.raw.reading import RawReading
 
 NAME = "via"
 

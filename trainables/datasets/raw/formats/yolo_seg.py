@@ -17,6 +17,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from trainables.datasets import geometry
+from trainables.datasets.raw.entries import Kind, Outline, RawImage, RawSource
 from trainables.datasets.raw.folder import LeavesFolderError, RawFolder, split_of, split_word
 from trainables.datasets.raw.formats.yolo_rows import BOX_NUMBERS, LabelTexts, label_texts
 from trainables.datasets.raw.formats.yolo_splits import (
@@ -24,7 +25,7 @@ from trainables.datasets.raw.formats.yolo_splits import (
     splits_of_document,
     splits_of_lists,
 )
-from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.datasets.raw.reading import RawReading
 from trainables.datasets.records import Split
 from trainables.files.text import read_text
 from trainables.files.words import counted

@@ -13,13 +13,14 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
+from trainables.datasets.raw.entries import Kind, RawSource
 from trainables.datasets.raw.folder import (
     LeavesFolderError,
     NotFoundError,
     RawFolder,
     split_word,
 )
-from trainables.datasets.raw.reading import Kind, RawReading, RawSource
+from trainables.datasets.raw.reading import RawReading
 from trainables.datasets.records import Split
 from trainables.files.text import read_text
 from trainables.files.words import counted

@@ -10,8 +10,8 @@ from pycocotools import mask as coco_mask
 from tests.support.command_line import segtune
 from tests.support.raw_samples import square, write_coco, write_picture
 from trainables.datasets.prepared import PreparedDataset
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind
 
 FLAT = [value for point in square(4, 6) for value in point]
 

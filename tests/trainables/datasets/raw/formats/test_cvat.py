@@ -9,8 +9,8 @@ from pycocotools import mask as coco_mask
 from tests.support.raw_samples import write_picture
 from trainables.datasets import geometry
 from trainables.datasets.prepared import DatasetError
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind
 
 POLYGON = '<polygon label="grain" points="4,6;14,6;14,16;4,16" {more}/>'
 BOX = '<box label="grain" xtl="20" ytl="10" xbr="30" ybr="14"{more}/>'

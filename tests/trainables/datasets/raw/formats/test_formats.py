@@ -23,8 +23,8 @@ from tests.support.raw_samples import (
     write_picture,
 )
 from trainables.datasets.prepared import DatasetError
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind
 
 Mask = npt.NDArray[np.uint8]
 

@@ -13,8 +13,8 @@ from roifile import ROI_TYPE, ImagejRoi
 
 from tests.support.raw_samples import picture, square, write_picture
 from trainables.datasets.prepared import DatasetError
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind
 
 
 def _polygon(points: Any = None, position: int = 0) -> ImagejRoi:

@@ -11,8 +11,8 @@ from pycocotools import mask as coco_mask
 
 from tests.support.raw_samples import write_picture
 from trainables.datasets.prepared import DatasetError
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind
 
 POINTS: list[list[float]] = [
     [12.5, 25],

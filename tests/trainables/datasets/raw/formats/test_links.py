@@ -16,8 +16,8 @@ from tests.support.raw_samples import (
 )
 from trainables.datasets.particle_size import particle_size
 from trainables.datasets.prepared import DatasetError
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind
 
 N = 4
 NAMES = [f"m{i}.png" for i in range(N)]

@@ -23,8 +23,8 @@ from trainables.datasets.particle_size import particle_size
 from trainables.datasets.prepared import SPLITS, DatasetError, PreparedDataset, check_trainable
 from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.datasets.preparing.report import describe
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind
 from trainables.datasets.records import Annotation, ParticleDisc
 from trainables.datasets.simulate.dataset import simulate
 from trainables.datasets.simulate.presets import SPECS

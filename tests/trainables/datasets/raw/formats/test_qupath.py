@@ -9,8 +9,8 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from tests.support.raw_samples import square, write_picture
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind
 
 OUTER = [*square(4, 6), [4, 6]]
 HOLE = [*square(6, 8, 3), [6, 8]]

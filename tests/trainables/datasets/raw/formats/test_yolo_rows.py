@@ -10,8 +10,8 @@ from pycocotools import mask as coco_mask
 from tests.support.raw_samples import write_picture
 from trainables.datasets import geometry
 from trainables.datasets.prepared import DatasetError
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind
 
 SQUARES = ((8, 12), (24, 6), (40, 30))
 

@@ -8,8 +8,8 @@ import yaml
 from tests.support.raw_samples import write_picture
 from trainables.datasets.prepared import SPLITS
 from trainables.datasets.preparing.prepare import PrepareOptions, prepare
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind
 
 OUTLINE = "0 0.1 0.1 0.5 0.1 0.5 0.5\n"
 BATCHES = {"one": ["a0", "a1", "a2"], "two": ["b0"], "three": ["c0", "c1"]}

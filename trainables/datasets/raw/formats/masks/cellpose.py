@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.datasets import geometry
+from trainables.datasets.raw.entries import Kind, Outline, RawImage, RawSource
 from trainables.datasets.raw.folder import RawFolder, split_of
 from trainables.datasets.raw.formats.masks.layout import picture_called, without_ending
-from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.datasets.raw.reading import RawReading
 from trainables.files.pickles import unpickle_arrays
 
 NAME = "cellpose"

@@ -19,6 +19,7 @@ import numpy as np
 from trainables.datasets import geometry
 from trainables.datasets.geometry import Rle
 from trainables.datasets.images import UnreadableImageError, read_labels
+from trainables.datasets.raw.entries import Kind, Outline, RawImage, RawSource
 from trainables.datasets.raw.folder import LeavesFolderError, RawFolder, split_of
 from trainables.datasets.raw.formats.masks.layout import IMAGE_FOLDERS, label_files
 from trainables.datasets.raw.formats.masks.values import (
@@ -29,7 +30,7 @@ from trainables.datasets.raw.formats.masks.values import (
     values_of,
     values_of_file,
 )
-from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.datasets.raw.reading import RawReading
 from trainables.files.words import counted
 
 NAME = "masks"
@@ -256,7 +257,9 @@ def _why_none(found: Values) -> Iterator[str]:
     share = found.areas / found.n_pixels
     border = found.thin & (found.parts > 1)
     for i in range(len(found)):
-        if found.background[i] and (len(found) > 1 or found.nowhere_zero):
+        if found.numbers[i] < 0:
+            yield "it is below 0, which no number of an object is: what a tool left undecided?"
+        elif found.background[i] and (len(found) > 1 or found.nowhere_zero):
             yield f"it covers {share[i]:.0%} of the picture from edge to edge: its background"
         elif border[i] and not border.all():
             yield f"it is {found.parts[i]} lines around others, of at most 2 pixels: a border"

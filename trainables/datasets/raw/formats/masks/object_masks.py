@@ -11,10 +11,11 @@ import numpy as np
 
 from trainables.datasets import geometry
 from trainables.datasets.images import UnreadableImageError, read_labels
+from trainables.datasets.raw.entries import Kind, Outline, RawImage, RawSource
 from trainables.datasets.raw.folder import LeavesFolderError, RawFolder, split_of
 from trainables.datasets.raw.formats.masks.layout import IMAGE_FOLDERS, object_mask_files
 from trainables.datasets.raw.formats.masks.values import values_of
-from trainables.datasets.raw.reading import Kind, Outline, RawImage, RawReading, RawSource
+from trainables.datasets.raw.reading import RawReading
 from trainables.files.words import counted
 
 NAME = "object-masks"

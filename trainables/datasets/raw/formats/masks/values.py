@@ -66,7 +66,7 @@ class Values:
     """Values of a label picture besides 0, each with what its pixels show.
 
     Attributes:
-        numbers: (N,) int64, the values in order.
+        numbers: (N,) int64, or uint64 where the picture's are, the values in order.
         areas: (N,) int64, pixels of each.
         thin: (N,) bool, whether no pixel of it has only pixels of its own around it.
         parts: (N,) int64, its separate regions, specks left aside.
@@ -74,7 +74,7 @@ class Values:
         n_pixels: Pixels of the picture.
     """
 
-    numbers: npt.NDArray[np.int64]
+    numbers: npt.NDArray[np.integer[Any]]
     areas: npt.NDArray[np.int64]
     thin: npt.NDArray[np.bool_]
     parts: npt.NDArray[np.int64]
@@ -205,12 +205,13 @@ def _why_binary(filled: Sequence[tuple[str, Values]]) -> str:
     return f"{reason}, but for {counted(n, 'stray pixel')} (the value {listed} in {name})"
 
 
-def _indexed(labels: Labels) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+def _indexed(labels: Labels) -> tuple[npt.NDArray[np.integer[Any]], npt.NDArray[np.int32]]:
     """Values besides 0 in order, and a picture of their places in this list, from 1."""
     numbers, index = np.unique(labels, return_inverse=True)
     others = numbers != 0
     places = np.where(others, np.cumsum(others), 0).astype(np.int32)
-    return numbers[others].astype(np.int64), places[index].reshape(labels.shape)
+    kind = np.uint64 if labels.dtype == np.uint64 else np.int64
+    return numbers[others].astype(kind), places[index].reshape(labels.shape)
 
 
 def _inner(index: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:

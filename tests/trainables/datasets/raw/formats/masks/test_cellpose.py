@@ -13,9 +13,9 @@ from pycocotools import mask as coco_mask
 
 from tests.support.raw_samples import picture, write_picture
 from trainables.datasets.prepared import DatasetError
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.formats.masks.cellpose import read_masks
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind
 
 Labels = npt.NDArray[np.uint16]
 

@@ -9,8 +9,8 @@ import tifffile
 from pycocotools import mask as coco_mask
 
 from tests.support.raw_samples import picture, write_picture
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind
 
 Labels = npt.NDArray[np.uint16]
 

@@ -8,14 +8,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+import tifffile
 from PIL import Image
 from pycocotools import mask as coco_mask
 
 from tests.support.raw_samples import write_picture
 from trainables.datasets.prepared import DatasetError
+from trainables.datasets.raw.entries import Kind
 from trainables.datasets.raw.formats.masks.values import judge_masks, values_of
 from trainables.datasets.raw.read import RawData, read_raw
-from trainables.datasets.raw.reading import Kind
 
 Mask = npt.NDArray[Any]
 
@@ -84,6 +85,34 @@ def _refused(folder: Path) -> str:
     assert "--format binary-masks reads it" in message
     assert "--format class-masks" in message
     return message
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint64"])
+def test_numbers_of_objects_may_be_as_large_as_they_come(kind: str, tmp_path: Path) -> None:
+    numbers = [(1 << 53) + 1, (1 << 53) + 2, (1 << 62) + 1, (1 << 62) + 2]
+    numbers = [n + (1 << 63) for n in numbers] if kind == "uint64" else numbers
+    data = _read(_write(tmp_path, _labels))
+    for i in range(N):
+        labels = np.array([0, *(n + 4 * i for n in numbers)], dtype=kind)[_labels(i)]
+        (tmp_path / "masks" / f"m{i}.png").unlink()
+        tifffile.imwrite(tmp_path / "masks" / f"m{i}.tif", labels)
+    large = _read(tmp_path)
+    assert _found(large) == _found(data)
+    assert (large.problems, large.warnings) == ((), ())
+    assert large.images[0].objects[3].place == f"value {numbers[3]}"
+
+
+def test_a_number_below_0_is_no_object(tmp_path: Path) -> None:
+    _write(tmp_path, _labels)
+    for i in range(N):
+        labels = _labels(i).astype(np.int16)
+        labels[60:66, 60:80] = -1
+        (tmp_path / "masks" / f"m{i}.png").unlink()
+        tifffile.imwrite(tmp_path / "masks" / f"m{i}.tif", labels)
+    data = _read(tmp_path)
+    _assert_true(data)
+    assert len(data.problems) == N
+    assert str(data.problems[0]).startswith("masks/m0.tif, value -1: no object: it is below 0")
 
 
 def test_instance_labels_are_read_without_a_word(tmp_path: Path) -> None:
