@@ -4,109 +4,48 @@ Order of the lines is the order of events, so rungs are rebuilt by reading them 
 each report the decision is written before the value; a decision that was written is never taken
 anew.
 
-Of a journal's lines those count that its drivers wrote. Optuna's own programs can open it, and
-optuna-dashboard deletes or renames a study at a click: it appends a line that says so. Nothing that
-others append takes anything away here: such lines are passed over.
+Which of its lines count, and how each is sealed, stands in `tune.directory.entries`.
 """
 
-import json
 import os
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
 import optuna
+from optuna.exceptions import OptunaError
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.trial import FrozenTrial, TrialState
 
 from trainables.files.whole import FileLock, cut_torn_line
+from tune.directory.entries import (
+    PASSED_OVER,
+    SET_STATE,
+    SET_SYSTEM_ATTR,
+    SET_VALUE,
+    Lines,
+    sealed,
+    text_of,
+)
 from tune.errors import StoreError
 from tune.stopping.decision import Decision, Rule
 
 SYNC_EVERY_S = 1.0
 
+CANNOT_BE: Final = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError),
+    *(RuntimeError, OptunaError),
+)
+"""What replaying a damaged line of an earlier version raises; those of today have a checksum."""
+
 _DECISION, _EXCESS = "decision:", "excess"
 
 CONSTRAINT = "constraints:"  # as optuna.Trial.set_constraint writes it; samplers read it
-
-
-WRITER: Final = "writer"
-"""Key that a driver of ours adds to each line; Optuna passes over it."""
-
-OURS: Final = "segtune"
-
-PASSED_OVER: Final[Mapping[str, Any]] = {"op_code": 1, "worker_id": "", "study_id": -1}
-"""What stands for a line that does not count: no study is deleted."""
-
-# Operation codes of the file format, fixed since Optuna 3.1.
-CREATE_STUDY, DELETE_STUDY, CREATE_TRIAL, SET_PARAM, SET_STATE, SET_VALUE = 0, 1, 4, 5, 6, 7
-SET_USER_ATTR, SET_SYSTEM_ATTR = 8, 9
-
-ENDING: Final = "ending"  # user attribute that a driver writes before it ends a trial
-
-_RUNNING: Final = 0  # state with which a driver begins a trial
-
-
-class OwnEntries:
-    """Tells a journal's lines that count from those that do not, asked for each in order.
-
-    From the first line on that says that a driver wrote it, only such lines count. Journals of
-    earlier versions have none: there, what no driver does does not count.
-
-    Args:
-        path: The journal, for messages.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._line = 0
-        self._marked = False
-        self._name: str | None = None
-        self._begun: dict[str, Mapping[str, Any]] = {}  # by the moment of their beginning
-        self._ending: set[int] = set()
-
-    def counts(self, entry: Mapping[str, Any]) -> bool:
-        """Whether the next line counts.
-
-        Raises:
-            StoreError: It begins a trial that another line began.
-        """
-        self._line += 1
-        ours = entry.get(WRITER) == OURS
-        counts = ours or (not self._marked and self._is_a_drivers(entry))
-        self._marked = self._marked or ours
-        if counts and entry["op_code"] == CREATE_TRIAL:
-            self._refuse_begun(entry)
-        return counts
-
-    def _is_a_drivers(self, entry: Mapping[str, Any]) -> bool:
-        """Whether a line without a mark is one that drivers write."""
-        operation = entry["op_code"]
-        if operation == CREATE_STUDY:
-            self._name = self._name or entry["study_name"]
-            return bool(entry["study_name"] == self._name)
-        if operation == CREATE_TRIAL:
-            return bool(entry["study_id"] == 0 and entry.get("state") == _RUNNING)
-        if operation == SET_USER_ATTR and ENDING in entry["user_attr"]:
-            self._ending.add(entry["trial_id"])
-        if operation == SET_STATE:
-            return entry["trial_id"] in self._ending
-        return operation not in (DELETE_STUDY, SET_PARAM)
-
-    def _refuse_begun(self, entry: Mapping[str, Any]) -> None:
-        first = self._begun.setdefault(entry["datetime_start"], entry)
-        if first is not entry and first == entry:
-            raise StoreError(
-                f"{self._path}, line {self._line}: the study directory cannot be read: expected "
-                "each trial to begin once, got the line of one again; every later trial would have "
-                "the values of another. Remove the second one, or put a copy from before in its "
-                "place."
-            )
 
 
 class _JournalLock(FileLock, BaseJournalFileLock):
@@ -124,37 +63,49 @@ class _Backend(JournalFileBackend):
         self._lock_file = _JournalLock(path.with_suffix(".lock"))
         super().__init__(str(path), lock_obj=self._lock_file)
         self._path = path
-        self._own = OwnEntries(path)
+        self._lines, self._before_own = Lines(path), Lines(path)
         self._synced = 0.0
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         """Read the lines from a number on, of those that do not count a blank.
 
         Raises:
-            StoreError: A line is damaged, and more follow; or a trial begins twice.
+            StoreError: A line is damaged, or a trial begins twice.
         """
-        if log_number_from == 0:
-            self._own = OwnEntries(self._path)
-        try:
-            for entry in super().read_logs(log_number_from):
-                yield entry if self._own.counts(entry) else dict(PASSED_OVER)
-        except ValueError as error:
-            raise StoreError(
-                f"{self._path}: the study directory cannot be read: expected a JSON object a line, "
-                f"got something else ({error}); put a copy from before in its place, or begin "
-                "another study"
-            ) from error
+        if log_number_from < self._lines.n_read:
+            self._lines = Lines(self._path)
+        for entry in self._lines.more():
+            if self._lines.n_read > log_number_from:
+                yield dict(PASSED_OVER) if entry is None else entry
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append whole lines: where the disk is full, none of them."""
-        own = ({**log, WRITER: OURS} for log in logs)
-        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in own)
-        with self._lock_file, self._path.open("ab", buffering=0) as file:
+        """Append whole lines: where the disk is full, none of them.
+
+        Raises:
+            StoreError: A line of the journal is damaged, or the journal is gone.
+        """
+        with self._lock_file:
+            for _ in self._before_own.more():  # raises where there is none any more to append to
+                pass
+            self._append(logs)
+
+    def _append(self, logs: list[dict[str, Any]]) -> None:
+        with self._path.open("ab", buffering=0) as file:
+            checksum, text = self._before_own.own.checksum, ""
+            for log in logs:
+                entry, checksum = sealed(log, checksum)
+                text += text_of(entry) + "\n"
             _append_whole(file, text.encode())
             ends = any(log["op_code"] == SET_STATE for log in logs)  # its checkpoint goes next
             if ends or time.monotonic() - self._synced > SYNC_EVERY_S:
                 os.fsync(file.fileno())
                 self._synced = time.monotonic()
+
+    def not_a_journal(self, error: Exception) -> StoreError:
+        """What to raise where the line that was read last says what cannot be."""
+        return self._lines.own.damaged(
+            f"expected a journal's line, got one with {type(error).__name__}: {error}"
+        )
 
 
 def _append_whole(file: FileIO, data: bytes) -> None:
@@ -169,8 +120,16 @@ def _append_whole(file: FileIO, data: bytes) -> None:
 
 
 def open_storage(path: Path) -> JournalStorage:
-    """Open (or begin) the journal at `path`."""
-    return JournalStorage(_Backend(path))
+    """Open (or begin) the journal at `path`.
+
+    Raises:
+        StoreError: A line of it is damaged.
+    """
+    backend = _Backend(path)
+    try:
+        return JournalStorage(backend)
+    except CANNOT_BE as error:
+        raise backend.not_a_journal(error) from error
 
 
 @dataclass(frozen=True)
@@ -197,30 +156,35 @@ class Arrival:
 
 
 def arrivals(path: Path) -> list[Arrival]:
-    """Every report in the order in which it was decided."""
+    """Every report in the order in which it was decided.
+
+    Raises:
+        StoreError: A line of the journal is damaged.
+    """
     found: dict[tuple[int, int], Arrival] = {}
-    for entry in _entries(path):
-        trial = entry.get("trial_id", -1)
-        if entry["op_code"] == SET_VALUE:
-            key = (trial, entry["step"])
-            seen = found.get(key) or Arrival(*key, entry["intermediate_value"])
-            found[key] = replace(seen, told=True)
-        elif entry["op_code"] == SET_SYSTEM_ATTR:
-            for name, written in entry["system_attr"].items():
-                if name.startswith(_DECISION):
-                    arrival = _decided(trial, int(name.removeprefix(_DECISION)), written)
-                    found.setdefault((trial, arrival.epoch), arrival)
+    lines = Lines(path)
+    entries = lines.more() if path.exists() else ()
+    try:
+        for entry in entries:
+            if entry is not None:
+                _add(entry, found)
+    except CANNOT_BE as error:
+        raise lines.own.damaged(f"expected a decision or a value, got no {error}") from error
     return list(found.values())
 
 
-def _entries(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.exists():
-        return
-    own = OwnEntries(path)
-    with path.open("rb") as file:
-        for line in file:
-            if line.endswith(b"\n") and own.counts(entry := json.loads(line)):
-                yield entry
+def _add(entry: Mapping[str, Any], found: dict[tuple[int, int], Arrival]) -> None:
+    """Add what a line says of a report to those before it, by trial and epoch."""
+    trial = entry.get("trial_id", -1)
+    if entry["op_code"] == SET_VALUE:
+        key = (trial, entry["step"])
+        seen = found.get(key) or Arrival(*key, entry["intermediate_value"])
+        found[key] = replace(seen, told=True)
+    elif entry["op_code"] == SET_SYSTEM_ATTR:
+        for name, written in entry["system_attr"].items():
+            if name.startswith(_DECISION):
+                arrival = _decided(trial, int(name.removeprefix(_DECISION)), written)
+                found.setdefault((trial, arrival.epoch), arrival)
 
 
 def _decided(trial: int, epoch: int, written: Mapping[str, Any]) -> Arrival:
@@ -241,10 +205,26 @@ def excess_of(trial: FrozenTrial) -> dict[int, Mapping[str, float]]:
     }
 
 
-def reported_of(trial: FrozenTrial) -> dict[int, float]:
-    """The value that each decision on a journalled trial was taken on, by epoch."""
+def stop_of(trial: FrozenTrial) -> Decision | None:
+    """The last decision that was to end a journalled trial, or None."""
+    stops = {
+        int(name.removeprefix(_DECISION)): written
+        for name, written in trial.system_attrs.items()
+        if name.startswith(_DECISION) and not written.get("go_on", True)
+    }
+    if not stops:
+        return None
+    last = max(stops)
+    return _decided(trial.number, last, stops[last]).decision
+
+
+def reported_of(trial: FrozenTrial) -> dict[int, float | None]:
+    """The value that each decision on a journalled trial was taken on, by epoch.
+
+    None where a damaged line of an earlier version does not say.
+    """
     return {
-        int(name.removeprefix(_DECISION)): written["reported"]
+        int(name.removeprefix(_DECISION)): written.get("reported")
         for name, written in trial.system_attrs.items()
         if name.startswith(_DECISION)
     }

@@ -29,6 +29,7 @@ from tune.directory.layout import (
     attempts,
     elapsed_before_s,
     latest_attempt,
+    metrics_line,
     read_json,
     read_metrics,
     read_notes,
@@ -132,7 +133,7 @@ class Recorder:
         for ending in (CLOSED, OUTCOME):  # it has paused, or its journal line was lost
             (directory / ending).unlink(missing_ok=True)
         written = [m for m in read_metrics(directory) if m["epoch"] <= assignment.last_epoch]
-        write_text(directory / METRICS, "".join(json.dumps(line) + "\n" for line in written))
+        write_text(directory / METRICS, "".join(map(metrics_line, written)))
         last = int(written[-1]["epoch"]) if written else 0
         before_s = written[-1].get(ELAPSED, 0.0) if written else 0.0
         self._attempts[assignment.number] = _Attempt(directory / METRICS, last, before_s)
@@ -155,7 +156,7 @@ class Recorder:
             return
         line = {"epoch": epoch, **values, ELAPSED: attempt.elapsed_s()}
         with attempt.table.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(metrics_line(line))
         attempt.last = epoch
 
     def note(self, number: int, text: str) -> None:

@@ -159,7 +159,7 @@ class Controller:
         if len(so_far) >= self._n_trials:
             return None
         proposal = self._search.propose(self._journal.study, so_far)
-        number = self._journal.create(self._search.template(proposal))
+        number = self._journal.create(self._search.template(proposal, len(so_far)))
         self._curves[number] = _Curve()
         return TrialAssignment(number, proposal, self._search.seed_of(number))
 
