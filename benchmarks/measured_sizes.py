@@ -41,6 +41,7 @@ from analysis.measure.statistics.border import BorderRule
 from analysis.measure.tables import DonePictures
 from analysis.measure.truth import compare
 from cluster.machines.local_ray import start_ray
+from cluster.machines.machine import this_machine
 from trainables.datasets.prepared import PreparedDataset
 from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.datasets.simulate.dataset import simulate
@@ -190,7 +191,7 @@ def compare_simulated(work: Path, runs: int, images: int, epochs: int) -> None:
         prepare(work / "raw", work / "data", PrepareOptions(splits=(0.7, 0.3, 0.0)))
     model = trained(work, epochs, SPEC.width, mosaic=0.3)
     truth = population(SPEC)
-    start_ray(2, 0)
+    start_ray(this_machine().cpus + 1, 0)
     rows: dict[str, list[Row]] = {name: [] for name in SHOWN}
     for run in range(runs):
         for row in one_run(work, run, images, model, truth):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from analysis.scale.bar.finding import find_scale_bar
-from analysis.scale.bar.lengths import lengths_in
+from analysis.scale.bar.finding import ScaleBar, find_scale_bar
+from analysis.scale.bar.lengths import BarText, lengths_in
 from analysis.scale.bar.lettering import read_line
 from analysis.scale.bar.ocr import ocr_is_installed
-from analysis.scale.bar.strokes import Box, find_strokes
+from analysis.scale.bar.strokes import Box, Stroke, find_strokes
 from analysis.scale.region import analysed_region
 from tests.support.samples.drawn_bars import (
     LAYOUTS,
@@ -122,3 +122,15 @@ def test_a_particle_aslant_and_the_head_of_an_arrow_are_no_bars() -> None:
     draw.polygon([(200, 80), (230, 70), (230, 90)], fill=255)
     draw.line((230, 80, 330, 80), fill=200)
     assert bars_in(np.array(image)) == [(200, 330)], "the arrow is, as a whole"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "px", "um_per_px"),
+    [(0.5, "um", 250, 0.002), (200, "nm", 100, 0.002), (1, "mm", 400, 2.5)],
+)
+def test_a_pixel_is_the_written_length_by_the_bars_pixels(
+    value: float, unit: str, px: int, um_per_px: float
+) -> None:
+    box = Box(10, 5, 10 + px - 1, 7)
+    bar = ScaleBar(Stroke(box, box, True, 255, 128), BarText(f"{value:g} {unit}", value, unit, box))
+    assert bar.um_per_px == pytest.approx(um_per_px)
