@@ -3,7 +3,6 @@
 import difflib
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -56,31 +55,29 @@ class RawData:
 
 
 def read_raw(
-    root: Path,
+    root: Path | RawFolder,
     *,
     format_name: str | None,
     classes: tuple[str, ...] | None,
     sizes: ParticleSize | None = None,
     keep_crowds: bool = False,
-    pictures: Sequence[Path] = (),
     boxes: bool = False,
 ) -> RawData:
     """Read every annotation file below `root`; no picture is decoded, label pictures excepted.
 
     Args:
-        root: The raw folder.
+        root: The raw folder; a `RawFolder` also knows pictures elsewhere that annotations are of.
         format_name: The format to read, or None to find it out.
         classes: The only class names allowed, in order; None for whatever is found. With one name
             and a format without classes, the name of its objects.
         sizes: Radius and pixel size, for formats of coordinates.
         keep_crowds: Whether regions that COCO marks as crowds are objects.
-        pictures: Pictures outside of the folder that its annotations may be of.
         boxes: Whether the box of every object is asked for, though it may have a mask.
 
     Raises:
         DatasetError: No known format, no picture with an object, or no radius where one is needed.
     """
-    folder = RawFolder(root, pictures)
+    folder = root if isinstance(root, RawFolder) else RawFolder(root)
     particles = sizes is not None and sizes.radius is not None
     chosen, notes = choose_format(folder, format_name, boxes=boxes, particles=particles)
     one_class = classes[0] if classes and len(classes) == 1 else chosen.object_class
@@ -99,9 +96,9 @@ def read_raw(
     tell_doubts(reading)
     images = _named_apart(reading, _without_false_negatives(reading, _annotated(reading)))
     given = _apply_given_splits(reading, images) if folder.splits_file else ""
-    _refuse_empty(root, chosen, reading, images)
+    _refuse_empty(folder.root, chosen, reading, images)
     return RawData(
-        folder=root,
+        folder=folder.root,
         format=chosen,
         images=tuple(i for i in images if not given or i.split or not i.labelled),
         classes=_class_list(reading, images, classes),
