@@ -101,6 +101,8 @@ def why_not_there(
     if named := pictures.get(wanted.name, []):
         places = ", ".join(str(file) for file in named[:4])
         return f"{wanted} is not there, and {len(named)} pictures have that name: {places}"
+    if there := [file for file in files if file.name == wanted.name]:
+        return f"{there[0]} is there, but {wanted.suffix or 'such a file'} is not read as a picture"
     packed = [file for file in files if file.stem == wanted.name and file.suffix.lower() in _PACKED]
     if packed:
         return f"{wanted} is not there, but packed: unpack {packed[0]}"

@@ -480,6 +480,15 @@ def test_pictures_without_labels_point_to_the_folder_that_holds_both(
         _read(tmp_path / "images")
 
 
+def test_a_picture_of_a_kind_that_is_not_read_is_said_to_be_there(tmp_path: Path) -> None:
+    labelme_set(tmp_path, n=2)
+    write_labelme(tmp_path, "m0", [shape(square(5, 5))], imagePath="m0.jp2")
+    (tmp_path / "m0.jp2").write_bytes(b"picture")
+    (problem,) = _read(tmp_path).problems
+    assert problem.reason == "m0.jp2 is there, but .jp2 is not read as a picture"
+    assert problem.n_objects == 1
+
+
 def test_a_picture_that_is_there_but_packed_is_named(tmp_path: Path) -> None:
     labelme_set(tmp_path, n=2)
     (tmp_path / "micrograph_01.png").rename(tmp_path / "micrograph_01.png.gz")
