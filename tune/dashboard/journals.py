@@ -7,8 +7,7 @@ from typing import Any, Final
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
-from tune.directory.entries import CREATE_STUDY, CREATE_TRIAL, PASSED_OVER, Lines
-from tune.directory.journal import CANNOT_BE
+from tune.directory.journal import CANNOT_BE, CREATE_STUDY, CREATE_TRIAL, PASSED_OVER, Lines
 from tune.errors import StoreError
 
 _STUDY, _TRIAL, _NAME = "study_id", "trial_id", "study_name"

@@ -15,8 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from trainables.goal import Goal
 from trainables.trials.layout import METRICS
-from tune.directory.entries import ENDING, SEED, WARM_START
-from tune.directory.journal import SYNC_EVERY_S, excess_of, reported_of, stop_of
+from tune.directory.arrivals import excess_of, reported_of, stop_of
+from tune.directory.journal import ENDING, SEED, SYNC_EVERY_S, WARM_START
 from tune.directory.layout import ELAPSED, JOURNAL, OUTCOME, PARAMS, read_metrics, trial_dir
 from tune.errors import StoreError
 from tune.stopping.decision import Decision, Rule

@@ -26,7 +26,7 @@ ELAPSED = "elapsed_s"  # column of the metrics table: wall time of all attempts 
 
 CHECK = "check"  # of a line of the metrics table: checksum of the rest; earlier versions had none
 
-_BEFORE_CHECK: Final = f', "{CHECK}": "'.encode()
+BEFORE_CHECK: Final = f', "{CHECK}": "'.encode()
 
 _NUMBER: Final = (int, float)
 
@@ -92,12 +92,6 @@ def latest_attempt(directory: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def metrics_line(values: Mapping[str, float]) -> str:
-    """A line of the metrics table, with a checksum of itself."""
-    content = json.dumps(dict(values)).removesuffix("}")
-    return f'{content}{_BEFORE_CHECK.decode()}{_checksum(content.encode())}"}}\n'
-
-
 def read_metrics(directory: Path) -> list[dict[str, float]]:
     """A trial's metrics table, one mapping an epoch, a torn last line left out.
 
@@ -112,7 +106,7 @@ def read_metrics(directory: Path) -> list[dict[str, float]]:
 def _epoch(text: bytes, path: Path, line: int) -> dict[str, float]:
     values = _object(text, path, line)
     said = values.pop(CHECK, None)
-    content = text.rpartition(_BEFORE_CHECK)[0]  # the bytes: to write them anew would cost thrice
+    content = text.rpartition(BEFORE_CHECK)[0]  # the bytes: to write them anew would cost thrice
     odd = [name for name, value in values.items() if not isinstance(value, _NUMBER)]
     if odd or not isinstance(values.get("epoch"), int):
         why = f"expected numbers by name, epoch among them, got {odd[0] if odd else 'no epoch'}"

@@ -18,7 +18,8 @@ from trainables.goal import Standing, best_of, violation
 from trainables.trials.keeping import read_kept
 from trainables.trials.layout import BEST_FOLDER
 from tune.directory.agreement import TrialFiles, disagreements, lost_trials, refuse
-from tune.directory.journal import CANNOT_BE, excess_of, open_storage
+from tune.directory.arrivals import excess_of
+from tune.directory.journal import CANNOT_BE, open_storage
 from tune.directory.layout import (
     ELAPSED,
     JOURNAL,

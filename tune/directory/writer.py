@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from trainables.trials.layout import (
     RESUME_FOLDER,
 )
 from tune.directory.layout import (
+    BEFORE_CHECK,
     CLOSED,
     ELAPSED,
     NOTES,
@@ -29,7 +31,6 @@ from tune.directory.layout import (
     attempts,
     elapsed_before_s,
     latest_attempt,
-    metrics_line,
     read_json,
     read_metrics,
     read_notes,
@@ -76,6 +77,12 @@ class SessionClock:
         """Write the time into the study directory."""
         write_json(self._study / SESSION, {"elapsed_s": self.elapsed_s()})
         self._saved = time.monotonic()
+
+
+def metrics_line(values: Mapping[str, float]) -> str:
+    """A line of the metrics table, with a checksum of itself, which `read_metrics` looks at."""
+    content = json.dumps(dict(values)).removesuffix("}")
+    return f'{content}{BEFORE_CHECK.decode()}{zlib.crc32(content.encode()):08x}"}}\n'
 
 
 @dataclass

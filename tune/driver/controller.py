@@ -14,7 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 from search_spaces.names import nearest_name
 from trainables.goal import Goal, standing, violation
 from trainables.metrics.names import direction, of_training
-from tune.directory.journal import Arrival, Journal, arrivals
+from tune.directory.arrivals import arrivals
+from tune.directory.journal import Arrival, Journal
 from tune.directory.trials import Proposal, State, TrialAssignment, TrialOutcome
 from tune.driver.search import Search
 from tune.stopping.asha import Rungs

@@ -27,8 +27,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.domains import Domain, FloatDomain, IntDomain
-from tune.directory.entries import SEED, WARM_START
-from tune.directory.journal import CONSTRAINT
+from tune.directory.journal import CONSTRAINT, SEED, WARM_START
 from tune.directory.trials import Proposal
 from tune.study.configurations import Configurations, Key
 

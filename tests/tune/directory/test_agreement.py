@@ -14,7 +14,7 @@ from tests.support.rehearsed_study import rehearse
 from trainables.files.whole import write_json
 from trainables.trials.layout import METRICS
 from tune.directory import layout
-from tune.directory.entries import CHECK, CREATE_TRIAL, SET_STATE, SET_SYSTEM_ATTR, SET_VALUE
+from tune.directory.journal import CHECK, CREATE_TRIAL, SET_STATE, SET_SYSTEM_ATTR, SET_VALUE
 from tune.directory.layout import JOURNAL, OUTCOME, PARAMS
 from tune.directory.reader import StudyDir
 from tune.errors import StoreError

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tests.support.rehearsed_study import rehearse
 from trainables.trials.layout import METRICS
-from tune.directory.entries import CHECK, SET_STATE, SET_VALUE, WRITER
-from tune.directory.journal import arrivals
+from tune.directory.arrivals import arrivals
+from tune.directory.journal import CHECK, SET_STATE, SET_VALUE, WRITER
 from tune.directory.layout import JOURNAL
 from tune.directory.reader import StudyDir
 from tune.errors import StoreError

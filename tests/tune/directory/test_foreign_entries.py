@@ -11,8 +11,8 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 
 from tests.support.rehearsed_study import SPACE, rehearse
-from tune.directory.entries import CHECK, WRITER
-from tune.directory.journal import Arrival, Journal, arrivals
+from tune.directory.arrivals import arrivals
+from tune.directory.journal import CHECK, WRITER, Arrival, Journal
 from tune.directory.layout import JOURNAL
 from tune.directory.reader import StudyDir
 

@@ -13,7 +13,8 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from tests.support.places import ROOT
-from tune.directory.journal import Arrival, Journal, arrivals, excess_of
+from tune.directory.arrivals import arrivals, excess_of
+from tune.directory.journal import Arrival, Journal
 from tune.errors import StoreError
 from tune.stopping.decision import Decision, Rule
 

@@ -11,7 +11,8 @@ from tests.support.places import ROOT
 from tests.support.rehearsed_study import rehearse
 from tests.support.study_samples import write_study
 from trainables.trials.layout import METRICS
-from tune.directory.layout import metrics_line, read_metrics
+from tune.directory.layout import read_metrics
+from tune.directory.writer import metrics_line
 from tune.plan.pace import Pace
 from tune.plan.past_pace import disk_line, known_pace
 from tune.plan.planning import plan_file
