@@ -288,10 +288,10 @@ def cut_tiles(data: PreparedDataset, to: Path, side: int) -> None:
     for part in ("train", "val"):
         for image in data.images(part):
             pixels = data.read(image)
-            labels = np.zeros(pixels.shape[:2], np.uint16)
+            height, width = pixels.shape[:2]
+            labels = np.zeros((height, width), np.uint16)
             for number, item in enumerate(data.annotations(image), start=1):
                 labels[coco_mask.decode(dict(item.rle)) > 0] = number
-            height, width = pixels.shape[:2]
             for row, column in product(range(height // side), range(width // side)):
                 name = f"{image.path.stem}_r{row}c{column}.png"
                 here = np.s_[row * side : (row + 1) * side, column * side : (column + 1) * side]
@@ -315,7 +315,7 @@ def measured_annotations(
     folder = plan.folder
     folder.begin()
     reader = PictureReader(plan.pictures, plan.wishes)
-    measurer = PictureMeasurer(plan.pictures, folder, plan.settings, {})
+    measurer = PictureMeasurer(plan.pictures, folder, plan.settings, plan.of_each())
     records = {image.path.stem: image for image in data.images("test")}
     for number, picture in enumerate(plan.pictures):
         truth = ground_truth(data, records[picture.path.stem])

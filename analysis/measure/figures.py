@@ -17,7 +17,9 @@ from analysis.measure.statistics.nanomaterial import NanoShare, nano_share
 from analysis.measure.statistics.sample import Sample
 from analysis.measure.statistics.uncertainty import Sources, Uncertainty, combine
 from analysis.measure.tables import (
+    BOXES,
     SIZE,
+    SIZES,
     WIDTH,
     DonePictures,
     area_of,
@@ -34,6 +36,8 @@ SHARE: Final = "share_to_100nm"
 
 ALL: Final = "all"
 """In place of a class name: the particles of all classes."""
+
+_FERET: Final = "feret_min"
 
 _NM_PER_UM: Final = 1e3
 
@@ -155,7 +159,7 @@ def run_figures(
     sizes, ferets, weights, numbers, names, areas = _gathered(done, unit)
     border = BorderRule(done.settings.border.rule, done.settings.border.guard_px).words
     sources = _sources(done, models, unit)
-    size = next((size_column(part) for _, _, part in done.parts()), SIZE)
+    size = next((size_column(part) for _, _, part in done.parts(SIZES)), SIZE)
 
     def figures_of(name: str, chosen: Any) -> ClassFigures:
         shown = unit or "px"
@@ -192,14 +196,14 @@ def _gathered(done: DonePictures, unit: str) -> tuple[Floats, Floats, Floats, An
     parts: list[tuple[Floats, Floats, Floats, Any, Any]] = []
     areas: list[float] = []
     rule = BorderRule(done.settings.border.rule, done.settings.border.guard_px)
-    for _, record, part in done.parts():
+    for _, record, part in done.parts((*SIZES, *BOXES, _FERET, CLASS)):
         um_per_px = record.row["um_per_px"]
         if unit and not um_per_px:
             continue
         factor = um_per_px / UM_PER_UNIT[unit] if unit else 1.0
         size = values_of(part, size_column(part)) * factor
-        feret = "feret_min" in part.column_names
-        small = values_of(part, "feret_min") * factor if feret else np.full(len(size), np.nan)
+        feret = _FERET in part.column_names
+        small = values_of(part, _FERET) * factor if feret else np.full(len(size), np.nan)
         number = np.full(len(size), len(areas), np.int64)
         names = np.array(part[CLASS].to_pylist(), object)
         parts.append((size, small, done.weights(record, part), number, names))

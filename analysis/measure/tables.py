@@ -6,8 +6,9 @@ files.
 """
 
 import csv
+import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +32,7 @@ from analysis.measure.settings import MeasureSettings
 from analysis.measure.statistics.border import BorderRule
 from analysis.pictures.micrographs import Micrograph
 from trainables.files.cells import csv_cell
-from trainables.files.whole import write_whole
+from trainables.files.whole import new_file, write_whole
 from trainables.results import Instances
 
 PARTICLES: Final = "particles"
@@ -46,6 +47,12 @@ SIZE: Final = "equivalent_diameter"
 
 WIDTH: Final = "box_width"
 """In its place where a model gives boxes alone."""
+
+SIZES: Final = (SIZE, WIDTH)
+"""Columns of which one is a particle's size."""
+
+BOXES: Final = ("box_x_px", "box_y_px", WIDTH, "box_height")
+"""Columns of a particle's box."""
 
 EDGE_PX: Final = 1
 """Pixels from the edge within which a mask is not known to be whole."""
@@ -84,10 +91,16 @@ class DonePictures:
     records: Mapping[Micrograph, PictureRecord]
     settings: MeasureSettings
 
-    def parts(self) -> Iterator[tuple[Micrograph, PictureRecord, pa.Table]]:
-        """Each picture with its record and its particles."""
+    def parts(
+        self, columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[Micrograph, PictureRecord, pa.Table]]:
+        """Each picture with its record and its particles.
+
+        Args:
+            columns: The only columns that are read, where they are there; None for all.
+        """
         for picture, record in self.records.items():
-            yield picture, record, self.folder.part(picture)
+            yield picture, record, self.folder.part(picture, columns)
 
     def weights(self, record: PictureRecord, part: pa.Table) -> Any:
         """(N,) float64, how often each particle of a picture counts in the run's figures."""
@@ -129,8 +142,7 @@ def values_of(part: pa.Table, name: str) -> Any:
 
 def boxes_of(part: pa.Table) -> Any:
     """Boxes of a part's particles, (N, 4) float64, x0 y0 x1 y1 in pixels."""
-    x0, y0 = values_of(part, "box_x_px"), values_of(part, "box_y_px")
-    width, height = values_of(part, "box_width"), values_of(part, "box_height")
+    x0, y0, width, height = (values_of(part, name) for name in BOXES)
     return np.column_stack([x0, y0, x0 + width, y0 + height])
 
 
@@ -148,7 +160,7 @@ def unit_of(done: DonePictures) -> str:
         return done.settings.unit
     lengths = [
         values_of(part, size_column(part)) * (record.row["um_per_px"] or np.nan)
-        for _, record, part in done.parts()
+        for _, record, part in done.parts(SIZES)
     ]
     return choose_unit(np.concatenate(lengths))
 
@@ -167,8 +179,9 @@ def write_particles(done: DonePictures, unit: str, about: Mapping[str, Any]) -> 
         about: What stands in the Parquet file's own metadata: settings, models, versions.
     """
     out = done.folder.out
-    write_whole(out / f"{PARTICLES}.parquet", lambda file: _to_parquet(done, unit, about, file))
-    write_whole(out / f"{PARTICLES}.csv", lambda file: _to_csv(done, unit, file))
+    places = (out / f"{PARTICLES}.parquet", out / f"{PARTICLES}.csv")
+    with new_file(places[0]) as parquet, new_file(places[1]) as plain:
+        _to_files(particle_rows(done, unit), unit, about, parquet, plain)
 
 
 def particle_rows(done: DonePictures, unit: str) -> Iterator[pa.Table]:
@@ -228,26 +241,23 @@ def _schema(first: pa.Table, unit: str, about: Mapping[str, Any]) -> pa.Schema:
     return pa.schema(fields, {"segtune": json.dumps(about)})
 
 
-def _to_parquet(done: DonePictures, unit: str, about: Mapping[str, Any], file: Path) -> None:
-    writer: pq.ParquetWriter | None = None
-    for rows in particle_rows(done, unit):
-        if writer is None:
-            schema = _schema(rows, unit, about)
-            writer = pq.ParquetWriter(file, schema)
-        writer.write_table(rows.cast(schema))
-    if writer is not None:
-        writer.close()
-
-
-def _to_csv(done: DonePictures, unit: str, file: Path) -> None:
-    with file.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        for number, rows in enumerate(particle_rows(done, unit)):
-            shown = rows.drop_columns([MASK])
-            if number == 0:
-                writer.writerow([csv_cell(name) for name in shown.column_names])
-            columns = [_cells(column) for column in shown.columns]
-            writer.writerows([*zip(*columns, strict=True)])
+def _to_files(
+    tables: Iterator[pa.Table], unit: str, about: Mapping[str, Any], parquet: Path, plain: Path
+) -> None:
+    """Write rows, a table a picture, as Parquet and as CSV; each table is asked for once."""
+    first = next(tables)
+    schema = _schema(first, unit, about)
+    names = [name for name in first.column_names if name != MASK]
+    with (
+        pq.ParquetWriter(parquet, schema) as writer,
+        plain.open("w", encoding="utf-8", newline="") as stream,
+    ):
+        cells = csv.writer(stream)
+        cells.writerow([csv_cell(name) for name in names])
+        for rows in itertools.chain([first], tables):
+            writer.write_table(rows.cast(schema))
+            columns = [_cells(rows[name]) for name in names]
+            cells.writerows([*zip(*columns, strict=True)])
 
 
 def _cells(column: pa.ChunkedArray) -> list[Any]:
@@ -291,20 +301,12 @@ def picture_cells(row: Mapping[str, Any]) -> list[Any]:
 
 def write_instances(done: DonePictures, classes: Sequence[str], about: Mapping[str, Any]) -> None:
     """Write `coco.json`."""
-
-    @dataclass(frozen=True)
-    class _Again:
-        make: Callable[[], Iterator[FoundPicture]]
-
-        def __iter__(self) -> Iterator[FoundPicture]:
-            return self.make()
-
-    write_coco(_Again(lambda: _found(done, classes)), classes, about, done.folder.out / COCO)
+    write_coco(_found(done, classes), classes, about, done.folder.out / COCO)
 
 
 def _found(done: DonePictures, classes: Sequence[str]) -> Iterator[FoundPicture]:
     first_id = 1
-    for picture, record, part in done.parts():
+    for picture, record, part in done.parts((*BOXES, CLASS, SCORE, MASK)):
         size = [record.row["height"], record.row["width"]]
         masks = [
             {"size": size, "counts": text.encode("ascii")}

@@ -251,7 +251,8 @@ def evaluate_groups(
         ValueError: As `evaluate`, and where `confidences` lacks a group's confidence.
     """
     if groups is None:
-        groups = [g for g, kind in GROUPS.items() if kind == "boxes" or _have_masks(predictions)]
+        masks = _have_masks(predictions) and all(truth.masks is not None for truth in truths)
+        groups = [group for group, kind in GROUPS.items() if kind == "boxes" or masks]
     return {
         group: evaluate(
             predictions,

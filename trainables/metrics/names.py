@@ -121,6 +121,9 @@ PARTICLE_NAMES = ("F1", "precision", "recall", "average_precision", "position_er
 """What pickers of particles are measured by, in `trainables.metrics.particles`: other things than
 the masks' F1, so never under its name."""
 
+MASK_GROUPS: Final = frozenset({"seg_metrics", PIXEL_GROUP, MEASURE})
+"""Groups that compare masks, or pixels of objects, so that boxes alone are not enough."""
+
 F1_NAMES = (*(f"{group}/F1" for group in GROUPS), f"{PARTICLE_GROUP}/F1")
 """What tells of an engine at a glance, the most important one first."""
 
@@ -129,6 +132,15 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     PIXEL_GROUP: PIXEL_NAMES,
     PARTICLE_GROUP: PARTICLE_NAMES,
 }
+
+
+def needs_masks(metric: str) -> bool:
+    """Whether a metric compares masks, which data sets of boxes do not have.
+
+    >>> needs_masks("train_seg_metrics/F1"), needs_masks("box_metrics/F1"), needs_masks("val/loss")
+    (True, False, False)
+    """
+    return metric.partition("/")[0].removeprefix("train_") in MASK_GROUPS
 
 
 def names_in(group: str) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from analysis.measure.plan import MeasurePlan, plan_measure
+from analysis.measure.plan import MeasurePlan, plan_measure, plan_outlines
 from analysis.measure.run import MeasureResult, run_measure
 from analysis.measure.settings import MeasureSettings, read_measure_settings
 from trainables.contract import Device
@@ -57,6 +57,51 @@ def measure(  # noqa: PLR0913  the command's options
         pixel_size=pixel_size,
         trainable=trainable,
         device=device,
+    )
+    return run_measure(plan, progress or (lambda done, total: None), tell or (lambda line: None))
+
+
+def measure_outlines(  # noqa: PLR0913  the command's options
+    outlines: Path | str,
+    out: Path | str,
+    *,
+    images: Places = (),
+    form: str | None = None,
+    config: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    pixel_size: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> MeasureResult:
+    """Measure particles that are outlined, as `measure` measures those that a model finds.
+
+    Args:
+        outlines: Folder with outlines in a format that `prepare` reads, such as corrected LabelMe
+            files of a measurement.
+        out: Folder to write; what is done in it already stays as it is.
+        images: Files, folders and patterns of the pictures, where they lie elsewhere.
+        form: Name of the format; None to find it out.
+        config: As for `measure`.
+        overrides: As for `measure`.
+        pixel_size: As for `measure`.
+        progress: Told how many of how many pictures are done.
+        tell: As for `measure`.
+
+    Returns:
+        What came out, its figures, and which pictures failed and why.
+
+    Raises:
+        MeasureError: There are no outlines, or their pictures are not there.
+        ClusterError: Ray cannot be started.
+    """
+    plan = planned_outlines(
+        outlines,
+        out,
+        images=images,
+        form=form,
+        config=config,
+        overrides=overrides,
+        pixel_size=pixel_size,
     )
     return run_measure(plan, progress or (lambda done, total: None), tell or (lambda line: None))
 
@@ -118,11 +163,28 @@ def planned_measurement(  # noqa: PLR0913  the command's options
     device: str | Device | None,
 ) -> MeasurePlan:
     """The plan of a measurement; nothing is computed. Arguments as for `measure`."""
-    settings = read_measure_settings(None if config is None else Path(config), overrides)
-    if pixel_size is not None:
-        scale = settings.scale.model_copy(update={"pixel_size": pixel_size})
-        settings = settings.model_copy(update={"scale": scale})
+    settings = _settings(config, overrides, pixel_size)
     return _planned(images, model, out, settings, trainable, device, figures=True)
+
+
+def planned_outlines(  # noqa: PLR0913  the command's options
+    outlines: Path | str,
+    out: Path | str,
+    *,
+    images: Places,
+    form: str | None,
+    config: Path | str | None,
+    overrides: Sequence[str],
+    pixel_size: str | None,
+) -> MeasurePlan:
+    """The plan of a measurement of outlines. Arguments as for `measure_outlines`."""
+    return plan_outlines(
+        Path(outlines),
+        Path(out),
+        _settings(config, overrides, pixel_size),
+        pictures=_texts(images),
+        form=form,
+    )
 
 
 def planned_prediction(  # noqa: PLR0913  the command's options
@@ -152,10 +214,9 @@ def _planned(  # noqa: PLR0913  the command's options
     *,
     figures: bool,
 ) -> MeasurePlan:
-    asked = [images] if isinstance(images, Path | str) else images
     models = [model] if isinstance(model, Path | str) else model
     return plan_measure(
-        [str(place) for place in asked],
+        _texts(images),
         [Path(place) for place in models],
         Path(out),
         settings,
@@ -163,3 +224,19 @@ def _planned(  # noqa: PLR0913  the command's options
         device=device,
         figures=figures,
     )
+
+
+def _texts(places: Places) -> list[str]:
+    """Files, folders and patterns as texts, of one or of several."""
+    return [str(place) for place in ([places] if isinstance(places, Path | str) else places)]
+
+
+def _settings(
+    config: Path | str | None, overrides: Sequence[str], pixel_size: str | None
+) -> MeasureSettings:
+    """Settings of a file with some replaced, the pixel size by an option of its own."""
+    settings = read_measure_settings(None if config is None else Path(config), overrides)
+    if pixel_size is None:
+        return settings
+    scale = settings.scale.model_copy(update={"pixel_size": pixel_size})
+    return settings.model_copy(update={"scale": scale})

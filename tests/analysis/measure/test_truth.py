@@ -33,7 +33,7 @@ def compared(folder: Path, *, scaled: bool, left_out: str = "") -> tuple[list[Co
     job = JobFolder(folder / "run", [])
     job.begin()
     pictures = find_micrographs([str(folder / "raw" / "images")])
-    measurer = PictureMeasurer(pictures, job, settings, {})
+    measurer = PictureMeasurer(pictures, job, settings, [{}] * len(pictures))
     for number, picture in enumerate(pictures):
         here = [r for r in rows if Path(r["file"]).name == picture.path.name]
         um_per_px = float(here[0]["um_per_px"]) if scaled else None

@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from analysis.measure.outputs.coco import FoundPicture, write_coco
-from analysis.measure.outputs.labelme import DrawnParticle, write_labelme
+from analysis.measure.outputs.labelme import DrawnParticle, LabelledPage, write_labelme
 from analysis.measure.outputs.labels import write_labels
 from analysis.measure.outputs.overlays import NumberedPicture, bar_length, overlay, write_overlay
 from analysis.measure.outputs.rois import write_rois
@@ -58,7 +58,8 @@ def test_corrected_files_go_back_into_prepare_pixel_by_pixel(
     particles: list[DrawnParticle], picture: Path, kind: str
 ) -> None:
     if kind == "labelme":
-        write_labelme(particles, picture, (HEIGHT, WIDTH), picture.with_suffix(".json"))
+        page = LabelledPage(picture, 0, (HEIGHT, WIDTH))
+        write_labelme(particles, page, picture.with_suffix(".json"))
     else:
         write_rois(particles, 0, 1, picture.parent / "RoiSet_a.zip")
     raw = read_raw(picture.parent, format_name=None, classes=None)

@@ -85,7 +85,7 @@ def measured(
         (folder / "written.png").write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
         (folder / "written.png").rename(path)
         pictures.append(Micrograph(path, 0, path.name, f"p{number}"))
-    measurer = PictureMeasurer(pictures, job, settings, {})
+    measurer = PictureMeasurer(pictures, job, settings, [{}] * len(pictures))
     for number, picture in enumerate(pictures):
         instances = ragged(discs(rng)) if number == 2 else discs(rng)
         instances = replace(instances, masks=None) if boxes else instances
