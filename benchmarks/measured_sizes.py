@@ -291,7 +291,7 @@ def cut_tiles(data: PreparedDataset, to: Path, side: int) -> None:
             height, width = pixels.shape[:2]
             labels = np.zeros((height, width), np.uint16)
             for number, item in enumerate(data.annotations(image), start=1):
-                labels[coco_mask.decode(dict(item.rle)) > 0] = number
+                labels[coco_mask.decode(item.mask) > 0] = number
             for row, column in product(range(height // side), range(width // side)):
                 name = f"{image.path.stem}_r{row}c{column}.png"
                 here = np.s_[row * side : (row + 1) * side, column * side : (column + 1) * side]
