@@ -1,7 +1,7 @@
 """`segtune measure` against the bare loop of its model, and its memory at few and many pictures.
 
     python benchmarks/measure.py speed MODEL [--trainable NAME] [--imgsz 640] [--pictures 48]
-        [--side 640] [--rounds 3] [--device cpu]
+        [--side 640] [--rounds 3] [--threads N] [--device cpu]
     python benchmarks/measure.py memory MODEL [--trainable NAME] [--few 100] [--many 2000]
         [--side 160]
 
@@ -11,16 +11,18 @@ large as the pictures.
 
 speed: simulated pictures with 30 and with 100 particles. The bare loop reads a picture, runs the
 network and makes its instances, one picture after the other in one process, with as many threads as
-an actor of the job has, and once more with all cores. `segtune measure` then measures the same
-pictures with all that it writes. All take turns; the job's pictures per second are those between
-its first and its last record, so starting Ray and loading the model are in none of them.
+an actor of the job has, or `--threads`. `segtune measure` then measures the same pictures with all
+that it writes. Both take turns; the job's pictures per second are those between its first and its
+last record, so starting Ray and loading the model are in neither. Beside them stand the seconds on
+the processors that a picture takes, of all processes together: on a machine that does other things
+too they say what one that does not would need, where the job's several processes would otherwise
+get more of the machine than the loop's one.
 
 memory: the most memory of all processes of a run together, as the sum of their proportional set
 sizes (PSS: what processes share is counted once), at few and at many small pictures.
 """
 
 import argparse
-import json
 import os
 import shutil
 import statistics
@@ -28,6 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -56,11 +59,28 @@ model, trainable, device, threads, folder = sys.argv[1:]
 predict = load_model(find_model(Path(model), trainable or None), Device(device, cpus=int(threads)))
 files = sorted(Path(folder).iterdir())
 predict([in_colours(read_picture(files[0]).pixels)])
-begin = time.perf_counter()
+begin, cpu = time.perf_counter(), time.process_time()
 for file in files:
     predict([in_colours(read_picture(file).pixels)])
-print(len(files) / (time.perf_counter() - begin))
+print(len(files) / (time.perf_counter() - begin), (time.process_time() - cpu) / len(files))
 """
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast pictures went.
+
+    Attributes:
+        per_second: Pictures per second.
+        cpu_s: Seconds on the processors that a picture took.
+        first_s: Seconds from the start of the command to the first row of the live table.
+        peak_mib: Most memory of all processes, PSS.
+    """
+
+    per_second: float
+    cpu_s: float
+    first_s: float = 0.0
+    peak_mib: float = 0.0
 
 
 def draw(folder: Path, pictures: int, particles: int, side: int) -> Path:
@@ -88,8 +108,8 @@ def with_side(model: Path, trainable: str | None, imgsz: int, to: Path) -> tuple
     return to / "model.pt", found.engine
 
 
-def bare_loop(asked: argparse.Namespace, folder: Path, threads: int) -> float:
-    """Pictures per second of reading and of the model alone, in a process of its own."""
+def bare_loop(asked: argparse.Namespace, folder: Path, threads: int) -> Pace:
+    """The pace of reading and of the model alone, in a process of its own."""
     device = chosen_device(asked.device).name
     words = [str(asked.model), asked.trainable or "", device, str(threads), str(folder)]
     done = subprocess.run(
@@ -99,33 +119,33 @@ def bare_loop(asked: argparse.Namespace, folder: Path, threads: int) -> float:
         check=True,
         text=True,
     )
-    return float(done.stdout.splitlines()[-1])
+    return Pace(*map(float, done.stdout.splitlines()[-1].split()))
 
 
-def job(asked: argparse.Namespace, folder: Path, out: Path) -> tuple[float, float, float]:
-    """Measure pictures in a process of its own.
-
-    Returns:
-        Pictures per second between the first and the last record, seconds to the first row of the
-        live table, and the most memory of all processes (PSS, MiB).
-    """
+def job(asked: argparse.Namespace, folder: Path, out: Path) -> Pace:
+    """The pace of a measurement, in a process of its own."""
     command = [sys.executable, "-m", "tune.cli", "measure", str(folder), "--out", str(out)]
     command += ["--model", str(asked.model), "--pixel-size", "20nm"]
     for name in ("trainable", "device"):
         if (value := getattr(asked, name)) is not None:
             command += [f"--{name}", value]
     begin, peak, first = time.perf_counter(), 0.0, 0.0
+    spent: list[tuple[int, float]] = []  # rows so far, seconds on the processors
+    seconds: dict[int, float] = {}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while process.poll() is None:
-        if asked.what == "memory":
-            peak = max(peak, memory(process.pid))
-        if not first and rows_of(out / "pictures.csv") > 1:
-            first = time.perf_counter() - begin
+        peak = max(peak, look(process.pid, seconds, asked.what == "memory"))
+        rows = rows_of(out / "pictures.csv") - 1
+        if rows > 0:
+            first = first or time.perf_counter() - begin
+            spent.append((rows, sum(seconds.values())))
         time.sleep(0.25)
     if process.returncode:
         sys.exit(f"segtune measure ended with {process.returncode}")
     times = sorted(path.stat().st_mtime for path in (out / "done").iterdir())
-    return (len(times) - 1) / (times[-1] - times[0]), first, peak
+    last = next(n for n, (rows, _) in enumerate(spent) if rows == spent[-1][0])
+    n, cpu = (after - before for before, after in zip(spent[0], spent[last], strict=True))
+    return Pace((len(times) - 1) / (times[-1] - times[0]), cpu / max(n, 1), first, peak)
 
 
 def rows_of(table: Path) -> int:
@@ -133,8 +153,12 @@ def rows_of(table: Path) -> int:
     return len(table.read_bytes().splitlines()) if table.is_file() else 0
 
 
-def memory(pid: int) -> float:
-    """Memory of a process and of all that it started, MiB."""
+def look(pid: int, seconds: dict[int, float], memory: bool) -> float:
+    """Note the seconds on the processors of a process and of all that it started, by their ids.
+
+    Returns:
+        Their memory together, MiB; 0 where it is not asked for, which takes time.
+    """
     total = 0
     try:
         driver = psutil.Process(pid)
@@ -143,34 +167,33 @@ def memory(pid: int) -> float:
         return 0.0
     for process in processes:
         try:
-            total += process.memory_full_info().pss
+            used = process.cpu_times()
+            seconds[process.pid] = used.user + used.system
+            total += process.memory_full_info().pss if memory else 0
         except (psutil.NoSuchProcess, psutil.AccessDenied):  # one has ended since it was listed
             continue
     return total / MIB
 
 
 def speed(asked: argparse.Namespace, folder: Path) -> None:
-    """Print pictures per second of the bare loops and of the job, and their ratios."""
-    shares = shared_out(chosen_device(asked.device), 0, this_machine())
-    threads = {"one actor's": shares.device.cpus, "all cores": this_machine().cpus}
+    """Print the pace of the bare loop and of the job, and their ratios."""
+    threads = asked.threads or shared_out(chosen_device("cpu"), 0, this_machine()).device.cpus
     for particles in asked.particles:
         pictures = draw(folder / f"{particles}", asked.pictures, particles, asked.side)
-        rounds = []
+        ratios = []
         for number in range(asked.rounds):
-            bare = {words: bare_loop(asked, pictures, n) for words, n in threads.items()}
-            rate, first, _ = job(asked, pictures, folder / f"out{particles}_{number}")
-            ratios = {words: rate / value for words, value in bare.items()}
-            rounds.append(ratios)
-            row = {
-                "particles": particles,
-                "job": rate,
-                "first_row_s": first,
-                "load": os.getloadavg()[0],
-            }
-            print(json.dumps({**row, "bare": bare, "ratio": ratios}), flush=True)
-        for words in threads:
-            middle = statistics.median(ratios[words] for ratios in rounds)
-            print(f"{particles} particles: ratio to the loop with {words} threads: {middle:.2f}")
+            bare = bare_loop(asked, pictures, threads)
+            full = job(asked, pictures, folder / f"out{particles}_{number}")
+            ratios.append((full.per_second / bare.per_second, bare.cpu_s / full.cpu_s))
+            print(
+                f"{particles} particles: loop {bare.per_second:.2f}/s, {bare.cpu_s:.3f} s on the "
+                f"processors; job {full.per_second:.2f}/s, {full.cpu_s:.3f} s, first row "
+                f"{full.first_s:.0f} s; load {os.getloadavg()[0]:.0f}",
+                flush=True,
+            )
+        speeds, cpus = (statistics.median(column) for column in zip(*ratios, strict=True))
+        print(f"{particles} particles: {speeds:.2f} of the loop's pictures per second; the loop's ")
+        print(f"  seconds on the processors are {cpus:.2f} of the job's", flush=True)
 
 
 def memories(asked: argparse.Namespace, folder: Path) -> None:
@@ -178,11 +201,10 @@ def memories(asked: argparse.Namespace, folder: Path) -> None:
     peaks = []
     for number in (asked.few, asked.many):
         pictures = draw(folder / f"{number}", number, 10, asked.side)
-        rate, first, peak = job(asked, pictures, folder / f"out{number}")
-        peaks.append(peak)
-        print(
-            f"{number} pictures: {peak:.0f} MiB, {rate:.2f}/s, first row {first:.0f} s", flush=True
-        )
+        pace = job(asked, pictures, folder / f"out{number}")
+        peaks.append(pace.peak_mib)
+        said = f"{pace.peak_mib:.0f} MiB, {pace.per_second:.2f}/s, first row {pace.first_s:.0f} s"
+        print(f"{number} pictures: {said}", flush=True)
     print(f"ratio {peaks[1] / peaks[0]:.3f}")
 
 
@@ -194,6 +216,7 @@ def main() -> None:
     parser.add_argument("--trainable")
     parser.add_argument("--device")
     parser.add_argument("--imgsz", type=int)
+    parser.add_argument("--threads", type=int)
     parser.add_argument("--pictures", type=int, default=48)
     parser.add_argument("--particles", type=int, nargs="+", default=[30, 100])
     parser.add_argument("--side", type=int)
