@@ -44,6 +44,9 @@ from trainables.datasets.simulate.presets import SPECS
 
 MIB = 2**20
 
+ON_THEIR_WAY = 8
+"""Pictures that are searched and not yet written down, at most, on a CPU."""
+
 DRAWN = 24
 """Different pictures that are drawn; more are copies of them."""
 
@@ -145,6 +148,7 @@ def job(asked: argparse.Namespace, folder: Path, out: Path) -> Pace:
     times = sorted(path.stat().st_mtime for path in (out / "done").iterdir())
     last = next(n for n, (rows, _) in enumerate(spent) if rows == spent[-1][0])
     n, cpu = (after - before for before, after in zip(spent[0], spent[last], strict=True))
+    n -= ON_THEIR_WAY - 1  # those that were searched at the first row: at most so many
     return Pace((len(times) - 1) / (times[-1] - times[0]), cpu / max(n, 1), first, peak)
 
 
