@@ -152,7 +152,9 @@ def predict(
         return
     with _going_on(out):
         _conclude(
-            find_particles(images, model, out, **asked, progress=Ticker("predict"), tell=_tell)
+            find_particles(
+                images, model, out, **asked, progress=Ticker("predict", slow_start=True), tell=_tell
+            )
         )
 
 
@@ -213,7 +215,12 @@ def measure(
     with _going_on(out):
         _conclude(
             measure_particles(
-                pictures, models, out, **asked, progress=Ticker("measure"), tell=_tell
+                pictures,
+                models,
+                out,
+                **asked,
+                progress=Ticker("measure", slow_start=True),
+                tell=_tell,
             )
         )
 
