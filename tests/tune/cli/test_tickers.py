@@ -2,15 +2,15 @@
 
 import pytest
 
-from tune.cli import tickers
+from tune.cli.tickers import Ticker
 
 
 def test_time_that_the_first_piece_waited_does_not_count_for_the_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = iter([0.0, 100.0, 120.0])
-    monkeypatch.setattr(tickers.time, "monotonic", lambda: next(clock))
-    ticker = tickers.Ticker("measure", slow_start=True)
+    monkeypatch.setattr("tune.cli.tickers.time.monotonic", lambda: next(clock))
+    ticker = Ticker("measure", slow_start=True)
     ticker(1, 21)
     assert capsys.readouterr().err == "", "nobody knows yet"
     ticker(11, 21)
