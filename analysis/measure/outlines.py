@@ -20,7 +20,9 @@ from analysis.pictures.micrographs import Micrograph
 from trainables.datasets.images import SUFFIXES
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.raw.entries import LEFT_OUT, RawImage
+from trainables.datasets.raw.folder import RawFolder
 from trainables.datasets.raw.read import RawData, describe_problems, list_problems, read_raw
+from trainables.files.words import counted
 
 _PAGE: Final = re.compile(r"_p\d+$")
 
@@ -78,13 +80,19 @@ def read_outlines(
         )
     elsewhere = [picture.path for picture in pictures] or _named_elsewhere(folder)
     try:
-        raw = read_raw(folder, format_name=form, classes=None, pictures=elsewhere)
+        raw = read_raw(RawFolder(folder, elsewhere), format_name=form, classes=None)
     except DatasetError as error:
         raise MeasureError(f"--from: {error}{_hint(str(error), pictures)}") from error
     if raw.format.sized:
         raise MeasureError(
             f"--from: expected outlines or masks, got {raw.format.title} in {folder}: it says "
             "where particles are and not how large"
+        )
+    boxes = sum(entry.rle is None for image in raw.images for entry in image.objects)
+    if boxes:
+        raise MeasureError(
+            f"--from: expected outlines or masks, got {counted(boxes, 'object')} with a box alone "
+            f"in {folder} ({raw.format.title}): a box has no area and no shape"
         )
     return Outlines(
         folder,
@@ -114,7 +122,9 @@ def _outlines(raw: RawData, image: RawImage) -> PictureOutlines:
     index = {name: number for number, name in enumerate(raw.classes)}
     objects = [entry for entry in image.objects if entry.label in index]
     return PictureOutlines(
-        [index[entry.label] for entry in objects], [entry.rle for entry in objects], image.lost
+        [index[entry.label] for entry in objects],
+        [entry.rle for entry in objects if entry.rle is not None],
+        image.lost,
     )
 
 

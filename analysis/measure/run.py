@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from analysis.errors import MeasureError
-from analysis.measure.figures import FIGURES, ClassFigures, run_figures
+from analysis.measure.figures import FIGURES, ClassFigures, run_figures, shift_line
 from analysis.measure.job.folder import (
     SETTINGS,
     PictureRecord,
@@ -76,6 +76,7 @@ class MeasureResult:
         unit: Unit of the calibrated columns; "" where no picture has a scale.
         figures: Figures of all particles, and of each class; none of a prediction.
         report: The page to look at; None of a prediction.
+        errors_by_size: The models' errors of diameters on their validation pictures, in words.
         problems: What is to be said of given outlines, in lines for the user.
         complete: Whether all of them could be read.
     """
@@ -87,6 +88,7 @@ class MeasureResult:
     unit: str
     figures: Sequence[ClassFigures] = ()
     report: Path | None = None
+    errors_by_size: str = ""
     problems: Sequence[str] = ()
     complete: bool = True
 
@@ -116,6 +118,8 @@ class MeasureResult:
                 f"{unscaled[0]}: {left} (column flags)"
             )
         lines += [line for one in self.figures for line in one.lines()]
+        if self.figures and self.errors_by_size:
+            lines.append(self.errors_by_size)
         tables = [PARTICLES, PICTURES, *([FIGURES] if self.figures else [])]
         lines.append("wrote " + ", ".join(f"{self.out / name}.csv" for name in tables))
         if self.report is not None:
@@ -183,6 +187,7 @@ def run_measure(
         unit=unit,
         figures=figures,
         report=report,
+        errors_by_size=shift_line(plan.models),
         problems=plan.outlines.problems if plan.outlines is not None else (),
         complete=plan.outlines is None or plan.outlines.complete,
     )

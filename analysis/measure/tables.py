@@ -17,7 +17,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.measure.geometry.calibration import calibrated, choose_unit, in_pixels, units
+from analysis.measure.geometry.calibration import (
+    aliases,
+    calibrated,
+    choose_unit,
+    in_pixels,
+    units,
+)
 from analysis.measure.geometry.columns import COLUMNS
 from analysis.measure.job.folder import JobFolder, PictureRecord
 from analysis.measure.job.stages import CLASS, MASK, PARTICLE, ROW, SCORE, empty_part
@@ -39,14 +45,29 @@ IMAGE, WEIGHT = "image", "border_weight"
 
 SIZE: Final = "equivalent_diameter"
 
-SIZES: Final = (SIZE, "box_width")
+WIDTH: Final = "box_width"
+"""In its place where a model gives boxes alone."""
+
+SIZES: Final = (SIZE, WIDTH)
 """Columns of which one is a particle's size."""
 
-BOXES: Final = ("box_x_px", "box_y_px", "box_width", "box_height")
+BOXES: Final = ("box_x_px", "box_y_px", WIDTH, "box_height")
 """Columns of a particle's box."""
 
 EDGE_PX: Final = 1
 """Pixels from the edge within which a mask is not known to be whole."""
+
+_HALF: Final = 0.5
+"""What lies between the edge of a mask's outermost pixels and its outline, on average."""
+
+_MEANINGS: Final = {
+    IMAGE: "Name of the picture, with the page where its file has several.",
+    PARTICLE: "Number of the particle in its picture, from 1.",
+    CLASS: "Class that the model gave it.",
+    SCORE: "How sure the model is of it, 0 to 1.",
+    WEIGHT: "How often it counts in the figures of the run; 0 where the border cuts it.",
+    MASK: "Its pixels as COCO's compressed run lengths.",
+}
 
 STATE, REASON = "state", "reason"
 
@@ -94,16 +115,18 @@ def area_of(record: PictureRecord, rule: BorderRule) -> float:
     return rule.area_px2(counting_of(record, rule)) * share
 
 
-def counting_of(record: PictureRecord, rule: BorderRule) -> tuple[int, int, int, int]:
+def counting_of(record: PictureRecord, rule: BorderRule) -> tuple[float, float, float, float]:
     """The rectangle in which a particle is whole, x0 y0 x1 y1: the one that was searched, drawn in.
 
     A mask of a particle that the edge cuts often ends a pixel before the edge: counted as whole,
-    such particles would be too many, and too small.
+    such particles would be too many, and too small. A mask that begins at the next pixel counts;
+    outlines of such particles begin from half a pixel before it on.
     """
     left, top, right, bottom = analysed_of(record)
     if rule.rule == "all" or min(right - left, bottom - top) <= 2 * (EDGE_PX + 1):
         return left, top, right, bottom
-    return left + EDGE_PX, top + EDGE_PX, right - EDGE_PX, bottom - EDGE_PX
+    edge = EDGE_PX + _HALF
+    return left + edge, top + edge, right - edge, bottom - edge
 
 
 def analysed_of(record: PictureRecord) -> tuple[int, int, int, int]:
@@ -144,7 +167,7 @@ def unit_of(done: DonePictures) -> str:
 
 def size_column(part: pa.Table) -> str:
     """The column that is a particle's size: its equivalent diameter, or a box's width."""
-    return SIZE if SIZE in part.column_names else "box_width"
+    return SIZE if SIZE in part.column_names else WIDTH
 
 
 def write_particles(done: DonePictures, unit: str, about: Mapping[str, Any]) -> None:
@@ -196,19 +219,23 @@ def _rows_of(
 
 
 def _schema(first: pa.Table, unit: str, about: Mapping[str, Any]) -> pa.Schema:
-    """A table's schema with unit and definition of each column, and what the run was."""
+    """A table's schema with unit, definition and other names of each column, and what ran."""
     px_units = {column.titled("px"): column.unit_in("px") for column in COLUMNS.values()}
     in_unit = units(dict.fromkeys(COLUMNS, np.empty(0)), unit) if unit else {}
-    meaning = {
+    meaning = _MEANINGS | {
         column.titled(name): column.definition
         for column in COLUMNS.values()
         for name in ("px", unit or "px")
     }
+    also: dict[str, str] = {}
+    for theirs, ours in (aliases(unit) if unit else {}).items():
+        also[ours] = f"{also[ours]}, {theirs}" if ours in also else theirs
     fields = []
     for field in first.schema:
         said = {
             "unit": {**px_units, **in_unit}.get(field.name),
             "definition": meaning.get(field.name),
+            "also": also.get(field.name),
         }
         fields.append(field.with_metadata({k: v for k, v in said.items() if v}))
     return pa.schema(fields, {"segtune": json.dumps(about)})

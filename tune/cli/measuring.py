@@ -67,7 +67,10 @@ DebugFolder = Annotated[
 
 def scale(
     pictures: Annotated[
-        list[str], typer.Argument(help="Files, folders and patterns: TIFF, PNG, JPEG, MRC.")
+        list[str],
+        typer.Argument(
+            metavar="IMAGES...", help="Files, folders and patterns: TIFF, PNG, JPEG, MRC."
+        ),
     ],
     out: Table,
     source: SourceName = None,
@@ -101,7 +104,8 @@ def scale(
 
 
 Images = Annotated[
-    list[str], typer.Argument(help="Files, folders and patterns: TIFF, PNG, JPEG, MRC.")
+    list[str],
+    typer.Argument(metavar="IMAGES...", help="Files, folders and patterns: TIFF, PNG, JPEG, MRC."),
 ]
 
 Models = Annotated[

@@ -134,6 +134,14 @@ def test_pictures_may_be_named_and_so_may_the_format(corrected: Path) -> None:
         plan_of(outlines, pictures=[str(moved.parent / "elsewhere")], form="coco")
 
 
+def test_boxes_are_no_outlines(corrected: Path) -> None:
+    images = corrected.parent.parent / "in"
+    (images / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n1 0.3 0.3 0.1 0.1\n")
+    (images / "classes.txt").write_text("small\nlarge\n")
+    with pytest.raises(MeasureError, match="got 2 objects with a box alone"):
+        plan_of(images)
+
+
 def test_what_cannot_be_read_of_outlines_is_said_and_flagged(corrected: Path) -> None:
     def spoil(old: list[Any]) -> list[Any]:
         old[0]["points"] = old[0]["points"][:1]
