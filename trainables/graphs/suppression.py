@@ -63,6 +63,24 @@ def translations() -> Mapping[Callable[..., Any], Callable[..., Any]]:
     return {torch.ops.segtune.keep_strongest.default: strongest}
 
 
+def kept_scores(
+    boxes: Tensor, scores: Tensor, category: Tensor, n_classes: int, limits: tuple[float, float]
+) -> Tensor:
+    """The scores (B, A) that are left after suppression within each class; the others are 0.
+
+    Args:
+        boxes: (B, A, 4) x1 y1 x2 y2 of all candidates.
+        scores: (B, A), above 0 where there is a candidate.
+        category: (A,) or (B, A) class of each, 0-based.
+        n_classes: Number of classes.
+        limits: Overlap above which the weaker of two is dropped, and the score to exceed.
+    """
+    every = torch.arange(n_classes, device=scores.device)[:, None]
+    of_class = torch.where(category[..., None, :] == every, scores[:, None], 0.0)
+    kept: Tensor = torch.ops.segtune.keep_strongest(boxes, of_class, *limits)
+    return kept.amax(dim=1)
+
+
 def strongest_instances(
     boxes: Tensor, scores: Tensor, n: int, limits: tuple[float, float]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -79,22 +97,43 @@ def strongest_instances(
         the candidates, for `taken`.
     """
     best, category = scores.max(dim=2)
-    every = torch.arange(scores.shape[2], device=scores.device)[None, :, None]
-    of_class = torch.where(category[:, None] == every, best[:, None], 0.0)
-    kept = torch.ops.segtune.keep_strongest(boxes, of_class, *limits).amax(dim=1)
-    score, place = _longer(kept, n).topk(n, dim=1)
-    used = score > 0
-    category = torch.where(used, _longer(category, n).gather(1, place) + 1, 0)
+    kept = kept_scores(boxes, best, category, scores.shape[2], limits)
+    score, place = longer(kept, n).topk(n, dim=1)
+    category = torch.where(score > 0, longer(category, n).gather(1, place) + 1, 0)
     return taken(boxes, place, score), score, category, place
+
+
+def strongest_of_class(
+    boxes: Tensor,
+    scores: Tensor,
+    category: Tensor,
+    sizes: tuple[int, int],
+    limits: tuple[float, float],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As `strongest_instances`, where each candidate is of one class.
+
+    Args:
+        boxes: (B, A, 4) x1 y1 x2 y2 of all candidates.
+        scores: (B, A).
+        category: (A,) class of each, 0-based.
+        sizes: Number of places in the result, and number of classes.
+        limits: Overlap above which the weaker of two is dropped, and the score to exceed.
+    """
+    n, n_classes = sizes
+    kept = kept_scores(boxes, scores, category, n_classes, limits)
+    score, place = longer(kept, n).topk(n, dim=1)
+    number = longer(category[None], n).squeeze(0)[place]
+    return taken(boxes, place, score), score, torch.where(score > 0, number + 1, 0)
 
 
 def taken(values: Tensor, place: Tensor, score: Tensor) -> Tensor:
     """Values (B, n, C) of the candidates (B, A, C) at some places; 0 where the score is 0."""
     n, width = place.shape[1], values.shape[2]
-    found = _longer(values, n).gather(1, place[..., None].expand(-1, -1, width))
+    found = longer(values, n).gather(1, place[..., None].expand(-1, -1, width))
     return found * (score > 0)[..., None]
 
 
-def _longer(values: Tensor, n: int) -> Tensor:
-    """Lengthen (B, A) or (B, A, C) along A by `n` zeros, so that there are as many at least."""
-    return torch.nn.functional.pad(values, (*(0, 0) * (values.ndim - 2), 0, n))
+def longer(values: Tensor, n: int, fill: float = 0) -> Tensor:
+    """Lengthen (B, A) or (B, A, C) along A by `n`, so that there are as many places at least."""
+    after = (*(0, 0) * (values.ndim - 2), 0, n)
+    return torch.nn.functional.pad(values, after, value=fill)

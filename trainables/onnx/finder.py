@@ -7,8 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.contract import Adjustable, Predictor, Reporting
+from trainables.datasets.geometry import Rle
 from trainables.onnx.letterbox import Frame, letterbox
-from trainables.onnx.manifest import Detections, Letterbox
+from trainables.onnx.manifest import Detections, Letterbox, ShortestEdge
+from trainables.onnx.pasting import paste_mask, scaled, scaled_boxes
 from trainables.onnx.prototypes import encode_masks
 from trainables.onnx.session import Array, Session
 from trainables.results import Instances
@@ -16,6 +18,11 @@ from trainables.results import Instances
 BATCH: Final = 8
 
 _FOUND: Final = ("location", "score", "category")
+
+_SHAPES: Final = {"prototypes": ("coefficient", "prototype"), "in_boxes": ("mask",), "none": ()}
+"""Outputs that masks are made of."""
+
+_Input = tuple[npt.NDArray[np.uint8], Frame]
 
 
 class OnnxFinder:
@@ -26,7 +33,7 @@ class OnnxFinder:
         confidence: Score from which instances count, where F1 was best on validation.
     """
 
-    def __init__(self, session: Session, size: Letterbox, finds: Detections) -> None:
+    def __init__(self, session: Session, size: Letterbox | ShortestEdge, finds: Detections) -> None:
         self.classes = session.manifest.classes
         self.confidence = session.manifest.confidence
         self._session = session
@@ -48,8 +55,7 @@ class OnnxFinder:
 
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
         """Find the instances in (H, W, 3) RGB images; one result an image, in order."""
-        rule = self._size
-        inputs = [letterbox(image, rule.longer_px, rule.multiple_px) for image in images]
+        inputs = [self._input(image) for image in images]
         found: dict[int, Instances] = {}
         for indices in batches([pixels.shape for pixels, _ in inputs]):
             pixels = np.stack([inputs[i][0] for i in indices])
@@ -57,9 +63,14 @@ class OnnxFinder:
             found |= zip(indices, self._find(pixels, frames), strict=True)
         return [found[i] for i in range(len(images))]
 
+    def _input(self, image: npt.NDArray[np.uint8]) -> _Input:
+        rule = self._size
+        if isinstance(rule, Letterbox):
+            return letterbox(image, rule.longer_px, rule.multiple_px)
+        return scaled(image, rule.shorter_px, rule.longest_px)
+
     def _find(self, pixels: npt.NDArray[np.uint8], frames: list[Frame]) -> list[Instances]:
-        masked = self._finds.masks == "prototypes"
-        names = (*_FOUND, *(("coefficient", "prototype") if masked else ()))
+        names = (*_FOUND, *_SHAPES[self._finds.masks])
         arrays = self._session.run(names, pixels.transpose(0, 3, 1, 2))
         return [
             self._instances([array[i] for array in arrays], frame) for i, frame in enumerate(frames)
@@ -70,13 +81,11 @@ class OnnxFinder:
         location, score, category, *shapes = arrays
         told = self._reporting
         n = min(int((score > told.confidence).sum()), told.max_det)  # 0 is what is not used
-        boxes = frame.boxes(location[:n])
-        kept, masks = np.arange(n), None
-        if shapes:
-            coefficients, prototypes = shapes
-            every, pixels = encode_masks(coefficients[:n], prototypes, boxes, frame)
-            kept = np.flatnonzero(pixels)
-            masks = tuple(every[i] for i in kept)
+        padded = isinstance(self._size, Letterbox)
+        boxes = frame.boxes(location[:n]) if padded else scaled_boxes(location[:n], frame)
+        every = self._masks(shapes, boxes, frame)
+        kept = np.array([i for i in range(n) if every is None or every[i] is not None], np.int64)
+        masks = None if every is None else tuple(mask for mask in every if mask is not None)
         return Instances(
             boxes=np.ascontiguousarray(boxes[kept], dtype=np.float32),
             scores=np.ascontiguousarray(score[kept], dtype=np.float32),
@@ -84,6 +93,21 @@ class OnnxFinder:
             masks=masks,
             capped=n >= told.max_det,
         )
+
+    def _masks(
+        self, shapes: Sequence[Array], boxes: npt.NDArray[np.float32], frame: Frame
+    ) -> list[Rle | None] | None:
+        """Masks of an image's boxes, None for one without a pixel; None for a box-only model."""
+        if self._finds.masks == "none":
+            return None
+        if self._finds.masks == "prototypes":
+            coefficients, prototypes = shapes
+            every, pixels = encode_masks(coefficients[: len(boxes)], prototypes, boxes, frame)
+            return [mask if n else None for mask, n in zip(every, pixels, strict=True)]
+        (inside,) = shapes
+        size = frame.height, frame.width
+        corners, given = boxes.astype(np.float64), inside[: len(boxes)].astype(np.float64)
+        return [paste_mask(shape, box, *size) for shape, box in zip(given, corners, strict=True)]
 
 
 def batches(shapes: Sequence[tuple[int, ...]], size: int = BATCH) -> Iterator[list[int]]:

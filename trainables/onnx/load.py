@@ -4,7 +4,7 @@ from pathlib import Path
 
 from trainables.contract import Device
 from trainables.onnx.finder import OnnxFinder
-from trainables.onnx.manifest import Detections, Letterbox, OnnxError, Particles, Tiles
+from trainables.onnx.manifest import Detections, OnnxError, Particles, Tiles
 from trainables.onnx.picker import OnnxPicker
 from trainables.onnx.session import Session
 
@@ -21,11 +21,11 @@ def load_onnx(path: Path, device: Device) -> OnnxFinder | OnnxPicker:
     """
     session = Session(path, device)
     size, finds = session.manifest.size, session.manifest.finds
-    if isinstance(finds, Detections) and isinstance(size, Letterbox):
+    if isinstance(finds, Detections) and not isinstance(size, Tiles):
         return OnnxFinder(session, size, finds)
     if isinstance(finds, Particles) and isinstance(size, Tiles):
         return OnnxPicker(session, size, finds)
     raise OnnxError(
-        f"{path}: expected detections of a letterboxed picture or particles of tiles, got "
+        f"{path}: expected detections of a scaled picture or particles of tiles, got "
         f"{finds.kind} with the rule {size.rule}; update segtune"
     )

@@ -52,6 +52,23 @@ class Letterbox(_Part):
     fill: int = 114
 
 
+class ShortestEdge(_Part):
+    """Rule by which a picture is brought to the input's size (`trainables.onnx.pasting`).
+
+    The shorter side is scaled to `shorter_px`, or less where the longer one would exceed
+    `longest_px`, bilinearly with antialiasing; nothing is padded outside of the file.
+
+    Attributes:
+        rule: Name of the rule.
+        shorter_px: Shorter side of the input, px.
+        longest_px: Longest that the longer side may get, px.
+    """
+
+    rule: Literal["shortest_edge"] = "shortest_edge"
+    shorter_px: int
+    longest_px: int
+
+
 class Tiles(_Part):
     """Rule by which a picture is cut into inputs (`trainables.onnx.maps`); nothing is scaled.
 
@@ -77,7 +94,7 @@ class Detections(_Part):
         lowest_confidence: Instances of no higher score are not in the outputs.
         iou: Overlap of two boxes of a class above which the weaker one was dropped.
         masks: How a mask is made: of `prototype` and `coefficient` (`trainables.onnx.prototypes`),
-            or there is none.
+            of the probabilities `mask` in its box (`trainables.onnx.pasting`), or there is none.
     """
 
     kind: Literal["detections"] = "detections"
@@ -85,7 +102,7 @@ class Detections(_Part):
     max_det: int
     lowest_confidence: float
     iou: float
-    masks: Literal["prototypes", "none"] = "prototypes"
+    masks: Literal["prototypes", "in_boxes", "none"] = "prototypes"
 
 
 class Particles(_Part):
@@ -147,7 +164,7 @@ class Manifest(_Part):
     val_objects: int | None = None
     picture_px: int | None = None
     normalisation: str
-    size: Letterbox | Tiles
+    size: Letterbox | ShortestEdge | Tiles
     finds: Detections | Particles
     outputs: dict[str, str]
 
