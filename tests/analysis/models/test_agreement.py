@@ -28,7 +28,7 @@ def found(
 class Finds:
     """A model that always finds the same, and remembers what it was shown."""
 
-    classes = ("a", "b")
+    classes: tuple[str, ...] = ("a", "b")
 
     def __init__(self, result: Instances) -> None:
         self.result = result
