@@ -190,9 +190,8 @@ def read_length(option: str, text: str, examples: str, *, pixels: bool = True) -
     hint = ""
     pointed = _LENGTH.fullmatch(text.replace(",", ".", 1))
     if match and not match[2]:
-        hint = (
-            f"; did you mean {match[1]}px?" if pixels else f", which has none: {', '.join(_UNITS)}"
-        )
+        missing = f", which has none of {', '.join(_UNITS)}"
+        hint = f"; did you mean {match[1]}px?" if pixels else missing
     elif match and pointed and match[2].startswith(",") and _unit(pointed[2]) in units:
         hint = f"; did you mean {pointed[0].strip()}?"
     elif match and match[2] and unit not in units:

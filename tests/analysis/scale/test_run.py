@@ -186,7 +186,7 @@ def test_a_picture_that_cannot_be_read_is_a_row_and_exit_code_1(tmp_path: Path) 
         ({"source": "metdata"}, "--source: expected one of auto, given, .* did you mean metadata?"),
         ({"source": "given"}, "--source given: expected --pixel-size beside it"),
         ({"source": "table"}, "--source table: expected --table FILE beside it"),
-        ({"pixel_size": "4.5"}, "above 0 with its unit, .* got '4.5', which has none: A, nm, um"),
+        ({"pixel_size": "4.5"}, "above 0 with its unit, .* got '4.5', which has none of A, nm, um"),
         ({"pixel_size": "4,5nm"}, "got '4,5nm'; did you mean 4.5nm?"),
         ({"pixel_size": "3px"}, "the unit 'px' is none of A, nm, um, mm, pm"),
         ({"roi": "1,2", "pixel_size": "nm"}, r"scale: 2 problems\n  --pixel-size.*\n  --roi"),

@@ -66,7 +66,7 @@ def test_pixels_that_are_not_square_keep_both_sides(tmp_path: Path) -> None:
         ("file,um_per_pix\na,1\n", "did you mean um_per_px?"),
         (
             "file,um_per_px\na.tif,wide\n",
-            ": 1 problem\n  line 2: um_per_px: expected a number above 0",
+            ": 1 problem\n  line 2: um_per_px: expected a number",
         ),
         ("file,um_per_px\na.tif,0\n", "line 2: um_per_px: expected a number above 0, got 0"),
         ("file,pixel_size,unit\na.tif,3,px\n", "line 2: unit: expected one of pm, A, nm, um"),
