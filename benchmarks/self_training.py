@@ -283,7 +283,7 @@ def tested(job: Job, validated: Mapping[str, float]) -> dict[str, float]:
     pixels, picks, truths = PixelCounts(), [], []
     for image in data.images("test"):
         probability = predictor.probability(data.read(image))
-        masks = [item.rle for item in data.annotations(image)]
+        masks = [item.mask for item in data.annotations(image)]
         truth = coco_mask.decode(coco_mask.merge(masks)) if masks else np.zeros_like(probability)
         pixels.add(probability, truth.astype(np.float32))
         picks.append(predictor.picks(probability))

@@ -33,7 +33,7 @@ from trainables.datasets.views.yolo import yolo_view
 from trainables.metrics.instances import evaluate
 from trainables.metrics.matching import ground_truth
 from trainables.results import Instances
-from tune.directory.journal import arrivals
+from tune.directory.arrivals import arrivals
 
 ROOT = Path(__file__).resolve().parents[1]
 QUARTERS = (0.25, 0.5, 0.75, 1.0)

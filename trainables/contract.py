@@ -369,6 +369,7 @@ class EngineInfo:
             machine. None where it is `preset` as it is.
         remarks: Function that finds what should be known of a study's trainings before they start.
             None where there is nothing.
+        boxes_suffice: Whether it can learn from objects whose boxes alone are known.
     """
 
     name: str
@@ -393,6 +394,7 @@ class EngineInfo:
     data_problems: DataRule | None = None
     default_space: DefaultSpace | None = None
     remarks: Remarks | None = None
+    boxes_suffice: bool = False
 
     @property
     def how_to_install(self) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from search_spaces.names import nearest_name
 from trainables.contract import Engine, EngineInfo
+from trainables.datasets.prepared import PreparedDataset
 from trainables.files.errors import UserError
 
 BUILT_IN: Mapping[str, str] = {
@@ -60,6 +61,19 @@ def engine_info(name: str) -> EngineInfo:
             f"got {type(info).__name__}"
         )
     return info
+
+
+def boxes_problem(info: EngineInfo, data: PreparedDataset) -> str:
+    """The reason why an engine cannot learn from a data set of boxes, or ""."""
+    if info.boxes_suffice or not data.boxes_only:
+        return ""
+    known = [one for name in engines() if (one := engine_info(name)).boxes_suffice]
+    others = [one.name for one in known if one.isolated]  # simulated ones learn nothing
+    return (
+        f"expected an engine that learns from boxes ({', '.join(others)}), got {info.name}, which "
+        f"learns masks: the objects of {data.name} are boxes without masks; or prepare it from "
+        "outlines or masks"
+    )
 
 
 def load_engine(name: str) -> Engine:

@@ -35,9 +35,14 @@ COCO_NAMES: Final = (
     "AR10",
     "AR100",
     "ARmax",
+    "ARs",
+    "ARm",
+    "ARl",
 )
 """The values of the table: AP over IoU 0.50:0.05:0.95, at 0.5, at 0.75, of small (below 32² px),
-medium and large (from 96² px) objects; recall with the best 1, 10, 100 and all that count."""
+medium and large (from 96² px) objects; recall with the best 1, 10, 100 and all that count, and with
+all of small, medium and large objects. Of boxes without masks, width times height says how large
+they are."""
 
 _AREAS: Final = ("all", "small", "medium", "large")
 
@@ -185,6 +190,11 @@ class CocoTally:
                 for n in (1, 10, 100)
             },
             "ARmax": _mean(recall[:, :, 0, -1]),
+            **{
+                f"AR{name[0]}": _mean(recall[:, :, area, -1])
+                for area, name in enumerate(_AREAS)
+                if area
+            },
         }
         return CocoTable(self._kind, self._max_det, values)
 

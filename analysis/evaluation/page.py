@@ -44,6 +44,9 @@ _COCO_WORDS: Final = {
     "AR10": "with the best 10",
     "AR100": "with the best 100",
     "ARmax": "with all that count",
+    "ARs": "with all that count, of small objects",
+    "ARm": "of medium ones",
+    "ARl": "of large ones",
 }
 
 _MEASURE_WORDS: Final = {

@@ -15,7 +15,7 @@ from search_spaces.names import nearest_name
 from trainables.contract import Device
 from trainables.datasets.prepared import SPLITS, PreparedDataset, check_pictures
 from trainables.datasets.records import ImageRecord, Split
-from trainables.metrics.names import GROUPS, PARTICLE_GROUP
+from trainables.metrics.names import GROUPS, PARTICLE_GROUP, needs_masks
 from trainables.registry import engine_info
 from trainables.trials.layout import METRICS_FILE
 
@@ -143,7 +143,7 @@ def plan_evaluation(model: Path, data: Path, out: Path | None, wishes: Wishes) -
         images=_images(prepared, part),
         out=(out or Path(FOLDER) / _name(trained, prepared, part)).absolute(),
         device=chosen_device(wishes.device),
-        groups=_groups(trained, wishes),
+        groups=_groups(trained, wishes, prepared),
         wishes=wishes,
     )
     check_out(plan)
@@ -203,11 +203,12 @@ def _name(model: TrainedModel, data: PreparedDataset, part: Part) -> str:
     return re.sub(r"[^\w.-]+", "_", f"{model.name}-on-{data.name}-{part}")
 
 
-def _groups(model: TrainedModel, wishes: Wishes) -> list[str]:
+def _groups(model: TrainedModel, wishes: Wishes, data: PreparedDataset) -> list[str]:
     """The groups of instances that a model is measured by; none for one that picks particles.
 
     Raises:
-        EvaluateError: It does neither, or something is asked for that is of the other kind.
+        EvaluateError: It does neither, or something is asked for that is of the other kind; or it
+            is measured by masks alone, and the data are boxes.
     """
     filled = engine_info(model.engine).metrics
     groups = [group for group in GROUPS if group in filled]
@@ -216,6 +217,13 @@ def _groups(model: TrainedModel, wishes: Wishes) -> list[str]:
             f"{model.path}: expected a model that finds instances or particles, got one of the "
             f"engine {model.engine}, which is measured by {', '.join(filled) or 'nothing'}"
         )
+    if groups and data.boxes_only:
+        groups = [group for group in groups if not needs_masks(group)]
+        if not groups:
+            raise EvaluateError(
+                f"{data.root}: expected objects with masks, by which {model.engine} is measured, "
+                "got boxes alone"
+            )
     if groups and wishes.match_radius is not None:
         raise EvaluateError(
             f"--match-radius: expected none with {model.engine}, whose instances are matched by "

@@ -60,7 +60,7 @@ def evaluate_split(  # noqa: PLR0913  one flat call, for benchmarks too
         picked = pick_pictures(predictor, data, images, classes)
         at = None if confidences is None else confidences[f"{PARTICLE_GROUP}/confidence"]
         particles = picked.metrics(predictor.match_radius, at)
-        return {**particles.as_metrics(), **picked.pixels.as_metrics()}
+        return {**particles.as_metrics(), **picked.pixel_metrics()}
     with tempfile.TemporaryFile() as file:
         found = predict(
             predictor, data, images, classes, file=file, progress=lambda done, total: None

@@ -7,8 +7,10 @@ particle a whole one wins; where all are cut by inner edges of their windows, ea
 from the window that shows the most around it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -28,6 +30,14 @@ EDGE_PX: Final = 3
 _LEAST_SHARED: Final = 4
 """Pixels that two cut instances must share at least, in squares of the distance from an edge: of a
 few pixels agreement says nothing."""
+
+_MOVED_PX: Final = 2
+"""Most pixels, across and down, by which a part is moved to fit to another one."""
+
+_STEPS: Final = range(-_MOVED_PX, _MOVED_PX + 1)
+
+_MOVES: Final = sorted(product(_STEPS, _STEPS), key=lambda move: (math.hypot(*move), move))
+"""All moves, down and across, the least first."""
 
 
 @dataclass(frozen=True)
@@ -200,17 +210,58 @@ def _merged(pool: Pool, members: list[int], tiling: Tiling) -> Pool:
     score, one = pool.scores[first], pool.classes[first]
     if pool.masks is None:
         return pool_of(np.concatenate([low, high])[None], score, one, None)
-    frame = Window(*np.floor(low).astype(int).tolist(), *np.ceil(high).astype(int).tolist())
+    left, top = (np.floor(low).astype(int) - _MOVED_PX).tolist()
+    right, bottom = (np.ceil(high).astype(int) + _MOVED_PX).tolist()
+    frame = Window(left, top, right, bottom).meets(tiling.region)
     deepest = np.full((frame.height, frame.width), -np.inf, np.float32)
     mask = np.zeros(deepest.shape, np.uint8)
     for i in members:
         depth = _depth(tiling.windows[pool.sources[i]], tiling.region, frame)
+        both = np.minimum(depth, deepest) >= _MOVED_PX
+        part = _aligned(_in_frame(dict(pool.masks[i]), frame), mask, both)
         better = depth > deepest
-        mask[better] = _in_frame(dict(pool.masks[i]), frame)[better]
+        mask[better] = part[better]
         deepest[better] = depth[better]
     height, width = pool.masks[members[0]]["size"]
     rle = geometry.encode_crop(mask, (frame.left, frame.top), height, width)
     return pool_of(np.zeros((1, 4)), score, one, (rle,))
+
+
+def _aligned(
+    part: npt.NDArray[np.uint8], known: npt.NDArray[np.uint8], both: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.uint8]:
+    """A part moved by whole pixels to where it agrees with what is known, if that explains much.
+
+    Two windows may show a particle a pixel apart; put together as they are, its parts would be so
+    much longer or shorter than the particle.
+
+    Args:
+        part: (h, w) mask of the part, 0 or 1.
+        known: (h, w) mask so far.
+        both: (h, w) where either is known, however it is moved.
+
+    Returns:
+        The part, moved where that at least halves the number of pixels that differ.
+    """
+    rows, columns = np.flatnonzero(both.any(axis=1)), np.flatnonzero(both.any(axis=0))
+    if not len(rows):
+        return part
+    top, left = int(rows[0]), int(columns[0])
+    here = slice(top, int(rows[-1]) + 1), slice(left, int(columns[-1]) + 1)
+    padded = np.pad(part, _MOVED_PX, mode="edge")  # beyond the picture's border it goes on
+    height, width = part.shape
+
+    def differing(move: tuple[int, int]) -> int:
+        down, across = move[0] + _MOVED_PX, move[1] + _MOVED_PX
+        moved = padded[down : down + height, across : across + width]
+        return int(((moved[here] != known[here]) & both[here]).sum())
+
+    before = differing((0, 0))
+    move = min(_MOVES, key=differing)  # the first of equal ones: the least move
+    if 2 * differing(move) > before:
+        return part
+    down, across = move[0] + _MOVED_PX, move[1] + _MOVED_PX
+    return padded[down : down + height, across : across + width]
 
 
 def _depth(window: Window, region: Window, frame: Window) -> npt.NDArray[np.float32]:

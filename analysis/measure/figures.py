@@ -17,6 +17,10 @@ from analysis.measure.statistics.nanomaterial import NanoShare, nano_share
 from analysis.measure.statistics.sample import Sample
 from analysis.measure.statistics.uncertainty import Sources, Uncertainty, combine
 from analysis.measure.tables import (
+    BOXES,
+    SIZE,
+    SIZES,
+    WIDTH,
     DonePictures,
     area_of,
     classes_of,
@@ -24,20 +28,27 @@ from analysis.measure.tables import (
     values_of,
 )
 from analysis.models.find import TrainedModel
-from trainables.metrics.names import DIAMETER_BIAS, MEASURE
+from trainables.metrics.names import DIAMETER_BIAS, MEASURE, shifts_by_size
 
 FIGURES: Final = "figures"
 
+SHARE: Final = "share_to_100nm"
+
 ALL: Final = "all"
 """In place of a class name: the particles of all classes."""
+
+_FERET: Final = "feret_min"
 
 _NM_PER_UM: Final = 1e3
 
 _SHOWN: Final = {
     "d50_number": "D50 by number",
-    "mean_1_0": "mean diameter",
+    "mean_1_0": "mean {size}",
     "number_density": "number per area",
 }
+
+SIZE_WORDS: Final = {SIZE: "diameter", WIDTH: "width of the box"}
+"""What the sizes of particles are, by the column that they are taken from."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,7 @@ class ClassFigures:
         combined: Figures with all that they are uncertain by.
         fit: The log-normal distribution that fits, and whether it does.
         nano: Share of the particles of at most 100 nm; None without a scale or without masks.
+        size: Column that the sizes are taken from: of a model of boxes their width.
     """
 
     name: str
@@ -59,10 +71,32 @@ class ClassFigures:
     combined: Mapping[str, Uncertainty]
     fit: LogNormalFit
     nano: NanoShare | None
+    size: str = SIZE
+
+    @property
+    def size_words(self) -> str:
+        """What the sizes are, for a reader."""
+        return SIZE_WORDS[self.size]
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a figure, for a table."""
-        return [self.row_of(name) for name in self.estimates]
+        rows = [self.row_of(name) for name in self.estimates]
+        return rows if self.nano is None else [*rows, self._row_of_share(self.nano)]
+
+    def _row_of_share(self, nano: NanoShare) -> dict[str, Any]:
+        """The row of the share of small particles: of its intervals only the one over pictures."""
+        low, high = nano.interval or (None, None)
+        return self.row_of("mean_1_0") | {
+            "figure": SHARE,
+            "of": "feret_min",
+            "value": nano.value,
+            "unit": "",
+            "sampling_low_95": low,
+            "sampling_high_95": high,
+            "combined_low_95": None,
+            "combined_high_95": None,
+            "not_known": "scale, segmentation",
+        }
 
     def row_of(self, name: str) -> dict[str, Any]:
         """The row of one figure."""
@@ -72,6 +106,7 @@ class ClassFigures:
         return {
             "class": self.name,
             "figure": name,
+            "of": "" if name == "number_density" else self.size,
             "value": one.value,
             "unit": self._unit_of(name),
             "sampling_low_95": low,
@@ -93,7 +128,10 @@ class ClassFigures:
         """The figures that people ask for first, a line each."""
         if not self.estimates["d50_number"].n_particles:
             return [f"{self.name}: no particle counts"]
-        said = [f"{self.name}: {words} {self.combined[key].words}" for key, words in _SHOWN.items()]
+        said = [
+            f"{self.name}: {words.format(size=self.size_words)} {self.combined[key].words}"
+            for key, words in _SHOWN.items()
+        ]
         said.append(f"{self.name}: {self.fit.verdict}")
         more = more_needed(self.estimates["d50_number"])
         if more is not None and more.particles > 0:
@@ -102,7 +140,7 @@ class ClassFigures:
                 "for D50 within 5 %"
             )
         if self.nano is not None:
-            said.append(f"{self.name}: {self.nano.verdict}")
+            said.append(f"{self.name}: {self.nano.words}")
         return said
 
 
@@ -120,7 +158,8 @@ def run_figures(
     """
     sizes, ferets, weights, numbers, names, areas = _gathered(done, unit)
     border = BorderRule(done.settings.border.rule, done.settings.border.guard_px).words
-    sources = _sources(done, models)
+    sources = _sources(done, models, unit)
+    size = next((size_column(part) for _, _, part in done.parts(SIZES)), SIZE)
 
     def figures_of(name: str, chosen: Any) -> ClassFigures:
         shown = unit or "px"
@@ -135,7 +174,7 @@ def run_figures(
             )
             nano = nano_share(small, UM_PER_UNIT[unit] * _NM_PER_UM)
         combined = {key: combine(one, sources, _unit(key, shown)) for key, one in found.items()}
-        return ClassFigures(name, shown, found, combined, fit_lognormal(sample), nano)
+        return ClassFigures(name, shown, found, combined, fit_lognormal(sample), nano, size)
 
     if not len(areas):
         return []
@@ -157,14 +196,14 @@ def _gathered(done: DonePictures, unit: str) -> tuple[Floats, Floats, Floats, An
     parts: list[tuple[Floats, Floats, Floats, Any, Any]] = []
     areas: list[float] = []
     rule = BorderRule(done.settings.border.rule, done.settings.border.guard_px)
-    for _, record, part in done.parts():
+    for _, record, part in done.parts((*SIZES, *BOXES, _FERET, CLASS)):
         um_per_px = record.row["um_per_px"]
         if unit and not um_per_px:
             continue
         factor = um_per_px / UM_PER_UNIT[unit] if unit else 1.0
         size = values_of(part, size_column(part)) * factor
-        feret = "feret_min" in part.column_names
-        small = values_of(part, "feret_min") * factor if feret else np.full(len(size), np.nan)
+        feret = _FERET in part.column_names
+        small = values_of(part, _FERET) * factor if feret else np.full(len(size), np.nan)
         number = np.full(len(size), len(areas), np.int64)
         names = np.array(part[CLASS].to_pylist(), object)
         parts.append((size, small, done.weights(record, part), number, names))
@@ -178,7 +217,7 @@ def _gathered(done: DonePictures, unit: str) -> tuple[Floats, Floats, Floats, An
     return sizes, smalls, weights, numbers, classes, np.array(areas)
 
 
-def _sources(done: DonePictures, models: Sequence[TrainedModel]) -> Sources:
+def _sources(done: DonePictures, models: Sequence[TrainedModel], unit: str) -> Sources:
     """Uncertainties besides sampling: of several the largest."""
     scaled = [record.row for record in done.records.values() if record.row["um_per_px"]]
     scales = [row["scale_rel_uncertainty"] for row in scaled]
@@ -189,5 +228,28 @@ def _sources(done: DonePictures, models: Sequence[TrainedModel]) -> Sources:
         return max(known) if known and len(known) == len(models) else None
 
     return Sources(
-        max(scales) if known_scale else None, worst(DIAMETER_BIAS), worst(f"{MEASURE}/count_error")
+        max(scales) if known_scale else None,
+        worst(DIAMETER_BIAS),
+        worst(f"{MEASURE}/count_error"),
+        worst_shifts(models),
+        sorted({row["um_per_px"] / UM_PER_UNIT[unit] for row in scaled}) if unit else (1.0,),
     )
+
+
+def worst_shifts(models: Sequence[TrainedModel]) -> dict[int, float]:
+    """Errors of diameters on the validation pictures by size class, of several models the largest.
+
+    Of a class that one of them has no error on record of, nothing is said.
+    """
+    each = [shifts_by_size(model.metrics) for model in models]
+    known = set.intersection(*(set(one) for one in each)) if each else set()
+    return {low: max((one[low] for one in each), key=abs) for low in sorted(known)}
+
+
+def shift_line(models: Sequence[TrainedModel]) -> str:
+    """The errors of diameters by size class, in a line for the user; empty where none is known."""
+    said = [
+        f"{100 * shift:+.2g} % from {low} to {2 * low} px"
+        for low, shift in worst_shifts(models).items()
+    ]
+    return f"diameters on the validation pictures: {', '.join(said)}" if said else ""

@@ -13,6 +13,7 @@ from analysis.finding.rules import make_rules
 from analysis.finding.settings import class_limits
 from analysis.measure.job.folder import LABELME, LABELS, OVERLAYS, ROIS, SETTINGS, JobFolder
 from analysis.measure.job.pace import known_pace
+from analysis.measure.outlines import Outlines, read_outlines
 from analysis.measure.settings import MeasureSettings, ScaleSettings
 from analysis.models.device import chosen_device
 from analysis.models.find import TrainedModel, find_model, load_model
@@ -46,6 +47,7 @@ class MeasurePlan:
         wishes: How scales are read; None where everything stays in pixels.
         gpus: GPUs to find on: all there are, unless one was asked for; 0 on the CPU.
         figures: Whether figures of all particles are wanted, and a page of them.
+        outlines: What is measured in place of what models find.
     """
 
     models: Sequence[TrainedModel]
@@ -56,6 +58,7 @@ class MeasurePlan:
     wishes: ScaleWishes | None
     gpus: int = 0
     figures: bool = True
+    outlines: Outlines | None = None
 
     @property
     def folder(self) -> JobFolder:
@@ -73,7 +76,23 @@ class MeasurePlan:
 
     def of_a_picture(self) -> dict[str, Any]:
         """Values that must be equal for a picture that is done to be left as it is."""
-        return {"format": FORMAT, **self.hashed, **self.settings.of_a_picture()}
+        settings = self.settings.of_a_picture()
+        if self.outlines is not None:
+            settings.pop("finding")  # nothing is searched
+        return {"format": FORMAT, **self.hashed, **settings}
+
+    def of_each(self) -> list[dict[str, Any]]:
+        """The same of each picture; its outlines, where they are given, are among them."""
+        common, outlines = self.of_a_picture(), self.outlines
+        if outlines is None:
+            return [common] * len(self.pictures)
+        return [{**common, "outlines": outlines.fingerprint(n)} for n in range(len(self.pictures))]
+
+    def done(self) -> list[Micrograph]:
+        """The pictures that are done, and as they were then."""
+        folder = self.folder
+        settings = zip(self.pictures, self.of_each(), strict=True)
+        return [picture for picture, own in settings if folder.is_done(picture, own)]
 
     def kind(self) -> dict[str, Any]:
         """All that the time depends on that a picture takes: runs of one kind are alike."""
@@ -95,14 +114,16 @@ class MeasurePlan:
 
     def lines(self) -> list[str]:
         """What would be done, in lines for the user."""
-        folder, settings = self.folder, self.of_a_picture()
-        n_done = sum(folder.is_done(picture, settings) for picture in self.pictures)
+        n_done = len(self.done())
         n_left = len(self.pictures) - n_done
         models = ", ".join(f"{model.name} ({model.engine})" for model in self.models)
+        means = f"{models} on {self.device.name}"
+        if self.outlines is not None:
+            means = f"the outlines of {self.outlines.folder} ({self.outlines.form})"
         lines = [
-            f"{counted(len(self.pictures), 'picture')}, {n_done} of them done before, with "
-            f"{models} on {self.device.name}",
+            f"{counted(len(self.pictures), 'picture')}, {n_done} of them done before, with {means}",
             f"writes {self.out}",
+            *(self.outlines.problems if self.outlines is not None else ()),
         ]
         if seconds := self.seconds(n_left):
             lines.append(seconds)
@@ -149,6 +170,43 @@ def plan_measure(  # noqa: PLR0913  the command's options
     assert chosen is not None
     gpus = 0 if chosen.name == "cpu" else 1 if device is not None else this_machine().gpus
     return MeasurePlan(known, pictures, out, chosen, settings, wishes, gpus, figures)
+
+
+def plan_outlines(
+    folder: Path,
+    out: Path,
+    settings: MeasureSettings,
+    *,
+    pictures: Sequence[str] = (),
+    form: str | None = None,
+) -> MeasurePlan:
+    """Check what is asked of a measurement of outlines; all problems at once.
+
+    Args:
+        folder: Folder with outlines in a format that `prepare` reads.
+        out: Folder to write.
+        settings: Settings; those of finding have no effect.
+        pictures: Where the pictures are, if they lie elsewhere.
+        form: Name of the format; None to find it out.
+
+    Raises:
+        MeasureError: Something of it cannot be.
+    """
+    checked = Checks("measure")
+    out = out.absolute()
+    found = checked(lambda: find_micrographs(pictures, out) if pictures else [])
+    outlines = None
+    if found is not None:
+        known = found
+        outlines = checked(lambda: read_outlines(folder, known, form))
+    wishes = checked(lambda: _scale_wishes(settings.scale))
+    checked(lambda: _check_out(out))
+    if out == folder.absolute() or folder.absolute() in out.parents:
+        checked.problems.append(f"--out: expected a folder outside of {folder}, got {out}")
+    checked.end()
+    assert outlines is not None
+    device = Device("cpu", cpus=this_machine().cpus)
+    return MeasurePlan((), outlines.pictures, out, device, settings, wishes, outlines=outlines)
 
 
 class Checks:

@@ -18,15 +18,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from analysis.errors import MeasureError
-from analysis.measure.figures import FIGURES, ClassFigures, run_figures
+from analysis.measure.figures import FIGURES, ClassFigures, run_figures, shift_line
 from analysis.measure.job.folder import (
     SETTINGS,
     PictureRecord,
 )
+from analysis.measure.job.outlines import OutlineSearcher
 from analysis.measure.job.pace import remember_pace
-from analysis.measure.job.pipeline import NoSearcherError, Passed, Stages, passed
+from analysis.measure.job.pipeline import NoSearcherError, Passed, Searcher, Stages, passed
 from analysis.measure.job.stages import PictureMeasurer, PictureReader, PictureSearcher
-from analysis.measure.job.workers import shared_out
+from analysis.measure.job.workers import SharedOut, shared_out
 from analysis.measure.live import LiveTable, first_words
 from analysis.measure.plan import MeasurePlan
 from analysis.measure.report.page import REPORT, write_page
@@ -75,6 +76,9 @@ class MeasureResult:
         unit: Unit of the calibrated columns; "" where no picture has a scale.
         figures: Figures of all particles, and of each class; none of a prediction.
         report: The page to look at; None of a prediction.
+        errors_by_size: The models' errors of diameters on their validation pictures, in words.
+        problems: What is to be said of given outlines, in lines for the user.
+        complete: Whether all of them could be read.
     """
 
     out: Path
@@ -84,6 +88,9 @@ class MeasureResult:
     unit: str
     figures: Sequence[ClassFigures] = ()
     report: Path | None = None
+    errors_by_size: str = ""
+    problems: Sequence[str] = ()
+    complete: bool = True
 
     @property
     def particles(self) -> int:
@@ -111,6 +118,8 @@ class MeasureResult:
                 f"{unscaled[0]}: {left} (column flags)"
             )
         lines += [line for one in self.figures for line in one.lines()]
+        if self.figures and self.errors_by_size:
+            lines.append(self.errors_by_size)
         tables = [PARTICLES, PICTURES, *([FIGURES] if self.figures else [])]
         lines.append("wrote " + ", ".join(f"{self.out / name}.csv" for name in tables))
         if self.report is not None:
@@ -118,13 +127,14 @@ class MeasureResult:
         return lines
 
     def warnings(self) -> list[str]:
-        """The pictures that failed, in lines for stderr; empty where none did."""
+        """What is wrong with outlines or pictures, in lines for stderr; empty where nothing is."""
         if not self.failed:
-            return []
+            return [*self.problems]
         listed = [f"  {name}: {why}" for name, why in list(self.failed.items())[:_NAMED]]
         more = len(self.failed) - len(listed)
         total = len(self.failed) + len(self.records)
         return [
+            *self.problems,
             f"{len(self.failed)} of {total} pictures failed, see {self.out / PICTURES}.csv:",
             *listed,
             *([f"  ... and {more} more"] if more else []),
@@ -149,13 +159,13 @@ def run_measure(
         ClusterError: Ray cannot be started.
         FolderError: Another process is writing the folder.
     """
-    folder, settings = plan.folder, plan.of_a_picture()
+    folder = plan.folder
     with locked(plan.out):
         plan.out.mkdir(exist_ok=True, parents=True)
         about = _about(plan)
-        write_json(plan.out / SETTINGS, {"settings": settings, "about": about})
+        write_json(plan.out / SETTINGS, {"settings": plan.of_a_picture(), "about": about})
         folder.begin()
-        before = [p for p in plan.pictures if folder.is_done(p, settings)]
+        before = plan.done()
         found, failed = _run(plan, before, progress, tell)
         records: dict[Micrograph, PictureRecord] = {}
         for picture in plan.pictures:
@@ -177,6 +187,9 @@ def run_measure(
         unit=unit,
         figures=figures,
         report=report,
+        errors_by_size=shift_line(plan.models),
+        problems=plan.outlines.problems if plan.outlines is not None else (),
+        complete=plan.outlines is None or plan.outlines.complete,
     )
 
 
@@ -210,6 +223,7 @@ def _write_figures(plan: MeasurePlan, done: DonePictures, unit: str) -> list[Cla
 
 def _about(plan: MeasurePlan) -> dict[str, Any]:
     """What stands in every file about the run: versions, models, settings."""
+    given = plan.outlines
     return {
         "segtune": version("segtune"),
         "models": [
@@ -221,6 +235,7 @@ def _about(plan: MeasurePlan) -> dict[str, Any]:
             }
             for model in plan.models
         ],
+        "outlines": None if given is None else {"folder": str(given.folder), "format": given.form},
         "settings": plan.settings.model_dump(mode="json"),
         "records": plan.of_a_picture(),
     }
@@ -272,15 +287,8 @@ def _passed(plan: MeasurePlan, numbers: list[int]) -> Iterator[Passed]:
     shares = shared_out(plan.device, plan.gpus, this_machine())
     stages = Stages(
         PictureReader(plan.pictures, plan.wishes),
-        partial(
-            PictureSearcher,
-            plan.pictures,
-            plan.models,
-            shares.device,
-            plan.settings,
-            shares.at_once,
-        ),
-        PictureMeasurer(plan.pictures, plan.folder, plan.settings, plan.of_a_picture()),
+        _searcher(plan, shares),
+        PictureMeasurer(plan.pictures, plan.folder, plan.settings, plan.of_each()),
     )
     workers = shares.workers
     with _only_gpu(plan.device, plan.gpus), _ray(shares.ray_cpus, plan.gpus, plan.out / LOG):
@@ -288,6 +296,16 @@ def _passed(plan: MeasurePlan, numbers: list[int]) -> Iterator[Passed]:
             yield from passed(numbers, stages, workers)
         except NoSearcherError as error:
             raise MeasureError(str(error)) from None
+
+
+def _searcher(plan: MeasurePlan, shares: SharedOut) -> Callable[[], Searcher]:
+    """Maker of what searches: models, or outlines that are given."""
+    if plan.outlines is not None:
+        given = plan.outlines
+        return partial(OutlineSearcher, plan.pictures, given.of_each, given.classes)
+    return partial(
+        PictureSearcher, plan.pictures, plan.models, shares.device, plan.settings, shares.at_once
+    )
 
 
 @contextlib.contextmanager

@@ -6,8 +6,9 @@ files.
 """
 
 import csv
+import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +17,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.measure.geometry.calibration import calibrated, choose_unit, in_pixels, units
+from analysis.measure.geometry.calibration import (
+    aliases,
+    calibrated,
+    choose_unit,
+    in_pixels,
+    units,
+)
 from analysis.measure.geometry.columns import COLUMNS
 from analysis.measure.job.folder import JobFolder, PictureRecord
 from analysis.measure.job.stages import CLASS, MASK, PARTICLE, ROW, SCORE, empty_part
@@ -25,7 +32,7 @@ from analysis.measure.settings import MeasureSettings
 from analysis.measure.statistics.border import BorderRule
 from analysis.pictures.micrographs import Micrograph
 from trainables.files.cells import csv_cell
-from trainables.files.whole import write_whole
+from trainables.files.whole import new_file, write_whole
 from trainables.results import Instances
 
 PARTICLES: Final = "particles"
@@ -38,8 +45,29 @@ IMAGE, WEIGHT = "image", "border_weight"
 
 SIZE: Final = "equivalent_diameter"
 
+WIDTH: Final = "box_width"
+"""In its place where a model gives boxes alone."""
+
+SIZES: Final = (SIZE, WIDTH)
+"""Columns of which one is a particle's size."""
+
+BOXES: Final = ("box_x_px", "box_y_px", WIDTH, "box_height")
+"""Columns of a particle's box."""
+
 EDGE_PX: Final = 1
 """Pixels from the edge within which a mask is not known to be whole."""
+
+_HALF: Final = 0.5
+"""What lies between the edge of a mask's outermost pixels and its outline, on average."""
+
+_MEANINGS: Final = {
+    IMAGE: "Name of the picture, with the page where its file has several.",
+    PARTICLE: "Number of the particle in its picture, from 1.",
+    CLASS: "Class that the model gave it.",
+    SCORE: "How sure the model is of it, 0 to 1.",
+    WEIGHT: "How often it counts in the figures of the run; 0 where the border cuts it.",
+    MASK: "Its pixels as COCO's compressed run lengths.",
+}
 
 STATE, REASON = "state", "reason"
 
@@ -63,10 +91,16 @@ class DonePictures:
     records: Mapping[Micrograph, PictureRecord]
     settings: MeasureSettings
 
-    def parts(self) -> Iterator[tuple[Micrograph, PictureRecord, pa.Table]]:
-        """Each picture with its record and its particles."""
+    def parts(
+        self, columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[Micrograph, PictureRecord, pa.Table]]:
+        """Each picture with its record and its particles.
+
+        Args:
+            columns: The only columns that are read, where they are there; None for all.
+        """
         for picture, record in self.records.items():
-            yield picture, record, self.folder.part(picture)
+            yield picture, record, self.folder.part(picture, columns)
 
     def weights(self, record: PictureRecord, part: pa.Table) -> Any:
         """(N,) float64, how often each particle of a picture counts in the run's figures."""
@@ -81,16 +115,18 @@ def area_of(record: PictureRecord, rule: BorderRule) -> float:
     return rule.area_px2(counting_of(record, rule)) * share
 
 
-def counting_of(record: PictureRecord, rule: BorderRule) -> tuple[int, int, int, int]:
+def counting_of(record: PictureRecord, rule: BorderRule) -> tuple[float, float, float, float]:
     """The rectangle in which a particle is whole, x0 y0 x1 y1: the one that was searched, drawn in.
 
     A mask of a particle that the edge cuts often ends a pixel before the edge: counted as whole,
-    such particles would be too many, and too small.
+    such particles would be too many, and too small. A mask that begins at the next pixel counts;
+    outlines of such particles begin from half a pixel before it on.
     """
     left, top, right, bottom = analysed_of(record)
     if rule.rule == "all" or min(right - left, bottom - top) <= 2 * (EDGE_PX + 1):
         return left, top, right, bottom
-    return left + EDGE_PX, top + EDGE_PX, right - EDGE_PX, bottom - EDGE_PX
+    edge = EDGE_PX + _HALF
+    return left + edge, top + edge, right - edge, bottom - edge
 
 
 def analysed_of(record: PictureRecord) -> tuple[int, int, int, int]:
@@ -106,8 +142,7 @@ def values_of(part: pa.Table, name: str) -> Any:
 
 def boxes_of(part: pa.Table) -> Any:
     """Boxes of a part's particles, (N, 4) float64, x0 y0 x1 y1 in pixels."""
-    x0, y0 = values_of(part, "box_x_px"), values_of(part, "box_y_px")
-    width, height = values_of(part, "box_width"), values_of(part, "box_height")
+    x0, y0, width, height = (values_of(part, name) for name in BOXES)
     return np.column_stack([x0, y0, x0 + width, y0 + height])
 
 
@@ -125,14 +160,14 @@ def unit_of(done: DonePictures) -> str:
         return done.settings.unit
     lengths = [
         values_of(part, size_column(part)) * (record.row["um_per_px"] or np.nan)
-        for _, record, part in done.parts()
+        for _, record, part in done.parts(SIZES)
     ]
     return choose_unit(np.concatenate(lengths))
 
 
 def size_column(part: pa.Table) -> str:
     """The column that is a particle's size: its equivalent diameter, or a box's width."""
-    return SIZE if SIZE in part.column_names else "box_width"
+    return SIZE if SIZE in part.column_names else WIDTH
 
 
 def write_particles(done: DonePictures, unit: str, about: Mapping[str, Any]) -> None:
@@ -144,8 +179,9 @@ def write_particles(done: DonePictures, unit: str, about: Mapping[str, Any]) -> 
         about: What stands in the Parquet file's own metadata: settings, models, versions.
     """
     out = done.folder.out
-    write_whole(out / f"{PARTICLES}.parquet", lambda file: _to_parquet(done, unit, about, file))
-    write_whole(out / f"{PARTICLES}.csv", lambda file: _to_csv(done, unit, file))
+    places = (out / f"{PARTICLES}.parquet", out / f"{PARTICLES}.csv")
+    with new_file(places[0]) as parquet, new_file(places[1]) as plain:
+        _to_files(particle_rows(done, unit), unit, about, parquet, plain)
 
 
 def particle_rows(done: DonePictures, unit: str) -> Iterator[pa.Table]:
@@ -183,44 +219,45 @@ def _rows_of(
 
 
 def _schema(first: pa.Table, unit: str, about: Mapping[str, Any]) -> pa.Schema:
-    """A table's schema with unit and definition of each column, and what the run was."""
+    """A table's schema with unit, definition and other names of each column, and what ran."""
     px_units = {column.titled("px"): column.unit_in("px") for column in COLUMNS.values()}
     in_unit = units(dict.fromkeys(COLUMNS, np.empty(0)), unit) if unit else {}
-    meaning = {
+    meaning = _MEANINGS | {
         column.titled(name): column.definition
         for column in COLUMNS.values()
         for name in ("px", unit or "px")
     }
+    also: dict[str, str] = {}
+    for theirs, ours in (aliases(unit) if unit else {}).items():
+        also[ours] = f"{also[ours]}, {theirs}" if ours in also else theirs
     fields = []
     for field in first.schema:
         said = {
             "unit": {**px_units, **in_unit}.get(field.name),
             "definition": meaning.get(field.name),
+            "also": also.get(field.name),
         }
         fields.append(field.with_metadata({k: v for k, v in said.items() if v}))
     return pa.schema(fields, {"segtune": json.dumps(about)})
 
 
-def _to_parquet(done: DonePictures, unit: str, about: Mapping[str, Any], file: Path) -> None:
-    writer: pq.ParquetWriter | None = None
-    for rows in particle_rows(done, unit):
-        if writer is None:
-            schema = _schema(rows, unit, about)
-            writer = pq.ParquetWriter(file, schema)
-        writer.write_table(rows.cast(schema))
-    if writer is not None:
-        writer.close()
-
-
-def _to_csv(done: DonePictures, unit: str, file: Path) -> None:
-    with file.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        for number, rows in enumerate(particle_rows(done, unit)):
-            shown = rows.drop_columns([MASK])
-            if number == 0:
-                writer.writerow([csv_cell(name) for name in shown.column_names])
-            columns = [_cells(column) for column in shown.columns]
-            writer.writerows([*zip(*columns, strict=True)])
+def _to_files(
+    tables: Iterator[pa.Table], unit: str, about: Mapping[str, Any], parquet: Path, plain: Path
+) -> None:
+    """Write rows, a table a picture, as Parquet and as CSV; each table is asked for once."""
+    first = next(tables)
+    schema = _schema(first, unit, about)
+    names = [name for name in first.column_names if name != MASK]
+    with (
+        pq.ParquetWriter(parquet, schema) as writer,
+        plain.open("w", encoding="utf-8", newline="") as stream,
+    ):
+        cells = csv.writer(stream)
+        cells.writerow([csv_cell(name) for name in names])
+        for rows in itertools.chain([first], tables):
+            writer.write_table(rows.cast(schema))
+            columns = [_cells(rows[name]) for name in names]
+            cells.writerows([*zip(*columns, strict=True)])
 
 
 def _cells(column: pa.ChunkedArray) -> list[Any]:
@@ -264,20 +301,12 @@ def picture_cells(row: Mapping[str, Any]) -> list[Any]:
 
 def write_instances(done: DonePictures, classes: Sequence[str], about: Mapping[str, Any]) -> None:
     """Write `coco.json`."""
-
-    @dataclass(frozen=True)
-    class _Again:
-        make: Callable[[], Iterator[FoundPicture]]
-
-        def __iter__(self) -> Iterator[FoundPicture]:
-            return self.make()
-
-    write_coco(_Again(lambda: _found(done, classes)), classes, about, done.folder.out / COCO)
+    write_coco(_found(done, classes), classes, about, done.folder.out / COCO)
 
 
 def _found(done: DonePictures, classes: Sequence[str]) -> Iterator[FoundPicture]:
     first_id = 1
-    for picture, record, part in done.parts():
+    for picture, record, part in done.parts((*BOXES, CLASS, SCORE, MASK)):
         size = [record.row["height"], record.row["width"]]
         masks = [
             {"size": size, "counts": text.encode("ascii")}

@@ -26,9 +26,10 @@ from analysis.models.card import model_card
 from trainables.contract import ExportForm
 from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.files.whole import locked, new_folder, write_json, write_text
+from trainables.files.words import counted
 from trainables.registry import engine_info, load_engine
 from trainables.trials.keeping import KeptEpoch, read_kept
-from trainables.trials.layout import METRICS_FILE, MODEL_FILE
+from trainables.trials.layout import METRICS, METRICS_FILE, MODEL_FILE
 from tune.best.configuration import (
     BEST_FOLDER,
     BEST_YAML,
@@ -109,9 +110,10 @@ def config_of(
             trial.best_epoch,
             kept.epoch,
         )
-    notes = [*trial.notes, *_broken(trial)]
-    for note in notes:
+    told = [*_broken(trial), *_differing(trial, kept)]
+    for note in told:  # what training noted was told then, and stands in the model's card
         log.warning("trial %d: %s", trial.number, note)
+    notes = [*trial.notes, *told]
     resolved = study.resolved
     return BestConfig(
         notes=tuple(notes),
@@ -142,6 +144,25 @@ def _best_epoch(trial: TrialRecord) -> KeptEpoch:
     assert trial.objective is not None
     values = {k: v for k, v in trial.best_metrics.items() if k not in ("epoch", "elapsed_s")}
     return KeptEpoch(trial.best_epoch, trial.objective, values)
+
+
+def _differing(trial: TrialRecord, kept: KeptEpoch) -> list[str]:
+    """A note on metrics of the kept weights that the trial's table has other values of."""
+    table = trial.best_metrics if kept.epoch == trial.best_epoch else {}
+    both = [(name, value, table[name]) for name, value in kept.values.items() if name in table]
+    differing = [
+        f"{name} {value} and {other}"
+        for name, value, other in both
+        if value != other and not (math.isnan(value) and math.isnan(other))
+    ]
+    if not differing:
+        return []
+    said = ", ".join(differing[:3])
+    return [
+        f"{METRICS_FILE} of the kept weights and {METRICS} of the trial differ at epoch "
+        f"{kept.epoch} in {counted(len(differing), 'metric')}: {said}; the first are exported. One "
+        "was damaged, or the epoch was trained twice, on a device that does not repeat itself"
+    ]
 
 
 def _reached(objective: Objective, kept: KeptEpoch) -> Reached:

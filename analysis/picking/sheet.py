@@ -1,4 +1,7 @@
-"""Micrographs with their picks drawn, to see at once whether they were found."""
+"""Micrographs with their picks drawn, to see at once whether they were found.
+
+Of micrographs that the sheet shows at less than half their size, crops at full resolution follow.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +13,15 @@ import numpy.typing as npt
 
 from analysis.picking.outputs import Outputs, Record
 from analysis.pictures.micrographs import Micrograph
-from trainables.datasets.drawing import SHIFT, class_colors, displayed, lay_out
+from trainables.datasets.drawing import (
+    SHIFT,
+    chosen_for_crops,
+    class_colors,
+    displayed,
+    full_resolution,
+    lay_out,
+    window_around,
+)
 from trainables.datasets.images import read_picture
 from trainables.files.whole import write_whole
 
@@ -38,18 +49,47 @@ def draw_sheet(
     """
     n = min(MOST, len(done))
     shown = [done[i * len(done) // n] for i in range(n)]
-    thumbs = [
-        (f"{micrograph.stem}: {record.picks}", _thumb(outputs, micrograph, record))
-        for micrograph, record in shown
-    ]
+    thumbs: list[tuple[str, npt.NDArray[np.uint8]]] = []
+    crops: list[tuple[str, npt.NDArray[np.uint8]]] = []
+    for micrograph, record in shown:
+        pixels = read_picture(micrograph.path, micrograph.page).pixels
+        centers = outputs.picks(micrograph).centers
+        thumbs.append(
+            (f"{micrograph.stem}: {record.picks}", _thumb(pixels, centers, record, _THUMB_PX))
+        )
+        if max(pixels.shape[:2]) > 2 * _THUMB_PX:
+            place = _middle(centers, pixels.shape[:2])
+            window, corner = window_around(pixels, place, _THUMB_PX)
+            crop = _thumb(window, centers - corner, record, max(window.shape[:2]))
+            crops.append((full_resolution(micrograph.stem), crop))
+    thumbs += chosen_for_crops(crops)
     sheet = lay_out(title, thumbs, thumb_px=_THUMB_PX)
     write_whole(path, lambda temporary: sheet.save(temporary, format="png", compress_level=6))
 
 
-def _thumb(outputs: Outputs, micrograph: Micrograph, record: Record) -> npt.NDArray[np.uint8]:
-    """A small micrograph, stretched to all grey levels, a circle around each pick."""
-    pixels = read_picture(micrograph.path, micrograph.page).pixels
-    small, scale = displayed(pixels, _THUMB_PX)
+def _middle(centers: npt.NDArray[np.float64], size: tuple[int, ...]) -> tuple[int, int]:
+    """x, y around which a crop is shown: one of the picks, else the middle of the micrograph."""
+    if not len(centers):
+        return size[1] // 2, size[0] // 2
+    x, y = centers[len(centers) // 2]
+    return int(x), int(y)
+
+
+def _thumb(
+    pixels: npt.NDArray[np.uint8],
+    centers: npt.NDArray[np.float64],
+    record: Record,
+    longest_px: int,
+) -> npt.NDArray[np.uint8]:
+    """A micrograph to look at, stretched to all grey levels, a circle around each pick.
+
+    Args:
+        pixels: (H, W) or (H, W, 3) uint8.
+        centers: (N, 2), x y of its picks; others lie outside and are not seen.
+        record: Says their radius.
+        longest_px: Longer side of the result.
+    """
+    small, scale = displayed(pixels, longest_px)
     low, high = np.percentile(small, _PERCENTILES)
     stretched = (small.astype(np.float32) - low) * (_GREY_LEVELS / max(high - low, 1))
     thumb = np.clip(stretched, 0, _GREY_LEVELS).astype(np.uint8)
@@ -57,7 +97,7 @@ def _thumb(outputs: Outputs, micrograph: Micrograph, record: Record) -> npt.NDAr
         thumb = np.repeat(thumb[:, :, None], 3, axis=2)
     (color,) = class_colors(1)
     radius = round(max(record.radius_px * scale, _SMALLEST_PX) * 2**SHIFT)
-    centers = np.rint((outputs.picks(micrograph).centers * scale - 0.5) * 2**SHIFT).astype(int)
-    for center in centers.tolist():
+    places = np.rint((centers * scale - 0.5) * 2**SHIFT).astype(int)
+    for center in places.tolist():
         cv2.circle(thumb, center, radius, color, 1, cv2.LINE_AA, SHIFT)
     return np.asarray(thumb)

@@ -36,7 +36,7 @@ from trainables.contract import (
 )
 from trainables.datasets.prepared import DatasetError, PreparedDataset, check_trainable
 from trainables.files.whole import replace_folder, write_json, write_text
-from trainables.registry import engine_info, load_engine
+from trainables.registry import boxes_problem, engine_info, load_engine
 from trainables.trials.keeping import KeptEpoch
 from trainables.trials.layout import MODEL_FILE
 from trainables.trials.local import WORK, LocalTrial, Progress, StopFlag, stopping_on_signals
@@ -157,6 +157,8 @@ def _load_data(config: BestConfig, data: Path | None) -> PreparedDataset:
     try:
         prepared = PreparedDataset.load(data or config.data.path)
         check_trainable(prepared)
+        if problem := boxes_problem(engine_info(config.engine), prepared):
+            raise DatasetError(f"{prepared.root}: {problem}")
     except DatasetError as error:
         hint = "" if data else ". The configuration was tuned on it; name another with --data."
         raise RetrainError(f"{str(error).rstrip('.')}{hint}") from error

@@ -138,7 +138,7 @@ def test_study_card_and_evaluate_have_the_same_f1_in_batches_of_any_size(trained
     f1s = [name for name in known if re.fullmatch(r"\w+_metrics/(F1|precision|recall)", name)]
     f1s = [name for name in f1s if not name.startswith(("train_", "pixel"))]
     for size in (1, 8):
-        found = trained.evaluated(trained.study, f"by-{size}", at_once=size)
+        found = trained.evaluated(trained.study / "best", f"by-{size}", at_once=size)
         assert {name: found[name] for name in f1s} == {name: known[name] for name in f1s}
     exported = load_best(trained.study / "best")
     assert exported.metrics[trained.f1] == f1

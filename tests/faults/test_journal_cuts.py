@@ -17,7 +17,8 @@ from tests.support.simulation import (
     values_written,
 )
 from trainables.goal import Goal, Limit
-from tune.directory.journal import Journal, arrivals
+from tune.directory.arrivals import arrivals
+from tune.directory.journal import Journal
 from tune.driver.controller import Rules
 from tune.driver.search import Search
 from tune.stopping.asha import Asha, Rungs

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tune.directory.journal import Journal, arrivals
+from tune.directory.arrivals import arrivals
+from tune.directory.journal import Journal
 from tune.directory.trials import TrialAssignment
 from tune.driver.controller import Controller, Rules
 from tune.driver.search import Search

@@ -1,14 +1,15 @@
 """Contact sheets: pictures of each part with the annotations drawn, to see whether they were read.
 
 Of pictures that a sheet shows at less than half their size, crops at full resolution follow.
-Outlines and a light tint in the colour of the class; a hole stays untinted, so that it shows.
+Outlines and a light tint in the colour of the class; a hole stays untinted, so that it shows. Of
+objects without masks the boxes are drawn, without a tint: what is inside is not all theirs.
 """
 
 import colorsys
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from trainables.datasets import geometry
 from trainables.datasets.prepared import SPLITS, UNLABELLED, PreparedDataset
-from trainables.datasets.records import ImageRecord
+from trainables.datasets.records import Annotation, ImageRecord
 from trainables.files.words import counted
 
 PICTURES: Final = 20
@@ -30,9 +31,6 @@ CROPS: Final = 4
 """Number of crops a sheet at most."""
 
 _THUMB_PX: Final = 360
-
-_LARGE_PX: Final = 2 * _THUMB_PX
-"""Longer side of a picture from which on a crop of it is shown, too."""
 
 _COLUMNS: Final = 4
 
@@ -59,6 +57,8 @@ _PAPER: Final = (255, 255, 255)
 _INK: Final = (20, 20, 20)
 
 Rgb = tuple[int, int, int]
+
+Item = TypeVar("Item")
 
 
 def class_colors(n: int) -> list[Rgb]:
@@ -91,16 +91,18 @@ def lay_out(
     cell = thumb_px + _GAP_PX
     lines = _legend_lines(legend, columns * cell)
     top = _LINE_PX * (len(lines) + 1) + _GAP_PX
-    row_px = max(thumb.shape[0] for _, thumb in thumbs) + _CAPTION_PX + _GAP_PX
-    rows = math.ceil(len(thumbs) / columns)
-    sheet = Image.new("RGB", (columns * cell + _GAP_PX, top + rows * row_px), _PAPER)
+    tops = [top]
+    for start in range(0, len(thumbs), columns):
+        highest = max(thumb.shape[0] for _, thumb in thumbs[start : start + columns])
+        tops.append(tops[-1] + highest + _CAPTION_PX + _GAP_PX)
+    sheet = Image.new("RGB", (columns * cell + _GAP_PX, tops[-1]), _PAPER)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(_TEXT_PX)
     draw.text((_GAP_PX, 4), title, _INK, font)
     for number, line in enumerate(lines, start=1):
         _draw_legend(draw, font, line, 4 + number * _LINE_PX)
     for i, (caption, thumb) in enumerate(thumbs):
-        x, y = _GAP_PX + (i % columns) * cell, top + (i // columns) * row_px
+        x, y = _GAP_PX + (i % columns) * cell, tops[i // columns]
         sheet.paste(Image.fromarray(thumb), (x, y))
         fitted = _fitted(caption, font, thumb_px)
         draw.text((x, y + thumb.shape[0] + 2), fitted, _INK, font)
@@ -144,6 +146,7 @@ def draw_contact_sheets(data: PreparedDataset, folder: Path) -> list[Path]:
             path = folder / f"contact_{part}.png"
             shown = _spread(records)
             title = f"{data.name}, {part}: {len(shown)} of {counted(len(records), 'picture')}"
+            title += ", boxes" if data.boxes_only else ""
             _annotated_sheet(data, title, shown).save(path, compress_level=1)
             sheets.append(path)
     return sheets
@@ -161,10 +164,11 @@ def _annotated_sheet(
     """A titled sheet of pictures with their objects outlined in the colours of their classes."""
     colors = class_colors(len(data.classes))
     thumbs = [(_caption(data, record), _thumb(data, record, colors)) for record in records]
-    large = [record for record in records if max(record.width, record.height) > _LARGE_PX]
-    for record in large[:: math.ceil(len(large) / CROPS) or 1]:
-        caption = f"{record.path.stem}, full resolution"
-        thumbs.append((caption, _crop(data, record, colors)))
+    large = [record for record in records if max(record.width, record.height) > 2 * _THUMB_PX]
+    thumbs += [
+        (full_resolution(record.path.stem), _crop(data, record, colors))
+        for record in chosen_for_crops(large)
+    ]
     return lay_out(title, thumbs, list(zip(data.classes, colors, strict=True)))
 
 
@@ -218,10 +222,8 @@ def _thumb(
 ) -> npt.NDArray[np.uint8]:
     """A small picture with its annotations, (h, w, 3) uint8 RGB."""
     thumb, scale = displayed(data.read(record), _THUMB_PX)
-    drawn = [
-        (colors[item.category], outlines(item.rle, scale)) for item in data.annotations(record)
-    ]
-    return _with_outlines(thumb, drawn)
+    drawn = [(colors[item.category], rims(item, scale)) for item in data.annotations(record)]
+    return _with_outlines(thumb, drawn, tinted=not data.boxes_only)
 
 
 def _crop(
@@ -234,29 +236,71 @@ def _crop(
     if items:
         x1, y1, x2, y2 = items[len(items) // 2].box
         x, y = int(x1 + x2) // 2, int(y1 + y2) // 2
-    left = min(max(0, x - _THUMB_PX // 2), max(0, record.width - _THUMB_PX))
-    top = min(max(0, y - _THUMB_PX // 2), max(0, record.height - _THUMB_PX))
-    window = np.ascontiguousarray(pixels[top : top + _THUMB_PX, left : left + _THUMB_PX])
+    window, (left, top) = window_around(pixels, (x, y), _THUMB_PX)
     shown, scale = displayed(window, max(window.shape[:2]))
     shift = np.array([left, top]) * 2**SHIFT
     drawn = [
-        (colors[item.category], [rim - shift.astype(np.int32) for rim in outlines(item.rle, scale)])
+        (colors[item.category], [rim - shift.astype(np.int32) for rim in rims(item, scale)])
         for item in items
     ]
-    return _with_outlines(shown, drawn)
+    return _with_outlines(shown, drawn, tinted=not data.boxes_only)
+
+
+def chosen_for_crops(large: Sequence[Item]) -> Sequence[Item]:
+    """Those of large pictures of which a crop is shown: at most `CROPS`, spread over all."""
+    return large[:: math.ceil(len(large) / CROPS) or 1]
+
+
+def full_resolution(name: str) -> str:
+    """Caption of a crop."""
+    return f"{name}, full resolution"
+
+
+def window_around(
+    pixels: npt.NDArray[np.uint8], place: tuple[int, int], side: int
+) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
+    """A square window of a picture around a place, moved where it would leave the picture.
+
+    Args:
+        pixels: (H, W) or (H, W, 3).
+        place: x, y of its middle.
+        side: Its side in pixels; of a smaller picture all is shown.
+
+    Returns:
+        The window, and x, y of its first pixel in the picture.
+    """
+    height, width = pixels.shape[:2]
+    left = min(max(0, place[0] - side // 2), max(0, width - side))
+    top = min(max(0, place[1] - side // 2), max(0, height - side))
+    return np.ascontiguousarray(pixels[top : top + side, left : left + side]), (left, top)
 
 
 def _with_outlines(
-    thumb: npt.NDArray[np.uint8], drawn: Sequence[tuple[Rgb, Sequence[npt.NDArray[np.int32]]]]
+    thumb: npt.NDArray[np.uint8],
+    drawn: Sequence[tuple[Rgb, Sequence[npt.NDArray[np.int32]]]],
+    *,
+    tinted: bool = True,
 ) -> npt.NDArray[np.uint8]:
     """A picture with objects tinted and outlined in their colours."""
     tint = thumb.copy()
-    for color, outline in drawn:
+    for color, outline in drawn if tinted else ():
         cv2.fillPoly(tint, outline, color, cv2.LINE_8, SHIFT)
     thumb = np.asarray(cv2.addWeighted(tint, _TINT, thumb, 1 - _TINT, 0), dtype=np.uint8)
     for color, outline in drawn:
         cv2.polylines(thumb, outline, True, color, 1, cv2.LINE_AA, SHIFT)
     return thumb
+
+
+def rims(item: Annotation, scale: float) -> list[npt.NDArray[np.int32]]:
+    """Rims of an object on a scaled picture, of its box where it has no mask; as `outlines`."""
+    return outlines(item.rle, scale) if item.rle is not None else [box_rim(item.box, scale)]
+
+
+def box_rim(box: Sequence[float], scale: float) -> npt.NDArray[np.int32]:
+    """The four corners of a box x1, y1, x2, y2 on a scaled picture, in 1/2**`SHIFT` pixels."""
+    x1, y1, x2, y2 = (value * scale - 0.5 for value in box)
+    corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
+    return np.asarray(np.rint(corners * 2**SHIFT), dtype=np.int32)
 
 
 def outlines(rle: geometry.Rle, scale: float) -> list[npt.NDArray[np.int32]]:

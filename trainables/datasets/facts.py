@@ -31,6 +31,7 @@ class DataFacts:
         small_px: Shorter side of an object's box that nine objects in ten exceed.
         median_px: Longer side of the median object's box.
         large_px: Longer side of the largest object's box.
+        boxes: Whether the objects are boxes without masks.
     """
 
     n_train: int
@@ -50,6 +51,7 @@ class DataFacts:
     small_px: float
     median_px: float
     large_px: float
+    boxes: bool = False
 
     @property
     def pictures(self) -> str:
@@ -88,6 +90,7 @@ def data_facts(data: PreparedDataset) -> DataFacts:
         small_px=float(np.percentile(boxes.min(axis=1), 10)),
         median_px=float(np.median(boxes.max(axis=1))),
         large_px=float(boxes.max()),
+        boxes=data.boxes_only,
     )
 
 

@@ -11,11 +11,11 @@ Folder::
 Beyond COCO an image has `split`, `group`, `source`, and where they are known `um_per_px` and
 `grey_range` (the raw values that became 0 and 255). An annotation made from coordinates has
 `particle`: {"x", "y", "radius"} in pixels; its segmentation is that disc, cut at the picture's
-edges. Unlabelled micrographs have the split "unlabelled" and are in none of the three parts.
+edges. Of boxes (`BOXES_VERSION`) there is a `bbox`, no `segmentation` and no `area`. Unlabelled
+micrographs have the split "unlabelled" and are in none of the three parts.
 
 The manifest has a hash of each picture, so that a changed one is refused (`check_pictures`).
-Loading reads the manifest only and imports no image library, so a study that names a broken data
-set is refused in milliseconds.
+Loading reads it alone and imports no image library: broken sets are refused in milliseconds.
 """
 
 import hashlib
@@ -41,6 +41,8 @@ from trainables.datasets.records import (
 from trainables.files.errors import UserError
 
 FORMAT_VERSION: Final = 1
+
+BOXES_VERSION: Final = 2  # of sets whose objects have no masks: earlier segtunes refuse them
 
 MANIFEST: Final = "dataset.json"
 
@@ -145,6 +147,11 @@ class PreparedDataset:
     def grey(self) -> bool:
         """Whether no picture has a colour, from the manifest."""
         return bool(self.manifest.get("grey", False))
+
+    @property
+    def boxes_only(self) -> bool:
+        """Whether only boxes of its objects are known, from the manifest."""
+        return bool(self.manifest.get("format_version") == BOXES_VERSION)
 
     @property
     def n_unlabelled(self) -> int:
@@ -383,10 +390,10 @@ _FIRST: Final = "Make one from raw annotations: segtune prepare RAW --out FOLDER
 def _check_manifest(path: Path, manifest: Any) -> None:
     """Refuse a manifest whose version or keys are not ours."""
     version = manifest.get("format_version") if isinstance(manifest, dict) else None
-    if version != FORMAT_VERSION:
+    if version not in (FORMAT_VERSION, BOXES_VERSION):
         raise DatasetError(
-            f"{path}: expected format_version {FORMAT_VERSION}, got {version!r}; it was written by "
-            f"another version of segtune, or by hand. {_AGAIN}"
+            f"{path}: expected format_version {FORMAT_VERSION} or {BOXES_VERSION}, got {version!r};"
+            f" it was written by another version of segtune, or by hand. {_AGAIN}"
         )
     wrong = [
         f"{key} ({kind.__name__})"
@@ -419,7 +426,8 @@ def _parse(root: Path, coco: Mapping[str, Any]) -> _Index:
     for entry in coco["annotations"]:
         image, found = entry["image_id"], Annotation.of_entry(entry)
         known = annotations.setdefault(image, {})
-        n_twice[image] += (same := (found.category, found.rle["counts"])) in known
+        what = found.box if found.rle is None else found.rle["counts"]
+        n_twice[image] += (same := (found.category, what)) in known
         known.setdefault(same, found)
     return _Index(
         {split: tuple(records) for split, records in images.items()},

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, Self
 
+from trainables.files.errors import UserError
 from trainables.files.whole import write_text
 
 PICTURE_STATES: Final = "pictures.json"
@@ -87,6 +88,10 @@ class ParticleDisc:
     radius: float
 
 
+class NoMaskError(UserError):
+    """A mask was asked of an object of which a box alone is known."""
+
+
 @dataclass(frozen=True)
 class Annotation:
     """One object in one picture.
@@ -94,26 +99,42 @@ class Annotation:
     Attributes:
         category: 0-based index into the data set's classes.
         rle: COCO run-length encoding, {"size": [height, width], "counts": bytes}; holes and
-            several parts are kept.
-        box: x1, y1, x2, y2 in pixels; the tight box of the mask, x2 and y2 exclusive.
-        area: Pixels in the mask.
+            several parts are kept. None where the object's box alone is known.
+        box: x1, y1, x2, y2 in pixels, x2 and y2 exclusive: the tight box of the mask, or as given.
+        area: Pixels in the mask; None without one, as what a box covers is no area of an object.
         disc: The particle whose pixels the mask holds, where it was given by its centre.
     """
 
     category: int
-    rle: dict[str, Any]
+    rle: dict[str, Any] | None
     box: tuple[float, float, float, float]
-    area: float
+    area: float | None
     disc: ParticleDisc | None = None
+
+    @property
+    def mask(self) -> dict[str, Any]:
+        """The run-length encoding of an object that has one.
+
+        Raises:
+            NoMaskError: Its box alone is known.
+        """
+        if self.rle is None:
+            raise NoMaskError(
+                "expected objects with outlines or masks, got boxes alone; what needs masks "
+                "cannot use this data set"
+            )
+        return self.rle
 
     @classmethod
     def of_entry(cls, entry: Mapping[str, Any]) -> Self:
         """The annotation that stands as an entry of COCO's in `annotations.json`."""
         x, y, width, height = (float(value) for value in entry["bbox"])
+        disc = ParticleDisc(**entry["particle"]) if "particle" in entry else None
+        box = (x, y, x + width, y + height)
+        if "segmentation" not in entry:
+            return cls(entry["category_id"] - 1, None, box, None, disc)
         rle = {
             "size": [int(side) for side in entry["segmentation"]["size"]],
             "counts": entry["segmentation"]["counts"].encode("ascii"),
         }
-        disc = ParticleDisc(**entry["particle"]) if "particle" in entry else None
-        box = (x, y, x + width, y + height)
         return cls(entry["category_id"] - 1, rle, box, entry["area"], disc)

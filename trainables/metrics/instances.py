@@ -209,7 +209,12 @@ def evaluate(
         confusion=confusion_of(matches, confidence, len(classes)),
         left_out=sum(map(len, predictions)) - sum(len(m.scores) for m in matches),
         measurement=measurement_error(
-            predictions, truths, len(classes), confidence=confidence, max_detections=limit
+            predictions,
+            truths,
+            len(classes),
+            confidence=confidence,
+            max_detections=limit,
+            matches=matches,
         )
         if kind == "masks"
         else None,
@@ -246,7 +251,8 @@ def evaluate_groups(
         ValueError: As `evaluate`, and where `confidences` lacks a group's confidence.
     """
     if groups is None:
-        groups = [g for g, kind in GROUPS.items() if kind == "boxes" or _have_masks(predictions)]
+        masks = _have_masks(predictions) and all(truth.masks is not None for truth in truths)
+        groups = [group for group, kind in GROUPS.items() if kind == "boxes" or masks]
     return {
         group: evaluate(
             predictions,

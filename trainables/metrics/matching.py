@@ -67,10 +67,11 @@ class GroundTruth:
 def ground_truth(data: PreparedDataset, image: ImageRecord) -> GroundTruth:
     """The true instances of an image of a prepared data set."""
     annotations = data.annotations(image)
+    masks = [a.rle for a in annotations if a.rle is not None]
     return GroundTruth(
         boxes=np.array([a.box for a in annotations], dtype=np.float32).reshape(-1, 4),
         classes=np.array([a.category for a in annotations], dtype=np.int64),
-        masks=tuple(a.rle for a in annotations),
+        masks=None if data.boxes_only else tuple(masks),
         height=image.height,
         width=image.width,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final, Literal
 
@@ -27,9 +28,32 @@ DIAMETER_BIAS: Final = f"{MEASURE}/diameter_bias"
 
 DIAMETER_SHIFT: Final = f"{MEASURE}/diameter_shift"
 
+_OF_SIZE: Final = re.compile(rf"{DIAMETER_SHIFT}_(\d+)_to_(\d+)px")
+
 _POSITION: Final = "position_error_px"
 
 OVERFIT_GAP: Final = "overfit_gap"
+
+
+def shift_of_size(low_px: int) -> str:
+    """Name of the error of diameters from `low_px` to twice that.
+
+    Example:
+        >>> shift_of_size(8)
+        'measure/diameter_shift_8_to_16px'
+    """
+    return f"{DIAMETER_SHIFT}_{low_px}_to_{2 * low_px}px"
+
+
+def shifts_by_size(metrics: Mapping[str, float]) -> dict[int, float]:
+    """The errors of diameters by the lower end of their size class, px, the smallest first.
+
+    Example:
+        >>> shifts_by_size({"measure/diameter_shift_8_to_16px": 0.1, "seg_metrics/F1": 0.9})
+        {8: 0.1}
+    """
+    named = ((_OF_SIZE.fullmatch(name), value) for name, value in metrics.items())
+    return dict(sorted((int(match[1]), value) for match, value in named if match))
 
 
 def normal_name(metric: str) -> str:
@@ -97,6 +121,9 @@ PARTICLE_NAMES = ("F1", "precision", "recall", "average_precision", "position_er
 """What pickers of particles are measured by, in `trainables.metrics.particles`: other things than
 the masks' F1, so never under its name."""
 
+MASK_GROUPS: Final = frozenset({"seg_metrics", PIXEL_GROUP, MEASURE})
+"""Groups that compare masks, or pixels of objects, so that boxes alone are not enough."""
+
 F1_NAMES = (*(f"{group}/F1" for group in GROUPS), f"{PARTICLE_GROUP}/F1")
 """What tells of an engine at a glance, the most important one first."""
 
@@ -105,6 +132,15 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     PIXEL_GROUP: PIXEL_NAMES,
     PARTICLE_GROUP: PARTICLE_NAMES,
 }
+
+
+def needs_masks(metric: str) -> bool:
+    """Whether a metric compares masks, which data sets of boxes do not have.
+
+    >>> needs_masks("train_seg_metrics/F1"), needs_masks("box_metrics/F1"), needs_masks("val/loss")
+    (True, False, False)
+    """
+    return metric.partition("/")[0].removeprefix("train_") in MASK_GROUPS
 
 
 def names_in(group: str) -> tuple[str, ...]:

@@ -15,6 +15,9 @@ matches a true object or not. Definitions (smaller is better, 0 is perfect):
 - **diameter_bias**: |mean(d_pred) / mean(d_true) - 1|, over all objects of all images together.
 - **diameter_shift**: the same without the absolute value: negative where objects are drawn too
   small. It is reported, but nothing to be minimised.
+- **diameter_shift_8_to_16px** and so on, in classes from 2^k to 2^(k+1) px: mean(d_pred) /
+  mean(d_true) - 1 of the true objects whose diameter lies there and which were found, as in P and R
+  (`trainables.metrics.matching`). Only where these are at least `ENOUGH`: a name may be missing.
 - **size_distance**: the Wasserstein-1 distance of predicted and true diameters of a class, divided
   by the class's mean true diameter; the mean over the classes that have true objects, weighted by
   their number. It sees what a mean hides: sizes all drawn alike, small ones missed.
@@ -28,15 +31,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from trainables.metrics.matching import GroundTruth, first_of_each_class
-from trainables.metrics.names import MEASURE, MEASURE_NAMES
+from trainables.metrics.matching import GroundTruth, ImageMatch, first_of_each_class
+from trainables.metrics.names import MEASURE, MEASURE_NAMES, shift_of_size
 
 if TYPE_CHECKING:
     from trainables.results import Instances
@@ -44,14 +47,25 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
+_Sized = tuple[npt.NDArray[np.int64], Floats]
+"""Classes and diameters of the objects of one image."""
+
 
 @dataclass(frozen=True)
 class Measurement:
-    """Measurement error over a set of images; see the module for the definitions."""
+    """Measurement error over a set of images; see the module for the definitions.
+
+    Attributes:
+        count_error: As defined there.
+        diameter_shift: As defined there.
+        size_distance: As defined there.
+        by_size: Errors of diameters by their full names, of size classes with enough objects.
+    """
 
     count_error: float
     diameter_shift: float
     size_distance: float
+    by_size: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def diameter_bias(self) -> float:
@@ -60,10 +74,15 @@ class Measurement:
 
     def as_metrics(self) -> dict[str, float]:
         """The values under the agreed keys: `measure/count_error`, ..."""
-        return {f"{MEASURE}/{name}": float(getattr(self, name)) for name in MEASURE_NAMES}
+        whole = {f"{MEASURE}/{name}": float(getattr(self, name)) for name in MEASURE_NAMES}
+        return {**whole, **self.by_size}
 
 
 NOTHING_SHOWN = Measurement(count_error=1.0, diameter_shift=-1.0, size_distance=1.0)
+
+
+ENOUGH: Final = 20
+"""Objects of a size class that were found, below which nothing is said of it."""
 
 
 def measurement_error(
@@ -73,6 +92,7 @@ def measurement_error(
     *,
     confidence: float,
     max_detections: int,
+    matches: Sequence[ImageMatch] = (),
 ) -> Measurement:
     """Compare what is counted and sized with the truth.
 
@@ -82,6 +102,7 @@ def measurement_error(
         n_classes: Length of the class list both count in.
         confidence: A prediction counts if its score is at least this.
         max_detections: At most so many predictions of a class in an image take part.
+        matches: One an image; without them nothing is said of size classes.
     """
     found = [_counted(p, confidence, max_detections) for p in predictions]
     true = [(t.classes, diameters(t.masks or ())) for t in truths]
@@ -96,7 +117,32 @@ def measurement_error(
         count_error=float(np.abs(found_counts - true_counts).sum() / true_counts.sum()),
         diameter_shift=float(mean_found / every_true.mean() - 1),
         size_distance=_size_distance(found_sizes, true_sizes),
+        by_size=_by_size(predictions, true, matches, confidence, max_detections),
     )
+
+
+def _by_size(
+    predictions: Sequence[Instances],
+    true: Sequence[_Sized],
+    matches: Sequence[ImageMatch],
+    confidence: float,
+    max_detections: int,
+) -> dict[str, float]:
+    """Errors of diameters of the objects that were found, by size class."""
+    pairs: list[tuple[float, float]] = []
+    for prediction, (_, sizes), match in zip(predictions, true, matches, strict=False):
+        counted = (match.truth_index >= 0) & (match.scores >= confidence)
+        first = first_of_each_class(prediction.classes, max_detections)[counted]
+        masks = prediction.masks or ()
+        found = diameters([masks[i] for i in first])
+        pairs += zip(found.tolist(), sizes[match.truth_index[counted]].tolist(), strict=True)
+    found_sizes, true_sizes = np.array(pairs).reshape(-1, 2).T
+    octave = np.floor(np.log2(np.maximum(true_sizes, 1))).astype(int)
+    return {
+        shift_of_size(2**low): float(found_sizes[octave == low].sum() / of_class.sum() - 1)
+        for low in np.unique(octave).tolist()
+        if len(of_class := true_sizes[octave == low]) >= ENOUGH
+    }
 
 
 def diameters(masks: Sequence[Mapping[str, Any]]) -> Floats:
@@ -111,10 +157,6 @@ def diameters(masks: Sequence[Mapping[str, Any]]) -> Floats:
     areas = np.array([int(coco_mask.area(dict(mask))) for mask in masks], dtype=np.float64)
     equivalent: Floats = np.sqrt(4 * areas / math.pi)
     return equivalent
-
-
-_Sized = tuple[npt.NDArray[np.int64], Floats]
-"""Classes and diameters of the objects of one image."""
 
 
 def _counted(prediction: Instances, confidence: float, max_detections: int) -> _Sized:

@@ -31,8 +31,9 @@ AnnotationFormat = Annotated[
         "--format",
         metavar="FORMAT",
         help="coco, labelme, superannotate, via, cvat, label-studio, qupath, imagej, yolo, "
-        "cellpose, object-masks, masks, binary-masks, class-masks, coordinates, star, box, csv or "
-        "cryosparc; default: recognised by content (docs/data.md).",
+        "cellpose, object-masks, masks, binary-masks, class-masks, yolo-boxes, voc, jsonl, "
+        "csv-boxes, coordinates, star, box, csv or cryosparc; default: recognised by content "
+        "(docs/data.md).",
     ),
 ]
 
@@ -113,6 +114,12 @@ KeepCrowds = Annotated[
 ]
 
 
+Boxes = Annotated[
+    bool,
+    typer.Option("--boxes", help="Take the box of every object, also of one that has a mask."),
+]
+
+
 def prepare(
     raw: RawFolder,
     out: Annotated[Path, out_option("Folder of the prepared data set.")],
@@ -129,6 +136,7 @@ def prepare(
     half_pixel: HalfPixel = False,
     xy: Corner = None,
     keep_crowds: KeepCrowds = False,
+    boxes: Boxes = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse data with problems.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a prepared data set.")] = False,
 ) -> None:
@@ -153,6 +161,7 @@ def prepare(
         flip_y=flip_y,
         half_pixel=half_pixel,
         xy=xy,
+        boxes=boxes,
     )
     report = prepare_data(raw, out, options, name=name, force=force, progress=stage_tickers())
     for line in on_terminal(describe(report)):

@@ -135,7 +135,9 @@ def _message(error: Exception, arguments: Sequence[str]) -> str:
     if isinstance(error, OSError) and (
         error.errno in _STATE_OF_THE_DISK or _is_the_users(error.filename)
     ):
-        return f"segtune: {error.filename or 'writing'}: {error.strerror}"
+        full = error.errno in _STATE_OF_THE_DISK
+        place = (error.filename2 if full else None) or error.filename  # of a copy, where it goes
+        return f"segtune: {place or 'writing'}: {error.strerror}"
     return f"segtune: {error}" if isinstance(error, UserError) else ""
 
 

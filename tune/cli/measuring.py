@@ -1,15 +1,17 @@
 """Verbs about what pictures show and how large it is: predict, scale, measure."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tune.cli.data import AnnotationFormat
 from tune.cli.options import MODEL_HELP, DeviceName, EngineName, out_option
 from tune.cli.tickers import Ticker
 from tune.cli.values import new_file, new_place
+from tune.errors import UsageError
 from tune.progress.folding import on_terminal
 
 if TYPE_CHECKING:
@@ -65,7 +67,10 @@ DebugFolder = Annotated[
 
 def scale(
     pictures: Annotated[
-        list[str], typer.Argument(help="Files, folders and patterns: TIFF, PNG, JPEG, MRC.")
+        list[str],
+        typer.Argument(
+            metavar="IMAGES...", help="Files, folders and patterns: TIFF, PNG, JPEG, MRC."
+        ),
     ],
     out: Table,
     source: SourceName = None,
@@ -99,7 +104,8 @@ def scale(
 
 
 Images = Annotated[
-    list[str], typer.Argument(help="Files, folders and patterns: TIFF, PNG, JPEG, MRC.")
+    list[str],
+    typer.Argument(metavar="IMAGES...", help="Files, folders and patterns: TIFF, PNG, JPEG, MRC."),
 ]
 
 Models = Annotated[
@@ -150,14 +156,35 @@ def predict(
         return
     with _going_on(out):
         _conclude(
-            find_particles(images, model, out, **asked, progress=Ticker("predict"), tell=_tell)
+            find_particles(
+                images, model, out, **asked, progress=Ticker("predict", slow_start=True), tell=_tell
+            )
         )
 
 
+Outlined = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="DIR",
+        help="Measure the outlines in a folder, in any format that prepare reads, in place of what "
+        "a model finds. IMAGES then says where their pictures are, if elsewhere.",
+    ),
+]
+
+
 def measure(
-    images: Images,
-    model: Models,
     out: Annotated[Path, out_option("Folder for tables, figures and outlines.")],
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(help="Files, folders and patterns, as for predict."),
+    ] = None,
+    model: Annotated[
+        list[Path] | None,
+        typer.Option("--model", "-m", metavar="MODEL", help=f"{MODEL_HELP} Again: an ensemble."),
+    ] = None,
+    outlines: Outlined = None,
+    form: AnnotationFormat = None,
     config: Config = None,
     overrides: Replaced = None,
     pixel_size: GivenSize = None,
@@ -167,25 +194,50 @@ def measure(
 ) -> None:
     """Measure the particles of pictures: sizes with units, distributions, uncertainty.
 
-    Exit code 1: some pictures failed; their rows say why, the others are done.
+    They are those that a model finds, or, with --from, those that somebody outlined.
+    Exit code 1: some pictures failed; their rows say why, the others are done. So it is where
+    some outlines cannot be read.
     """
     from tune.verbs.measuring import measure as measure_particles  # loaded when asked for
     from tune.verbs.measuring import planned_measurement  # as the other
 
+    if outlines is None:
+        _refuse_without({"IMAGES": images, "--model MODEL": model})
     asked: dict[str, Any] = {
+        "outlines": outlines,
+        "form": form,
         "config": config,
         "overrides": overrides or [],
         "pixel_size": pixel_size,
         "trainable": trainable,
         "device": device,
     }
+    pictures, models = images or [], model or []
     if dry_run:
-        _say(planned_measurement(images, model, out, **asked).lines())
+        _say(planned_measurement(pictures, models, out, **asked).lines())
         return
     with _going_on(out):
         _conclude(
-            measure_particles(images, model, out, **asked, progress=Ticker("measure"), tell=_tell)
+            measure_particles(
+                pictures,
+                models,
+                out,
+                **asked,
+                progress=Ticker("measure", slow_start=True),
+                tell=_tell,
+            )
         )
+
+
+def _refuse_without(needed: Mapping[str, Any]) -> None:
+    """Refuse to search nothing, or without a model.
+
+    Raises:
+        UsageError: Something is missing.
+    """
+    for name, value in needed.items():
+        if not value:
+            raise UsageError(f"measure: expected {name}, or --from DIR, got none")
 
 
 @contextlib.contextmanager
@@ -209,9 +261,9 @@ def _say(lines: Iterable[str]) -> None:
 
 
 def _conclude(result: "MeasureResult") -> None:
-    """Show a result; its exit code is 1 where pictures failed."""
+    """Show a result; its exit code is 1 where pictures failed, or outlines are left out."""
     _say(result.lines())
     for line in result.warnings():
         typer.echo(line, err=True)
-    if result.failed:
+    if result.failed or not result.complete:
         raise typer.Exit(1)

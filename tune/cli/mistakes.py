@@ -7,11 +7,12 @@ find them before typer does.
 """
 
 import importlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from search_spaces.names import nearest_name
 from tune.errors import UsageError
@@ -22,9 +23,29 @@ Mistyped: Final[type[Exception]] = _click.UsageError
 """Class of everything that typer raises for a command line that it cannot read."""
 
 
+_IN_BRACES: Final = re.compile(r"\{(.+?)\}")
+
+
+def _no_type(ctx: Any) -> str:
+    """The type behind an argument's name: none, as the name says what it is."""
+    del ctx
+    return ""
+
+
 # --- what is found before typer finds it
 class Verb(TyperCommand):
     """A verb, which refuses words beyond its arguments."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        """Set up as typer does, its arguments without the types of the code."""
+        super().__init__(*args, **more)
+        for parameter in self.params:
+            if isinstance(parameter, TyperArgument):
+                setattr(parameter, "display_type_rich", _no_type)  # noqa: B010  a method of typer's
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Options and arguments by their names alone: `RAW`, not `{RAW}`."""
+        return [_IN_BRACES.sub(r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
 
     def get_short_help_str(self, limit: int = 45) -> str:
         """The whole first paragraph of the help, never cut at `limit`."""

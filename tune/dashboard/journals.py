@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from optuna.storages import JournalStorage
-from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
+from optuna.storages.journal import BaseJournalBackend
 
-from tune.directory.journal import CREATE_STUDY, CREATE_TRIAL, PASSED_OVER, OwnEntries
+from tune.directory.journal import CANNOT_BE, CREATE_STUDY, CREATE_TRIAL, PASSED_OVER, Lines
 from tune.errors import StoreError
 
 _STUDY, _TRIAL, _NAME = "study_id", "trial_id", "study_name"
@@ -22,18 +22,19 @@ class _Renumbered:
     """
 
     def __init__(self, path: Path, name: str) -> None:
-        self._backend = JournalFileBackend(str(path))
-        self._own = OwnEntries(path)
+        self._lines = Lines(path)
         self._name = name
-        self._read = 0
         self._study: int | None = None
         self._trials: list[int] = []  # our number of each of its trials
 
     def more(self, numbers: "_Numbers") -> Iterator[Mapping[str, Any]]:
-        """The lines since the last call."""
-        for entry in self._backend.read_logs(self._read):
-            self._read += 1
-            if self._own.counts(entry):
+        """The lines since the last call.
+
+        Raises:
+            StoreError: One is damaged.
+        """
+        for entry in self._lines.more():
+            if entry is not None:
                 yield self._renumbered(entry, numbers)
 
     def _renumbered(self, entry: dict[str, Any], numbers: "_Numbers") -> Mapping[str, Any]:
@@ -80,7 +81,11 @@ class ReadOnlyJournals(BaseJournalBackend):
         self._entries: list[Mapping[str, Any]] = []
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
-        """Read the lines from a number on."""
+        """Read the lines from a number on.
+
+        Raises:
+            StoreError: One is damaged.
+        """
         for journal in self._journals:
             self._entries += journal.more(self._numbers)
         yield from (dict(entry) for entry in self._entries[log_number_from:])
@@ -98,8 +103,19 @@ READ_ONLY: Final = "expected to be read only: what is shown here cannot be chang
 
 
 def read_only_storage(journals: Mapping[str, Path]) -> JournalStorage:
-    """A storage for Optuna's programs, over journals by the name of their study."""
-    return JournalStorage(ReadOnlyJournals(journals))
+    """A storage for Optuna's programs, over journals by the name of their study.
+
+    Raises:
+        StoreError: A line of one is damaged.
+    """
+    try:
+        return JournalStorage(ReadOnlyJournals(journals))
+    except CANNOT_BE as error:
+        places = ", ".join(map(str, journals.values()))
+        raise StoreError(
+            f"{places}: expected journals of studies, got one with a damaged line "
+            f"({type(error).__name__}: {error}); `segtune status STUDY` says which"
+        ) from error
 
 
 def names_of(studies: Sequence[tuple[str, Path]]) -> dict[str, Path]:

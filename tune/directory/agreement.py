@@ -5,6 +5,7 @@ values of one trial as those of another.
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from trainables.goal import Goal
 from trainables.trials.layout import METRICS
-from tune.directory.journal import excess_of, reported_of
-from tune.directory.layout import JOURNAL, OUTCOME, PARAMS
+from tune.directory.arrivals import excess_of, reported_of, stop_of
+from tune.directory.journal import ENDING, SEED, SYNC_EVERY_S, WARM_START
+from tune.directory.layout import ELAPSED, JOURNAL, OUTCOME, PARAMS, read_metrics, trial_dir
 from tune.errors import StoreError
+from tune.stopping.decision import Decision, Rule
 
 _SHOWN: Final = 5  # disagreements that a message lists
 
@@ -63,7 +66,8 @@ def disagreements(
         fixed: Hyperparameters with one value in all trials; None where the study does not say.
     """
     yield from _of_params(trial, files.params, fixed)
-    yield from _of_state(trial, files.outcome)
+    yield from _of_beginning(trial, files.params)
+    yield from _of_end(trial, files.outcome)
     yield from _of_values(trial, files, goal)
 
 
@@ -86,7 +90,7 @@ def refuse(study: Path, found: Sequence[str]) -> None:
 
 
 def lost_trials(study: Path, numbers: Iterable[int], n_known: int) -> Iterator[str]:
-    """Trials that have ended in their folders and are not in the journal, in words.
+    """Trials that are not in the journal and must have been, as their folders show, in words.
 
     Args:
         study: The study directory.
@@ -94,8 +98,24 @@ def lost_trials(study: Path, numbers: Iterable[int], n_known: int) -> Iterator[s
         n_known: Number of trials in the journal.
     """
     for number in sorted(n for n in numbers if n >= n_known):
-        if (study / "trials" / str(number) / OUTCOME).is_file():
+        folder = trial_dir(study, number)
+        began = {ELAPSED: 0.0}
+        if (folder / OUTCOME).is_file():
             yield f"trial {number}: trials/{number} has its outcome, {JOURNAL} has no such trial"
+        elif _was_on_disk([began, *read_metrics(folder)]):
+            yield f"trial {number}: trials/{number}/{METRICS} has epochs, {JOURNAL} no such trial"
+
+
+def _was_on_disk(rows: Sequence[Mapping[str, float]]) -> bool:
+    """Whether the journal's line of the first row had reached the disk.
+
+    That of a row is written before the next row is, and with the first one that is written a second
+    after the last that was brought to the disk, all before it are brought there.
+
+    Args:
+        rows: Rows of a metrics table in order.
+    """
+    return len(rows) > 2 and rows[-2].get(ELAPSED, 0) - rows[0].get(ELAPSED, 0) > SYNC_EVERY_S
 
 
 def _of_params(
@@ -113,30 +133,62 @@ def _of_params(
         yield f"{place} has {said}, the study {resolved}"
 
 
-def _of_state(trial: FrozenTrial, outcome: Mapping[str, Any]) -> Iterator[str]:
-    state, journalled = outcome.get("state"), _STATES.get(trial.state)
-    if journalled is not None and state in _STATES.values() and state != journalled:
-        yield (
-            f"trial {trial.number}: trials/{trial.number}/{OUTCOME} has state {state}, {JOURNAL} "
-            f"{journalled}"
-        )
+def _of_beginning(trial: FrozenTrial, params: Mapping[str, Any]) -> Iterator[str]:
+    """Seed and warm-start point; earlier versions did not journal the seed."""
+    if not params:
+        return
+    place = f"trial {trial.number}: trials/{trial.number}/{PARAMS}"
+    journalled = trial.user_attrs.get(SEED)
+    if journalled not in (None, params.get("seed")):
+        yield f"{place} has seed {params.get('seed')}, {JOURNAL} {journalled}"
+    point = params.get("warm_start")
+    if point is not None and WARM_START not in trial.user_attrs:
+        yield f"{place} has warm_start {point}, {JOURNAL} none"
+
+
+def _of_end(trial: FrozenTrial, outcome: Mapping[str, Any]) -> Iterator[str]:
+    """An end is journalled before it is written into the folder."""
+    state = outcome.get("state")
+    if not outcome or state == "running":  # no end, or a pause
+        return
+    place = f"trial {trial.number}: trials/{trial.number}/{OUTCOME}"
+    journalled = _STATES.get(trial.state, "no end of it")
+    if state != journalled:
+        yield f"{place} has state {state}, {JOURNAL} {journalled}"
+        return
+    ending = trial.user_attrs.get(ENDING, {})
+    for key in ("stop_reason", "message"):
+        if outcome.get(key, "") != ending.get(key, ""):
+            yield f"{place} has {key} {outcome.get(key)!r}, {JOURNAL} {ending.get(key)!r}"
+    stop = stop_of(trial) or Decision(False)
+    known = {"cutoff": stop.cutoff, "value": stop.value}
+    known["rung"] = stop.rung if outcome.get("stop_reason") == Rule.ASHA else None
+    for key, value in known.items():
+        if repr(outcome.get(key)) != repr(value):  # of two values that are no number, too
+            yield f"{place} has {key} {outcome.get(key)}, {JOURNAL} {value}"
 
 
 def _of_values(trial: FrozenTrial, files: TrialFiles, goal: Goal) -> Iterator[str]:
     values = trial.intermediate_values
-    place = f"trial {trial.number}: trials/{trial.number}/{METRICS}"
-    epochs = [line.get("epoch") for line in files.metrics]
-    if epochs != list(range(1, len(epochs) + 1)):
-        yield f"{place} has epochs {_shortened(epochs)}, expected 1 to {len(epochs)}, each once"
+    epochs = [int(line["epoch"]) for line in files.metrics]
+    table_at = f"trials/{trial.number}/{METRICS}"
+    gaps = [*_gaps(JOURNAL, sorted(values)), *_gaps(table_at, epochs)]
+    yield from (f"trial {trial.number}: {gap}" for gap in gaps)
+    if gaps:
         return
-    if files.params and trial.state.is_finished() and len(epochs) < len(values):
-        yield f"{place} has {len(epochs)} epochs, {JOURNAL} {len(values)}"
+    if not trial.state.is_finished() and _was_on_disk(files.metrics[len(values) :]):
+        yield f"trial {trial.number}: {table_at} has {len(epochs)} epochs, {JOURNAL} {len(values)}"
+    if trial.state.is_finished():
+        yield from _of_length(trial, len(epochs) if files.params else len(values))
     table = {epoch: line for epoch, line in enumerate(files.metrics, start=1) if epoch in values}
     decided = reported_of(trial)
     for epoch, line in table.items():
         said, value = line.get(goal.metric), values[epoch]
         if said != value:
-            yield f"{place} has {goal.metric} {said} at epoch {epoch}, {JOURNAL} {value}"
+            yield (
+                f"trial {trial.number}: {table_at} has {goal.metric} {said} at epoch {epoch}, "
+                f"{JOURNAL} {value}"
+            )
         elif decided.get(epoch, value) != value:
             yield (
                 f"trial {trial.number}: {JOURNAL} has {goal.metric} {value} at epoch {epoch} and "
@@ -144,6 +196,29 @@ def _of_values(trial: FrozenTrial, files: TrialFiles, goal: Goal) -> Iterator[st
             )
     if goal.limits:
         yield from _of_limits(trial, table, goal)
+
+
+def _gaps(place: str, epochs: Sequence[int]) -> Iterator[str]:
+    """Epochs that do not count from 1 on."""
+    if list(epochs) != list(range(1, len(epochs) + 1)):
+        shown = _shortened(epochs)
+        yield f"{place} has epochs {shown}, expected 1 to {len(epochs)}, each once"
+
+
+def _of_length(trial: FrozenTrial, n_epochs: int) -> Iterator[str]:
+    """Epochs that an ended trial's table or journal lacks."""
+    values = trial.intermediate_values
+    if n_epochs < len(values):
+        place = f"trials/{trial.number}/{METRICS}"
+        yield f"trial {trial.number}: {place} has {n_epochs} epochs, {JOURNAL} {len(values)}"
+    if untold := _untold(reported_of(trial), values):
+        yield f"trial {trial.number}: {JOURNAL} decided on epoch {untold[0]} and has no value of it"
+
+
+def _untold(decided: Mapping[int, float | None], values: Mapping[int, float]) -> list[int]:
+    """Epochs that were decided on, with a usable value, and whose value is missing."""
+    usable = (e for e, value in decided.items() if value is not None and math.isfinite(value))
+    return sorted(epoch for epoch in usable if epoch not in values)
 
 
 def _of_limits(

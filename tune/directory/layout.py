@@ -2,8 +2,10 @@
 
 import json
 import os
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from trainables.trials.layout import METRICS
 from tune.errors import StoreError
@@ -21,6 +23,38 @@ CLOSED = "closed.json"  # a trial that has ended, its artifacts drawn and its re
 LAYOUT = 2  # of a study directory, in its RESOLVED; 1, which does not say so, had no CLOSED
 
 ELAPSED = "elapsed_s"  # column of the metrics table: wall time of all attempts so far
+
+CHECK = "check"  # of a line of the metrics table: checksum of the rest; earlier versions had none
+
+BEFORE_CHECK: Final = f', "{CHECK}": "'.encode()
+
+_NUMBER: Final = (int, float)
+
+_SHAPES: Final[Mapping[str, Mapping[str, type | tuple[type, ...]]]] = {
+    PARAMS: {
+        "sampled": dict,
+        "fixed": dict,
+        "seed": int,
+        "warm_start": (int, type(None)),
+    },
+    OUTCOME: {
+        "state": str,
+        "stop_reason": str,
+        "message": str,
+        "epoch": int,
+        "seconds": _NUMBER,
+        **dict.fromkeys(("rung", "cutoff", "value"), (*_NUMBER, type(None))),
+    },
+    NOTES: {"notes": list},
+    RESOLVED: {
+        **dict.fromkeys(("study", "engine", "data", "data_name", "fingerprint"), str),
+        **dict.fromkeys(("classes", "rungs", "points"), list),
+        **dict.fromkeys(("epochs", "trials", "seed"), int),
+        **dict.fromkeys(("fixed", "search_space", "objective", "written", "versions"), dict),
+    },
+    SESSION: {ELAPSED: _NUMBER},
+}
+"""What stands under the keys of a study's small files."""
 
 
 def trial_dir(study: Path, number: int) -> Path:
@@ -62,11 +96,28 @@ def read_metrics(directory: Path) -> list[dict[str, float]]:
     """A trial's metrics table, one mapping an epoch, a torn last line left out.
 
     Raises:
-        StoreError: A line is no JSON object.
+        StoreError: A line is no mapping of an epoch's numbers, or not as it was written.
     """
     path = directory / METRICS
     lines = (_content(path) or b"").split(b"\n")[:-1]
-    return [_object(line, path, n) for n, line in enumerate(lines, start=1)]
+    return [_epoch(line, path, n) for n, line in enumerate(lines, start=1)]
+
+
+def _epoch(text: bytes, path: Path, line: int) -> dict[str, float]:
+    values = _object(text, path, line)
+    said = values.pop(CHECK, None)
+    content = text.rpartition(BEFORE_CHECK)[0]  # the bytes: to write them anew would cost thrice
+    odd = [name for name, value in values.items() if not isinstance(value, _NUMBER)]
+    if odd or not isinstance(values.get("epoch"), int):
+        why = f"expected numbers by name, epoch among them, got {odd[0] if odd else 'no epoch'}"
+        raise _unreadable(path, line, why)
+    if said not in (None, _checksum(content)):
+        raise _unreadable(path, line, "it is not as it was written: it has another checksum")
+    return values
+
+
+def _checksum(content: bytes) -> str:
+    return f"{zlib.crc32(content):08x}"
 
 
 def read_notes(directory: Path) -> tuple[str, ...]:
@@ -81,7 +132,11 @@ def read_json(path: Path) -> dict[str, Any]:
         StoreError: The file holds something else.
     """
     text = _content(path)
-    return {} if text is None else _object(text, path)
+    content = {} if text is None else _object(text, path)
+    for key, kind in _SHAPES.get(path.name, {}).items():
+        if key in content and not isinstance(content[key], kind):
+            raise _unreadable(path, None, f"{key} is {content[key]!r}")
+    return content
 
 
 def elapsed_before_s(study: Path) -> float:
@@ -100,13 +155,15 @@ def _content(path: Path) -> bytes | None:
             return file.read()
     except FileNotFoundError:
         return None
+    except IsADirectoryError as error:
+        raise _unreadable(path, None, "expected a file, got a folder") from error
 
 
 def _object(text: bytes, path: Path, line: int | None = None) -> dict[str, Any]:
     """The JSON object that a file, or a line of it, holds."""
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _unreadable(path, line, str(error)) from error
     if not isinstance(content, dict):
         raise _unreadable(path, line, f"expected a JSON object, got {type(content).__name__}")

@@ -18,7 +18,8 @@ from trainables.goal import Standing, best_of, violation
 from trainables.trials.keeping import read_kept
 from trainables.trials.layout import BEST_FOLDER
 from tune.directory.agreement import TrialFiles, disagreements, lost_trials, refuse
-from tune.directory.journal import excess_of, open_storage
+from tune.directory.arrivals import excess_of
+from tune.directory.journal import CANNOT_BE, open_storage
 from tune.directory.layout import (
     ELAPSED,
     JOURNAL,
@@ -177,12 +178,20 @@ class StudyDir:
         Raises:
             StoreError: A file is damaged, or journal and trial folders disagree.
         """
+        records, found = self._read()
+        if found:  # a driver that writes on makes none twice
+            before = set(found)
+            records, found = self._read()
+            refuse(self.path, [one for one in found if one in before])
+        return records
+
+    def _read(self) -> tuple[tuple[TrialRecord, ...], list[str]]:
+        """Every trial, and where journal and trial folders disagree."""
         numbers = trial_numbers(self.path)  # before the journal, which a driver may write on
         found: list[str] = []
-        records = [self._record(trial, found) for trial in self._journalled()]
+        records = [self._checked(trial, found) for trial in self._journalled()]
         found += lost_trials(self.path, numbers, len(records))
-        refuse(self.path, found)
-        return tuple(records)
+        return tuple(records), found
 
     def _journalled(self) -> list[FrozenTrial]:
         """The trials in the journal.
@@ -202,6 +211,21 @@ class StudyDir:
                 f"that of {name}; put a copy from before in its place"
             )
         return storage.get_all_trials(studies[0]._study_id, deepcopy=False)
+
+    def _checked(self, trial: FrozenTrial, found: list[str]) -> TrialRecord:
+        """A trial, of whose journal an earlier version kept no checksums.
+
+        Raises:
+            StoreError: The journal has of it what cannot be.
+        """
+        try:
+            return self._record(trial, found)
+        except CANNOT_BE as error:
+            raise StoreError(
+                f"{self.path / JOURNAL}: the study directory cannot be read: trial "
+                f"{trial.number} has what no driver writes ({type(error).__name__}: {error}); put "
+                "a copy from before in its place"
+            ) from error
 
     def _files(self, trial: FrozenTrial, found: list[str]) -> TrialFiles:
         """A trial's files; adds to `found` where they disagree with the journal."""

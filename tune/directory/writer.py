@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from trainables.trials.layout import (
     RESUME_FOLDER,
 )
 from tune.directory.layout import (
+    BEFORE_CHECK,
     CLOSED,
     ELAPSED,
     NOTES,
@@ -77,6 +79,12 @@ class SessionClock:
         self._saved = time.monotonic()
 
 
+def metrics_line(values: Mapping[str, float]) -> str:
+    """A line of the metrics table, with a checksum of itself, which `read_metrics` looks at."""
+    content = json.dumps(dict(values)).removesuffix("}")
+    return f'{content}{BEFORE_CHECK.decode()}{zlib.crc32(content.encode()):08x}"}}\n'
+
+
 @dataclass
 class _Attempt:
     """An attempt at a trial that this driver has begun.
@@ -132,7 +140,7 @@ class Recorder:
         for ending in (CLOSED, OUTCOME):  # it has paused, or its journal line was lost
             (directory / ending).unlink(missing_ok=True)
         written = [m for m in read_metrics(directory) if m["epoch"] <= assignment.last_epoch]
-        write_text(directory / METRICS, "".join(json.dumps(line) + "\n" for line in written))
+        write_text(directory / METRICS, "".join(map(metrics_line, written)))
         last = int(written[-1]["epoch"]) if written else 0
         before_s = written[-1].get(ELAPSED, 0.0) if written else 0.0
         self._attempts[assignment.number] = _Attempt(directory / METRICS, last, before_s)
@@ -155,7 +163,7 @@ class Recorder:
             return
         line = {"epoch": epoch, **values, ELAPSED: attempt.elapsed_s()}
         with attempt.table.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(metrics_line(line))
         attempt.last = epoch
 
     def note(self, number: int, text: str) -> None:

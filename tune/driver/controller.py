@@ -14,7 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 from search_spaces.names import nearest_name
 from trainables.goal import Goal, standing, violation
 from trainables.metrics.names import direction, of_training
-from tune.directory.journal import Arrival, Journal, arrivals
+from tune.directory.arrivals import arrivals
+from tune.directory.journal import Arrival, Journal
 from tune.directory.trials import Proposal, State, TrialAssignment, TrialOutcome
 from tune.driver.search import Search
 from tune.stopping.asha import Rungs
@@ -159,7 +160,7 @@ class Controller:
         if len(so_far) >= self._n_trials:
             return None
         proposal = self._search.propose(self._journal.study, so_far)
-        number = self._journal.create(self._search.template(proposal))
+        number = self._journal.create(self._search.template(proposal, len(so_far)))
         self._curves[number] = _Curve()
         return TrialAssignment(number, proposal, self._search.seed_of(number))
 

@@ -27,7 +27,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.domains import Domain, FloatDomain, IntDomain
-from tune.directory.journal import CONSTRAINT
+from tune.directory.journal import CONSTRAINT, SEED, WARM_START
 from tune.directory.trials import Proposal
 from tune.study.configurations import Configurations, Key
 
@@ -116,7 +116,7 @@ class Search:
         if self._kind == "grid":
             return Proposal(self._next_of_grid(tried) or self._any(Random(self._seed), tried))
         study, seed = _seen_by_sampler(study), self.seed_of(len(so_far))
-        names = {trial.user_attrs.get("warm_start") for trial in so_far}
+        names = {trial.user_attrs.get(WARM_START) for trial in so_far}
         for index, (name, point) in enumerate(self._points.items()):
             params = None if name in names else self._new(study, seed, point, tried)
             if params is not None:
@@ -140,11 +140,11 @@ class Search:
         new = (params for params in drawn if self._configurations.key(params) not in tried)
         return next(new, None) or self._space.draw(random)
 
-    def template(self, proposal: Proposal) -> FrozenTrial:
-        """The trial to write into the journal for a proposal."""
-        attrs = {}
+    def template(self, proposal: Proposal, number: int) -> FrozenTrial:
+        """The trial to write into the journal for a proposal, which will have this number."""
+        attrs: dict[str, Any] = {SEED: self.seed_of(number)}
         if proposal.warm_start is not None:
-            attrs["warm_start"] = list(self._points)[proposal.warm_start]
+            attrs[WARM_START] = list(self._points)[proposal.warm_start]
         return _running(
             datetime_start=datetime.now(tz=UTC),
             params=dict(proposal.params),
@@ -154,7 +154,7 @@ class Search:
 
     def warm_start_index(self, trial: FrozenTrial) -> int | None:
         """Index of the warm-start point that a journalled trial came from, or None."""
-        name = trial.user_attrs.get("warm_start")
+        name = trial.user_attrs.get(WARM_START)
         return list(self._points).index(name) if name in self._points else None
 
     def _new(

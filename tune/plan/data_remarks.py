@@ -7,10 +7,9 @@ from trainables.contract import EngineInfo
 from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.datasets.preparing.splits import lacking_classes as classes_that_parts_lack
 from trainables.datasets.records import Split
+from trainables.metrics.names import GROUPS
 
 _PARTS: Final[tuple[Split, Split]] = ("train", "val")
-
-_INSTANCES: Final = "seg_metrics"
 
 
 def lacking_classes(info: EngineInfo, data: PreparedDataset) -> Iterator[str]:
@@ -20,7 +19,7 @@ def lacking_classes(info: EngineInfo, data: PreparedDataset) -> Iterator[str]:
         info: The engine.
         data: The data set; its manifest alone is read.
     """
-    if _INSTANCES not in info.metrics:
+    if not any(group in GROUPS for group in info.metrics):
         return
     yield from classes_that_parts_lack(data.classes, data.objects())
 

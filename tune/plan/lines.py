@@ -165,7 +165,7 @@ def _when_text(parameter: Parameter) -> str:
 
 def _points(points: tuple[Mapping[str, Any], ...]) -> dict[str, str]:
     return {
-        str(i): ", ".join(f"{key} {_short(value)}" for key, value in point.items())
+        str(i): ", ".join(f"{key}={_short(value)}" for key, value in point.items())
         for i, point in enumerate(points)
     }
 

@@ -32,7 +32,7 @@ from tune.study.checks import (
     check_space,
 )
 from tune.study.file import Written, read_study_file
-from tune.study.fitting import circumstances
+from tune.study.fitting import box_problems, circumstances
 from tune.study.problems import Problem, study_error
 from tune.study.study import Study
 
@@ -181,6 +181,8 @@ def check_draft(draft: Draft, machine: Machine | None = None, *, begun: bool = F
     if checked.info:
         checked.problems += check_metrics(parts, checked.info)
     checked.problems += trouble
+    if checked.info and checked.data and checked.data.boxes_only:
+        checked.problems += box_problems(checked.info, parts, checked.data)
     _add_best(checked, parts)
     checked.problems += _check_storage(parts)
     elsewhere = machine is None and bool(os.environ.get("RAY_ADDRESS"))

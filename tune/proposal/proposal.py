@@ -14,7 +14,7 @@ from trainables.datasets.facts import DataFacts, data_facts
 from trainables.datasets.prepared import DatasetError, PreparedDataset, check_trainable
 from trainables.files.whole import write_text
 from trainables.proposal import EngineProposal, Setting, proposal, suited
-from trainables.registry import EngineError, engine_info
+from trainables.registry import EngineError, boxes_problem, engine_info
 from tune.proposal.text import Block, study_text
 from tune.study.problems import Problem, study_error
 
@@ -25,6 +25,12 @@ _MOST_TRIALS: Final = {"cpu": 24, "gpu": 50}
 
 _FEWEST_TRIALS: Final = 8
 """With fewer there is nothing to compare at a rung."""
+
+_MARGIN: Final = 3
+"""The time limit is so many times the estimate."""
+
+_ROUNDED: Final = 1.5
+"""A limit that is rounded up by more than this is not called three times the estimate."""
 
 _SAVING: Final = 2.5
 """How many times fewer epochs ASHA lets train than there would be without it, roughly."""
@@ -76,6 +82,8 @@ def write_proposal(
         problems.append(Problem(f"--out {out}", message))
     prepared = _checked(data, problems)
     info = _engine(trainable, problems) if trainable is not None else None
+    if info and prepared and (wrong := boxes_problem(info, prepared)):
+        problems.append(Problem("--trainable", wrong))
     if problems or prepared is None:
         raise study_error("init", problems)
     made = propose_study(prepared, info, out.absolute().parent, machine or this_machine())
@@ -129,8 +137,9 @@ def _engine(name: str, problems: list[Problem]) -> EngineInfo | None:
 
 
 def _head(name: str, facts: DataFacts, machine: Machine) -> list[str]:
+    what = "boxes without masks" if facts.boxes else "objects"
     objects = (
-        f"{facts.n_objects} objects in train and val: nine in ten above {facts.small_px:.0f} px, "
+        f"{facts.n_objects} {what} in train and val: nine in ten above {facts.small_px:.0f} px, "
         f"the largest {facts.large_px:.0f} px, at most {facts.most_objects} in a picture"
     )
     unlabelled = f", {facts.n_unlabelled} unlabelled" if facts.n_unlabelled else ""
@@ -192,11 +201,22 @@ def _budget(proposed: EngineProposal, machine: Machine) -> list[Block]:
     )
     if n == most:
         trials = Setting(n, f"enough for a first study; {took}, so about {_time(n * whole)} in all")
+    most = max(1, math.ceil(_MARGIN * n * whole))
     limit = Setting(
-        max(1, math.ceil(3 * n * whole)),
-        "three times that estimate: when it ends whatever is left; `segtune resume` goes on",
+        most,
+        f"{_limit_words(most, n * whole)}: when it ends whatever is left; `segtune resume` goes on",
     )
     return [_budget_block(trials, proposed.epochs, limit)]
+
+
+def _limit_words(limit: float, estimate: float) -> str:
+    """A limit of hours beside the hours that are estimated.
+
+    >>> _limit_words(1, 0.2), _limit_words(7, 2.3)
+    ('an hour, well above that estimate', 'three times that estimate')
+    """
+    near = limit <= _ROUNDED * _MARGIN * estimate
+    return "three times that estimate" if near else "an hour, well above that estimate"
 
 
 def _budget_block(trials: Setting, epochs: Setting, hours: Setting) -> Block:

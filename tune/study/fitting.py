@@ -10,7 +10,10 @@ from search_spaces.space import SearchSpace
 from trainables.contract import Circumstances, EngineInfo
 from trainables.datasets.facts import data_facts
 from trainables.datasets.prepared import DatasetError, PreparedDataset
+from trainables.metrics.names import names_in, needs_masks
 from trainables.proposal import room_for
+from trainables.registry import boxes_problem
+from tune.study.problems import Problem
 
 
 def circumstances(data: PreparedDataset, epochs: int, gpus: int) -> Circumstances | None:
@@ -86,6 +89,36 @@ def batch_problems(
             f"expected at most the {n} pictures there are to train on, got {min(values)}; a step "
             f"takes each picture once; the nearest is {n}",
         )
+
+
+def box_problems(
+    info: EngineInfo, parts: Mapping[str, Any], data: PreparedDataset
+) -> Iterator[Problem]:
+    """What of a study needs masks, where the objects of its data set are boxes.
+
+    Args:
+        info: The engine.
+        parts: The study's values that are right in themselves.
+        data: The data set, of boxes.
+    """
+    if problem := boxes_problem(info, data):
+        yield Problem("trainable", problem)
+        return
+    asked: dict[str, str | None] = {}
+    if "objective" in parts:
+        asked["objective.metric"] = parts["objective"].metric
+        limits = parts["objective"].limits
+        asked |= {f"objective.constraints.{limit.metric}": limit.metric for limit in limits}
+    asked["plateau.metric"] = getattr(parts.get("plateau"), "metric", None)
+    for key, metric in asked.items():
+        if metric is not None and needs_masks(metric):
+            usable = [name for group in info.metrics for name in names_in(group)]
+            near = ", ".join(name for name in usable if not needs_masks(name))
+            yield Problem(
+                key,
+                f"expected a metric that needs no masks ({near}), got {metric}: the objects of "
+                f"{data.name} are boxes without masks",
+            )
 
 
 def _all_or_least(domain: Domain) -> list[Any]:

@@ -262,7 +262,9 @@ def synced_steps(folders: Sequence[Path], project: str) -> set[int]:
         mark = synced_mark(folder)
         if not mark.exists():
             continue
-        run = load_offline_run(folder)
+        run = OfflineRun()  # nothing is known of what a damaged file says was uploaded
+        with contextlib.suppress(OSError, ValueError):
+            run = load_offline_run(folder)
         if run.project == project:
             found |= {step for step, at in run.logged_at.items() if at <= mark.stat().st_mtime}
     return found

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from analysis.measure.plan import MeasurePlan, plan_measure
+from analysis.errors import MeasureError
+from analysis.measure.plan import MeasurePlan, plan_measure, plan_outlines
 from analysis.measure.run import MeasureResult, run_measure
 from analysis.measure.settings import MeasureSettings, read_measure_settings
 from trainables.contract import Device
@@ -16,6 +17,8 @@ def measure(  # noqa: PLR0913  the command's options
     model: Places,
     out: Path | str,
     *,
+    outlines: Path | str | None = None,
+    form: str | None = None,
     config: Path | str | None = None,
     overrides: Sequence[str] = (),
     pixel_size: str | None = None,
@@ -27,10 +30,14 @@ def measure(  # noqa: PLR0913  the command's options
     """Find the particles of pictures and measure them, and write tables, outlines and figures.
 
     Args:
-        images: Files, folders and patterns, one or several.
+        images: Files, folders and patterns, one or several; with `outlines`, () where the pictures
+            lie with them.
         model: A study, an exported or retrained folder, a trial's folder, or a model file; several
-            are an ensemble.
+            are an ensemble; with `outlines` ().
         out: Folder to write; what is done in it already stays as it is.
+        outlines: Folder with outlines in a format that `prepare` reads, such as corrected LabelMe
+            files of a measurement: they are measured in place of what a model finds.
+        form: Name of their format; None to find it out.
         config: YAML file of settings.
         overrides: `key=value` that replace settings: "finding.confidence=0.4".
         pixel_size: Side of a pixel of every picture: "4.5nm".
@@ -52,6 +59,8 @@ def measure(  # noqa: PLR0913  the command's options
         images,
         model,
         out,
+        outlines=outlines,
+        form=form,
         config=config,
         overrides=overrides,
         pixel_size=pixel_size,
@@ -111,18 +120,30 @@ def planned_measurement(  # noqa: PLR0913  the command's options
     model: Places,
     out: Path | str,
     *,
+    outlines: Path | str | None,
+    form: str | None,
     config: Path | str | None,
     overrides: Sequence[str],
     pixel_size: str | None,
     trainable: str | None,
     device: str | Device | None,
 ) -> MeasurePlan:
-    """The plan of a measurement; nothing is computed. Arguments as for `measure`."""
-    settings = read_measure_settings(None if config is None else Path(config), overrides)
-    if pixel_size is not None:
-        scale = settings.scale.model_copy(update={"pixel_size": pixel_size})
-        settings = settings.model_copy(update={"scale": scale})
-    return _planned(images, model, out, settings, trainable, device, figures=True)
+    """The plan of a measurement; nothing is computed. Arguments as for `measure`.
+
+    Raises:
+        MeasureError: As `measure` raises it, or an option has no effect beside another.
+    """
+    settings = _settings(config, overrides, pixel_size)
+    if outlines is None:
+        if form is not None:
+            raise MeasureError("--format: expected --from DIR beside it, got none")
+        return _planned(images, model, out, settings, trainable, device, figures=True)
+    searching = {"--model": model, "--trainable": trainable, "--device": device}
+    for option, value in searching.items():
+        if value:
+            raise MeasureError(f"{option}: expected none beside --from, which searches nothing")
+    given = _texts(images)
+    return plan_outlines(Path(outlines), Path(out), settings, pictures=given, form=form)
 
 
 def planned_prediction(  # noqa: PLR0913  the command's options
@@ -152,10 +173,9 @@ def _planned(  # noqa: PLR0913  the command's options
     *,
     figures: bool,
 ) -> MeasurePlan:
-    asked = [images] if isinstance(images, Path | str) else images
     models = [model] if isinstance(model, Path | str) else model
     return plan_measure(
-        [str(place) for place in asked],
+        _texts(images),
         [Path(place) for place in models],
         Path(out),
         settings,
@@ -163,3 +183,19 @@ def _planned(  # noqa: PLR0913  the command's options
         device=device,
         figures=figures,
     )
+
+
+def _texts(places: Places) -> list[str]:
+    """Files, folders and patterns as texts, of one or of several."""
+    return [str(place) for place in ([places] if isinstance(places, Path | str) else places)]
+
+
+def _settings(
+    config: Path | str | None, overrides: Sequence[str], pixel_size: str | None
+) -> MeasureSettings:
+    """Settings of a file with some replaced, the pixel size by an option of its own."""
+    settings = read_measure_settings(None if config is None else Path(config), overrides)
+    if pixel_size is None:
+        return settings
+    scale = settings.scale.model_copy(update={"pixel_size": pixel_size})
+    return settings.model_copy(update={"scale": scale})

@@ -38,13 +38,18 @@ class Picked:
 
     Attributes:
         pictures: Pictures in the order they were given.
-        pixels: Counts of the pixels of all pictures.
+        pixels: Counts of the pixels of all pictures; None of boxes, as nobody knows which pixels
+            are the objects' own.
         seconds: Time that the model took, without reading the pictures.
     """
 
     pictures: Sequence[PickedPicture]
-    pixels: PixelCounts
+    pixels: PixelCounts | None
     seconds: float
+
+    def pixel_metrics(self) -> dict[str, float]:
+        """Every figure of the pixels by its name; none of boxes."""
+        return {} if self.pixels is None else self.pixels.as_metrics()
 
     def metrics(self, match_radius: float, confidence: float | None) -> ParticleMetrics:
         """The metrics of all pictures together.
@@ -109,12 +114,13 @@ def pick_pictures(
         picks = picker.picks(probability)
         seconds += time.monotonic() - started
         objects = _particles(data, image, classes)
-        pixels.add(probability, object_mask(objects, image).astype(np.float32))
+        if not data.boxes_only:
+            pixels.add(probability, object_mask(objects, image).astype(np.float32))
         radii = radii_of(objects)
         radius = float(np.median(radii)) if len(radii) else picker.radius_px
         pictures.append(PickedPicture(image, picks, centers_of(objects), radius))
         progress(len(pictures), len(images))
-    return Picked(pictures, pixels, seconds)
+    return Picked(pictures, None if data.boxes_only else pixels, seconds)
 
 
 def _particles(data: PreparedDataset, image: ImageRecord, classes: ClassMap) -> list[Annotation]:

@@ -68,8 +68,8 @@ class ParticleResult:
 
     @property
     def pixels(self) -> Mapping[str, float]:
-        """Every figure of the pixels."""
-        return self.found.pixels.as_metrics()
+        """Every figure of the pixels; none where the truth is boxes."""
+        return self.found.pixel_metrics()
 
     @property
     def radius_px(self) -> float | None:
@@ -119,7 +119,7 @@ class ParticleResult:
             f"{found.recall:.4f} at confidence {confidence_text(found.confidence)}",
             f"            average precision {found.average_precision:.4f}, position error "
             f"{self.position_error_told}; {found.matched} of {found.picks} picks matched",
-            f"pixels      {told}",
+            *([f"pixels      {told}"] if told else []),
             *(f"note        {note}" for note in self.notes),
             f"page        {self.plan.out / PAGE}",
         ]

@@ -127,11 +127,17 @@ class JobFolder:
 
         write_whole(self.file(PARTS, picture), lambda file: pq.write_table(particles, file))
 
-    def part(self, picture: Micrograph) -> "pa.Table":
-        """A picture's particles, as they were written."""
+    def part(self, picture: Micrograph, columns: Sequence[str] | None = None) -> "pa.Table":
+        """A picture's particles, as they were written.
+
+        Args:
+            picture: The picture.
+            columns: The only columns that are read, where they are there; None for all.
+        """
         import pyarrow.parquet as pq  # put off: slow to import
 
-        return pq.read_table(self.file(PARTS, picture))
+        with pq.ParquetFile(self.file(PARTS, picture)) as file:
+            return file.read(columns=columns, use_threads=False)
 
     def write_record(self, picture: Micrograph, record: PictureRecord) -> None:
         """Write that a picture is done."""

@@ -74,7 +74,7 @@ class Workers:
 
     Attributes:
         actors: Number of actors that search.
-        cpus: CPU cores of each.
+        cpus: CPU cores of each; less where Ray has too few, as the other stages need one.
         gpus: GPUs, or the share of one, of each.
         batch: Number of pictures that travel, and are searched, together.
         on_their_way: Most pictures that are searched and not yet written down, of all actors
@@ -134,7 +134,7 @@ def passed(numbers: list[int], stages: Stages, workers: Workers) -> Iterator[Pas
         _Searching,
         fn_constructor_args=(stages.searcher, gate),
         batch_size=None,  # a block as it is: one of two blocks might never pass the gate
-        num_cpus=workers.cpus,
+        num_cpus=_cpus_of_an_actor(workers, ray.cluster_resources().get("CPU", 1.0)),
         num_gpus=workers.gpus or None,
         compute=ActorPoolStrategy(size=workers.actors, max_tasks_in_flight_per_actor=2),
     )
@@ -145,6 +145,19 @@ def passed(numbers: list[int], stages: Stages, workers: Workers) -> Iterator[Pas
             if number < 0:
                 raise NoSearcherError(reason)
             yield Passed(int(number), str(reason))
+
+
+def _cpus_of_an_actor(workers: Workers, there: float) -> float:
+    """The cores that Ray is to count for an actor: a core is left for the other stages.
+
+    Args:
+        workers: Processors of the stages.
+        there: Cores that Ray has.
+
+    >>> [_cpus_of_an_actor(Workers(2, 1, 0, 2, 8), there) for there in (1, 2, 3, 8)]
+    [0.0, 0.5, 1, 1]
+    """
+    return min(workers.cpus, max(there - 1, 0) / workers.actors)
 
 
 def _reading(batch: Batch, numbers: Any, reader: Reader) -> Batch:

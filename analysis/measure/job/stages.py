@@ -14,7 +14,7 @@ from analysis.measure.geometry.hulls import Feret
 from analysis.measure.geometry.intensity import intensity_table
 from analysis.measure.geometry.shapes import box_table, shape_table
 from analysis.measure.job.folder import LABELME, LABELS, OVERLAYS, ROIS, JobFolder, PictureRecord
-from analysis.measure.outputs.labelme import DrawnParticle, write_labelme
+from analysis.measure.outputs.labelme import DrawnParticle, LabelledPage, write_labelme
 from analysis.measure.outputs.labels import write_labels
 from analysis.measure.outputs.overlays import NumberedPicture, write_overlay
 from analysis.measure.outputs.rims import rims
@@ -80,10 +80,12 @@ class Searched:
     Attributes:
         found: The instances, and how they were found.
         classes: Names of the classes.
+        flags: What a person should look at, each a reason in words.
     """
 
     found: Found
     classes: tuple[str, ...]
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -213,13 +215,13 @@ class PictureMeasurer:
         pictures: All pictures of the run.
         folder: Folder of the run.
         settings: Settings.
-        of_a_picture: Settings as they stand in a picture's record.
+        of_each: Settings of each picture as they stand in its record.
     """
 
     pictures: Sequence[Micrograph]
     folder: JobFolder
     settings: MeasureSettings
-    of_a_picture: Mapping[str, Any]
+    of_each: Sequence[Mapping[str, Any]]
 
     def __call__(self, number: int, read: ReadPicture, found: Searched) -> None:
         """Measure and write a picture's particles."""
@@ -235,7 +237,7 @@ class PictureMeasurer:
             picture,
             PictureRecord(
                 picture=picture.name,
-                settings=self.of_a_picture,
+                settings=self.of_each[number],
                 source=read.source,
                 row=_row(read, found),
                 classes=found.classes,
@@ -264,10 +266,11 @@ class PictureMeasurer:
             return
         particles = drawn_particles(instances, result.classes)
         if self.folder.writes(LABELME):
-            write_labelme(particles, picture.path, size, self.folder.file(LABELME, picture))
+            page = LabelledPage(picture.path, picture.page, size, pixels)
+            write_labelme(particles, page, self.folder.file(LABELME, picture))
         if self.folder.writes(ROIS):
-            page, path = picture.page, self.folder.file(ROIS, picture)
-            write_rois(particles, page, read.n_pages, path)
+            path = self.folder.file(ROIS, picture)
+            write_rois(particles, picture.page, read.n_pages, path)
 
 
 def drawn_particles(instances: Instances, classes: Sequence[str]) -> list[DrawnParticle]:
@@ -367,5 +370,5 @@ def _row(read: ReadPicture, result: Searched) -> dict[str, Any]:
         "analysed_x1": right,
         "analysed_y1": bottom,
         "analysed_px": analysed_px(read),
-        "flags": "; ".join(read.flags),
+        "flags": "; ".join([*read.flags, *result.flags]),
     }

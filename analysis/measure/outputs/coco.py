@@ -6,7 +6,7 @@ Source: cocodataset.org/#format-data; scores stand where COCO's format of result
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -41,7 +41,7 @@ def write_coco(
     """Write a COCO file.
 
     Args:
-        pictures: The pictures, asked for twice: `pictures` must be iterable again.
+        pictures: The pictures, taken one after the other.
         classes: Class names; category i + 1 is class i.
         info: What stands under `info`: settings, model, versions.
         path: JSON file to write.
@@ -59,13 +59,17 @@ def _write(
 ) -> None:
     categories = [{"id": i, "name": name} for i, name in enumerate(classes, start=1)]
     stream.write(f'{{"info": {json.dumps(info)},\n"categories": {json.dumps(categories)},\n')
-    stream.write('"images": [\n')
-    _listed(stream, (_image(number, p) for number, p in enumerate(pictures, start=1)))
-    stream.write('],\n"annotations": [\n')
-    _listed(
-        stream,
-        (row for number, p in enumerate(pictures, start=1) for row in _annotations(number, p)),
-    )
+    images: list[dict[str, Any]] = []
+
+    def annotations() -> Iterator[dict[str, Any]]:
+        for number, picture in enumerate(pictures, start=1):
+            images.append(_image(number, picture))
+            yield from _annotations(number, picture)
+
+    stream.write('"annotations": [\n')
+    _listed(stream, annotations())
+    stream.write('],\n"images": [\n')
+    _listed(stream, images)
     stream.write("]}\n")
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from analysis.measure.outputs.rims import Rim
 from trainables.datasets import geometry
@@ -46,24 +47,43 @@ class DrawnParticle:
     holes: Sequence[Rim]
 
 
-def write_labelme(
-    particles: Sequence[DrawnParticle], picture: Path, size: tuple[int, int], path: Path
-) -> Path:
+@dataclass(frozen=True)
+class LabelledPage:
+    """A picture that a LabelMe file is about.
+
+    Attributes:
+        picture: Its file, which is named by its place as seen from the LabelMe file.
+        page: Page of the file.
+        size: Its height and width.
+        pixels: (H, W) or (H, W, 3) uint8; of a later page, which LabelMe cannot open, they are put
+            into the file. None leaves them out.
+    """
+
+    picture: Path
+    page: int
+    size: tuple[int, int]
+    pixels: npt.NDArray[np.uint8] | None = None
+
+
+def write_labelme(particles: Sequence[DrawnParticle], page: LabelledPage, path: Path) -> Path:
     """Write one picture's particles as a LabelMe file.
 
     Args:
         particles: Particles of the picture.
-        picture: File of the picture, which is named by its place as seen from `path`.
-        size: Height and width of the picture.
+        page: The picture.
         path: JSON file to write.
     """
-    height, width = size
+    height, width = page.size
+    picture, data = page.picture, None
+    if page.page:
+        picture = picture.with_stem(f"{picture.stem}_p{page.page}")
+        data = None if page.pixels is None else _png(page.pixels)
     content: dict[str, Any] = {
         "version": _VERSION,
         "flags": {},
         "shapes": [_shape(particle) for particle in particles],
         "imagePath": os.path.relpath(picture, path.parent),
-        "imageData": None,
+        "imageData": data,
         "imageHeight": height,
         "imageWidth": width,
     }
@@ -83,6 +103,12 @@ def _shape(particle: DrawnParticle) -> dict[str, Any]:
         return {**common, "points": points, "shape_type": "polygon", "mask": None}
     mask, (x, y) = geometry.crop(dict(particle.mask))
     corners = [[x, y], [x + mask.shape[1] - 1, y + mask.shape[0] - 1]]
-    _, png = cv2.imencode(".png", mask * np.uint8(255))
-    text = base64.b64encode(png.tobytes()).decode("ascii")
+    text = _png(mask * np.uint8(255))
     return {**common, "points": corners, "shape_type": "mask", "mask": text}
+
+
+def _png(pixels: npt.NDArray[np.uint8]) -> str:
+    """Pixels, grey or RGB, as a PNG in base64."""
+    shown = pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., ::-1])  # OpenCV: BGR
+    _, png = cv2.imencode(".png", shown)
+    return base64.b64encode(png.tobytes()).decode("ascii")

@@ -109,6 +109,7 @@ def write_page(
         attention=attention[:MOST_ROWS],
         n_attention=len(attention),
         models=list(zip(about["models"], about["records"]["models"], strict=True)),
+        outlines=about.get("outlines"),
         version=about["segtune"],
         settings=json.dumps(about["settings"], indent=2, ensure_ascii=False),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

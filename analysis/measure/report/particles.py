@@ -9,7 +9,7 @@ import numpy as np
 from analysis.measure.geometry.calibration import UM_PER_UNIT
 from analysis.measure.geometry.runs import Floats, Ints
 from analysis.measure.job.stages import CLASS
-from analysis.measure.tables import DonePictures, size_column, values_of
+from analysis.measure.tables import BOXES, SIZES, DonePictures, size_column, values_of
 
 SOLIDITY: Final = "solidity"
 
@@ -72,8 +72,9 @@ def counted_particles(done: DonePictures, unit: str, classes: Sequence[str]) -> 
         classes: Class names.
     """
     index = {name: number for number, name in enumerate(classes)}
-    columns: list[tuple[Floats, Floats, Floats, Ints, Ints, Ints]] = []
-    for number, (_, record, part) in enumerate(done.parts()):
+    found: list[tuple[Floats, Floats, Floats, Ints, Ints, Ints]] = []
+    columns = (*SIZES, *BOXES, SOLIDITY, CLASS)
+    for number, (_, record, part) in enumerate(done.parts(columns)):
         um_per_px = record.row["um_per_px"]
         if unit and not um_per_px:
             continue
@@ -89,11 +90,11 @@ def counted_particles(done: DonePictures, unit: str, classes: Sequence[str]) -> 
         names = np.array([index[name] for name in part[CLASS].to_pylist()], np.int64)
         rows = np.flatnonzero((weights > 0) & (sizes > 0))
         here = np.full(len(rows), number, np.int64)
-        columns.append((sizes[rows], weights[rows], solidity[rows], names[rows], here, rows))
-    if not columns:
+        found.append((sizes[rows], weights[rows], solidity[rows], names[rows], here, rows))
+    if not found:
         none, no_ints = np.empty(0), np.empty(0, np.int64)
         return Counted(none, none, none, no_ints, no_ints, no_ints)
-    return Counted(*(np.concatenate(column) for column in zip(*columns, strict=True)))
+    return Counted(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
 def outliers(counted: Counted, classes: Sequence[str], most: int) -> list[Shown]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from analysis.measure.figures import ClassFigures
-from analysis.measure.statistics.uncertainty import Uncertainty
+from analysis.measure.statistics.uncertainty import SAID, Uncertainty
 
 SHOWN: Final[Mapping[str, str]] = {
     "d10_number": "D10 by number",
@@ -24,7 +24,7 @@ SHOWN: Final[Mapping[str, str]] = {
 
 _HEADLINE: Final[Mapping[str, str]] = {
     "d50_number": "D50 by number",
-    "mean_1_0": "mean diameter",
+    "mean_1_0": "mean {size}",
     "number_density": "particles per area",
 }
 
@@ -63,7 +63,8 @@ def headline(figures: Sequence[ClassFigures]) -> list[Figure]:
     """The figures that people ask for first, of all particles."""
     if not figures or not figures[0].estimates["d50_number"].n_particles:
         return []
-    return [_figure(figures[0], key, words) for key, words in _HEADLINE.items()]
+    size = figures[0].size_words
+    return [_figure(figures[0], key, words.format(size=size)) for key, words in _HEADLINE.items()]
 
 
 def unit_words(unit: str) -> str:
@@ -104,6 +105,6 @@ def _interval(limits: tuple[float, float] | None) -> str:
 
 
 def _parts(whole: Uncertainty) -> str:
-    known = [f"{name} {100 * part:.2g}\u00a0%" for name, part in whole.parts.items()]
-    unknown = [f"{name} not known" for name in whole.missing]
+    known = [f"{SAID[name]} {100 * part:.2g}\u00a0%" for name, part in whole.parts.items()]
+    unknown = [f"{SAID[name]} not known" for name in whole.missing]
     return ", ".join([*known, *unknown])

@@ -13,7 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.errors import MeasureError
-from analysis.measure.geometry.runs import Floats, Rectangle
+from analysis.measure.geometry.runs import Floats
+
+Rectangle = tuple[float, float, float, float]
+"""x0 y0 x1 y1 in pixels."""
 
 Rule = Literal["weights", "guard", "all"]
 

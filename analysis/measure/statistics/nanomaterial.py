@@ -32,6 +32,18 @@ class NanoShare:
     border: str
 
     @property
+    def words(self) -> str:
+        """The share with its interval and what follows from it, in one line."""
+        if not self.n_particles:
+            return f"share of at most 100 nm: none ({self.border})"
+        interval = ""
+        if self.interval is not None:
+            low, high = (100 * end for end in self.interval)
+            interval = f" ({low:.1f} to {high:.1f} %, 95 %)"
+        share = f"{100 * self.value:.1f} % by number{interval}"
+        return f"{share} have a least Feret diameter of at most 100 nm; EU: {self.verdict}"
+
+    @property
     def verdict(self) -> str:
         """Whether this is a nanomaterial, as far as the interval says."""
         if self.interval is None:

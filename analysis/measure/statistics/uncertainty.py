@@ -8,7 +8,9 @@ degrees of freedom of Welch and Satterthwaite.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
 from analysis.errors import MeasureError
 from analysis.measure.statistics.distribution import LENGTHS
@@ -24,16 +26,41 @@ class Sources:
         diameter_bias: Error of the mean diameter on the validation pictures
             (`measure/diameter_bias`); None where the model was never evaluated.
         count_error: Error of counts there (`measure/count_error`), likewise.
+        bias_by_px: Errors of diameters there by the lower end of their size class in px, which
+            reaches to twice that; of classes with enough particles.
+        pixels: Sides of a pixel in the unit of the figures, of all pictures.
     """
 
     scale: float | None
     diameter_bias: float | None = None
     count_error: float | None = None
+    bias_by_px: Mapping[int, float] = field(default_factory=dict)
+    pixels: Sequence[float] = (1.0,)
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
+        for name in ("scale", "diameter_bias", "count_error"):
+            value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
                 raise MeasureError(f"expected {name} of 0 or more, got {value:g}")
+
+    def bias_of(self, length: float) -> float | None:
+        """Error of the segmentation in a figure that is a length.
+
+        That of the mean, or of particles as large as the figure where that is larger and the
+        validation pictures had enough of them. Not that of such particles alone: they were found,
+        and quantiles shift with those that were not.
+
+        Args:
+            length: Value of the figure.
+        """
+        if self.diameter_bias is None or not length > 0:
+            return self.diameter_bias
+        low, high = (math.floor(math.log2(length / of(self.pixels))) for of in (max, min))
+        classes = [2.0**power for power in range(low, high + 1)]
+        if not all(one in self.bias_by_px for one in classes):
+            return self.diameter_bias
+        largest = max(abs(self.bias_by_px[int(one)]) for one in classes)
+        return max(largest, self.diameter_bias)
 
 
 @dataclass(frozen=True)
@@ -71,33 +98,36 @@ class Uncertainty:
         unit = f" {self.unit}" if self.unit else ""
         if self.relative is None:
             return f"{self.value:.4g}{unit} (no interval; {self.border})"
-        named = ", ".join(f"{_SAID[name]} {100 * part:.2g} %" for name, part in self.parts.items())
-        without = "".join(f"; without {_SAID[name]}, not known" for name in self.missing)
+        named = ", ".join(f"{SAID[name]} {100 * part:.2g} %" for name, part in self.parts.items())
+        without = "".join(f"; without {SAID[name]}, not known" for name in self.missing)
         half = self.relative * self.value
         return f"{self.value:.4g} +- {half:.2g}{unit} (95 %; {named}{without}; {self.border})"
 
 
-_SAID = {
+SAID: Final = {
     "scale": "scale",
     "sampling": "sampling",
     "segmentation": "segmentation on the validation pictures",
 }
+"""Sources of uncertainty, as a reader is told of them."""
 
 
 def combine(estimate: Estimate, sources: Sources, unit: str = "") -> Uncertainty:
     """The combined uncertainty of a figure of `distribution.figures`.
 
     A length has the relative uncertainty of the scale, a number per area twice that, a span or a
-    geometric standard deviation none. The segmentation's error on the validation pictures is
-    taken whole, as a standard uncertainty: how it turns out elsewhere, even its sign, is not known.
-    Of spans and geometric standard deviations no such error is recorded.
+    geometric standard deviation none. The segmentation's error on the validation pictures (see
+    `Sources.bias_of`) is taken whole, as a standard
+    uncertainty: how it turns out elsewhere, even its sign, is not known. Of spans and geometric
+    standard deviations no such error is recorded.
     """
     relative: dict[str, float | None] = {}
     if estimate.name == "number_density":
         scale = None if sources.scale is None else 2 * sources.scale
         relative = {"scale": scale, "segmentation": sources.count_error}
     elif estimate.name in LENGTHS:
-        relative = {"scale": sources.scale, "segmentation": sources.diameter_bias}
+        bias = sources.bias_of(estimate.value)
+        relative = {"scale": sources.scale, "segmentation": bias}
     else:
         relative = {"segmentation": None}
     known = {name: part for name, part in relative.items() if part is not None}

@@ -41,6 +41,22 @@ _SOFT_PX: Final = 3
 
 _FILLED: Final = 0.7
 
+_THICK_PX: Final = 5
+"""Rows from which on the ends of a stroke have a shape."""
+
+_SHORT: Final = 0.3
+"""Length, of the longest row's, below which a row is none of a stroke's."""
+
+_ALIKE: Final = 0.9
+
+_DRIFT: Final = 0.08
+"""Sideways drift of the rows of a stroke, in its lengths, from which on it is no bar."""
+
+_LEAST_DRIFT_PX: Final = 1.5
+
+_FILLED_ROWS: Final = 0.6
+"""Share of rows that are nearly as long as the longest; of an ellipse it is 0.44."""
+
 _TALLEST: Final = 0.75
 """Height of a bar with its ticks, of its length."""
 
@@ -232,11 +248,13 @@ def _measured(levels: Grey, rough: Box, bright: bool) -> Stroke | None:
     middle = (level + beside) / 2
     own = level - max(_OWN, 3 * spread)
     runs = [
-        _ends(_run(levels[y] >= middle, rough), _run(levels[y] >= own, rough))
-        for y in range(rough.y0, rough.y1 + 1)
+        _ends(_run(row >= middle, rough), _run(_bridged(row >= own, row >= middle), rough))
+        for row in levels[rough.y0 : rough.y1 + 1]
     ]
     lengths = [x1 - x0 + 1 for x0, x1 in runs]
     longest = max(lengths)
+    if _tapers(lengths) or _leans(runs):
+        return None  # a particle, or the head of an arrow
     rows = [rough.y0 + i for i, n in enumerate(lengths) if n >= 0.9 * longest]
     x0, x1 = runs[int(np.argmax(lengths))]
     box = Box(x0, min(rows), x1, max(rows))
@@ -246,6 +264,30 @@ def _measured(levels: Grey, rough: Box, bright: bool) -> Stroke | None:
     if extent.height > _TALLEST * extent.width:
         return None  # a part of a letter
     return Stroke(box, extent, bright, level, middle, spread=spread)
+
+
+def _tapers(lengths: Sequence[int]) -> bool:
+    """Whether the rows of a stroke are of many lengths; those of a bar are as long as each other.
+
+    Of a thin one nothing can be said: its first and last row may be half a row.
+    """
+    tall = [n for n in lengths if n >= _SHORT * max(lengths)]
+    alike = sum(n >= _ALIKE * max(lengths) for n in tall)
+    return len(tall) >= _THICK_PX and alike < _FILLED_ROWS * len(tall)
+
+
+def _leans(runs: Sequence[tuple[int, int]]) -> bool:
+    """Whether the rows of a stroke drift sideways, as those of a particle that lies aslant."""
+    longest = max(x1 - x0 + 1 for x0, x1 in runs)
+    middles = [(x0 + x1) / 2 for x0, x1 in runs if x1 - x0 + 1 >= _ALIKE * longest]
+    return max(middles) - min(middles) > max(_LEAST_DRIFT_PX, _DRIFT * longest)
+
+
+def _bridged(own: npt.NDArray[np.bool_], half: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """A row's ink with what JPEG made a little too dim: a column or two between columns of ink."""
+    line = own.astype(np.uint8)[None]
+    closed = cv2.morphologyEx(line, cv2.MORPH_CLOSE, np.ones((1, 3), np.uint8))
+    return np.asarray(own | ((closed[0] > 0) & half))
 
 
 def _beside(levels: Grey, rough: Box) -> float:

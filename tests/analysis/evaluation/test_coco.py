@@ -16,7 +16,7 @@ from analysis.evaluation.coco import COCO_NAMES, CocoTable, coco_tables
 from tests.support.samples.scenes import coarse, names, random_scene, shaken
 from trainables.datasets.prepared import PreparedDataset
 from trainables.datasets.preparing.prepare import prepare
-from trainables.metrics.instances import evaluate
+from trainables.metrics.instances import evaluate, evaluate_groups
 from trainables.metrics.matching import GroundTruth, ground_truth
 from trainables.metrics.names import Kind
 from trainables.results import Instances
@@ -50,8 +50,7 @@ def plain_cocoeval(
             "image_id": i,
             "category_id": int(t.classes[k]) + 1,
             "bbox": [*t.boxes[k][:2].tolist(), *(t.boxes[k][2:] - t.boxes[k][:2]).tolist()],
-            "segmentation": dict((t.masks or ())[k]),
-            "area": float(coco_mask.area(dict((t.masks or ())[k]))),
+            **_mask_keys(t, k),
             "iscrowd": 0,
         }
         for n, (i, t, k) in enumerate(objects, 1)
@@ -91,6 +90,9 @@ def plain_cocoeval(
     areas = {
         name: mean(precision[..., a, -1]) for a, name in enumerate(("AP", "APs", "APm", "APl"))
     }
+    areas |= {
+        name: mean(recall[..., a, -1]) for a, name in enumerate(("ARs", "ARm", "ARl"), start=1)
+    }
     limits = {f"AR{n}": mean(recall[:, :, 0, m]) for m, n in enumerate(max_dets[:-1])}
     return {
         **areas,
@@ -99,6 +101,13 @@ def plain_cocoeval(
         "AP75": mean(precision[5, :, :, 0, -1]),
         "ARmax": mean(recall[:, :, 0, -1]),
     }
+
+
+def _mask_keys(truth: GroundTruth, k: int) -> dict[str, object]:
+    if truth.masks is None:
+        return {"area": float(np.prod(truth.boxes[k][2:] - truth.boxes[k][:2]))}
+    mask = dict(truth.masks[k])
+    return {"segmentation": mask, "area": float(coco_mask.area(mask))}
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +129,21 @@ def test_the_table_is_the_one_of_cocoeval_given_all_pictures_at_once(seed: int, 
     for name, value in got.values.items():
         assert (-1.0 if value is None else value) == pytest.approx(wanted[name], abs=1e-12), name
     assert 0 < wanted["AP"] < 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_truth_of_boxes_alone_gives_the_figures_of_cocoeval(seed: int) -> None:
+    found, truths = random_scene(seed, n_images=8)
+    boxes = [replace(truth, masks=None) for truth in truths]
+    wanted = plain_cocoeval(found, boxes, "boxes", [1, 10, 100, 300])
+    got = table(found, boxes, "boxes").values
+    for name, value in got.items():
+        assert (-1.0 if value is None else value) == pytest.approx(wanted[name], abs=1e-12), name
+    assert 0 < wanted["AP"] < 1
+    assert -1 < wanted["ARs"] < 1
+    ours = evaluate_groups(found, boxes, names(3))
+    assert list(ours) == ["box_metrics"], "masks of predictions alone compare with nothing"
+    assert ours["box_metrics"].map50_95 == pytest.approx(wanted["AP"], abs=AGREE)
 
 
 def test_an_object_of_another_size_is_only_taken_where_no_other_can_be() -> None:

@@ -80,6 +80,24 @@ def test_with_outlines_that_differ_by_a_pixel_between_windows_every_disc_is_foun
 
 
 @pytest.mark.parametrize("overlap_px", [64, 128])
+def test_masks_that_lie_a_pixel_apart_in_two_windows_become_one_of_the_right_area(
+    picture: npt.NDArray[np.uint8], discs: list[tuple[float, float, float]], overlap_px: int
+) -> None:
+    model = DiscFinder(discs, moved_px=1, whole_px=True)
+    joined = found_in_windows(model, picture, 512, overlap_px)
+    masks = truths(discs, SIDE)
+    at = matched(joined, masks)
+    assert sorted(at.tolist()) == list(range(220))
+    areas = np.array([geometry.area(mask) for mask in masks], float)[at]
+    inside = np.array(
+        [min(x, y, SIDE - x, SIDE - y) > r + 2 for x, y, r in np.array(discs)[at].tolist()]
+    )
+    np.testing.assert_array_equal(joined.areas[inside], areas[inside])
+    # What the picture's border cuts shows more or less of itself where it is moved.
+    assert (np.abs(joined.areas / areas - 1)[~inside] < 0.15).all()
+
+
+@pytest.mark.parametrize("overlap_px", [64, 128])
 @pytest.mark.parametrize("seed", range(2))
 def test_with_discs_that_move_by_a_pixel_between_windows_every_disc_is_found_once(
     picture: npt.NDArray[np.uint8], overlap_px: int, seed: int

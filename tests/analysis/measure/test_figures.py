@@ -1,11 +1,12 @@
 """The figures of a run, beside those worked out by hand from what was drawn."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from analysis.measure.figures import ClassFigures, run_figures
+from analysis.measure.figures import ClassFigures, run_figures, shift_line, worst_shifts
 from analysis.measure.plan import MeasurePlan
 from analysis.measure.tables import DonePictures
 from tests.support.samples.measured_grains import (
@@ -28,8 +29,8 @@ DIAMETERS = [float(np.sqrt(4 * mask_of(grain).sum() / np.pi)) for grain in (SMAL
 
 SIDES = [int(2 * grain[2]) for grain in (SMALL, LARGE)]
 
-ACROSS, DOWN = WIDTH - 2, HEIGHT - 2
-"""Sides of the part in which a particle is whole: a pixel from the edge it is not known."""
+ACROSS, DOWN = WIDTH - 3, HEIGHT - 3
+"""Sides of the part in which a particle is whole: 1.5 px from the edge on it is known."""
 
 WEIGHTS = [ACROSS * DOWN / ((ACROSS - side) * (DOWN - side)) for side in SIDES]
 
@@ -122,6 +123,25 @@ def test_a_guard_frame_narrows_the_area(done: DonePictures, plan: MeasurePlan) -
     assert value(figures, "mean_1_0") == pytest.approx(float(np.mean(DIAMETERS)))
 
 
+def test_errors_by_size_are_those_of_the_size_that_a_quantile_has_in_pixels(
+    done: DonePictures, plan: MeasurePlan
+) -> None:
+    low = 2 ** int(np.log2(DIAMETERS[0]))  # of the small grain, in pixels
+    recorded = {"measure/diameter_bias": 0.02, f"measure/diameter_shift_{low}_to_{2 * low}px": -0.3}
+    models = [replace(plan.models[0], metrics=recorded)]
+    [figures, *_] = run_figures(part_of(done, "grains", "none"), "nm", models)
+    parts = {name: one.parts.get("segmentation") for name, one in figures.combined.items()}
+    assert parts["d10_number"] == parts["mean_1_0"] == 0.3
+    assert shift_line(models) == (
+        f"diameters on the validation pictures: -30 % from {low} to {2 * low} px"
+    )
+    assert worst_shifts([*models, plan.models[0]]) == {}, "one of them has no record"
+    elsewhere = {"measure/diameter_bias": 0.02, "measure/diameter_shift_512_to_1024px": -0.3}
+    models = [replace(plan.models[0], metrics=elsewhere)]
+    [figures, *_] = run_figures(part_of(done, "grains", "none"), "nm", models)
+    assert figures.combined["d10_number"].parts["segmentation"] == 0.02
+
+
 def test_of_one_picture_no_interval_is_said(done: DonePictures, plan: MeasurePlan) -> None:
     [figures, *_] = run_figures(part_of(done, "grains"), "nm", plan.models)
     for row in figures.rows():
@@ -144,7 +164,14 @@ def test_the_share_below_100_nm_is_said_with_a_scale_alone(
     [without, *_] = run_figures(done, "", plan.models)
     assert with_scale.nano is not None
     assert with_scale.nano.value == pytest.approx(1.0)
+    [row] = [row for row in with_scale.rows() if row["figure"] == "share_to_100nm"]
+    assert (row["of"], row["value"], row["unit"]) == ("feret_min", with_scale.nano.value, "")
+    assert (row["sampling_low_95"], with_scale.nano.interval) == (None, None), "of 2 particles"
+    [line] = [line for line in with_scale.lines() if "100 nm" in line]
+    assert line.startswith("all: 100.0 % by number have a least Feret diameter")
+    assert with_scale.nano.verdict in line
     assert without.nano is None
+    assert "share_to_100nm" not in [row["figure"] for row in without.rows()]
 
 
 def test_the_scale_is_part_of_what_a_length_is_uncertain_by(

@@ -109,7 +109,7 @@ def test_without_a_scale_calibrated_columns_are_empty_and_never_pixels(
 
 def test_weights_are_those_of_miles_and_lantuejoul(rows: list[dict[str, str]]) -> None:
     def weight(radius: float) -> float:
-        side, across, down = 2 * radius, WIDTH - 2, HEIGHT - 2  # drawn in by a pixel all around
+        side, across, down = 2 * radius, WIDTH - 3, HEIGHT - 3  # drawn in by 1.5 px all around
         return across * down / ((across - side) * (down - side))
 
     weights = [float(row["border_weight"]) for row in rows[:3]]
@@ -125,10 +125,10 @@ def test_without_border_correction_every_particle_counts_once(done: DonePictures
 
 @pytest.mark.parametrize(
     ("rule", "rectangle", "share"),
-    [("weights", (1, 1, 99, 59), 98 * 58), ("all", (0, 0, 100, 60), 6000)],
+    [("weights", (1.5, 1.5, 98.5, 58.5), 97 * 57), ("all", (0, 0, 100, 60), 6000)],
 )
 def test_a_mask_a_pixel_from_the_edge_is_not_known_to_be_whole(
-    rule: Literal["weights", "all"], rectangle: tuple[int, ...], share: int
+    rule: Literal["weights", "all"], rectangle: tuple[float, ...], share: int
 ) -> None:
     corners = {"analysed_x0": 0, "analysed_y0": 0, "analysed_x1": 100, "analysed_y1": 60}
     record = PictureRecord("a", {}, [0, 0], {**corners, "analysed_px": 3000}, ["grain"], {})
@@ -148,7 +148,9 @@ def test_a_column_of_the_parquet_file_says_its_unit_and_its_definition(done: Don
         b"nm^2",
         b"nm",
     ]
-    assert len(said("circularity")[b"definition"]) > 10
+    assert all(len(said(name)[b"definition"]) > 10 for name in table.column_names)
+    assert said("perimeter_nm")[b"also"] == b"Chord length"
+    assert b"also" not in said("perimeter_px"), "theirs are in a unit"
     assert json.loads(table.schema.metadata[b"segtune"]) == ABOUT
     assert table["area_px2"].to_pylist() == AREAS * 2
     assert np.isnan(table["area_nm2"].to_numpy()[3:]).all()

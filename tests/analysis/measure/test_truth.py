@@ -33,7 +33,7 @@ def compared(folder: Path, *, scaled: bool, left_out: str = "") -> tuple[list[Co
     job = JobFolder(folder / "run", [])
     job.begin()
     pictures = find_micrographs([str(folder / "raw" / "images")])
-    measurer = PictureMeasurer(pictures, job, settings, {})
+    measurer = PictureMeasurer(pictures, job, settings, [{}] * len(pictures))
     for number, picture in enumerate(pictures):
         here = [r for r in rows if Path(r["file"]).name == picture.path.name]
         um_per_px = float(here[0]["um_per_px"]) if scaled else None
@@ -92,7 +92,7 @@ def test_the_true_mean_is_weighted_like_the_measured_one(tmp_path: Path) -> None
                 {"size": [160, 160], "counts": row["visible_rle"].encode()}
             )
             if x > 1 and y > 1 and x + width < 159 and y + height < 159:
-                weight = 158 * 158 / ((158 - width) * (158 - height))
+                weight = 157 * 157 / ((157 - width) * (157 - height))  # 1.5 px less all around
                 sums[0] += weight * float(row["equivalent_diameter_um"]) * 1000
                 sums[1] += weight
     assert found[0].true == pytest.approx(sums[0] / sums[1])

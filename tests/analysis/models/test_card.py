@@ -24,6 +24,12 @@ def test_the_confidence_stands_in_the_card_with_all_its_digits() -> None:
     assert "| masks F1 | 0.5000 |" in text
 
 
+def test_a_hyperparameter_without_a_value_is_said_to_have_none() -> None:
+    text = model_card(config(params={"workers": None, "lr0": 0.1}), None)
+    assert "| workers | not set |" in text
+    assert "| lr0 | 0.1 |" in text
+
+
 def test_on_10_objects_the_card_says_that_the_choice_of_the_confidence_is_noise() -> None:
     said = "on the 10 objects of the validation part: with so few the choice is noise"
     text = model_card(chosen_on(10), None)

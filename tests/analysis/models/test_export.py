@@ -356,6 +356,23 @@ def test_weights_of_another_epoch_are_exported_with_that_epochs_metrics(tmp_path
     assert loaded.objective.value == trial.metrics[1]["seg_metrics/F1"]
 
 
+def test_metrics_of_kept_weights_that_the_trials_table_has_others_of_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = rehearse(tmp_path, budget={"trials": 1, "epochs": 3}, search="random")
+    (trial,) = study.trials()
+    assert trial.attempt is not None
+    path = trial.attempt / "best" / "metrics.json"
+    kept = json.loads(path.read_text())
+    table = kept["values"]["seg_metrics/recall"]
+    kept["values"]["seg_metrics/recall"] = 0.986
+    path.write_text(json.dumps(kept))
+    folder = export_best(study)
+    said = f"differ at epoch {trial.best_epoch} in 1 metric: seg_metrics/recall 0.986 and {table}"
+    assert said in caplog.text
+    assert said in (folder / "model_card.md").read_text()
+
+
 @pytest.mark.slow
 def test_a_form_that_cannot_be_written_is_told_and_the_others_are_there(
     tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -14,6 +14,7 @@ from analysis.evaluation.split import evaluate_split
 from analysis.models.export import export_best
 from analysis.retrain.retrain import retrain
 from tests.support.places import ROOT, THIRD_PARTY
+from tests.support.raw_samples import labelme_set
 from tests.support.rehearsed_study import rehearse
 from trainables.contract import Device
 from trainables.datasets.prepared import PreparedDataset
@@ -207,6 +208,14 @@ def test_epochs_and_seed_can_be_given(nuclei: PreparedDataset, tmp_path: Path) -
 
 
 # --- what is refused
+
+
+def test_an_engine_of_masks_is_not_retrained_on_boxes(tmp_path: Path) -> None:
+    raw = labelme_set(tmp_path / "raw", n=8)
+    boxes = prepare(raw, tmp_path / "boxes", PrepareOptions(boxes=True)).data
+    with pytest.raises(RetrainError, match="got threshold, which learns masks: the objects of raw"):
+        retrain(threshold(boxes), None, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_other_classes_are_refused_unless_they_are_meant(

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from analysis.scale.bar.finding import find_scale_bar
-from analysis.scale.bar.lengths import lengths_in
+from analysis.scale.bar.finding import ScaleBar, find_scale_bar
+from analysis.scale.bar.lengths import BarText, lengths_in
 from analysis.scale.bar.lettering import read_line
 from analysis.scale.bar.ocr import ocr_is_installed
-from analysis.scale.bar.strokes import Box, find_strokes
+from analysis.scale.bar.strokes import Box, Stroke, find_strokes
 from analysis.scale.region import analysed_region
 from tests.support.samples.drawn_bars import (
     LAYOUTS,
@@ -100,3 +100,37 @@ def test_a_white_margin_below_a_black_bar_in_a_white_box_is_no_bar() -> None:
     bar = find_scale_bar(np.array(image)).bar
     assert bar is not None
     assert (bar.text.text, bar.stroke.length_px, bar.stroke.bright) == ("500 nm", 86, False)
+
+
+def bars_in(grey: np.ndarray[tuple[int, int], np.dtype[np.uint8]]) -> list[tuple[int, int]]:
+    """First and last columns of all bars that may be scale bars."""
+    return [(stroke.box.x0, stroke.box.x1) for stroke in find_strokes(grey)]
+
+
+def test_a_pixel_that_jpeg_dimmed_does_not_end_a_bar() -> None:
+    grey = np.zeros((120, 400), np.uint8)
+    grey[60, 100:300] = 253
+    grey[60, 295] = 219
+    assert bars_in(grey) == [(100, 299)]
+
+
+def test_a_particle_aslant_and_the_head_of_an_arrow_are_no_bars() -> None:
+    image = Image.new("L", (400, 120), 0)
+    draw = ImageDraw.Draw(image)
+    for row in range(8):
+        draw.line((40 + 3 * row, 40 + row, 80 + 3 * row, 40 + row), fill=250)
+    draw.polygon([(200, 80), (230, 70), (230, 90)], fill=255)
+    draw.line((230, 80, 330, 80), fill=200)
+    assert bars_in(np.array(image)) == [(200, 330)], "the arrow is, as a whole"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "px", "um_per_px"),
+    [(0.5, "um", 250, 0.002), (200, "nm", 100, 0.002), (1, "mm", 400, 2.5)],
+)
+def test_a_pixel_is_the_written_length_by_the_bars_pixels(
+    value: float, unit: str, px: int, um_per_px: float
+) -> None:
+    box = Box(10, 5, 10 + px - 1, 7)
+    bar = ScaleBar(Stroke(box, box, True, 255, 128), BarText(f"{value:g} {unit}", value, unit, box))
+    assert bar.um_per_px == pytest.approx(um_per_px)

@@ -626,7 +626,7 @@ DATA = [
     Mistake(
         "of another version",
         "data",
-        ["expected format_version 1, got 99"],
+        ["expected format_version 1 or 2, got 99"],
         data={"format_version": 99},
     ),
 ]

@@ -39,13 +39,29 @@ RAW = [
         ["no annotations of a known format; found 3 pictures and 0 other files; expected one of"],
         lambda folder: pictures(folder / "new"),
     ),
-    Mistake("Pascal VOC", "prepare new --out made", ["Pascal VOC", "needs outlines"], pascal_voc),
-    Mistake("YOLO boxes", "prepare new --out made", ["3 YOLO files hold boxes"], yolo_boxes),
     Mistake(
-        "COCO boxes",
+        "Pascal VOC without corners",
         "prepare new --out made",
-        ["expected at least one object", "no outline"],
+        ["read as voc", "p0.xml, object[0]: malformed: its bndbox has no xmin and no ymin"],
+        pascal_voc,
+    ),
+    Mistake(
+        "YOLO boxes in pixels",
+        "prepare new --out made",
+        ["expected boxes as fractions (0 to 1)", "up to 30 in 3 of 3 boxes", "are they pixels?"],
+        yolo_boxes,
+    ),
+    Mistake(
+        "COCO boxes that are turned",
+        "prepare new --out made",
+        ["expected at least one object", "oriented box", "a bbox of five numbers is turned"],
         coco_boxes,
+    ),
+    Mistake(
+        "boxes of particles",
+        "prepare new --out made --radius 9px --boxes",
+        ["--boxes: no annotations with boxes, outlines or masks; found coordinates (1 picture)"],
+        coordinates(p0=[[9, 9]]),
     ),
     Mistake(
         "unreadable annotations",
@@ -121,7 +137,10 @@ PREPARED = [
         text("data/dataset.json", '{"format_version": 1'),
     ),
     Mistake(
-        "other version", "tune study.yaml", ["format_version 1, got 2"], manifest(format_version=2)
+        "other version",
+        "tune study.yaml",
+        ["format_version 1 or 2, got 3"],
+        manifest(format_version=3),
     ),
     Mistake(
         "incomplete manifest",
@@ -273,7 +292,11 @@ PARTICLES = [
     Mistake(
         "CSV without a column y",
         "prepare new --out made --radius 9px",
-        ["new: no annotations", "c.csv holds no coordinates: expected a header with the columns x"],
+        [
+            "new: no annotations",
+            "c.csv holds no coordinates, but the columns ",
+            "expected a header with the columns x",
+        ],
         both(pictures_in_new, text("new/c.csv", "micrograph,x\np0.png,9\n")),
     ),
     Mistake(

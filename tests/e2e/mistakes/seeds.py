@@ -106,12 +106,12 @@ def pascal_voc(folder: Path) -> None:
 def yolo_boxes(folder: Path) -> None:
     pictures(folder / "new")
     for i in range(3):
-        text(f"new/p{i}.txt", "0 0.5 0.5 0.2 0.2\n")(folder)
+        text(f"new/p{i}.txt", "0 30 20 10 10\n")(folder)
 
 
 def coco_boxes(folder: Path) -> None:
     pictures(folder / "new")
-    box = {"image_id": 1, "category_id": 1, "bbox": [2, 2, 10, 10], "area": 100}
+    box = {"image_id": 1, "category_id": 1, "bbox": [20, 20, 10, 10, 30]}
     write_coco(folder / "new" / "boxes.json", ["p0.png", "p1.png"], [box])
 
 

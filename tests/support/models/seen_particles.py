@@ -38,6 +38,7 @@ class DiscFinder:
         kinds: Class of each; all of the first one where it is empty.
         noise_px: Each time a disc is seen, its outline is redrawn that far in or out at most.
         moved_px: Each time a disc is seen, it is moved by at most so much.
+        whole_px: Whether it is moved by whole pixels, which keeps its number of pixels.
         score: Score of all.
         classes: Class names.
         asked: Windows it was shown: left, top, width, height.
@@ -47,6 +48,7 @@ class DiscFinder:
     kinds: Sequence[int] = ()
     noise_px: float = 0.0
     moved_px: float = 0.0
+    whole_px: bool = False
     score: float = 0.9
     classes: tuple[str, ...] = ("disc", "other")
     asked: list[tuple[int, int, int, int]] = field(default_factory=list)
@@ -96,6 +98,8 @@ class DiscFinder:
             return None
         block = np.ix_(down_here, across_here)
         dx, dy = self._rng.uniform(-self.moved_px, self.moved_px, 2)
+        if self.whole_px:
+            dx, dy = self._rng.integers(-round(self.moved_px), round(self.moved_px) + 1, 2)
         across, down = columns[block] + 0.5 - x - dx, rows[block] + 0.5 - y - dy
         reach = np.full(across.shape, radius)
         if self.noise_px:

@@ -102,11 +102,11 @@ def planned(pictures: Sequence[Path], model: Path, out: Path, **values: Any) -> 
 
 def measured_here(plan: MeasurePlan) -> DonePictures:
     """The pictures of a plan through all stages, in this process and without Ray."""
-    folder, settings = plan.folder, plan.of_a_picture()
+    folder = plan.folder
     folder.begin()
     read = PictureReader(plan.pictures, plan.wishes)
     search = PictureSearcher(plan.pictures, plan.models, plan.device, plan.settings)
-    measure = PictureMeasurer(plan.pictures, folder, plan.settings, settings)
+    measure = PictureMeasurer(plan.pictures, folder, plan.settings, plan.of_each())
     records: dict[Micrograph, PictureRecord] = {}
     for number, picture in enumerate(plan.pictures):
         known = read(number)

@@ -52,7 +52,10 @@ def test_loading_reads_the_manifest_alone_and_imports_no_image_library(root: Pat
 MISTAKES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no manifest": (lambda root: (root / "dataset.json").unlink(), "not a prepared data set"),
     "broken manifest": (lambda root: (root / "dataset.json").write_text("{"), "cannot be read"),
-    "a list": (lambda root: (root / "dataset.json").write_text("[]"), "expected format_version 1"),
+    "a list": (
+        lambda root: (root / "dataset.json").write_text("[]"),
+        "format_version 1 or 2",
+    ),
     "another version": (lambda root: _edit(root, format_version=9), "got 9; .*another version"),
     "no classes": (lambda root: _edit(root, classes=None), r"missing or wrong: classes \(list\)"),
     "no counts": (lambda root: _edit(root, counts={}), "missing or wrong: counts"),

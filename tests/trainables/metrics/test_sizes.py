@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from tests.support.places import DATA
+from trainables.datasets import geometry
 from trainables.datasets.prepared import PreparedDataset
 from trainables.datasets.preparing.prepare import prepare
 from trainables.metrics.instances import evaluate, evaluate_groups, evaluate_instances
 from trainables.metrics.matching import GroundTruth, ground_truth
-from trainables.metrics.names import MEASURE_NAMES
+from trainables.metrics.names import MEASURE_NAMES, shifts_by_size
 from trainables.metrics.sizes import (
+    ENOUGH,
     NOTHING_SHOWN,
     Measurement,
     diameters,
@@ -243,3 +245,32 @@ def grown(truth: GroundTruth) -> Instances:
         masks.append(coco_mask.encode(np.asfortranarray(rim)))
     n = len(truth)
     return Instances(truth.boxes, np.full(n, 0.9, np.float32), truth.classes, masks)
+
+
+def test_the_error_of_diameters_is_known_by_size_where_there_are_enough() -> None:
+    small, large = [10.0] * ENOUGH, [100.0]
+    y, x = (30 * np.arange(ENOUGH) + 20 for _ in "yx")
+    size = int(y.max()) + 20
+
+    def at(sizes: Sequence[float]) -> list[dict[str, object]]:
+        return [
+            geometry.disc(float(a), float(b), d / 2, size, size)
+            for a, b, d in zip(x, y, sizes, strict=False)
+        ]
+
+    def instances(masks: list[dict[str, object]]) -> tuple[Instances, GroundTruth]:
+        n = len(masks)
+        boxes, classes = np.zeros((n, 4), np.float32), np.zeros(n, np.int64)
+        seen = Instances(boxes, np.full(n, 0.9, np.float32), classes, masks)
+        return seen, GroundTruth(boxes, classes, masks, size, size)
+
+    grown = [1.2 * d for d in small]
+    pairs = [
+        (instances(at(grown))[0], instances(at(small))[1]),
+        (instances(at(large)[:1])[0], instances(at(large)[:1])[1]),
+    ]
+    evaluation = evaluate([p for p, _ in pairs], [t for _, t in pairs], ["disc"], kind="masks")
+    assert evaluation.measurement is not None
+    shifts = shifts_by_size(evaluation.measurement.as_metrics())
+    assert list(shifts) == [8], "of large ones there is one"
+    assert shifts[8] == pytest.approx(0.2, abs=0.02)

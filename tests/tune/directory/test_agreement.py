@@ -13,7 +13,8 @@ from tests.support.command_line import segtune
 from tests.support.rehearsed_study import rehearse
 from trainables.files.whole import write_json
 from trainables.trials.layout import METRICS
-from tune.directory.journal import CREATE_TRIAL, SET_STATE, SET_SYSTEM_ATTR, SET_VALUE
+from tune.directory import layout
+from tune.directory.journal import CHECK, CREATE_TRIAL, SET_STATE, SET_SYSTEM_ATTR, SET_VALUE
 from tune.directory.layout import JOURNAL, OUTCOME, PARAMS
 from tune.directory.reader import StudyDir
 from tune.errors import StoreError
@@ -45,7 +46,15 @@ def entries_of(study: StudyDir) -> list[Entry]:
 
 
 def write_entries(study: StudyDir, entries: list[Entry]) -> None:
-    (study.path / JOURNAL).write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    """Write a journal as earlier versions did, without checksums."""
+    bare = [{key: value for key, value in entry.items() if key != CHECK} for entry in entries]
+    (study.path / JOURNAL).write_text("".join(json.dumps(entry) + "\n" for entry in bare))
+
+
+def write_table(path: Path, lines: list[Entry]) -> None:
+    """Write a metrics table as earlier versions did, without checksums."""
+    bare = [{key: value for key, value in line.items() if key != layout.CHECK} for line in lines]
+    path.write_text("".join(json.dumps(line) + "\n" for line in bare))
 
 
 def change_first(study: StudyDir, operation: int, change: Callable[[Entry], None]) -> Entry:
@@ -89,7 +98,7 @@ def test_a_flipped_digit_in_a_table_is_named_at_any_epoch(
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     said = lines[epoch - 1][F1]
     lines[epoch - 1][F1] = value
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_table(path, lines)
     place = f"trials/{trial.number}/{METRICS}"
     expected = f"{place} has {F1} {value} at epoch {epoch}, {JOURNAL} {said}"
     assert expected in refused(study)
@@ -181,6 +190,26 @@ def test_a_journal_that_was_emptied_is_not_a_study_without_trials(study: StudyDi
     write_entries(study, entries_of(study)[:1])
     assert f"trial 0: trials/0 has its outcome, {JOURNAL} has no such trial" in refused(study)
     assert "got 4 differences" in refused(study)
+
+
+@pytest.mark.parametrize("kept", [1, 3, 4])
+def test_a_journal_that_lacks_what_had_reached_the_disk_is_not_gone_on_with(
+    tmp_path: Path, kept: int
+) -> None:
+    """The study's line alone; with the trial's beginning; with its first epoch."""
+    study = rehearse(
+        tmp_path, budget={"trials": 1, "epochs": 9}, scheduler={"kind": "none"}, stop_after=6
+    )
+    path = study.path / "trials" / "0" / METRICS
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    write_table(path, [{**row, "elapsed_s": 0.2 * row["epoch"]} for row in rows])
+    entries = entries_of(study)
+    write_entries(study, entries[:kept])
+    assert len(study.trials()) == int(kept > 1), "a second may be lost with the power"
+    write_table(path, [{**row, "elapsed_s": 2.0 * row["epoch"]} for row in rows])
+    n_epochs = sum(e["op_code"] == SET_VALUE for e in entries[:kept])
+    said = f"has 6 epochs, {JOURNAL} {n_epochs}" if kept > 1 else f"{JOURNAL} no such trial"
+    assert said in refused(study)
 
 
 def test_the_folder_of_an_earlier_trial_is_not_read_for_one_that_has_not_begun(

@@ -11,7 +11,8 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 
 from tests.support.rehearsed_study import SPACE, rehearse
-from tune.directory.journal import WRITER, Arrival, Journal, arrivals
+from tune.directory.arrivals import arrivals
+from tune.directory.journal import CHECK, WRITER, Arrival, Journal
 from tune.directory.layout import JOURNAL
 from tune.directory.reader import StudyDir
 
@@ -30,6 +31,7 @@ def study(tmp_path: Path, request: pytest.FixtureRequest) -> StudyDir:
         lines = [json.loads(line) for line in (made.path / JOURNAL).read_text().splitlines()]
         for line in lines:
             line.pop(WRITER, None)
+            line.pop(CHECK, None)
         (made.path / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines))
     return made
 

@@ -13,7 +13,8 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from tests.support.places import ROOT
-from tune.directory.journal import Arrival, Journal, arrivals, excess_of
+from tune.directory.arrivals import arrivals, excess_of
+from tune.directory.journal import Arrival, Journal
 from tune.errors import StoreError
 from tune.stopping.decision import Decision, Rule
 
@@ -166,7 +167,9 @@ def test_a_journal_damaged_in_its_middle_is_named(journal: Journal, path: Path) 
         begin(journal)
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:2], b"\0\0\0\n", *lines[3:]]))
-    with pytest.raises(StoreError, match=r"optuna\.journal: the study directory cannot be read"):
+    with pytest.raises(
+        StoreError, match=r"optuna\.journal, line 3: the study directory cannot be read"
+    ):
         Journal(path, "try", "max")
 
 
@@ -183,3 +186,21 @@ def test_what_a_trial_ended_with_opens_in_plain_optuna(journal: Journal, path: P
     (trial,) = optuna.load_study(study_name="try", storage=storage).trials
     assert (trial.state, trial.value) == (TrialState.PRUNED, 0.4)
     assert trial.constraints == {"measure/count_error": 0.25}
+
+
+def test_a_journal_that_is_deleted_or_replaced_while_it_is_driven_ends_in_a_message(
+    journal: Journal, path: Path
+) -> None:
+    begin(journal)
+    whole = path.read_bytes()
+    path.unlink()
+    said = r"optuna\.journal: expected the study's journal, read up to line 1, got none"
+    with pytest.raises(StoreError, match=said):
+        reported(journal, 0, 1, 0.5)
+    assert not path.exists(), "an empty one in its place would begin the study anew"
+    path.write_bytes(whole[:100])
+    with pytest.raises(StoreError, match="got a shorter one: the study directory was moved"):
+        reported(journal, 0, 1, 0.5)
+    path.write_bytes(whole)
+    reported(journal, 0, 1, 0.5)
+    assert trial_of(Journal(path, "try", "max")).intermediate_values == {1: 0.5}

@@ -9,6 +9,7 @@ import pytest
 from tests.support.rehearsed_study import rehearse
 from trainables.trials.layout import METRICS
 from tune.directory.layout import (
+    CHECK,
     JOURNAL,
     NOTES,
     OUTCOME,
@@ -45,6 +46,7 @@ def test_a_trial_has_what_its_journal_and_its_folder_hold(study: StudyDir) -> No
     assert [trial.number for trial in trials] == [0, 1, 2]
     for trial in trials:
         lines = [json.loads(line) for line in (trial.directory / METRICS).read_text().splitlines()]
+        assert all(len(line.pop(CHECK)) == 8 for line in lines)
         assert list(trial.metrics) == lines
         assert (trial.state, trial.stop_reason, trial.epochs) == ("complete", "epochs", 4)
         assert trial.objective == max(line["seg_metrics/F1"] for line in lines)

@@ -11,6 +11,8 @@ from tests.support.places import ROOT
 from tests.support.rehearsed_study import rehearse
 from tests.support.study_samples import write_study
 from trainables.trials.layout import METRICS
+from tune.directory.layout import read_metrics
+from tune.directory.writer import metrics_line
 from tune.plan.pace import Pace
 from tune.plan.past_pace import disk_line, known_pace
 from tune.plan.planning import plan_file
@@ -27,10 +29,10 @@ def past(tmp_path: Path) -> Path:
         scheduler="none",
     )
     for table in opened.path.glob(f"trials/*/{METRICS}"):
-        rows = [json.loads(line) for line in table.read_text().splitlines()]
+        rows = read_metrics(table.parent)
         for number, row in enumerate(rows, start=1):
             row |= {"epoch_seconds": 2.0, "elapsed_s": 0.5 + 2 * number}
-        table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        table.write_text("".join(map(metrics_line, rows)))
     return opened.path
 
 

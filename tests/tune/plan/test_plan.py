@@ -224,7 +224,7 @@ searched    lr0             1e-05 to 0.1, log scale
 fixed       imgsz   640
             mosaic  1.0
 no effect   dropout  -seg models have no dropout layer
-warm start  0  lr0 0.01, warmup_epochs 3"""
+warm start  0  lr0=0.01, warmup_epochs=3"""
 
 
 def test_a_plan_reads_like_this(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tests.support.discs import prepare_discs
 from tests.support.samples.crowd import prepare_crowd
 from tests.support.study_samples import minimal
 from trainables.datasets.prepared import PreparedDataset
+from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.registry import engine_info
 from tune.errors import StudyError
 from tune.plan.data_remarks import lacking_classes
@@ -206,6 +207,60 @@ def test_a_class_that_train_or_val_lacks_is_named(tmp_path: Path, crowded: Prepa
     assert next(lacking_classes(engine_info("yolo_seg"), other)) == (
         "class first has no object in train (val has 3): it cannot be learnt"
     )
+
+
+@pytest.fixture(scope="module")
+def boxes(discs: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
+    """The discs as boxes without masks."""
+    out = tmp_path_factory.mktemp("boxes") / "boxes"
+    options = PrepareOptions(group=r"p(\d+)", splits=(0.6, 0.35, 0.05), boxes=True)
+    return prepare(discs.root.parent / "raw", out, options).data
+
+
+@pytest.mark.parametrize("engine", ["yolo_seg", "mask_rcnn"])
+def test_an_engine_of_masks_is_refused_on_boxes_by_name(
+    tmp_path: Path, boxes: PreparedDataset, engine: str
+) -> None:
+    (found,) = problems(tmp_path, boxes, trainable=engine)
+    assert found == (
+        f"trainable: expected an engine that learns from boxes (unet_selftraining), got {engine}, "
+        "which learns masks: the objects of raw are boxes without masks; or prepare it from "
+        "outlines or masks"
+    )
+
+
+def test_a_picker_takes_boxes_as_particles_but_not_as_masks(
+    tmp_path: Path, boxes: PreparedDataset
+) -> None:
+    budget = {"trials": 2, "epochs": 8}
+    study: dict[str, Any] = {"trainable": "unet_selftraining", "budget": budget}
+    made = planned(tmp_path, boxes, **study)
+    assert made.study.objective.metric == "particle_metrics/F1"
+    (found,) = problems(tmp_path, boxes, **study, fixed={"target": "mask"})
+    assert found.startswith("fixed.target: expected disc or gaussian, got mask: the objects of")
+    space = {"preset": "default", "target": {"choice": ["disc", "mask"]}}
+    (found,) = problems(tmp_path, boxes, **study, search_space=space)
+    assert found.startswith("search_space.target: expected disc or gaussian, got mask")
+
+
+def test_a_metric_of_masks_is_refused_on_boxes_by_name(
+    tmp_path: Path, boxes: PreparedDataset
+) -> None:
+    objective = {
+        "metric": "box_metrics/F1",
+        "constraints": {"measure/count_error": {"at_most": 0.2}},
+    }
+    plateau = {"kind": "slope", "metric": "train_seg_metrics/F1"}
+    found = problems(tmp_path, boxes, objective=objective, plateau=plateau)
+    said = "expected a metric that needs no masks (box_metrics/F1, box_metrics/precision, "
+    assert [line.split(said)[0] for line in found] == [
+        "objective.constraints.measure/count_error: ",
+        "plateau.metric: ",
+    ]
+    (found_default,) = problems(tmp_path, boxes)
+    assert "got seg_metrics/F1: the objects of raw are boxes without masks" in found_default
+    made = planned(tmp_path, boxes, objective={"metric": "box_metrics/map50"})
+    assert made.data.boxes_only
 
 
 def test_without_trained_weights_mask_rcnn_takes_the_preset_for_scratch_and_a_network_that_fits(

@@ -488,6 +488,13 @@ def test_a_mark_counts_for_rows_before_it_and_for_the_project_of_its_run(
     later = {step for step, at in logged_at.items() if at > logged_at[2]}
     assert synced_steps([folder], "segtune") == {1, 2, 3, 4} - later
     assert synced_steps([folder], "another") == set()
+    (file,) = folder.glob("run-*.wandb")
+    for damaged in (b"", b"garbage", file.read_bytes()[:40]):
+        file.write_bytes(damaged)
+        assert synced_steps([folder], "segtune") == set(), "nothing is known to be uploaded"
+    file.unlink()
+    (folder / "run.wandb.synced").touch()
+    assert synced_steps([folder], "segtune") == set()
 
 
 def sync(info: RunInfo) -> None:

@@ -65,7 +65,7 @@ _SCORE: Final = ("rlnautopickfigureofmerit", "confidence", "score")
 
 _RADIUS_UNIT: Final = re.compile(r"(?:particle)?(radius|diameter)(\w*)")
 
-_OTHER_SIZE: Final = re.compile(r"(?:particle|box|object)?(size|diam|rad|r|d|area)(\w*)")
+_OTHER_SIZE: Final = re.compile(r"(?:particle|box|object)?(size|diam|rad|r|d)(\w*)")
 """Columns that may say how large a particle is, in a way nobody knows."""
 
 _PIXELS: Final = ("", "px", "pix", "pixel", "pixels")
@@ -108,13 +108,13 @@ def _rows(lines: Iterable[str], head: str) -> Iterator[list[str]]:
 
 def has_coordinates(header: Sequence[str]) -> bool:
     """Whether columns of these names hold coordinates."""
-    names = {_folded(name) for name in header}
+    names = {folded(name) for name in header}
     return any(names.issuperset(group) for group in (*_CENTERS, *_FRACTIONS, *_CORNERS))
 
 
 def particles_of(columns: Columns) -> Coordinates | None:
     """Particles of a table by micrograph; None if it has no coordinates."""
-    table = {_folded(name): values for name, values in columns.items()}
+    table = {folded(name): values for name, values in columns.items()}
     places = _places(table)
     if places is None:
         return None
@@ -141,7 +141,8 @@ def column(table: Columns, names: Sequence[str]) -> Sequence[Any] | None:
     return next((table[name] for name in names if name in table), None)
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """A column's name by its letters and numbers alone."""
     return "".join(sign for sign in str(name).casefold() if sign.isalnum())
 
 

@@ -5,11 +5,12 @@ By a regular expression of the user's, searched in each picture's name; or, with
 1. Names of tiles and crops: `_r0c1`, `_row0_col1`, `_x0_y512`, `_0_512_512_1024` (a box of the
    tile's own size), `_tile3`, `_patch3`, pages of one TIFF, and Roboflow's `.rf.<hash>` copies.
 2. Likeness: on a grid of 16 x 16, two pictures get brighter and darker at the same places (see
-   `LIKENESS`). It finds copies, other contrasts, noise, other sizes and consecutive frames. It does
-   not find turned or mirrored copies, other magnifications, or neighbouring fields of view: name
-   those by a regular expression.
+   `LIKENESS`), as they are, mirrored or turned by right angles. It finds copies, other contrasts,
+   noise, other sizes and consecutive frames. It does not find copies turned by other angles, other
+   magnifications, or neighbouring fields of view: name those by a regular expression.
 
-Pictures with equal pixels always belong together. Numbered series and tiles that overlap are not
+Where annotations name groups (sequences of frames), these count before names. Pictures with equal
+pixels always belong together. Numbered series and tiles that overlap are not
 told from pictures that are merely numbered: `series_note` asks about them.
 
 Source of the grid: N. Krawetz 2013, "Kind of Like That" (dHash). Its bits alone take sparse objects
@@ -17,7 +18,7 @@ on black for copies and miss copies on an even ground, so the steps are correlat
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -71,7 +72,8 @@ class GroupMember:
         height: Rows.
         stack: The file it is a page of, or "".
         pixels: Hash of its pixels.
-        look: (256,) float32, its brightness steps.
+        look: (2, 16, 16) float32, its brightness steps.
+        given: Name of the group that the annotations put it in, or "".
     """
 
     name: str
@@ -80,6 +82,7 @@ class GroupMember:
     stack: str
     pixels: str
     look: npt.NDArray[np.float32]
+    given: str = ""
 
 
 @dataclass(frozen=True)
@@ -156,14 +159,21 @@ def find_groups(members: Sequence[GroupMember], expression: re.Pattern[str] | No
         return Grouping(by, group, tuple((a, b) for a, b in alike if group[a] != group[b]))
     has_tiles = len({_origin(member) for member in members}) < len(members)
     by = "names of tiles and likeness" if has_tiles else "likeness"
+    if any(member.given for member in members):
+        by = f"the annotations' own groups, {by}"
     return Grouping(by, _joined(members, _origin, alike))
 
 
 def brightness_steps(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """How much brighter a picture gets to the right, on a grid of 16 x 16: (256,) float32."""
+    """How much brighter a picture gets on a grid of 16 x 16, to the right and down.
+
+    Returns:
+        (2, 16, 16) float32: steps to the right, and those of the picture with its rows for columns.
+    """
     grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (GRID + 1, GRID), interpolation=cv2.INTER_AREA)
-    return np.diff(small.astype(np.float32), axis=1).ravel()
+    across = cv2.resize(grey, (GRID + 1, GRID), interpolation=cv2.INTER_AREA)
+    down = cv2.resize(grey, (GRID, GRID + 1), interpolation=cv2.INTER_AREA).T
+    return np.stack([np.diff(small.astype(np.float32), axis=1) for small in (across, down)])
 
 
 def series_note(members: Sequence[GroupMember], part: Mapping[str, str]) -> str:
@@ -250,8 +260,8 @@ def _by_expression(expression: re.Pattern[str], name: str) -> str:
 
 def _origin(member: GroupMember) -> str:
     """Name of the picture that a tile or page was cut from, else the picture's own."""
-    if member.stack:
-        return member.stack
+    if member.given or member.stack:
+        return member.given or member.stack
     name = member.name
     box = _BOX_NAME.search(name)
     if box:
@@ -289,16 +299,38 @@ def _first_names(joined: DisjointSet) -> dict[str, str]:
 
 
 def _alike(members: Sequence[GroupMember]) -> list[tuple[int, int]]:
-    """Pairs i < j of pictures whose brightness steps are alike."""
+    """Pairs i < j of pictures whose brightness steps are alike, as they are, turned or mirrored."""
     looks = np.stack([member.look for member in members])
-    signs = np.where(looks > 0, np.float32(1), np.float32(-1))
-    grids = looks.reshape(-1, GRID, GRID)
-    steps = (grids - grids.mean(axis=1, keepdims=True)).reshape(len(looks), -1)
-    steps /= np.maximum(np.linalg.norm(steps, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    steps, signs = _normed(looks[:, 0]), _signs(looks[:, 0])
     same_sign = (2 * SAME_SIGN_FRACTION - 1) * GRID**2
-    pairs: list[tuple[int, int]] = []
-    for start in range(0, len(looks), _ROWS_AT_ONCE):
-        rows = slice(start, start + _ROWS_AT_ONCE)
-        found = (steps[rows] @ steps.T >= LIKENESS) & (signs[rows] @ signs.T >= same_sign)
-        pairs += [(int(i) + start, int(j)) for i, j in np.argwhere(found) if i + start < j]
-    return pairs
+    pairs: set[tuple[int, int]] = set()
+    for other in _turned(looks):
+        others, other_signs = _normed(other), _signs(other)
+        for start in range(0, len(looks), _ROWS_AT_ONCE):
+            like = steps[start : start + _ROWS_AT_ONCE] @ others[start:].T >= LIKENESS
+            first, second = np.nonzero(like)
+            first, second = first[second > first], second[second > first]
+            agree = (signs[first + start] * other_signs[second + start]).sum(axis=1) >= same_sign
+            found = zip(first[agree] + start, second[agree] + start, strict=True)
+            pairs |= {(int(one), int(two)) for one, two in found}
+    return sorted(pairs)
+
+
+def _turned(looks: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.float32]]:
+    """Steps to the right, (N, GRID, GRID), of pictures as they are and in the 7 other attitudes."""
+    for steps in (looks[:, 0], looks[:, 1]):
+        yield steps
+        yield steps[:, ::-1]
+        yield -steps[:, :, ::-1]
+        yield -steps[:, ::-1, ::-1]
+
+
+def _normed(grids: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Steps without what all rows have in common, (N, GRID * GRID) of length 1."""
+    steps = (grids - grids.mean(axis=1, keepdims=True)).reshape(len(grids), -1)
+    length = np.linalg.norm(steps, axis=1, keepdims=True)
+    return np.asarray(steps / np.maximum(length, np.finfo(np.float32).tiny))
+
+
+def _signs(grids: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return np.where(grids > 0, np.float32(1), np.float32(-1)).reshape(len(grids), -1)

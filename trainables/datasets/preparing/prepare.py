@@ -70,6 +70,7 @@ class PrepareOptions:
         flip_y: Whether y of the coordinates is counted from the last row.
         half_pixel: Whether whole coordinates number pixels, whose middle is meant.
         xy: What x and y are beside a width and a height: "corner" or "center" of the box.
+        boxes: Whether the box of every object is asked for, also of one that has a mask.
     """
 
     format: str | None = None
@@ -85,6 +86,7 @@ class PrepareOptions:
     flip_y: bool | None = None
     half_pixel: bool = False
     xy: str | None = None
+    boxes: bool = False
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,7 @@ def _read(raw: Path, request: _Request) -> RawData:
         classes=request.classes,
         sizes=request.sizes,
         keep_crowds=request.options.keep_crowds,
+        boxes=request.options.boxes,
     )
     if request.expression is not None:
         check_group_names(request.expression, [image.stem for image in data.images])
@@ -291,7 +294,9 @@ def _convert_all(
 def _member(item: Converted) -> GroupMember:
     image = item.image
     stack = image.file.stem if image.paged else ""
-    return GroupMember(image.stem, image.width, image.height, stack, item.pixels, item.look)
+    return GroupMember(
+        image.stem, image.width, image.height, stack, item.pixels, item.look, image.group
+    )
 
 
 def _samples(converted: Sequence[Converted], grouping: Grouping) -> list[Sample]:

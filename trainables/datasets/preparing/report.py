@@ -20,6 +20,8 @@ _GROUPS_SHOWN: Final = 8
 
 _PROBLEMS_SHOWN: Final = 5
 
+_BOXES: Final = "objects are boxes without masks: engines and metrics that need masks refuse them"
+
 _PROBLEMS_IN_MARKDOWN: Final = 500
 
 
@@ -81,6 +83,7 @@ def _describe_data(data: PreparedDataset) -> list[str]:
         f"{counted(total.total(), 'object')}, "
         f"{_of_classes(total)}; read as {manifest.get('source_format', 'unknown')}",
         *_part_lines(data),
+        *([f"  {_BOXES}"] if data.boxes_only else []),
         _groups_line(manifest.get("groups", {}), manifest.get("grouped_by", "")),
         _problems_line(manifest.get("problems", {})),
     ]
@@ -154,6 +157,7 @@ def _to_json(report: PrepareReport) -> dict[str, Any]:
         "format": report.format,
         "classes": list(report.data.classes),
         "fingerprint": report.data.fingerprint,
+        "boxes_only": report.data.boxes_only,
         "evaluation_only": report.data.evaluation_only,
         "counts": report.data.manifest["counts"],
         UNLABELLED: report.data.n_unlabelled,
@@ -176,6 +180,8 @@ def _to_markdown(report: PrepareReport) -> str:
         f"Fingerprint `{data.fingerprint[:16]}`.",
         "",
     ]
+    if data.boxes_only:
+        lines += [f"The {_BOXES}.", ""]
     if data.evaluation_only:
         lines += [f"**For evaluation only:** {md(data.evaluation_only)}", ""]
     lines += [line for warning in report.warnings for line in (f"**Warning:** {md(warning)}", "")]

@@ -155,24 +155,24 @@ def _use_given(
     seed: int,
 ) -> SplitAssignment:
     parts = set(given.values())
-    notes = _straddling(samples, given)
+    divided = _straddling(samples, given)
     if "train" not in parts:
         reason = (
             f"the raw data puts its pictures in {' and '.join(sorted(parts))} only; none is for "
             "training. Name a part train, or give a splits.csv"
         )
-        return SplitAssignment(given, "given", reason, notes)
+        return SplitAssignment(given, "given", reason, warnings=divided)
     if "val" in parts:
-        return SplitAssignment(given, "given", notes=notes)
+        return SplitAssignment(given, "given", warnings=divided)
     rest = [sample for sample in samples if given[sample.name] == "train"]
     if len({sample.group for sample in rest}) < 2:
         reason = "no val part is given, and the train part is one group that cannot be divided"
-        return SplitAssignment(given, "given", reason, notes)
+        return SplitAssignment(given, "given", reason, warnings=divided)
     share = fractions[1] / (fractions[0] + fractions[1]) if fractions[1] else DEFAULT_FRACTIONS[1]
     drawn = _draw(rest, {"train": 1 - share, "val": share}, seed)
     split = given | {sample.name: drawn[sample.group] for sample in rest}
-    notes += (f"no val part is given; {share:.0%} of train was drawn for it with seed {seed}",)
-    return SplitAssignment(split, "given, val drawn from train", notes=notes)
+    note = f"no val part is given; {share:.0%} of train was drawn for it with seed {seed}"
+    return SplitAssignment(split, "given, val drawn from train", notes=(note,), warnings=divided)
 
 
 def _why_given_not_used(samples: Sequence[Sample], given: Mapping[str, Split]) -> tuple[str, ...]:
@@ -187,16 +187,16 @@ def _why_given_not_used(samples: Sequence[Sample], given: Mapping[str, Split]) -
 
 def _straddling(samples: Sequence[Sample], given: Mapping[str, Split]) -> tuple[str, ...]:
     """A warning where the given parts divide a group."""
-    parts: dict[str, set[Split]] = {}
+    parts: dict[str, dict[Split, str]] = {}
     for sample in samples:
-        parts.setdefault(sample.group, set()).add(given[sample.name])
-    divided = [group for group, found in parts.items() if len(found) > 1]
+        parts.setdefault(sample.group, {}).setdefault(given[sample.name], sample.name)
+    divided = [found for found in parts.values() if len(found) > 1]
     if not divided:
         return ()
-    listed = ", ".join(divided[:5]) + (" and others" if len(divided) > 5 else "")
+    first = " and ".join(f"{name} (in {part})" for part, name in divided[0].items())
     return (
-        f"the given parts divide {counted(len(divided), 'group')} ({listed}): scores on val and "
-        "test will look better than they are",
+        f"the given parts divide {counted(len(divided), 'group')} of pictures, the first with "
+        f"{first}: scores on val and test will look better than they are",
     )
 
 

@@ -17,6 +17,7 @@ from trainables.datasets import geometry
 from trainables.datasets.images import DecodedPicture, UnreadableImageError, read_picture
 from trainables.datasets.prepared import (
     ANNOTATIONS,
+    BOXES_VERSION,
     FORMAT_VERSION,
     IMAGES,
     MANIFEST,
@@ -26,7 +27,7 @@ from trainables.datasets.prepared import (
 )
 from trainables.datasets.preparing.grouping import Grouping, brightness_steps
 from trainables.datasets.preparing.splits import SplitAssignment
-from trainables.datasets.raw.entries import RawImage, RawObject
+from trainables.datasets.raw.entries import RawImage, RawObject, place_and_size
 from trainables.datasets.records import PictureState, remember_pictures
 
 _PNG_LEVEL: Final = 1  # a third of the time of 3, for a few per cent more bytes
@@ -40,7 +41,7 @@ class Converted:
         image: The raw picture, with its objects.
         pixels: Hash of its pixels as prepared.
         state: State of its file in the prepared folder.
-        look: Its brightness steps, (256,) float32.
+        look: Its brightness steps, (2, 16, 16) float32.
         changes: Changes to its pixels, in words.
         grey_range: The raw values that became 0 and 255, or None where nothing was scaled.
         grey: Whether no pixel has a colour.
@@ -83,6 +84,12 @@ class Content:
     assignment: SplitAssignment
     settings: Mapping[str, Any]
     problems: Mapping[str, int]
+
+    @property
+    def version(self) -> int:
+        """Version of the format: that of boxes where no object has a mask."""
+        masked = any(entry.rle is not None for item in self.images for entry in item.image.objects)
+        return FORMAT_VERSION if masked else BOXES_VERSION
 
     def part(self, name: str) -> str:
         """The part a picture is in, or `UNLABELLED`."""
@@ -136,7 +143,7 @@ def write_annotations(folder: Path, content: Content) -> dict[str, Any]:
     remember_pictures(folder, states)
     groups = content.grouping.members()
     return {
-        "format_version": FORMAT_VERSION,
+        "format_version": content.version,
         "name": content.name,
         "classes": list(content.classes),
         "fingerprint": _fingerprint(content),
@@ -181,18 +188,13 @@ def _coco(content: Content) -> dict[str, Any]:
     for image_id, item in enumerate(content.images, start=1):
         images.append(_coco_image(content, image_id, item))
         for entry in item.image.objects:
-            x, y, width, height = geometry.box(entry.rle)
             annotations.append(
                 {
                     "id": len(annotations) + 1,
                     "image_id": image_id,
                     "category_id": numbers[entry.label],
-                    "segmentation": {
-                        "size": list(entry.rle["size"]),
-                        "counts": entry.rle["counts"].decode("ascii"),
-                    },
-                    "area": geometry.area(entry.rle),
-                    "bbox": [x, y, width, height],
+                    **_mask(entry),
+                    "bbox": list(place_and_size(entry)),
                     "iscrowd": 0,
                     **_particle(entry),
                 }
@@ -213,6 +215,17 @@ def _coco_image(content: Content, image_id: int, item: Converted) -> dict[str, A
         "source": f"{image.file} page {image.page}" if image.paged else str(image.file),
         **({} if image.um_per_px is None else {"um_per_px": image.um_per_px}),
         **({} if item.grey_range is None else {"grey_range": list(item.grey_range)}),
+    }
+
+
+def _mask(entry: RawObject) -> dict[str, Any]:
+    """The keys of an object's mask; none for a box."""
+    if entry.rle is None:
+        return {}
+    text = entry.rle["counts"].decode("ascii")
+    return {
+        "segmentation": {"size": list(entry.rle["size"]), "counts": text},
+        "area": geometry.area(entry.rle),
     }
 
 
@@ -244,5 +257,7 @@ def _fingerprint(content: Content) -> str:
 
 def _seen(entry: RawObject) -> tuple[Any, ...]:
     """The facts of an object that a model sees."""
+    if entry.rle is None:
+        return (entry.label, "box", *(entry.box or ()))
     mask = (entry.label, entry.rle["counts"].decode("ascii"))
     return mask if entry.disc is None else (*mask, *astuple(entry.disc))

@@ -8,8 +8,9 @@ from typing import Final
 import numpy as np
 
 from trainables.datasets import geometry
+from trainables.datasets.geometry import Polygon
 from trainables.datasets.prepared import DatasetError
-from trainables.datasets.raw.entries import RawImage, RawObject
+from trainables.datasets.raw.entries import RawImage, RawObject, place_and_size
 from trainables.datasets.raw.reading import DOUBTFUL_CLASSES, RawReading, letters
 from trainables.files.words import counted
 
@@ -17,6 +18,12 @@ _FIRST_PART: Final = 2 / 3
 """Objects that reach no further on both sides are questioned."""
 
 _FEW: Final = 3
+
+_ALIGNED: Final = 0.96
+"""Share of its box that a rectangle along the edges covers at the least."""
+
+_SEVERAL_PROPORTIONS: Final = 1.2
+"""Boxes of which the widest is so much wider for its height than the narrowest are unlike."""
 
 _MANY: Final = 12
 """Fewer rectangles may be objects."""
@@ -104,20 +111,17 @@ def _tell_of_outlines(reading: RawReading) -> None:
     ]
     if not found:
         return
-    boxes = np.array([geometry.box(entry.rle) for _, entry in found])
+    boxes = np.array([place_and_size(entry) for _, entry in found])
     sides = np.array([(image.width, image.height) for image, _ in found])
     reach = geometry.reach_of_first_part((boxes[:, :2] + boxes[:, 2:]) / sides)
     if reach is not None and reach.max() <= _FIRST_PART:
         reading.warnings.append(
             f"all {len(found)} objects lie in the first {reach[0]:.2f} x {reach[1]:.2f} of the "
-            "pictures' sides: were the outlines made on smaller pictures, or are they in another "
+            "pictures' sides: were they drawn on smaller pictures, or are they in another "
             "unit? Look at the contact sheets"
         )
-    if len(found) >= _MANY and reading.n_rectangles == len(found):
-        reading.warnings.append(
-            f"all {len(found)} outlines are rectangles: are they boxes? Segmentation learns that "
-            "everything inside them belongs to the objects"
-        )
+    if len(found) >= _MANY and len(reading.rectangles) == len(found):
+        _tell_of_rectangles(reading)
     apart = [entry for image, entry in found if _is_several(image, entry)]
     if apart:
         reading.warnings.append(
@@ -127,7 +131,40 @@ def _tell_of_outlines(reading: RawReading) -> None:
         )
 
 
+def _tell_of_rectangles(reading: RawReading) -> None:
+    """Say that outlines are boxes: rectangles along the edges, of several proportions.
+
+    Squares, and rectangles that are turned, may be the objects' own shapes.
+    """
+    sides = np.array([np.ptp(corners, axis=0) for corners in reading.rectangles])
+    areas = np.array([_area(corners) for corners in reading.rectangles])
+    aligned = areas > _ALIGNED * sides.prod(axis=1)
+    proportions = sides[:, 0] / sides[:, 1]
+    low, high = proportions.min(), proportions.max()
+    if aligned.all() and high > _SEVERAL_PROPORTIONS * low:
+        reading.warnings.append(
+            f"all {len(sides)} outlines are rectangles along the pictures' edges, their width "
+            f"{low:.2f} to {high:.2f} of their height: are they boxes? Segmentation learns that "
+            "everything inside them belongs to the objects; --boxes takes them as boxes"
+        )
+    else:
+        kind = "" if aligned.all() else f", {(~aligned).sum()} of them turned"
+        reading.notes.append(
+            f"all {len(sides)} outlines are rectangles{kind}: right, if the objects are. If they "
+            "are boxes around objects, segmentation learns what is around these, too; --boxes "
+            "takes them as boxes"
+        )
+
+
+def _area(corners: Polygon) -> float:
+    """Area of an outline, (N, 2), by the shoelace formula."""
+    x, y = corners.T
+    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
+
+
 def _is_several(image: RawImage, entry: RawObject) -> bool:
     """Whether a mask is of several objects: what is behind others shows parts nearer together."""
+    if entry.rle is None:
+        return False
     alone = len(image.objects) == 1 and geometry.n_parts(entry.rle) >= _FEW
     return alone or geometry.n_parts(entry.rle, gap=1) > 1

@@ -6,9 +6,13 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon, Rle
 from trainables.datasets.records import ParticleDisc, Split
 from trainables.files.words import counted
+
+Corners = tuple[float, float, float, float]
+"""x1, y1, x2, y2 of a box in pixels, x2 and y2 exclusive."""
 
 
 class Kind(StrEnum):
@@ -19,6 +23,7 @@ class Kind(StrEnum):
     PARTLY_OUTSIDE = "partly outside the image"
     ZERO_SIZE = "zero size"
     NO_OUTLINE = "no outline"
+    ORIENTED_BOX = "oriented box"
     CROWD = "crowd region"
     UNKNOWN_LABEL = "unknown label"
     SIZE_DIFFERS = "size differs"
@@ -72,21 +77,31 @@ class RawProblem:
 
 @dataclass(frozen=True)
 class RawObject:
-    """One object: its class, its mask, and where it was read.
+    """One object: its class, its mask or its box, and where it was read.
 
     Attributes:
         label: Class name.
-        rle: Its mask, of the size of the picture.
+        rle: Its mask, of the size of the picture; None where its box alone is known.
         file: Annotation file.
         place: Place in that file.
         disc: The particle that the mask is drawn from, for formats of coordinates.
+        box: Its box, inside the picture, where it has no mask.
     """
 
     label: str
-    rle: Rle
+    rle: Rle | None
     file: str
     place: str
     disc: ParticleDisc | None = None
+    box: Corners | None = None
+
+
+def place_and_size(entry: RawObject) -> tuple[float, float, float, float]:
+    """x, y, width and height of an object's box, in pixels."""
+    if entry.rle is not None:
+        return geometry.box(entry.rle)
+    x1, y1, x2, y2 = entry.box or (0.0, 0.0, 0.0, 0.0)
+    return x1, y1, x2 - x1, y2 - y1
 
 
 @dataclass
@@ -113,6 +128,7 @@ class RawImage:
         orientation: The orientation that is applied to it, 1 (upright) to 8.
         turned_alone: Whether it is turned, or its label picture, and nothing shows that the other
             is turned alike.
+        group: Name of the group that the annotations put it in, or "".
     """
 
     file: PurePosixPath
@@ -133,6 +149,7 @@ class RawImage:
     by_name_alone: bool = False
     orientation: int = 1
     turned_alone: bool = False
+    group: str = ""
 
     @property
     def stem(self) -> str:

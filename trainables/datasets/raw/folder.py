@@ -1,8 +1,8 @@
 """The raw data folder: what lies in it, and how a path inside an annotation file finds a picture.
 
-Nothing outside the folder is ever opened. Of a path that leads out (of another machine, or with too
-many `..`) the end that is here counts; where no picture here has its name, it is refused, and so is
-a symbolic link that leads out.
+Nothing outside the folder is ever opened but pictures that the caller names. Of a path that leads
+out (of another machine, or with too many `..`) the end that is here counts; where no picture here
+has its name, it is refused, and so is a symbolic link that leads out.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import posixpath
 import re
 import stat
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -80,6 +80,10 @@ _UNPARSABLE: Final = (
 class RawFolder:
     """Files below a raw data folder, listed once, in an order that no file system changes.
 
+    Args:
+        root: The folder.
+        pictures: Pictures outside of it that count as if they were in it.
+
     Attributes:
         root: The folder, absolute, its own symbolic links resolved.
         files: Regular files, as paths below `root`, sorted.
@@ -87,13 +91,16 @@ class RawFolder:
         by_name_alone: Paths that lead out of the folder, with the pictures of their names.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, pictures: Sequence[Path] = ()) -> None:
         if not root.is_dir():
             what = "got a file" if root.exists() else f"it does not exist{_near_folder(root)}"
             raise DatasetError(f"{root}: expected the folder of a raw data set, {what}")
         self.root = root.resolve()
         self.broken: dict[PurePosixPath, str] = {}
         found = _walk(self.root, self._tell_closed)
+        paths = (os.path.relpath(path.absolute(), self.root) for path in pictures)
+        self._elsewhere = frozenset(PurePosixPath(path) for path in paths)
+        found += self._elsewhere.difference(found)
         self.files = tuple(sorted(file for file in found if self._has_a_name(file)))
         self.by_name_alone: dict[str, PurePosixPath] = {}
         self._documents: dict[PurePosixPath, Any] = {}
@@ -181,6 +188,8 @@ class RawFolder:
             LeavesFolderError: It is a symbolic link to outside the folder.
         """
         path = self.root / file
+        if file in self._elsewhere:
+            return path
         if path.is_symlink() and not path.resolve().is_relative_to(self.root):
             raise LeavesFolderError(f"{file} is a symbolic link to outside the data folder")
         return path
@@ -225,12 +234,12 @@ class RawFolder:
         """
         try:
             return self.find(reference, beside), None
-        except NotFoundError as missing:
+        except (NotFoundError, LeavesFolderError) as missing:
             page = re.fullmatch(r"(.*)_p(\d+)(\.\w+)?", reference)
             if page is None:
                 raise
             for suffix in dict.fromkeys((page[3] or ".tif", ".tif", ".tiff")):
-                with contextlib.suppress(NotFoundError):
+                with contextlib.suppress(NotFoundError, LeavesFolderError):
                     return self.find(page[1] + suffix, beside), int(page[2])
             raise missing from None
 

@@ -60,7 +60,7 @@ class OneFile:
     def named(self, folder: RawFolder) -> PurePosixPath | None:
         """The picture that its content names, if it is here."""
         try:
-            return folder.find(self.reference, self.file) if self.reference else None
+            return folder.find_page(self.reference, self.file)[0] if self.reference else None
         except (LeavesFolderError, NotFoundError):
             return None
 

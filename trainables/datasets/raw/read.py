@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from trainables.datasets import geometry
 from trainables.datasets.particle_size import ParticleSize
 from trainables.datasets.prepared import DatasetError
+from trainables.datasets.raw.boxes import settle_boxes
 from trainables.datasets.raw.doubts import tell_doubts
 from trainables.datasets.raw.entries import Kind, RawImage, RawProblem, RawSource
 from trainables.datasets.raw.folder import RawFolder
@@ -54,45 +55,50 @@ class RawData:
 
 
 def read_raw(
-    root: Path,
+    root: Path | RawFolder,
     *,
     format_name: str | None,
     classes: tuple[str, ...] | None,
     sizes: ParticleSize | None = None,
     keep_crowds: bool = False,
+    boxes: bool = False,
 ) -> RawData:
     """Read every annotation file below `root`; no picture is decoded, label pictures excepted.
 
     Args:
-        root: The raw folder.
+        root: The raw folder; a `RawFolder` also knows pictures elsewhere that annotations are of.
         format_name: The format to read, or None to find it out.
         classes: The only class names allowed, in order; None for whatever is found. With one name
             and a format without classes, the name of its objects.
         sizes: Radius and pixel size, for formats of coordinates.
         keep_crowds: Whether regions that COCO marks as crowds are objects.
+        boxes: Whether the box of every object is asked for, though it may have a mask.
 
     Raises:
         DatasetError: No known format, no picture with an object, or no radius where one is needed.
     """
-    folder = RawFolder(root)
-    chosen, notes = choose_format(folder, format_name)
+    folder = root if isinstance(root, RawFolder) else RawFolder(root)
+    particles = sizes is not None and sizes.radius is not None
+    chosen, notes = choose_format(folder, format_name, boxes=boxes, particles=particles)
     one_class = classes[0] if classes and len(classes) == 1 else chosen.object_class
     reading = RawReading(folder, classes, one_class, sizes or ParticleSize(), keep_crowds)
     reading.notes += notes
     if reading.sizes.radius and not chosen.sized:
-        reading.notes.append(f"--radius has no effect: {chosen.name} has outlines or masks")
+        reading.notes.append(f"--radius has no effect: {chosen.name} has outlines, masks or boxes")
     chosen.read(reading)
     for file, reason in folder.broken.items():
         reading.problem(Kind.UNREADABLE_ANNOTATION, RawSource(file), reason)
     _refuse_unknown_classes(reading, chosen)
+    if boxes or any(o.rle is None for image in reading.images.values() for o in image.objects):
+        settle_boxes(reading, asked=boxes)
     for image in reading.images.values():
         _keep_objects_once(reading, image)
     tell_doubts(reading)
     images = _named_apart(reading, _without_false_negatives(reading, _annotated(reading)))
     given = _apply_given_splits(reading, images) if folder.splits_file else ""
-    _refuse_empty(root, chosen, reading, images)
+    _refuse_empty(folder.root, chosen, reading, images)
     return RawData(
-        folder=root,
+        folder=folder.root,
         format=chosen,
         images=tuple(i for i in images if not given or i.split or not i.labelled),
         classes=_class_list(reading, images, classes),
@@ -121,10 +127,10 @@ def list_problems(problems: tuple[RawProblem, ...], limit: int = _LISTED) -> str
 def _keep_objects_once(reading: RawReading, image: RawImage) -> None:
     """Leave out outlines that follow one of their class with nearly the same pixels, and tell."""
     again: set[int] = set()
-    outlines = {i: entry.label for i, entry in enumerate(image.objects) if entry.disc is None}
-    for label in dict.fromkeys(outlines.values()):
-        same = [i for i, name in outlines.items() if name == label]
-        twins = geometry.twins([image.objects[i].rle for i in same], _SAME_IOU)
+    outlines = {i: o for i, o in enumerate(image.objects) if o.disc is None and o.rle is not None}
+    for label in dict.fromkeys(entry.label for entry in outlines.values()):
+        same = [i for i, entry in outlines.items() if entry.label == label]
+        twins = geometry.twins([o.rle for i in same if (o := outlines[i]).rle], _SAME_IOU)
         for index, (earlier, iou) in twins.items():
             entry, first = image.objects[same[index]], image.objects[same[earlier]]
             share = "the pixels" if iou == 1 else f"{int(100 * iou)} % of the pixels (IoU)"
@@ -217,8 +223,8 @@ def _without_clashes(reading: RawReading, images: list[RawImage]) -> list[RawIma
         other = first.setdefault(image.stem.casefold(), image)
         if other is not image:
             reason = (
-                f"{other.file} has the same name without suffix; this one is left out. Rename one "
-                "of them"
+                f"{other.file} has the same name but for the suffix or for case, and both would be "
+                "one file; this one is left out. Rename one of them"
             )
             source = RawSource(image.file, n_objects=len(image.objects))
             reading.problem(Kind.NAME_CLASH, source, reason)

@@ -74,7 +74,7 @@ class RawReading:
         warnings: Probable mistakes that can be read.
         order: Class names in the order a format gives them; empty where it gives none.
         ignored: Places of objects whose names say that they are not to be learnt, by name.
-        n_rectangles: Number of objects whose outline is a rectangle.
+        rectangles: Outlines that are rectangles, turned or not, (4, 2) or closed (5, 2).
     """
 
     folder: RawFolder
@@ -90,7 +90,7 @@ class RawReading:
     warnings: list[str] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
     ignored: dict[str, list[RawSource]] = field(default_factory=dict)
-    n_rectangles: int = 0
+    rectangles: list[Polygon] = field(default_factory=list)
     _headers: dict[PurePosixPath, Header | None] = field(default_factory=dict)
 
     def problem(self, kind: Kind, source: RawSource, reason: str) -> None:
@@ -220,16 +220,17 @@ class RawReading:
         """Add an object, or list why it is left out."""
         source = source.of(image)
         with self.at(source):
-            name = self._class_name(label, source)
+            name = self.class_name(label, source)
             rle = self._rasterise(image, outline, source) if name else None
             if name and rle:
                 image.objects.append(RawObject(name, rle, str(source.file), source.place))
-                self.n_rectangles += geometry.is_rectangle(outline.parts)
+                if geometry.is_rectangle(outline.parts):
+                    self.rectangles.append(outline.parts[0])
 
     def add_disc(self, image: RawImage, disc: ParticleDisc, source: RawSource) -> None:
         """Add a particle by its centre and radius, or list why it is left out."""
         source = source.of(image)
-        name = self._class_name(self.object_class, source)
+        name = self.class_name(self.object_class, source)
         if not name:
             return
         if not math.isfinite(disc.x + disc.y):
@@ -253,7 +254,8 @@ class RawReading:
                 self.problem(Kind.UNREADABLE_IMAGE, RawSource(file), str(error))
         return self._headers[file]
 
-    def _class_name(self, label: Any, source: RawSource) -> str:
+    def class_name(self, label: Any, source: RawSource) -> str:
+        """An object's class, or "" with a problem listed."""
         name = str(label).strip() if isinstance(label, str | int) else ""
         if _is_no_class(name) and name not in (self.classes or ()):
             self.ignored.setdefault(name, []).append(source)
@@ -279,7 +281,7 @@ class RawReading:
                 self.problem(Kind.NO_OUTLINE, source, "it has neither outline nor mask")
             return None
         masks = list(outline.masks)
-        if parts and not self._lies_inside(image, parts, source):
+        if parts and not self.lies_inside(image, parts, source):
             return None
         if parts:
             holes = [hole for hole in outline.holes if geometry.distinct_points(hole) >= 3]
@@ -299,7 +301,8 @@ class RawReading:
             self.problem(Kind.TOO_FEW_POINTS, source, reason)
         return usable
 
-    def _lies_inside(self, image: RawImage, parts: Sequence[Polygon], source: RawSource) -> bool:
+    def lies_inside(self, image: RawImage, parts: Sequence[Polygon], source: RawSource) -> bool:
+        """Whether a part of an outline or box is in the picture; a problem where not all is."""
         over = geometry.overshoot(parts, image.width, image.height)
         if over <= SLACK_PX:
             return True

@@ -101,12 +101,16 @@ def why_not_there(
     if named := pictures.get(wanted.name, []):
         places = ", ".join(str(file) for file in named[:4])
         return f"{wanted} is not there, and {len(named)} pictures have that name: {places}"
+    if there := [file for file in files if file.name == wanted.name]:
+        return f"{there[0]} is there, but {wanted.suffix or 'such a file'} is not read as a picture"
     packed = [file for file in files if file.stem == wanted.name and file.suffix.lower() in _PACKED]
     if packed:
         return f"{wanted} is not there, but packed: unpack {packed[0]}"
     folded = {name.casefold(): name for name in pictures}
     of_stem = [name for name in pictures if PurePosixPath(name).stem == composed(wanted.stem)]
     close = difflib.get_close_matches(wanted.name, list(pictures), n=1)
-    near = [folded.get(wanted.name.casefold()), *of_stem, *close]
-    hint = next((f"; the nearest is {name}" for name in near if name), "")
+    alike = [name for name in (folded.get(wanted.name.casefold()), *of_stem) if name]
+    hint = f"; the nearest is {close[0]}" if close else ""
+    if alike:
+        hint = f"; the nearest is {alike[0]}, which differs in case or suffix: rename one of them"
     return f"{wanted} is not there{hint}"

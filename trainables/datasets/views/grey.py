@@ -29,6 +29,8 @@ VIEW_VERSION: Final = 1
 
 _PARTS: Final = ("train", "val")
 
+_LEAST_RADIUS_PX: Final = 1.0
+
 Grey = npt.NDArray[np.uint8]
 
 
@@ -41,9 +43,12 @@ class GreyPicture:
         grey: (H, W) uint8, mapped into memory, read only.
         mask: (H, W) uint8, 1 where an object is, mapped too; None for an unlabelled micrograph.
         centers: (N, 2) float64, x y of the objects in pixels: as given, else the mask's centroid.
-        radii: (N,) float64 in pixels: as given, else that of a disc of the mask's area.
+        radii: (N,) float64 in pixels: as given, else that of a disc of the mask's area. A box gives
+            its middle, and the radius of the disc of its sides' geometric mean; `mask` is then of
+            these discs, as nobody drew the objects' own pixels.
         mean: Mean of all pixels.
         std: Standard deviation of all pixels, above 0.
+        boxes: Whether of the objects boxes alone are known.
     """
 
     record: ImageRecord
@@ -53,6 +58,7 @@ class GreyPicture:
     radii: npt.NDArray[np.float64]
     mean: float
     std: float
+    boxes: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -86,6 +92,7 @@ class GreyView:
             radii=radii_of(annotations),
             mean=mean,
             std=std,
+            boxes=self.data.boxes_only,
         )
 
 
@@ -141,19 +148,19 @@ def _write(data: PreparedDataset, folder: Path) -> dict[str, tuple[float, float]
 
 def object_mask(annotations: Sequence[Annotation], image: ImageRecord) -> Grey:
     """(H, W) uint8, 1 where one of these objects of a picture is."""
-    rles = [item.rle for item in annotations]
+    rles = [_rle(item, image) for item in annotations]
     if not rles:
         return np.zeros((image.height, image.width), np.uint8)
     return np.ascontiguousarray(coco_mask.decode(geometry.merge(rles)))
 
 
 def centers_of(annotations: Sequence[Annotation]) -> npt.NDArray[np.float64]:
-    """(N, 2) float64, x y of objects in pixels: as given, else the mask's centroid."""
+    """(N, 2) float64, x y of objects in pixels: as given, else of the mask's or box's centre."""
     return np.array([_center(item) for item in annotations], dtype=np.float64).reshape(-1, 2)
 
 
 def radii_of(annotations: Sequence[Annotation]) -> npt.NDArray[np.float64]:
-    """(N,) float64 in pixels: as given, else of the disc of the mask's area."""
+    """(N,) float64 in pixels: as given, else of the disc of the mask's area or in the box."""
     return np.array([_radius(item) for item in annotations], dtype=np.float64)
 
 
@@ -168,10 +175,25 @@ def _mask_file(folder: Path, image: ImageRecord) -> Path:
 def _center(item: Annotation) -> tuple[float, float]:
     if item.disc is not None:
         return item.disc.x, item.disc.y
+    if item.rle is None:
+        x1, y1, x2, y2 = item.box
+        return (x1 + x2) / 2, (y1 + y2) / 2
     mask, (left, top) = geometry.crop(item.rle)
     rows, columns = np.nonzero(mask)
     return float(columns.mean() + left + 0.5), float(rows.mean() + top + 0.5)
 
 
 def _radius(item: Annotation) -> float:
-    return item.disc.radius if item.disc is not None else float(np.sqrt(item.area / np.pi))
+    if item.disc is not None:
+        return item.disc.radius
+    if item.area is None:
+        x1, y1, x2, y2 = item.box
+        return max(_LEAST_RADIUS_PX, float(np.sqrt((x2 - x1) * (y2 - y1))) / 2)
+    return float(np.sqrt(item.area / np.pi))
+
+
+def _rle(item: Annotation, image: ImageRecord) -> geometry.Rle:
+    """An object's mask, or the disc in its box."""
+    if item.rle is not None:
+        return item.rle
+    return geometry.disc(*_center(item), _radius(item), image.width, image.height)

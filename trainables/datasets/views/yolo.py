@@ -117,18 +117,18 @@ def yolo_view(data: PreparedDataset, to: Path) -> YoloView:
 
 def yolo_outline(item: Annotation) -> YoloOutline:
     """The one outline that comes nearest to an object."""
-    mask, origin = geometry.crop(item.rle)
+    mask, origin = geometry.crop(item.mask)
     rims, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     holes = sum(int(level[3] >= 0) for level in hierarchy[0])
     points = _joined_points(rims, origin)
-    height, width = item.rle["size"]
+    height, width = item.mask["size"]
     iou = _iou(_drawn(points, (width, height), origin, mask.shape), mask)
     return YoloOutline(points, len(rims) - holes, holes, iou)
 
 
 def outline_points(item: Annotation) -> Polygon:
     """Vertices of the outline that `yolo_outline` finds, without what it loses: (N, 2) x y, px."""
-    mask, origin = geometry.crop(item.rle)
+    mask, origin = geometry.crop(item.mask)
     rims, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     return _joined_points(rims, origin)
 

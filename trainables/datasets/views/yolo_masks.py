@@ -64,8 +64,10 @@ def learnt_masks(data: PreparedDataset, imgsz: int, mask_ratio: int) -> LearntMa
         mask_ratio: Factor by which masks are smaller.
 
     Returns:
-        The measurement, or None where there is no object.
+        The measurement, or None where there is no object, or none with a mask.
     """
+    if data.boxes_only:
+        return None
     every = [
         (item, (image.width, image.height))
         for image in data.images("train")

@@ -77,7 +77,7 @@ def training_input(
 
 def _instances(objects: Sequence[Annotation], done: Any, size: tuple[int, int]) -> Any:
     """Convert objects for training: masks as they now lie in the picture, boxes tight on them."""
-    masks = [done.apply_segmentation(coco_mask.decode(item.rle)) for item in objects]
+    masks = [done.apply_segmentation(coco_mask.decode(item.mask)) for item in objects]
     stack = np.stack(masks) if masks else np.zeros((0, *size), np.uint8)
     instances = Instances(size)
     instances.gt_masks = BitMasks(torch.from_numpy(stack))

@@ -44,6 +44,8 @@ _NARROW: Final = {
 
 def suits(facts: DataFacts) -> Suits:
     """Outlines are what it learns, more slowly than others."""
+    if facts.boxes:
+        return Suits(0, "it learns masks, and the objects are boxes")
     if facts.coordinates:
         return Suits(0, "it learns outlines, and particles given by their centres have none")
     return Suits(2, "the objects have outlines; slower, and at its best with few large objects")

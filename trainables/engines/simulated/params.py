@@ -38,4 +38,5 @@ INFO = EngineInfo(
     objective="seg_metrics/F1",
     preset="simulated",
     isolated=False,
+    boxes_suffice=True,
 )

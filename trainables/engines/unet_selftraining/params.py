@@ -20,7 +20,7 @@ from search_spaces.training import (
     Optimizer,
     WarmupEpochs,
 )
-from trainables.contract import EngineInfo, Framework
+from trainables.contract import Circumstances, EngineInfo, Framework
 from trainables.engines.unet_selftraining.network.encoders import (
     PLAIN,
     encoder_problem,
@@ -314,6 +314,20 @@ def _single_value_problem(given: Mapping[str, Any]) -> str | None:
     )
 
 
+def data_problems(
+    fixed: Mapping[str, Any], searched: frozenset[str], there: Circumstances
+) -> list[tuple[str, str]]:
+    """Masks as what is learned of objects whose boxes alone are known."""
+    target = fixed.get("target", UnetParams.model_fields["target"].default)
+    if "target" in searched or target != "mask" or not there.data.boxes:
+        return []
+    message = (
+        "expected disc or gaussian, got mask: the objects of the data set are boxes without "
+        "masks, of which a centre and a radius are known"
+    )
+    return [("target", message)]
+
+
 INFO = EngineInfo(
     name="unet_selftraining",
     params=UnetParams,
@@ -329,4 +343,6 @@ INFO = EngineInfo(
     max_gpus=8,
     backbone="encoder",
     sizes=("tile_px", "tiles", "depth", "width"),
+    data_problems=data_problems,
+    boxes_suffice=True,
 )

@@ -20,6 +20,8 @@ def suits(facts: DataFacts) -> Suits:
     """Centres are what it learns; of outlines it gives places alone."""
     if facts.coordinates:
         return Suits(3, "the particles are given by their centres, and this engine picks particles")
+    if facts.boxes:
+        return Suits(1, "the objects are boxes, of which it learns the centres, all classes as one")
     return Suits(1, "it learns where objects are, and gives places instead of outlines")
 
 
@@ -64,7 +66,7 @@ def _fixed(facts: DataFacts, tile: int, tiles: int, cover: int) -> dict[str, Set
             "training pictures once",
         ),
     }
-    if not facts.coordinates:
+    if not (facts.coordinates or facts.boxes):
         fixed["target"] = Setting("mask", "the objects have outlines, so these are learnt")
     return fixed
 

@@ -31,21 +31,23 @@ class MeasuredMicrographs:
 
     Attributes:
         particles: Metrics of the picks against the particles.
-        pixels: Counts of the probabilities against the particles' pixels.
+        pixels: Counts of the probabilities against the particles' pixels; None of boxes, as nobody
+            knows which pixels are theirs.
         loss: Mean loss of the micrographs, everything unmarked counting as background.
         seconds: Time that measuring took.
         picks: Picks in each micrograph.
     """
 
     particles: ParticleMetrics
-    pixels: PixelCounts
+    pixels: PixelCounts | None
     loss: float
     seconds: float
     picks: Sequence[Picks]
 
     def metrics(self, split_prefix: str = "") -> dict[str, float]:
         """Metrics under the agreed keys."""
-        return {**self.particles.as_metrics(split_prefix), **self.pixels.as_metrics(split_prefix)}
+        pixels = {} if self.pixels is None else self.pixels.as_metrics(split_prefix)
+        return {**self.particles.as_metrics(split_prefix), **pixels}
 
 
 def measure(
@@ -73,12 +75,14 @@ def measure(
     """
     start = time.perf_counter()
     pixels, picks, losses = PixelCounts(), [], []
+    known = not any(scene.boxes for scene in scenes)
     for scene in scenes:
         logits = reading.logits(network, scene_picture(scene))
         if not np.isfinite(logits).all():
             raise FloatingPointError("the network's output is not finite")
         probability = probabilities(logits)
-        pixels.add(probability, whole_target(scene, _OBJECTS))
+        if known:
+            pixels.add(probability, whole_target(scene, _OBJECTS))
         picks.append(reading.picks(probability))
         truth = torch.from_numpy(whole_target(scene, target))
         losses.append(float(loss(torch.from_numpy(logits), truth)))
@@ -89,7 +93,8 @@ def measure(
         picks, [scene.centers for scene in scenes], radii, confidence=confidence
     )
     seconds = time.perf_counter() - start
-    return MeasuredMicrographs(found, pixels, float(np.mean(losses)), seconds, picks)
+    counts = pixels if known else None
+    return MeasuredMicrographs(found, counts, float(np.mean(losses)), seconds, picks)
 
 
 def _radius(scene: GreyPicture, default: float) -> float:

@@ -24,6 +24,8 @@ _TYPICAL_BATCH: Final = 4
 
 def suits(facts: DataFacts) -> Suits:
     """Outlines are what it learns; particles given by their centres it can only take for discs."""
+    if facts.boxes:
+        return Suits(0, "it learns masks, and the objects are boxes")
     if facts.coordinates:
         return Suits(1, "it takes each particle for a disc and finds them one by one")
     return Suits(3, "the objects have outlines, and this engine is the fastest that learns them")

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from trainables.datasets.drawing import SHIFT, Rgb, class_colors, displayed, outlines
+from trainables.datasets.drawing import SHIFT, Rgb, box_rim, class_colors, displayed, outlines
 from trainables.datasets.records import ImageRecord
 from trainables.metrics.confidence import confidence_text
 from trainables.metrics.matching import GroundTruth
@@ -169,9 +169,7 @@ def _rims(objects: GroundTruth | Instances, index: int, scale: float, kind: Kind
     if kind == "masks" and objects.masks is not None:
         mask: dict[str, Any] = dict(objects.masks[index])
         return outlines(mask, scale)
-    x1, y1, x2, y2 = (objects.boxes[index].astype(np.float64) * scale).tolist()
-    corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
-    return [np.rint((corners - 0.5) * 2**SHIFT).astype(np.int32)]
+    return [box_rim(objects.boxes[index].astype(np.float64).tolist(), scale)]
 
 
 def _line(canvas: Pixels, rims: Rims, color: Rgb) -> None:

@@ -19,8 +19,9 @@ from analysis.measure.job.stages import PictureMeasurer, ReadPicture, Searched
 from analysis.measure.report.charts import bins
 from analysis.measure.report.page import MOST_PARTICLES, MOST_PICTURES, write_page
 from analysis.measure.report.particles import counted_particles, outliers, shown_pictures
+from analysis.measure.run import MeasureResult
 from analysis.measure.settings import MeasureSettings
-from analysis.measure.tables import DonePictures
+from analysis.measure.tables import DonePictures, write_pictures
 from analysis.pictures.micrographs import Micrograph, source_of
 from tests.support.report_pages import Page, opened_in_browser
 from trainables.files.whole import write_table
@@ -70,6 +71,7 @@ def measured(
     *,
     boxes: bool = False,
     um_per_px: float | None = 0.01,
+    capped: bool = False,
 ) -> DonePictures:
     """Pictures that are measured; one is flagged, the third has an unusual particle."""
     rng = np.random.default_rng(0)
@@ -83,7 +85,7 @@ def measured(
         (folder / "written.png").write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
         (folder / "written.png").rename(path)
         pictures.append(Micrograph(path, 0, path.name, f"p{number}"))
-    measurer = PictureMeasurer(pictures, job, settings, {})
+    measurer = PictureMeasurer(pictures, job, settings, [{}] * len(pictures))
     for number, picture in enumerate(pictures):
         instances = ragged(discs(rng)) if number == 2 else discs(rng)
         instances = replace(instances, masks=None) if boxes else instances
@@ -96,7 +98,7 @@ def measured(
             scale_rel_uncertainty=0.01,
             flags=tuple(flags) if number == n - 1 else (),
         )
-        found = Found(instances, False, 1, 1, (1.0,), 0, {}, {}, 0.5)
+        found = Found(instances, capped, 1, 1, (1.0,), 0, {}, {}, 0.5)
         measurer(number, read, Searched(found, CLASSES))
     records = {picture: record for picture in pictures if (record := job.record(picture))}
     assert len(records) == n
@@ -133,7 +135,7 @@ def test_figures_are_those_of_the_table(
             assert f"{float(row['value']):.4g}" in words
             assert f"{low:.4g} to {high:.4g}" in words
     assert words.count("particles wholly inside, with Miles-Lantuejoul weights") >= 3 + 3
-    assert "segmentation not known" in words, "no model told its error"
+    assert "segmentation on the validation pictures not known" in words, "no model told its error"
     for one in figures:
         assert f"{one.name}: {one.fit.verdict}" in words
         assert one.nano is not None
@@ -264,10 +266,26 @@ def test_boxes_without_a_scale_have_widths_in_pixels_and_nothing_that_needs_mask
     assert "By width of the box" in page.words
     assert page.charts["sizes0"]["layout"]["xaxis"]["title"]["text"] == "width of the box (px)"
     assert "EU definition" not in page.words
+    assert "mean width of the box" in page.words
+    assert "mean diameter" not in page.words + " ".join(figures[0].lines())
+    of = {row["figure"]: row["of"] for row in figures[0].rows()}
+    assert (of["d50_number"], of["number_density"]) == ("box_width", "")
     assert "scale not known" in page.words
     assert f"{figures[0].estimates['d50_number'].value:.4g} px" in page.words
     text = (done.folder.out / "report.html").read_text("utf-8")
     assert text.count("<li><a ") == 27
+
+
+def test_a_picture_that_may_have_more_particles_is_told_in_its_row_and_in_a_line(
+    tmp_path: Path,
+) -> None:
+    done = measured(tmp_path, 2, capped=True)
+    write_pictures(done, list(done.records), {})
+    with (done.folder.out / "pictures.csv").open() as file:
+        assert [row["capped"] for row in csv.DictReader(file)] == ["True", "True"]
+    result = MeasureResult(done.folder.out, list(done.records.values()), {}, 0, "nm")
+    [line] = [line for line in result.lines() if "capped" in line]
+    assert line.startswith("2 pictures may have more particles than the model reports")
 
 
 def test_a_run_in_which_everything_failed_has_a_page(tmp_path: Path) -> None:

@@ -30,6 +30,11 @@ def test_the_verdict_is_the_intervals(shares: list[float], verdict: str) -> None
     assert found.value == pytest.approx(np.mean(shares))
     assert found.verdict.startswith(verdict)
     assert (found.interval is None) == (len(shares) == 1)
+    assert found.words.startswith(f"{100 * found.value:.1f} % by number")
+    assert found.words.endswith(f"EU: {found.verdict}")
+    if found.interval is not None:
+        low, high = found.interval
+        assert f"({100 * low:.1f} to {100 * high:.1f} %, 95 %)" in found.words
 
 
 def test_the_unit_of_the_sizes_is_taken_into_account() -> None:

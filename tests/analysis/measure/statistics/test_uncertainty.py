@@ -72,11 +72,15 @@ def test_where_nothing_can_be_said_there_is_no_interval(value: float, se: float 
     assert found.words.endswith(f"nm (no interval; {BORDER})")
 
 
-@pytest.mark.parametrize("name", ["scale", "diameter_bias", "count_error"])
+SOURCES = ("scale", "diameter_bias", "count_error")
+
+
+@pytest.mark.parametrize("name", SOURCES)
 @pytest.mark.parametrize("value", [-0.1, math.inf])
 def test_uncertainties_that_are_none_are_refused(name: str, value: float) -> None:
+    scale, bias, count = (value if one == name else 0.01 for one in SOURCES)
     with pytest.raises(MeasureError, match=f"expected {name} of 0 or more"):
-        Sources(**{"scale": 0.01, name: value})
+        Sources(scale, bias, count)
 
 
 def middle(sample: Sample) -> dict[str, float]:
@@ -96,3 +100,18 @@ def test_the_interval_holds_the_truth_where_every_part_is_off() -> None:
         low, high = found.interval or (math.nan, math.nan)
         held += low <= math.exp(3) <= high
     assert 0.93 <= held / 300 <= 1
+
+
+def test_a_length_has_the_error_of_its_size_class_or_that_of_the_mean_if_that_is_larger() -> None:
+    by_px = {8: 0.1, 16: -0.04, 32: 0.01}
+    sources = Sources(None, diameter_bias=0.03, bias_by_px=by_px, pixels=(2.0,))
+    assert sources.bias_of(20.0) == 0.1  # 10 px
+    assert sources.bias_of(40.0) == 0.04
+    assert sources.bias_of(100.0) == 0.03, "small ones may be missing, whatever large ones are"
+    assert sources.bias_of(400.0) == 0.03, "nothing is known of so large ones"
+
+
+def test_with_several_pixel_sizes_the_worst_size_class_counts() -> None:
+    sources = Sources(None, 0.03, bias_by_px={8: 0.1, 16: 0.04, 32: 0.01}, pixels=(1.0, 4.0))
+    assert sources.bias_of(40.0) == 0.1  # 10 px in one picture, 40 in another
+    assert sources.bias_of(80.0) == 0.03, "80 px in one of them: not known"

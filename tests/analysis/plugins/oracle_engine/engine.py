@@ -42,7 +42,7 @@ class Oracle:
             boxes=np.array([o.box for o in seen], dtype=np.float32).reshape(-1, 4),
             scores=np.linspace(1, 0.5, len(seen), dtype=np.float32),
             classes=np.array(labels, dtype=np.int64),
-            masks=[o.rle for o in seen],
+            masks=[o.mask for o in seen],
         )
 
 

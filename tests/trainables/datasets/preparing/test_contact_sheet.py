@@ -1,6 +1,6 @@
 import numpy as np
 
-from trainables.datasets.drawing import displayed
+from trainables.datasets.drawing import displayed, lay_out, window_around
 
 
 def _picture(background: int, object_: int) -> np.ndarray:
@@ -31,3 +31,19 @@ def test_the_longer_side_is_as_asked() -> None:
     shown, scale = displayed(_picture(0, 200), 40)
     assert shown.shape == (30, 40, 3)
     assert scale == 0.5
+
+
+def test_each_row_of_a_sheet_is_as_high_as_its_own_pictures() -> None:
+    flat, square = np.zeros((40, 100, 3), np.uint8), np.zeros((100, 100, 3), np.uint8)
+    flats = lay_out("t", [("a", flat)] * 8, thumb_px=100).size[1]
+    mixed = lay_out("t", [("a", flat)] * 4 + [("b", square)] * 4, thumb_px=100).size[1]
+    assert mixed - flats == 60
+
+
+def test_a_window_lies_in_its_picture() -> None:
+    pixels = np.arange(60 * 80, dtype=np.int64).reshape(60, 80).astype(np.uint8)
+    for place, corner in (((0, 0), (0, 0)), ((79, 59), (60, 40)), ((40, 30), (30, 20))):
+        window, found = window_around(pixels, place, 20)
+        assert found == corner
+        assert np.array_equal(window, pixels[corner[1] :, corner[0] :][:20, :20])
+    assert window_around(pixels, (40, 30), 500)[0].shape == (60, 80)

@@ -138,6 +138,16 @@ def test_copies_on_an_even_ground_are_found_and_other_pictures_are_not(
     assert groups["blurred"] == ["blurred", "cut", "darker", "gamma", "half", "noise", "p07"]
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("quarters", range(4))
+def test_mirrored_and_turned_copies_are_found(quarters: int, mirrored: bool) -> None:
+    pictures = {f"p{seed:02d}": _discs(seed, 100, 8)[:400] for seed in range(12)}
+    copy = np.rot90(pictures["p05"], quarters)
+    copy = copy[:, ::-1] if mirrored else copy
+    groups = find_groups(_pictures_of(pictures | {"q": np.ascontiguousarray(copy) * 0.9}), None)
+    assert [names for names in groups.members().values() if len(names) > 1] == [["p05", "q"]]
+
+
 def test_names_of_tiles_do_not_end_the_search_for_copies() -> None:
     pictures = {f"p{seed:02d}": _discs(seed, 100, 8) for seed in range(20)}
     copies = {f"copy of {name}": pixels * 0.8 + 20 for name, pixels in pictures.items()}

@@ -140,7 +140,8 @@ def test_given_parts_are_kept_as_they_are() -> None:
 
 def test_given_parts_that_divide_a_group_are_warned_about() -> None:
     assignment = assign(_given(a1="train", a2="val", b1="val"), DEFAULT_FRACTIONS, 0)
-    assert "divide 1 group (a)" in assignment.notes[0]
+    assert "divide 1 group of pictures, the first with " in assignment.warnings[0]
+    assert "(in train) and " in assignment.warnings[0]
 
 
 def test_a_missing_val_part_is_drawn_from_train_by_groups() -> None:

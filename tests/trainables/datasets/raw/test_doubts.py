@@ -46,12 +46,31 @@ def test_outlines_that_lie_in_the_first_part_of_all_pictures_are_told(tmp_path: 
     assert warning.startswith("all 16 objects lie in the first 0.47 x 0.46 of the pictures' sides")
 
 
+def _box(x: float, y: float, width: float, height: float) -> list[list[float]]:
+    return [[x, y], [x + width, y], [x + width, y + height], [x, y + height]]
+
+
 def test_outlines_that_are_all_boxes_are_told(tmp_path: Path) -> None:
+    sizes = [(10, 8), (6, 12), (9, 9), (12, 7)]
+    outlines = [_box(*place, *size) for place, size in zip(PLACES, sizes, strict=True)]
+    (warning,) = _labelme(tmp_path, outlines).warnings
+    assert warning.startswith(
+        "all 16 outlines are rectangles along the pictures' edges, their width 0.50 to 1.71 of "
+        "their height: are they boxes?"
+    )
+
+
+def test_squares_and_turned_rectangles_may_be_the_objects_and_are_noted(tmp_path: Path) -> None:
     turned: list[list[list[float]]] = [
         [[x, y + 3], [x + 6, y], [x + 7.5, y + 3], [x + 1.5, y + 6]] for x, y in PLACES
     ]
-    (warning,) = _labelme(tmp_path, turned).warnings
-    assert warning.startswith("all 16 outlines are rectangles")
+    squares = [square(*place, 4 + 2 * i) for i, place in enumerate(PLACES)]
+    for outlines, kind in ((turned, ", 16 of them turned"), (squares, "")):
+        folder = tmp_path / f"of{len(kind)}"
+        folder.mkdir()
+        data = _labelme(folder, outlines)
+        assert data.warnings == ()
+        assert any(f"all 16 outlines are rectangles{kind}: right, if" in n for n in data.notes)
 
 
 def test_few_squares_may_be_objects(tmp_path: Path) -> None:

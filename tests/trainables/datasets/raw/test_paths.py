@@ -446,6 +446,49 @@ def test_what_is_embedded_and_no_picture_is_a_problem(tmp_path: Path) -> None:
     assert [(p.file, p.kind) for p in data.problems] == [("m0.json", Kind.UNREADABLE_IMAGE)]
 
 
+def test_a_picture_whose_name_differs_in_case_is_named(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", seed=0)
+    _coco(tmp_path, ["A.PNG"])
+    with pytest.raises(DatasetError, match=r"is a\.png, which differs in case or suffix"):
+        _read(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["labels", "masks"])
+def test_labels_whose_names_differ_in_case_are_told(folder: str, tmp_path: Path) -> None:
+    write_picture(tmp_path / "images" / "a.png", seed=0)
+    (tmp_path / folder).mkdir()
+    if folder == "labels":
+        (tmp_path / "labels" / "A.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5\n")
+        said = r"the name of images/a\.png differs in case \(1 object left out\)"
+    else:
+        assert cv2.imwrite(str(tmp_path / "masks" / "A.png"), np.eye(48, 64))
+        said = r"masks/A\.png and images/a\.png differ in case, so they are no pair: rename one"
+    with pytest.raises(DatasetError, match=said):
+        _read(tmp_path)
+
+
+@pytest.mark.parametrize("beside", ["labels/m0.txt", "annotations.json", "masks/m0.png"])
+def test_pictures_without_labels_point_to_the_folder_that_holds_both(
+    beside: str, tmp_path: Path
+) -> None:
+    write_picture(tmp_path / "images" / "m0.png", seed=0)
+    (tmp_path / beside).parent.mkdir(exist_ok=True)
+    (tmp_path / beside).touch()
+    name = beside.partition("/")[0]
+    said = f"1 picture and nothing else; beside it lies {name}: give the folder .*, {tmp_path}$"
+    with pytest.raises(DatasetError, match=said):
+        _read(tmp_path / "images")
+
+
+def test_a_picture_of_a_kind_that_is_not_read_is_said_to_be_there(tmp_path: Path) -> None:
+    labelme_set(tmp_path, n=2)
+    write_labelme(tmp_path, "m0", [shape(square(5, 5))], imagePath="m0.jp2")
+    (tmp_path / "m0.jp2").write_bytes(b"picture")
+    (problem,) = _read(tmp_path).problems
+    assert problem.reason == "m0.jp2 is there, but .jp2 is not read as a picture"
+    assert problem.n_objects == 1
+
+
 def test_a_picture_that_is_there_but_packed_is_named(tmp_path: Path) -> None:
     labelme_set(tmp_path, n=2)
     (tmp_path / "micrograph_01.png").rename(tmp_path / "micrograph_01.png.gz")

@@ -298,7 +298,7 @@ def test_radii_of_a_table_are_read_in_the_unit_of_their_column(
 
 
 @pytest.mark.parametrize(
-    "column", ["size", "Size (nm)", "area", "r", "diam_um", "box_size", "radius_a.u."]
+    "column", ["size", "Size (nm)", "particle size", "r", "diam_um", "box_size", "radius_a.u."]
 )
 def test_a_column_that_may_be_a_size_is_told(column: str, tmp_path: Path) -> None:
     rows: Any = [[[x, f"{y},9"] for x, y in _centers(i)] for i in range(N)]

@@ -13,6 +13,8 @@ torch = pytest.importorskip("torch", reason="needs the extra unet")
 
 from tests.trainables.engines.unet_selftraining.conftest import MakeTrial
 from trainables.contract import Device, EarlyStopped, ExportForm, InfeasibleParams, TrialStopped
+from trainables.datasets.prepared import PreparedDataset
+from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.engines.unet_selftraining.engine import UnetEngine
 from trainables.goal import Goal
 from trainables.trials.memory import MemoryTrial
@@ -146,6 +148,17 @@ def test_a_trained_model_picks_the_discs(make_trial: MakeTrial, tmp_path: Path) 
     found = predictor([image])[0]
     assert len(found) == len(predictor.picks(probability))
     assert found.masks is not None
+
+
+def test_boxes_are_learned_as_particles_and_pixels_are_not_measured(
+    discs: PreparedDataset, make_trial: MakeTrial, tmp_path: Path
+) -> None:
+    options = PrepareOptions(group=r"p(\d+)", splits=(0.6, 0.35, 0.05), boxes=True)
+    boxes = prepare(discs.root.parent / "raw", tmp_path / "boxes", options).data
+    trial = make_trial({"rounds": 0, "tiles": 48, "loss": "ce_dice"}, epochs=3, data=boxes)
+    UnetEngine().train(trial)
+    assert trial.reported[3]["particle_metrics/F1"] > 0.4
+    assert not [name for name in trial.reported[3] if name.removeprefix("train_")[:5] == "pixel"]
 
 
 @pytest.mark.slow

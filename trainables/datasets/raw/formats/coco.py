@@ -1,7 +1,8 @@
 """COCO: one JSON file, or one for each part, with `images`, `annotations` and `categories`.
 
 A segmentation is a list of polygons (parts that are united; of one alone the outer list may lack),
-or a run-length encoding, compressed or not. Category ids are arbitrary numbers, 0 included.
+or a run-length encoding, compressed or not. An object without one is its `bbox`: x, y, width and
+height (of five numbers it is turned, and left out). Category ids are arbitrary numbers, 0 included.
 `iscrowd: 1` marks a region of many objects, which is none and is left out, unless `--keep-crowds`
 asks for it, or the annotation carries CVAT's `occluded` attribute: CVAT marks every mask painted
 with its brush as a crowd.
@@ -23,6 +24,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon
+from trainables.datasets.raw.boxes import add_box
 from trainables.datasets.raw.entries import Kind, Outline, RawImage, RawSource
 from trainables.datasets.raw.folder import RawFolder, split_in_name, split_of
 from trainables.datasets.raw.reading import RawReading
@@ -40,9 +42,13 @@ _PAIR: Final = 2
 
 _BOX_NUMBERS: Final = 4
 
+_ORIENTED_NUMBERS: Final = 5
+
 _XY: Final = (0, 1)
 
 _FARTHEST: Final = 1e12
+
+_NO: Final = ("", "0", "0.0", "false", "no")
 
 _SAME_BOX: Final = 0.3
 """Least intersection over union of an object's box and the one beside it: tools round, and boxes
@@ -283,7 +289,7 @@ def _tell_boxes_elsewhere(reading: RawReading, file: PurePosixPath, entries: lis
         (entry.place, geometry.box(entry.rle), boxes[entry.place])
         for image in reading.images.values()
         for entry in image.objects
-        if entry.file == str(file) and entry.place in boxes
+        if entry.file == str(file) and entry.place in boxes and entry.rle is not None
     ]
     wrong = [(place, own, box) for place, own, box in found if _overlap(own, box) < _SAME_BOX]
     if wrong:
@@ -320,7 +326,7 @@ def _read_object(
     entry: Mapping[str, Any],
     categories: _ById[str],
 ) -> None:
-    if entry.get("iscrowd") and not (reading.keep_crowds or _is_brush_mask(entry)):
+    if _is_crowd(entry) and not (reading.keep_crowds or _is_brush_mask(entry)):
         reading.problem(Kind.CROWD, source, "iscrowd is 1: many objects, not one")
         return
     names = dict.fromkeys(categories.find(entry["category_id"]))
@@ -334,11 +340,27 @@ def _read_object(
         image.lost += 1
         return
     segmentation = entry.get("segmentation")
+    if not segmentation and entry.get("bbox"):
+        _read_box(reading, image, source, next(iter(names)), entry["bbox"])
+        return
     if isinstance(segmentation, Mapping):
         outline = Outline(masks=[geometry.compress(dict(segmentation))])
     else:
         outline = Outline(parts=_polygons(segmentation or []))
     reading.add(image, next(iter(names)), outline, source)
+
+
+def _read_box(
+    reading: RawReading, image: RawImage, source: RawSource, name: str, box: Sequence[float]
+) -> None:
+    if len(box) == _ORIENTED_NUMBERS:
+        reason = "a bbox of five numbers is turned; boxes lie along the picture's sides here"
+        reading.problem(Kind.ORIENTED_BOX, source, reason)
+        return
+    if len(box) != _BOX_NUMBERS:
+        raise ValueError(f"expected a bbox x, y, width, height, got {len(box)} numbers")
+    x, y, width, height = (float(value) for value in box)
+    add_box(reading, image, name, (x, y, x + width, y + height), source)
 
 
 def _polygons(segmentation: Sequence[Any]) -> list[Polygon]:
@@ -350,13 +372,19 @@ def _polygons(segmentation: Sequence[Any]) -> list[Polygon]:
     return [geometry.polygon(part) for part in segmentation]
 
 
+def _is_crowd(entry: Mapping[str, Any]) -> bool:
+    """Whether an annotation is marked as a crowd, by a number or as text."""
+    marked = entry.get("iscrowd")
+    return marked.strip().casefold() not in _NO if isinstance(marked, str) else bool(marked)
+
+
 def _is_brush_mask(entry: Mapping[str, Any]) -> bool:
-    return bool(entry.get("iscrowd")) and "occluded" in (entry.get("attributes") or {})
+    return _is_crowd(entry) and "occluded" in (entry.get("attributes") or {})
 
 
 def _tell_crowds(reading: RawReading, file: PurePosixPath, entries: list[Any]) -> None:
     """Say of regions marked as crowds whether they are taken, and how the others would be."""
-    crowds = [entry for entry in entries if isinstance(entry, dict) and entry.get("iscrowd")]
+    crowds = [entry for entry in entries if isinstance(entry, dict) and _is_crowd(entry)]
     n_brush = sum(_is_brush_mask(entry) for entry in crowds)
     n_others = len(crowds) - n_brush
     if n_brush:

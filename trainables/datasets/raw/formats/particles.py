@@ -71,7 +71,7 @@ def count_here(folder: RawFolder, suffixes: tuple[str, ...]) -> int:
     return sum(
         picture_named_like(folder, file) is not None
         if name == OWN_NAME
-        else folder.has(_findable(folder, name, file), file)
+        else folder.has(findable(folder, name, file), file)
         for file, name, _ in _micrographs(folder, suffixes)
     )
 
@@ -122,7 +122,7 @@ def _pictures(
     if source.place == OWN_NAME:
         image = _own_picture(reading, source)
     else:
-        image = reading.image(_findable(reading.folder, source.place, source.file), source)
+        image = reading.image(findable(reading.folder, source.place, source.file), source)
     if image is None:
         return
     if points.sections is None or reading.pages(image.file) == 1:
@@ -165,11 +165,14 @@ def _own_picture(reading: RawReading, source: RawSource) -> RawImage | None:
         stack = section is not None and reading.pages(picture) > 1
         return reading.open(picture, int(section[1]) if section and stack else None)
     reason = f"no picture is called {source.file.stem}.*, or as the beginning of that"
+    if source.file.suffix.lower() in (*STAR, *CSV):
+        column = "rlnMicrographName" if source.file.suffix.lower() in STAR else "image_name"
+        reason += f", and no column {column} says which pictures are meant"
     reading.problem(Kind.LABEL_WITHOUT_IMAGE, source, reason)
     return None
 
 
-def _findable(folder: RawFolder, name: str, beside: PurePosixPath) -> str:
+def findable(folder: RawFolder, name: str, beside: PurePosixPath) -> str:
     """A micrograph's name as a picture of the folder has it.
 
     Programs write the path in their own project, and the suffix of the file that they read; here
@@ -190,6 +193,11 @@ def _add_particles(reading: RawReading, entry: Placing) -> None:
     if reason := _of_another_picture(image, points):
         reading.problem(Kind.OUTSIDE, source, reason)
         return
+    if reading.sizes.radius is None and points.boxes is not None and source.file.suffix in CSV:
+        raise DatasetError(
+            f"{source.file}: each row has a box; say what it is: --boxes where it is an object's "
+            "own box, or --radius 9px (80A, 8nm) where its middle is a particle's centre"
+        )
     radii = _radii(reading, image, points)
     twice = _listed_before(points)
     for number, (x, y) in enumerate(points.centers.tolist()):

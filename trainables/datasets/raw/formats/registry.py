@@ -25,13 +25,14 @@ from trainables.datasets.raw.formats import (
     via,
     yolo_seg,
 )
+from trainables.datasets.raw.formats.boxes import jsonl, oriented, tables, voc
 from trainables.datasets.raw.formats.masks import (
     cellpose,
     label_masks,
     object_masks,
     region_masks,
 )
-from trainables.datasets.raw.formats.unknown import what_it_looks_like
+from trainables.datasets.raw.formats.unknown import what_it_looks_like, why_no_coordinates
 from trainables.datasets.raw.reading import RawReading
 from trainables.files.words import counted
 
@@ -154,6 +155,7 @@ FORMATS: Final = (  # the one that can say more of an object first
         yolo_seg.TITLE,
         yolo_seg.count_images,
         yolo_seg.read,
+        count_asked=yolo_seg.count_labels,
         suffixes=yolo_seg.SUFFIXES,
     ),
     Format(
@@ -200,6 +202,31 @@ FORMATS: Final = (  # the one that can say more of an object first
         suffixes=_PICTURES,
         least=2,
     ),
+    Format(  # boxes say less of an object than masks do
+        yolo_seg.BOXES_NAME,
+        yolo_seg.BOXES_TITLE,
+        yolo_seg.count_boxes,
+        yolo_seg.read,
+        suffixes=yolo_seg.SUFFIXES,
+    ),
+    Format(voc.NAME, voc.TITLE, voc.count_images, voc.read, voc.count_here, suffixes=voc.SUFFIXES),
+    Format(
+        jsonl.NAME,
+        jsonl.TITLE,
+        jsonl.count_images,
+        jsonl.read,
+        jsonl.count_here,
+        suffixes=jsonl.SUFFIXES,
+    ),
+    Format(
+        tables.NAME,
+        tables.TITLE,
+        tables.count_labelled,
+        tables.read,
+        tables.count_here,
+        count_asked=tables.count_images,
+        suffixes=tables.SUFFIXES,
+    ),
     _particles("coordinates", "particle coordinates, coordinates.json", particles.JSON),
     _particles("star", "particle coordinates, RELION STAR", particles.STAR),
     _particles("box", "particle coordinates, EMAN box", particles.BOX),
@@ -211,18 +238,9 @@ _NO_OUTLINES: Final = (
     yolo_seg.why_no_outlines,
     cvat.why_no_outlines,
     label_studio.why_no_outlines,
+    oriented.why_no_boxes,
 )
 """Say why files of a kind that is known cannot be used."""
-
-_NEEDED: Final = {
-    particles.CSV: "a header with the columns x and y (or x_coord, X-Coordinate, xmin, ...), and "
-    "rows of pictures that are here",
-    particles.STAR: "a table with the columns rlnCoordinateX and rlnCoordinateY",
-    particles.BOX: "x, y, width and height in each row",
-    particles.CS: "location/center_x_frac and location/center_y_frac",
-    particles.JSON: '{"image.png": [[x, y], ...], ...} with names of pictures that are here',
-}
-"""What coordinates look like, by the suffixes of their files."""
 
 
 def check_format(name: str | None) -> None:
@@ -239,11 +257,19 @@ def check_format(name: str | None) -> None:
     raise DatasetError(f"--format: expected one of {', '.join(names)}, got {name!r}{hint}")
 
 
-def choose_format(folder: RawFolder, asked: str | None) -> tuple[Format, list[str]]:
+def choose_format(
+    folder: RawFolder, asked: str | None, *, boxes: bool = False, particles: bool = False
+) -> tuple[Format, list[str]]:
     """The format of a folder, and what the user should know about the choice.
 
     Of several, the one that speaks of the most pictures that are here is taken, of equals the one
     that speaks of the fewest others, then the one that can say more of an object.
+
+    Args:
+        folder: The raw folder.
+        asked: Name of the format, or None to find it out.
+        boxes: Whether boxes are asked for: a table is then no list of particles.
+        particles: Whether the particles' radius is given: a table is then no list of boxes.
 
     Raises:
         DatasetError: None is found, or not the one asked for.
@@ -257,10 +283,19 @@ def choose_format(folder: RawFolder, asked: str | None) -> tuple[Format, list[st
             f"{folder.root}: no annotations of the format {asked} ({chosen.title}) here; "
             f"{_what_is_here(folder, asked)}"
         )
-    found = {entry.name: entry.count(folder) for entry in FORMATS if not entry.asked_only}
+    asked_for = [entry for entry in FORMATS if not entry.asked_only]
+    if boxes:
+        asked_for = [entry for entry in asked_for if not entry.sized]
+    elif particles:
+        asked_for = [entry for entry in asked_for if entry.name != tables.NAME]
+    found = {
+        entry.name: entry.count(folder, asked=boxes and entry.name == tables.NAME)
+        for entry in asked_for
+    }
     if not any(found.values()):
+        what = "--boxes: no annotations with boxes, outlines or masks" if boxes else ""
         raise DatasetError(
-            f"{folder.root}: no annotations of a known format; {_what_is_here(folder)}"
+            f"{folder.root}: {what or 'no annotations of a known format'}; {_what_is_here(folder)}"
         )
     there = [entry for entry in FORMATS if found.get(entry.name)]
     if len(there) == 1:
@@ -302,9 +337,7 @@ def _what_is_here(folder: RawFolder, asked: str = "") -> str:
         return _first_broken(folder)
     if reason := next(filter(None, (why(folder) for why in _NO_OUTLINES)), ""):
         return reason
-    if any(file.suffix.lower() == ".xml" for file in folder.files):
-        return "XML files (Pascal VOC?) hold boxes, not outlines; segmentation needs outlines"
-    if table := _table_without_coordinates(folder, asked):
+    if table := why_no_coordinates(folder, asked):
         return table
     return what_it_looks_like(folder, [entry.name for entry in FORMATS])
 
@@ -315,15 +348,3 @@ def _first_broken(folder: RawFolder) -> str:
     n = len(folder.broken)
     head = "1 file cannot be read:" if n == 1 else f"{n} files cannot be read, the first is"
     return f"{head} {file}: {reason}"
-
-
-def _table_without_coordinates(folder: RawFolder, asked: str) -> str:
-    """A message: what the first possible file of coordinates lacks; "" without one."""
-    kinds = [(".csv", ".tsv"), particles.STAR, particles.BOX, particles.CS]
-    kinds += [particles.JSON] if asked == "coordinates" else []
-    for suffixes in kinds:
-        file = next(iter(folder.with_suffix(*suffixes)), None)
-        needed = next(text for known, text in _NEEDED.items() if {*suffixes} <= {*known})
-        if file is not None:
-            return f"{file} holds no coordinates: expected {needed}"
-    return ""

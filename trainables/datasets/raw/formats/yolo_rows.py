@@ -4,8 +4,11 @@ An outline is a class number and at least three pairs, a box four numbers more. 
 confidence at the end of every line, and where objects were tracked a number of the track behind it.
 Pose labels are a box and points with two or three numbers each: `kpt_shape` in the YAML file says
 so, else the numbers do, as read as an outline the box's size would be a corner far from all others.
+Oriented boxes are four corners each, of a rectangle that is turned; nothing else tells them from
+outlines of four points, so all lines must be such.
 """
 
+import codecs
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +20,15 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.datasets.raw.folder import LeavesFolderError, RawFolder
+from trainables.files.text import read_text
 
 BOX_NUMBERS: Final = 5
 
 OUTLINE_NUMBERS: Final = 7
 
-RowKind = Literal["outline", "box", "pose", "empty", "other"]
+ORIENTED_NUMBERS: Final = 9
+
+RowKind = Literal["outline", "box", "pose", "oriented", "empty", "other"]
 
 _SAMPLE_LINES: Final = 20
 
@@ -32,7 +38,16 @@ _MOST: Final = 0.8
 _EDGE: Final = 1.1
 """Coordinates reach this far beyond the sides of a picture at the most."""
 
+_WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
+"""Beginnings of text in UTF-16 and UTF-32, whose line ends are of several bytes."""
+
 _VISIBILITIES: Final = (0, 1, 2)
+
+_CORNER_SLACK: Final = 0.02
+"""Share of an oriented box's sides by which its middle may differ along its two diagonals."""
+
+_FEW: Final = 3
+"""Fewer lines do not tell oriented boxes from outlines."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +59,13 @@ class LabelTexts:
         n_behind: How many numbers stand behind every outline and box: 1 is a confidence, 2 that and
             the number of a track.
         pose: Reason why they are pose labels, or "".
+        boxes: Numbers of the boxes among the first lines: centre, width and height.
     """
 
     kinds: dict[PurePosixPath, RowKind]
     n_behind: int
     pose: str
+    boxes: Sequence[Sequence[float]] = ()
 
     def files(self, kind: RowKind) -> list[PurePosixPath]:
         """Files of one kind."""
@@ -61,16 +78,22 @@ def label_texts(folder: RawFolder, files: Sequence[PurePosixPath]) -> LabelTexts
     numbers = [row for found in rows.values() if found for row in found if row]
     n_behind = 2 if _is_tracked(numbers) else int(_is_confident(numbers))
     pose = "" if n_behind > 1 else _why_pose(folder, numbers)
-    kinds = {file: _kind(found, n_behind, pose) for file, found in rows.items()}
-    return LabelTexts(kinds, n_behind, pose)
+    shorter = [row[: len(row) - n_behind] for row in numbers]
+    oriented = not pose and _are_oriented(shorter)
+    kinds = {file: _kind(found, n_behind, pose, oriented) for file, found in rows.items()}
+    boxes = [row[1:] for row in shorter if len(row) == BOX_NUMBERS]
+    return LabelTexts(kinds, n_behind, pose, boxes)
 
 
 def _sample_rows(folder: RawFolder, file: PurePosixPath) -> list[list[float]] | None:
     """First lines of a file as numbers, [] for a line that is no label; None if unreadable."""
     try:
         with folder.path(file).open("rb") as stream:
-            lines = [line.decode("utf-8-sig", "replace") for line in islice(stream, _SAMPLE_LINES)]
-    except (OSError, LeavesFolderError):
+            start = list(islice(stream, _SAMPLE_LINES))
+        lines = [line.decode("utf-8-sig", "replace") for line in start]
+        if start and start[0].startswith(_WIDE_MARKS):
+            lines = read_text(folder.path(file)).splitlines()[:_SAMPLE_LINES]
+    except (OSError, ValueError, LeavesFolderError):
         return None
     return [_numbers(line.split()) for line in lines if line.strip()]
 
@@ -84,7 +107,7 @@ def _numbers(words: list[str]) -> list[float]:
     return []
 
 
-def _kind(rows: list[list[float]] | None, n_behind: int, pose: str) -> RowKind:
+def _kind(rows: list[list[float]] | None, n_behind: int, pose: str, oriented: bool) -> RowKind:
     if rows is None:
         return "other"
     if not rows:
@@ -92,6 +115,8 @@ def _kind(rows: list[list[float]] | None, n_behind: int, pose: str) -> RowKind:
     lengths = {len(row) - n_behind for row in rows if row}
     if pose and max(lengths, default=0) > BOX_NUMBERS:
         return "pose"
+    if oriented and ORIENTED_NUMBERS in lengths:
+        return "oriented"
     if any(length >= OUTLINE_NUMBERS and length % 2 for length in lengths):
         return "outline"
     return "box" if BOX_NUMBERS in lengths else "other"
@@ -100,6 +125,19 @@ def _kind(rows: list[list[float]] | None, n_behind: int, pose: str) -> RowKind:
 def _is_confident(rows: Sequence[list[float]]) -> bool:
     """Whether all rows have one number beyond their pairs, from 0 to 1."""
     return bool(rows) and all(len(row) % 2 == 0 and 0 <= row[-1] <= 1 for row in rows)
+
+
+def _are_oriented(rows: Sequence[Sequence[float]]) -> bool:
+    """Whether all rows are corners of a rectangle on a stretched picture, and one is turned."""
+    if len(rows) < _FEW or {len(row) for row in rows} != {ORIENTED_NUMBERS}:
+        return False
+    corners = np.array(rows)[:, 1:].reshape(-1, 4, 2)
+    sides = np.ptp(corners, axis=1)
+    middles = corners[:, 0] + corners[:, 2] - corners[:, 1] - corners[:, 3]
+    first = np.abs(corners[:, 1] - corners[:, 0])
+    slack = _CORNER_SLACK * sides.max(axis=1)
+    turned = first.min(axis=1) > slack
+    return bool((np.abs(middles) <= 2 * slack[:, None]).all() and turned.any())
 
 
 def _is_tracked(rows: Sequence[list[float]]) -> bool:

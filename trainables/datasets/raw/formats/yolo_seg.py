@@ -1,11 +1,13 @@
-"""YOLO segmentation text: one file a picture, one line an object.
+"""YOLO text: one file a picture, one line an object.
 
 A line is the class number and at least three pairs x y as fractions of the picture's width and
-height. Label files lie in a folder `labels` beside `images` (with `train`, `val` and `test` inside,
-or above), or beside the pictures. Class names stand in a YAML file (`names`), or one a line in
+height, or, in detection labels, the centre, the width and the height of a box, as such fractions.
+Label files lie in a folder `labels` beside `images` (with `train`, `val` and `test` inside, or
+above), or beside the pictures. Class names stand in a YAML file (`names`), or one a line in
 `classes.txt` or `obj.names`. A picture without a label file, beside others that have one, is a
 negative: so the format wants it. What `yolo predict` saved is read too, its confidences left out;
-pose labels (`kpt_shape` in the YAML file) are boxes and points, and are refused.
+pose labels (`kpt_shape` in the YAML file) are boxes and points, and are refused, as oriented boxes
+are.
 
 The parts come from the YAML file's `train`, `val` and `test`, Darknet's `obj.data`, or lists named
 `train.txt`, `val.txt` and so on (see `yolo_splits`), else from the folders' names.
@@ -17,6 +19,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from trainables.datasets import geometry
+from trainables.datasets.raw.boxes import add_box, why_no_fractions
 from trainables.datasets.raw.entries import Kind, Outline, RawImage, RawSource
 from trainables.datasets.raw.folder import LeavesFolderError, RawFolder, split_of, split_word
 from trainables.datasets.raw.formats.yolo_rows import BOX_NUMBERS, LabelTexts, label_texts
@@ -34,18 +37,26 @@ NAME = "yolo"
 
 TITLE = "YOLO segmentation text"
 
+BOXES_NAME = "yolo-boxes"
+
+BOXES_TITLE = "YOLO detection text, boxes"
+
 SUFFIXES: Final = (".txt",)
 
 _NO_LABELS: Final = frozenset({"classes.txt", "readme.txt", "license.txt", "requirements.txt"})
 
 
 def annotation_files(folder: RawFolder) -> list[PurePosixPath]:
-    """Text files that are labels, if one holds an outline and they are no pose labels.
+    """Text files that are labels, if one holds an outline or a box and they are no pose labels.
 
     All in `labels` folders, all that are named like a picture, and those that look like labels.
     """
-    texts = _texts(folder)
-    if not texts.files("outline"):
+    return _labels(folder, _texts(folder))
+
+
+def _labels(folder: RawFolder, texts: LabelTexts) -> list[PurePosixPath]:
+    """Text files that are labels, by the kinds of all."""
+    if not (texts.files("outline") or _has_boxes(folder, texts)):
         return []
     return [
         f
@@ -54,24 +65,49 @@ def annotation_files(folder: RawFolder) -> list[PurePosixPath]:
     ]
 
 
-def count_images(folder: RawFolder) -> int:
-    """Pictures that label files speak of."""
+def _has_boxes(folder: RawFolder, texts: LabelTexts) -> bool:
+    """Whether a file of boxes is named like a picture: five numbers in a line may be anything."""
+    files = [] if why_no_fractions(texts.boxes) else texts.files("box")
+    return any(_picture_of(folder, file) for file in files)
+
+
+def count_labels(folder: RawFolder) -> int:
+    """Pictures that label files speak of, whatever they hold."""
     return len(annotation_files(folder))
+
+
+def count_images(folder: RawFolder) -> int:
+    """Pictures that label files speak of, where one holds an outline."""
+    texts = _texts(folder)
+    return len(_labels(folder, texts)) if texts.files("outline") else 0
+
+
+def count_boxes(folder: RawFolder) -> int:
+    """Pictures that label files speak of, where they hold boxes alone."""
+    texts = _texts(folder)
+    return 0 if texts.files("outline") else len(_labels(folder, texts))
 
 
 def why_no_outlines(folder: RawFolder) -> str:
     """The reason why YOLO's label files are there but cannot be used, or ""."""
     texts = _texts(folder)
-    poses, boxes = texts.files("pose"), texts.files("box")
+    poses, oriented = texts.files("pose"), texts.files("oriented")
+    if oriented:
+        return (
+            f"{len(oriented)} YOLO files hold oriented boxes (four corners a line, turned): "
+            "segtune has outlines, and boxes along the pictures' sides; export one of these"
+        )
     if poses:
         return (
             f"{len(poses)} YOLO files are pose labels ({texts.pose}): boxes and points, "
             "not outlines; instance segmentation needs outlines"
         )
-    if boxes and not texts.files("outline"):
+    if boxes := texts.files("box"):
+        if reason := why_no_fractions(texts.boxes):
+            return f"{counted(len(boxes), 'YOLO file')}, the first is {boxes[0]}: {reason}"
         return (
-            f"{len(boxes)} YOLO files hold boxes, not outlines; instance segmentation needs "
-            "outlines"
+            f"{counted(len(boxes), 'text file')} may hold YOLO boxes, but none is named like a "
+            f"picture; the first is {boxes[0]}"
         )
     return ""
 
@@ -94,6 +130,8 @@ def read(reading: RawReading) -> None:
         picture = _picture_of(folder, file)
         if picture is None:
             reason = f"no picture {file.stem}.* beside it or in the images folder"
+            if other := _in_other_case(folder, file):
+                reason += f"; the name of {other} differs in case"
             n_objects = _count_lines(folder, file)
             unlinked += n_objects
             source = RawSource(file, n_objects=n_objects)
@@ -216,6 +254,12 @@ def _picture_of(folder: RawFolder, file: PurePosixPath) -> PurePosixPath | None:
     return found
 
 
+def _in_other_case(folder: RawFolder, file: PurePosixPath) -> PurePosixPath | None:
+    """A picture whose name is the file's but for case."""
+    stem = file.stem.casefold()
+    return next((p for p in folder.images if p.stem.casefold() == stem), None)
+
+
 def _images_folder(file: PurePosixPath) -> PurePosixPath:
     """Folder of the pictures: the last `labels` of the path becomes `images`."""
     parts = list(file.parts[:-1])
@@ -245,18 +289,31 @@ def _read_line(
     words: list[str],
     names: Mapping[int, str],
 ) -> None:
-    if len(words) == BOX_NUMBERS:
-        reading.problem(Kind.NO_OUTLINE, source, "a box (4 numbers), not an outline")
-        return
-    points = geometry.polygon([float(word) for word in words[1:]])
     category = int(float(words[0])) if float(words[0]).is_integer() else int(words[0])
     if names and category not in names:
         known = ", ".join(f"{key} ({name})" for key, name in sorted(names.items())[:10])
         reason = f"no class has the number {category}; known: {known}"
         reading.problem(Kind.UNKNOWN_LABEL, source, reason)
         return
-    outline = Outline(parts=[points * [image.width, image.height]])
-    reading.add(image, names.get(category, f"class_{category}"), outline, source)
+    name, numbers = names.get(category, f"class_{category}"), [float(word) for word in words[1:]]
+    if len(words) == BOX_NUMBERS:
+        add_box(reading, image, name, _corners(numbers, image), source)
+        return
+    outline = Outline(parts=[geometry.polygon(numbers) * [image.width, image.height]])
+    reading.add(image, name, outline, source)
+
+
+def _corners(numbers: list[float], image: RawImage) -> list[float]:
+    """Corners of a box in pixels, from its centre and size as fractions of the sides."""
+    x, y, width, height = numbers
+    if min(width, height) < 0:
+        raise ValueError(f"expected a width and a height of at least 0, got {width:g} {height:g}")
+    return [
+        (x - width / 2) * image.width,
+        (y - height / 2) * image.height,
+        (x + width / 2) * image.width,
+        (y + height / 2) * image.height,
+    ]
 
 
 def _add_negatives(reading: RawReading, unlinked: int) -> None:

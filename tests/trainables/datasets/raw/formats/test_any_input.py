@@ -122,6 +122,47 @@ def _coordinates(raw: Path) -> None:
     (raw / "coordinates.json").write_text(json.dumps(points))
 
 
+def _yolo_boxes(raw: Path) -> None:
+    (raw / "labels").mkdir()
+    for name in _pictures(raw, "images"):
+        lines = "0 0.25 0.25 0.2 0.3\n1 0.6 0.6 0.2 0.2\n"
+        (raw / "labels" / name).with_suffix(".txt").write_text(lines)
+    (raw / "data.yaml").write_text("names: [grain, pore]\n")
+
+
+def _voc(raw: Path) -> None:
+    edges = "".join(
+        f"<{name}>{value}</{name}>"
+        for name, value in zip(("xmin", "ymin", "xmax", "ymax"), (4, 6, 30, 26), strict=True)
+    )
+    entry = f"<object><name>grain</name><bndbox>{edges}</bndbox></object>"
+    for name in _pictures(raw, "JPEGImages"):
+        file = (raw / "Annotations" / name).with_suffix(".xml")
+        file.parent.mkdir(exist_ok=True)
+        size = "<size><width>64</width><height>48</height></size>"
+        file.write_text(f"<annotation><filename>{name}</filename>{size}{entry}</annotation>")
+
+
+def _jsonl(raw: Path) -> None:
+    corners = ("x_min", "y_min", "x_max", "y_max")
+    box = {
+        f"{key}_normalized": value for key, value in zip(corners, (0.1, 0.2, 0.5, 0.6), strict=True)
+    }
+    boxes = [{"annotation_label": "grain", **box}]
+    labels = [{"annotation_label": "sequence_1--a"}]
+    lines = [
+        {"image_path": f"data/{name}", "bounding_box_annotations": boxes}
+        | {"classification_annotations": labels}
+        for name in _pictures(raw, "data")
+    ]
+    (raw / "dataset.jsonl").write_text("\n".join(map(json.dumps, lines)))
+
+
+def _csv_boxes(raw: Path) -> None:
+    rows = "".join(f"{n},4,6,30,26,grain\n{n},40,30,50,40,pore\n" for n in _pictures(raw))
+    (raw / "boxes.csv").write_text(f"image,xmin,ymin,xmax,ymax,label\n{rows}")
+
+
 def _star(raw: Path) -> None:
     rows = "".join(f"{name} 10.5 12 0.5\n{name} 40 30 0.9\n" for name in _pictures(raw))
     columns = ("MicrographName", "CoordinateX", "CoordinateY", "AutopickFigureOfMerit")
@@ -244,6 +285,10 @@ SAMPLES: Final[dict[str, Callable[[Path], None]]] = {
     "box": _box,
     "csv": _csv,
     "class-masks": _class_masks,
+    "yolo-boxes": _yolo_boxes,
+    "voc": _voc,
+    "jsonl": _jsonl,
+    "csv-boxes": _csv_boxes,
     "cryosparc": _cryosparc,
 }
 """A writer of a folder that is right, for each format."""
@@ -298,7 +343,7 @@ def _refused(raw: Path, out: Path, name: str) -> str | None:
 
 
 def _check_objects(out: Path) -> None:
-    """Every object has pixels, of its picture and none outside."""
+    """Every object has pixels, of its picture and none outside, or is a box in it."""
     document = json.loads((out / "annotations.json").read_text())
     sizes = {image["id"]: (image["height"], image["width"]) for image in document["images"]}
     for image in document["images"]:
@@ -309,8 +354,11 @@ def _check_objects(out: Path) -> None:
     for entry in document["annotations"]:
         height, width = sizes[entry["image_id"]]
         x, y, w, h = entry["bbox"]
-        assert tuple(entry["segmentation"]["size"]) == (height, width)
-        assert entry["area"] >= 1
+        if "segmentation" in entry:
+            assert tuple(entry["segmentation"]["size"]) == (height, width)
+            assert entry["area"] >= 1
+        else:
+            assert "area" not in entry
         assert 0 <= x < x + w <= width
         assert 0 <= y < y + h <= height
 

@@ -68,6 +68,13 @@ def test_objects_marked_as_crowds_are_told_with_the_option_that_keeps_them(tmp_p
     assert (ring[10:30, 20:40].sum(), ring[15:20, 25:30].sum()) == (375, 0)
 
 
+def test_a_mark_written_as_text_is_read_as_one(tmp_path: Path) -> None:
+    marked = [{"segmentation": [FLAT], "iscrowd": text} for text in ("0", "1", "false", "")]
+    data = _read(_set(tmp_path, marked))
+    assert [p.kind for p in data.problems] == [Kind.CROWD]
+    assert "1 of 4 objects is marked iscrowd" in data.warnings[0]
+
+
 def test_keep_crowds_is_an_option_of_the_command_line(tmp_path: Path) -> None:
     raw = _set(tmp_path / "raw", [_ring(), *[{"segmentation": [FLAT]}] * 3])
     done = segtune(tmp_path, "prepare", str(raw), "--out", "out", "--keep-crowds")

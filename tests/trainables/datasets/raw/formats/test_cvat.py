@@ -126,4 +126,5 @@ def test_geometry_is_the_same_as_that_of_other_formats(tmp_path: Path) -> None:
     data = _read(_write(tmp_path, POLYGON.format(more="")))
     (item,) = data.images[0].objects
     square = geometry.rectangle(4, 6, 14, 16)
+    assert item.rle is not None
     assert item.rle["counts"] == geometry.encode_polygons([square], [], 64, 48)["counts"]

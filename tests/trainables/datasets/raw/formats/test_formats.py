@@ -122,15 +122,6 @@ def test_labelme_outlines_of_sem_agglomerates_lie_on_the_source_masks() -> None:
     assert _iou(union, source == 0) > 0.8
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [("stem_nanoparticles", "YOLO files hold boxes"), ("bccd", "XML files")],
-)
-def test_boxes_are_refused_as_no_outlines(name: str, words: str) -> None:
-    with pytest.raises(DatasetError, match=words):
-        _read(real_data(name))
-
-
 # --- shapes
 
 
@@ -443,6 +434,8 @@ def test_two_pictures_of_one_stem_in_one_folder_clash(tmp_path: Path) -> None:
     write_labelme(tmp_path, "b", [shape(square(2, 2))], imagePath="micrograph_03.tif")
     data = _read(tmp_path)
     assert _problem(data)[:2] == (Kind.NAME_CLASH, "micrograph_03.tif")
+    assert "has the same name but for the suffix or for case" in data.problems[0].reason
+    assert data.problems[0].n_objects == 1
     assert "micrograph_03.png has the same name" in data.problems[0].reason
     assert str(data.problems[0]).endswith("(1 object left out)")
     assert len(data.images) == 6

@@ -471,7 +471,7 @@ def test_a_radius_column_needs_no_option(tmp_path: Path) -> None:
 
 def test_a_radius_has_no_effect_on_outlines_and_it_is_told(tmp_path: Path) -> None:
     data = _read(labelme_set(tmp_path))
-    assert "--radius has no effect: labelme has outlines or masks" in data.notes
+    assert "--radius has no effect: labelme has outlines, masks or boxes" in data.notes
 
 
 # --- real and simulated micrographs
@@ -586,8 +586,23 @@ def test_a_radius_with_which_particles_cover_each_others_centres_is_questioned(
 @pytest.mark.parametrize(
     ("name", "content", "asked", "said"),
     [
-        ("c.csv", "micrograph,x,z\nm0.png,1,2\n", None, "c.csv holds no coordinates: expected a"),
+        ("c.csv", "micrograph,x,z\nm0.png,1,2\n", None, "c.csv holds no coordinates, but the c"),
         ("c.csv", "micrograph,x,z\nm0.png,1,2\n", "csv", "the columns x and y"),
+        ("c.csv", "image,x_um,y_um\nm0.png,1,2\n", None, "but the columns image, x_um, y_um: exp"),
+        ("c.txt", "m0\t12\t30\t2.5\n", None, "no header: its first line is 'm0\\t12\\t30\\t2.5'"),
+        ("m0.csv", "12.5,30\n8,9\n", None, "Give it one, as image_name,x_coord,y_coord; where"),
+        (
+            "c.star",
+            "data_\n\nloop_\n_rlnImageName #1\n_rlnVoltage #2\n1@a.mrcs 300\n",
+            None,
+            "but the columns rlnImageName, rlnVoltage (particles that were cut out, without",
+        ),
+        (
+            "c.star",
+            "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n3 4\n",
+            None,
+            "no column rlnMicrographName says which pictures are meant (1 object left out)",
+        ),
         ("c.star", "data_\n\nloop_\n_rlnVoltage #1\n300\n", "star", "rlnCoordinateX and rlnC"),
         ("c.json", '{"m0.png": "none"}', "coordinates", '{"image.png": [[x, y], ...], ...}'),
         ("c.box", "1 2\n", "box", "x, y, width and height in each row"),

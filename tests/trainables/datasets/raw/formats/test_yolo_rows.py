@@ -8,9 +8,8 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from tests.support.raw_samples import write_picture
-from trainables.datasets import geometry
 from trainables.datasets.prepared import DatasetError
-from trainables.datasets.raw.entries import Kind
+from trainables.datasets.raw.entries import Kind, place_and_size
 from trainables.datasets.raw.read import RawData, read_raw
 
 SQUARES = ((8, 12), (24, 6), (40, 30))
@@ -65,9 +64,13 @@ def test_one_line_with_a_number_too_many_is_a_problem_and_no_confidence(tmp_path
 
 
 def test_boxes_of_predictions_are_boxes(tmp_path: Path) -> None:
-    folder = _write(tmp_path, [[*_box(x, y), 0.5] for x, y in SQUARES])
-    with pytest.raises(DatasetError, match="4 YOLO files hold boxes, not outlines"):
-        _read(folder)
+    data = _read(_write(tmp_path, [[*_box(x, y), 0.5] for x, y in SQUARES]))
+    assert data.format.name == "yolo-boxes"
+    assert any("ends in a confidence" in warning for warning in data.warnings)
+    for image in data.images:
+        assert [item.rle for item in image.objects] == [None] * 3
+        for item, (x, y) in zip(image.objects, SQUARES, strict=True):
+            assert item.box == pytest.approx((x, y, x + 8, y + 8), abs=1e-3)
 
 
 def _flat(points: list[tuple[float, float]], *more: float) -> list[float]:
@@ -107,6 +110,15 @@ def _tracked(folder: Path, kind: str) -> RawData:
 @pytest.mark.parametrize("kind", ["0", "0.0"])
 def test_numbers_of_tracks_are_no_corners(kind: str, tmp_path: Path) -> None:
     data = _tracked(tmp_path, kind)
-    boxes = {geometry.box(entry.rle) for image in data.images for entry in image.objects}
+    boxes = {place_and_size(entry) for image in data.images for entry in image.objects}
     assert boxes == {(6.0, 5.0, 23.0, 19.0)}
     assert any("ends in a confidence and the number of a track" in w for w in data.warnings)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+def test_label_files_of_other_encodings_are_read(encoding: str, tmp_path: Path) -> None:
+    _write(tmp_path, [_outline(2, 2)])
+    for file in tmp_path.rglob("*.txt"):
+        file.write_bytes(file.read_text().encode(encoding))
+    data = _read(tmp_path)
+    assert [len(image.objects) for image in data.images] == [1] * 4

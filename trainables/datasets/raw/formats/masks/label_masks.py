@@ -9,8 +9,8 @@ instance labels: they are refused with the numbers that show it, unless a format
 of nothing but lines around others a border: neither is an object, and both are told.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -176,7 +176,7 @@ def read_regions(reading: RawReading, regions_of: Regions, *, classless: bool = 
             reading.problem(Kind.LABEL_WITHOUT_IMAGE, RawSource(file), reason)
             continue
         for image, pages in _pages(reading, picture, file):
-            source = RawSource(file, image=image)
+            source = _source(reading.folder, file, image, pages)
             if reading.claim(image, source):
                 image.split = split_of(image.file) or split_of(file)
                 for page in pages:
@@ -187,6 +187,16 @@ def read_regions(reading: RawReading, regions_of: Regions, *, classless: bool = 
             f"{counted(len(tiny), 'object has', 'objects have')} at most {TINY_PX} pixels, "
             f"the first is {tiny[0]}: stray pixels?"
         )
+
+
+def _source(
+    folder: RawFolder, file: PurePosixPath, image: RawImage, pages: Sequence[int]
+) -> RawSource:
+    """Place of a label picture; where another was read for its picture, with what is lost."""
+    source = RawSource(file, image=image)
+    if not image.annotated_by:
+        return source
+    return replace(source, n_objects=sum(_count_objects(folder, file, page) for page in pages))
 
 
 def _pages(

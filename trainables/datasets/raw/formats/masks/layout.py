@@ -19,8 +19,11 @@ from trainables.datasets.raw.folder import RawFolder
 
 IMAGE_FOLDERS: Final = ("images", "image", "imgs", "img")
 
-_LABEL_FOLDERS: Final = frozenset(
-    {"labels", "label", "masks", "mask", "instances", "annotations", "segmentations", "gt"}
+LABEL_FOLDERS: Final = frozenset(
+    {
+        *("labels", "label", "masks", "mask", "instances", "annotations", "gt", "ground_truth"),
+        *("groundtruth", "seg", "segmentation", "segmentations", "instance_masks", "label_masks"),
+    }
 )
 
 _ENDING: Final = re.compile(
@@ -61,7 +64,7 @@ def without_ending(stem: str) -> str:
 
 def label_place(file: PurePosixPath) -> int | None:
     """Index of the folder for labels in a path, or None."""
-    places = [i for i, part in enumerate(file.parts[:-1]) if part.lower() in _LABEL_FOLDERS]
+    places = [i for i, part in enumerate(file.parts[:-1]) if part.lower() in LABEL_FOLDERS]
     return places[-1] if places else None
 
 

@@ -86,8 +86,9 @@ class Values:
 
     @property
     def large(self) -> npt.NDArray[np.bool_]:
-        """Whether each value has more than stray pixels beside the largest one."""
-        return np.asarray(self.areas >= _STRAY * self.areas.max(initial=0))
+        """Whether each value has more than stray pixels beside the largest object."""
+        objects = self.areas[~self.background]
+        return np.asarray(self.areas >= _STRAY * objects.max(initial=0))
 
     @property
     def background(self) -> npt.NDArray[np.bool_]:

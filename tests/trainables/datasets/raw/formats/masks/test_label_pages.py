@@ -83,3 +83,12 @@ def test_pages_beyond_those_of_the_picture_are_told_with_their_objects(tmp_path:
         3,
     )
     assert "it has 4 pages, images/a.tif 2" in problem.reason
+
+
+def test_a_second_label_picture_is_told_with_its_objects(tmp_path: Path) -> None:
+    _write(tmp_path / "images" / "a.tif", [picture(0)])
+    _write(tmp_path / "masks" / "a.tif", [FIRST])
+    _write(tmp_path / "masks" / "a_mask.tif", [SECOND])
+    (problem,) = _read(tmp_path).problems
+    found = len(set(np.unique(SECOND).tolist()) - {0})
+    assert (problem.kind, problem.n_objects) == (Kind.ANNOTATED_TWICE, found)

@@ -102,6 +102,12 @@ def test_numbers_of_objects_may_be_as_large_as_they_come(kind: str, tmp_path: Pa
     assert large.images[0].objects[3].place == f"value {numbers[3]}"
 
 
+def test_a_background_with_a_number_hides_no_object(tmp_path: Path) -> None:
+    data = _read(_write(tmp_path, lambda i: _labels(i) + np.uint8(7)))
+    _assert_true(data)
+    assert str(data.problems[0]).startswith("masks/m0.png, value 7: no object: it covers 8")
+
+
 def test_a_number_below_0_is_no_object(tmp_path: Path) -> None:
     _write(tmp_path, _labels)
     for i in range(N):

@@ -1,0 +1,1 @@
+"""Readers of formats that have boxes and no outlines."""
