@@ -171,6 +171,8 @@ def check_replaceable(place: Path) -> None:
 def agreed(agreement: Agreement) -> str:
     """How far a file agrees with its model, in a sentence."""
     where = f"on {counted(agreement.n_pictures, 'picture')} in batches of 1, 2 and 5"
+    if agreement.n_replaced:
+        where += f" ({counted(agreement.n_replaced, 'batch', 'batches')} a pixel smaller)"
     if agreement.map:
         return f"ONNX Runtime and PyTorch agree {where}: maps to {agreement.map:.1g}"
     return (

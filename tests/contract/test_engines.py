@@ -393,7 +393,8 @@ def test_the_native_form_is_a_file(engine: Engine, unbroken: MemoryTrial, tmp_pa
     assert file.stat().st_size > 0
 
 
-def test_onnx_is_a_file_or_refused_with_the_reason(
+@pytest.mark.long
+def test_onnx_is_a_file_that_finds_the_same_or_refused_with_the_reason(
     engine: Engine, unbroken: MemoryTrial, tmp_path: Path
 ) -> None:
     assert unbroken.checkpoint is not None

@@ -157,9 +157,9 @@ def test_evaluate_without_frameworks_measures_what_the_engine_measures(
 
 
 def test_pick_without_frameworks_picks_what_the_engine_picks(unet: Exported, bare: str) -> None:
-    asked = PickWishes(device="cpu")
-    pick_micrographs([str(unet.folder / "data" / "images")], unet.model, unet.folder / "a", asked)
-    words = ("pick", "data/images", "--model", str(unet.file), "--out", "b", "--device", "cpu")
+    asked, images = PickWishes(device="cpu"), str(unet.folder / "data" / "images")
+    pick_micrographs([images], unet.model, unet.folder / "a", asked)
+    words = ("pick", images, "--model", str(unet.file), "--out", "b", "--device", "cpu")
     answer = segtune(unet.folder, *words, PYTHONPATH=bare)
     assert answer.returncode == 0, answer.stderr
     own, other = ((unet.folder / out / "picks.csv").read_text().split() for out in "ab")

@@ -98,3 +98,30 @@ def test_where_nothing_is_found_nothing_is_shown() -> None:
     assert agreement.reason == (
         "neither finds anything in these pictures, so nothing can be compared"
     )
+
+
+class Undecided(Finds):
+    """A model that finds something else in pictures of some batches."""
+
+    def __init__(self, batches: Sequence[int]) -> None:
+        super().__init__(found())
+        self.batches = batches
+
+    def __call__(self, images: Sequence[Pixels]) -> list[Instances]:
+        usual = super().__call__(images)
+        return [found(shift=1.0) for _ in images] if len(self.shown) - 1 in self.batches else usual
+
+
+def test_a_batch_that_differs_is_tried_again_a_pixel_smaller_and_counted() -> None:
+    other = Undecided([1])
+    agreement = compare(Finds(found()), other, PARTS)
+    assert not agreement.reason
+    assert agreement.n_replaced == agreement.plain()["batches_replaced"] == 1
+    assert agreement.n_pictures == 21
+    (before,), (after,) = other.shown[1:3]
+    assert (after[0], after[1]) == (before[0] - 1, before[1] - 1)
+
+
+@pytest.mark.parametrize("batches", [(1, 2), (0, 2, 4)])
+def test_what_differs_again_or_in_three_batches_is_no_chance(batches: Sequence[int]) -> None:
+    assert "in one of the two alone" in compare(Finds(found()), Undecided(batches), PARTS).reason
