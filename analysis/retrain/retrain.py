@@ -14,7 +14,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from trainables.files.whole import replace_folder, write_json, write_text
 from trainables.registry import boxes_problem, engine_info, load_engine
 from trainables.trials.keeping import KeptEpoch
 from trainables.trials.layout import MODEL_FILE
-from trainables.trials.local import WORK, LocalTrial, Progress, StopFlag, stopping_on_signals
+from trainables.trials.local import WORK, LocalTrial, StopFlag, stopping_on_signals
 from tune.best.configuration import (
     BEST_FOLDER,
     BestConfig,
@@ -53,6 +53,8 @@ from tune.best.file import load_best, to_yaml
 from tune.plan.data_remarks import crowded_pictures, lacking_classes
 
 log = logging.getLogger(__name__)
+
+Progress = Callable[[EpochMetrics, int], None]
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def retrain(  # noqa: PLR0913  the command's options
         epochs: Length of the training; default: the study's.
         seed: Default: the trial's.
         device: As torch names it; default: the first GPU where there is one.
-        progress: Told of every epoch.
+        progress: Told of every epoch, and how many there are.
         other_classes: Whether the data may have other classes than the configuration.
 
     Raises:
@@ -129,14 +131,15 @@ def retrain(  # noqa: PLR0913  the command's options
     if finished.is_file():
         return _read_result(finished)
     place = chosen_device(device, plan.config.cpus)
-    for note in _notes(plan):
+    notes = _notes(plan)
+    for note in notes:
         log.warning("note: %s", note)
     engine = load_engine(plan.config.engine)
     plan.out.mkdir(parents=True, exist_ok=True)
     write_json(plan.out / IDENTITY, plan.identity)
     write_text(plan.out / CONFIG, to_yaml(plan.tuned))
     started = time.monotonic()
-    trial = _train(plan, engine, place, progress or _silent)
+    trial = _train(plan, engine, place, progress or _silent, notes)
     seconds = time.monotonic() - started
     if trial.keeper.best is None or not trial.finished:
         return _result(plan, trial, seconds)
@@ -206,7 +209,9 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
     return names
 
 
-def _train(plan: _RetrainPlan, engine: Engine, device: Device, progress: Progress) -> LocalTrial:
+def _train(
+    plan: _RetrainPlan, engine: Engine, device: Device, progress: Progress, told: Sequence[str]
+) -> LocalTrial:
     """Train until the end, or until the user interrupts.
 
     Raises:
@@ -227,7 +232,8 @@ def _train(plan: _RetrainPlan, engine: Engine, device: Device, progress: Progres
         train_metrics=TrainMetrics(
             config.train_metrics.every, None if images == "auto" else images
         ),
-        progress=progress,
+        progress=lambda metrics: progress(metrics, config.epochs),
+        told=told,
         stop=StopFlag(),
     )
     if trial.finished:
@@ -359,5 +365,5 @@ def _read_result(path: Path) -> RetrainResult:
     return RetrainResult(**{**content, "directory": path.parent})
 
 
-def _silent(metrics: EpochMetrics) -> None:
-    del metrics
+def _silent(metrics: EpochMetrics, epochs: int) -> None:
+    del metrics, epochs

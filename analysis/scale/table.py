@@ -78,7 +78,8 @@ def read_table(path: Path) -> ScaleTable:
     if problems:
         more = len(problems) - _MOST_SHOWN
         shown = problems[:_MOST_SHOWN] + ([f"... and {more} more"] if more > 0 else [])
-        raise ScaleError("\n  ".join([f"--table {path}: {len(problems)} problems", *shown]))
+        noun = "problem" if len(problems) == 1 else "problems"
+        raise ScaleError("\n  ".join([f"--table {path}: {len(problems)} {noun}", *shown]))
     alone = {key: next(iter(found)) for key, found in names.items() if len(found) == 1}
     return ScaleTable(path, {**alone, **scales})
 

@@ -46,9 +46,7 @@ PAGED: Final = frozenset({".mrc", ".mrcs", ".tif", ".tiff"})
 """Suffixes of files that may hold several pictures."""
 
 LOW_PERCENT: Final = 0.1
-
 HIGH_PERCENT: Final = 99.9
-
 MAX_PIXELS: Final = 1 << 30
 """Pixels of the largest picture that is read; OpenCV's limit, which reads it again."""
 
@@ -238,6 +236,8 @@ def _kind(path: Path) -> str:
     """
     with path.open("rb") as file:
         head = file.read(_MRC_MARK_AT + len(_MRC_MARK))
+    if not head:
+        raise UnreadableImageError("the file is empty")
     packed = next((name for start, name in _PACKED.items() if head.startswith(start)), "")
     if packed:
         raise UnreadableImageError(f"it is packed by {packed}; unpack it")

@@ -188,8 +188,12 @@ def read_length(option: str, text: str, examples: str, *, pixels: bool = True) -
     if match and unit in units and 0 < float(match[1]) < float("inf"):
         return Length(float(match[1]), unit, text.strip())
     hint = ""
+    pointed = _LENGTH.fullmatch(text.replace(",", ".", 1))
     if match and not match[2]:
-        hint = f"; did you mean {match[1]}{'px' if pixels else 'A'}?"
+        missing = f", which has none of {', '.join(_UNITS)}"
+        hint = f"; did you mean {match[1]}px?" if pixels else missing
+    elif match and pointed and match[2].startswith(",") and _unit(pointed[2]) in units:
+        hint = f"; did you mean {pointed[0].strip()}?"
     elif match and match[2] and unit not in units:
         hint = f"; the unit {match[2]!r} is none of {', '.join(units)}"
     raise DatasetError(

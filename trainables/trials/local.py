@@ -15,7 +15,7 @@ import math
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +60,7 @@ class LocalTrial:
         out: Folder of the result.
         goal: Says which epoch is the best, whose model is kept.
         progress: Function that is told of every epoch.
+        told: Messages that the user has read already, which are not logged again.
         stop: Looked at after every epoch.
         ended_early: Whether the engine's own patience has run out.
         notes: Messages of the engine.
@@ -76,6 +77,7 @@ class LocalTrial:
     goal: Goal
     train_metrics: TrainMetrics = field(default_factory=TrainMetrics)
     progress: Progress = lambda metrics: None
+    told: Collection[str] = ()
     stop: StopFlag = field(default_factory=StopFlag)
     directory: Path = field(init=False)
     resume_from: Path | None = field(init=False)
@@ -131,9 +133,10 @@ class LocalTrial:
         keep_artifact(path, self.out)
 
     def note(self, message: str) -> None:
-        """Tell the user."""
+        """Tell the user what was not told yet."""
         self.notes.append(message)
-        log.info("%s: %s", self.name, message)
+        if message not in self.told:
+            log.info("%s: %s", self.name, message)
 
     def _check(self, metrics: EpochMetrics) -> None:
         objective = self.keeper.goal.metric

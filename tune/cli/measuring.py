@@ -68,9 +68,7 @@ DebugFolder = Annotated[
 def scale(
     pictures: Annotated[
         list[str],
-        typer.Argument(
-            metavar="IMAGES...", help="Files, folders and patterns: TIFF, PNG, JPEG, MRC."
-        ),
+        typer.Argument(metavar="IMAGES", help="Files, folders and patterns: TIFF, PNG, JPEG, MRC."),
     ],
     out: Table,
     source: SourceName = None,
@@ -105,7 +103,7 @@ def scale(
 
 Images = Annotated[
     list[str],
-    typer.Argument(metavar="IMAGES...", help="Files, folders and patterns: TIFF, PNG, JPEG, MRC."),
+    typer.Argument(metavar="IMAGES", help="Files, folders and patterns: TIFF, PNG, JPEG, MRC."),
 ]
 
 Models = Annotated[
@@ -177,7 +175,7 @@ def measure(
     out: Annotated[Path, out_option("Folder for tables, figures and outlines.")],
     images: Annotated[
         list[str] | None,
-        typer.Argument(help="Files, folders and patterns, as for predict."),
+        typer.Argument(metavar="IMAGES", help="Files, folders and patterns, as for predict."),
     ] = None,
     model: Annotated[
         list[Path] | None,

@@ -50,7 +50,7 @@ class Ticker:
         self._shown = now
         left = (now - self._started) / max(done - self._done, 1) * (total - done)
         end = "\n" if done >= total or not terminal else "\r"
-        typer.echo(f"{self._what}: {done}/{total}, {left:.0f} s left   {end}", nl=False, err=True)
+        typer.echo(f"{self._what}: {done}/{total}, {_span(left)} left   {end}", nl=False, err=True)
 
 
 class EpochTicker:
@@ -58,17 +58,34 @@ class EpochTicker:
 
     def __init__(self) -> None:
         self._shown = 0.0
+        self._first: tuple[int, float] | None = None
 
-    def __call__(self, metrics: "EpochMetrics") -> None:
-        """Show an epoch with its F1, now and then."""
+    def __call__(self, metrics: "EpochMetrics", epochs: int) -> None:
+        """Show an epoch with its F1 and, from the second on, the time left, now and then."""
         now = time.monotonic()
         terminal = sys.stderr.isatty()
-        if now - self._shown < (0.2 if terminal else 10.0):
+        first, began = self._first = self._first or (metrics.epoch, now)
+        last = metrics.epoch >= epochs
+        if now - self._shown < (0.2 if terminal else 10.0) and not last:
             return
         self._shown = now
         from trainables.metrics.names import F1_NAMES  # loaded when asked for
 
         f1 = next((name for name in F1_NAMES if name in metrics.values), None)
         score = "" if f1 is None else f", {f1} {metrics.values[f1]:.3f}"
-        end = "\r" if terminal else "\n"
-        typer.echo(f"epoch {metrics.epoch}{score}   {end}", nl=False, err=True)
+        done = metrics.epoch - first
+        left = f", {_span((now - began) / done * (epochs - metrics.epoch))} left" if done else ""
+        end = "\r" if terminal and not last else "\n"
+        text = f"epoch {metrics.epoch} of {epochs}{score}{left}   {end}"
+        typer.echo(text, nl=False, err=True)
+
+
+def _span(seconds: float) -> str:
+    """Time left, in the unit that fits.
+
+    >>> _span(20.4), _span(119), _span(150), _span(9000)
+    ('20 s', '119 s', '2.5 min', '2.5 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

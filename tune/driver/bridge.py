@@ -65,6 +65,7 @@ class Bridge:
     Attributes:
         n_gpus: Number of GPUs that the trials share.
         error: First error of a callback, which ends the study; or None.
+        tick: As given; called also while no trial reports.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Bridge:
         self._controller = controller
         self._recorder = recorder
         self._observers = observers
-        self._tick = tick
+        self.tick = tick
         self._running: dict[str, int] = {}  # our number by Ray's trial id
         self._next: TrialAssignment | None = None
         self._open: deque[int] = deque()  # ended trials that a crash left without their ending
@@ -125,7 +126,7 @@ class Bridge:
         epoch, values = result["epoch"], json.loads(result["values"])
         self._recorder.report(number, epoch, values)
         decision = self._controller.report(number, epoch, values)
-        self._tick()
+        self.tick()
         self.tell("trial_reported", number, epoch, values, decision)
         if number in self._controller.outcomes:
             self._end(number)

@@ -59,7 +59,11 @@ def run_on_ray(plan: StudyPlan, bridge: Bridge) -> None:
                 max_concurrent_trials=None,
             ),
             run_config=ray_tune.RunConfig(
-                name="study", storage_path=str(scratch), verbose=0, log_to_file=False
+                name="study",
+                storage_path=str(scratch),
+                verbose=0,
+                log_to_file=False,
+                callbacks=[_RayClock(bridge)],
             ),
         )
         with _ray_into_log(), terminable():  # Ray took the signals for itself when it started
@@ -120,6 +124,19 @@ class _RaySearcher(Searcher):
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Ray pickles its searchers; ours is rebuilt from the journal instead
+
+
+class _RayClock(ray_tune.Callback):
+    """Ray calls here many times a second: the study's time is kept while an epoch takes hours."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        _guarded(self._bridge, self._bridge.tick, None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
 
 
 class _RayScheduler(FIFOScheduler):

@@ -45,7 +45,7 @@ def status_lines(
     finished = len(board.ended) >= board.eta.trials
     state = "running" if driven else "finished" if finished else "not running"
     with console.capture() as capture:
-        console.print(board_header(board, now, state))
+        console.print(board_header(board, now, state, console.width))
         console.print(trials_table(board, [best_first(board, rows)], now, console.width))
         if len(board.trials) > (rows or len(board.trials)):
             console.print("`--all` shows every trial", soft_wrap=True)

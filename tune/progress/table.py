@@ -27,15 +27,25 @@ _STYLES: Final[Mapping[State, str]] = {
 }
 
 
-def board_header(board: Board, now: float, state: str) -> RenderableType:
-    """The lines above the table: how far the study is, its best value, the time left."""
+def board_header(board: Board, now: float, state: str, width: int) -> RenderableType:
+    """The lines above the table: how far the study is, its best value, the time left.
+
+    Args:
+        board: The study.
+        now: The time in seconds.
+        state: What the study does.
+        width: Columns of the terminal; the bar gives way first, then the part that a trial has.
+    """
     ended, trials, best = len(board.ended), board.eta.trials, board.best
-    first = Table.grid(padding=(0, 2))
-    first.add_row(
-        Text.assemble((board.study, "bold"), f" {state}"),
-        ProgressBar(total=trials, completed=ended, width=16),
-        Text(f"{ended} of {trials} trials ended, {_running(board)}"),
-    )
+    name = Text.assemble((board.study, "bold"), f" {state}", no_wrap=True, overflow="ellipsis")
+    told = f"{ended} of {trials} trials ended, {len(board.running)} running"
+    room = width - len(name) - len(told) - 2 * GAP
+    share = f" ({board.share} each)" if board.running and board.share else ""
+    if share and room >= len(share):
+        told, room = told + share, room - len(share)
+    bar = [ProgressBar(total=trials, completed=ended, width=min(16, room))] if room > 0 else []
+    first = Table.grid(padding=(0, GAP))
+    first.add_row(name, *bar, Text(told, no_wrap=True))
     second = Text.assemble(
         (f"best {_short(board)} {best_line(best)}", "bold green" if best else "dim"),
         f"  {clock(board.elapsed_s(now))} elapsed",
@@ -59,7 +69,7 @@ def trials_table(board: Board, sections: list[Section], now: float, width: int) 
     views = [view for section in sections for view in section.trials]
     columns = _columns(board, views)
     taken = sum(least + GAP for least in columns.values())
-    keys, hidden = _fitting(board, views, width - taken)
+    keys, hidden = _fitting(board, views, width - taken - 1)  # the left edge
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for title, least in columns.items():
         if title == "state":
@@ -95,16 +105,17 @@ def _columns(board: Board, views: Sequence[TrialView]) -> dict[str, int]:
     """Least width of each column that is not a hyperparameter's, by its title."""
     digits = len(str(board.epochs))
     runs = any(view.state == "running" for view in views)
-    last = {"left": 7 * runs, MARK: len("best")}
-    return {
-        "trial": 5,
+    least = {
+        "trial": len(str(max(board.trials, default=0))),
         "epoch": 2 * digits + 1,
         _short(board): 5,
         "best": 5,
-        "at": max(2, digits),
-        "state": max((len(_state(board, view)) for view in views), default=5),
-        **{title: least for title, least in last.items() if least},
+        "at": digits,
+        "state": max((len(_state(board, view)) for view in views), default=0),
+        **({"left": 7} if runs else {}),
+        MARK: len("best"),
     }
+    return {title: max(len(title), width) for title, width in least.items()}
 
 
 def _fitting(board: Board, views: Sequence[TrialView], room: int) -> tuple[list[str], list[str]]:
@@ -147,12 +158,6 @@ def _cells(board: Board, view: TrialView, now: float, *, leads: bool) -> dict[st
 
 def _cut(text: str, style: str) -> Text:
     return Text(text, style=style, no_wrap=True, overflow="ellipsis")
-
-
-def _running(board: Board) -> str:
-    """Number of trials that run, with the part of the machine that each has."""
-    n = len(board.running)
-    return f"{n} running ({board.share} each)" if n and board.share else f"{n} running"
 
 
 def _short(board: Board) -> str:

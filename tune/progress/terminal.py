@@ -113,7 +113,7 @@ class TerminalProgress:
         rows = max(1, height - FRAME_ROWS)
         with self._lock:
             return Group(
-                board_header(self._board, now, self._state),
+                board_header(self._board, now, self._state, width),
                 trials_table(self._board, self._board.sections(rows), now, width),
             )
 

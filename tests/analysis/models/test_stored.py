@@ -114,7 +114,7 @@ def test_an_interrupted_training_goes_on_whatever_the_store_holds_by_then(
     recorded = to_stored(load_best(exported))
     store.put(recorded, everywhere=False)
 
-    def interrupt(metrics: object) -> None:
+    def interrupt(metrics: object, epochs: int) -> None:
         raise TrialStopped
 
     first = choose(store, "simulated", data, None, out).config

@@ -111,9 +111,12 @@ def test_the_folder_holds_the_model_its_configuration_and_every_epoch(
     nuclei: PreparedDataset, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    reported: list[int] = []
-    result = retrain(threshold(nuclei), None, out, progress=lambda m: reported.append(m.epoch))
-    assert reported == [row["epoch"] for row in lines(out)] == [1, 2, 3, 4, 5]
+    reported: list[tuple[int, int]] = []
+    result = retrain(
+        threshold(nuclei), None, out, progress=lambda m, n: reported.append((m.epoch, n))
+    )
+    assert reported == [(row["epoch"], 5) for row in lines(out)]
+    assert [epoch for epoch, _ in reported] == [1, 2, 3, 4, 5]
     assert sorted(path.name for path in out.iterdir()) == [
         "best",
         "config.yaml",
@@ -366,7 +369,10 @@ def test_an_interrupted_training_goes_on_as_if_it_had_never_been_interrupted(
         assert f"interrupted after epoch {done} of 8; the same command goes on" in said
     resumed: list[int] = []
     result = retrain(
-        tmp_path / "given.yaml", None, tmp_path / "out", progress=lambda m: resumed.append(m.epoch)
+        tmp_path / "given.yaml",
+        None,
+        tmp_path / "out",
+        progress=lambda m, n: resumed.append(m.epoch),
     )
     assert resumed in (list(range(done + 1, 9)), list(range(done + 2, 9)))
     unbroken = retrain(config, None, tmp_path / "unbroken")

@@ -64,7 +64,10 @@ def test_pixels_that_are_not_square_keep_both_sides(tmp_path: Path) -> None:
         ("", "expected the column file and um_per_px"),
         ("name,um_per_px\na,1\n", "expected the column file, got name, um_per_px"),
         ("file,um_per_pix\na,1\n", "did you mean um_per_px?"),
-        ("file,um_per_px\na.tif,wide\n", "line 2: um_per_px: expected a number above 0"),
+        (
+            "file,um_per_px\na.tif,wide\n",
+            ": 1 problem\n  line 2: um_per_px: expected a number",
+        ),
         ("file,um_per_px\na.tif,0\n", "line 2: um_per_px: expected a number above 0, got 0"),
         ("file,pixel_size,unit\na.tif,3,px\n", "line 2: unit: expected one of pm, A, nm, um"),
         ("file,um_per_px\n,2\n", "line 2: expected the name of a picture, got none"),

@@ -604,3 +604,11 @@ def test_without_a_stamp_the_largest_density_of_the_header_decides(
     content[76:88] = struct.pack("<fff", 0, largest, largest / 2)
     path.write_bytes(bytes(content))
     assert np.array_equal(read_picture(path).pixels, GREY) == unsigned
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.jpg", "a.mrc"])
+def test_a_file_without_a_byte_is_said_to_be_empty(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    for read in (probe, read_picture, read_labels):
+        with pytest.raises(UnreadableImageError, match="the file is empty"):
+            read(tmp_path / name)

@@ -140,3 +140,14 @@ def test_an_engine_is_told_what_makes_an_epoch_better(
     limits = (Limit("measure/count_error", at_most=0.2),)
     one = trial(data, tmp_path / "out", goal=Goal("val/loss", "min", limits))
     assert one.goal == Goal("val/loss", "min", limits)
+
+
+def test_what_the_user_has_read_already_is_kept_and_not_logged_again(
+    data: PreparedDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    one = trial(data, tmp_path / "out", told=["small masks grow"])
+    one.note("small masks grow")
+    one.note("no GPU")
+    assert one.notes == ["small masks grow", "no GPU"]
+    assert caplog.messages == ["study/retrain: no GPU"]

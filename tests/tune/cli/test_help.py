@@ -32,7 +32,11 @@ def test_no_help_is_cut_or_wider_than_the_terminal(words: list[str]) -> None:
 def test_no_option_speaks_of_pythons_types(verb: str) -> None:
     text = help_of(verb)
     assert not re.findall(r"<(?:str|path|list)\b", text.rpartition("Arguments:")[2])
-    assert not re.findall(r"[{}]", text.partition("\n")[0]), "RAW, not {RAW}"
+    usage = text.partition("\n")[0]
+    assert not re.findall(r"[{}]", usage), "RAW, not {RAW}"
+    words = usage.partition("[OPTIONS]")[2].split()
+    assert [w for w in words if not re.search("[A-Z|]", w)] == [], "IMAGES, not images"
+    assert "......" not in usage
 
 
 def test_simulate_says_what_its_presets_are() -> None:

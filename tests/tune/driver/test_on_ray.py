@@ -9,7 +9,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from tests.tune.driver.test_bridge import Study, report
-from tune.driver.on_ray import _RayScheduler, _RaySearcher
+from tune.driver.on_ray import _RayClock, _RayScheduler, _RaySearcher
 
 
 class RayTrial:
@@ -51,7 +51,13 @@ def test_a_callback_that_fails_ends_the_study_with_the_first_error(
     assert bridge.error is first
 
 
-@pytest.mark.parametrize("seam", [_RaySearcher, _RayScheduler])
+def test_the_studys_time_is_kept_also_while_no_trial_reports(study: Study) -> None:
+    bridge = study.bridge()
+    _RayClock(bridge).on_step_end(1, [])
+    assert study.ticks == 1
+
+
+@pytest.mark.parametrize("seam", [_RayClock, _RaySearcher, _RayScheduler])
 def test_what_ray_pickles_of_a_seam_holds_no_study(study: Study, seam: Any) -> None:
     made = seam(study.bridge())
     assert made.__getstate__() == {}

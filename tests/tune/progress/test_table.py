@@ -9,9 +9,10 @@ from rich.console import Console
 
 from tests.support.rehearsed_study import rehearse
 from tests.support.shown_studies import METRIC, board
+from tune.plan.eta import StudyEta
 from tune.progress.board import Board
 from tune.progress.status import status_lines
-from tune.progress.table import trials_table
+from tune.progress.table import board_header, trials_table
 
 PARAMS = {"lr0": 0.00123456, "optimizer": "AdamW", "batch": 8, "nesterov": True}
 
@@ -46,6 +47,30 @@ def test_where_there_is_none_what_is_left_out_is_said() -> None:
     title, *_, last = lines_of(made(), 62)
     assert "nesterov" not in title
     assert re.fullmatch(r" *no room for (lr0, )?(batch, )?nesterov", last)
+
+
+def test_a_state_is_never_cut_to_make_room_for_a_hyperparameter() -> None:
+    shown = Board("s", METRIC, "max", epochs=5, eta=StudyEta(2, 5, 2))
+    for number in range(2):
+        shown.start(number, 0.0, {"lr0": 0.0781 * (number + 1), "lrf": 0.369 + number})
+    for width in range(56, 90):
+        lines = lines_of(shown, width)
+        assert all(" running " in line for line in lines[2:4]), width
+        assert all(len(line) <= width for line in lines)
+
+
+@pytest.mark.parametrize("study", ["s", "powder-yolo_seg", "sem_powder-simulated", "p" * 60])
+def test_the_first_line_says_how_many_trials_ended_at_80_columns(study: str) -> None:
+    shown = Board(study, METRIC, "max", epochs=5, eta=StudyEta(12, 5, 2), share="1 cpu")
+    for number in range(2):
+        shown.start(number, 0.0, {})
+    console = Console(file=io.StringIO(), width=80)
+    with console.capture() as capture:
+        console.print(board_header(shown, 3.0, "running", 80))
+    first, second = capture.get().splitlines()
+    assert "0 of 12 trials ended, 2 running" in first
+    assert ("(1 cpu each)" in first) == (len(study) < 60)
+    assert second.startswith("best F1 -")
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120])
