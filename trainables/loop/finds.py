@@ -176,7 +176,7 @@ def _draw(
         write_whole(path, lambda new: draw_picks(picked, pixels, pick_score, matching, new))
         return
     truth = ground_truth(data, record)
-    kind: Kind = "boxes" if found.masks is None else "masks"  # a mask engine gives none, empty
+    kind: Kind = "boxes" if found.masks is None else "masks"
     counting = Counting(kind, finds.confidence, _ALL)
     [score] = picture_scores([found], [truth], counting)
     compared = ComparedPicture(record, pixels, truth, found, score, counting)

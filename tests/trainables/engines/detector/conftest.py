@@ -1,0 +1,54 @@
+"""A tiny data set, and a training on it that is long enough to find something."""
+
+import pytest
+
+from tests.support.discs import prepare_discs
+from tests.support.engine_trials import MakeTrial, trial_maker, without_artifacts
+from trainables.contract import TrainMetrics
+from trainables.datasets.prepared import PreparedDataset
+from trainables.trials.memory import MemoryTrial
+
+pytest.importorskip("torchvision", reason="needs torchvision")
+
+QUICK = {
+    "model": "small_fpn",
+    "width": 8,
+    "fpn_channels": 16,
+    "box_head_dim": 32,
+    "min_size": 64,
+    "max_size": 96,
+    "proposals": 60,
+    "regions": 32,
+    "max_det": 40,
+    "batch_size": 4,
+    "warmup_steps": 2,
+}
+
+
+@pytest.fixture(scope="session")
+def discs(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
+    return prepare_discs(tmp_path_factory.mktemp("discs"))
+
+
+@pytest.fixture
+def make_trial(discs: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> MakeTrial:
+    return trial_maker(discs, tmp_path_factory, QUICK)
+
+
+@pytest.fixture(scope="session")
+def learnt(tmp_path_factory: pytest.TempPathFactory, discs: PreparedDataset) -> MemoryTrial:
+    """After 100 steps from scratch, raw and averaged weights measured in the last epoch."""
+    from trainables.engines.detector.engine import DetectorEngine
+
+    params = {**QUICK, "width": 16, "fpn_channels": 32, "box_head_dim": 64, "batch_size": 2}
+    params |= {"learning_rate": 0.002, "anchor_scales": 2, "min_size": 96, "max_size": 128}
+    trial = MemoryTrial(
+        params,
+        discs,
+        tmp_path_factory.mktemp("learnt"),
+        epochs=25,
+        train_metrics=TrainMetrics(every=0),
+    )
+    with without_artifacts():
+        DetectorEngine().train(trial)
+    return trial
