@@ -24,6 +24,18 @@ QUICK = {
     "warmup_steps": 2,
 }
 
+LEARNS = {
+    **QUICK,
+    "width": 16,
+    "fpn_channels": 32,
+    "box_head_dim": 64,
+    "min_size": 96,
+    "max_size": 128,
+    "batch_size": 2,
+    "anchor_scales": 2,
+    "learning_rate": 0.002,
+}
+
 
 @pytest.fixture(scope="session")
 def discs(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
@@ -32,23 +44,17 @@ def discs(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
 
 @pytest.fixture
 def make_trial(discs: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> MakeTrial:
-    return trial_maker(discs, tmp_path_factory, QUICK)
+    return trial_maker(QUICK, discs, tmp_path_factory.mktemp("trials"))
 
 
 @pytest.fixture(scope="session")
 def learnt(tmp_path_factory: pytest.TempPathFactory, discs: PreparedDataset) -> MemoryTrial:
-    """After 100 steps from scratch, raw and averaged weights measured in the last epoch."""
+    """After 100 steps from scratch."""
     from trainables.engines.detector.engine import DetectorEngine
 
-    params = {**QUICK, "width": 16, "fpn_channels": 32, "box_head_dim": 64, "batch_size": 2}
-    params |= {"learning_rate": 0.002, "anchor_scales": 2, "min_size": 96, "max_size": 128}
-    trial = MemoryTrial(
-        params,
-        discs,
-        tmp_path_factory.mktemp("learnt"),
-        epochs=25,
-        train_metrics=TrainMetrics(every=0),
-    )
+    folder = tmp_path_factory.mktemp("learnt")
+    never = TrainMetrics(every=0)
+    trial = MemoryTrial(LEARNS, discs, folder, epochs=25, train_metrics=never)
     with without_artifacts():
         DetectorEngine().train(trial)
     return trial
