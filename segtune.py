@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tune.verbs.evaluating import evaluate as evaluate
     from tune.verbs.exporting import export as export
     from tune.verbs.measuring import measure as measure
-    from tune.verbs.measuring import measure_outlines as measure_outlines
     from tune.verbs.measuring import predict as predict
     from tune.verbs.picking import pick as pick
     from tune.verbs.planning import plan as plan
@@ -36,7 +35,6 @@ __all__ = [
     "evaluate",
     "export",
     "measure",
-    "measure_outlines",
     "pick",
     "plan",
     "predict",
@@ -54,7 +52,6 @@ _PLACES: Final = {
     "evaluate": "tune.verbs.evaluating",
     "export": "tune.verbs.exporting",
     "measure": "tune.verbs.measuring",
-    "measure_outlines": "tune.verbs.measuring",
     "pick": "tune.verbs.picking",
     "predict": "tune.verbs.measuring",
     "plan": "tune.verbs.planning",

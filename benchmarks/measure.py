@@ -1,17 +1,31 @@
-"""`segtune measure` against the bare loop of its model's forward passes, and its memory.
+"""`segtune measure` against the bare loop of its model, and its memory at few and many pictures.
 
-    python benchmarks/measure.py MODEL [--trainable NAME] [--pictures 100] [--side 512]
-        [--confidence 0.1] [--device cpu]
+    python benchmarks/measure.py speed MODEL [--trainable NAME] [--imgsz 640] [--pictures 48]
+        [--side 640] [--rounds 3] [--threads N] [--device cpu]
+    python benchmarks/measure.py memory MODEL [--trainable NAME] [--few 100] [--many 2000]
+        [--side 160]
 
-Pictures with 30 and with 100 discs are read and given to the model one after the other, in one
-process: the bare loop. The same pictures then go through `segtune measure` with all that it
-writes. Its pictures per second are those between its first and its last record, so starting Ray and
-loading the model are in neither. At last a tenth of the pictures is measured, for the memory of all
-processes of a run (each one's resident memory without what it shares): it must not grow.
+MODEL finds spheres and rods as `segtune demo` draws them, such as the demo's `retrained`. With
+`--imgsz` a copy of a YOLO model is taken whose pictures are that long: its windows are then as
+large as the pictures.
+
+speed: simulated pictures with 30 and with 100 particles. The bare loop reads a picture, runs the
+network and makes its instances, one picture after the other in one process, with as many threads as
+an actor of the job has, or `--threads`. `segtune measure` then measures the same pictures with all
+that it writes. Both take turns; the job's pictures per second are those between its first and its
+last record, so starting Ray and loading the model are in neither. Beside them stand the seconds on
+the processors that a picture takes, of all processes together: on a machine that does other things
+too they say what one that does not would need, where the job's several processes would otherwise
+get more of the machine than the loop's one.
+
+memory: the most memory of all processes of a run together, as the sum of their proportional set
+sizes (PSS: what processes share is counted once), at few and at many small pictures.
 """
 
 import argparse
-import itertools
+import os
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,129 +33,208 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import psutil
-import tifffile
 
-from analysis.measure.job.stages import in_colours
+from analysis.measure.job.workers import shared_out
 from analysis.models.device import chosen_device
-from analysis.models.find import find_model, load_model
-from trainables.datasets import geometry
-from trainables.datasets.images import read_picture
+from analysis.models.find import find_model
+from cluster.machines.machine import this_machine
+from trainables.datasets.simulate.dataset import simulate
+from trainables.datasets.simulate.presets import SPECS
 
 MIB = 2**20
 
+ON_THEIR_WAY = 8
+"""Pictures that are searched and not yet written down, at most, on a CPU."""
+
+DRAWN = 24
+"""Different pictures that are drawn; more are copies of them."""
+
+BARE = """
+import sys, time
+from pathlib import Path
+from analysis.measure.job.stages import in_colours
+from analysis.models.find import find_model, load_model
+from trainables.contract import Device
+from trainables.datasets.images import read_picture
+
+model, trainable, device, threads, folder = sys.argv[1:]
+predict = load_model(find_model(Path(model), trainable or None), Device(device, cpus=int(threads)))
+files = sorted(Path(folder).iterdir())
+predict([in_colours(read_picture(files[0]).pixels)])
+begin, cpu = time.perf_counter(), time.process_time()
+for file in files:
+    predict([in_colours(read_picture(file).pixels)])
+print(len(files) / (time.perf_counter() - begin), (time.process_time() - cpu) / len(files))
+"""
+
 
 @dataclass(frozen=True)
-class Job:
-    """What a run of `segtune measure` took.
+class Pace:
+    """How fast pictures went.
 
     Attributes:
-        per_second: Pictures per second between the first and the last record.
-        seconds: Of the whole command.
-        peak_mib: Most memory of all its processes together.
-        driver_mib: Most memory of the command's own process.
+        per_second: Pictures per second.
+        cpu_s: Seconds on the processors that a picture took.
+        first_s: Seconds from the start of the command to the first row of the live table.
+        peak_mib: Most memory of all processes, PSS.
     """
 
     per_second: float
-    seconds: float
-    peak_mib: float
-    driver_mib: float
+    cpu_s: float
+    first_s: float = 0.0
+    peak_mib: float = 0.0
 
 
-def draw(folder: Path, pictures: int, particles: int, side: int) -> None:
-    """Write pictures of 16 bits with discs that do not touch."""
-    folder.mkdir(parents=True)
-    across = int(np.ceil(np.sqrt(particles)))
-    cell = side / across
-    places = list(itertools.product(range(across), repeat=2))[:particles]
+def draw(folder: Path, pictures: int, particles: int, side: int) -> Path:
+    """Write simulated pictures with so many particles each; returns their folder."""
+    spec = SPECS["demo"]
+    kinds = [c.model_copy(update={"number": (particles // 2,) * 2}) for c in spec.classes]
+    size = {"images": min(pictures, DRAWN), "width": side, "height": side}
+    simulate(spec.model_copy(update={**size, "bar": None, "classes": tuple(kinds)}), folder / "raw")
+    files = sorted((folder / "raw" / "images").iterdir())
+    (folder / "in").mkdir()
     for number in range(pictures):
-        rng = np.random.default_rng(number)
-        picture = rng.normal(2_000, 200, (side, side))
-        for row, column in places:
-            radius = rng.uniform(0.15, 0.4) * cell
-            x, y = (np.array([column, row]) + 0.5) * cell
-            mask, (left, top) = geometry.crop(geometry.disc(x, y, radius, side, side))
-            part = picture[top : top + mask.shape[0], left : left + mask.shape[1]]
-            part[mask > 0] += rng.uniform(20_000, 40_000)
-        tifffile.imwrite(folder / f"{number:05d}.tif", picture.clip(0, 65_535).astype(np.uint16))
+        file = files[number % len(files)]
+        shutil.copy(file, folder / "in" / f"{number:05d}{file.suffix}")
+    return folder / "in"
 
 
-def bare_loop(asked: argparse.Namespace, folder: Path) -> float:
-    """Pictures per second of reading and of the model's forward pass alone."""
-    predict = load_model(find_model(asked.model, asked.trainable), chosen_device(asked.device))
-    files = sorted(folder.iterdir())
-    predict([in_colours(read_picture(files[0]).pixels)])
-    begin = time.perf_counter()
-    for file in files:
-        predict([in_colours(read_picture(file).pixels)])
-    return len(files) / (time.perf_counter() - begin)
+def with_side(model: Path, trainable: str | None, imgsz: int, to: Path) -> tuple[Path, str]:
+    """A copy of a YOLO model whose input is so long; its file and its engine."""
+    import torch
+
+    found = find_model(model, trainable)
+    content = torch.load(found.path, map_location="cpu", weights_only=True)
+    to.mkdir(parents=True)
+    torch.save({**content, "imgsz": imgsz}, to / "model.pt")
+    return to / "model.pt", found.engine
 
 
-def job(asked: argparse.Namespace, folder: Path, out: Path) -> Job:
-    """Measure a folder of pictures in a process of its own."""
+def bare_loop(asked: argparse.Namespace, folder: Path, threads: int) -> Pace:
+    """The pace of reading and of the model alone, in a process of its own."""
+    device = chosen_device(asked.device).name
+    words = [str(asked.model), asked.trainable or "", device, str(threads), str(folder)]
+    done = subprocess.run(
+        [sys.executable, "-c", BARE, *words],
+        env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    return Pace(*map(float, done.stdout.splitlines()[-1].split()))
+
+
+def job(asked: argparse.Namespace, folder: Path, out: Path) -> Pace:
+    """The pace of a measurement, in a process of its own."""
     command = [sys.executable, "-m", "tune.cli", "measure", str(folder), "--out", str(out)]
-    command += ["--model", str(asked.model), "--pixel-size", "2nm"]
-    command += ["--set", f"finding.confidence={asked.confidence}"]
+    command += ["--model", str(asked.model), "--pixel-size", "20nm"]
     for name in ("trainable", "device"):
         if (value := getattr(asked, name)) is not None:
             command += [f"--{name}", value]
-    begin, peak, own = time.perf_counter(), 0.0, 0.0
+    begin, peak, first = time.perf_counter(), 0.0, 0.0
+    spent: list[tuple[int, float]] = []  # rows so far, seconds on the processors
+    seconds: dict[int, float] = {}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while process.poll() is None:
-        driver, whole = memory(process.pid)
-        peak, own = max(peak, whole), max(own, driver)
+        peak = max(peak, look(process.pid, seconds, asked.what == "memory"))
+        rows = rows_of(out / "pictures.csv") - 1
+        if rows > 0:
+            first = first or time.perf_counter() - begin
+            spent.append((rows, sum(seconds.values())))
         time.sleep(0.25)
-    seconds = time.perf_counter() - begin
     if process.returncode:
         sys.exit(f"segtune measure ended with {process.returncode}")
     times = sorted(path.stat().st_mtime for path in (out / "done").iterdir())
-    return Job((len(times) - 1) / (times[-1] - times[0]), seconds, peak, own)
+    last = next(n for n, (rows, _) in enumerate(spent) if rows == spent[-1][0])
+    n, cpu = (after - before for before, after in zip(spent[0], spent[last], strict=True))
+    n -= ON_THEIR_WAY - 1  # those that were searched at the first row: at most so many
+    return Pace((len(times) - 1) / (times[-1] - times[0]), cpu / max(n, 1), first, peak)
 
 
-def memory(pid: int) -> tuple[float, float]:
-    """Memory of a process, and of it and all that it started, MiB."""
+def rows_of(table: Path) -> int:
+    """Rows of a table with its header, 0 where there is none."""
+    return len(table.read_bytes().splitlines()) if table.is_file() else 0
+
+
+def look(pid: int, seconds: dict[int, float], memory: bool) -> float:
+    """Note the seconds on the processors of a process and of all that it started, by their ids.
+
+    Returns:
+        Their memory together, MiB; 0 where it is not asked for, which takes time.
+    """
+    total = 0
     try:
         driver = psutil.Process(pid)
         processes = [driver, *driver.children(recursive=True)]
-        sizes = [process.memory_full_info().uss / MIB for process in processes]
-    except psutil.NoSuchProcess:  # one has ended since it was listed
-        return 0.0, 0.0
-    return sizes[0], sum(sizes)
+    except psutil.NoSuchProcess:
+        return 0.0
+    for process in processes:
+        try:
+            used = process.cpu_times()
+            seconds[process.pid] = used.user + used.system
+            total += process.memory_full_info().pss if memory else 0
+        except (psutil.NoSuchProcess, psutil.AccessDenied):  # one has ended since it was listed
+            continue
+    return total / MIB
+
+
+def speed(asked: argparse.Namespace, folder: Path) -> None:
+    """Print the pace of the bare loop and of the job, and their ratios."""
+    threads = asked.threads or shared_out(chosen_device("cpu"), 0, this_machine()).device.cpus
+    for particles in asked.particles:
+        pictures = draw(folder / f"{particles}", asked.pictures, particles, asked.side)
+        ratios = []
+        for number in range(asked.rounds):
+            bare = bare_loop(asked, pictures, threads)
+            full = job(asked, pictures, folder / f"out{particles}_{number}")
+            ratios.append((full.per_second / bare.per_second, bare.cpu_s / full.cpu_s))
+            print(
+                f"{particles} particles: loop {bare.per_second:.2f}/s, {bare.cpu_s:.3f} s on the "
+                f"processors; job {full.per_second:.2f}/s, {full.cpu_s:.3f} s, first row "
+                f"{full.first_s:.0f} s; load {os.getloadavg()[0]:.0f}",
+                flush=True,
+            )
+        speeds, cpus = (statistics.median(column) for column in zip(*ratios, strict=True))
+        print(f"{particles} particles: {speeds:.2f} of the loop's pictures per second; the loop's ")
+        print(f"  seconds on the processors are {cpus:.2f} of the job's", flush=True)
+
+
+def memories(asked: argparse.Namespace, folder: Path) -> None:
+    """Print the most memory at few and at many pictures."""
+    peaks = []
+    for number in (asked.few, asked.many):
+        pictures = draw(folder / f"{number}", number, 10, asked.side)
+        pace = job(asked, pictures, folder / f"out{number}")
+        peaks.append(pace.peak_mib)
+        said = f"{pace.peak_mib:.0f} MiB, {pace.per_second:.2f}/s, first row {pace.first_s:.0f} s"
+        print(f"{number} pictures: {said}", flush=True)
+    print(f"ratio {peaks[1] / peaks[0]:.3f}")
 
 
 def main() -> None:
-    """Print pictures per second of both and their ratio, and the memory of few and of many."""
+    """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["speed", "memory"])
     parser.add_argument("model", type=Path)
     parser.add_argument("--trainable")
     parser.add_argument("--device")
-    parser.add_argument("--pictures", type=int, default=100)
-    parser.add_argument("--side", type=int, default=512)
-    parser.add_argument("--confidence", type=float, default=0.1)
+    parser.add_argument("--imgsz", type=int)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--pictures", type=int, default=48)
+    parser.add_argument("--particles", type=int, nargs="+", default=[30, 100])
+    parser.add_argument("--side", type=int)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--few", type=int, default=100)
+    parser.add_argument("--many", type=int, default=2000)
     asked = parser.parse_args()
+    asked.side = asked.side or (640 if asked.what == "speed" else 160)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for particles in (30, 100):
-            pictures = folder / f"{particles}"
-            draw(pictures, asked.pictures, particles, asked.side)
-            bare = bare_loop(asked, pictures)
-            many = job(asked, pictures, folder / f"out{particles}")
-            print(
-                f"{particles} particles a picture, {asked.pictures} pictures: bare loop "
-                f"{bare:.2f}/s, job {many.per_second:.2f}/s, ratio {many.per_second / bare:.3f}; "
-                f"whole command {many.seconds:.1f} s",
-                flush=True,
-            )
-        few_pictures = folder / "few"
-        draw(few_pictures, max(asked.pictures // 10, 2), 100, asked.side)
-        few = job(asked, few_pictures, folder / "outfew")
-        print(
-            f"memory at {max(asked.pictures // 10, 2)} and {asked.pictures} pictures: command "
-            f"{few.driver_mib:.0f} and {many.driver_mib:.0f} MiB, ratio "
-            f"{many.driver_mib / few.driver_mib:.3f}; all processes {few.peak_mib:.0f} and "
-            f"{many.peak_mib:.0f} MiB, ratio {many.peak_mib / few.peak_mib:.3f}"
-        )
+        if asked.imgsz:
+            changed = with_side(asked.model, asked.trainable, asked.imgsz, folder / "model")
+            asked.model, asked.trainable = changed
+        (speed if asked.what == "speed" else memories)(asked, folder)
 
 
 if __name__ == "__main__":

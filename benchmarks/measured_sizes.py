@@ -22,6 +22,7 @@ import argparse
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +33,6 @@ from pycocotools import mask as coco_mask
 
 from analysis.finding.finder import Found
 from analysis.measure.figures import ClassFigures, run_figures
-from analysis.measure.geometry.calibration import UM_PER_UNIT
 from analysis.measure.job.folder import JobFolder
 from analysis.measure.job.stages import PictureMeasurer, PictureReader, Searched
 from analysis.measure.plan import plan_measure
@@ -262,7 +262,7 @@ def compare_real(raw: Path, work: Path, epochs: int, imgsz: int) -> None:
         prepare(work / "tiled" / "raw", work / "tiled" / "data", PrepareOptions())
     model = trained(work / "tiled", epochs, imgsz, mosaic=0.5)
     records = data.images("test")
-    pictures = [str(raw / "images" / record.path.name) for record in records]
+    pictures = [str(next((raw / "images").glob(f"{one.path.stem}.*"))) for one in records]
     found = measure(pictures, model, work / "found", overrides=["unit=um"])
     annotated = measured_annotations(pictures, data, model, work / "annotated")
     print(f"{len(records)} pictures: {', '.join(Path(name).name for name in pictures)}")
@@ -292,7 +292,7 @@ def cut_tiles(data: PreparedDataset, to: Path, side: int) -> None:
             labels = np.zeros((height, width), np.uint16)
             for number, item in enumerate(data.annotations(image), start=1):
                 labels[coco_mask.decode(item.mask) > 0] = number
-            for row, column in np.ndindex(height // side, width // side):
+            for row, column in product(range(height // side), range(width // side)):
                 name = f"{image.path.stem}_r{row}c{column}.png"
                 here = np.s_[row * side : (row + 1) * side, column * side : (column + 1) * side]
                 Image.fromarray(pixels[here]).save(to / "images" / name)
@@ -316,9 +316,9 @@ def measured_annotations(
     folder.begin()
     reader = PictureReader(plan.pictures, plan.wishes)
     measurer = PictureMeasurer(plan.pictures, folder, plan.settings, plan.of_each())
-    records = {image.path.name: image for image in data.images("test")}
+    records = {image.path.stem: image for image in data.images("test")}
     for number, picture in enumerate(plan.pictures):
-        truth = ground_truth(data, records[picture.path.name])
+        truth = ground_truth(data, records[picture.path.stem])
         ones = np.ones(len(truth.classes), np.float32)
         masks = list(truth.masks or ())
         instances = Instances(truth.boxes.astype(np.float32), ones, truth.classes, masks)
@@ -326,7 +326,6 @@ def measured_annotations(
         measurer(number, reader(number), Searched(seen, data.classes))
     done = {picture: folder.record(picture) for picture in plan.pictures}
     kept = {picture: record for picture, record in done.items() if record is not None}
-    assert UM_PER_UNIT["um"] == 1
     return run_figures(DonePictures(JobFolder(out, []), kept, plan.settings), "um", [])[0]
 
 

@@ -358,6 +358,12 @@ def _tell(model: FindingModel, max_det: int | None, floor: float) -> None:
         predictor.reporting = Reporting(
             max_det or predictor.reporting.max_det, max(0.0, floor - _MARGIN)
         )
+        most = predictor.reporting.max_det
+        if max_det is not None and most < max_det:  # an ONNX file has places for so many
+            raise FindingError(
+                f"finding.max_det: expected at most {most}, for which {model.name} has room, got "
+                f"{max_det}"
+            )
     elif max_det is not None and model.max_det is not None and model.max_det < max_det:
         raise FindingError(
             f"finding.max_det: expected at most {model.max_det}, the limit of {model.name}, which "

@@ -71,7 +71,7 @@ def export_best(study: StudyDir, to: Path | None = None) -> Path:
         check_replaceable(place)  # a killed export may have been put back just now
         with new_folder(place) as new:
             shutil.copyfile(model, new / MODEL_FILE)
-            write_forms(config, new, _data(config))
+            write_forms(config, new, data_at_hand(config))
     return place
 
 
@@ -281,7 +281,8 @@ def _missing(what: str, error: Exception) -> str:
     return why
 
 
-def _data(config: BestConfig) -> PreparedDataset | None:
+def data_at_hand(config: BestConfig) -> PreparedDataset | None:
+    """The data set that a model was trained on; None where it is gone or another one by now."""
     try:
         data = PreparedDataset.load(config.data.path)
     except DatasetError:

@@ -15,6 +15,9 @@ from analysis.models.layout import IDENTITY
 from search_spaces.names import nearest_name
 from trainables.contract import Device, InfeasibleParams, Predictor
 from trainables.files.errors import UserError
+from trainables.onnx.load import load_onnx
+from trainables.onnx.manifest import MODEL_ONNX
+from trainables.onnx.session import manifest_of
 from trainables.registry import engine_info, engines, load_engine
 from trainables.trials.layout import (
     CHECKPOINT_FOLDER,
@@ -40,8 +43,11 @@ _PLACES: Final = (
     f"{BEST_FOLDER}/{MODEL_FILE}",
     f"{CHECKPOINT_FOLDER}/{MODEL_FILE}",
     f"work/{CHECKPOINT_FOLDER}/{MODEL_FILE}",
+    MODEL_ONNX,
 )
 """Where below a folder its model lies, the first that is there."""
+
+_ONNX: Final = ".onnx"
 
 _NATIVE: Final = "native"  # below an exported folder, the model in its framework's own form
 
@@ -169,8 +175,11 @@ def load_model(model: TrainedModel, device: Device) -> Predictor:
     Raises:
         EvaluateError: Its engine cannot read the file.
         EngineError: The engine's framework is not installed.
+        OnnxError: The file is ONNX, and cannot be read or onnxruntime is not installed.
         UserError: As the engine raises it.
     """
+    if model.path.suffix == _ONNX:
+        return load_onnx(model.path, device)
     engine = load_engine(model.engine)
     try:
         return engine.load(model.path, device)
@@ -206,6 +215,8 @@ def _found(path: Path, trainable: str | None) -> TrainedModel:
     if path.is_dir() and not (path / MODEL_FILE).is_file() and _exported(path / BEST_FOLDER):
         path = path / BEST_FOLDER
     model = _model_file(path)
+    if model.suffix == _ONNX:
+        return _of_onnx(model)
     if model.name == MODEL_FILE and _exported(model.parent):
         return _configured(read_best(model.parent / BEST_YAML), model)
     if model.parent.name == _NATIVE and _exported(model.parent.parent):
@@ -244,6 +255,23 @@ def _model_file(path: Path) -> Path:
         if file.is_file():
             return file
     raise EvaluateError(f"{path}: expected {_WANTED}, got a folder without {MODEL_FILE}")
+
+
+def _of_onnx(file: Path) -> TrainedModel:
+    """A file of `segtune export --form onnx`, which says all by itself."""
+    said = manifest_of(file)
+    return TrainedModel(
+        engine=said.engine,
+        path=file,
+        name=said.name,
+        origin=f"{said.origin}, as ONNX",
+        params=said.params,
+        classes=said.classes,
+        metrics=said.metrics,
+        fingerprint=said.fingerprint,
+        val_objects=said.val_objects,
+        picture_px=said.picture_px,
+    )
 
 
 def _configured(config: BestConfig, model: Path) -> TrainedModel:

@@ -1,5 +1,6 @@
 """The contract of `trainables.contract`, over every registered engine and a third party's."""
 
+import hashlib
 import json
 import math
 import pkgutil
@@ -18,6 +19,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 import trainables.engines
+from analysis.models.agreement import View, compare, views
 from analysis.picking.finding import Asked, find_particles
 from search_spaces.presets.registry import presets
 from search_spaces.space import parse_space
@@ -45,6 +47,8 @@ from trainables.metrics.names import (
     PIXEL_GROUP,
     names_in,
 )
+from trainables.onnx.load import load_onnx
+from trainables.onnx.session import manifest_of
 from trainables.registry import (
     BUILT_IN,
     EngineError,
@@ -52,7 +56,7 @@ from trainables.registry import (
     engine_info,
     load_engine,
 )
-from trainables.trials.layout import HISTORY_FILE
+from trainables.trials.layout import HISTORY_FILE, MODEL_FILE
 from trainables.trials.memory import MemoryTrial
 
 """Packages in `trainables` that hold no engine."""
@@ -389,15 +393,31 @@ def test_the_native_form_is_a_file(engine: Engine, unbroken: MemoryTrial, tmp_pa
     assert file.stat().st_size > 0
 
 
-def test_onnx_is_a_file_or_refused_with_the_reason(
+@pytest.mark.long
+def test_onnx_is_a_file_that_finds_the_same_or_refused_with_the_reason(
     engine: Engine, unbroken: MemoryTrial, tmp_path: Path
 ) -> None:
     assert unbroken.checkpoint is not None
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package, reason="needs the extra onnx")
+    file, reason = None, ""
     try:
-        outcome = engine.export(unbroken.checkpoint, tmp_path, ExportForm.ONNX).suffix
+        file = engine.export(unbroken.checkpoint, tmp_path, ExportForm.ONNX)
     except InfeasibleParams as error:
-        outcome = str(error)
-    assert "onnx" in outcome.lower()
+        reason = str(error)
+    if file is None:
+        assert "onnx" in reason.lower()
+        return
+    own, other = engine.load(unbroken.checkpoint, Device()), load_onnx(file, Device())
+    data = unbroken.data
+    shown = [View(image.path.name, data.read(image)) for image in data.images("val")]
+    agreement = compare(own, other, views(shown))
+    assert not agreement.reason
+    assert other.classes == own.classes
+    said = manifest_of(file)
+    assert (said.engine, said.classes) == (engine.name, data.classes)
+    digest = hashlib.sha256((unbroken.checkpoint / MODEL_FILE).read_bytes()).hexdigest()
+    assert said.weights_sha256 == digest
 
 
 def _timeless(values: dict[str, float]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Verbs about what pictures show and how large it is: predict, scale, measure."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +15,6 @@ from tune.errors import UsageError
 from tune.progress.folding import on_terminal
 
 if TYPE_CHECKING:
-    from analysis.measure.plan import MeasurePlan
     from analysis.measure.run import MeasureResult
 
 Table = Annotated[
@@ -157,7 +156,9 @@ def predict(
         return
     with _going_on(out):
         _conclude(
-            find_particles(images, model, out, **asked, progress=Ticker("predict"), tell=_tell)
+            find_particles(
+                images, model, out, **asked, progress=Ticker("predict", slow_start=True), tell=_tell
+            )
         )
 
 
@@ -198,57 +199,45 @@ def measure(
     some outlines cannot be read.
     """
     from tune.verbs.measuring import measure as measure_particles  # loaded when asked for
-    from tune.verbs.measuring import (  # as the other
-        measure_outlines,
-        planned_measurement,
-        planned_outlines,
-    )
+    from tune.verbs.measuring import planned_measurement  # as the other
 
+    if outlines is None:
+        _refuse_without({"IMAGES": images, "--model MODEL": model})
     asked: dict[str, Any] = {
+        "outlines": outlines,
+        "form": form,
         "config": config,
         "overrides": overrides or [],
         "pixel_size": pixel_size,
+        "trainable": trainable,
+        "device": device,
     }
-    given: tuple[Any, ...] = (images or [], model or [], out)
-    act: Callable[..., MeasureResult] = measure_particles
-    plan: Callable[..., MeasurePlan] = planned_measurement
-    if outlines is None:
-        _refuse_without(images, model, form)
-        asked |= {"trainable": trainable, "device": device}
-    else:
-        _refuse_beside_outlines(model, trainable, device)
-        given, act, plan = (outlines, out), measure_outlines, planned_outlines
-        asked |= {"images": images or [], "form": form}
+    pictures, models = images or [], model or []
     if dry_run:
-        _say(plan(*given, **asked).lines())
+        _say(planned_measurement(pictures, models, out, **asked).lines())
         return
     with _going_on(out):
-        _conclude(act(*given, **asked, progress=Ticker("measure"), tell=_tell))
+        _conclude(
+            measure_particles(
+                pictures,
+                models,
+                out,
+                **asked,
+                progress=Ticker("measure", slow_start=True),
+                tell=_tell,
+            )
+        )
 
 
-def _refuse_without(images: Any, model: Any, form: Any) -> None:
+def _refuse_without(needed: Mapping[str, Any]) -> None:
     """Refuse to search nothing, or without a model.
 
     Raises:
-        UsageError: Something is missing, or makes no sense without outlines.
+        UsageError: Something is missing.
     """
-    if not images:
-        raise UsageError("measure: expected IMAGES, or --from DIR, got none")
-    if not model:
-        raise UsageError("measure: expected --model MODEL, or --from DIR, got none")
-    if form is not None:
-        raise UsageError("--format: expected --from DIR beside it, got none")
-
-
-def _refuse_beside_outlines(model: Any, trainable: Any, device: Any) -> None:
-    """Refuse options that say how to search, where outlines are given.
-
-    Raises:
-        UsageError: There is one.
-    """
-    for option, value in (("--model", model), ("--trainable", trainable), ("--device", device)):
-        if value:
-            raise UsageError(f"{option}: expected none beside --from, which searches nothing")
+    for name, value in needed.items():
+        if not value:
+            raise UsageError(f"measure: expected {name}, or --from DIR, got none")
 
 
 @contextlib.contextmanager

@@ -41,14 +41,31 @@ def export(
         typer.Option(
             parser=new_place("--to"),
             metavar="FOLDER",
-            help="Folder to write; default: <study>/best.",
+            help="Folder to write; default: <study>/best, or <study>/onnx.",
+        ),
+    ] = None,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--form",
+            metavar="FORM",
+            help="native: weights and configuration; onnx: a model that runs without PyTorch.",
+        ),
+    ] = "native",
+    pictures: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pictures",
+            metavar="PICTURES",
+            help="Pictures to compare an ONNX file with its model on; default: of the val part.",
         ),
     ] = None,
 ) -> None:
-    """Export the best trial: weights, configuration in every form, metrics, model card."""
+    """Export the best trial: weights, configuration in every form, metrics, model card; or ONNX."""
     from tune.verbs.exporting import export as export_study  # loaded when asked for
 
-    typer.echo(f"exported to {export_study(study_dir, to)}")
+    folder = export_study(study_dir, to, form=form, pictures=pictures or ())
+    typer.echo(f"exported to {folder}")
 
 
 def retrain(

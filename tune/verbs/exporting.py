@@ -1,24 +1,75 @@
 """A study's best model taken out of it."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final, Literal, get_args
 
+import numpy as np
+
+from analysis.errors import ExportError
+from analysis.models.agreement import View
 from analysis.models.export import export_best
+from analysis.models.onnx import export_onnx
+from analysis.pictures.micrographs import find_micrographs
+from search_spaces.names import nearest_name
+from trainables.datasets.images import UnreadableImageError, read_picture
 from tune.verbs.opening import open_study
 
+Form = Literal["native", "onnx"]
 
-def export(study_dir: Path | str, to: Path | str | None = None) -> Path:
-    """Write the best trial's model and configuration in every form.
+FORMS: Final[tuple[str, ...]] = get_args(Form)
+
+
+def export(
+    study_dir: Path | str,
+    to: Path | str | None = None,
+    *,
+    form: str = "native",
+    pictures: Sequence[str] = (),
+) -> Path:
+    """Write the best trial's model and configuration in every form, or its model as ONNX.
 
     Args:
         study_dir: A study directory or study file, of a study that runs or has ended.
-        to: Folder to write; default: `best/` in the study directory.
+        to: Folder to write; default: `best/` in the study directory, of an ONNX file `onnx/`.
+        form: `native` for all but ONNX, which is written only if it finds what the model finds.
+        pictures: Files, folders and patterns of the pictures on which an ONNX file is compared with
+            its model; default: those of the study's validation part.
 
     Returns:
         The folder.
 
     Raises:
         StoreError: The study directory cannot be read.
-        ExportError: There is no model yet, or `to` holds something else than an export.
+        ExportError: There is no model yet, `to` holds something else than an export, or an ONNX
+            file cannot be written or does not agree with its model.
         DatasetError: The folder cannot be written, or another process is writing it.
     """
-    return export_best(open_study(study_dir), None if to is None else Path(to))
+    if form not in FORMS:
+        raise ExportError(
+            f"--form: expected one of {', '.join(FORMS)}, got {form!r}{nearest_name(form, FORMS)}"
+        )
+    if form == "native" and pictures:
+        raise ExportError("--pictures: expected --form onnx beside it, got native")
+    study, place = open_study(study_dir), None if to is None else Path(to)
+    if form == "native":
+        return export_best(study, place)
+    return export_onnx(study, place, _views(pictures))
+
+
+def _views(pictures: Sequence[str]) -> list[View]:
+    """Pictures that the user named.
+
+    Raises:
+        PicturesError: One of them is no picture.
+        ExportError: One of them cannot be read.
+    """
+    found = []
+    for picture in find_micrographs(pictures) if pictures else ():
+        try:
+            pixels = read_picture(picture.path, picture.page).pixels
+        except UnreadableImageError as error:
+            raise ExportError(f"--pictures: {picture.path} cannot be read: {error}") from error
+        colour = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+        found.append(View(picture.name, colour))
+    return found

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from analysis.errors import MeasureError
 from analysis.measure.plan import MeasurePlan, plan_measure, plan_outlines
 from analysis.measure.run import MeasureResult, run_measure
 from analysis.measure.settings import MeasureSettings, read_measure_settings
@@ -16,6 +17,8 @@ def measure(  # noqa: PLR0913  the command's options
     model: Places,
     out: Path | str,
     *,
+    outlines: Path | str | None = None,
+    form: str | None = None,
     config: Path | str | None = None,
     overrides: Sequence[str] = (),
     pixel_size: str | None = None,
@@ -27,10 +30,14 @@ def measure(  # noqa: PLR0913  the command's options
     """Find the particles of pictures and measure them, and write tables, outlines and figures.
 
     Args:
-        images: Files, folders and patterns, one or several.
+        images: Files, folders and patterns, one or several; with `outlines`, () where the pictures
+            lie with them.
         model: A study, an exported or retrained folder, a trial's folder, or a model file; several
-            are an ensemble.
+            are an ensemble; with `outlines` ().
         out: Folder to write; what is done in it already stays as it is.
+        outlines: Folder with outlines in a format that `prepare` reads, such as corrected LabelMe
+            files of a measurement: they are measured in place of what a model finds.
+        form: Name of their format; None to find it out.
         config: YAML file of settings.
         overrides: `key=value` that replace settings: "finding.confidence=0.4".
         pixel_size: Side of a pixel of every picture: "4.5nm".
@@ -52,56 +59,13 @@ def measure(  # noqa: PLR0913  the command's options
         images,
         model,
         out,
+        outlines=outlines,
+        form=form,
         config=config,
         overrides=overrides,
         pixel_size=pixel_size,
         trainable=trainable,
         device=device,
-    )
-    return run_measure(plan, progress or (lambda done, total: None), tell or (lambda line: None))
-
-
-def measure_outlines(  # noqa: PLR0913  the command's options
-    outlines: Path | str,
-    out: Path | str,
-    *,
-    images: Places = (),
-    form: str | None = None,
-    config: Path | str | None = None,
-    overrides: Sequence[str] = (),
-    pixel_size: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    tell: Callable[[str], None] | None = None,
-) -> MeasureResult:
-    """Measure particles that are outlined, as `measure` measures those that a model finds.
-
-    Args:
-        outlines: Folder with outlines in a format that `prepare` reads, such as corrected LabelMe
-            files of a measurement.
-        out: Folder to write; what is done in it already stays as it is.
-        images: Files, folders and patterns of the pictures, where they lie elsewhere.
-        form: Name of the format; None to find it out.
-        config: As for `measure`.
-        overrides: As for `measure`.
-        pixel_size: As for `measure`.
-        progress: Told how many of how many pictures are done.
-        tell: As for `measure`.
-
-    Returns:
-        What came out, its figures, and which pictures failed and why.
-
-    Raises:
-        MeasureError: There are no outlines, or their pictures are not there.
-        ClusterError: Ray cannot be started.
-    """
-    plan = planned_outlines(
-        outlines,
-        out,
-        images=images,
-        form=form,
-        config=config,
-        overrides=overrides,
-        pixel_size=pixel_size,
     )
     return run_measure(plan, progress or (lambda done, total: None), tell or (lambda line: None))
 
@@ -156,35 +120,30 @@ def planned_measurement(  # noqa: PLR0913  the command's options
     model: Places,
     out: Path | str,
     *,
+    outlines: Path | str | None,
+    form: str | None,
     config: Path | str | None,
     overrides: Sequence[str],
     pixel_size: str | None,
     trainable: str | None,
     device: str | Device | None,
 ) -> MeasurePlan:
-    """The plan of a measurement; nothing is computed. Arguments as for `measure`."""
+    """The plan of a measurement; nothing is computed. Arguments as for `measure`.
+
+    Raises:
+        MeasureError: As `measure` raises it, or an option has no effect beside another.
+    """
     settings = _settings(config, overrides, pixel_size)
-    return _planned(images, model, out, settings, trainable, device, figures=True)
-
-
-def planned_outlines(  # noqa: PLR0913  the command's options
-    outlines: Path | str,
-    out: Path | str,
-    *,
-    images: Places,
-    form: str | None,
-    config: Path | str | None,
-    overrides: Sequence[str],
-    pixel_size: str | None,
-) -> MeasurePlan:
-    """The plan of a measurement of outlines. Arguments as for `measure_outlines`."""
-    return plan_outlines(
-        Path(outlines),
-        Path(out),
-        _settings(config, overrides, pixel_size),
-        pictures=_texts(images),
-        form=form,
-    )
+    if outlines is None:
+        if form is not None:
+            raise MeasureError("--format: expected --from DIR beside it, got none")
+        return _planned(images, model, out, settings, trainable, device, figures=True)
+    searching = {"--model": model, "--trainable": trainable, "--device": device}
+    for option, value in searching.items():
+        if value:
+            raise MeasureError(f"{option}: expected none beside --from, which searches nothing")
+    given = _texts(images)
+    return plan_outlines(Path(outlines), Path(out), settings, pictures=given, form=form)
 
 
 def planned_prediction(  # noqa: PLR0913  the command's options

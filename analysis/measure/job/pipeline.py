@@ -155,7 +155,7 @@ def _cpus_of_an_actor(workers: Workers, there: float) -> float:
         there: Cores that Ray has.
 
     >>> [_cpus_of_an_actor(Workers(2, 1, 0, 2, 8), there) for there in (1, 2, 3, 8)]
-    [0, 0.5, 1, 1]
+    [0.0, 0.5, 1, 1]
     """
     return min(workers.cpus, max(there - 1, 0) / workers.actors)
 

@@ -33,7 +33,7 @@ _INK: Final = (20, 20, 20)
 
 _BAR_SHARE: Final = 0.2  # of the width, about
 
-_LENGTHS: Final[Mapping[str, float]] = {"nm": 1e-3, "µm": 1.0, "mm": 1e3}
+_LENGTHS: Final[Mapping[str, float]] = {"nm": 1e-3, "um": 1.0, "mm": 1e3}  # no font has every µ
 
 _STEPS: Final = (1, 2, 5)
 
@@ -84,12 +84,19 @@ def overlay(drawn: NumberedPicture, classes: Sequence[str]) -> Image.Image:
     for index in range(len(found)):
         color = colors[int(found.classes[index])]
         cv2.polylines(canvas, _rims(found, index, scale), True, color, 1, cv2.LINE_AA, SHIFT)
-    sheet = Image.new("RGB", (canvas.shape[1], canvas.shape[0] + _LINE_PX), _PAPER)
-    sheet.paste(Image.fromarray(canvas), (0, _LINE_PX))
+    width = canvas.shape[1]
+    bar = _bar_of(drawn.um_per_px, scale, width)
+    beside = bar is not None and _words_px(drawn, classes) + bar.taken <= width
+    top = _LINE_PX if bar is None or beside else 2 * _LINE_PX
+    sheet = Image.new("RGB", (width, canvas.shape[0] + top), _PAPER)
+    sheet.paste(Image.fromarray(canvas), (0, top))
     draw = ImageDraw.Draw(sheet)
-    _write_numbers(draw, drawn, scale)
-    end = _draw_bar(draw, drawn.um_per_px, scale, sheet.width)
-    _write_heading(draw, drawn, classes, colors, end)
+    _write_numbers(draw, drawn, scale, top)
+    if bar is not None:
+        bar.draw(draw, width - _GAP_PX, top)
+    last = width - (bar.taken if bar is not None else 0)
+    ends = [last] if top == _LINE_PX else [width, last]
+    _write_heading(draw, drawn, classes, colors, ends)
     return sheet
 
 
@@ -102,35 +109,58 @@ def _rims(found: Instances, index: int, scale: float) -> list[npt.NDArray[np.int
     return [np.rint((corners - 0.5) * 2**SHIFT).astype(np.int32)]
 
 
-def _write_numbers(draw: ImageDraw.ImageDraw, drawn: NumberedPicture, scale: float) -> None:
+def _write_numbers(
+    draw: ImageDraw.ImageDraw, drawn: NumberedPicture, scale: float, top: int
+) -> None:
     """Numbers of the particles at their centres; of very many none, as nobody could read them."""
     if len(drawn.instances) > _MOST_NUMBERED:
         return
     font = ImageFont.load_default(_NUMBER_PX)
     for index, box in enumerate(drawn.instances.boxes.astype(float).tolist()):
-        x, y = (box[0] + box[2]) / 2 * scale, (box[1] + box[3]) / 2 * scale + _LINE_PX
+        x, y = (box[0] + box[2]) / 2 * scale, (box[1] + box[3]) / 2 * scale + top
         text = str(drawn.first_id + index)
         draw.text((x, y), text, _PAPER, font, anchor="mm", stroke_width=1, stroke_fill=_INK)
 
 
-def _draw_bar(draw: ImageDraw.ImageDraw, um_per_px: float | None, scale: float, width: int) -> int:
-    """Draw a scale bar at the right of the heading; returns where it begins."""
+@dataclass(frozen=True)
+class _Bar:
+    """A scale bar.
+
+    Attributes:
+        length: Its length as drawn, px.
+        text: What it stands for.
+    """
+
+    length: float
+    text: str
+
+    @property
+    def taken(self) -> int:
+        """Width that it takes at the right of a heading, px."""
+        font = ImageFont.load_default(_TEXT_PX)
+        return int(max(self.length, font.getlength(self.text))) + 2 * _GAP_PX
+
+    def draw(self, draw: ImageDraw.ImageDraw, right: int, bottom: int) -> None:
+        """Draw it, its text above."""
+        font = ImageFont.load_default(_TEXT_PX)
+        wide = max(self.length, font.getlength(self.text))
+        draw.line((right - self.length, bottom - 5, right, bottom - 5), _INK, 3)
+        draw.text((right - wide / 2, bottom - 8), self.text, _INK, font, anchor="mb")
+
+
+def _bar_of(um_per_px: float | None, scale: float, width: int) -> _Bar | None:
+    """The scale bar of a picture that is drawn so wide, if its scale is known."""
     if um_per_px is None:
-        return width
+        return None
     um, text = bar_length(um_per_px * width / scale * _BAR_SHARE)
-    length = um / um_per_px * scale
-    font = ImageFont.load_default(_TEXT_PX)
-    x1 = width - _GAP_PX
-    draw.line((x1 - length, _LINE_PX - 5, x1, _LINE_PX - 5), _INK, 3)
-    draw.text((x1 - length / 2, _LINE_PX - 8), text, _INK, font, anchor="mb")
-    return int(x1 - max(length, font.getlength(text)))
+    return _Bar(um / um_per_px * scale, text)
 
 
 def bar_length(most_um: float) -> tuple[float, str]:
     """The longest length of 1, 2 or 5 times a power of ten up to one, in micrometres, and its text.
 
     >>> bar_length(0.37), bar_length(12.0)
-    ((0.2, '200 nm'), (10.0, '10 µm'))
+    ((0.2, '200 nm'), (10.0, '10 um'))
     """
     exponent = int(np.floor(np.log10(most_um)))
     um = max(step * 10.0**exponent for step in _STEPS if step * 10.0**exponent <= most_um)
@@ -143,17 +173,49 @@ def _write_heading(
     drawn: NumberedPicture,
     classes: Sequence[str],
     colors: Sequence[Rgb],
-    end: int,
+    ends: Sequence[int],
 ) -> None:
-    """Name, count and the classes that were found, with their colours, as far as there is room."""
+    """Name, count and the classes that were found, with their colours, as far as there is room.
+
+    Args:
+        draw: Where to draw.
+        drawn: The picture.
+        classes: Class names.
+        colors: Colour of each.
+        ends: Where each line of the heading ends, px.
+    """
     font = ImageFont.load_default(_TEXT_PX)
-    text = f"{drawn.name}: {len(drawn.instances)}"
+    text = _title(drawn, ends[0] - 2 * _GAP_PX)
     draw.text((_GAP_PX, 3), text, _INK, font)
-    x = 2 * _GAP_PX + int(font.getlength(text))
+    x, line = 2 * _GAP_PX + int(font.getlength(text)), 0
     for index in sorted(set(drawn.instances.classes.tolist())):
-        need = _TEXT_PX + int(font.getlength(classes[index])) + 2 * _GAP_PX
-        if x + need > end:
+        need = _legend_px(classes[index])
+        if x + need > ends[line]:
+            x, line = _GAP_PX, line + 1
+        if line == len(ends) or x + need > ends[line]:
             return
-        draw.rectangle((x, 6, x + _TEXT_PX - 4, _TEXT_PX + 2), colors[index], _INK)
-        draw.text((x + _TEXT_PX, 3), classes[index], _INK, font)
+        y = line * _LINE_PX
+        draw.rectangle((x, y + 6, x + _TEXT_PX - 4, y + _TEXT_PX + 2), colors[index], _INK)
+        draw.text((x + _TEXT_PX, y + 3), classes[index], _INK, font)
         x += need
+
+
+def _title(drawn: NumberedPicture, most: float) -> str:
+    """Name and count, of a long name the end, at most so wide (px)."""
+    font = ImageFont.load_default(_TEXT_PX)
+    name, count = drawn.name, f": {len(drawn.instances)}"
+    while len(name) > 1 and font.getlength(name + count) > most:
+        name = f"…{name.lstrip('…')[1:]}"
+    return name + count
+
+
+def _legend_px(name: str) -> int:
+    """Width that a class takes in the heading, px."""
+    return _TEXT_PX + int(ImageFont.load_default(_TEXT_PX).getlength(name)) + 2 * _GAP_PX
+
+
+def _words_px(drawn: NumberedPicture, classes: Sequence[str]) -> int:
+    """Width of the whole heading without a scale bar, px."""
+    found = set(drawn.instances.classes.tolist())
+    title = ImageFont.load_default(_TEXT_PX).getlength(_title(drawn, float("inf")))
+    return 2 * _GAP_PX + int(title) + sum(_legend_px(classes[index]) for index in found)

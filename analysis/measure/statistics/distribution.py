@@ -15,10 +15,8 @@ By = Literal["number", "area", "volume"]
 POWERS: Final[dict[By, int]] = {"number": 0, "area": 2, "volume": 3}
 """Power of the size by which a particle counts."""
 
-QUANTILES: Final = tuple(f"d{share}_{by}" for by in POWERS for share in (10, 50, 90))
-
 LENGTHS: Final = (
-    *QUANTILES,
+    *(f"d{share}_{by}" for by in POWERS for share in (10, 50, 90)),
     "mean_1_0",
     "mean_3_2",
     "mean_4_3",

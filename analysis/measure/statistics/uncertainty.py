@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from analysis.errors import MeasureError
-from analysis.measure.statistics.distribution import LENGTHS, QUANTILES
+from analysis.measure.statistics.distribution import LENGTHS
 from analysis.measure.statistics.intervals import Estimate, t_factor
 
 
@@ -43,15 +43,15 @@ class Sources:
             if value is not None and not 0 <= value < math.inf:
                 raise MeasureError(f"expected {name} of 0 or more, got {value:g}")
 
-    def bias_of(self, name: str, length: float) -> float | None:
+    def bias_of(self, length: float) -> float | None:
         """Error of the segmentation in a figure that is a length.
 
-        That of particles as large as the figure, where the validation pictures had enough of them;
-        a mean has at least the error of the mean.
+        That of the mean, or of particles as large as the figure where that is larger and the
+        validation pictures had enough of them. Not that of such particles alone: they were found,
+        and quantiles shift with those that were not.
 
         Args:
-            name: The figure.
-            length: Its value.
+            length: Value of the figure.
         """
         if self.diameter_bias is None or not length > 0:
             return self.diameter_bias
@@ -60,7 +60,7 @@ class Sources:
         if not all(one in self.bias_by_px for one in classes):
             return self.diameter_bias
         largest = max(abs(self.bias_by_px[int(one)]) for one in classes)
-        return largest if name in QUANTILES else max(largest, self.diameter_bias)
+        return max(largest, self.diameter_bias)
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,8 @@ def combine(estimate: Estimate, sources: Sources, unit: str = "") -> Uncertainty
     """The combined uncertainty of a figure of `distribution.figures`.
 
     A length has the relative uncertainty of the scale, a number per area twice that, a span or a
-    geometric standard deviation none. The segmentation's error on the validation pictures (of
-    particles as large as the figure, where there were enough) is taken whole, as a standard
+    geometric standard deviation none. The segmentation's error on the validation pictures (see
+    `Sources.bias_of`) is taken whole, as a standard
     uncertainty: how it turns out elsewhere, even its sign, is not known. Of spans and geometric
     standard deviations no such error is recorded.
     """
@@ -126,7 +126,7 @@ def combine(estimate: Estimate, sources: Sources, unit: str = "") -> Uncertainty
         scale = None if sources.scale is None else 2 * sources.scale
         relative = {"scale": scale, "segmentation": sources.count_error}
     elif estimate.name in LENGTHS:
-        bias = sources.bias_of(estimate.name, estimate.value)
+        bias = sources.bias_of(estimate.value)
         relative = {"scale": sources.scale, "segmentation": bias}
     else:
         relative = {"segmentation": None}

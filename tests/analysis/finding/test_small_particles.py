@@ -10,7 +10,7 @@ pytest.importorskip("ultralytics", reason="needs the extra yolo")
 from analysis.finding.finder import Finder
 from analysis.finding.models import FindingModel
 from analysis.finding.settings import read_settings
-from benchmarks.small_particles import PARAMS, SPEC, Tally, make_data, measured, train
+from benchmarks.finding.small_particles import PARAMS, SPEC, Tally, make_data, measured, train
 from tests.support.engine_trials import without_artifacts
 from trainables.contract import Device
 from trainables.datasets.prepared import PreparedDataset

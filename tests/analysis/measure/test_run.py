@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -158,6 +159,22 @@ def test_a_prediction_has_no_calibrated_columns_and_leaves_no_figures(again: Pat
     header = list(read(again / "out" / "particles.csv")[0])
     assert [name for name in header if name.endswith(("_nm", "_nm2"))] == ["wavelength_nm"]
     assert not (again / "out" / "figures.csv").exists(), "those of the measurement are old"
+
+
+def test_without_scales_figures_are_in_pixels_and_rows_appear_as_pictures_are_done(
+    inputs: Path, tmp_path: Path
+) -> None:
+    out, rows, told = tmp_path / "out", list[int](), list[str]()
+    plan = planned([inputs / "in"], inputs / "model", out, scale={"source": "none"})
+    result = run_measure(
+        plan, lambda done, total: rows.append(len(read(out / "pictures.csv"))), told.append
+    )
+    assert rows == [1, 2, 3, 4, 5, 6]
+    assert re.match(r"first done: .*: \d particles; no scale$", told[-1])
+    assert names(read(out / "pictures.csv"))[2] == "broken.tif", "at last in the order asked for"
+    units = {row["unit"] for row in read(out / "figures.csv") if row["figure"] == "d50_number"}
+    assert units == {"px"}
+    assert result.report is not None
 
 
 def test_a_corrupt_pace_is_ignored_with_a_word(

@@ -9,8 +9,8 @@ from analysis.picking import finding
 from analysis.picking.finding import MASKED, Asked, find_in_areas, find_particles, spans
 from analysis.scale.scale import Area
 from trainables.datasets import geometry
-from trainables.engines.unet_selftraining.picking.peaks import pick_particles
 from trainables.metrics.particles import MIN_CONFIDENCE, evaluate_particles
+from trainables.onnx.peaks import pick_particles
 from trainables.results import Instances, Picks
 
 Pixels = npt.NDArray[np.uint8]

@@ -11,19 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from trainables.contract import Reporting
-from trainables.datasets.geometry import Rle, encode_crop
 from trainables.engines.mask_rcnn.data import NetworkInput
 from trainables.engines.mask_rcnn.network.fusion import Fusion
+from trainables.onnx.pasting import paste_mask
 from trainables.results import Instances
-
-_THRESHOLD = 0.5
-"""Probability from which a pixel belongs to a mask; Detectron2's."""
-
-Floats = npt.NDArray[np.float64]
 
 
 def to_instances(found: Any, item: NetworkInput) -> Instances:
@@ -54,39 +48,6 @@ def to_instances(found: Any, item: NetworkInput) -> Instances:
         classes=classes[kept].astype(np.int64),
         masks=tuple(mask for mask in masks if mask is not None),
     )
-
-
-def paste_mask(shape: Floats, box: Floats, height: int, width: int) -> Rle | None:
-    """Encode a mask at the image's size; only the pixels around its box are ever computed.
-
-    A pixel belongs to it if the probability, interpolated bilinearly at the pixel's centre and 0
-    outside of the mask, is 0.5 or more: Detectron2's own rule (`paste_masks_in_image`).
-
-    Args:
-        shape: (M, M) probabilities in the box.
-        box: (4,) x1 y1 x2 y2, px.
-        height: Height of the image, px.
-        width: Width of the image, px.
-
-    Returns:
-        COCO's run-length encoding, or None where no pixel is left.
-    """
-    x1, y1, x2, y2 = box
-    if x2 <= x1 or y2 <= y1:
-        return None
-    columns = np.arange(max(int(x1) - 1, 0), min(int(np.ceil(x2)) + 1, width))
-    rows = np.arange(max(int(y1) - 1, 0), min(int(np.ceil(y2)) + 1, height))
-    across, down = _weights(columns, x1, x2, len(shape)), _weights(rows, y1, y2, len(shape))
-    inside = down @ shape @ across.T >= _THRESHOLD
-    if not inside.any():
-        return None
-    return encode_crop(inside, (int(columns[0]), int(rows[0])), height, width)
-
-
-def _weights(pixels: npt.NDArray[np.int64], low: float, high: float, n: int) -> Floats:
-    """Weights (P, n) of a mask's n cells at the centres of P pixels."""
-    at = (pixels + 0.5 - low) / (high - low) * n - 0.5
-    return np.asarray(np.maximum(0.0, 1.0 - np.abs(at[:, None] - np.arange(n))))
 
 
 def find_instances(networks: Mapping[str, Any], fusion: Fusion, item: NetworkInput) -> Instances:

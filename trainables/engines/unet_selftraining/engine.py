@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from trainables.contract import Device, Engine, ExportForm, Trial
+from trainables.engines.unet_selftraining.export import export_model
 from trainables.engines.unet_selftraining.params import INFO, UnetParams
-from trainables.engines.unet_selftraining.picking.predictor import (
-    UnetPredictor,
-    export_model,
-    load_predictor,
-)
+from trainables.engines.unet_selftraining.picking.predictor import UnetPredictor, load_predictor
 from trainables.engines.unet_selftraining.training import train_trial
 from trainables.loop.asked import validated
 

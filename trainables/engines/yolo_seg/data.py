@@ -18,10 +18,10 @@ from trainables.datasets.records import ImageRecord
 from trainables.datasets.views.yolo import yolo_view
 from trainables.engines.yolo_seg.framework import YOLODataset
 from trainables.engines.yolo_seg.inference import make_frame
-from trainables.engines.yolo_seg.masks import Frame
 from trainables.files.pickles import unpickle_arrays
 from trainables.files.whole import write_whole
 from trainables.metrics.matching import GroundTruth, ground_truth
+from trainables.onnx.letterbox import Frame
 
 _KEPT_BYTES = 1 << 30
 """Largest size of a measured split that stays in memory, ready for the network."""

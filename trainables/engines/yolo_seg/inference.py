@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from trainables.engines.yolo_seg.framework import augment, non_max_suppression
-from trainables.engines.yolo_seg.masks import Frame, encode_masks
+from trainables.engines.yolo_seg.framework import non_max_suppression
+from trainables.engines.yolo_seg.masks import encode_masks, original_boxes
+from trainables.onnx.letterbox import Frame
 from trainables.results import Instances
 
 LOWEST_CONFIDENCE = 0.001
@@ -34,43 +33,6 @@ class Detection:
     iou: float
     max_det: int
     confidence: float = LOWEST_CONFIDENCE
-
-
-def input_shape(height: int, width: int, imgsz: int, stride: int) -> tuple[int, int]:
-    """Height and width of the network's input: `imgsz` along the longer side, else the least.
-
-    >>> input_shape(520, 696, 640, 32)
-    (480, 640)
-    """
-    ratio = height / width
-    scaled = np.array([min(ratio, 1.0), min(1 / ratio, 1.0)])
-    rows, columns = np.ceil(scaled * imgsz / stride).astype(int) * stride
-    return int(rows), int(columns)
-
-
-def letterbox(
-    image: npt.NDArray[np.uint8], imgsz: int, stride: int
-) -> tuple[npt.NDArray[np.uint8], Frame]:
-    """Scale a picture's longer side to `imgsz` and pad it to whole strides.
-
-    Args:
-        image: (H, W, 3).
-        imgsz: Longer side of the network's input, px.
-        stride: Coarsest stride of the network, px.
-
-    Returns:
-        The input (h, w, 3) in the same channel order, and the picture's place in it.
-    """
-    height, width = image.shape[:2]
-    scale = imgsz / max(height, width)
-    size = min(math.ceil(width * scale), imgsz), min(math.ceil(height * scale), imgsz)
-    resized = image if scale == 1 else cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
-    shape = input_shape(height, width, imgsz, stride)
-    box = augment.LetterBox(new_shape=shape, scaleup=False)
-    padding = box.get_params({"img": resized})
-    gains = (resized.shape[0] / height, resized.shape[1] / width)
-    frame = make_frame((height, width), (gains, (padding["left"], padding["top"])), shape)
-    return np.ascontiguousarray(box(image=resized)), frame
 
 
 def make_frame(original: Sequence[int], ratio_pad: Any, shape: Sequence[int]) -> Frame:
@@ -126,7 +88,7 @@ def _image_instances(
         frame: Place of the image in the network's input.
         max_det: Most instances that are reported.
     """
-    boxes = frame.boxes(rows[:, :4])
+    boxes = original_boxes(rows[:, :4], frame)
     masks, pixels = encode_masks(rows[:, 6:], prototypes, boxes, frame)
     kept = np.flatnonzero(pixels)
     values = torch.cat([boxes, rows[:, 4:6]], dim=1).cpu().numpy()[kept]

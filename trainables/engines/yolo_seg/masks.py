@@ -1,58 +1,27 @@
-"""Full-resolution masks from YOLO's prototypes, straight to run-length encodings.
+"""Full-resolution masks from YOLO's prototypes, on the device that the network is on.
 
-A mask is a weighted sum of the image's prototypes, cut off at its box; a pixel of the *original*
-image belongs to it if the sum, interpolated bilinearly at the pixel's centre, is positive. Along a
-pixel column that is a piecewise linear function with its corners at the prototypes' rows, so the
-rows where it changes sign are computed, not searched for: of a mask of 1,000 x 1,000 pixels only
-1,000 x 160 values are ever needed, and its encoding is those rows. A small object's outline is as
-fine as a large one's, and no (instances, height, width) array ever exists.
+What is a mask, and how its columns become an encoding, stands in `trainables.onnx.edges`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pycocotools import mask as coco_mask
 
-Rle = dict[str, Any]
+from trainables.onnx.edges import Changes, Rle, edges, encoded
+from trainables.onnx.letterbox import Frame
 
 _CPU_VALUES, _GPU_VALUES = 1 << 18, 1 << 26
 """Number of values worked on at once: a CPU's cache and a GPU's memory take them easily."""
 
 
-@dataclass(frozen=True)
-class Frame:
-    """Place of an image in the network's input: input = original * gain + offset.
-
-    Attributes:
-        height: Height of the original image, px.
-        width: Width of the original image, px.
-        gain_y: Scale downwards, input pixels per original pixel.
-        gain_x: Scale to the right, input pixels per original pixel.
-        top: Offset downwards, input px.
-        left: Offset to the right, input px.
-        input_height: Height of the network's input, px.
-        input_width: Width of the network's input, px.
-    """
-
-    height: int
-    width: int
-    gain_y: float
-    gain_x: float
-    top: float
-    left: float
-    input_height: int
-    input_width: int
-
-    def boxes(self, boxes: torch.Tensor) -> torch.Tensor:
-        """Convert boxes (N, 4) x1 y1 x2 y2 from input px to original px, clipped to the image."""
-        offset = boxes.new_tensor([self.left, self.top, self.left, self.top])
-        gain = boxes.new_tensor([self.gain_x, self.gain_y, self.gain_x, self.gain_y])
-        most = boxes.new_tensor([self.width, self.height, self.width, self.height])
-        return ((boxes - offset) / gain).clamp(min=0).minimum(most)
+def original_boxes(boxes: torch.Tensor, frame: Frame) -> torch.Tensor:
+    """Convert boxes (N, 4) x1 y1 x2 y2 from input px to original px, clipped to the image."""
+    offset = boxes.new_tensor([frame.left, frame.top, frame.left, frame.top])
+    gain = boxes.new_tensor([frame.gain_x, frame.gain_y, frame.gain_x, frame.gain_y])
+    most = boxes.new_tensor([frame.width, frame.height, frame.width, frame.height])
+    return ((boxes - offset) / gain).clamp(min=0).minimum(most)
 
 
 def encode_masks(
@@ -77,12 +46,11 @@ def encode_masks(
     for part in _parts((windows[:, 2] - windows[:, 0]).clamp(min=1), most):
         logits = torch.einsum("nk,khw->nwh", coefficients[part], prototypes)
         columns = _columns(logits, windows[part], frame)
-        owner, edges = _edges(columns, windows[part], frame)
-        split = np.split(edges, np.searchsorted(owner, np.arange(1, len(part))))
+        owner, places = edges(_changes(columns), windows[part].cpu().numpy(), frame)
+        split = np.split(places, np.searchsorted(owner, np.arange(1, len(part))))
         for index, positions in zip(part.tolist(), split, strict=True):
             runs[index] = positions
-    pixels = np.array([(edges[1::2] - edges[::2]).sum() for edges in runs], dtype=np.int64)
-    return _compress(runs, frame), pixels
+    return encoded(runs, frame)
 
 
 def _parts(widths: torch.Tensor, most: int) -> Iterator[torch.Tensor]:
@@ -121,32 +89,15 @@ def _columns(logits: torch.Tensor, windows: torch.Tensor, frame: Frame) -> torch
     return torch.lerp(left, right, (at - low).to(logits.dtype)[..., None])
 
 
-def _edges(
-    columns: torch.Tensor, windows: torch.Tensor, frame: Frame
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Find the pixels where masks begin and end, in column-major order.
-
-    Args:
-        columns: (n, W, h) as `_columns` gives them.
-        windows: (n, 4) x1 y1 x2 y2, columns and rows of the original image.
-        frame: Place of the image in the network's input.
-
-    Returns:
-        The mask that each edge belongs to, and the edge's position; sorted.
-    """
+def _changes(columns: torch.Tensor) -> Changes:
+    """Find the changes of sign of masks (n, W, h) as `_columns` gives them."""
     h = columns.shape[2]
     positive = torch.nn.functional.pad(columns > 0, (1, 1))
     flat = _nonzero((positive[..., 1:] != positive[..., :-1]).flatten())
     place, corner = np.divmod(flat, h + 1)  # the sign changes between corner - 1 and corner
     owner, column = np.divmod(place, columns.shape[1])
     before, after = _around(columns, place * h + corner, corner, h)
-    where = (corner - 1) + before / (before - after)
-    y = ((where + 0.5) * (frame.input_height / h) - frame.top) / frame.gain_y - 0.5
-    row = np.where(after > 0, np.floor(y) + 1, np.ceil(y))  # 0 itself is outside
-    bounds = windows.cpu().numpy()[owner]
-    row = np.where(corner == 0, bounds[:, 1], np.where(corner == h, bounds[:, 3], row))
-    row = np.clip(row.astype(np.int64), bounds[:, 1], np.maximum(bounds[:, 1], bounds[:, 3]))
-    return _without_pairs(owner, (bounds[:, 0] + column) * frame.height + row)
+    return Changes(owner, column, corner, before, after, h)
 
 
 def _around(
@@ -162,30 +113,7 @@ def _around(
     return values[0], values[1]
 
 
-def _without_pairs(
-    owner: npt.NDArray[np.int64], positions: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Keep the edges of which an odd number is at one place: two there end what they begin."""
-    if not len(owner):
-        return owner, positions
-    new = np.ones(len(owner), np.bool_)
-    new[1:] = (owner[1:] != owner[:-1]) | (positions[1:] != positions[:-1])
-    first = np.flatnonzero(new)
-    odd = first[np.diff(first, append=len(owner)) % 2 == 1]
-    return owner[odd], positions[odd]
-
-
 def _nonzero(flags: torch.Tensor) -> npt.NDArray[np.int64]:
     if flags.is_cuda:
         return np.asarray(flags.nonzero().flatten().cpu().numpy(), dtype=np.int64)
     return np.flatnonzero(flags.numpy())  # several times faster than torch's on a CPU
-
-
-def _compress(runs: list[npt.NDArray[np.int64]], frame: Frame) -> list[Rle]:
-    size = [frame.height, frame.width]
-    n_pixels = frame.height * frame.width
-    plain = [
-        {"size": size, "counts": np.diff(edges, prepend=0, append=n_pixels).tolist()}
-        for edges in runs
-    ]
-    return list(coco_mask.frPyObjects(plain, frame.height, frame.width)) if plain else []

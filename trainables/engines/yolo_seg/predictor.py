@@ -12,8 +12,8 @@ import torch
 from trainables.contract import Adjustable, Device, InfeasibleParams, Predictor, Reporting
 from trainables.engines.yolo_seg.checkpoint import SavedYolo, read_model
 from trainables.engines.yolo_seg.framework import SegmentationModel
-from trainables.engines.yolo_seg.inference import Detection, find_instances, letterbox
-from trainables.engines.yolo_seg.masks import Frame
+from trainables.engines.yolo_seg.inference import Detection, find_instances
+from trainables.onnx.letterbox import Frame, letterbox
 from trainables.results import Instances
 
 _BATCH = 8
@@ -38,6 +38,11 @@ def build_network(saved: SavedYolo) -> Any:
     net.end2end = False  # instances are made by suppression, as in validation
     net.requires_grad_(False)
     return net.eval()
+
+
+def stride_of(network: Any) -> int:
+    """Number of pixels that both sides of a network's input divide by."""
+    return max(int(network.stride.max()), 32)
 
 
 def _widen_class_branch(net: Any, saved: SavedYolo) -> None:
@@ -81,7 +86,7 @@ class YoloSegPredictor:
             torch.set_num_threads(device.cpus)
         self._net = build_network(saved).to(self._device)
         self._imgsz = saved.imgsz
-        self._stride = max(int(self._net.stride.max()), 32)
+        self._stride = stride_of(self._net)
         self._detection = Detection(saved.iou, saved.max_det)
 
     @property

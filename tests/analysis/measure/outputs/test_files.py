@@ -121,8 +121,20 @@ def test_an_overlay_has_outlines_a_legend_and_a_scale_bar(
     lines = np.ptp(drawn[-HEIGHT:].astype(int), axis=2) > 40
     assert lines[30, 44:48].any(), "the rim of the disc"
     assert not lines[5:10, 60:100].any(), "where nothing was found"
-    heading = drawn[:-HEIGHT].astype(int)
-    assert (heading != np.asarray(overlay(bare, ["disc", "two parts"]))[:-HEIGHT]).any()
+    plain = np.asarray(overlay(bare, ["disc", "two parts"]))[:-HEIGHT]
+    assert drawn[:-HEIGHT].tolist() != plain.tolist(), "the scale bar"
+
+
+def test_the_heading_of_a_small_overlay_has_its_scale_bar_on_a_line_of_its_own(
+    particles: list[DrawnParticle],
+) -> None:
+    name = "a/long/way/to/micrograph_00012.png"
+    heights = {}
+    for width in (WIDTH, 900):
+        picture = np.full((HEIGHT, width), 90, np.uint8)
+        drawn = NumberedPicture(name, picture, found(particles), um_per_px=0.01)
+        heights[width] = overlay(drawn, ["disc", "two parts"]).height - HEIGHT
+    assert heights[WIDTH] == 2 * heights[900]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +142,7 @@ def test_an_overlay_has_outlines_a_legend_and_a_scale_bar(
     [
         (0.0049, (0.002, "2 nm")),
         (0.37, (0.2, "200 nm")),
-        (1.0, (1.0, "1 µm")),
+        (1.0, (1.0, "1 um")),
         (7e3, (5e3, "5 mm")),
     ],
 )

@@ -102,18 +102,16 @@ def test_the_interval_holds_the_truth_where_every_part_is_off() -> None:
     assert 0.93 <= held / 300 <= 1
 
 
-def test_a_quantile_has_the_error_of_its_own_size_class_and_a_mean_at_least_its_own() -> None:
+def test_a_length_has_the_error_of_its_size_class_or_that_of_the_mean_if_that_is_larger() -> None:
     by_px = {8: 0.1, 16: -0.04, 32: 0.01}
     sources = Sources(None, diameter_bias=0.03, bias_by_px=by_px, pixels=(2.0,))
-    assert sources.bias_of("d10_number", 20.0) == 0.1  # 10 px
-    assert sources.bias_of("d50_number", 40.0) == 0.04
-    assert sources.bias_of("d90_number", 100.0) == 0.01
-    assert sources.bias_of("mean_1_0", 20.0) == 0.1
-    assert sources.bias_of("mean_1_0", 100.0) == 0.03
-    assert sources.bias_of("d90_number", 400.0) == 0.03, "nothing is known of so large ones"
+    assert sources.bias_of(20.0) == 0.1  # 10 px
+    assert sources.bias_of(40.0) == 0.04
+    assert sources.bias_of(100.0) == 0.03, "small ones may be missing, whatever large ones are"
+    assert sources.bias_of(400.0) == 0.03, "nothing is known of so large ones"
 
 
 def test_with_several_pixel_sizes_the_worst_size_class_counts() -> None:
     sources = Sources(None, 0.03, bias_by_px={8: 0.1, 16: 0.04, 32: 0.01}, pixels=(1.0, 4.0))
-    assert sources.bias_of("d50_number", 40.0) == 0.1  # 10 px in one picture, 40 in another
-    assert sources.bias_of("d50_number", 80.0) == 0.03, "80 px in one of them: not known"
+    assert sources.bias_of(40.0) == 0.1  # 10 px in one picture, 40 in another
+    assert sources.bias_of(80.0) == 0.03, "80 px in one of them: not known"

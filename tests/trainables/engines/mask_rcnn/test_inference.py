@@ -12,10 +12,10 @@ from detectron2.structures import Boxes
 from detectron2.structures import Instances as Found
 from pycocotools import mask as coco_mask
 
-from trainables.engines.mask_rcnn.inference import (
-    paste_mask,
-    to_instances,
-)
+from trainables.engines.mask_rcnn.data import network_input
+from trainables.engines.mask_rcnn.inference import to_instances
+from trainables.engines.mask_rcnn.network.framework import transforms
+from trainables.onnx.pasting import paste_mask, scaled
 
 
 def _smooth(n: int) -> npt.NDArray[np.float32]:
@@ -62,3 +62,14 @@ def test_nothing_found_is_no_instance() -> None:
     found.scores, found.pred_classes = torch.zeros(0), torch.zeros(0, dtype=torch.int64)
     found.pred_masks = torch.zeros(0, 1, 28, 28)
     assert len(to_instances(found, {"height": 50, "width": 60})) == 0
+
+
+@pytest.mark.parametrize("size", [(64, 64), (65, 97), (97, 65), (30, 300), (480, 640), (800, 803)])
+def test_a_picture_for_an_onnx_file_is_scaled_as_for_the_network(size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    for shorter, longest in ((96, 96), (160, 213), (800, 1333)):
+        resize = transforms.ResizeShortestEdge((shorter, shorter), longest, "range")
+        item = network_input(image, resize)
+        ours, frame = scaled(image, shorter, longest)
+        np.testing.assert_array_equal(ours[..., ::-1].transpose(2, 0, 1), item["image"].numpy())
+        assert (frame.height, frame.width) == size

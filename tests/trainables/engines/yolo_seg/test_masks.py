@@ -8,10 +8,9 @@ torch = pytest.importorskip("torch", reason="needs the extra yolo")
 
 from pycocotools import mask as coco_mask
 
-from trainables.engines.yolo_seg.masks import (
-    Frame,
-    encode_masks,
-)
+from trainables.engines.yolo_seg.masks import encode_masks
+from trainables.onnx.letterbox import Frame
+from trainables.onnx.prototypes import encode_masks as encode_in_numpy
 
 
 def _frame(height: int, width: int, imgsz: int) -> Frame:
@@ -71,6 +70,9 @@ def test_masks_are_the_prototypes_sampled_at_every_pixel(
     assert wrong <= 2  # pixels whose logit is 0 but for rounding
     assert pixels.tolist() == decoded.sum(axis=(0, 1)).tolist()
     assert pixels.sum() > 0
+    ours, same = encode_in_numpy(coefficients.numpy(), prototypes.numpy(), boxes.numpy(), frame)
+    assert np.abs(same - pixels).sum() <= 2
+    assert sum(a["counts"] != b["counts"] for a, b in zip(ours, encoded, strict=True)) <= 2
 
 
 def test_no_box_gives_no_mask() -> None:
@@ -97,5 +99,5 @@ def test_a_mask_over_all_columns_at_full_height_is_one_run() -> None:
 
 def test_boxes_come_back_to_the_original_image_and_stay_inside() -> None:
     frame = Frame(100, 200, 0.5, 0.5, 7, 0, 64, 100)
-    boxes = frame.boxes(torch.tensor([[10.0, 17.0, 20.0, 27.0], [-5.0, 0.0, 150.0, 90.0]]))
+    boxes = frame.boxes(np.array([[10.0, 17.0, 20.0, 27.0], [-5.0, 0.0, 150.0, 90.0]], np.float32))
     assert boxes.tolist() == [[20, 20, 40, 40], [0, 0, 200, 100]]

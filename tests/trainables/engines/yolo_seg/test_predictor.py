@@ -1,6 +1,5 @@
 """A saved model predicts what was measured, here and in Ultralytics."""
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from trainables.contract import (
     Adjustable,
     Device,
     ExportForm,
-    InfeasibleParams,
     Reporting,
     TrainMetrics,
 )
@@ -184,17 +182,6 @@ def test_the_native_configuration_lies_beside_the_native_model(
     assert config["lr0"] == wanted.lr0
     assert config["mosaic"] == wanted.mosaic
     assert not list(tmp_path.glob(".*"))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    importlib.util.find_spec("onnx") is not None, reason="the package onnx is installed"
-)
-def test_without_the_package_onnx_the_export_says_what_to_install(
-    trained: MemoryTrial, tmp_path: Path
-) -> None:
-    with pytest.raises(InfeasibleParams, match="pip install onnx"):
-        YoloSegEngine().export(_model(trained), tmp_path, ExportForm.ONNX)
 
 
 @pytest.mark.slow

@@ -13,15 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from trainables.datasets.views.grey import GreyPicture
-from trainables.datasets.views.tiles import Mosaic, cut, grid
 from trainables.engines.unet_selftraining.params import UnetParams
-from trainables.engines.unet_selftraining.picking.peaks import pick_particles
 from trainables.metrics.particles import MIN_CONFIDENCE
+from trainables.onnx.maps import Map, from_tiles
+from trainables.onnx.peaks import pick_particles
 from trainables.results import Picks
-
-Map = npt.NDArray[np.float32]
-
-_SMALLEST_PX: Final = 1024  # of a predicted tile: smaller ones waste more of their rims
 
 _FLIPS: Final[Sequence[tuple[int, ...]]] = ((), (-1,), (-2,), (-2, -1))
 
@@ -44,15 +40,13 @@ class MapReading:
 
     def logits(self, network: nn.Module, picture: Map) -> Map:
         """Predict logits (H, W) of a standardised picture (H, W), the mean of overlapping tiles."""
-        height, width = picture.shape
-        size = min(max(self.params.tile_px, _SMALLEST_PX), max(height, width))
-        mosaic = Mosaic(height, width)
         network.eval()
-        for top, left in grid(height, width, size, size // 4):
-            tile = torch.from_numpy(cut(picture, top, left, size))[None, None]
-            map_ = self._forward(network, tile.to(self.device))
-            mosaic.add(map_[0, 0].cpu().numpy(), top, left)
-        return mosaic.result()
+
+        def predict(tile: Map) -> Map:
+            map_ = self._forward(network, torch.from_numpy(tile)[None, None].to(self.device))
+            return np.asarray(map_[0, 0].cpu().numpy(), dtype=np.float32)
+
+        return from_tiles(picture, self.params.tile_px, predict)
 
     @property
     def flips(self) -> Sequence[tuple[int, ...]]:
@@ -64,6 +58,16 @@ class MapReading:
         """Least distance of two picks."""
         return self.params.min_distance * self.radius_px
 
+    @property
+    def drawn_px(self) -> float:
+        """Radius of a particle as the network draws it."""
+        shares = {
+            "mask": 1.0,
+            "disc": self.params.target_scale,
+            "gaussian": _HALF_WIDTH * self.params.target_scale,
+        }
+        return shares[self.params.target] * self.radius_px
+
     def picks(
         self,
         probability: Map,
@@ -72,14 +76,9 @@ class MapReading:
         min_distance_px: float | None = None,
     ) -> Picks:
         """Find the particles of a map (H, W), most confident first."""
-        drawn = {
-            "mask": 1.0,
-            "disc": self.params.target_scale,
-            "gaussian": _HALF_WIDTH * self.params.target_scale,
-        }[self.params.target]
         return pick_particles(
             probability,
-            drawn * self.radius_px,
+            self.drawn_px,
             min_distance_px=min_distance_px or self.min_distance_px,
             min_confidence=min_confidence,
         )

@@ -1,32 +1,28 @@
 """Trained picker of particles."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
-from trainables.contract import Device, ExportForm, InfeasibleParams, Picker, Predictor
-from trainables.datasets import geometry
+from trainables.contract import Device, Picker, Predictor
 from trainables.engines.unet_selftraining.checkpoint import SavedUnet, read_model
 from trainables.engines.unet_selftraining.network.network import build_network
 from trainables.engines.unet_selftraining.params import UnetParams
 from trainables.engines.unet_selftraining.picking.maps import (
-    Map,
     MapReading,
     probabilities,
     standardised,
 )
 from trainables.engines.unet_selftraining.run import network_settings
-from trainables.files.whole import write_whole
 from trainables.metrics.particles import MIN_CONFIDENCE
+from trainables.onnx.maps import Map, in_grey, levels_of
+from trainables.onnx.peaks import discs
 from trainables.results import Instances, Picks
-
-NATIVE_FILE: Final = "best.pt"
 
 
 def load_predictor(model: Path, device: Device) -> "UnetPredictor":
@@ -38,24 +34,13 @@ def load_predictor(model: Path, device: Device) -> "UnetPredictor":
     return UnetPredictor(read_model(model), device)
 
 
-def export_model(model: Path, to: Path, form: ExportForm) -> Path:
-    """Write a trained model in another form below a folder.
-
-    `native` is `best.pt`: plain data that `torch.load(weights_only=True)` reads, the network's
-    state dictionary under `weights` beside its settings.
-
-    Raises:
-        InfeasibleParams: There is no model of this engine, or the form is ONNX.
-    """
-    read_model(model)  # refuses what is none
-    if form is not ExportForm.NATIVE:
-        raise InfeasibleParams(
-            "expected native as the form of a unet_selftraining model, got onnx, which this engine "
-            "does not write"
-        )
-    to.mkdir(parents=True, exist_ok=True)
-    file = model / "model.pt" if model.is_dir() else model
-    return write_whole(to / NATIVE_FILE, lambda path: shutil.copyfile(file, path))
+def trained_network(saved: SavedUnet, params: UnetParams) -> nn.Module:
+    """Build the network of a saved model, on the CPU."""
+    state = torch.get_rng_state()  # building draws weights that are overwritten at once
+    network = build_network(network_settings(params))
+    torch.set_rng_state(state)
+    network.load_state_dict(dict(saved.weights))
+    return network
 
 
 class UnetPredictor:
@@ -83,18 +68,17 @@ class UnetPredictor:
         if place.type == "cpu":
             torch.set_num_threads(device.cpus)
         params = UnetParams.as_saved(saved.params)
-        state = torch.get_rng_state()  # building draws weights that are overwritten at once
-        network = build_network(network_settings(params))
-        torch.set_rng_state(state)
-        network.load_state_dict(dict(saved.weights))
-        self._network = network.to(place).eval()
+        self._network = trained_network(saved, params).to(place).eval()
         self._reading = MapReading(params, saved.radius_px, place)
         self.min_distance_px = self._reading.min_distance_px
         self.match_radius = params.match_radius
 
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
         """Find the particles in (H, W, 3) RGB images; one result an image, in order."""
-        return [self._instances(self.picks(self.probability(i)), *i.shape[:2]) for i in images]
+        return [
+            discs(self.picks(self.probability(i)), self.radius_px, self._category, i.shape[:2])
+            for i in images
+        ]
 
     def probability(
         self, image: npt.NDArray[np.uint8], levels: tuple[float, float] | None = None
@@ -105,10 +89,8 @@ class UnetPredictor:
             image: Picture, or a part of it.
             levels: Mean and standard deviation of the whole picture in grey; default: the image's.
         """
-        grey = image
-        if image.ndim == 3:
-            grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
-        mean, std = levels or (float(grey.mean()), float(grey.std()))
+        grey = in_grey(image)
+        mean, std = levels or levels_of(grey)
         picture = standardised(grey, mean, max(std, 1.0))
         return probabilities(self._reading.logits(self._network, picture))
 
@@ -122,18 +104,6 @@ class UnetPredictor:
         """Find the particles of a map, most confident first."""
         return self._reading.picks(
             probability, min_confidence=min_confidence, min_distance_px=min_distance_px
-        )
-
-    def _instances(self, picks: Picks, height: int, width: int) -> Instances:
-        masks: list[dict[str, Any]] = [
-            geometry.disc(x, y, self.radius_px, width, height) for x, y in picks.centers.tolist()
-        ]
-        boxes = [(x, y, x + w, y + h) for x, y, w, h in map(geometry.box, masks)]
-        return Instances(
-            boxes=np.array(boxes, dtype=np.float32).reshape(-1, 4),
-            scores=picks.scores.astype(np.float32),
-            classes=np.full(len(picks), self._category, np.int64),
-            masks=masks,
         )
 
 

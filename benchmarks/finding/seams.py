@@ -1,6 +1,6 @@
 """Areas of particles on the seams of windows, where every window sees its outlines a bit elsewhere.
 
-    python -m benchmarks.seams [--sets 5]
+    python -m benchmarks.finding.seams [--sets 5]
 
 220 discs of 8 to 70 px radius, half of them touching another one, in a picture of 2400 px a side
 that is searched in windows of 512 px. A model that knows them finds each in every window that shows

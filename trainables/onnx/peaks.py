@@ -6,15 +6,16 @@ also where discs touch, and each local maximum is a pick. Of maxima nearer than 
 the more confident one stays.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from trainables.datasets import geometry
 from trainables.metrics.particles import MIN_CONFIDENCE
-from trainables.results import Picks
+from trainables.results import Instances, Picks
 
 Map = npt.NDArray[np.float32]
 
@@ -56,6 +57,28 @@ def pick_particles(
     order = best_first[scores[best_first] >= min_confidence]
     found = Picks(tops[order, ::-1] + 0.5, scores[order])  # from the index of a pixel to its middle
     return found.apart(distance)
+
+
+def discs(picks: Picks, radius_px: float, category: int, size: tuple[int, ...]) -> Instances:
+    """Picks as instances: each a disc of one radius.
+
+    Args:
+        picks: Particles of a picture.
+        radius_px: Radius of the discs.
+        category: Class of all of them, 0-based.
+        size: Height and width of the picture.
+    """
+    height, width = size
+    masks: list[dict[str, Any]] = [
+        geometry.disc(x, y, radius_px, width, height) for x, y in picks.centers.tolist()
+    ]
+    boxes = [(x, y, x + w, y + h) for x, y, w, h in map(geometry.box, masks)]
+    return Instances(
+        boxes=np.array(boxes, dtype=np.float32).reshape(-1, 4),
+        scores=picks.scores.astype(np.float32),
+        classes=np.full(len(picks), category, np.int64),
+        masks=masks,
+    )
 
 
 def _smoothed(values: Map, sigma: float) -> Map:

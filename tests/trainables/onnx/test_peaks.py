@@ -7,8 +7,8 @@ from scipy import ndimage
 from tests.support.raw_samples import real_data
 from trainables.datasets import geometry
 from trainables.datasets.coordinates import read_coordinates
-from trainables.engines.unet_selftraining.picking.peaks import pick_particles
 from trainables.metrics.particles import evaluate_particles
+from trainables.onnx.peaks import pick_particles
 
 Map = npt.NDArray[np.float32]
 

@@ -1,6 +1,6 @@
 """De-duplication of thousands of masks of one picture, against libraries that do the same.
 
-    python -m benchmarks.finding [--masks 5000 20000] [--side 4096] [--turns 3]
+    python -m benchmarks.finding.dedupe [--masks 5000 20000] [--side 4096] [--turns 3]
 
 Discs of 6 to 30 px radius anywhere in a picture, every second one a copy of the last that is moved
 by up to a pixel. Printed are CPU seconds (the least of the turns), the memory that was taken beyond

@@ -1,6 +1,6 @@
 """Recall of small particles at several scales, on simulated micrographs, with a small model.
 
-    python -m benchmarks.small_particles --work DIR [--epochs 40] [--cpus 1]
+    python -m benchmarks.finding.small_particles --work DIR [--epochs 40] [--cpus 1]
 
 Simulated micrographs of 384 px show discs of 5 to 60 px diameter. An untrained yolo11n-seg learns
 them at half that size (`imgsz` 192), so that the small ones are a few pixels for the network. On

@@ -1,0 +1,87 @@
+"""What a model and its ONNX file find in the same pictures, drawn beside each other."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from analysis.models.agreement import Pixels, View
+from trainables.datasets.drawing import SHIFT, class_colors, displayed, outlines
+from trainables.results import Instances
+
+_PANEL_PX: Final = 480
+
+_GAP_PX: Final = 12
+
+_LINE_PX: Final = 22
+
+_TEXT_PX: Final = 14
+
+_PAPER: Final = (255, 255, 255)
+
+_INK: Final = (20, 20, 20)
+
+_MOST_DRAWN: Final = 300
+"""Finds drawn where none reaches the confidence; more hide each other."""
+
+
+def draw_side_by_side(
+    views: Sequence[View],
+    found: tuple[Sequence[Instances], Sequence[Instances]],
+    confidence: float,
+    n_classes: int,
+    path: Path,
+) -> Path:
+    """Write a sheet of pictures with the finds of both: left PyTorch, right ONNX Runtime.
+
+    Args:
+        views: The pictures.
+        found: Finds of the model and of the file, one a picture.
+        confidence: Finds from this score on are drawn; where there is none, the surest ones.
+        n_classes: Number of classes, each of which has its colour.
+        path: PNG file to write.
+    """
+    rows = [
+        [_drawn(view.pixels, one[k], confidence, n_classes) for one in found]
+        for k, view in enumerate(views)
+    ]
+    heights = [row[0].shape[0] + _LINE_PX + _GAP_PX for row in rows]
+    sheet = Image.new(
+        "RGB", (2 * _PANEL_PX + 3 * _GAP_PX, sum(heights) + _LINE_PX + _GAP_PX), _PAPER
+    )
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_TEXT_PX)
+    places = (_GAP_PX, _PANEL_PX + 2 * _GAP_PX)
+    for x, title in zip(places, ("PyTorch", "ONNX Runtime"), strict=True):
+        draw.text((x, _GAP_PX // 2), title, _INK, font)
+    y = _LINE_PX + _GAP_PX
+    for k, (view, row) in enumerate(zip(views, rows, strict=True)):
+        for x, pixels, one in zip(places, row, found, strict=True):
+            n = int((one[k].scores >= confidence).sum())
+            height, width = view.pixels.shape[:2]
+            text = f"{view.name}, {width} x {height} px: {n} from confidence {confidence:.4g}"
+            draw.text((x, y), text, _INK, font)
+            sheet.paste(Image.fromarray(pixels), (x, y + _LINE_PX))
+        y += heights[k]
+    sheet.save(path, compress_level=6)
+    return path
+
+
+def _drawn(pixels: Pixels, found: Instances, confidence: float, n_classes: int) -> Pixels:
+    canvas, scale = displayed(pixels, _PANEL_PX)
+    canvas = np.ascontiguousarray(canvas)
+    colors = class_colors(n_classes)
+    sure = int((found.scores >= confidence).sum()) or min(len(found), _MOST_DRAWN)
+    for index in range(sure):
+        if found.masks is None:
+            x1, y1, x2, y2 = (found.boxes[index].astype(np.float64) * scale).tolist()
+            corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
+            rims = [np.rint((corners - 0.5) * 2**SHIFT).astype(np.int32)]
+        else:
+            mask: dict[str, Any] = dict(found.masks[index])
+            rims = outlines(mask, scale)
+        color = colors[int(found.classes[index])]
+        cv2.polylines(canvas, rims, True, color, 1, cv2.LINE_AA, SHIFT)
+    return canvas
