@@ -386,6 +386,16 @@ def begins_from(params: Mapping[str, Any]) -> str:
     return "random weights" if weights == UNTRAINED else f"weights of {Path(weights).name}"
 
 
+def kept(metrics: Mapping[str, float]) -> str:
+    """Which weights a model has, for the model card; "" where its metrics do not say.
+
+    >>> kept({"val/averaged": 1.0}), kept({"val/averaged": 0.0}), kept({})
+    ('averaged', 'raw', '')
+    """
+    averaged = metrics.get("val/averaged")
+    return "" if averaged is None else "averaged" if averaged else "raw"
+
+
 INFO = EngineInfo(
     name="detector",
     params=DetectorParams,
@@ -401,6 +411,7 @@ INFO = EngineInfo(
     sizes=("min_size", "max_size", "width", "fpn_channels"),
     native_config=native_config,
     begins_from=begins_from,
+    kept=kept,
     opens_in="`torch.load` opens `best.pth` in the folder `native`: a state dict of torchvision's "
     "network that `best.yaml` beside it describes.",
     boxes_suffice=True,
