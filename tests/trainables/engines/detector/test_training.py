@@ -16,10 +16,11 @@ from trainables.engines.detector.engine import DetectorEngine
 from trainables.engines.detector.optimizer import optimizer_values
 from trainables.engines.detector.params import DetectorParams
 from trainables.engines.detector.run import DetectorRun, plan_schedule
+from trainables.engines.detector.validation import better_of
 from trainables.goal import Goal
 from trainables.loop.instances import SplitEvaluation
 from trainables.metrics.instances import evaluate_groups
-from trainables.metrics.matching import ground_truth
+from trainables.metrics.matching import GroundTruth, ground_truth
 from trainables.results import Instances
 from trainables.trials.memory import MemoryTrial
 
@@ -72,11 +73,9 @@ def test_perfect_predictions_have_an_ap_of_one_in_any_order_of_classes(
 
 
 def test_of_raw_and_averaged_weights_those_better_by_the_goal_count() -> None:
-    from trainables.engines.detector.validation import better_of
-
     truth = [_truth()]
-    right = Instances(truth[0].boxes, np.float32([0.9]), np.array([0]))
-    wrong = Instances(truth[0].boxes + 50, np.float32([0.9]), np.array([0]))
+    right = Instances(truth[0].boxes, np.array([0.9], np.float32), np.array([0]))
+    wrong = Instances(truth[0].boxes + 50, np.array([0.9], np.float32), np.array([0]))
     found = {
         name: SplitEvaluation(
             evaluate_groups([one], truth, ["a"], groups=("box_metrics",)), {}, 1.0, [one]
@@ -91,9 +90,7 @@ def test_of_raw_and_averaged_weights_those_better_by_the_goal_count() -> None:
 
 
 def _truth() -> Any:
-    from trainables.metrics.matching import GroundTruth
-
-    return GroundTruth(np.float32([[10, 10, 30, 30]]), np.array([0]), None, 100, 100)
+    return GroundTruth(np.array([[10, 10, 30, 30]], np.float32), np.array([0]), None, 100, 100)
 
 
 @pytest.mark.parametrize("scheduler", ["cosine", "multistep", "none"])
