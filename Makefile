@@ -7,6 +7,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python -m
 SOURCES := segtune.py trainables tune search_spaces cluster analysis tools benchmarks tests
 PYTEST_ARGS ?=
+WORKERS ?= 2
 
 .PHONY: help setup demo test test-long lint format clean
 
@@ -25,8 +26,8 @@ $(VENV)/.ready: pyproject.toml constraints.txt tools/set_up.py tools/install_det
 demo: setup ## the whole story on simulated micrographs, in ./demo
 	@$(VENV)/bin/segtune demo
 
-test: setup ## all tests but the long ones
-	$(RUN) pytest -q -m "not long" --timeout=900 $(PYTEST_ARGS)
+test: setup ## all tests but the long ones, in WORKERS processes, a module of tests in one of them
+	$(RUN) pytest -q -m "not long" --timeout=900 -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 test-long: setup ## kills, scale and fault tables
 	$(RUN) pytest -q -m long --timeout=3600 $(PYTEST_ARGS) || [ $$? -eq 5 ]  # 5: none selected

@@ -359,6 +359,8 @@ class EngineInfo:
             invalid ones. None where the framework has no such words.
         begins_from: Function from hyperparameters to what a training begins from, for the model
             card: "pre-trained weights (x.pt)". None where nothing is said.
+        kept: Function from a model's metrics to the kind of weights that were kept, for the model
+            card: "averaged". None where a training has one kind.
         opens_in: Sentence for the model card on how the framework itself opens an exported model,
             whose files in the framework's own form lie in the folder `native`; "" for none.
         batch: Name of the hyperparameter that is the pictures of a step, of which a step cannot
@@ -389,6 +391,7 @@ class EngineInfo:
     match_radius: str = "match_radius"
     native_config: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     begins_from: Callable[[Mapping[str, Any]], str] | None = None
+    kept: Callable[[Mapping[str, float]], str] | None = None
     opens_in: str = ""
     batch: str = ""
     data_problems: DataRule | None = None

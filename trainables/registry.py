@@ -20,6 +20,7 @@ from trainables.datasets.prepared import PreparedDataset
 from trainables.files.errors import UserError
 
 BUILT_IN: Mapping[str, str] = {
+    "detector": "trainables.engines.detector",
     "mask_rcnn": "trainables.engines.mask_rcnn",
     "simulated": "trainables.engines.simulated",
     "unet_selftraining": "trainables.engines.unet_selftraining",

@@ -48,6 +48,7 @@ def model_card(
         outdated=outdated_params(info, config.params),
         licence=info.licence,
         weights=info.begins_from(config.params) if info.begins_from else "",
+        kept=info.kept(config.metrics) if info.kept else "",
         hyperparameters=_hyperparameters(info, config.params),
         opens_in=info.opens_in,
         limits=_limits(info, config.params, data),

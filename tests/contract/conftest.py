@@ -18,6 +18,7 @@ from trainables.trials.memory import MemoryTrial
 ENGINES = sorted({*engines(), "threshold"})
 
 CHEAP: dict[str, dict[str, Any]] = {
+    "detector": {"batch_size": 2, "batch_multiplier": 2, "degrees": 20.0, "ema_decay": 0.9},
     "mask_rcnn": {"min_size": 64, "max_size": 96, "ims_per_batch": 4, "ema_decay": 0.9},
     "unet_selftraining": {"rounds": 1, "supervised_fraction": 0.25, "ema_decay": 0.5},
     "yolo_seg": {"imgsz": 64, "batch": 4, "nbs": 12, "mosaic": 0.5, "close_mosaic": 1},
@@ -25,6 +26,7 @@ CHEAP: dict[str, dict[str, Any]] = {
 """What makes a training cheaper still than the smoke preset, or harder to resume."""
 
 DIVERGES: dict[str, dict[str, Any]] = {
+    "detector": {"optimizer": "sgd", "learning_rate": 1e30, "clip": 0, "warmup_steps": 0},
     "mask_rcnn": {"optimizer": "SGD", "base_lr": 10, "clip": 0, "warmup_fraction": 0},
     "simulated": {"behaviour": "nan"},
     "threshold": {"nan_at": 3},

@@ -1,6 +1,7 @@
 """The parts around an epoch that every training loop shares."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -46,3 +47,26 @@ def measured_train_images(
     if wanted is not None:
         return min(wanted, n_train)
     return affordable_images(epoch_seconds, seconds_per_image, n_validation, n_train, _SHARE)
+
+
+class EpochBatches:
+    """Batches of (epoch, index): every picture once an epoch, in an order of the epoch's own.
+
+    Attributes:
+        epoch: Epoch whose batches come next, 0-based; set it before the loader is iterated.
+        size: Number of pictures a batch; the last batch may have fewer.
+    """
+
+    def __init__(self, n_pictures: int, size: int, seed: int) -> None:
+        self.epoch = 0
+        self.size = size
+        self._n_pictures = n_pictures
+        self._seed = seed
+
+    def __len__(self) -> int:
+        return math.ceil(self._n_pictures / self.size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = np.random.default_rng((self._seed, self.epoch)).permutation(self._n_pictures)
+        for start in range(0, self._n_pictures, self.size):
+            yield [(self.epoch, int(index)) for index in order[start : start + self.size]]

@@ -19,6 +19,7 @@ from trainables.datasets.records import ImageRecord
 from trainables.datasets.views.grey import centers_of, radii_of
 from trainables.files.whole import write_whole
 from trainables.metrics.matching import ground_truth
+from trainables.metrics.names import Kind
 from trainables.metrics.overlays.instances import ComparedPicture, draw_overlay
 from trainables.metrics.overlays.particle_scores import Matching, PickedPicture, particle_scores
 from trainables.metrics.overlays.picks import draw_picks
@@ -175,7 +176,8 @@ def _draw(
         write_whole(path, lambda new: draw_picks(picked, pixels, pick_score, matching, new))
         return
     truth = ground_truth(data, record)
-    counting = Counting("masks", finds.confidence, _ALL)
+    kind: Kind = "boxes" if found.masks is None else "masks"
+    counting = Counting(kind, finds.confidence, _ALL)
     [score] = picture_scores([found], [truth], counting)
     compared = ComparedPicture(record, pixels, truth, found, score, counting)
     write_whole(path, lambda new: draw_overlay(compared, data.classes, new))

@@ -1,15 +1,15 @@
-"""A training of instance segmentation, epoch by epoch: what is the same in every framework."""
+"""A training that finds instances, epoch by epoch: what is the same in every framework."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import torch
 
-from trainables.contract import EpochMetrics, Trial, TrialStopped
+from trainables.contract import EngineInfo, EpochMetrics, Trial, TrialStopped
 from trainables.datasets.prepared import check_pictures
 from trainables.datasets.records import ImageRecord
 from trainables.goal import Goal
@@ -23,9 +23,6 @@ from trainables.metrics.instances import Evaluation, metrics_of
 from trainables.metrics.scores import overfit_gap
 from trainables.metrics.subset import train_subset
 from trainables.results import Instances
-
-_GOAL: Final = Goal("seg_metrics/F1")
-"""Order of epochs where the trial has none."""
 
 _SUBSET, _BEST = "train_subset", "best"
 
@@ -158,6 +155,9 @@ class InstanceTraining(Generic[Images]):
     Attributes:
         trial: Trial that is trained and reported to.
         course: The framework's side.
+        info: The engine's: by its objective epochs are in order where the trial says no goal, and
+            that metric's group is the one whose finds are drawn and whose F1 the training part's is
+            compared with.
         history: Metrics of all epochs so far.
         best: Evaluation of the best epoch so far, the one whose model is kept; of the last one
             where an earlier segtune wrote the checkpoint and did not keep the best one's.
@@ -166,6 +166,7 @@ class InstanceTraining(Generic[Images]):
 
     trial: Trial
     course: Course[Images]
+    info: EngineInfo
     history: list[EpochMetrics] = field(default_factory=list)
     best: EvaluatedEpoch | None = None
     n_train_images: int | None = None
@@ -214,17 +215,22 @@ class InstanceTraining(Generic[Images]):
 
     def _keep_if_best(self, measured: SplitEvaluation) -> None:
         """Keep the last epoch's evaluation where it is the best so far."""
-        goal = self.trial.goal or _GOAL
+        goal = self.trial.goal or Goal(self.info.objective)
         before = None if self.best is None else self.history[self.best.epoch - 1].values
         if self.best is None or goal.improves(self.history[-1].values, before):
             self.best = self._evaluated(measured)
 
     def _evaluated(self, measured: SplitEvaluation) -> EvaluatedEpoch:
         """The last epoch's evaluation of the validation part, with the finds that are drawn."""
-        masks = measured.evaluations["seg_metrics"]
+        shown = measured.evaluations[self._group]
         records = self.course.validation.records
-        finds = shown_instances(records, measured.predictions, masks.pictures, masks.confidence)
+        finds = shown_instances(records, measured.predictions, shown.pictures, shown.confidence)
         return EvaluatedEpoch(len(self.history), measured.evaluations, finds)
+
+    @property
+    def _group(self) -> str:
+        """Metric group of the engine's objective: masks, or boxes of an engine without them."""
+        return self.info.objective.partition("/")[0]
 
     def _extra(self) -> dict[str, Any]:
         """The part of the training that is no framework's, as plain data."""
@@ -245,7 +251,8 @@ class InstanceTraining(Generic[Images]):
         values = validated.metrics()
         measured = self.course.measure(images, confidences=values, losses=False)
         found = measured.metrics("train_")
-        gap, _ = overfit_gap(found["train_seg_metrics/F1"], values["seg_metrics/F1"])
+        key = f"{self._group}/F1"
+        gap, _ = overfit_gap(found[f"train_{key}"], values[key])
         return {**found, "overfit_gap": gap, "train_metrics_images": images.n_images}
 
     def _subset(self, validated: SplitEvaluation) -> Images:

@@ -44,3 +44,10 @@ def test_on_many_objects_or_an_unknown_number_the_card_says_nothing(objects: int
 
 def test_where_no_confidence_was_chosen_the_card_says_nothing() -> None:
     assert "is noise" not in model_card(chosen_on(10, confidences={}, metrics={}), None)
+
+
+def test_of_a_training_with_several_kinds_of_weights_the_card_names_the_kept_ones() -> None:
+    for averaged, words in ((1.0, "The averaged weights are"), (0.0, "The raw weights are")):
+        metrics = {"box_metrics/F1": 0.8, "val/averaged": averaged}
+        assert words in model_card(config(engine="detector", params={}, metrics=metrics), None)
+    assert "The weights are" in model_card(config(), None)

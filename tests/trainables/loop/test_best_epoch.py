@@ -4,7 +4,7 @@ import contextlib
 import csv
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch")
 
+from search_spaces.schema import Hyperparameters
 from tests.support.discs import prepare_discs
-from trainables.contract import EpochMetrics, TrainMetrics, TrialStopped
+from trainables.contract import EngineInfo, EpochMetrics, TrainMetrics, TrialStopped
 from trainables.datasets.prepared import PreparedDataset
 from trainables.datasets.records import ImageRecord
 from trainables.goal import Goal
@@ -25,6 +26,10 @@ from trainables.metrics.instances import evaluate_groups
 from trainables.metrics.matching import GroundTruth, ground_truth
 from trainables.results import Instances
 from trainables.trials.memory import MemoryTrial
+
+INFO = EngineInfo(
+    "scripted", Hyperparameters, ("seg_metrics", "box_metrics"), "seg_metrics/F1", "smoke"
+)
 
 
 @dataclass
@@ -50,6 +55,7 @@ class ScriptedCourse:
     learning_rate: float = 0.1
     steady_epoch_s: float = 1.0
     epoch: int = 0
+    boxes: bool = False  # its model gives no masks
 
     def __post_init__(self) -> None:
         data = self.trial.data
@@ -78,7 +84,7 @@ class ScriptedCourse:
     def _found(self, truth: GroundTruth) -> Instances:
         n = round(self.shares[self.epoch - 1] * len(truth))
         scores = np.linspace(0.9, 0.5, n, dtype=np.float32)
-        masks = None if truth.masks is None else truth.masks[:n]
+        masks = None if truth.masks is None or self.boxes else truth.masks[:n]
         return Instances(truth.boxes[:n], scores, truth.classes[:n], masks)
 
     def save(
@@ -125,7 +131,7 @@ def scripted(
     given = {"epochs": len(shares), "train_metrics": never, **fields}
     trial = MemoryTrial({}, discs, folder, **given)
     with contextlib.suppress(TrialStopped):
-        InstanceTraining(trial, ScriptedCourse(trial, shares, forgetful)).run()
+        InstanceTraining(trial, ScriptedCourse(trial, shares, forgetful), INFO).run()
     return trial
 
 
@@ -197,3 +203,16 @@ def test_an_evaluation_comes_back_from_plain_data_as_it_was(
                 assert again[name].dtype == value.dtype
             else:
                 assert again[name] == value
+
+
+def test_an_engine_of_boxes_alone_is_ordered_and_drawn_by_its_boxes(
+    discs: PreparedDataset, tmp_path: Path
+) -> None:
+    trial = MemoryTrial({}, discs, tmp_path, epochs=2, train_metrics=TrainMetrics(every=0))
+    info = replace(INFO, metrics=("box_metrics",), objective="box_metrics/F1")
+    training = InstanceTraining(trial, ScriptedCourse(trial, (0.8, 0.2), boxes=True), info)
+    training.run()
+    assert training.best is not None
+    assert training.best.epoch == 1
+    assert len(training.best.finds.pictures) == 3
+    assert {row["group"] for row in table(trial)} == {"box_metrics"}

@@ -223,9 +223,9 @@ def test_an_engine_of_masks_is_refused_on_boxes_by_name(
 ) -> None:
     (found,) = problems(tmp_path, boxes, trainable=engine)
     assert found == (
-        f"trainable: expected an engine that learns from boxes (unet_selftraining), got {engine}, "
-        "which learns masks: the objects of raw are boxes without masks; or prepare it from "
-        "outlines or masks"
+        "trainable: expected an engine that learns from boxes (detector, unet_selftraining), got "
+        f"{engine}, which learns masks: the objects of raw are boxes without masks; or prepare it "
+        "from outlines or masks"
     )
 
 

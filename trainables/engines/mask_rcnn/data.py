@@ -5,7 +5,6 @@ Every random number of a picture's augmentation comes from (seed, epoch, picture
 that goes on in a new process, or with other loader processes, sees the same pictures.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +26,7 @@ from trainables.engines.mask_rcnn.network.framework import (
 )
 from trainables.engines.mask_rcnn.network.framework import transforms as T  # noqa: N812  Detectron2's name
 from trainables.engines.mask_rcnn.params import MaskRcnnParams
+from trainables.loop.epochs import EpochBatches
 from trainables.metrics.matching import GroundTruth, ground_truth
 
 NetworkInput = dict[str, Any]
@@ -114,29 +114,6 @@ class TrainingPictures(Dataset[NetworkInput]):
             return training_input(self._data, self.records[key[1]], self.transforms)
         finally:
             np.random.set_state(state)  # noqa: NPY002
-
-
-class EpochBatches:
-    """Batches of (epoch, index): every picture once an epoch, in an order of the epoch's own.
-
-    Attributes:
-        epoch: Epoch whose batches come next, 0-based; set it before the loader is iterated.
-        size: Number of pictures a batch; the last batch may have fewer.
-    """
-
-    def __init__(self, n_pictures: int, size: int, seed: int) -> None:
-        self.epoch = 0
-        self.size = size
-        self._n_pictures = n_pictures
-        self._seed = seed
-
-    def __len__(self) -> int:
-        return math.ceil(self._n_pictures / self.size)
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = np.random.default_rng((self._seed, self.epoch)).permutation(self._n_pictures)
-        for start in range(0, self._n_pictures, self.size):
-            yield [(self.epoch, int(index)) for index in order[start : start + self.size]]
 
 
 def training_loader(

@@ -14,7 +14,7 @@ from trainables.engines.mask_rcnn.checkpoint import SavedMaskRcnn, restore, trai
 from trainables.engines.mask_rcnn.data import MeasuredPictures
 from trainables.engines.mask_rcnn.effective import check_effective
 from trainables.engines.mask_rcnn.network.start import Start, find_start
-from trainables.engines.mask_rcnn.params import MaskRcnnParams
+from trainables.engines.mask_rcnn.params import INFO, MaskRcnnParams
 from trainables.engines.mask_rcnn.predictor import fusion_of
 from trainables.engines.mask_rcnn.run import MaskRcnnRun, diverged_in, within_memory
 from trainables.engines.mask_rcnn.validation import measure
@@ -41,7 +41,7 @@ def train_trial(trial: Trial, params: MaskRcnnParams) -> None:
     course = _MaskRcnnCourse(trial, start.params, run)
     check_effective(run, course.fusion, start.params, ignored)
     _note_what_to_know(trial, ignored, start, run)
-    InstanceTraining(trial, course).run()
+    InstanceTraining(trial, course, INFO).run()
 
 
 class _MaskRcnnCourse:

@@ -20,6 +20,7 @@ from trainables.engines.yolo_seg.effective import check_effective
 from trainables.engines.yolo_seg.framework import unwrap_model
 from trainables.engines.yolo_seg.inference import Detection
 from trainables.engines.yolo_seg.params import (
+    INFO,
     YoloSegParams,
     mask_note,
     model_problem,
@@ -50,7 +51,7 @@ def train_trial(trial: Trial, params: YoloSegParams) -> None:
         course = _YoloCourse(trial, params, run)
         check_effective(run, course.detection, params, _ignored(trial, params))
         _note_ignored(trial, params)
-        InstanceTraining(trial, course).run()
+        InstanceTraining(trial, course, INFO).run()
     finally:
         run.close()
 

@@ -1,0 +1,1 @@
+"""Detection with torchvision's models: boxes, without masks."""
