@@ -120,6 +120,9 @@ def combine(estimate: Estimate, sources: Sources, unit: str = "") -> Uncertainty
     `Sources.bias_of`) is taken whole, as a standard
     uncertainty: how it turns out elsewhere, even its sign, is not known. Of spans and geometric
     standard deviations no such error is recorded.
+
+    Of few pictures the effective degrees of freedom can rise so much with a second source that the
+    interval would be narrower than the pictures' own; then that one is taken.
     """
     relative: dict[str, float | None] = {}
     if estimate.name == "number_density":
@@ -138,5 +141,5 @@ def combine(estimate: Estimate, sources: Sources, unit: str = "") -> Uncertainty
     parts = {"sampling": sampling, **known}
     total = math.sqrt(sum(part**2 for part in parts.values()))
     degrees = estimate.degrees * (total / sampling) ** 4 if sampling else math.inf
-    half = t_factor(degrees) * total
+    half = max(t_factor(degrees) * total, t_factor(estimate.degrees) * sampling)
     return Uncertainty(estimate.value, unit, parts, missing, half, estimate.border)

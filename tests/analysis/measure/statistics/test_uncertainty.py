@@ -34,6 +34,16 @@ def test_sampling_alone_gives_students_interval() -> None:
     assert found.interval == pytest.approx(estimate().interval)
 
 
+@pytest.mark.parametrize("bias", [0.0, 0.01, 0.02, 0.05, 0.2])
+def test_a_second_source_makes_no_interval_narrower(bias: float) -> None:
+    few = Estimate("d50_number", 200.0, 4.0, 2, 100, BORDER)
+    alone = combine(few, Sources(scale=0.0, diameter_bias=0.0), "nm").relative
+    with_bias = combine(few, Sources(scale=0.0, diameter_bias=bias), "nm").relative
+    assert alone == pytest.approx(t_factor(1) * 0.02)
+    assert with_bias is not None
+    assert with_bias >= alone
+
+
 def test_a_number_per_area_has_twice_the_scales_uncertainty_and_the_count_error() -> None:
     found = combine(
         estimate("number_density", 0.5, 0.01), Sources(0.01, diameter_bias=0.5, count_error=0.04)
