@@ -40,6 +40,7 @@ def test_a_second_source_makes_no_interval_narrower(bias: float) -> None:
     alone = combine(few, Sources(scale=0.0, diameter_bias=0.0), "nm").relative
     with_bias = combine(few, Sources(scale=0.0, diameter_bias=bias), "nm").relative
     assert alone == pytest.approx(t_factor(1) * 0.02)
+    assert alone is not None
     assert with_bias is not None
     assert with_bias >= alone
 
