@@ -111,6 +111,7 @@ fixed:
   mosaic: {mosaic}
   close_mosaic: 10
   scale: 0.3
+  mask_ratio: 1
   flipud: 0.5
   max_det: 300
   workers: 0
