@@ -280,8 +280,8 @@ def write_pictures(
     def write(file: Path) -> None:
         with file.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream)
-            writer.writerow(PICTURE_COLUMNS)
-            writer.writerows(map(picture_cells, rows))
+            writer.writerow(map(csv_cell, PICTURE_COLUMNS))
+            writer.writerows([picture_cells(row) for row in rows])
 
     write_whole(out / f"{PICTURES}.csv", write)
     return rows

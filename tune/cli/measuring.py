@@ -172,11 +172,11 @@ Outlined = Annotated[
 
 
 def measure(
-    out: Annotated[Path, out_option("Folder for tables, figures and outlines.")],
     images: Annotated[
         list[str] | None,
         typer.Argument(metavar="IMAGES", help="Files, folders and patterns, as for predict."),
     ] = None,
+    out: Annotated[Path | None, out_option("Folder for tables, figures and outlines.")] = None,
     model: Annotated[
         list[Path] | None,
         typer.Option("--model", "-m", metavar="MODEL", help=f"{MODEL_HELP} Again: an ensemble."),
@@ -199,8 +199,9 @@ def measure(
     from tune.verbs.measuring import measure as measure_particles  # loaded when asked for
     from tune.verbs.measuring import planned_measurement  # as the other
 
-    if outlines is None:
-        _refuse_without({"IMAGES": images, "--model MODEL": model})
+    found_by = {} if outlines else {"IMAGES": images, "--model MODEL": model}
+    _refuse_without({**found_by, "--out FOLDER": out})
+    assert out is not None
     asked: dict[str, Any] = {
         "outlines": outlines,
         "form": form,
@@ -233,9 +234,11 @@ def _refuse_without(needed: Mapping[str, Any]) -> None:
     Raises:
         UsageError: Something is missing.
     """
-    for name, value in needed.items():
-        if not value:
-            raise UsageError(f"measure: expected {name}, or --from DIR, got none")
+    missing = [name for name, value in needed.items() if not value]
+    if missing:
+        outlined = "--from DIR and --out FOLDER" if "--out FOLDER" in missing else "--from DIR"
+        instead = f", or {outlined}" if missing != ["--out FOLDER"] else ""
+        raise UsageError(f"measure: expected {', '.join(missing)}{instead}, got none")
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ class Suppressing(torch.nn.Module):
 def test_a_graph_keeps_what_torchvision_keeps_for_any_batch(tmp_path: Path) -> None:
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     program = torch.onnx.export(
-        Suppressing(),
+        Suppressing().eval(),
         (torch.rand(2, 30, 4), torch.rand(2, 30, 3)),
         dynamo=True,
         opset_version=18,

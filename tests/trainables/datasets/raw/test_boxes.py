@@ -63,7 +63,8 @@ def test_asked_for_boxes_those_around_outlines_are_taken(tmp_path: Path) -> None
 
 def test_rectangles_are_outlines_unless_boxes_are_asked_for(tmp_path: Path) -> None:
     raw = labelme_set(tmp_path / "raw", n=7)
-    assert any("--boxes takes them as boxes" in w for w in prepare(raw, tmp_path / "a").warnings)
+    squares = prepare(raw, tmp_path / "a")
+    assert any("--boxes takes them as boxes" in note for note in squares.notes)
     report = prepare(raw, tmp_path / "b", PrepareOptions(boxes=True))
     assert report.data.boxes_only
     assert report.warnings == ()
