@@ -119,7 +119,7 @@ def passed(numbers: list[int], stages: Stages, workers: Workers) -> Iterator[Pas
         NoSearcherError: Nothing can be searched.
     """
     import ray  # put off: slow to import, and a job is planned without it
-    from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy  # put off as Ray is
+    from ray.data import ActorPoolStrategy, DataContext  # put off as Ray is
 
     gate = ray.remote(num_cpus=0)(Gate).remote(workers.on_their_way)
 
@@ -129,19 +129,12 @@ def passed(numbers: list[int], stages: Stages, workers: Workers) -> Iterator[Pas
     n_blocks = min(len(numbers), max(math.ceil(len(numbers) / workers.batch), _BLOCKS_AT_LEAST))
     rows = ray.data.range(len(numbers), override_num_blocks=n_blocks)
     reading = partial(_reading, numbers=np.array(numbers, np.int64), reader=stages.reader)
-    there = ray.cluster_resources().get("CPU", 1.0)
-    actor_cpus = _cpus_of_an_actor(workers, there)
-    read = rows.map_batches(
-        reading,
-        batch_size=None,
-        num_cpus=_READING_CPUS,
-        compute=TaskPoolStrategy(size=_readers(there - workers.actors * actor_cpus)),
-    )
+    read = rows.map_batches(reading, batch_size=None, num_cpus=_READING_CPUS)
     found = read.map_batches(
         _Searching,
         fn_constructor_args=(stages.searcher, gate),
         batch_size=None,  # a block as it is: one of two blocks might never pass the gate
-        num_cpus=actor_cpus,
+        num_cpus=_cpus_of_an_actor(workers, ray.cluster_resources().get("CPU", 1.0)),
         num_gpus=workers.gpus or None,
         compute=ActorPoolStrategy(size=workers.actors, max_tasks_in_flight_per_actor=2),
     )
@@ -165,21 +158,6 @@ def _cpus_of_an_actor(workers: Workers, there: float) -> float:
     [0.0, 0.5, 1, 1]
     """
     return min(workers.cpus, max(there - 1, 0) / workers.actors)
-
-
-def _readers(free: float) -> int:
-    """Number of tasks that read at a time: half of the cores that no actor has.
-
-    Without a limit they would take all of these until every picture is read, and the first would be
-    measured no sooner.
-
-    Args:
-        free: Cores that no actor has.
-
-    >>> [_readers(free) for free in (1.0, 2.0, 3.0, 16.0)]
-    [1, 1, 1, 8]
-    """
-    return max(1, int(free / 2))
 
 
 def _reading(batch: Batch, numbers: Any, reader: Reader) -> Batch:
