@@ -176,6 +176,43 @@ def epochs_for(steps: float, steps_an_epoch: float, least: int, most: int) -> in
     return max(least, min(most, 10 * round(steps / max(steps_an_epoch, 1) / 10)))
 
 
+def side_settings(facts: DataFacts, min_size: int) -> dict[str, Setting]:
+    """The sides of training pictures, and room for their finds, of engines that scale to a side.
+
+    Args:
+        facts: The data set's.
+        min_size: Shorter side in training, px.
+    """
+    return {
+        "min_size": Setting(
+            min_size,
+            f"shorter side in training, px: the median picture has {facts.short_px:.0f} px, "
+            f"{sizes_in_training(facts, min_size / facts.short_px)}",
+        ),
+        "max_size": Setting(
+            multiple(2 * min_size, 32, 96), "longer side at most: twice the shorter one"
+        ),
+        "max_det": Setting(
+            room_for(facts.most_objects),
+            f"most finds in a picture; the fullest one holds {facts.most_objects} objects",
+        ),
+    }
+
+
+def as_domains(proposed: EngineProposal, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A proposal as domains that replace those of the preset it names.
+
+    Args:
+        proposed: The proposal.
+        given: What the study gives itself; `max_size` is left to it beside a `min_size` of its own.
+    """
+    fixed = {key: {"fixed": setting.value} for key, setting in proposed.fixed.items()}
+    if "min_size" in given:  # the longer side is proposed beside another one
+        del fixed["max_size"]
+    space = {key: setting.value for key, setting in proposed.space.items() if key != "preset"}
+    return {**fixed, **space}
+
+
 def batches_for(n_train: int, most: int) -> list[int]:
     """Batches worth trying: a third of the training pictures at most, so that an epoch has steps.
 

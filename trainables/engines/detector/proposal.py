@@ -10,11 +10,11 @@ from trainables.proposal import (
     EngineProposal,
     Setting,
     Suits,
+    as_domains,
     epochs_for,
     multiple,
-    room_for,
     scale_for,
-    sizes_in_training,
+    side_settings,
     steps_in_words,
 )
 
@@ -56,16 +56,10 @@ def default_space(
         return FINE_TUNING, {}
     if there is None:
         return SCRATCH, {}
-    proposed = propose(there.data, there.gpus)
-    fixed = {key: {"fixed": setting.value} for key, setting in proposed.fixed.items()}
-    if "min_size" in given:  # the longer side is proposed beside another one
-        del fixed["max_size"]
-    space = {key: setting.value for key, setting in proposed.space.items() if key != "preset"}
-    return SCRATCH, {**fixed, **space}
+    return SCRATCH, as_domains(propose(there.data, there.gpus), given)
 
 
 def _fixed(facts: DataFacts, gpus: int, min_size: int) -> dict[str, Setting]:
-    scale = min_size / facts.short_px
     model = "efficientnet_b0_fpn" if gpus else "small_fpn"
     return {
         "model": Setting(
@@ -73,18 +67,7 @@ def _fixed(facts: DataFacts, gpus: int, min_size: int) -> dict[str, Setting]:
             "trained from random weights; "
             + ("a GPU affords it" if gpus else "the smallest, for CPU cores"),
         ),
-        "min_size": Setting(
-            min_size,
-            f"shorter side in training, px: the median picture has {facts.short_px:.0f} px, "
-            f"{sizes_in_training(facts, scale)}",
-        ),
-        "max_size": Setting(
-            multiple(2 * min_size, 32, 96), "longer side at most: twice the shorter one"
-        ),
-        "max_det": Setting(
-            room_for(facts.most_objects),
-            f"most finds in a picture; the fullest one holds {facts.most_objects} objects",
-        ),
+        **side_settings(facts, min_size),
     }
 
 

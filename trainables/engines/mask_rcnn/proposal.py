@@ -18,11 +18,11 @@ from trainables.proposal import (
     EngineProposal,
     Setting,
     Suits,
+    as_domains,
     epochs_for,
     multiple,
-    room_for,
     scale_for,
-    sizes_in_training,
+    side_settings,
     steps_in_words,
 )
 
@@ -65,7 +65,7 @@ def propose(facts: DataFacts, gpus: int) -> EngineProposal:
     mpx = facts.train_mpx * scale**2
     return EngineProposal(
         epochs,
-        fixed=_fixed(facts, gpus, min_size, scale),
+        fixed=_fixed(facts, gpus, min_size),
         space=_space(facts, scale),
         core_seconds=_CORE_SECONDS_A_MPX * mpx,
     )
@@ -85,12 +85,7 @@ def default_space(
         return (SCRATCH if untrained else FINE_TUNING), {}
     if not untrained:
         return FINE_TUNING, _shorter_warmup(there)
-    proposed = propose(there.data, there.gpus)
-    fixed = {key: {"fixed": setting.value} for key, setting in proposed.fixed.items()}
-    if "min_size" in given:  # the longer side is proposed beside another one
-        del fixed["max_size"]
-    space = {key: setting.value for key, setting in proposed.space.items() if key != "preset"}
-    return SCRATCH, {**fixed, **space}
+    return SCRATCH, as_domains(propose(there.data, there.gpus), given)
 
 
 def _shorter_warmup(there: Circumstances) -> dict[str, Any]:
@@ -120,25 +115,14 @@ def remarks(possible: Mapping[str, Any], data: PreparedDataset) -> list[str]:
     ]
 
 
-def _fixed(facts: DataFacts, gpus: int, min_size: int, scale: float) -> dict[str, Setting]:
+def _fixed(facts: DataFacts, gpus: int, min_size: int) -> dict[str, Setting]:
     fixed = {
         "backbone": Setting(
             "r50" if gpus else "r18",
             "trained from random weights; "
             + ("a GPU affords it" if gpus else "the smallest, for CPU cores"),
         ),
-        "min_size": Setting(
-            min_size,
-            f"shorter side in training, px: the median picture has {facts.short_px:.0f} px, "
-            f"{sizes_in_training(facts, scale)}",
-        ),
-        "max_size": Setting(
-            multiple(2 * min_size, 32, 96), "longer side at most: twice the shorter one"
-        ),
-        "max_det": Setting(
-            room_for(facts.most_objects),
-            f"most finds in a picture; the fullest one holds {facts.most_objects} objects",
-        ),
+        **side_settings(facts, min_size),
     }
     if not gpus:
         why = "layers narrower than Detectron2's, for CPU cores and few pictures"
