@@ -26,6 +26,12 @@ GARBAGE: Final = (
 )
 """Lines without their end that no driver writes."""
 
+SAME_FOLDER: Final = settings(
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # each example writes it anew
+)
+
 SCHEDULER: Final = {"kind": "asha", "grace_period": 1}
 
 
@@ -126,12 +132,7 @@ def test_the_journal_of_another_study_of_the_same_name_is_no_study_of_these_tria
     assert not one.holds(other.whole)
 
 
-@settings(
-    max_examples=200,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(parent=SAME_FOLDER, max_examples=200)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_changed_bytes_are_named_or_change_no_figure(one: Shown, seed: int) -> None:
     dice, altered = Random(seed), bytearray(one.whole)
@@ -164,12 +165,7 @@ def test_a_journal_that_ends_before_a_trial_of_which_the_folder_has_the_end_is_n
         one.study.trials()
 
 
-@settings(
-    max_examples=80,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(parent=SAME_FOLDER, max_examples=80)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_changed_bytes_of_an_earlier_versions_journal_end_in_no_traceback(
     one: Shown, seed: int
@@ -185,12 +181,7 @@ def test_changed_bytes_of_an_earlier_versions_journal_end_in_no_traceback(
     assert figures or JOURNAL in message
 
 
-@settings(
-    max_examples=80,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(parent=SAME_FOLDER, max_examples=80)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_changed_bytes_of_a_metrics_table_are_named_or_change_no_figure(
     one: Shown, seed: int
