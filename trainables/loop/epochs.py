@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
 
-from trainables.contract import Diverged, Trial
+from trainables.contract import Diverged, InfeasibleParams, Trial
 from trainables.metrics.subset import affordable_images
 
 _SHARE: Final = 0.10
@@ -70,3 +73,33 @@ class EpochBatches:
         order = np.random.default_rng((self._seed, self.epoch)).permutation(self._n_pictures)
         for start in range(0, self._n_pictures, self.size):
             yield [(self.epoch, int(index)) for index in order[start : start + self.size]]
+
+
+def epoch_loader(
+    pictures: Dataset[Any], batches: EpochBatches, workers: int, root: Path
+) -> DataLoader[Any]:
+    """Make the loader of lists of samples, as a data set of pictures makes them.
+
+    Args:
+        pictures: Makes the sample of an (epoch, index).
+        batches: Its batch sampler.
+        workers: Number of loader processes.
+        root: Folder of the data, for the message.
+
+    Raises:
+        InfeasibleParams: There is nothing to train on.
+    """
+    if not len(batches):
+        raise InfeasibleParams(f"expected training images, got none in {root}")
+    return DataLoader(
+        pictures,
+        batch_sampler=batches,
+        collate_fn=_as_it_is,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        generator=torch.Generator(),
+    )
+
+
+def _as_it_is(batch: list[Any]) -> list[Any]:
+    return batch

@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from trainables.contract import InfeasibleParams
 from trainables.datasets.prepared import PreparedDataset
 from trainables.datasets.records import ImageRecord
 from trainables.engines.detector.augment import Augmentation
 from trainables.engines.detector.params import DetectorParams
-from trainables.loop.epochs import EpochBatches
+from trainables.loop.epochs import EpochBatches, epoch_loader
 from trainables.metrics.matching import GroundTruth, ground_truth
 
 Sample = tuple[Tensor, dict[str, Tensor]]
@@ -95,20 +94,8 @@ def training_loader(
         InfeasibleParams: There is nothing to train on.
     """
     pictures = TrainingPictures(data, params, seed)
-    if not len(pictures):
-        raise InfeasibleParams(f"expected training images, got none in {data.root}")
-    return DataLoader(
-        pictures,
-        batch_sampler=EpochBatches(len(pictures), params.batch_size, seed),
-        collate_fn=_as_it_is,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        generator=torch.Generator(),
-    )
-
-
-def _as_it_is(batch: list[Sample]) -> list[Sample]:
-    return batch
+    batches = EpochBatches(len(pictures), params.batch_size, seed)
+    return epoch_loader(pictures, batches, workers, data.root)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import yaml
 
-from trainables.contract import ArtifactKind, EpochMetrics, InfeasibleParams, Trial
+from trainables.contract import ArtifactKind, EpochMetrics, Trial
 from trainables.datasets.records import ImageRecord
 from trainables.engines.detector.checkpoint import SavedDetector, restore, training_state
 from trainables.engines.detector.data import MeasuredPictures
@@ -19,6 +19,7 @@ from trainables.engines.detector.run import DetectorRun, within_memory
 from trainables.engines.detector.validation import better_of, measure
 from trainables.files.whole import write_whole
 from trainables.goal import Goal
+from trainables.loop.asked import note_ignored, refuse_combinations, without_effect_here
 from trainables.loop.checkpoint import write_checkpoint
 from trainables.loop.device import loader_processes, use_device
 from trainables.loop.instances import InstanceTraining, SplitEvaluation
@@ -30,9 +31,7 @@ def train_trial(trial: Trial, params: DetectorParams) -> None:
     Raises:
         TrainingError: As `trainables.contract.Engine.train` says.
     """
-    problems = DetectorParams.problems(dict(trial.params), frozenset())
-    if problems:
-        raise InfeasibleParams("; ".join(f"{key}: {message}" for key, message in problems))
+    refuse_combinations(DetectorParams, trial)
     use_device(trial.device, loader_processes(params.workers, trial.device))
     ignored = _ignored(trial, params)
     with within_memory(params, torch.device(trial.device.name)):
@@ -122,19 +121,13 @@ class _DetectorCourse:
 def _ignored(trial: Trial, params: DetectorParams) -> dict[str, str]:
     """Keys without effect in this trial, defaults included, with the reason."""
     values = params.model_dump()
-    ignored = DetectorParams.without_effect(values)
-    ignored |= DetectorParams.without_effect_in(values, trial.epochs, grey=trial.data.grey)
-    if trial.device.name == "cpu":
-        ignored |= {"amp": "there is no mixed precision on the CPU"}
-        ignored |= {"workers": "the CPU trains without loader processes"}
-    return ignored
+    here = DetectorParams.without_effect_in(values, trial.epochs, grey=trial.data.grey)
+    return {**without_effect_here(DetectorParams, values, trial), **here}
 
 
 def _note_what_to_know(trial: Trial, ignored: Mapping[str, str], run: DetectorRun) -> None:
     """Tell the user which keys have no effect, what was taken, and of an endless warm-up."""
-    for key, reason in ignored.items():
-        if key in trial.params:
-            trial.note(f"{key} has no effect: {reason}")
+    note_ignored(trial, ignored)
     if run.taken:
         trial.note(run.taken)
     schedule = run.schedule

@@ -15,7 +15,6 @@ import torch
 from pycocotools import mask as coco_mask
 from torch.utils.data import DataLoader, Dataset
 
-from trainables.contract import InfeasibleParams
 from trainables.datasets.prepared import PreparedDataset
 from trainables.datasets.records import Annotation, ImageRecord
 from trainables.engines.mask_rcnn.augmentation import Augmentation, augmentations, input_size
@@ -26,7 +25,7 @@ from trainables.engines.mask_rcnn.network.framework import (
 )
 from trainables.engines.mask_rcnn.network.framework import transforms as T  # noqa: N812  Detectron2's name
 from trainables.engines.mask_rcnn.params import MaskRcnnParams
-from trainables.loop.epochs import EpochBatches
+from trainables.loop.epochs import EpochBatches, epoch_loader
 from trainables.metrics.matching import GroundTruth, ground_truth
 
 NetworkInput = dict[str, Any]
@@ -125,20 +124,8 @@ def training_loader(
         InfeasibleParams: There is nothing to train on.
     """
     pictures = TrainingPictures(data, params, seed)
-    if not len(pictures):
-        raise InfeasibleParams(f"expected training images, got none in {data.root}")
-    return DataLoader(
-        pictures,
-        batch_sampler=EpochBatches(len(pictures), params.ims_per_batch, seed),
-        collate_fn=_as_it_is,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        generator=torch.Generator(),
-    )
-
-
-def _as_it_is(batch: list[NetworkInput]) -> list[NetworkInput]:
-    return batch
+    batches = EpochBatches(len(pictures), params.ims_per_batch, seed)
+    return epoch_loader(pictures, batches, workers, data.root)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from trainables.contract import ArtifactKind, EpochMetrics, InfeasibleParams, Trial
+from trainables.contract import ArtifactKind, EpochMetrics, Trial
 from trainables.datasets.records import ImageRecord
 from trainables.engines.mask_rcnn.checkpoint import SavedMaskRcnn, restore, training_state
 from trainables.engines.mask_rcnn.data import MeasuredPictures
@@ -19,6 +19,7 @@ from trainables.engines.mask_rcnn.predictor import fusion_of
 from trainables.engines.mask_rcnn.run import MaskRcnnRun, diverged_in, within_memory
 from trainables.engines.mask_rcnn.validation import measure
 from trainables.files.whole import write_whole
+from trainables.loop.asked import note_ignored, refuse_combinations, without_effect_here
 from trainables.loop.checkpoint import write_checkpoint
 from trainables.loop.device import loader_processes, use_device
 from trainables.loop.instances import InstanceTraining, SplitEvaluation
@@ -30,11 +31,9 @@ def train_trial(trial: Trial, params: MaskRcnnParams) -> None:
     Raises:
         TrainingError: As `trainables.contract.Engine.train` says.
     """
-    problems = MaskRcnnParams.problems(dict(trial.params), frozenset())
-    if problems:
-        raise InfeasibleParams("; ".join(f"{key}: {message}" for key, message in problems))
+    refuse_combinations(MaskRcnnParams, trial)
     use_device(trial.device, loader_processes(params.workers, trial.device))
-    ignored = _ignored(trial, params)
+    ignored = without_effect_here(MaskRcnnParams, params.model_dump(), trial)
     start = find_start(trial, params)
     with within_memory(start.params, torch.device(trial.device.name)):
         run = MaskRcnnRun(trial, start.params, start.configs)
@@ -110,22 +109,11 @@ class _MaskRcnnCourse:
         return within_memory(self.params, self.run.device)
 
 
-def _ignored(trial: Trial, params: MaskRcnnParams) -> dict[str, str]:
-    """Keys without effect in this trial, defaults included, with the reason."""
-    ignored = MaskRcnnParams.without_effect(params.model_dump())
-    if trial.device.name == "cpu":
-        ignored |= {"amp": "there is no mixed precision on the CPU"}
-        ignored |= {"workers": "the CPU trains without loader processes"}
-    return ignored
-
-
 def _note_what_to_know(
     trial: Trial, ignored: Mapping[str, str], start: Start, run: MaskRcnnRun
 ) -> None:
     """Tell the user which keys have no effect, what was taken, and of an endless warm-up."""
-    for key, reason in ignored.items():
-        if key in trial.params:
-            trial.note(f"{key} has no effect: {reason}")
+    note_ignored(trial, ignored)
     for note in start.notes:
         trial.note(note)
     for member in run.members.values():

@@ -58,6 +58,7 @@ from trainables.engines.unet_selftraining.rounds.rounds import (
 from trainables.engines.unet_selftraining.run import UnetRun, Weights, choose_kernels, within_memory
 from trainables.engines.unet_selftraining.validation import MeasuredMicrographs, measure
 from trainables.goal import Goal
+from trainables.loop.asked import note_ignored
 from trainables.loop.checkpoint import read_history
 from trainables.loop.device import forget_peak_memory, peak_memory_gb, use_device
 from trainables.loop.epochs import measured_train_images, train_metrics_due
@@ -381,9 +382,7 @@ def _ignored(trial: Trial, params: UnetParams) -> dict[str, str]:
 
 
 def _note_what_to_know(trial: Trial, params: UnetParams, ignored: dict[str, str]) -> None:
-    for key, reason in ignored.items():
-        if key in trial.params:
-            trial.note(f"{key} has no effect: {reason}")
+    note_ignored(trial, ignored)
     if params.batch_size < trial.device.gpus:
         trial.note(
             f"batch_size={params.batch_size} leaves {trial.device.gpus - params.batch_size} of the "

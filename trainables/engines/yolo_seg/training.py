@@ -28,6 +28,7 @@ from trainables.engines.yolo_seg.params import (
 )
 from trainables.engines.yolo_seg.run import YoloSegRun, overrides, within_memory
 from trainables.engines.yolo_seg.validation import measure
+from trainables.loop.asked import note_ignored, without_effect_here
 from trainables.loop.checkpoint import write_checkpoint
 from trainables.loop.device import loader_processes, use_device
 from trainables.loop.instances import InstanceTraining, SplitEvaluation
@@ -49,8 +50,9 @@ def train_trial(trial: Trial, params: YoloSegParams) -> None:
     try:
         run.build()
         course = _YoloCourse(trial, params, run)
-        check_effective(run, course.detection, params, _ignored(trial, params))
-        _note_ignored(trial, params)
+        ignored = without_effect_here(YoloSegParams, params.model_dump(), trial)
+        check_effective(run, course.detection, params, ignored)
+        _note_what_to_know(trial, params, ignored)
         InstanceTraining(trial, course, INFO).run()
     finally:
         run.close()
@@ -146,22 +148,10 @@ def _check_start(trial: Trial, params: YoloSegParams) -> None:
         raise InfeasibleParams("; ".join(found))
 
 
-def _ignored(trial: Trial, params: YoloSegParams) -> dict[str, str]:
-    """Keys without effect in this trial, defaults included, with the reason."""
-    ignored = YoloSegParams.without_effect(params.model_dump())
-    if trial.device.name == "cpu":
-        ignored |= {"amp": "there is no mixed precision on the CPU"}
-        ignored |= {"workers": "the CPU trains without loader processes"}
-    return ignored
-
-
-def _note_ignored(trial: Trial, params: YoloSegParams) -> None:
+def _note_what_to_know(trial: Trial, params: YoloSegParams, ignored: Mapping[str, str]) -> None:
     """Tell the user which of the given keys have no effect in this trial."""
     here = YoloSegParams.without_effect_in(params.model_dump(), trial.epochs, grey=trial.data.grey)
-    reasons = {**_ignored(trial, params), **here}
-    for key, reason in reasons.items():
-        if key in trial.params:
-            trial.note(f"{key} has no effect: {reason}")
+    note_ignored(trial, {**ignored, **here})
     if params.batch > len(trial.data.images("train")):
         trial.note(
             f"batch={params.batch} is more than there are training images; a batch holds "
