@@ -42,7 +42,7 @@ from cluster.machines.machine import this_machine
 from trainables.datasets.simulate.dataset import simulate
 from trainables.datasets.simulate.presets import SPECS
 
-MIB = 2**20
+MB = 10**6
 
 ON_THEIR_WAY = 8
 """Pictures that are searched and not yet written down, at most, on a CPU."""
@@ -77,13 +77,13 @@ class Pace:
         per_second: Pictures per second.
         cpu_s: Seconds on the processors that a picture took.
         first_s: Seconds from the start of the command to the first row of the live table.
-        peak_mib: Most memory of all processes, PSS.
+        peak_mb: Most memory of all processes, PSS.
     """
 
     per_second: float
     cpu_s: float
     first_s: float = 0.0
-    peak_mib: float = 0.0
+    peak_mb: float = 0.0
 
 
 def draw(folder: Path, pictures: int, particles: int, side: int) -> Path:
@@ -161,7 +161,7 @@ def look(pid: int, seconds: dict[int, float], memory: bool) -> float:
     """Note the seconds on the processors of a process and of all that it started, by their ids.
 
     Returns:
-        Their memory together, MiB; 0 where it is not asked for, which takes time.
+        Their memory together, MB; 0 where it is not asked for, which takes time.
     """
     total = 0
     try:
@@ -176,7 +176,7 @@ def look(pid: int, seconds: dict[int, float], memory: bool) -> float:
             total += process.memory_full_info().pss if memory else 0
         except (psutil.NoSuchProcess, psutil.AccessDenied):  # one has ended since it was listed
             continue
-    return total / MIB
+    return total / MB
 
 
 def speed(asked: argparse.Namespace, folder: Path) -> None:
@@ -206,8 +206,8 @@ def memories(asked: argparse.Namespace, folder: Path) -> None:
     for number in (asked.few, asked.many):
         pictures = draw(folder / f"{number}", number, 10, asked.side)
         pace = job(asked, pictures, folder / f"out{number}")
-        peaks.append(pace.peak_mib)
-        said = f"{pace.peak_mib:.0f} MiB, {pace.per_second:.2f}/s, first row {pace.first_s:.0f} s"
+        peaks.append(pace.peak_mb)
+        said = f"{pace.peak_mb:.0f} MB, {pace.per_second:.2f}/s, first row {pace.first_s:.0f} s"
         print(f"{number} pictures: {said}", flush=True)
     print(f"ratio {peaks[1] / peaks[0]:.3f}")
 

@@ -51,14 +51,14 @@ class Run:
     Attributes:
         seconds: Time from the start of its process to the end.
         cpu_seconds: Time on the processors, which other work on the machine changes less.
-        peak_mib: Most memory that its process held at any moment, in MiB.
-        page_mib: Size of the `report.html` it wrote, in MiB; 0 where it writes none.
+        peak_mb: Most memory that its process held at any moment, in MB.
+        page_mb: Size of the `report.html` it wrote, in MB; 0 where it writes none.
     """
 
     seconds: float
     cpu_seconds: float
-    peak_mib: float
-    page_mib: float
+    peak_mb: float
+    page_mb: float
 
 
 def main() -> None:
@@ -139,15 +139,15 @@ def run(checkout: Path, arguments: Sequence[str], page: Path | None) -> Run:
             raise RuntimeError(f"{' '.join(command)} in {checkout}: {said.read()}")
     size = page.stat().st_size if page else 0
     cpu_s = usage.ru_utime + usage.ru_stime
-    return Run(time.monotonic() - started, cpu_s, usage.ru_maxrss / 2**10, size / 2**20)
+    return Run(time.monotonic() - started, cpu_s, usage.ru_maxrss * 1024 / 1e6, size / 1e6)
 
 
 def print_row(name: str, rounds: Sequence[Sequence[Run]]) -> None:
     """Print time and memory of a command in each checkout, and the ratio where there are two."""
     best = [min(runs, key=lambda run: run.seconds) for runs in zip(*rounds, strict=True)]
     cells = [
-        f"{one.seconds:7.2f} s ({one.cpu_seconds:.2f} s CPU) {one.peak_mib:5.0f} MiB"
-        + (f", page {one.page_mib:.2f} MiB" if one.page_mib else "")
+        f"{one.seconds:7.2f} s ({one.cpu_seconds:.2f} s CPU) {one.peak_mb:5.0f} MB"
+        + (f", page {one.page_mb:.2f} MB" if one.page_mb else "")
         for one in best
     ]
     ratio = ""

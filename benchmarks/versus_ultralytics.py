@@ -125,6 +125,7 @@ def ours(options: DuelOptions, seed: int, folder: Path) -> Curve:
     curve: Curve = []
 
     def poll(elapsed: float) -> None:
+        """Note the values that have arrived since, with the time that has passed."""
         known = arrivals(journal)
         curve.extend((elapsed, arrival.value) for arrival in known[len(curve) :])
 
@@ -141,6 +142,7 @@ def theirs(options: DuelOptions, seed: int, folder: Path) -> Curve:
     seen: dict[Path, float] = {}
 
     def poll(elapsed: float) -> None:
+        """Keep a copy of every best model that is new or has changed."""
         for path in folder.rglob("weights/best.pt"):
             with contextlib.suppress(OSError):
                 changed = path.stat().st_mtime

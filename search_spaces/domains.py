@@ -18,7 +18,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from search_spaces.names import nearest_name
+from search_spaces.names import nearest_name, written
 
 Value = float | int | str | bool | None
 
@@ -129,7 +129,7 @@ class ChoiceDomain:
         return any(_same(value, choice) for choice in self.choices)
 
     def __str__(self) -> str:
-        return "one of " + ", ".join(str(choice) for choice in self.choices)
+        return "one of " + ", ".join(map(written, self.choices))
 
     def draw(self, random: Random) -> Value:
         """Draw one value."""

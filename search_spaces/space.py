@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from search_spaces.domains import ChoiceDomain, Domain, IntDomain, Value, parse_domain
-from search_spaces.names import nearest_name
+from search_spaces.names import nearest_name, written
 
 
 class InfiniteSpaceError(ValueError):
@@ -162,7 +162,7 @@ def domain_values(domain: Domain) -> list[Value] | None:
 
 def _condition(parameter: Parameter) -> str:
     return " and ".join(
-        f"{key} is {' or '.join(map(str, values))}" for key, values in parameter.when.items()
+        f"{key} is {' or '.join(map(written, values))}" for key, values in parameter.when.items()
     )
 
 

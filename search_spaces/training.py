@@ -61,7 +61,7 @@ Milestones = Annotated[
     ]
     | None,
     Field(
-        description="rising epochs of the training at which multistep drops; none: step_size and "
+        description="rising epochs of the training at which multistep drops; null: step_size and "
         "twice step_size after the warm-up"
     ),
 ]
@@ -86,7 +86,7 @@ LabelSmoothing = Annotated[
     Field(
         ge=0,
         le=0.5,
-        description="share of a label spread over all classes; none: "
+        description="share of a label spread over all classes; null: "
         f"{DEFAULT_SMOOTHING} with loss label_smoothing, else 0",
     ),
 ]

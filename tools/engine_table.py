@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from search_spaces.names import written
 from search_spaces.presets.registry import presets
 from search_spaces.space import parse_space
 from search_spaces.tasks import TRAININGS, TrainingParams, losses
@@ -124,12 +125,12 @@ def _in_preset(space: Any, key: str) -> str:
 
 
 def _code(value: object) -> str:
-    return f"`{value}`" if not isinstance(value, float) else f"`{value:g}`"
+    return f"`{written(value, digits=6)}`"
 
 
 def _allowed(described: dict[str, Any]) -> str:
     if "enum" in described:
-        return ", ".join(str(value) for value in described["enum"])
+        return ", ".join(map(written, described["enum"]))
     if "anyOf" in described:
         return " or ".join(filter(None, (_allowed(part) for part in described["anyOf"])))
     if described.get("type") == "array":

@@ -239,6 +239,7 @@ class Finder:
         iou, between = self._limits[0].iou, self.settings.between_searches_iou
 
         def limit(first: Indices, second: Indices) -> Floats:
+            """Overlap above which the second of each pair is the first found once more."""
             one, other = pool.classes[first], pool.classes[second]
             most = iou[one, other]
             closer = (one == other) & (pool.sources[first] != pool.sources[second])

@@ -252,6 +252,7 @@ def _aligned(
     height, width = part.shape
 
     def differing(move: tuple[int, int]) -> int:
+        """Number of pixels, known to both, that differ after a move by so many rows and columns."""
         down, across = move[0] + _MOVED_PX, move[1] + _MOVED_PX
         moved = padded[down : down + height, across : across + width]
         return int(((moved[here] != known[here]) & both[here]).sum())

@@ -162,6 +162,7 @@ def run_figures(
     size = next((size_column(part) for _, _, part in done.parts(SIZES)), SIZE)
 
     def figures_of(name: str, chosen: Any) -> ClassFigures:
+        """Figures of the chosen particles, under the name of their class."""
         shown = unit or "px"
         sample = Sample.of(
             sizes[chosen], weights[chosen], numbers[chosen], areas, unit=shown, border=border
@@ -224,6 +225,7 @@ def _sources(done: DonePictures, models: Sequence[TrainedModel], unit: str) -> S
     known_scale = bool(scales) and None not in scales
 
     def worst(name: str) -> float | None:
+        """Largest value of a metric among the models; None where one of them does not have it."""
         known = [model.metrics[name] for model in models if name in model.metrics]
         return max(known) if known and len(known) == len(models) else None
 

@@ -278,6 +278,7 @@ def write_pictures(
     write_whole(out / f"{PICTURES}.parquet", lambda file: pq.write_table(table, file))
 
     def write(file: Path) -> None:
+        """Write all rows under a name that is not yet the table's own."""
         with file.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream)
             writer.writerow(map(csv_cell, PICTURE_COLUMNS))

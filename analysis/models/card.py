@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from analysis.pages.environment import page_environment
+from analysis.pages.environment import markdown, page_environment
 from analysis.pages.words import chosen_on_few, short
 from trainables.contract import EngineInfo
 from trainables.datasets.prepared import PreparedDataset
@@ -34,7 +34,9 @@ def model_card(
     info = engine_info(config.engine)
     environment = page_environment()
     environment.filters["short"] = short
-    return environment.get_template("model_card.md").render(
+    return markdown(
+        environment,
+        "model_card.md",
         c=config,
         data=data,
         test=test,

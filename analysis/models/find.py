@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from analysis.errors import EvaluateError
 from analysis.models.export import best_of
 from analysis.models.layout import IDENTITY
-from search_spaces.names import nearest_name
+from search_spaces.names import nearest_file, nearest_name
 from trainables.contract import Device, InfeasibleParams, Predictor
 from trainables.files.errors import UserError
 from trainables.onnx.load import load_onnx
@@ -35,6 +35,7 @@ from tune.best.configuration import (
 from tune.best.file import read_best
 from tune.directory.layout import JOURNAL, RESOLVED, STUDY, latest_attempt
 from tune.directory.reader import StudyDir
+from tune.directory.trials import UNFINISHED
 
 log = logging.getLogger(__name__)
 
@@ -145,10 +146,14 @@ class _Planned(Protocol):
     """A plan of an evaluation or a picking: at least a model and the device it is to run on."""
 
     @property
-    def model(self) -> TrainedModel: ...
+    def model(self) -> TrainedModel:
+        """The model that was found."""
+        ...
 
     @property
-    def device(self) -> Device: ...
+    def device(self) -> Device:
+        """The device that it is to run on."""
+        ...
 
 
 _PlannedT = TypeVar("_PlannedT", bound=_Planned)
@@ -308,7 +313,7 @@ def _of_study(model: Path, study: StudyDir) -> TrainedModel | None:
     trial = trials.get(inside[1]) if inside[:1] == ("trials",) and len(inside) > 1 else None
     if trial is None:
         return None
-    if trial.state in ("running", "waiting"):
+    if trial.state in UNFINISHED:
         _say_unfinished(model, trial.epochs, int(study.resolved["epochs"]))
     epoch, metrics = _measured(model.parent)
     return TrainedModel(
@@ -395,4 +400,4 @@ _WANTED: Final = (
 def _nothing_there(path: Path) -> str:
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     where = "" if path.parent.is_dir() else f"; {path.parent} does not exist either"
-    return f"{path}: expected {_WANTED}, found nothing{where}{nearest_name(path.name, beside)}"
+    return f"{path}: expected {_WANTED}, found nothing{where}{nearest_file(path.name, beside)}"

@@ -1,5 +1,8 @@
 """The jinja2 environment in which every page and every card is written."""
 
+import re
+from typing import Any
+
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from trainables.files.cells import markdown_text
@@ -20,3 +23,15 @@ def page_environment() -> Environment:
     )
     environment.filters["md"] = markdown_text
     return environment
+
+
+def markdown(environment: Environment, template: str, **values: Any) -> str:
+    """A page in Markdown, with one blank line where its parts left several.
+
+    Args:
+        environment: Environment with the filters that the template asks for.
+        template: Name of the template.
+        values: Values by the names that the template has for them.
+    """
+    page = environment.get_template(template).render(**values)
+    return re.sub(r"\n{3,}", "\n\n", page).strip() + "\n"

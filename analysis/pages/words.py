@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from search_spaces.names import written
 from trainables.metrics.names import MEASURE, PARTICLE_GROUP, PIXEL_GROUP, names_in
 
 _METRIC_WORDS = {
@@ -23,15 +24,9 @@ def short(value: Any) -> str:
     """A value as a table shows it: numbers to four digits.
 
     >>> short(0.123456), short(1.5e-05), short(3), short(None), short(True)
-    ('0.1235', '1.5e-05', '3', '', 'yes')
+    ('0.1235', '1.5e-05', '3', '', 'true')
     """
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value)
+    return "" if value is None else written(value, digits=4)
 
 
 def metric(value: float | None) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from analysis.errors import PicturesError
-from search_spaces.names import nearest_name
+from search_spaces.names import nearest_file
 from trainables.datasets.images import PAGED, SUFFIXES, UnreadableImageError, probe
 
 _PATTERN: Final = frozenset("*?[")
@@ -117,7 +117,7 @@ def _below(folder: Path) -> str:
 
 def _near(place: Path) -> str:
     beside = [file.name for file in place.parent.iterdir()] if place.parent.is_dir() else []
-    return nearest_name(place.name, beside)
+    return nearest_file(place.name, beside)
 
 
 def _pages(file: Path) -> Sequence[int]:

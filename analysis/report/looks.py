@@ -10,7 +10,7 @@ from typing import Any
 from analysis.report.summary import RULES
 from tune.directory.reader import TrialRecord
 
-RUNNING = "running"
+UNFINISHED = "unfinished"
 
 # Contrast at least 3:1 against white and against the page's dark ground, see tests.
 COLOURS: Mapping[str, str] = {
@@ -22,7 +22,7 @@ COLOURS: Mapping[str, str] = {
     "diverged": "#d1493d",
     "budget": "#7f8791",
     "error": "#d1493d",
-    RUNNING: "#7f8791",
+    UNFINISHED: "#7f8791",
 }
 
 SYMBOLS: Mapping[str, str] = {
@@ -34,13 +34,13 @@ SYMBOLS: Mapping[str, str] = {
     "diverged": "x",
     "budget": "hexagon",
     "error": "cross",
-    RUNNING: "circle-open",
+    UNFINISHED: "circle-open",
 }
 
 
 def reason_of(trial: TrialRecord) -> str:
-    """The rule that ended a trial, or `RUNNING`."""
-    return trial.stop_reason or RUNNING
+    """The rule that ended a trial, or `UNFINISHED`."""
+    return trial.stop_reason or UNFINISHED
 
 
 def by_reason(trials: Sequence[TrialRecord]) -> dict[str, list[TrialRecord]]:
@@ -58,7 +58,7 @@ def by_reason(trials: Sequence[TrialRecord]) -> dict[str, list[TrialRecord]]:
 
 def reason_words(reason: str) -> str:
     """A rule that ends trials, in words for a legend."""
-    return RULES.get(reason, "still training")
+    return RULES.get(reason, "not finished")
 
 
 def epochs_axis(reached: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import plotly.offline
 from jinja2 import Environment
 
-from analysis.pages.environment import page_environment
+from analysis.pages.environment import markdown, page_environment
 from analysis.pages.packing import pack
 from analysis.pages.pictures import Picture
 from analysis.pages.words import duration, metric, metric_words, short
@@ -25,7 +25,7 @@ from analysis.report.keys import (
 from analysis.report.leaderboard import gap_level
 from analysis.report.pareto import fronts_of
 from analysis.report.pictures import confusion_matrices, contact_sheets, finds, round_figures
-from analysis.report.summary import RULES, Summary, first_of, summarise
+from analysis.report.summary import Summary, end_of, first_of, summarise
 from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.files.cells import markdown_text
 from trainables.files.whole import write_json, write_text
@@ -52,7 +52,7 @@ def write_report(study: StudyDir, read: Sequence[TrialRecord] | None = None) -> 
     summary = summarise(study, read)
     data = _data_of(study)
     write_json(study.path / REPORT_JSON, report_values(summary))
-    write_text(study.path / REPORT_MD, _environment().get_template(REPORT_MD).render(s=summary))
+    write_text(study.path / REPORT_MD, markdown(_environment(), REPORT_MD, s=summary))
     write_text(study.path / REPORT_HTML, _page(study, summary, data))
     return study.path / REPORT_HTML
 
@@ -111,7 +111,7 @@ def _environment() -> Environment:
         "md": markdown_text,
     }
     environment.globals |= {
-        "RULES": RULES,
+        "end_of": end_of,
         "spark": _spark,
         "fronts_of": fronts_of,
         "first_of": first_of,

@@ -10,17 +10,26 @@ from analysis.pages.words import chosen_on_few
 from analysis.report.importance import Importance, common_epochs, importance_at, value_at
 from analysis.report.leaderboard import gap_level
 from analysis.report.pareto import Front, pareto_fronts
+from search_spaces.names import written
 from trainables.goal import Limit
 from trainables.metrics.names import F1_NAMES
 from tune.best.configuration import confidences_in
 from tune.directory.ranking import best_trial, ranked
 from tune.directory.reader import StudyDir, TrialRecord
+from tune.directory.trials import UNFINISHED
 from tune.stopping.decision import ENDINGS, Rule
 
 ENDED_EARLY = frozenset(Rule) - {Rule.EPOCHS}
 """Rules that end a trial before its last epoch."""
 
 RULES: Mapping[str, str] = ENDINGS
+
+
+def end_of(trial: TrialRecord) -> str:
+    """How a trial ended, in words; of one that has not ended its state."""
+    if trial.state in UNFINISHED:
+        return trial.state
+    return RULES.get(trial.stop_reason, trial.state)
 
 
 MOST_WHOLE: Final = 200
@@ -225,7 +234,7 @@ def summarise(study: StudyDir, read: Sequence[TrialRecord] | None = None) -> Sum
 def _domains(space: Mapping[str, Any]) -> dict[str, str]:
     domains = {}
     for key, found in space.items():
-        when = [f"{k} is {' or '.join(map(str, v))}" for k, v in found.get("when", {}).items()]
+        when = [f"{k} is {' or '.join(map(written, v))}" for k, v in found.get("when", {}).items()]
         condition = f" (only when {' and '.join(when)})" if when else ""
         domains[key] = f"{found['domain']}{condition}"
     return domains
@@ -257,8 +266,8 @@ def _hints(trials: Sequence[TrialRecord], best: TrialRecord | None, epochs: int)
         hints.append("Every trial failed; the reasons are listed below.")
     if best is None:
         return hints
-    if best.state in ("running", "waiting"):
-        hints.append(f"Trial {best.number}, the best so far, is still training.")
+    if best.state in UNFINISHED:
+        hints.append(f"Trial {best.number}, the best so far, has not ended: it is {best.state}.")
     if best.state == "failed":
         hints.append(f"The best trial, {best.number}, failed later on: {best.message}.")
     if best.violation:

@@ -1,6 +1,7 @@
 """Pixel sizes of many pictures in one CSV file, as people write it or `segtune scale` does."""
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,11 @@ _WAYS: Final = (("um_per_px_x", "um_per_px_y"), ("um_per_px",), ("pixel_size",))
 """Columns that say a pixel size, the most exact first."""
 
 _KNOWN: Final = (FILE, "page", "um_per_px", "um_per_px_x", "um_per_px_y", "pixel_size", "unit")
+
+_FILE_WORDS: Final = ("filename", "image", "micrograph", "name", "path", "picture")
+"""Names that other tools give to the column of pictures."""
+
+_PER_PIXEL: Final = re.compile(r"(_per_|/)(px|pix|pixel)$")
 
 _MOST_SHOWN: Final = 10
 
@@ -96,15 +102,25 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
     lacking = [] if FILE in columns else [FILE]
     lacking += [] if has_size else ["um_per_px (or pixel_size and unit)"]
     unknown = [name for name in columns if name not in _KNOWN]
-    hints = [
-        f"{name}{nearest_name(name.lower(), _KNOWN)}"
-        for name in unknown
-        if nearest_name(name.lower(), _KNOWN)
-    ]
+    hints = [f"{name}{hint}" for name in unknown if (hint := _column_meant(name, columns))]
     raise ScaleError(
         f"--table {path}: expected the column {' and '.join(lacking)}, got "
         f"{', '.join(columns) or 'none'}{' (' + '; '.join(hints) + ')' if hints else ''}"
     )
+
+
+def _column_meant(name: str, columns: Sequence[str]) -> str:
+    """A hint at the column that a name of another one stands for; "" where none is like it.
+
+    >>> _column_meant("Picture", ["Picture"]), _column_meant("nm_per_px", ["nm_per_px"])
+    ('; did you mean file?', '; did you mean pixel_size, with nm as its unit?')
+    """
+    folded = name.strip().lower()
+    unit = unit_named(_PER_PIXEL.sub("", folded)) if _PER_PIXEL.search(folded) else None
+    if unit not in (None, "um"):
+        return f"; did you mean pixel_size, with {unit} as its unit?"
+    lacking = [known for known in _KNOWN if known not in columns]
+    return nearest_name(FILE if folded in _FILE_WORDS else folded, lacking)
 
 
 def _add(

@@ -38,10 +38,10 @@ def main() -> None:
     given = parser.parse_args()
     for n in given.masks:
         found = drawn(n, given.side)
-        before = peak_mib()
+        before = peak_mb()
         seconds, kept = least(partial(suppressed, found), given.turns)
         print(
-            f"{n} masks: {kept} stay, {seconds:.2f} CPU s, {peak_mib() - before:.0f} MiB more than "
+            f"{n} masks: {kept} stay, {seconds:.2f} CPU s, {peak_mb() - before:.0f} MB more than "
             "the masks"
         )
         if n * n <= MOST_PAIRS:
@@ -107,9 +107,9 @@ def least(run: Callable[[], int], turns: int) -> tuple[float, int]:
     return min(took), result
 
 
-def peak_mib() -> float:
-    """Most memory that this process ever had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def peak_mb() -> float:
+    """Most memory that this process ever had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def trained(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_status_tells_how_far_a_study_is(study: Path) -> None:
     expected = EXPECTED[study.name]
-    ended = sum(row["state"] != "running" for row in expected["leaderboard"])
+    ended = sum(row["state"] != "waiting" for row in expected["leaderboard"])
     answer = said(study.parents[1], "status", str(study))
     assert f"{ended} of {expected['budget']['trials']} trials ended" in answer
     assert f"{float(expected['leaderboard'][0]['objective']):.3f}" in answer

@@ -52,10 +52,10 @@ def forget_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory_gb(device: torch.device) -> float:
-    """Most GPU memory reserved since `forget_peak_memory`, GiB; 0 on the CPU."""
+    """Most GPU memory reserved since `forget_peak_memory`, GB; 0 on the CPU."""
     if device.type != "cuda":
         return 0.0
-    return float(torch.cuda.max_memory_reserved(device) / 2**30)
+    return float(torch.cuda.max_memory_reserved(device) / 1e9)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.machines.machine import this_machine
-from search_spaces.names import nearest_name
+from search_spaces.names import nearest_name, written
 from trainables.datasets.prepared import PreparedDataset
 from trainables.registry import engine_info
 from tune.best.backbones import backbone_name
@@ -188,7 +188,7 @@ def _trials(best: BestConfig) -> str:
 
 
 def _param_lines(params: dict[str, Any]) -> list[str]:
-    return [f"  {key}: {value}" for key, value in params.items()]
+    return [f"  {key}: {written(value)}" for key, value in params.items()]
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

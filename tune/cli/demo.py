@@ -54,7 +54,10 @@ def _measured(folder: Path) -> Path:
     records = PreparedDataset.load(folder / "data").images("test")
     pictures = [folder / "raw" / "images" / record.path.name for record in records]
     result = measure(
-        pictures, folder / "retrained", folder / "measured", progress=Ticker("measure")
+        pictures,
+        folder / "retrained",
+        folder / "measured",
+        progress=Ticker("measure"),
     )
     for line in result.warnings():
         typer.echo(line, err=True)

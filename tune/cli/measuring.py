@@ -154,9 +154,7 @@ def predict(
         return
     with _going_on(out):
         _conclude(
-            find_particles(
-                images, model, out, **asked, progress=Ticker("predict", slow_start=True), tell=_tell
-            )
+            find_particles(images, model, out, **asked, progress=Ticker("predict"), tell=_tell)
         )
 
 
@@ -222,7 +220,7 @@ def measure(
                 models,
                 out,
                 **asked,
-                progress=Ticker("measure", slow_start=True),
+                progress=Ticker("measure"),
                 tell=_tell,
             )
         )

@@ -14,7 +14,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
-from search_spaces.names import nearest_name
+from search_spaces.names import nearest_name, nearest_option
 from tune.errors import UsageError
 
 _click: Final[Any] = importlib.import_module(typer.BadParameter.__module__)
@@ -148,7 +148,7 @@ def _unknown_option(name: str, parameters: Sequence[Any]) -> str:
         option for p in parameters if _is_option(p) for option in p.opts if option[:2] == "--"
     ]
     known = [*options, "--help"]
-    return f"expected one of {', '.join(known)}, got {name}{nearest_name(name, known)}"
+    return f"expected one of {', '.join(known)}, got {name}{nearest_option(name, known)}"
 
 
 def _missing(parameters: Sequence[Any], given: Mapping[str, Any]) -> str:

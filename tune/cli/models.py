@@ -213,7 +213,7 @@ def pick(
             box_px=box_px,
             save_prob=save_prob,
             overwrite=overwrite,
-            progress=Ticker("pick", slow_start=True),
+            progress=Ticker("pick"),
         )
     except KeyboardInterrupt:
         typer.echo(f"the same command goes on with what is not yet in {out}", err=True)

@@ -24,31 +24,29 @@ def stage_tickers() -> Callable[[str, int, int], None]:
 class Ticker:
     """Progress of counted work: one line that is rewritten on a terminal, few lines in a log.
 
+    The first piece may wait for much that the others do not, such as models to be loaded, so what
+    is left is told from the second on, by the time since the first.
+
     Args:
         what: The work.
-        slow_start: Whether the first piece waits for much that the others do not, such as models to
-            be loaded: what is left is then told from the second on, by the time since the first.
     """
 
-    def __init__(self, what: str, slow_start: bool = False) -> None:
+    def __init__(self, what: str) -> None:
         self._what = what
-        self._started = time.monotonic()
-        self._shown = self._started
-        self._done = 0
-        self._waits = slow_start
+        self._shown = time.monotonic()
+        self._first: tuple[float, int] | None = None
 
     def __call__(self, done: int, total: int) -> None:
         """Show that `done` of `total` are done, now and then."""
         now = time.monotonic()
         terminal = sys.stderr.isatty()
-        if self._waits:
-            self._waits, self._started, self._done = False, now, done
+        began, before = self._first = self._first or (now, done)
         if now - self._shown < (0.2 if terminal else 10.0) and done < total:
             return
-        if now - self._started < 1.0:
+        if now - began < 1.0:
             return
         self._shown = now
-        left = (now - self._started) / max(done - self._done, 1) * (total - done)
+        left = (now - began) / max(done - before, 1) * (total - done)
         end = "\n" if done >= total or not terminal else "\r"
         typer.echo(f"{self._what}: {done}/{total}, {_span(left)} left   {end}", nl=False, err=True)
 

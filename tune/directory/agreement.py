@@ -17,7 +17,17 @@ from trainables.goal import Goal
 from trainables.trials.layout import METRICS
 from tune.directory.arrivals import excess_of, reported_of, stop_of
 from tune.directory.journal import ENDING, SEED, SYNC_EVERY_S, WARM_START
-from tune.directory.layout import ELAPSED, JOURNAL, OUTCOME, PARAMS, read_metrics, trial_dir
+from tune.directory.layout import (
+    CHECK,
+    ELAPSED,
+    JOURNAL,
+    OUTCOME,
+    PARAMS,
+    outcome_check,
+    read_metrics,
+    trial_dir,
+)
+from tune.directory.trials import UNFINISHED
 from tune.errors import StoreError
 from tune.stopping.decision import Decision, Rule
 
@@ -67,7 +77,7 @@ def disagreements(
     """
     yield from _of_params(trial, files.params, fixed)
     yield from _of_beginning(trial, files.params)
-    yield from _of_end(trial, files.outcome)
+    yield from list(_of_end(trial, files.outcome)) or _of_writing(trial, files.outcome)
     yield from _of_values(trial, files, goal)
 
 
@@ -149,7 +159,7 @@ def _of_beginning(trial: FrozenTrial, params: Mapping[str, Any]) -> Iterator[str
 def _of_end(trial: FrozenTrial, outcome: Mapping[str, Any]) -> Iterator[str]:
     """An end is journalled before it is written into the folder."""
     state = outcome.get("state")
-    if not outcome or state == "running":  # no end, or a pause
+    if not outcome or state in UNFINISHED:  # no end, or a pause
         return
     place = f"trial {trial.number}: trials/{trial.number}/{OUTCOME}"
     journalled = _STATES.get(trial.state, "no end of it")
@@ -166,6 +176,13 @@ def _of_end(trial: FrozenTrial, outcome: Mapping[str, Any]) -> Iterator[str]:
     for key, value in known.items():
         if repr(outcome.get(key)) != repr(value):  # of two values that are no number, too
             yield f"{place} has {key} {outcome.get(key)}, {JOURNAL} {value}"
+
+
+def _of_writing(trial: FrozenTrial, outcome: Mapping[str, Any]) -> Iterator[str]:
+    """What the journal has nothing to hold against, such as the time that a trial took."""
+    if outcome.get(CHECK) not in (None, outcome_check(outcome)):
+        place = f"trial {trial.number}: trials/{trial.number}/{OUTCOME}"
+        yield f"{place} is not as it was written: it has another checksum"
 
 
 def _of_values(trial: FrozenTrial, files: TrialFiles, goal: Goal) -> Iterator[str]:

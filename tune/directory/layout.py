@@ -24,7 +24,8 @@ LAYOUT = 2  # of a study directory, in its RESOLVED; 1, which does not say so, h
 
 ELAPSED = "elapsed_s"  # column of the metrics table: wall time of all attempts so far
 
-CHECK = "check"  # of a line of the metrics table: checksum of the rest; earlier versions had none
+CHECK = "check"  # checksum of an outcome or a line of metrics; earlier versions had none
+
 
 BEFORE_CHECK: Final = f', "{CHECK}": "'.encode()
 
@@ -114,6 +115,12 @@ def _epoch(text: bytes, path: Path, line: int) -> dict[str, float]:
     if said not in (None, _checksum(content)):
         raise _unreadable(path, line, "it is not as it was written: it has another checksum")
     return values
+
+
+def outcome_check(outcome: Mapping[str, Any]) -> str:
+    """Checksum of what an outcome says, beside its checksum."""
+    said = {key: value for key, value in outcome.items() if key != CHECK}
+    return _checksum(json.dumps(said, sort_keys=True).encode())
 
 
 def _checksum(content: bytes) -> str:

@@ -18,8 +18,9 @@ from trainables.trials.layout import (
     RESUME_FOLDER,
 )
 from tune.directory.layout import CLOSED, attempts, latest_attempt
-from tune.directory.lock import DriverLock
+from tune.directory.lock import LOCK, DriverLock
 from tune.directory.reader import StudyDir, TrialRecord
+from tune.directory.trials import UNFINISHED
 from tune.errors import StoreError
 
 _PARTS = ("", ".old", ".new", ".part")  # a kill leaves some of a folder that was being replaced
@@ -88,7 +89,7 @@ def clean(study: StudyDir) -> list[Leftover]:
         StoreError: A driver runs the study, or its files cannot be read, or disagree.
         OSError: Something cannot be removed.
     """
-    lock = DriverLock(study.path / ".driver")
+    lock = DriverLock(study.path / LOCK)
     holder = lock.acquire()
     if holder is not None:
         raise StoreError(
@@ -111,7 +112,7 @@ def size_of(folder: Path) -> int:
 
 def _is_closed(study: StudyDir, trial: TrialRecord) -> bool:
     """Whether a trial has ended and nothing is left to be drawn of it."""
-    if trial.state not in ("complete", "pruned", "failed"):
+    if trial.state in UNFINISHED:
         return False
     if (trial.directory / CLOSED).is_file():
         return True

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Final
 
 from trainables.files.whole import FileLock
 
@@ -25,10 +26,19 @@ class DriverLock:
         self._lock.release()
 
 
+LOCK: Final = ".driver"
+"""File of a study directory that its driver holds a lock on."""
+
+
+def driven_since_ns(study_dir: Path) -> int | None:
+    """Modification time at which the study's driver took its lock; None where none runs here."""
+    return (study_dir / LOCK).stat().st_mtime_ns if is_driven(study_dir) else None
+
+
 def is_driven(study_dir: Path) -> bool:
     """Whether a driver of this machine runs the study: it holds a lock for as long as it lives."""
     try:
-        inode = str((study_dir / ".driver").stat().st_ino)
+        inode = str((study_dir / LOCK).stat().st_ino)
         locks = Path("/proc/locks").read_text().splitlines()
     except OSError:
         return False

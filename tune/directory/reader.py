@@ -34,16 +34,15 @@ from tune.directory.layout import (
     trial_dir,
     trial_numbers,
 )
-from tune.directory.trials import State
+from tune.directory.lock import driven_since_ns
+from tune.directory.trials import UNFINISHED, State
 from tune.errors import StoreError, StudyError
 from tune.study.allowed import validation_problems
 from tune.study.file import read_study_file
 from tune.study.problems import study_error
 from tune.study.study import Study
 
-_STATES: Mapping[TrialState, State] = {
-    TrialState.WAITING: "waiting",
-    TrialState.RUNNING: "running",
+_ENDED: Mapping[TrialState, State] = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
@@ -58,12 +57,12 @@ class TrialRecord:
 
     Attributes:
         number: Number that Optuna gave the trial, from 0 on.
-        state: State of the trial so far.
+        state: State of the trial when it was read.
         params: Sampled values by key.
         fixed: The other values that the trial trains with, by key.
         seed: Seed of the training.
-        stop_reason: Rule that ended the trial, a `tune.stopping.decision.Rule`, or "" while it
-            runs; `budget` where it pauses.
+        stop_reason: Rule that ended the trial, a `tune.stopping.decision.Rule`, or "" where it
+            has none; `budget` where it waits for more hours.
         rung: Rung at which ASHA ended the trial, or None.
         cutoff: Cut-off that `value` was compared with, or None.
         value: Value that the rule looked at, or None.
@@ -189,7 +188,8 @@ class StudyDir:
         """Every trial, and where journal and trial folders disagree."""
         numbers = trial_numbers(self.path)  # before the journal, which a driver may write on
         found: list[str] = []
-        records = [self._checked(trial, found) for trial in self._journalled()]
+        since = driven_since_ns(self.path)
+        records = [self._checked(trial, found, since) for trial in self._journalled()]
         found += lost_trials(self.path, numbers, len(records))
         return tuple(records), found
 
@@ -212,14 +212,14 @@ class StudyDir:
             )
         return storage.get_all_trials(studies[0]._study_id, deepcopy=False)
 
-    def _checked(self, trial: FrozenTrial, found: list[str]) -> TrialRecord:
+    def _checked(self, trial: FrozenTrial, found: list[str], since: int | None) -> TrialRecord:
         """A trial, of whose journal an earlier version kept no checksums.
 
         Raises:
             StoreError: The journal has of it what cannot be.
         """
         try:
-            return self._record(trial, found)
+            return self._record(trial, found, since)
         except CANNOT_BE as error:
             raise StoreError(
                 f"{self.path / JOURNAL}: the study directory cannot be read: trial "
@@ -239,7 +239,7 @@ class StudyDir:
         found += disagreements(trial, files, goal, fixed)
         return files
 
-    def _record(self, trial: FrozenTrial, found: list[str]) -> TrialRecord:
+    def _record(self, trial: FrozenTrial, found: list[str], since: int | None) -> TrialRecord:
         directory = trial_dir(self.path, trial.number)
         files = self._files(trial, found)
         params, outcome = files.params, files.outcome
@@ -253,11 +253,11 @@ class StudyDir:
         last_epoch = max(values, default=0)
         metrics = tuple(m for m in files.metrics if m["epoch"] <= last_epoch)
         ending = trial.user_attrs.get("ending", {}) if trial.state.is_finished() else {}
-        if not ending and outcome.get("state") == "running":  # it pauses
+        if not ending and outcome.get("state") in UNFINISHED:  # it pauses
             ending = outcome
         return TrialRecord(
             number=trial.number,
-            state=_STATES[trial.state],
+            state=_ENDED.get(trial.state) or _unfinished(directory, since),
             params=trial.params,
             fixed=params.get("fixed", {}),
             seed=params.get("seed", 0),
@@ -278,6 +278,22 @@ class StudyDir:
             excess=excess.get(best_epoch or 0, {}),
             notes=read_notes(directory),
         )
+
+
+def _unfinished(directory: Path, since: int | None) -> State:
+    """State of a trial that has not ended.
+
+    Args:
+        directory: The trial's folder, whose parameters are written when an attempt begins, and
+            whose outcome is removed then.
+        since: Moment at which the study's driver took its lock; None where none runs.
+    """
+    try:
+        begun = (directory / PARAMS).stat().st_mtime_ns
+    except FileNotFoundError:
+        return "waiting"
+    paused = (directory / OUTCOME).exists()
+    return "waiting" if since is None or paused or begun < since else "running"
 
 
 def _seconds(outcome: Mapping[str, Any], metrics: Sequence[Mapping[str, float]]) -> float:

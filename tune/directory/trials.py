@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,10 @@ class TrialAssignment:
 
 
 State = Literal["waiting", "running", "complete", "pruned", "failed"]
+"""State of a trial: waiting where no driver trains it just now, running where one does."""
+
+UNFINISHED: Final[tuple[State, ...]] = ("waiting", "running")
+"""States of trials that have not ended."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class TrialOutcome:
 
     Attributes:
         state: complete (trained to the end, or converged), pruned (stopped early) or failed;
-            running where it only pauses, as the study's hours are used up.
+            waiting where it only pauses, as the study's hours are used up.
         stop_reason: The rule that ended it, a `tune.stopping.decision.Rule`.
         rung: The rung's epoch where ASHA ended it.
         cutoff: Limit that `value` was held against.

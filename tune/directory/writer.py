@@ -21,6 +21,7 @@ from trainables.trials.layout import (
 )
 from tune.directory.layout import (
     BEFORE_CHECK,
+    CHECK,
     CLOSED,
     ELAPSED,
     NOTES,
@@ -31,6 +32,7 @@ from tune.directory.layout import (
     attempts,
     elapsed_before_s,
     latest_attempt,
+    outcome_check,
     read_json,
     read_metrics,
     read_notes,
@@ -180,7 +182,8 @@ class Recorder:
         seconds = attempt.elapsed_s() if attempt else _seconds(directory)
         outcome = replace(outcome, seconds=seconds)
         directory.mkdir(parents=True, exist_ok=True)
-        write_json(directory / OUTCOME, outcome.__dict__)
+        said = dict(outcome.__dict__)
+        write_json(directory / OUTCOME, {**said, CHECK: outcome_check(said)})
         return outcome
 
     def has_outcome(self, number: int) -> bool:

@@ -13,7 +13,7 @@ from tune.tracking.connection import connection
 
 LONGEST_TEMP_DIR = 40  # Ray appends up to 66 characters; a Unix socket's path has at most 107
 
-_GIB = 2**30
+_GB = 10**9
 
 _FORKSERVER = """
 import multiprocessing, os
@@ -87,8 +87,8 @@ def check_storage(storage: Path, free_bytes: int | None = None) -> Check:
     if not _writable(storage):
         message = f"expected to write to {storage.absolute()}, which is not possible"
         return Check("storage", "fail", message, "set storage in the study file to another folder")
-    free = (shutil.disk_usage(_existing(storage)).free if free_bytes is None else free_bytes) / _GIB
-    message = f"{free:.1f} GiB free for {storage.absolute()}"
+    free = (shutil.disk_usage(_existing(storage)).free if free_bytes is None else free_bytes) / _GB
+    message = f"{free:.1f} GB free for {storage.absolute()}"
     if free < 5:
         status: Status = "fail" if free < 1 else "warn"
         return Check("storage", status, message, "free some room: a trial keeps two models")
@@ -115,11 +115,11 @@ def check_shared_memory(folder: Path = Path("/dev/shm"), free_bytes: int | None 
     """Whether Ray and data loaders have the shared memory they need."""
     if not folder.is_dir():
         return Check("shared memory", "ok", f"no {folder}; Ray uses the temporary folder, slower")
-    free = (shutil.disk_usage(folder).free if free_bytes is None else free_bytes) / _GIB
+    free = (shutil.disk_usage(folder).free if free_bytes is None else free_bytes) / _GB
     if free < 1:
-        message = f"{free:.2f} GiB free in {folder}; Ray and loader processes need about 1 GiB"
+        message = f"{free:.2f} GB free in {folder}; Ray and loader processes need about 1 GB"
         return Check("shared memory", "warn", message, "in Docker: --shm-size=2g")
-    return Check("shared memory", "ok", f"{free:.1f} GiB free in {folder}")
+    return Check("shared memory", "ok", f"{free:.1f} GB free in {folder}")
 
 
 def check_forkserver() -> Check:

@@ -260,5 +260,5 @@ class Bridge:
 def _pause(epoch: int, decision: Decision) -> TrialOutcome:
     message = f"out of time at epoch {epoch}; with more hours, `segtune resume` goes on with it"
     return TrialOutcome(
-        "running", Rule.BUDGET, None, decision.cutoff, decision.value, epoch, message=message
+        "waiting", Rule.BUDGET, None, decision.cutoff, decision.value, epoch, message=message
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 from trainables.files.whole import FULL_DISK, write_json, write_text
 from tune.directory.layout import JOURNAL, LOG, RESOLVED, STUDY, read_json
-from tune.directory.lock import DriverLock
+from tune.directory.lock import LOCK, DriverLock
 from tune.directory.reader import StudyDir, refuse_begun
 from tune.directory.writer import close_earlier
 from tune.errors import StoreError, no_room
@@ -42,7 +42,7 @@ def own_directory(plan: StudyPlan, *, resume: bool) -> Iterator[None]:
     if resume and not (directory / JOURNAL).exists():
         raise StoreError(f"{directory}: expected a study to resume, found none")
     directory.mkdir(parents=True, exist_ok=True)
-    lock = DriverLock(directory / ".driver")
+    lock = DriverLock(directory / LOCK)
     holder = lock.acquire()
     if holder is not None:
         raise StoreError(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from search_spaces.names import written
 from search_spaces.space import Parameter, SearchSpace
 from trainables.datasets.prepared import PreparedDataset
 from trainables.files.words import time_words
@@ -32,7 +33,7 @@ def plan_lines(plan: StudyPlan, pace: Pace | None = None) -> list[str]:
         ("epochs", _epochs_text(plan.forecast)),
         ("time", _time_text(estimate_hours(plan, pace), pace)),
         *_rows("searched", _searched(plan.space)),
-        *_rows("fixed", {key: str(value) for key, value in plan.fixed.items()}),
+        *_rows("fixed", {key: written(value) for key, value in plan.fixed.items()}),
         *_rows("no effect", plan.no_effect),
         *_rows("warm start", _points(plan.points)),
         *(("" if i else "from store", line) for i, line in enumerate(plan.best)),
@@ -158,17 +159,13 @@ def _searched(space: SearchSpace) -> dict[str, str]:
 
 def _when_text(parameter: Parameter) -> str:
     conditions = [
-        f"{key} is {' or '.join(map(str, values))}" for key, values in parameter.when.items()
+        f"{key} is {' or '.join(map(written, values))}" for key, values in parameter.when.items()
     ]
     return f" (when {' and '.join(conditions)})" if conditions else ""
 
 
 def _points(points: tuple[Mapping[str, Any], ...]) -> dict[str, str]:
     return {
-        str(i): ", ".join(f"{key}={_short(value)}" for key, value in point.items())
+        str(i): ", ".join(f"{key}={written(value, digits=4)}" for key, value in point.items())
         for i, point in enumerate(points)
     }
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -42,6 +42,7 @@ def plan_resumed(opened: StudyDir, overrides: Sequence[str]) -> StudyPlan:
     checked = check_draft(draft, begun=True)
     _refuse_another_engine(opened, draft, checked.problems)
     _say_where_data_may_be(opened, checked)
+    _say_where_it_goes_on(opened, checked)
     plan = decided(draft, checked)
     _refuse_other_data(opened, plan)
     rungs = opened.resolved.get("rungs")
@@ -66,6 +67,21 @@ def _say_where_data_may_be(opened: StudyDir, checked: Checked) -> None:
             f"{shlex.quote(str(opened.path))} --set data=PLACE",
         )
         if problem.key == "data"
+        else problem
+        for problem in checked.problems
+    ]
+
+
+def _say_where_it_goes_on(opened: StudyDir, checked: Checked) -> None:
+    """Say of a folder that cannot be written what to do: no key of the user's names it."""
+    checked.problems = [
+        replace(
+            problem,
+            key="",
+            message=f"{problem.message}. A study goes on in its own folder: make it writable, or "
+            f"copy it to where you may write, then segtune resume COPY/{opened.path.name}",
+        )
+        if problem.key == "storage"
         else problem
         for problem in checked.problems
     ]

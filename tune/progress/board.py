@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from trainables.goal import Limit, Mode, standing, violation
-from tune.directory.trials import State, TrialOutcome
+from tune.directory.trials import UNFINISHED, State, TrialOutcome
 from tune.plan.eta import Eta, StudyEta
 
 if TYPE_CHECKING:
@@ -93,10 +93,10 @@ class Board:
     # --- what happens
 
     def restore(self, records: Iterable["TrialRecord"]) -> None:
-        """Take over the trials of earlier runs; those that have not ended wait."""
+        """Take over trials as a study directory has them; those that have not ended go on."""
         for record in records:
-            ended = record.state in ("complete", "pruned", "failed")
-            view = TrialView(record.number, record.state if ended else "waiting", record.epochs)
+            ended = record.state not in UNFINISHED
+            view = TrialView(record.number, record.state, record.epochs)
             view.last, view.best, view.best_epoch = record.last, record.objective, record.best_epoch
             view.violation = record.violation
             view.outcome = _outcome(record) if ended else None
@@ -183,9 +183,9 @@ class Board:
 
     def left(self, now: float) -> Eta | None:
         """Time until the study ends, where that can be said."""
-        if self._estimate is None or now - self._estimate[0] >= ETA_EVERY_S:
-            self._estimate = (now, self._informed_eta().study(now))
-        made, estimate = self._estimate
+        made, estimate = self._estimate or (now, None)
+        if estimate is None or now - made >= ETA_EVERY_S:
+            made, estimate = self._estimate = (now, self._informed_eta().study(now))
         if estimate is None:
             return None
         left = max(0.0, estimate.seconds - (now - made))

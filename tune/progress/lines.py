@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from search_spaces.names import written
 from tune.directory.trials import TrialOutcome
 from tune.progress.beginning import first_board
 from tune.progress.board import Board, TrialView
@@ -131,8 +132,4 @@ def _ended(board: Board, view: TrialView, outcome: TrialOutcome) -> str:
 
 
 def _parameters(params: Mapping[str, Any]) -> str:
-    shown = (
-        f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
-        for key, value in params.items()
-    )
-    return ", ".join(shown)
+    return ", ".join(f"{key}={written(value, digits=3)}" for key, value in params.items())

@@ -36,7 +36,7 @@ def status_lines(
         rows: Number of trials to show at most; None: all.
     """
     driven = is_driven(study_dir.path)
-    board = _board_of(study_dir, driven=driven)
+    board = _board_of(study_dir)
     terminal = sys.stdout.isatty()
     console = Console(
         file=sys.stdout, width=width or (None if terminal else STATUS_WIDTH), legacy_windows=False
@@ -93,13 +93,10 @@ def _next_step(study_dir: "StudyDir", board: Board) -> str:
     return next_step(study_dir.study, study_dir.path, len(board.ended), board.eta.trials)
 
 
-def _board_of(study_dir: "StudyDir", *, driven: bool) -> Board:
+def _board_of(study_dir: "StudyDir") -> Board:
     study, resolved = study_dir.study, study_dir.resolved
     board = empty_board(study, int(resolved["trials"]), tuple(resolved["rungs"]))
     board.restore(study_dir.trials())
     board.before_s = elapsed_before_s(study_dir.path)
     board.began = time.monotonic()
-    for view in board.trials.values():
-        if view.outcome is None and driven:
-            view.state = "running"
     return board

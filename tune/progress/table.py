@@ -9,6 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from search_spaces.names import written
 from tune.directory.trials import State
 from tune.progress.board import Board, Section, TrialView
 from tune.progress.lines import best_line
@@ -133,11 +134,9 @@ def _value(value: object) -> str:
     """A hyperparameter's value as a cell shows it.
 
     >>> _value(0.00123456), _value(True), _value(None), _value("AdamW"), _value(160)
-    ('0.00123', 'yes', '', 'AdamW', '160')
+    ('0.00123', 'true', '', 'AdamW', '160')
     """
-    if value is None or isinstance(value, bool):
-        return {None: "", True: "yes", False: "no"}[value]
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return "" if value is None else written(value, digits=3)
 
 
 def _cells(board: Board, view: TrialView, now: float, *, leads: bool) -> dict[str, RenderableType]:

@@ -5,7 +5,6 @@ YAML here is YAML 1.2's core schema: `1e-5` is a number, `on` and `no` are texts
 refused, where PyYAML silently takes the second.
 """
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 import yaml
 
+from search_spaces.names import nearest_file
 from tune.errors import StudyError
 from tune.study.problems import Problem
 
@@ -168,8 +168,7 @@ def _near(path: Path) -> str:
     if not path.parent.is_dir():
         return f"; there is no folder {path.parent}"
     names = [p.name for p in path.parent.iterdir() if p.suffix in {".yaml", ".yml"}]
-    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.3)
-    return f"; did you mean {path.parent / near[0]}?" if near else ""
+    return nearest_file(path.name, names, path.parent)
 
 
 def _located(key: str, value: Any, folder: Path) -> Any:

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from trainables.goal import Goal
+from tune.directory.layout import CHECK
+from tune.directory.trials import UNFINISHED
 from tune.tracking.connection import Connection, base_url, connection
 from tune.tracking.offline import OfflineRun, load_offline_run
 from tune.tracking.summary import EPOCH, best_summary, finds_of, goal_of_plain
@@ -65,7 +67,7 @@ class RunRecorder:
 
     def _start(self, run: Mapping[str, Any], past: Sequence[Mapping[str, float]]) -> None:
         if self.open:
-            self._finish({"state": "running"})
+            self._finish({"state": "waiting"})
         self.open, self._warned, self._run = True, False, None
         self._wanted, self._artifacts = run, {}
         self._epochs, self._best = {}, {}
@@ -130,13 +132,13 @@ class RunRecorder:
                 self._log_artifact(name, kind, files)
         with self._troubles_told():
             self._show_finds()
-        interrupted = outcome.get("state") == "running"
-        state = {"state": "interrupted"} if interrupted else {}
+        unfinished = outcome.get("state") in UNFINISHED
         study = {"study": self._wanted["group"]}
-        self._run.summary.update({**_without_none(outcome), **state, **study})
-        if interrupted:  # with an exit code above 0, W&B shows such a run as preempted
+        said = {key: value for key, value in outcome.items() if key != CHECK}
+        self._run.summary.update({**_without_none(said), **study})
+        if unfinished:  # with an exit code above 0, W&B shows such a run as preempted
             self._run.mark_preempting()
-        self._run.finish(exit_code=int(interrupted or outcome.get("state") == "failed"))
+        self._run.finish(exit_code=int(unfinished or outcome.get("state") == "failed"))
         _remove_links(self._folder)
         if self._online:  # so that `wandb sync` and later attempts know that it is uploaded
             synced_mark(self._folder).touch()

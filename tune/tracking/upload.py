@@ -14,19 +14,18 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from trainables.files.scratch import make_scratch
 from tune.directory.layout import ELAPSED, OUTCOME, read_json
 from tune.directory.lock import is_driven
 from tune.directory.reader import StudyDir, TrialRecord
+from tune.directory.trials import UNFINISHED
 from tune.errors import TrackingError
 from tune.tracking.connection import connection
 from tune.tracking.summary import plain_goal, run_tags
 from tune.tracking.tracker import run_config, run_id
 from tune.tracking.wandb import recording_environment
-
-_OPEN: Final = ("waiting", "running")
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def upload(
     done = []
     with _recording_process() as recorder:
         for trial in trials:
-            if trial.epochs or trial.state not in _OPEN:
+            if trial.epochs or trial.state not in UNFINISHED:
                 done.append(recorder.record(study, trial, where))
                 told(done[-1])
     return done
@@ -90,7 +89,7 @@ def _refuse_unreachable() -> None:
 
 def _is_recorded_online(study: StudyDir, trial: TrialRecord) -> bool:
     """Whether a running driver is sending the trial's epochs to W&B itself just now."""
-    if trial.state not in _OPEN or not is_driven(study.path):
+    if trial.state not in UNFINISHED or not is_driven(study.path):
         return False
     folders = sorted((trial.directory / "wandb").glob("*run-*"), key=lambda f: f.stat().st_mtime)
     return bool(folders) and folders[-1].name.startswith("run-")
@@ -114,17 +113,18 @@ class _Recorder:
         Raises:
             TrackingError: W&B does not take it.
         """
-        outcome = read_json(trial.directory / OUTCOME) if trial.state not in _OPEN else {}
-        ended = {"state": "running", **outcome}
+        outcome = read_json(trial.directory / OUTCOME) if trial.state not in UNFINISHED else {}
+        ended = {**outcome, "state": trial.state}
         self._send(
             {"do": "start", "run": _run(study, trial, where, self._folder), "past": _past(trial)}
         )
-        for path, kind, name in _artifacts(trial) if trial.state not in _OPEN else ():
+        for path, kind, name in _artifacts(trial) if trial.state not in UNFINISHED else ():
             self._send({"do": "artifact", "path": str(path), "kind": kind, "name": name})
         self._send({"do": "finish", "outcome": ended, "best": trial.best_epoch})
         there = self._wait(trial.number)
-        state = trial.state if trial.state not in _OPEN else "interrupted"
-        return Uploaded(trial.number, state, len(trial.metrics), min(there, len(trial.metrics)))
+        return Uploaded(
+            trial.number, trial.state, len(trial.metrics), min(there, len(trial.metrics))
+        )
 
     def _send(self, command: Mapping[str, Any]) -> None:
         assert self._process.stdin is not None

@@ -16,6 +16,7 @@ import ray.tune as ray_tune
 
 from trainables.contract import ArtifactKind
 from tune.directory.layout import ELAPSED, OUTCOME, attempt_number, read_metrics
+from tune.directory.trials import UNFINISHED
 from tune.stopping.decision import Rule
 from tune.tracking.tracker import RunInfo, Tracker
 from tune.tracking.wandb import make_tracker
@@ -188,8 +189,8 @@ class TrialActor(ray_tune.Trainable):
             return True
         self._closed = True
         whole = self._end_engine()
-        if outcome is None or outcome["state"] == "running":  # it goes on in another attempt
-            self._tracker.finish({"state": "running", **(outcome or {})})
+        if outcome is None or outcome["state"] in UNFINISHED:  # it goes on in another attempt
+            self._tracker.finish({**(outcome or {}), "state": "waiting"})
             return whole
         best = self._task.trial.directory / "best" / "model.pt"
         if best.is_file():

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from search_spaces.names import nearest_name
+from search_spaces.names import nearest_file
 from tune.directory.layout import RESOLVED
 from tune.directory.reader import StudyDir
 from tune.errors import StoreError
@@ -23,7 +23,7 @@ def open_study(place: Path | str) -> StudyDir:
         beside = [p.name for p in named.parent.glob(f"*{named.suffix}")]
         raise StoreError(
             f"{named}: expected a study directory or a study file, found none"
-            f"{nearest_name(named.name, beside)}"
+            f"{nearest_file(named.name, beside)}"
         )
     if not named.is_file():
         return StudyDir.open(named)

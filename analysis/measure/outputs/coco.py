@@ -48,6 +48,7 @@ def write_coco(
     """
 
     def write(file: Path) -> None:
+        """Write the whole file under a name that is not yet its own."""
         with file.open("w", encoding="utf-8") as stream:
             _write(pictures, classes, info, stream)
 
@@ -62,6 +63,7 @@ def _write(
     images: list[dict[str, Any]] = []
 
     def annotations() -> Iterator[dict[str, Any]]:
+        """The particles of all pictures; notes each picture on the way."""
         for number, picture in enumerate(pictures, start=1):
             images.append(_image(number, picture))
             yield from _annotations(number, picture)

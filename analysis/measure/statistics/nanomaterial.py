@@ -68,6 +68,7 @@ def nano_share(sample: Sample, unit_nm: float) -> NanoShare:
     """
 
     def share(of: Sample) -> dict[str, float]:
+        """Weighted share of the particles of a sample that are at most 100 nm large."""
         total = float(of.weights.sum())
         small = float(of.weights[of.sizes * unit_nm <= LIMIT_NM].sum())
         return {"share": small / total if total else math.nan}

@@ -51,3 +51,10 @@ def test_of_a_training_with_several_kinds_of_weights_the_card_names_the_kept_one
         metrics = {"box_metrics/F1": 0.8, "val/averaged": averaged}
         assert words in model_card(config(engine="detector", params={}, metrics=metrics), None)
     assert "The weights are" in model_card(config(), None)
+
+
+def test_no_part_of_a_card_is_followed_by_two_blank_lines() -> None:
+    text = model_card(config(), None, test={})
+    assert "\n## Limits\n" in text
+    assert "\n\n\n" not in text
+    assert text.endswith("\n")

@@ -174,7 +174,7 @@ def test_a_trial_that_is_still_trained_is_said_to_be(
     study = rehearse(
         tmp_path, budget={"trials": 3, "epochs": 5}, stop_after=7, scheduler={"kind": "none"}
     )
-    assert [trial.state for trial in study.trials()] == ["complete", "running"]
+    assert [trial.state for trial in study.trials()] == ["complete", "waiting"]
     find_model(study.path / "trials" / "0")
     assert caplog.messages == []
     find_model(study.path / "trials" / "1")

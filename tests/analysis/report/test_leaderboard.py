@@ -107,7 +107,7 @@ def test_an_unfinished_study_has_a_leaderboard(tmp_path: Path) -> None:
         tmp_path, budget={"trials": 3, "epochs": 5}, stop_after=7, scheduler={"kind": "none"}
     )
     states = {row["trial"]: row["state"] for row in rows(write_leaderboard(study))}
-    assert states == {"0": "complete", "1": "running"}
+    assert states == {"0": "complete", "1": "waiting"}
 
 
 def test_the_overfit_gap_comes_with_its_level(finished: StudyDir) -> None:

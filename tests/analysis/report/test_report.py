@@ -221,6 +221,7 @@ def test_the_pages_speak_of_hyperparameters_parts_and_pictures(
     finished: StudyDir, page: Page
 ) -> None:
     markdown = (finished.path / "report.md").read_text()
+    assert "\n\n\n" not in markdown
     for words in (page.words.partition("study.yaml#")[0], markdown):
         assert not re.search(r"(?<!-)\b(keys?|splits?|images?)\b", words), words
 
@@ -262,7 +263,7 @@ def test_a_study_of_one_trial_has_a_report(tmp_path: Path) -> None:
 def test_a_running_study_has_a_report(tmp_path: Path) -> None:
     study = rehearse(tmp_path, budget={"trials": 3, "epochs": 5}, stop_after=3)
     page = Page(write_report(study))
-    assert "is still training" in page.words
+    assert "the best so far, has not ended: it is waiting" in page.words
 
 
 def test_a_study_of_60_trials_has_a_report_with_all_of_them(

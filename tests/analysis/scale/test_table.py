@@ -62,7 +62,18 @@ def test_pixels_that_are_not_square_keep_both_sides(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("", "expected the column file and um_per_px"),
-        ("name,um_per_px\na,1\n", "expected the column file, got name, um_per_px"),
+        (
+            "name,um_per_px\na,1\n",
+            "expected the column file, got name, um_per_px (name; did you mean file?)",
+        ),
+        (
+            "file,nm_per_px\na,1\n",
+            "file, nm_per_px (nm_per_px; did you mean pixel_size, with nm as its unit?)",
+        ),
+        (
+            "file,width\na,1\n",
+            "expected the column um_per_px (or pixel_size and unit), got file, width",
+        ),
         ("file,um_per_pix\na,1\n", "did you mean um_per_px?"),
         (
             "file,um_per_px\na.tif,wide\n",

@@ -511,6 +511,16 @@ def test_the_table_has_a_row_for_every_entry(store: BestStore) -> None:
     ]
 
 
+def test_values_are_shown_as_a_study_file_has_them(store: BestStore) -> None:
+    values = {"cos_lr": False, "amp": True, "workers": None}
+    store.put(best(params={"model": NANO, **values}), everywhere=True)
+    assert used_lines(store, "yolo_seg", None, None)[3:] == [
+        "  cos_lr: false",
+        "  amp: true",
+        "  workers: null",
+    ]
+
+
 def test_the_configuration_that_would_be_used_is_shown(store: BestStore, tmp_path: Path) -> None:
     data = str(write_data(tmp_path / "data"))
     lines = used_lines(store, "yolo_seg", None, data)

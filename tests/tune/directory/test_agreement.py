@@ -221,7 +221,7 @@ def test_the_folder_of_an_earlier_trial_is_not_read_for_one_that_has_not_begun(
     write_entries(study, entries[: last + 1])
     (study.path / "trials" / "3" / OUTCOME).unlink()
     trial = study.trials()[3]
-    assert (trial.state, trial.epochs, trial.metrics) == ("running", 0, ())
+    assert (trial.state, trial.epochs, trial.metrics) == ("waiting", 0, ())
 
 
 @pytest.mark.slow
@@ -234,3 +234,13 @@ def test_every_verb_says_what_disagrees(study: StudyDir, verb: str) -> None:
     assert f"trial 0: trials/0/{METRICS} has {F1}" in ran.stderr
     assert "Traceback" not in ran.stderr
     assert {path: path.read_bytes() for path in files} == files
+
+
+def test_another_time_than_was_written_is_noticed(study: StudyDir) -> None:
+    path = study.path / "trials" / "1" / OUTCOME
+    outcome = json.loads(path.read_text())
+    write_json(path, {**outcome, "seconds": 9 * outcome["seconds"]})
+    said = f"trial 1: trials/1/{OUTCOME} is not as it was written: it has another checksum"
+    assert said in refused(study)
+    write_json(path, {key: value for key, value in outcome.items() if key != layout.CHECK})
+    assert study.trials()[1].seconds == outcome["seconds"], "as an earlier version wrote it"

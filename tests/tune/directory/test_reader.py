@@ -18,8 +18,10 @@ from tune.directory.layout import (
     latest_attempt,
     read_metrics,
 )
+from tune.directory.lock import LOCK, DriverLock
 from tune.directory.ranking import best_trial
 from tune.directory.reader import StudyDir, refuse_begun
+from tune.directory.trials import Proposal, TrialAssignment, TrialOutcome
 from tune.directory.writer import Recorder
 from tune.errors import StoreError
 
@@ -152,13 +154,26 @@ def test_remarks_of_the_engine_are_read(study: StudyDir) -> None:
     assert [trial.notes for trial in study.trials()] == [(), (), ("the zoo could not be reached",)]
 
 
-def test_a_running_trial_has_no_reason_to_have_stopped(tmp_path: Path) -> None:
+def test_an_unfinished_trial_runs_while_a_driver_trains_it_and_waits_else(tmp_path: Path) -> None:
     study = rehearse(
         tmp_path, budget={"trials": 2, "epochs": 5}, stop_after=7, scheduler={"kind": "none"}
     )
-    ended, running = StudyDir.open(study.path).trials()
+    ended, left = study.trials()
     assert (ended.state, ended.stop_reason) == ("complete", "epochs")
-    assert (running.state, running.stop_reason, running.epochs) == ("running", "", 2)
+    assert (left.state, left.stop_reason, left.epochs) == ("waiting", "", 2)
+    lock = DriverLock(study.path / LOCK)
+    assert lock.acquire() is None
+    try:
+        assert study.trials()[1].state == "waiting", "its turn has not come"
+        recorder = Recorder(study.path, left.fixed)
+        recorder.begin(TrialAssignment(1, Proposal(left.params), left.seed, 2))
+        assert study.trials()[1].state == "running"
+        recorder.end(1, TrialOutcome("waiting", "budget", epoch=2))
+        assert [trial.state for trial in study.trials()] == ["complete", "waiting"]
+        assert study.trials()[1].stop_reason == "budget"
+    finally:
+        lock.release()
+    assert study.trials()[1].state == "waiting"
 
 
 def test_a_folder_without_a_study_says_what_a_study_has(tmp_path: Path) -> None:

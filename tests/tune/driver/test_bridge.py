@@ -285,7 +285,7 @@ def test_a_trial_pauses_when_the_hours_are_over_and_goes_on_with_more(ram_path: 
     study.elapsed_s = 3600.0
     assert bridge.result("a", report(1)), "one step more, to end in"
     outcome = study.written(0, "outcome.json")
-    assert (outcome["state"], outcome["stop_reason"]) == ("running", "budget")
+    assert (outcome["state"], outcome["stop_reason"]) == ("waiting", "budget")
     assert "with more hours, `segtune resume` goes on with it" in outcome["message"]
     assert not bridge.result("a", closed())
     bridge.complete("a", error=False)

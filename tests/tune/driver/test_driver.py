@@ -229,7 +229,7 @@ def test_a_full_disk_ends_the_study_and_no_trial(tmp_path: Path, prepared: Path)
     with pytest.raises(DriverError, match="expected room for its files"):
         run(tmp_path, prepared, text, trials=4, epochs=3, trainable="awkward")
     study = StudyDir.open(tmp_path / "studies" / "try")
-    assert {trial.state for trial in study.trials()} == {"running"}
+    assert {trial.state for trial in study.trials()} == {"waiting"}
     assert plan_resumed(study, []).study.budget.trials == 4
 
 
@@ -341,7 +341,7 @@ def test_the_hours_budget_ends_a_study(tmp_path: Path, prepared: Path) -> None:
     assert result.reason == "out of time"
     assert len(result.outcomes) < 50
     assert {o.stop_reason for o in result.outcomes.values()} <= {Rule.EPOCHS}
-    pausing = [t for t in StudyDir.open(result.directory).trials() if t.state == "running"]
+    pausing = [t for t in StudyDir.open(result.directory).trials() if t.state == "waiting"]
     assert pausing
     assert {t.stop_reason for t in pausing} == {Rule.BUDGET}
     assert all(t.best_model for t in pausing)

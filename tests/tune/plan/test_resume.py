@@ -1,6 +1,7 @@
 """Studies that go on after their engine has changed."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -133,6 +134,19 @@ def test_a_study_goes_on_in_its_own_folder_alone(begun: StudyDir, place: str) ->
         f"{begun.path}: --set storage=: expected none on resume, where a study goes on in its own "
         f"folder, got {place}; to move it, move the folder, then resume it there"
     )
+
+
+def test_a_study_in_a_folder_that_cannot_be_written_is_named_with_what_to_do(
+    begun: StudyDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: path != begun.path)  # root may all
+    with pytest.raises(StudyError) as error:
+        plan_resumed(begun, [])
+    assert str(error.value).splitlines()[1:] == [
+        f"  expected a folder to write, got {begun.path}: {begun.path} may not be written to. A "
+        "study goes on in its own folder: make it writable, or copy it to where you may write, "
+        f"then segtune resume COPY/{begun.path.name}"
+    ]
 
 
 def test_where_moved_data_are_is_said_by_set_data(begun: StudyDir) -> None:

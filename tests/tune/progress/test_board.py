@@ -85,6 +85,15 @@ def test_the_time_left_runs_on_between_two_estimates_and_is_held_to_the_budget()
     assert held.seconds <= 4.0
 
 
+def test_the_study_has_a_time_left_as_soon_as_a_trial_has_one() -> None:
+    made = board()
+    made.start(0, 0.0)
+    assert made.left(0.9) is None
+    made.report(0, 1, {METRIC: 0.5}, 1.0)
+    assert made.left_of(made.trials[0], 1.0) is not None
+    assert made.left(1.0) is not None
+
+
 def test_of_trials_with_equal_values_the_first_is_best_whichever_reported_first() -> None:
     made = board()
     for number in (2, 0, 1):

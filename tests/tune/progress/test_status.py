@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.rehearsed_study import rehearse
+from tune.directory.layout import PARAMS
 from tune.directory.lock import DriverLock, is_driven
 from tune.directory.ranking import best_trial
 from tune.plan.eta import StudyEta
@@ -113,6 +114,9 @@ def test_the_status_of_a_study_that_runs_says_so(tmp_path: Path) -> None:
     assert lock.acquire() is None
     try:
         assert is_driven(opened.path)
+        assert "0 running" in status_lines(opened, width=80)[0]
+        begun = max(trial.number for trial in opened.trials())
+        (opened.path / "trials" / str(begun) / PARAMS).touch()  # as an attempt that begins does
         lines = status_lines(opened, width=80)
     finally:
         lock.release()

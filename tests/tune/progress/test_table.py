@@ -38,8 +38,8 @@ def test_where_there_is_room_the_hyperparameters_that_differ_are_shown() -> None
     title, _, *rows = lines_of(made(), 120)
     assert title.split()[-3:] == ["lr0", "batch", "nesterov"]
     assert [row.split()[0] for row in rows] == ["1", "2", "0"]
-    assert rows[0].split()[-4:] == ["best", "0.002", "8", "yes"]
-    assert rows[1].split()[-3:] == ["0.003", "12", "no"]
+    assert rows[0].split()[-4:] == ["best", "0.002", "8", "true"]
+    assert rows[1].split()[-3:] == ["0.003", "12", "false"]
     assert "optimizer" not in title, "it is the same in all trials"
 
 

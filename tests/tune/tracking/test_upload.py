@@ -12,6 +12,7 @@ from tests.support.command_line import segtune
 from tests.support.rehearsed_study import go_on, rehearse
 from tests.support.servers.wandb_server import ServedRun, WandbServer, wandb_server
 from tune.directory.reader import StudyDir
+from tune.directory.trials import UNFINISHED
 from tune.errors import TrackingError
 from tune.tracking.tracker import run_id
 from tune.tracking.upload import Uploaded, upload
@@ -65,8 +66,8 @@ def assert_exact(runs: Mapping[str, ServedRun], study: StudyDir) -> None:
         assert run.steps == list(range(1, trial.epochs + 1))
         rows = [run.rows[place] for place in sorted(run.rows)]
         assert [row[F1] for row in rows] == [line[F1] for line in trial.metrics]
-        ended = trial.state not in ("running", "waiting")
-        assert run.summary["state"] == (trial.state if ended else "interrupted")
+        ended = trial.state not in UNFINISHED
+        assert run.summary["state"] == trial.state
         assert run.preempting is not ended
         assert run.exit_code == (0 if ended else 1)
         assert set(run.artifacts) == ({f"best_model_trial_{trial.number}"} if ended else set())
@@ -82,10 +83,10 @@ def test_uploaded_in_the_middle_twice_with_a_resume_between_each_epoch_is_there_
     study: StudyDir, server: WandbServer
 ) -> None:
     before = files_of(study)
-    assert upload(study) == [Uploaded(0, "complete", 6, 0), Uploaded(1, "interrupted", 3, 0)]
+    assert upload(study) == [Uploaded(0, "complete", 6, 0), Uploaded(1, "waiting", 3, 0)]
     assert files_of(study) == before
     assert_exact(server.projects["powder"], study)
-    assert upload(study) == [Uploaded(0, "complete", 6, 6), Uploaded(1, "interrupted", 3, 3)]
+    assert upload(study) == [Uploaded(0, "complete", 6, 6), Uploaded(1, "waiting", 3, 3)]
     assert_exact(server.projects["powder"], study)
     whole = go_on(study)
     assert upload(whole) == [Uploaded(0, "complete", 6, 6), Uploaded(1, "complete", 6, 3)]
@@ -131,7 +132,7 @@ def test_the_verb_says_what_is_there(study: StudyDir, server: WandbServer, tmp_p
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout == (
-        f"{study.path}:\n  trial 0: complete, 6 epochs\n  trial 1: interrupted, 3 epochs\n"
+        f"{study.path}:\n  trial 0: complete, 6 epochs\n  trial 1: waiting, 3 epochs\n"
         "  2 trials are at W&B\n"
     )
     assert_exact(server.projects["x"], study)

@@ -138,14 +138,14 @@ def test_a_failed_trial_ends_with_exit_code_1(tmp_path: Path, offline: WandbTrac
     assert run.summary["message"] == "no memory"
 
 
-def test_a_trial_that_will_go_on_is_marked_as_interrupted(
+def test_a_trial_that_will_go_on_waits_and_is_preempted(
     tmp_path: Path, offline: WandbTracker
 ) -> None:
     info = run_info(tmp_path)
-    train(offline, info, 2, {"state": "running"})
+    train(offline, info, 2, {"state": "waiting"})
     run = only_run(info)
     assert run.preempted
-    assert run.summary["state"] == "interrupted"
+    assert run.summary["state"] == "waiting"
 
 
 def test_the_model_and_the_curves_are_artifacts(tmp_path: Path, offline: WandbTracker) -> None:
@@ -420,7 +420,7 @@ def test_online_a_resumed_trial_goes_on_after_the_servers_last_epoch(
     tmp_path: Path, server: WandbServer
 ) -> None:
     with tracker() as made:
-        train(made, run_info(tmp_path), 3, {"state": "running"})
+        train(made, run_info(tmp_path), 3, {"state": "waiting"})
     assert server.runs[run_info(tmp_path).run_id].preempting
     with tracker() as made:  # the journal lacks the last epoch that the server has
         train(made, run_info(tmp_path, attempt=2, past=2), 6, PRUNED)
@@ -433,7 +433,7 @@ def test_a_trial_begun_offline_goes_on_online_with_all_its_epochs(
     tmp_path: Path, server: WandbServer
 ) -> None:
     with tracker("offline") as made:
-        train(made, run_info(tmp_path), 3, {"state": "running"})
+        train(made, run_info(tmp_path), 3, {"state": "waiting"})
     info = run_info(tmp_path, attempt=2, past=3)
     with tracker() as made:
         train(made, info, 5, PRUNED)
@@ -453,7 +453,7 @@ def test_an_interrupted_trial_is_uploaded_exactly_however_its_attempts_were_kept
             sync(info)
             continue
         with tracker(mode) as made:
-            train(made, run_info(tmp_path, number, last), last + 2, {"state": "running"})
+            train(made, run_info(tmp_path, number, last), last + 2, {"state": "waiting"})
         last += 2
     sync(info)
     (run,) = server.runs.values()

@@ -7,7 +7,6 @@ has its name, it is refused, and so is a symbolic link that leads out.
 
 import contextlib
 import csv
-import difflib
 import json
 import os
 import posixpath
@@ -22,6 +21,7 @@ from typing import Any, Final, TypeVar
 
 import yaml
 
+from search_spaces.names import nearest
 from trainables.datasets import embedded
 from trainables.datasets.coordinates import Coordinates, coordinates_of_json, read_coordinates
 from trainables.datasets.images import SUFFIXES
@@ -419,8 +419,8 @@ def _near_folder(root: Path) -> str:
     if not beside.is_dir():
         return f"; there is no folder {beside}"
     names = [path.name for path in beside.iterdir() if path.is_dir()]
-    near = difflib.get_close_matches(root.name, names, n=1)
-    return f"; did you mean {root.with_name(near[0])}?" if near else ""
+    near = nearest(root.name, names)
+    return f"; did you mean {root.with_name(near)}?" if near else ""
 
 
 def _walk(root: Path, tell_closed: Callable[[OSError], None]) -> list[PurePosixPath]:

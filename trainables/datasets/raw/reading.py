@@ -4,7 +4,6 @@ A reader says what a file says; whether that makes sense (is there such a pictur
 an area, does it lie inside) is checked here, once for all formats.
 """
 
-import difflib
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, Final
 
+from search_spaces.names import nearest_name
 from trainables.datasets import geometry
 from trainables.datasets.geometry import Polygon, Rle
 from trainables.datasets.images import SUFFIXES, Header, UnreadableImageError, probe
@@ -268,8 +268,7 @@ class RawReading:
         if self.classes is None or name in self.classes:
             return name
         self.unasked[name] += 1
-        near = difflib.get_close_matches(name, self.classes, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = nearest_name(name, self.classes)
         reason = f"{name!r} is none of the classes {', '.join(self.classes)}{hint}"
         self.problem(Kind.UNKNOWN_LABEL, source, reason)
         return ""

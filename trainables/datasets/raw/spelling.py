@@ -5,13 +5,14 @@ archives so). Slashes may lean either way, and characters may be percent-encoded
 """
 
 import contextlib
-import difflib
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
 from urllib.parse import unquote_to_bytes
+
+from search_spaces.names import nearest
 
 _PACKED: Final = (".gz", ".bz2", ".xz", ".zip", ".zst")
 
@@ -108,9 +109,10 @@ def why_not_there(
         return f"{wanted} is not there, but packed: unpack {packed[0]}"
     folded = {name.casefold(): name for name in pictures}
     of_stem = [name for name in pictures if PurePosixPath(name).stem == composed(wanted.stem)]
-    close = difflib.get_close_matches(wanted.name, list(pictures), n=1)
+    stems = {PurePosixPath(name).stem: name for name in pictures}
+    close = stems.get(nearest(wanted.stem, stems))
     alike = [name for name in (folded.get(wanted.name.casefold()), *of_stem) if name]
-    hint = f"; the nearest is {close[0]}" if close else ""
+    hint = f"; the nearest is {close}" if close else ""
     if alike:
         hint = f"; the nearest is {alike[0]}, which differs in case or suffix: rename one of them"
     return f"{wanted} is not there{hint}"

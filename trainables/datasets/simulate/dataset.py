@@ -10,13 +10,13 @@ Folder::
 """
 
 import csv
-import difflib
 import json
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from search_spaces.names import nearest_name
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.simulate.micrograph import render
 from trainables.datasets.simulate.spec import SimulationSpec
@@ -99,8 +99,7 @@ def simulate(
         DatasetError: `form` is unknown, or `to` already holds something.
     """
     if form not in WRITERS:
-        near = difflib.get_close_matches(str(form), list(WRITERS), n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = nearest_name(str(form), WRITERS)
         raise DatasetError(f"form: expected one of {', '.join(WRITERS)}, got {form!r}{hint}")
     origin = {"generator": GENERATOR, "form": form, "spec": spec.model_dump(mode="json")}
     with locked(to):

@@ -93,7 +93,7 @@ class DetectorParams(Hyperparameters):
         None,
         ge=2,
         le=2048,
-        description="smallest anchor, px of the network; doubled from level to level. None: as "
+        description="smallest anchor, px of the network; doubled from level to level. null: as "
         "small as the data's small boxes; with weights, as those were trained",
     )
     anchor_scales: int = Field(1, ge=1, le=4, description="anchor sizes an octave")
@@ -157,7 +157,7 @@ class DetectorParams(Hyperparameters):
     )
     amp: bool = Field(True, description="mixed precision on a GPU")
     workers: int | None = Field(
-        None, ge=0, le=256, description="loader processes; none: as the trial's CPUs allow"
+        None, ge=0, le=256, description="loader processes; null: as the trial's CPUs allow"
     )
     max_det: int = Field(300, ge=1, le=20_000, description="most objects found in an image")
     score_thresh: float = Field(

@@ -22,9 +22,8 @@ def build_saved(saved: SavedDetector) -> nn.Module:
     """Build the network of a saved model, in evaluation mode on the CPU."""
     params = DetectorParams.as_saved(saved.params)
     anchors = None if saved.anchors is None else Anchors.of_plain(dict(saved.anchors))
-    state = torch.get_rng_state()  # building draws weights that are overwritten at once
-    net = build_for_use(params, len(saved.classes), anchors)
-    torch.set_rng_state(state)
+    with torch.random.fork_rng(devices=[]):  # building draws weights that are overwritten at once
+        net = build_for_use(params, len(saved.classes), anchors)
     net.load_state_dict(dict(saved.weights))
     return net.requires_grad_(False).eval()
 

@@ -80,7 +80,7 @@ class MaskRcnnParams(Hyperparameters):
     weight_decay: Fraction = Field(0.0001, description="of all weights but those of norms")
     clip: float = Field(5.0, ge=0, le=1e6, description="largest norm of the gradient; 0 for any")
     warmup_iters: int | None = Field(
-        None, ge=0, le=1_000_000, description="steps of the warm-up; none: by warmup_fraction"
+        None, ge=0, le=1_000_000, description="steps of the warm-up; null: by warmup_fraction"
     )
     warmup_fraction: Fraction = Field(
         0.05, description="length of the warm-up, fraction of all steps"
@@ -131,7 +131,7 @@ class MaskRcnnParams(Hyperparameters):
     )
     amp: bool = Field(True, description="mixed precision on a GPU")
     workers: int | None = Field(
-        None, ge=0, le=256, description="loader processes; none: as the trial's CPUs allow"
+        None, ge=0, le=256, description="loader processes; null: as the trial's CPUs allow"
     )
     max_det: int = Field(300, ge=1, le=20_000, description="most instances found in an image")
     score_thresh: float = Field(

@@ -24,9 +24,8 @@ from trainables.results import Instances
 
 def build_network(saved: SavedMaskRcnn, backbone: str) -> Any:
     """Build one network of a saved model, in evaluation mode on the CPU."""
-    state = torch.get_rng_state()  # building draws weights that are overwritten at once
-    net = build_model(read_config(saved.configs[backbone]))
-    torch.set_rng_state(state)
+    with torch.random.fork_rng(devices=[]):  # building draws weights that are overwritten at once
+        net = build_model(read_config(saved.configs[backbone]))
     net.load_state_dict(dict(saved.weights[backbone]))
     net.requires_grad_(False)
     return net.eval()

@@ -78,7 +78,7 @@ class UnetParams(LoopParams):
         "focal_dice", description=LOSS
     )
     label_smoothing: float | None = Field(
-        None, ge=0, le=0.5, description="share of a label spread over both classes; none: 0"
+        None, ge=0, le=0.5, description="share of a label spread over both classes; null: 0"
     )
     dropout: Dropout = 0.0
 
@@ -86,7 +86,7 @@ class UnetParams(LoopParams):
         PLAIN,
         description="unet: our own; or an encoder of segmentation-models-pytorch, as resnet18",
     )
-    weights: str | None = Field(None, description="file of the encoder's weights; none: random")
+    weights: str | None = Field(None, description="file of the encoder's weights; null: random")
     download: bool = Field(False, description="allow the encoder's ImageNet weights to be fetched")
     depth: int = Field(4, ge=1, le=6, description="how often the resolution is halved")
     width: int = Field(16, ge=2, le=256, description="channels at full resolution")
@@ -100,7 +100,7 @@ class UnetParams(LoopParams):
         None,
         ge=1,
         le=1_000_000,
-        description="tiles an epoch; none: as many as cover the labelled pictures once",
+        description="tiles an epoch; null: as many as cover the labelled pictures once",
     )
     near_fraction: Fraction = Field(
         0.5, description="tiles of an epoch that hold a particle for certain"
@@ -126,7 +126,7 @@ class UnetParams(LoopParams):
     )
 
     focal_alpha: Probability | None = Field(
-        None, description="weight of particles in the focal loss; none: 0.25, or by pos_weight"
+        None, description="weight of particles in the focal loss; null: 0.25, or by pos_weight"
     )
     focal_gamma: float = Field(
         2.0, ge=0, le=10, description="how much less counts what is right already"
@@ -184,7 +184,7 @@ class UnetParams(LoopParams):
     amp: bool = Field(True, description="mixed precision on a GPU")
     deterministic: bool = Field(False, description="on a GPU: repeatable kernels only, slower")
     workers: int | None = Field(
-        None, ge=1, le=64, description="loader threads; none: as the trial's CPUs allow"
+        None, ge=1, le=64, description="loader threads; null: as the trial's CPUs allow"
     )
 
     @classmethod

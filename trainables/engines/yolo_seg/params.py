@@ -108,7 +108,7 @@ class YoloSegParams(Hyperparameters):
     mask_ratio: int = Field(4, ge=1, le=32, description="mask downsampling in training")
     amp: bool = Field(True, description="mixed precision on a GPU")
     workers: int | None = Field(
-        None, ge=0, le=256, description="loader processes; none: as the trial's CPUs allow"
+        None, ge=0, le=256, description="loader processes; null: as the trial's CPUs allow"
     )
     max_det: int = Field(300, ge=1, le=100_000, description="most instances found in an image")
     iou: float = Field(

@@ -25,14 +25,14 @@ def build_network(saved: SavedYolo) -> Any:
     Raises:
         InfeasibleParams: Ultralytics does not build it of layers that it knows.
     """
-    state = torch.get_rng_state()  # building draws weights that are overwritten at once
-    try:
-        net = SegmentationModel(deepcopy(saved.architecture), nc=len(saved.classes), verbose=False)
-    except Exception as error:  # a description that is not Ultralytics' fails in any way there is
-        said = " ".join(str(error).split()) or repr(error)
-        raise InfeasibleParams(f"the model's network cannot be built: {said}") from error
-    _widen_class_branch(net, saved)
-    torch.set_rng_state(state)
+    layers, n_classes = deepcopy(saved.architecture), len(saved.classes)
+    with torch.random.fork_rng(devices=[]):  # building draws weights that are overwritten at once
+        try:
+            net = SegmentationModel(layers, nc=n_classes, verbose=False)
+        except Exception as error:  # one that is not Ultralytics' fails in any way there is
+            said = " ".join(str(error).split()) or repr(error)
+            raise InfeasibleParams(f"the model's network cannot be built: {said}") from error
+        _widen_class_branch(net, saved)
     net.load_state_dict(dict(saved.weights))
     net.names = dict(enumerate(saved.classes))
     net.end2end = False  # instances are made by suppression, as in validation

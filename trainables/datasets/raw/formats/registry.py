@@ -4,12 +4,12 @@ To add a format: one module here that finds its files by content and fills a `Ra
 line in `FORMATS`.
 """
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from search_spaces.names import nearest_name
 from trainables.datasets.images import SUFFIXES
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.raw.folder import RawFolder
@@ -252,8 +252,7 @@ def check_format(name: str | None) -> None:
     names = [entry.name for entry in FORMATS]
     if name is None or name in names:
         return
-    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    hint = nearest_name(name.lower(), names)
     raise DatasetError(f"--format: expected one of {', '.join(names)}, got {name!r}{hint}")
 
 

@@ -6,13 +6,13 @@ the end that is here is taken. Nothing outside the raw folder is opened. An entr
 is a problem, by name.
 """
 
-import difflib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
+from search_spaces.names import nearest
 from trainables.datasets.raw.entries import Kind, RawSource
 from trainables.datasets.raw.folder import (
     LeavesFolderError,
@@ -142,8 +142,8 @@ def _tell_nothing(reading: RawReading, source: RawSource, entry: str) -> None:
         reading.problem(Kind.LEAVES_FOLDER, source, f"{entry} lies outside the data folder")
         return
     folders = sorted({str(picture.parent) for picture in reading.folder.images})
-    near = difflib.get_close_matches(entry.removeprefix("./").rstrip("/"), folders, n=1)
-    hint = f"; the nearest folder of pictures is {near[0]}" if near else ""
+    near = nearest(entry.removeprefix("./").rstrip("/"), folders)
+    hint = f"; the nearest folder of pictures is {near}" if near else ""
     reason = f"no picture of the {source.place} part is found: {entry} is not there{hint}"
     reading.problem(Kind.MISSING_IMAGE, source, reason)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from search_spaces.names import written
 from trainables.contract import TransientError, Trial
 from trainables.engines.mask_rcnn.checkpoint import read_model
 from trainables.engines.mask_rcnn.network.weights import fetch_zoo
@@ -93,6 +94,8 @@ def _without_zoo(trial: Trial, params: MaskRcnnParams, error: OSError) -> Start:
             f"{trouble}; training from scratch instead would replace what was sampled: "
             f"{', '.join(sampled)}"
         )
-    settings = ", ".join(f"{key}={value}" for key, value in changed.items() if key != "weights")
+    settings = ", ".join(
+        f"{key}={written(value)}" for key, value in changed.items() if key != "weights"
+    )
     note = f"{trouble}; this trial is trained from scratch instead"
     return Start(instead, notes=(f"{note}, with {settings}" if settings else note,))

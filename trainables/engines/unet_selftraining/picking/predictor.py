@@ -36,9 +36,8 @@ def load_predictor(model: Path, device: Device) -> "UnetPredictor":
 
 def trained_network(saved: SavedUnet, params: UnetParams) -> nn.Module:
     """Build the network of a saved model, on the CPU."""
-    state = torch.get_rng_state()  # building draws weights that are overwritten at once
-    network = build_network(network_settings(params))
-    torch.set_rng_state(state)
+    with torch.random.fork_rng(devices=[]):  # building draws weights that are overwritten at once
+        network = build_network(network_settings(params))
     network.load_state_dict(dict(saved.weights))
     return network
 
