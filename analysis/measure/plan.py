@@ -26,10 +26,14 @@ from trainables.datasets.images import UnreadableImageError, probe
 from trainables.files.errors import UserError
 from trainables.files.places import why_not_writable
 from trainables.files.words import counted
+from trainables.metrics.names import MASK_GROUPS
+from trainables.registry import engine_info
 
 FORMAT: Final = 1
 
 _FOLDERS: Final = {"labels": LABELS, "overlays": OVERLAYS, "labelme": LABELME, "rois": ROIS}
+
+_OUTLINED: Final = ("labels", "labelme", "rois")
 
 _T = TypeVar("_T")
 
@@ -63,7 +67,17 @@ class MeasurePlan:
     @property
     def folder(self) -> JobFolder:
         """The folder of the run."""
-        return JobFolder(self.out, [_FOLDERS[n] for n in self.settings.write if n in _FOLDERS])
+        left_out = self.without_outlines
+        asked = [name for name in self.settings.write if name not in left_out]
+        return JobFolder(self.out, [_FOLDERS[name] for name in asked if name in _FOLDERS])
+
+    @property
+    def without_outlines(self) -> list[str]:
+        """The files that are asked for and need outlines, which models of boxes do not find."""
+        groups = [engine_info(model.engine).metrics for model in self.models]
+        if not groups or any(MASK_GROUPS.intersection(metrics) for metrics in groups):
+            return []
+        return [name for name in self.settings.write if name in _OUTLINED]
 
     @cached_property
     def hashed(self) -> dict[str, Any]:
@@ -125,9 +139,17 @@ class MeasurePlan:
             f"writes {self.out}",
             *(self.outlines.problems if self.outlines is not None else ()),
         ]
+        lines += self.remarks()
         if seconds := self.seconds(n_left):
             lines.append(seconds)
         return lines
+
+    def remarks(self) -> list[str]:
+        """What is asked for and cannot be, in lines for the user."""
+        if not (left_out := self.without_outlines):
+            return []
+        what = ", ".join(left_out)
+        return [f"{what}: not written, as the model finds boxes without outlines"]
 
 
 def plan_measure(  # noqa: PLR0913  the command's options

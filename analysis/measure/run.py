@@ -259,6 +259,8 @@ def _run(
     for number in rest:
         folder.remove(plan.pictures[number])  # of an earlier run, which this one replaces
     live, started = LiveTable(plan.out, list(records.values())), time.monotonic()
+    for remark in plan.remarks():
+        tell(remark)
     if seconds := plan.seconds(len(rest)):
         tell(f"{counted(len(rest), 'picture')} to do: {seconds}")
     first = True

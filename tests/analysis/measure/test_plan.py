@@ -53,6 +53,20 @@ def test_a_plan_says_what_would_be_done_and_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_model_of_boxes_writes_nothing_that_needs_outlines_and_says_so(
+    pictures: list[Path], tmp_path: Path
+) -> None:
+    plan = planned(pictures, write_model(tmp_path / "model"), tmp_path / "out")
+    assert plan.without_outlines == []
+    boxes = replace(plan, models=[replace(plan.models[0], engine="detector")])
+    written = {
+        name: boxes.folder.writes(name) for name in ("labels", "overlays", "labelme", "rois")
+    }
+    assert written == {"labels": False, "overlays": True, "labelme": False, "rois": False}
+    said = "labels, labelme, rois: not written, as the model finds boxes without outlines"
+    assert boxes.lines()[-1] == said
+
+
 def test_what_is_done_is_counted_and_the_rest_is_given_a_time(
     pictures: list[Path], tmp_path: Path
 ) -> None:
