@@ -36,6 +36,7 @@ def start_ray(cpus: int, gpus: int) -> None:
             **(own if os.environ.get("RAY_ADDRESS") in (None, "", "local") else {}),
         )
     except Exception as error:  # Ray raises a plain one where its processes take too long
+        why = str(error).rstrip(".")
         raise ClusterError(
-            f"Ray cannot be started on this machine: {error}; `segtune doctor` says more"
+            f"Ray cannot be started on this machine: {why}; `segtune doctor` says more"
         ) from error
