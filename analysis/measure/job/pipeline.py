@@ -27,7 +27,9 @@ _NUMBER, _READ, _FOUND, _REASON = "number", "read", "found", "reason"
 
 _BLOCKS_AT_LEAST: Final = 8  # so that the first pictures are done soon
 
-_READING_CPUS: Final = 0.9  # not 1: Ray would fuse it with the search and read in the actor
+_TASK_CPUS: Final = 0.9
+"""Most cores that Ray counts for a task that reads or measures. Less than an actor's: Ray would
+fuse what needs the same, and read in the actor."""
 
 Batch = Any  # of Ray Data: a mapping of column to (n,) array
 
@@ -126,20 +128,23 @@ def passed(numbers: list[int], stages: Stages, workers: Workers) -> Iterator[Pas
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    there = ray.cluster_resources().get("CPU", 1.0)
+    actor_cpus = _cpus_of_an_actor(workers, there)
+    task_cpus = _cpus_of_a_task(there - actor_cpus * workers.actors)
     n_blocks = min(len(numbers), max(math.ceil(len(numbers) / workers.batch), _BLOCKS_AT_LEAST))
-    rows = ray.data.range(len(numbers), override_num_blocks=n_blocks)
-    reading = partial(_reading, numbers=np.array(numbers, np.int64), reader=stages.reader)
-    read = rows.map_batches(reading, batch_size=None, num_cpus=_READING_CPUS)
+    rows = ray.data.from_items(numbers, override_num_blocks=n_blocks)
+    reading = partial(_reading, reader=stages.reader)
+    read = rows.map_batches(reading, batch_size=None, num_cpus=task_cpus)
     found = read.map_batches(
         _Searching,
         fn_constructor_args=(stages.searcher, gate),
         batch_size=None,  # a block as it is: one of two blocks might never pass the gate
-        num_cpus=_cpus_of_an_actor(workers, ray.cluster_resources().get("CPU", 1.0)),
+        num_cpus=actor_cpus,
         num_gpus=workers.gpus or None,
         compute=ActorPoolStrategy(size=workers.actors, max_tasks_in_flight_per_actor=2),
     )
     measuring = partial(_measuring, measure=stages.measurer, gate=gate)
-    done = found.map_batches(measuring, batch_size=None, num_cpus=1)
+    done = found.map_batches(measuring, batch_size=None, num_cpus=task_cpus)
     for batch in done.iter_batches(batch_size=None, prefetch_batches=0):
         for number, reason in zip(batch[_NUMBER], batch[_REASON], strict=True):
             if number < 0:
@@ -160,9 +165,25 @@ def _cpus_of_an_actor(workers: Workers, there: float) -> float:
     return min(workers.cpus, max(there - 1, 0) / workers.actors)
 
 
-def _reading(batch: Batch, numbers: Any, reader: Reader) -> Batch:
+def _cpus_of_a_task(left: float) -> float:
+    """The cores that Ray is to count for a task: one of each other stage finds room at any time.
+
+    Ray Data sets cores aside from the first stage to the last. One for which none are left is not
+    begun until an earlier stage has done all pictures: nothing would be measured while there is
+    something to read.
+
+    Args:
+        left: Cores that no actor has.
+
+    >>> [_cpus_of_a_task(left) for left in (1.0, 2.0, 16.0)]
+    [0.5, 0.9, 0.9]
+    """
+    return min(_TASK_CPUS, left / 2)
+
+
+def _reading(batch: Batch, reader: Reader) -> Batch:
     """The first stage."""
-    asked = numbers[batch["id"]]
+    asked = batch["item"]
     outcomes = [_tried(reader, int(number)) for number in asked]
     return {
         _NUMBER: asked,

@@ -19,7 +19,9 @@ from trainables.datasets.views.yolo import outline_points, resampled
 
 _SAMPLE: Final = 100  # objects drawn: medians of more are no other, and `plan` waits for them
 
-_TOLD: Final = 0.05  # change of the area from which on something is lost
+_LOST: Final = 0.05  # change of the area from which on objects are found less well
+
+_TOLD: Final = 0.01  # change of the diameter from which on sizes that are measured are off
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class LearntMasks:
         radius_px: Radius of the median object, of the disc with its area, in pixels of its picture.
         growth_px: Median change of that radius; below 0 where objects become smaller.
         area_change: Median relative change of the area.
+        enlarged: Whether pictures are enlarged in training: outlines, which run through the middles
+            of pixels, then leave out half a pixel of the picture all round.
     """
 
     n_objects: int
@@ -39,20 +43,34 @@ class LearntMasks:
     radius_px: float
     growth_px: float
     area_change: float
+    enlarged: bool = False
+
+    @property
+    def diameter_change(self) -> float:
+        """Median relative change of the diameter, of the disc with an object's area."""
+        return math.sqrt(1 + self.area_change) - 1
 
     def sentence(self, imgsz: int, mask_ratio: int) -> str:
         """What is lost, for the user; "" where that is next to nothing."""
-        if not self.n_gone and abs(self.area_change) < _TOLD:
+        if not self.n_gone and abs(self.diameter_change) < _TOLD:
             return ""
         said = f"masks are learnt at imgsz {imgsz} and mask_ratio {mask_ratio}, where "
         grows = "grows" if self.growth_px > 0 else "shrinks"
         said += (
             f"an object of {self.radius_px:.1f} px radius {grows} by {abs(self.growth_px):.1f} px "
-            f"(area {self.area_change:+.0%})"
+            f"(area {self.area_change:+.0%}, diameter {self.diameter_change:+.1%})"
         )
         if self.n_gone:
             said += f" and {self.n_gone} of {self.n_objects} objects have no pixel"
-        return f"{said}; a larger imgsz or a smaller mask_ratio loses less"
+        elif abs(self.area_change) < _LOST:
+            said += ", which matters where sizes are measured"
+        finer = self.n_gone or self.growth_px > 0 or not self.enlarged
+        remedy = (
+            "a larger imgsz or a smaller mask_ratio"
+            if finer
+            else "a smaller imgsz or a larger mask_ratio"
+        )
+        return f"{said}; {remedy} loses less"
 
 
 def learnt_masks(data: PreparedDataset, imgsz: int, mask_ratio: int) -> LearntMasks | None:
@@ -88,6 +106,7 @@ def learnt_masks(data: PreparedDataset, imgsz: int, mask_ratio: int) -> LearntMa
         radius_px=float(np.sqrt(np.median(before) / np.pi)),
         growth_px=float(np.median(growth)) if there.any() else 0.0,
         area_change=float(np.median(after[there] / before[there]) - 1) if there.any() else -1.0,
+        enlarged=imgsz > (data.picture_px or imgsz),
     )
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,18 +45,17 @@ class Search:
 
 
 class Measure:
-    def __init__(self, folder: Path, seconds: float) -> None:
-        self._folder, self._seconds = folder, seconds
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
     def __call__(self, number: int, read: Any, found: Any) -> None:
         if number % 10 == 9:
             raise UserError("no scale")
-        time.sleep(self._seconds)
         (self._folder / f"{number}.txt").write_text(f"{found['number']}, {read}, {found['read']}")
 
 
-def stages(folder: Path, seconds: float = 0.0) -> Stages:
-    return Stages(read, partial(Search, folder), Measure(folder, seconds))
+def stages(folder: Path) -> Stages:
+    return Stages(read, partial(Search, folder), Measure(folder))
 
 
 def test_each_picture_is_measured_once_and_what_fails_has_its_reason(tmp_path: Path) -> None:
@@ -68,18 +68,23 @@ def test_each_picture_is_measured_once_and_what_fails_has_its_reason(tmp_path: P
     assert (tmp_path / "made").read_text() == "once\n", "the model is loaded once an actor"
 
 
-def test_the_first_pictures_are_told_of_long_before_the_last(tmp_path: Path) -> None:
-    started = time.monotonic()
-    times = [
-        time.monotonic() - started for _ in passed(list(range(40)), stages(tmp_path, 0.2), WORKERS)
-    ]
-    assert times[0] < times[-1] / 2
+def test_the_first_picture_is_measured_before_the_last_one_is_read(tmp_path: Path) -> None:
+    def last_waits(number: int) -> Any:
+        end = time.monotonic() + 60
+        while number == 30 and not list(tmp_path.glob("*.txt")):
+            if time.monotonic() > end:
+                raise UserError("nothing was measured")
+            time.sleep(0.05)
+        return f"read {number}"
+
+    last_is_read = replace(stages(tmp_path), reader=last_waits)
+    assert Passed(30, "") in list(passed(list(range(31)), last_is_read, WORKERS))
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_job_with_its_reason(tmp_path: Path) -> None:
     def cannot() -> Any:
         raise UserError("model.pt: expected a model, got a text")
 
-    broken = Stages(read, cannot, Measure(tmp_path, 0))
+    broken = Stages(read, cannot, Measure(tmp_path))
     with pytest.raises(NoSearcherError, match="expected a model, got a text"):
         list(passed(list(range(5)), broken, WORKERS))

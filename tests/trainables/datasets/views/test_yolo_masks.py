@@ -59,6 +59,20 @@ def test_nothing_is_said_where_nothing_is_lost(tmp_path: Path) -> None:
     assert found(data, 640, 4).sentence(640, 4) == ""
 
 
+def test_a_change_that_only_sizes_show_is_told_with_what_mends_it(tmp_path: Path) -> None:
+    data = discs(tmp_path / "raw", radius=18, side=160)
+    coarse, large = found(data, 160, 4), found(data, 640, 1)
+    assert found(data, 160, 1).sentence(160, 1) == ""
+    assert 0.01 < coarse.diameter_change < 0.024
+    said = coarse.sentence(160, 4)
+    told = f"diameter {coarse.diameter_change:+.1%}), which matters where sizes are measured"
+    assert told in said
+    assert said.endswith("; a larger imgsz or a smaller mask_ratio loses less")
+    assert large.diameter_change < -0.01
+    assert large.sentence(640, 1).endswith("; a smaller imgsz or a larger mask_ratio loses less")
+    assert abs(found(data, 640, 4).diameter_change) < abs(large.diameter_change)
+
+
 def test_objects_without_a_pixel_are_counted(tmp_path: Path) -> None:
     data = discs(tmp_path / "raw", radius=3, side=400)
     measured = found(data, 64, 4)
