@@ -24,7 +24,7 @@ from tune.cli.options import (
     options_given,
     out_option,
 )
-from tune.cli.tickers import EpochTicker, Ticker, stage_tickers
+from tune.cli.tickers import EpochTicker, StepTicker, Ticker, stage_tickers
 from tune.cli.values import new_place
 from tune.errors import UsageError
 from tune.progress.folding import on_terminal
@@ -64,7 +64,8 @@ def export(
     """Export the best trial: weights, configuration in every form, metrics, model card; or ONNX."""
     from tune.verbs.exporting import export as export_study  # loaded when asked for
 
-    folder = export_study(study_dir, to, form=form, pictures=pictures or ())
+    progress = StepTicker("export")
+    folder = export_study(study_dir, to, form=form, pictures=pictures or (), progress=progress)
     typer.echo(f"exported to {folder}")
 
 

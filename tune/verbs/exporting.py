@@ -9,7 +9,7 @@ import numpy as np
 from analysis.errors import ExportError
 from analysis.models.agreement import View
 from analysis.models.export import export_best
-from analysis.models.onnx import export_onnx
+from analysis.models.onnx import Progress, export_onnx
 from analysis.pictures.micrographs import find_micrographs
 from search_spaces.names import nearest_name
 from trainables.datasets.images import UnreadableImageError, read_picture
@@ -26,6 +26,7 @@ def export(
     *,
     form: str = "native",
     pictures: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> Path:
     """Write the best trial's model and configuration in every form, or its model as ONNX.
 
@@ -35,6 +36,7 @@ def export(
         form: `native` for all but ONNX, which is written only if it finds what the model finds.
         pictures: Files, folders and patterns of the pictures on which an ONNX file is compared with
             its model; default: those of the study's validation part.
+        progress: Told what is being done, for ONNX, as it begins.
 
     Returns:
         The folder.
@@ -54,7 +56,7 @@ def export(
     study, place = open_study(study_dir), None if to is None else Path(to)
     if form == "native":
         return export_best(study, place)
-    return export_onnx(study, place, _views(pictures))
+    return export_onnx(study, place, _views(pictures), progress or (lambda doing: None))
 
 
 def _views(pictures: Sequence[str]) -> list[View]:
