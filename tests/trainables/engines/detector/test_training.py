@@ -73,7 +73,7 @@ def test_perfect_predictions_have_an_ap_of_one_in_any_order_of_classes(
         scores = np.linspace(0.9, 0.8, n_objects, dtype=np.float32)
         found.append(Instances(boxes[by_class], scores, classes[by_class]))
     measured = evaluate_groups(found, truths, names, groups=("box_metrics",))["box_metrics"]
-    assert (measured.map50_95, measured.f1) == (pytest.approx(1.0), pytest.approx(1.0))
+    assert (measured.map50_95, measured.f1) == pytest.approx((1.0, 1.0))
 
 
 def test_of_raw_and_averaged_weights_those_better_by_the_goal_count() -> None:

@@ -37,7 +37,7 @@ def test_where_levels_have_all_sizes_they_do_and_an_ssd_has_one_a_level() -> Non
     assert every == [[10, 20, 40, 80, 160]] * 3
     [*rising] = (size for (size,) in sizes("ssdlite320_mobilenet_v3_large"))
     assert rising == sorted(rising)
-    assert (rising[0], rising[-1], len(rising)) == (pytest.approx(10), pytest.approx(40), 7)
+    assert (rising[0], rising[-1], len(rising)) == pytest.approx((10, 40, 7))
     fcos = DetectorParams.model_validate({"model": "fcos_resnet50_fpn"})
     assert planned_anchors(fcos, BOXES_PX) is None
 
