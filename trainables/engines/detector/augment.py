@@ -3,9 +3,12 @@
 A turned box is the tight box of the turned ellipse inside it, as most objects in micrographs are
 round; the tight box of the turned corners would be up to twice as large in area. Source: Kalra et
 al. 2021, "Towards Rotation Invariance in Object Detection", ICCV.
+
+Source of the mosaic: Bochkovskiy et al. 2020, "YOLOv4", arXiv:2004.10934.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +26,12 @@ Boxes = npt.NDArray[np.float64]
 _LEAST_LEFT: Final = 0.3
 """Share of a box that must still be in the picture, else its object is not learnt from."""
 
+_LEAST_CUT_PX: Final = 2.0
+"""Shortest side of what is left of a box that was cut, else its object is not learnt from."""
+
+_INNER: Final = (0.25, 0.75)
+"""Fractions of a side between which the pictures of a mosaic meet."""
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -36,6 +45,7 @@ class Augmentation:
         brightness: Largest relative change of brightness.
         contrast: Largest relative change of contrast.
         saturation: Largest relative change of colour.
+        mosaic: Probability that a picture is put together from parts of four.
     """
 
     fliplr: float = 0.0
@@ -45,11 +55,26 @@ class Augmentation:
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
+    mosaic: float = 0.0
 
     @classmethod
     def of(cls, params: DetectorParams) -> "Augmentation":
         """The augmentation that hyperparameters ask for."""
         return cls(**{name: getattr(params, name) for name in cls.__dataclass_fields__})
+
+    def others(self, index: int, n_pictures: int, rng: np.random.Generator) -> list[int]:
+        """Draw the other three pictures of a mosaic; none where the picture stays by itself.
+
+        Args:
+            index: The picture.
+            n_pictures: Number of pictures there are.
+            rng: Draws as often whatever is drawn, and not at all where no mosaics are wanted.
+        """
+        if not self.mosaic:
+            return []
+        wanted = rng.random() < self.mosaic
+        drawn = rng.integers(n_pictures, size=3).tolist()
+        return drawn if wanted else []
 
     def __call__(
         self, pixels: Pixels, boxes: Boxes, rng: np.random.Generator
@@ -119,9 +144,51 @@ def turned(
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2 @ linear.T + shift
     halves = np.sqrt(((boxes[:, 2:] - boxes[:, :2]) / 2) ** 2 @ (linear**2).T)
     whole = np.concatenate([middles - halves, middles + halves], axis=1)
-    cut = np.clip(whole, 0, [width, height, width, height])
-    left = _areas(cut) >= _LEAST_LEFT * _areas(whole)
-    return np.asarray(moved, np.uint8), cut, left & (_areas(cut) > 0)
+    cut, kept = _cut(whole, (0, 0, width, height))
+    return np.asarray(moved, np.uint8), cut, kept
+
+
+def mosaic(
+    pictures: Sequence[tuple[Pixels, Boxes]], across: float, down: float
+) -> tuple[Pixels, list[Boxes], list[npt.NDArray[np.bool_]]]:
+    """Four pictures that meet in a point, each a quarter of a canvas as large as the first one.
+
+    Each shows the corner that lies at the point, at its own scale, so objects keep their sizes.
+    Where it does not fill its quarter, the first one's mean colour is left.
+
+    Args:
+        pictures: (H, W, 3) uint8 with (n, 4) boxes; upper left, upper right, lower left, lower
+            right.
+        across: Where they meet, as a fraction of the width.
+        down: Where they meet, as a fraction of the height.
+
+    Returns:
+        The picture, and of each of the four its boxes, moved and cut to its quarter, and (n,)
+        whether enough of an object is left in it.
+    """
+    first = pictures[0][0]
+    height, width = first.shape[:2]
+    x, y = round(across * width), round(down * height)
+    canvas = np.empty_like(first)
+    canvas[:] = first.reshape(-1, 3).mean(axis=0).round()
+    boxes, kept = [], []
+    for at, (pixels, its) in enumerate(pictures):
+        rows, columns = pixels.shape[:2]
+        left = x - columns if at % 2 == 0 else x  # of the whole picture on the canvas
+        top = y - rows if at < 2 else y
+        x1, x2 = max(left, 0), min(left + columns, width)
+        y1, y2 = max(top, 0), min(top + rows, height)
+        canvas[y1:y2, x1:x2] = pixels[y1 - top : y2 - top, x1 - left : x2 - left]
+        inside, enough = _cut(its + np.array([left, top, left, top]), (x1, y1, x2, y2))
+        boxes.append(inside)
+        kept.append(enough)
+    return canvas, boxes, kept
+
+
+def meeting_point(rng: np.random.Generator) -> tuple[float, float]:
+    """Draw where the pictures of a mosaic meet, as fractions of width and height."""
+    across, down = rng.uniform(*_INNER, 2).tolist()
+    return across, down
 
 
 def recoloured(pixels: Pixels, brightness: float, contrast: float, saturation: float) -> Pixels:
@@ -133,6 +200,19 @@ def recoloured(pixels: Pixels, brightness: float, contrast: float, saturation: f
     values = brightness * (mean + contrast * (values - mean))
     changed: Pixels = np.clip(values.round(), 0, 255).astype(np.uint8)
     return changed
+
+
+def _cut(whole: Boxes, window: tuple[float, ...]) -> tuple[Boxes, npt.NDArray[np.bool_]]:
+    """Boxes cut to a window, and whether enough is left of each to learn from its object.
+
+    Enough is three tenths of its area and, where it was cut, 2 px of either side.
+    """
+    x1, y1, x2, y2 = window
+    cut = np.clip(whole, (x1, y1, x1, y1), (x2, y2, x2, y2))
+    sides = cut[:, 2:] - cut[:, :2]
+    large = (sides >= _LEAST_CUT_PX).all(axis=1) | (cut == whole).all(axis=1)
+    left = _areas(cut) >= _LEAST_LEFT * _areas(whole)
+    return cut, large & left & (_areas(cut) > 0)
 
 
 def _areas(boxes: Boxes) -> npt.NDArray[np.float64]:

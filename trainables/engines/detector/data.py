@@ -16,7 +16,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from trainables.datasets.prepared import PreparedDataset
 from trainables.datasets.records import ImageRecord
-from trainables.engines.detector.augment import Augmentation
+from trainables.engines.detector.augment import (
+    Augmentation,
+    Boxes,
+    Pixels,
+    meeting_point,
+    mosaic,
+)
 from trainables.engines.detector.params import DetectorParams
 from trainables.loop.epochs import EpochBatches, epoch_loader
 from trainables.metrics.matching import GroundTruth, ground_truth
@@ -24,6 +30,9 @@ from trainables.metrics.matching import GroundTruth, ground_truth
 Sample = tuple[Tensor, dict[str, Tensor]]
 """A picture (3, H, W) float32 in 0 to 1, and its objects: `boxes` (n, 4) float32 in px, `labels`
 (n,) int64 as the network numbers classes."""
+
+Labels = npt.NDArray[np.int64]
+"""(n,) Classes as the network numbers them."""
 
 _LEAST_SIDE_PX: Final = 1e-3
 """torchvision refuses boxes without an area."""
@@ -66,16 +75,34 @@ class TrainingPictures(Dataset[Sample]):
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         rng = np.random.default_rng((self._seed, *key))
-        objects = self._data.annotations(self.records[key[1]])
-        boxes = np.array([item.box for item in objects], np.float64).reshape(-1, 4)
-        labels = np.array([item.category for item in objects], np.int64) + self._first_label
-        pixels, boxes, kept = self.augmentation(self._read(key[1]), boxes, rng)
+        others = self.augmentation.others(key[1], len(self.records), rng)
+        pixels, boxes, labels = (
+            self._mosaic([key[1], *others], rng) if others else self._one(key[1])
+        )
+        pixels, boxes, kept = self.augmentation(pixels, boxes, rng)
         kept &= (boxes[:, 2:] - boxes[:, :2] > _LEAST_SIDE_PX).all(axis=1)
         target = {
             "boxes": torch.from_numpy(boxes[kept]).float(),
             "labels": torch.from_numpy(labels[kept]),
         }
         return network_input(pixels), target
+
+    def _one(self, index: int) -> tuple[Pixels, Boxes, Labels]:
+        """A picture with its boxes and labels, as it is."""
+        objects = self._data.annotations(self.records[index])
+        boxes = np.array([item.box for item in objects], np.float64).reshape(-1, 4)
+        labels = np.array([item.category for item in objects], np.int64) + self._first_label
+        return self._read(index), boxes, labels
+
+    def _mosaic(
+        self, indices: Sequence[int], rng: np.random.Generator
+    ) -> tuple[Pixels, Boxes, Labels]:
+        """Four pictures in one, with the objects of which enough is left."""
+        parts = [self._one(index) for index in indices]
+        pixels, boxes, kept = mosaic([part[:2] for part in parts], *meeting_point(rng))
+        labels = [part[2] for part in parts]
+        there = np.concatenate(kept)
+        return pixels, np.concatenate(boxes)[there], np.concatenate(labels)[there]
 
     def _read(self, index: int) -> npt.NDArray[np.uint8]:
         if self._kept is None:

@@ -148,6 +148,12 @@ class DetectorParams(Hyperparameters):
     brightness: Jitter = Field(0.0, description="largest relative change of brightness")
     contrast: Jitter = Field(0.0, description="largest relative change of contrast")
     saturation: Jitter = Field(0.0, description="largest relative change of colour")
+    mosaic: Fraction = Field(
+        0.0,
+        description="probability that a training picture is put together from parts of four, each "
+        "at its own scale; of an object that was cut, three tenths and 2 px of either side must be "
+        "left",
+    )
     ema_decay: float = Field(
         0.9998,
         ge=0,

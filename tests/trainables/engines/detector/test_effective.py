@@ -46,6 +46,7 @@ UNUSUAL: dict[str, Any] = {
     "brightness": 0.15,
     "contrast": 0.25,
     "saturation": 0.35,
+    "mosaic": 0.45,
     "ema_decay": 0.95,
     "max_det": 77,
     "score_thresh": 0.02,

@@ -1,5 +1,6 @@
 """What a training does: it learns from scratch, keeps the better weights, steps as asked."""
 
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ pytest.importorskip("torchvision", reason="needs torchvision")
 
 from tests.support.engine_trials import MakeTrial
 from trainables.contract import Device, ExportForm
-from trainables.datasets.prepared import PreparedDataset
 from trainables.engines.detector.checkpoint import read_model
 from trainables.engines.detector.engine import DetectorEngine
 from trainables.engines.detector.optimizer import optimizer_values
@@ -30,20 +30,21 @@ def built(trial: MemoryTrial) -> DetectorRun:
 
 
 def test_from_scratch_100_steps_learn_and_the_average_is_as_good(learnt: MemoryTrial) -> None:
-    last = learnt.reported[25]
+    last = learnt.reported[10]
     assert last["val/F1_raw"] >= 0.3
-    assert abs(last["val/F1_averaged"] - last["val/F1_raw"]) <= 0.05
+    assert abs(last["val/F1_averaged"] - last["val/F1_raw"]) <= 0.02
 
 
 def test_the_better_weights_are_those_kept_exported_and_named(
-    learnt: MemoryTrial, discs: PreparedDataset, tmp_path: Any
+    learnt: MemoryTrial, tmp_path: Any
 ) -> None:
+    discs = learnt.data
     assert learnt.checkpoint is not None
     for values in learnt.reported.values():
         better = max(values["val/F1_raw"], values["val/F1_averaged"])
         assert values["box_metrics/F1"] == better
     saved = read_model(learnt.checkpoint)
-    averaged = learnt.reported[25]["val/averaged"] == 1
+    averaged = learnt.reported[10]["val/averaged"] == 1
     assert saved.source == ("averaged" if averaged else "raw")
     engine = DetectorEngine()
     file = engine.export(learnt.checkpoint, tmp_path, ExportForm.NATIVE)
@@ -53,23 +54,26 @@ def test_the_better_weights_are_those_kept_exported_and_named(
     found = predictor([discs.read(record) for record in records])
     truths = [ground_truth(discs, record) for record in records]
     again = evaluate_groups(found, truths, discs.classes, groups=("box_metrics",))
-    assert again["box_metrics"].f1 == pytest.approx(learnt.reported[25]["box_metrics/F1"])
+    assert again["box_metrics"].f1 == pytest.approx(learnt.reported[10]["box_metrics/F1"])
 
 
+@pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_perfect_predictions_have_an_ap_of_one_in_any_order_of_classes(
-    discs: PreparedDataset,
+    order: tuple[int, ...],
 ) -> None:
-    records = discs.images("val")
-    truths = [ground_truth(discs, record) for record in records]
-    for order in (slice(None), slice(None, None, -1)):
-        found = []
-        for truth in truths:
-            by_class = np.argsort(truth.classes, kind="stable")[order]
-            boxes, classes = truth.boxes[by_class], truth.classes[by_class]
-            scores = np.linspace(0.9, 0.8, len(classes), dtype=np.float32)
-            found.append(Instances(boxes, scores, classes))
-        measured = evaluate_groups(found, truths, discs.classes, groups=("box_metrics",))
-        assert measured["box_metrics"].map50_95 == pytest.approx(1.0)
+    names = [("cell", "disc", "square")[i] for i in order]
+    number = np.argsort(order)
+    truths, found = [], []
+    for at, n_objects in enumerate((4, 3, 5)):
+        corners = np.arange(n_objects)[:, None] * 12 + at
+        boxes = np.concatenate([corners, corners, corners + 9, corners + 7], 1).astype(np.float32)
+        classes = number[(np.arange(n_objects) + at) % 3]
+        truths.append(GroundTruth(boxes, classes, None, 100, 100))
+        by_class = np.argsort(classes, kind="stable")[:: -1 if at % 2 else 1]
+        scores = np.linspace(0.9, 0.8, n_objects, dtype=np.float32)
+        found.append(Instances(boxes[by_class], scores, classes[by_class]))
+    measured = evaluate_groups(found, truths, names, groups=("box_metrics",))["box_metrics"]
+    assert (measured.map50_95, measured.f1) == pytest.approx((1.0, 1.0))
 
 
 def test_of_raw_and_averaged_weights_those_better_by_the_goal_count() -> None:
@@ -103,16 +107,37 @@ def test_the_warm_up_is_as_many_steps_as_asked_and_ends(scheduler: str) -> None:
     assert longer.factor(39) == pytest.approx(0.1 + 0.9 * 39 / 80)
 
 
-def test_the_backbones_rate_keeps_its_ratio_and_norms_do_not_decay(make_trial: MakeTrial) -> None:
-    params = {"optimizer": "sgd", "nesterov": True, "backbone_lr_ratio": 0.1, "weight_decay": 0.01}
-    run = built(make_trial({**params, "ema_decay": 0.0, "scheduler": "multistep"}, epochs=3))
-    for epoch in range(3):
+@pytest.mark.parametrize("scheduler", ["cosine", "multistep", "none"])
+def test_the_backbones_rate_keeps_its_ratio_under_every_schedule(
+    scheduler: str, make_trial: MakeTrial
+) -> None:
+    params = {"optimizer": "sgd", "nesterov": True, "backbone_lr_ratio": 0.1, "warmup_steps": 0}
+    run = built(make_trial({**params, "scheduler": scheduler}, epochs=2))
+    seen = set()
+    for epoch in range(2):
         run.train_epoch(epoch)
         rates = {group["part"]: group["lr"] for group in run.optimizer.param_groups}
         assert rates["backbone"] == pytest.approx(0.1 * rates["rest"])
+        seen.add(rates["rest"])
+    assert len(seen) == (1 if scheduler == "none" else 2)
+    assert all(group["nesterov"] for group in run.optimizer.param_groups)
+
+
+def test_groups_are_by_part_of_the_network_and_norms_and_biases_do_not_decay(
+    make_trial: MakeTrial,
+) -> None:
+    run = built(make_trial({"weight_decay": 0.01, "backbone_lr_ratio": 0.5}))
+    group_of = {id(weight): g for g in run.optimizer.param_groups for weight in g["params"]}
+    norms = (torch.nn.GroupNorm, torch.nn.BatchNorm2d)
+    of_norms = {id(p) for m in run.net.modules() if isinstance(m, norms) for p in m.parameters()}
+    assert len(of_norms) > 10
+    for name, weight in run.net.named_parameters():
+        group = group_of[id(weight)]
+        decays = id(weight) not in of_norms and not name.endswith(".bias")
+        assert group["weight_decay"] == (0.01 if decays else 0.0), name
+        assert group["part"] == ("backbone" if name.startswith("backbone.body.") else "rest")
     read = optimizer_values(run.optimizer)
-    assert read["norm_decay"] is False
-    assert (read["weight_decay"], read["nesterov"], read["optimizer"]) == (0.01, True, "sgd")
+    assert (read["weight_decay"], read["norm_decay"], read["optimizer"]) == (0.01, False, "adamw")
 
 
 def test_two_halves_of_a_batch_step_as_often_as_the_whole(make_trial: MakeTrial) -> None:

@@ -1,0 +1,153 @@
+"""What tuning a detector from scratch is worth: best configuration against torchvision's recipe.
+
+    segtune tune examples/bccd_detector.yaml --set data=PREPARED
+    python benchmarks/detector_gain.py STUDY PREPARED --work /tmp/detector-gain
+
+Both are trained to full length with fresh seeds; what is compared is the box F1 on the test part,
+at the confidence chosen on the validation part. The recipe is that of torchvision's reference
+script for detection (`references/detection/train.py`: SGD, momentum, decay of all weights, two
+drops, a warm-up of one epoch, flips, torchvision's anchors), in batches of 2, at the learning rate
+that the script names for that, 0.02 / 8 a GPU with 2 pictures; `--rate` takes another one. A
+training without weights would learn nothing with its frozen norms, so network, trained norms,
+clipping, picture size, regions and epochs are the study's in both. Everything that is finished is
+kept in `--work`, so an interrupted run goes on.
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from scipy.stats import t as student
+
+from trainables.datasets.prepared import PreparedDataset
+from tune.best.configuration import BestConfig
+from tune.best.file import load_best, to_yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+METRIC = "box_metrics/F1"
+BEST, RECIPE = "best", "torchvision"
+FIRST_SEED = 1000
+
+SHARED = (
+    "model",
+    "width",
+    "fpn_channels",
+    "box_head_dim",
+    "norm",
+    "clip",
+    "min_size",
+    "max_size",
+    "proposals",
+    "regions",
+    "max_det",
+)
+"""Hyperparameters that the recipe has from the study."""
+
+EPOCHS = 26
+"""Length of the recipe, which drops the learning rate after 16 and 22 epochs."""
+
+TORCHVISION: dict[str, Any] = {
+    "optimizer": "sgd",
+    "learning_rate": 0.02 / 8,
+    "batch_size": 2,
+    "momentum": 0.9,
+    "nesterov": False,
+    "weight_decay": 0.0001,
+    "norm_decay": True,
+    "backbone_lr_ratio": 1.0,
+    "scheduler": "multistep",
+    "first_drop": 16 / EPOCHS,
+    "second_drop": (22 - 16) / (EPOCHS - 16),
+    "gamma": 0.1,
+    "fliplr": 0.5,
+    "anchor_px": 32.0,
+    "anchor_scales": 1,
+    "anchor_ratio": 2.0,
+}
+"""torchvision's recipe, its drops at the same fractions of the training."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One configuration, retrained with every seed.
+
+    Attributes:
+        name: Name of its folders.
+        config: File that `segtune retrain` takes.
+    """
+
+    name: str
+    config: Path
+
+
+def recipe(best: BestConfig, data: PreparedDataset, rate: float) -> BestConfig:
+    """Torchvision's recipe with the study's network and picture size."""
+    shared = {key: best.params[key] for key in SHARED if key in best.params}
+    steps = math.ceil(len(data.images("train")) / TORCHVISION["batch_size"])
+    changes = {"learning_rate": rate, "warmup_steps": min(1000, steps - 1)}
+    params = {**shared, **TORCHVISION, **changes}
+    return best.model_copy(update={"params": params, "sampled": ()})
+
+
+def test_f1(arm: Arm, data: Path, work: Path, seed: int) -> tuple[float, float]:
+    """F1 on the validation and the test part of an arm trained with a seed, in its own process."""
+    out = work / f"{arm.name}-{seed}"
+    command = [sys.executable, "-m", "tune.cli", "retrain", arm.config, "--data", data]
+    command += ["--out", out, "--seed", seed, "--device", "cpu"]
+    with (work / f"{out.name}.log").open("a") as log:
+        subprocess.run(list(map(str, command)), check=True, cwd=ROOT, stdout=log, stderr=log)
+    result = json.loads((out / "result.json").read_text())
+    return result["validation"][METRIC], result["test"][METRIC]
+
+
+def interval(differences: list[float]) -> float:
+    """Half width of the 95 % interval of a mean (Student's t)."""
+    n = len(differences)
+    return float(student.ppf(0.975, n - 1)) * stdev(differences) / math.sqrt(n)
+
+
+def report(rows: list[tuple[int, tuple[float, float], tuple[float, float]]]) -> None:
+    """Print the table of both arms, and their difference on the test part."""
+    print(f"\n{METRIC} | {BEST}: validation, test | {RECIPE}: validation, test")
+    for seed, best, other in rows:
+        print(f"seed {seed} | {best[0]:.3f}, {best[1]:.3f} | {other[0]:.3f}, {other[1]:.3f}")
+    differences = [best[1] - other[1] for _, best, other in rows]
+    means = [mean(row[arm][1] for row in rows) for arm in (1, 2)]  # type: ignore[index]
+    print(f"test, mean of {len(rows)} | {means[0]:.3f} | {means[1]:.3f}")
+    print(f"gain {mean(differences):+.3f} +- {interval(differences):.3f} (95 %, Student's t)")
+
+
+def main() -> None:
+    """Train both configurations and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("study", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rate", type=float, default=TORCHVISION["learning_rate"])
+    given = parser.parse_args()
+    work, data = given.work.resolve(), given.data.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    export = [sys.executable, "-m", "tune.cli", "export", str(given.study.resolve())]
+    subprocess.run(export, check=True, cwd=ROOT)
+    best = load_best(given.study)
+    configs = {BEST: best, RECIPE: recipe(best, PreparedDataset.load(data), given.rate)}
+    for name, config in configs.items():
+        (work / f"{name}.yaml").write_text(to_yaml(config.model_copy(update={"cpus": 1})))
+    arms = [Arm(name, work / f"{name}.yaml") for name in configs]
+    rows = []
+    for seed in range(FIRST_SEED, FIRST_SEED + given.seeds):
+        best_f1, recipe_f1 = (test_f1(arm, data, work, seed) for arm in arms)
+        print(f"seed {seed}: {BEST} {best_f1[1]:.3f}, {RECIPE} {recipe_f1[1]:.3f}", flush=True)
+        rows.append((seed, best_f1, recipe_f1))
+    report(rows)
+
+
+if __name__ == "__main__":
+    main()
