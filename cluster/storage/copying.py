@@ -95,6 +95,7 @@ def send(
         )
     sizes = {name: (folder / name).stat().st_size for name in ordered}
     work = _Work(sum(sizes.values()), tick)
+    equal_now = dict(last)
 
     def one(name: str) -> Stored:
         with (folder / name).open("rb") as file:
@@ -102,14 +103,18 @@ def send(
             equal = there.get(name) == source.stored
             if not equal:
                 place.put(name, source)
+        equal_now[name] = source.stored
         work.done(source.stored, equal=equal, expected=sizes[name])
         return source.stored
 
     with _translated(folder):
-        sent = {name: one(name) for name in ordered if name in first}
-        sent |= _at_once(one, [name for name in ordered if name not in first])
-        _put_index(place, sent)
-        _remember(folder, place.place, sent)
+        try:
+            sent = {name: one(name) for name in ordered if name in first}
+            sent |= _at_once(one, [name for name in ordered if name not in first])
+            _put_index(place, sent)
+            equal_now = sent
+        finally:
+            _remember(folder, place.place, equal_now)
     return work.copied
 
 
@@ -246,9 +251,14 @@ def _keep_hidden(folder: Path, new: Path) -> None:
 # --- the index, and what is remembered here
 
 
+def index_text(files: Mapping[str, Stored]) -> str:
+    """The index of a copy that has these files."""
+    return json.dumps({"files": files}, indent=0, sort_keys=True) + "\n"
+
+
 def _put_index(place: Files, files: Mapping[str, Stored]) -> None:
     with tempfile.TemporaryFile() as file:
-        file.write(json.dumps({"files": files}, indent=0, sort_keys=True).encode())
+        file.write(index_text(files).encode())
         file.flush()
         place.put(INDEX, Head(file))
 

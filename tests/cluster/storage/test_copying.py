@@ -124,8 +124,11 @@ def test_a_copy_without_its_index_is_unfinished(place: Files, folder: Path, tmp_
     with pytest.raises(StorageError, match="unfinished"):
         fetch(place, tmp_path / "new")
     assert not (tmp_path / "new").exists()
-    assert send(folder, place).equal >= 1
+    for name in contents(folder):
+        (folder / name).write_text("grown")
+    send(folder, place)
     fetch(place, tmp_path / "new")
+    assert contents(tmp_path / "new") == contents(folder)
 
 
 def test_a_fetch_that_was_cut_goes_on(place: Files, folder: Path, tmp_path: Path) -> None:
