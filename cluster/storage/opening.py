@@ -1,13 +1,23 @@
-"""Opens the documents at a place: a folder, or a bucket by its address."""
+"""Opens what is kept at a place: a folder, or a bucket by its address."""
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cluster.errors import StorageError
 from cluster.storage.documents import Documents
 from cluster.storage.folder import FolderDocuments
+from cluster.storage.folder_files import FolderFiles
+
+if TYPE_CHECKING:
+    from cluster.storage.files import Files
+    from cluster.storage.service import BucketPlace
 
 _SCHEME: Final = "gs://"
+
+
+def is_address(place: str) -> bool:
+    """Whether a place is a bucket's address, not a folder of this machine."""
+    return place.startswith(_SCHEME)
 
 
 def open_documents(place: str) -> Documents:
@@ -16,13 +26,36 @@ def open_documents(place: str) -> Documents:
     Raises:
         StorageError: It is neither.
     """
-    if not place.startswith(_SCHEME):
-        if "://" in place or not place:
-            raise StorageError(f"{place}: expected a folder or gs://BUCKET/FOLDER, got neither")
-        return FolderDocuments(Path(place).expanduser())
+    if is_address(place):
+        from cluster.storage.bucket import BucketDocuments  # the client takes its time to import
+
+        return BucketDocuments(_bucket_place(place))
+    return FolderDocuments(_folder(place))
+
+
+def open_files(place: str) -> "Files":
+    """The files at `place`, a folder or gs://BUCKET/FOLDER; nothing is read yet.
+
+    Raises:
+        StorageError: It is neither.
+    """
+    if is_address(place):
+        from cluster.storage.bucket_files import BucketFiles  # the client takes its time to import
+
+        return BucketFiles(_bucket_place(place))
+    return FolderFiles(_folder(place))
+
+
+def _folder(place: str) -> Path:
+    if "://" in place or not place:
+        raise StorageError(f"{place}: expected a folder or gs://BUCKET/FOLDER, got neither")
+    return Path(place).expanduser()
+
+
+def _bucket_place(place: str) -> "BucketPlace":
     bucket, _, folder = place.removeprefix(_SCHEME).partition("/")
     if not bucket:
         raise StorageError(f"{place}: expected gs://BUCKET/FOLDER, got no bucket")
-    from cluster.storage.bucket import BucketDocuments  # the client takes its time to import
+    from cluster.storage.service import BucketPlace  # the client takes its time to import
 
-    return BucketDocuments(bucket, folder.strip("/"))
+    return BucketPlace(bucket, folder.strip("/"))

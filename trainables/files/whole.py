@@ -143,9 +143,19 @@ def new_folder(place: Path) -> Iterator[Path]:
         raise FolderError(f"{place}: cannot be written: {error.strerror}") from error
     try:
         yield building
-        _put(building, place, place.parent / f".{place.name}.old-{uuid.uuid4().hex}")
+        take_place(building, place)
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+def take_place(new: Path, place: Path) -> None:
+    """Put a finished folder in place of what is there, while `place` is `locked`.
+
+    Args:
+        new: A sibling of `place`.
+        place: Final folder; may not exist yet.
+    """
+    _put(new, place, place.parent / f".{place.name}.old-{uuid.uuid4().hex}")
 
 
 @contextmanager

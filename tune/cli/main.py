@@ -24,6 +24,7 @@ from tune.cli.machine import doctor, schema
 from tune.cli.measuring import measure, predict, scale
 from tune.cli.mistakes import Mistyped, Verb, Verbs, usage_message
 from tune.cli.models import evaluate, export, pick, retrain
+from tune.cli.storing import archive, sync
 from tune.cli.studies import clean, dashboard, init, plan, report, resume, status, tune
 from tune.cli.wandb import wandb_app
 from tune.progress.folding import on_terminal
@@ -47,6 +48,8 @@ VERBS: Final = (
     report,
     dashboard,
     clean,
+    sync,
+    archive,
     export,
     retrain,
     evaluate,

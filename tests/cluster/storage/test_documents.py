@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import cluster.storage.bucket
+import cluster.storage.service
 from cluster.errors import StorageError
 from cluster.storage.documents import Change, Documents
 from cluster.storage.opening import open_documents
@@ -237,7 +237,7 @@ def test_what_may_pass_is_tried_again() -> None:
 
 
 def test_a_service_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster.storage.bucket, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(cluster.storage.service, "PATIENCE_S", 0.5)
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
     with pytest.raises(StorageError, match=f"gs://{BUCKET}/x: cannot be reached"):
         open_documents(f"gs://{BUCKET}/x").names()

@@ -99,22 +99,56 @@ def losing_answers(meanwhile: Callable[[], object] = lambda: None) -> Iterator[l
 
     Gives the writes. `meanwhile` is called between the write and its loss.
     """
-    emulator = urlsplit(os.environ["STORAGE_EMULATOR_HOST"]).netloc
     writes: list[str] = []
+
+    def lose(path: str, status: int, content: bytes) -> tuple[int, bytes]:
+        writes.append(path)
+        if len(writes) > 1:
+            return status, content
+        meanwhile()
+        return 503, b"{}"
+
+    with _serving(_line(answered=lose)):
+        yield writes
+
+
+@contextmanager
+def damaging(times: int) -> Iterator[list[int]]:
+    """Passes requests on to the emulator, but of the first writes a byte near the end is flipped.
+
+    Gives how many were.
+    """
+    damaged = [0]
+
+    def flip(body: bytes) -> bytes:
+        if damaged[0] == times:
+            return body
+        damaged[0] += 1
+        place = body.rindex(b"\r\n--") - 1  # the last byte of the content
+        return body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
+
+    with _serving(_line(sent=flip)):
+        yield damaged
+
+
+def _line(
+    sent: Callable[[bytes], bytes] = lambda body: body,
+    answered: Callable[[str, int, bytes], tuple[int, bytes]] = lambda path, *answer: answer,
+) -> type[BaseHTTPRequestHandler]:
+    """A line to the emulator that may change what is written, and what is answered to that."""
+    emulator = urlsplit(os.environ["STORAGE_EMULATOR_HOST"]).netloc
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            body = sent(body) if self.command == "POST" else body
             line = http.client.HTTPConnection(emulator)
             line.request(self.command, self.path, body, dict(self.headers))
             answer = line.getresponse()
             status, content = answer.status, answer.read()
             line.close()
             if self.command == "POST":
-                writes.append(self.path)
-                if len(writes) == 1:
-                    meanwhile()
-                    status, content = 503, b"{}"
+                status, content = answered(self.path, status, content)
             self.send_response(status)
             for name, value in answer.getheaders():
                 if name.lower() not in ("content-length", "transfer-encoding", "connection"):
@@ -128,8 +162,7 @@ def losing_answers(meanwhile: Callable[[], object] = lambda: None) -> Iterator[l
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             del format, args
 
-    with _serving(Handler):
-        yield writes
+    return Handler
 
 
 @contextmanager

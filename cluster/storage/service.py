@@ -1,0 +1,131 @@
+"""A place in a Google Cloud Storage bucket: its client, what is tried again, and what is said.
+
+What may pass (429, 5xx, a lost connection) is tried again with growing pauses; a missing bucket or
+permission is not. Each exception of the client is translated into one sentence with the remedy.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from google.api_core.exceptions import (
+    Forbidden,
+    GoogleAPICallError,
+    GoogleAPIError,
+    NotFound,
+    Unauthorized,
+)
+from google.auth.exceptions import GoogleAuthError
+from google.cloud import storage
+from google.cloud.storage.retry import DEFAULT_RETRY
+from requests.adapters import HTTPAdapter
+from requests.exceptions import RequestException
+
+from cluster.errors import StorageError
+
+PATIENCE_S: Final = 60.0
+"""How long a request is tried again while the service cannot be reached or is overloaded."""
+
+ANSWER_S: Final = 60.0
+"""How long one try waits for the service to say anything."""
+
+CONNECTIONS: Final = 16
+"""Requests that may be made of a place at once."""
+
+
+@dataclass(frozen=True)
+class BucketPlace:
+    """Objects of a bucket whose names begin with a folder.
+
+    Attributes:
+        bucket: Name of the bucket.
+        folder: Without slashes at its ends; "" for the whole bucket.
+    """
+
+    bucket: str
+    folder: str
+
+    def __str__(self) -> str:
+        return f"gs://{self.bucket}/{self.folder}".rstrip("/")
+
+    def blob(self, name: str) -> storage.Blob:
+        """The object of a name below the folder; the service is not asked."""
+        return self.handle.blob(f"{self.folder}/{name}" if self.folder else name)
+
+    def blobs(self) -> Iterator[tuple[str, storage.Blob]]:
+        """All objects below the folder by their names there; inside `translated` only."""
+        begins = f"{self.folder}/" if self.folder else ""
+        for blob in self._client.list_blobs(self.handle, prefix=begins, **asked()):
+            yield str(blob.name).removeprefix(begins), blob
+
+    def check_bucket(self) -> None:
+        """Tell a missing object from a missing bucket, which is answered in the same way.
+
+        Raises:
+            NotFound: There is no such bucket.
+        """
+        next(iter(self._client.list_blobs(self.handle, max_results=1, **asked())), None)
+
+    @cached_property
+    def handle(self) -> storage.Bucket:
+        """The bucket; the service is not asked.
+
+        Raises:
+            StorageError: No bucket can have this name.
+        """
+        try:
+            return self._client.bucket(self.bucket)
+        except ValueError as error:
+            raise StorageError(f"{self}: {error}") from error
+
+    @cached_property
+    def _client(self) -> storage.Client:
+        client = storage.Client(project=None)  # an object's bucket says which
+        for scheme in ("https://", "http://"):
+            client._http.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
+        return client
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Raise the client's exceptions as a `StorageError` that says what to do."""
+        try:
+            yield
+        except (GoogleAPIError, GoogleAuthError, RequestException) as error:
+            raise StorageError(f"{self}: {self._said(error)}") from error
+
+    def _said(self, error: Exception) -> str:
+        if isinstance(error, NotFound):
+            return f"expected a bucket {self.bucket}, found none; make it, or name another"
+        if isinstance(error, Forbidden | Unauthorized):
+            return (
+                "expected permission to read and write its objects, got "
+                f"{error.code} {_reason(error)}; ask its owner for the role Storage Object User"
+            )
+        if isinstance(error, GoogleAuthError):
+            return (
+                f"expected Google credentials, got none that work ({_line(error)}); run `gcloud "
+                "auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS"
+            )
+        if isinstance(error, GoogleAPICallError) and error.code:
+            return f"the service answered {error.code} {_reason(error)}"
+        return f"cannot be reached: {_line(error)}"
+
+
+def asked() -> dict[str, Any]:
+    """How a request is made: Google's own rule of what may pass, with our patience."""
+    return {"retry": DEFAULT_RETRY.with_timeout(PATIENCE_S), "timeout": ANSWER_S}
+
+
+def _reason(error: GoogleAPICallError) -> str:
+    """The message of the service, which answers with a text or JSON with one."""
+    said = getattr(error.response, "text", "").strip()
+    with suppress(ValueError, KeyError, TypeError):
+        said = str(json.loads(said)["error"]["message"])
+    return said.splitlines()[0][:200] if said else type(error).__name__
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
