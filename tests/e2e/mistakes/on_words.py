@@ -236,6 +236,11 @@ FILES = [
     Mistake("upload of no study", "wandb upload raw", ["raw: expected a study directory"]),
     Mistake("cleaning of no study", "clean raw", ["raw: expected a study directory"]),
     Mistake("dashboard of no study", "dashboard raw", ["raw: expected a study directory"]),
+    Mistake(
+        "a port that there is not",
+        "dashboard raw --port 99999",
+        ["--port: expected a whole number from 0 to 65535, got 99999; the nearest is 65535"],
+    ),
     Mistake("report on no study", "report raw", ["raw: expected a study directory"]),
     Mistake("export of no study", "export raw", ["raw: expected a study directory"]),
     Mistake(
