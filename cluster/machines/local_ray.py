@@ -35,8 +35,8 @@ def start_ray(cpus: int, gpus: int) -> None:
             configure_logging=False,
             **(own if os.environ.get("RAY_ADDRESS") in (None, "", "local") else {}),
         )
-    except Exception as error:  # Ray raises a plain one where its processes take too long
-        why = str(error).rstrip(".")
+    except Exception as error:  # of a machine too busy to start it in time Ray raises just that
+        why = str(error).strip().rstrip(".")
         raise ClusterError(
             f"Ray cannot be started on this machine: {why}; `segtune doctor` says more"
         ) from error

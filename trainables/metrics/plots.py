@@ -238,6 +238,9 @@ def _mark(axes: Axes, evaluation: Evaluation, name: str) -> None:
     of_class = {"F1": [r.f1 for r in rows], "P": [r.precision for r in rows]}
     values = [v for v in of_class.get(name, [r.recall for r in rows]) if v is not None]
     value = float(np.mean(values)) if values else 0.0
+    at = f"{value:.3f} at confidence {confidence_text(evaluation.confidence)}"
+    if name == "F1" and len(rows) > 1:  # two figures that need not be equal
+        at += f"\n(F1 of mean precision and recall: {evaluation.f1:.3f})"
     axes.axvline(evaluation.confidence, color="0.6", linewidth=1, linestyle="--", zorder=0)
     axes.plot(
         evaluation.confidence,
@@ -245,7 +248,7 @@ def _mark(axes: Axes, evaluation: Evaluation, name: str) -> None:
         "o",
         color=_MEAN_COLOUR,
         clip_on=False,
-        label=f"{value:.3f} at confidence {confidence_text(evaluation.confidence)}",
+        label=at,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from search_spaces.names import nearest_name
+from search_spaces.names import nearest_file, nearest_name
 from trainables.registry import EngineError, engine_info
 from tune.best.configuration import (
     BEST_FOLDER,
@@ -90,8 +90,8 @@ def best_file(path: Path) -> Path:
             f"{path}: this study has no {BEST_FOLDER}/{BEST_YAML} yet: run `segtune export "
             f"{path}`, or name the {BEST_YAML} that was exported to another folder"
         )
-    near = sorted(path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-    hint = f"; did you mean {near[0]}?" if near else ""
+    beside = [place.name for place in path.parent.glob("*.yaml")]
+    hint = nearest_file(path.name, beside, path.parent)
     raise BestConfigError(f"{path}: expected a {BEST_YAML} or a folder with one, got none{hint}")
 
 

@@ -169,9 +169,7 @@ def prepare(
 
 
 def simulate(
-    preset: Annotated[
-        str, typer.Argument(metavar="PRESET", help="Name of a preset, as listed above.")
-    ],
+    preset: Annotated[str, typer.Argument(metavar="PRESET", help="Name of a preset.")],
     out: Annotated[Path, out_option("Folder for the raw data set.")],
     images: Annotated[
         int | None, number_option("--images", "Number of micrographs; default: the preset's.", 1)

@@ -116,9 +116,9 @@ def out_option(what: str) -> Any:
     return typer.Option("--out", "-o", parser=new_place("--out"), metavar="FOLDER", help=what)
 
 
-def number_option(name: str, what: str, least: int = 0) -> Any:
-    """An option of a verb for a whole number of at least `least`."""
-    return typer.Option(name, parser=whole_number(name, least), metavar="N", help=what)
+def number_option(name: str, what: str, least: int = 0, most: int | None = None) -> Any:
+    """An option of a verb for a whole number of at least `least`, and at most `most`."""
+    return typer.Option(name, parser=whole_number(name, least, most), metavar="N", help=what)
 
 
 def confidence_option(what: str) -> Any:

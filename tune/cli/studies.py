@@ -117,7 +117,9 @@ def report(study_dir: StudyPlace) -> None:
 
 def dashboard(
     studies: StudyPlaces,
-    port: Annotated[int, number_option("--port", "Port to listen on; 0: any that is free.")] = 8080,
+    port: Annotated[
+        int, number_option("--port", "Port to listen on; 0: any that is free.", most=65535)
+    ] = 8080,
 ) -> None:
     """Show studies in optuna-dashboard, on this machine and read only. Ctrl-C ends it."""
     from tune.dashboard.server import HOST, dashboard_server  # slow: Optuna

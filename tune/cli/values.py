@@ -13,17 +13,28 @@ from tune.errors import UsageError
 Choice = TypeVar("Choice", bound=StrEnum)
 
 
-def whole_number(option: str, least: int = 0) -> Callable[[str | int], int]:
-    """Make a reader of whole numbers of at least `least`, for an option of this name."""
+def whole_number(
+    option: str, least: int = 0, most: int | None = None
+) -> Callable[[str | int], int]:
+    """Make a reader of whole numbers for an option of this name.
+
+    Args:
+        option: Name of the option.
+        least: The smallest number allowed.
+        most: The largest number allowed; None for any.
+    """
+    allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
 
     def read(text: str | int) -> int:
-        wanted = f"{option}: expected a whole number of at least {least}, got {text}"
+        wanted = f"{option}: expected a whole number {allowed}, got {text}"
         try:
             value = int(text)
         except ValueError:
             raise UsageError(f"{wanted}{_nearest_number(str(text), least)}") from None
         if value < least:
             raise UsageError(f"{wanted}; the nearest is {least}")
+        if most is not None and value > most:
+            raise UsageError(f"{wanted}; the nearest is {most}")
         return value
 
     return read

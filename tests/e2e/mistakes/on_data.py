@@ -251,7 +251,7 @@ PARTICLES = [
     Mistake(
         "coordinates of pictures that are not there",
         "prepare new --out made --radius 9px",
-        ["expected at least one object", "q0.png is not there; the nearest is p0.png"],
+        ["expected at least one object", "q0.png: missing image: q0.png is not there"],
         coordinates(q0=[[9, 9]]),
     ),
     Mistake(

@@ -243,6 +243,11 @@ FILES = [
     Mistake("archive of nothing", "archive nowhere", ["nowhere: expected files to pack"]),
     Mistake("archive of another kind", "archive raw -o raw.tar", ["ends in .zip, got raw.tar"]),
     Mistake("dashboard of no study", "dashboard raw", ["raw: expected a study directory"]),
+    Mistake(
+        "a port that there is not",
+        "dashboard raw --port 99999",
+        ["--port: expected a whole number from 0 to 65535, got 99999; the nearest is 65535"],
+    ),
     Mistake("report on no study", "report raw", ["raw: expected a study directory"]),
     Mistake("export of no study", "export raw", ["raw: expected a study directory"]),
     Mistake(
