@@ -74,7 +74,7 @@ def test_a_record_appears_once_the_files_of_its_picture_are_on_the_disk(
 
     def noted(descriptor: int) -> None:
         assert not folder.file("done", picture).exists()
-        on_disk.add(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        on_disk.add(Path(f"/proc/self/fd/{descriptor}").readlink())
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", noted)
