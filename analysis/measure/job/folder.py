@@ -13,7 +13,9 @@
     <out>/labelme/            outlines to be corrected
     <out>/rois/               a RoiSet.zip a picture, for ImageJ
 
-All appear whole or not at all.
+All appear whole or not at all. Those of a picture are brought to the disk together, before its
+record: of a power cut too, no record remains whose files are not there. A record that is lost is
+one of a picture to be measured again, so it does not wait for the disk.
 """
 
 import json
@@ -23,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from analysis.pictures.micrographs import Micrograph, source_of
-from trainables.files.whole import write_json, write_whole
+from trainables.files.whole import bring_to_disk, write_json, write_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -125,7 +127,10 @@ class JobFolder:
         """Write a picture's particles."""
         import pyarrow.parquet as pq  # put off: slow to import
 
-        write_whole(self.file(PARTS, picture), lambda file: pq.write_table(particles, file))
+        def write(file: Path) -> None:
+            pq.write_table(particles, file)
+
+        write_whole(self.file(PARTS, picture), write, on_disk=False)
 
     def part(self, picture: Micrograph, columns: Sequence[str] | None = None) -> "pa.Table":
         """A picture's particles, as they were written.
@@ -140,5 +145,6 @@ class JobFolder:
             return file.read(columns=columns, use_threads=False)
 
     def write_record(self, picture: Micrograph, record: PictureRecord) -> None:
-        """Write that a picture is done."""
-        write_json(self.file(DONE, picture), asdict(record))
+        """Write that a picture is done, once its files are on the disk."""
+        bring_to_disk([self.file(folder, picture) for folder in self._folders if folder != DONE])
+        write_json(self.file(DONE, picture), asdict(record), on_disk=False)

@@ -87,7 +87,8 @@ def write_labelme(particles: Sequence[DrawnParticle], page: LabelledPage, path: 
         "imageHeight": height,
         "imageWidth": width,
     }
-    write_text(path, json.dumps(content) + "\n")  # not indented, which takes five times as long
+    text = json.dumps(content) + "\n"  # not indented, which takes five times as long
+    write_text(path, text, on_disk=False)  # later, with the others of the picture
     return path
 
 

@@ -36,4 +36,4 @@ def write_labels(masks: Sequence[Mapping[str, Any]], size: tuple[int, int], path
     def write(file: Path) -> None:
         tifffile.imwrite(file, labels, compression="zlib", photometric="minisblack")
 
-    return write_whole(path, write)
+    return write_whole(path, write, on_disk=False)  # later, with the others of the picture

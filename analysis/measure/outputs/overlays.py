@@ -68,7 +68,11 @@ def write_overlay(drawn: NumberedPicture, classes: Sequence[str], path: Path) ->
         path: PNG file to write.
     """
     sheet = overlay(drawn, classes)
-    return write_whole(path, lambda file: sheet.save(file, format="PNG", compress_level=1))
+
+    def write(file: Path) -> None:
+        sheet.save(file, format="PNG", compress_level=1)
+
+    return write_whole(path, write, on_disk=False)  # later, with the others of the picture
 
 
 def overlay(drawn: NumberedPicture, classes: Sequence[str]) -> Image.Image:

@@ -41,7 +41,7 @@ def write_rois(particles: Sequence[DrawnParticle], page: int, n_pages: int, path
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 archive.writestr(entry, _region(particle, name, position))
 
-    return write_whole(path, write)
+    return write_whole(path, write, on_disk=False)  # later, with the others of the picture
 
 
 def _plain(name: str) -> str:

@@ -40,6 +40,7 @@ class Figure:
         combined: 95 % interval with everything that is known to be uncertain, or why there is none.
         sampling: 95 % interval over pictures alone; "" of one picture.
         parts: Relative standard uncertainties by source, and which are not known.
+        short_parts: The same in a table's words.
         border: Border rule.
     """
 
@@ -49,6 +50,7 @@ class Figure:
     combined: str
     sampling: str
     parts: str
+    short_parts: str
     border: str
 
 
@@ -95,7 +97,8 @@ def _figure(one: ClassFigures, key: str, words: str) -> Figure:
         unit_words(row["unit"]),
         _interval(whole.interval) or "no interval of one picture",
         _interval(sampling),
-        _parts(whole),
+        _parts(whole, SAID),
+        _parts(whole, {name: name for name in SAID}),
         estimate.border,
     )
 
@@ -104,7 +107,7 @@ def _interval(limits: tuple[float, float] | None) -> str:
     return "" if limits is None else f"{limits[0]:.4g} to {limits[1]:.4g}"
 
 
-def _parts(whole: Uncertainty) -> str:
-    known = [f"{SAID[name]} {100 * part:.2g}\u00a0%" for name, part in whole.parts.items()]
-    unknown = [f"{SAID[name]} not known" for name in whole.missing]
+def _parts(whole: Uncertainty, said: Mapping[str, str]) -> str:
+    known = [f"{said[name]} {100 * part:.2g}\u00a0%" for name, part in whole.parts.items()]
+    unknown = [f"{said[name]} not known" for name in whole.missing]
     return ", ".join([*known, *unknown])

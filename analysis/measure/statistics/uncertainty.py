@@ -101,7 +101,8 @@ class Uncertainty:
         named = ", ".join(f"{SAID[name]} {100 * part:.2g} %" for name, part in self.parts.items())
         without = "".join(f"; without {SAID[name]}, not known" for name in self.missing)
         half = self.relative * self.value
-        return f"{self.value:.4g} +- {half:.2g}{unit} (95 %; {named}{without}; {self.border})"
+        digits = f"{float(f'{half:.2g}'):g}"  # 170, not 1.7e+02
+        return f"{self.value:.4g} +- {digits}{unit} (95 %; {named}{without}; {self.border})"
 
 
 SAID: Final = {

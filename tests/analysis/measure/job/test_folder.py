@@ -63,6 +63,26 @@ def test_a_picture_is_done_no_more_when_a_file_or_the_picture_is_another(
     assert not folder.is_done(picture, SETTINGS)
 
 
+def test_a_record_appears_once_the_files_of_its_picture_are_on_the_disk(
+    folder: JobFolder, picture: Micrograph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = folder.record(picture)
+    assert record is not None
+    folder.file("done", picture).unlink()
+    on_disk: set[Path] = set()
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        assert not folder.file("done", picture).exists()
+        on_disk.add(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    folder.write_record(picture, record)
+    assert {folder.file("parts", picture), folder.file(LABELS, picture)} <= on_disk
+    assert folder.is_done(picture, SETTINGS)
+
+
 def test_other_settings_are_another_measurement(folder: JobFolder, picture: Micrograph) -> None:
     assert not folder.is_done(picture, {"finding": {"iou": 0.6}})
 

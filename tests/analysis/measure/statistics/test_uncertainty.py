@@ -64,6 +64,8 @@ def test_one_line_says_all_that_the_figure_rests_on() -> None:
         "200 +- 15 nm (95 %; sampling 2 %, scale 1 %, segmentation on the validation pictures 3 %; "
         f"{BORDER})"
     )
+    wide = combine(estimate(), Sources(scale=0.01, diameter_bias=0.5), "nm")
+    assert wide.words.startswith("200 +- 200 nm (95 %")
 
 
 def test_what_is_not_known_is_said() -> None:
