@@ -25,7 +25,7 @@ from tune.cli.options import (
     out_option,
 )
 from tune.cli.tickers import EpochTicker, Ticker, stage_tickers
-from tune.cli.values import new_place
+from tune.cli.values import fraction, new_place
 from tune.errors import UsageError
 from tune.progress.folding import on_terminal
 
@@ -41,7 +41,7 @@ def export(
         typer.Option(
             parser=new_place("--to"),
             metavar="FOLDER",
-            help="Folder to write; default: <study>/best, or <study>/onnx.",
+            help="Folder to write; default: <study>/best, <study>/onnx or <study>/int8.",
         ),
     ] = None,
     form: Annotated[
@@ -60,11 +60,25 @@ def export(
             help="Pictures to compare an ONNX file with its model on; default: of the val part.",
         ),
     ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="ONNX in 8 bits, unless F1 falls too much.")
+    ] = False,
+    max_loss: Annotated[
+        float | None,
+        typer.Option(
+            "--max-loss",
+            parser=fraction("--max-loss"),
+            metavar="LOSS",
+            help="By how much F1 may fall with --int8, on the val part; default: 0.02.",
+        ),
+    ] = None,
 ) -> None:
     """Export the best trial: weights, configuration in every form, metrics, model card; or ONNX."""
     from tune.verbs.exporting import export as export_study  # loaded when asked for
 
-    folder = export_study(study_dir, to, form=form, pictures=pictures or ())
+    folder = export_study(
+        study_dir, to, form=form, pictures=pictures or (), int8=int8, max_loss=max_loss
+    )
     typer.echo(f"exported to {folder}")
 
 
