@@ -5,8 +5,8 @@
 STUDY was exported (`segtune export STUDY --form onnx`, and with `--int8` where that is to be
 compared). All find instances, or map particles, in the same validation pictures, one at a time and
 in turns, all that leads from grey levels to masks included; the files alone, which take pictures of
-their size, are timed, too. The first round warms up and does not count. The median of the rounds is told
-with the slowest and the fastest one, and how busy the machine was meanwhile.
+their size, are timed, too. The first round warms up and does not count. The median of the rounds is
+told with the slowest and the fastest one, and how busy the machine was meanwhile.
 """
 
 import argparse
@@ -45,9 +45,7 @@ def main() -> None:
     }
     for name in list(places)[1:]:
         finds[f"{name}, the file alone"] = alone(places[name] / MODEL_ONNX, pictures)
-    speeds = dict(
-        zip(finds, rates(list(finds.values()), len(pictures), asked.rounds), strict=True)
-    )
+    speeds = dict(zip(finds, rates(list(finds.values()), len(pictures), asked.rounds), strict=True))
     for name, found in speeds.items():
         middle = statistics.median(found)
         print(f"{name}: {middle:.2f} pictures/s ({min(found):.2f} to {max(found):.2f})")

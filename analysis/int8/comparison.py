@@ -102,8 +102,8 @@ class Comparison:
         """How it was measured, in a sentence."""
         return (
             f"metrics on the {counted(self.pictures, 'picture')} of the validation part, each file "
-            f"at its own best confidence; speed on {self.timed} of them, one core of {self.cpu}: the "
-            "file alone, and from grey levels to boxes, masks or a map"
+            f"at its own best confidence; speed on {self.timed} of them, one core of {self.cpu}: "
+            "the file alone, and from grey levels to boxes, masks or a map"
         )
 
     def plain(self) -> dict[str, Any]:

@@ -2,22 +2,23 @@
 
 ::
 
-    int8/model.onnx       the network, with what its outputs mean and how it was made in its metadata
+    int8/model.onnx       the network, in its metadata what its outputs mean and how it was made
     int8/labels.txt       class names, one a line: the first one is category 1
     int8/card.json        the metadata, and the figures before and after
     int8/summary.md       both for people
     int8/comparison.png   what both find in the same pictures, beside each other
 
 The file in float that it is made of is written first, and must find what the model finds
-(`analysis.models.onnx`). The ranges of activations are seen in pictures of the training part. Both files are
-measured on the validation part; nothing is written where F1 falls by more than is allowed.
+(`analysis.models.onnx`). The ranges of activations are seen in pictures of the training part. Both
+files are measured on the validation part; nothing is written where F1 falls by more than is
+allowed.
 """
 
 import hashlib
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ from analysis.models.onnx import (
     CARD,
     LABELS,
     SUMMARY,
+    Progress,
     check_replaceable,
     validation_views,
     write_file,
@@ -62,8 +64,6 @@ CALIBRATED_ON: Final = 64
 
 TIMED: Final = 5
 """Most validation pictures that speed is measured on."""
-
-Progress = Callable[[str], object]
 
 
 def export_int8(
@@ -99,7 +99,7 @@ def export_int8(
         with new_folder(place) as new:
             source = new / "float"
             source.mkdir()
-            write_file(config, model, source, shown)
+            write_file(config, model, source, shown, progress)
             file = _quantised(source / MODEL_ONNX, new / MODEL_ONNX, data, images, progress)
             comparison = _compared(source / MODEL_ONNX, file, data, progress)
             _refuse_loss(config, comparison, max_loss)
@@ -231,9 +231,7 @@ def _refuse_loss(config: BestConfig, comparison: Comparison, max_loss: float) ->
     )
 
 
-def _write_beside(
-    file: Path, source: Path, comparison: Comparison, shown: Sequence[View]
-) -> None:
+def _write_beside(file: Path, source: Path, comparison: Comparison, shown: Sequence[View]) -> None:
     """Stamp the file with its own metrics, and write all that lies beside it."""
     metrics = dict(comparison.after.metrics)
     group = comparison.f1.rpartition("/")[0]

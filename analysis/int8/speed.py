@@ -1,4 +1,4 @@
-"""Pictures per second of models on one core, measured in turns, so that other work hits all alike."""
+"""Pictures per second of one core's time, in turns: a machine's other work hardly counts."""
 
 import platform
 import re
@@ -34,7 +34,8 @@ def rates(
 ) -> list[list[float]]:
     """Pictures per second of several functions, round by round, one picture at a time.
 
-    One more round goes before, which warms up and does not count.
+    The seconds are processor time, of all threads of this process. One more round goes before,
+    which warms up and does not count.
 
     Args:
         finds: Each finds what is in the picture of a number.
@@ -45,11 +46,11 @@ def rates(
     found: list[list[float]] = [[] for _ in finds]
     for number in range(rounds + 1):
         for find, speeds in zip(finds, found, strict=True):
-            begin = time.perf_counter()
+            begin = time.process_time()
             for picture in range(n):
                 find(picture)
             if number:
-                speeds.append(n / (time.perf_counter() - begin))
+                speeds.append(n / (time.process_time() - begin))
         progress(number + 1, rounds + 1)
     return found
 

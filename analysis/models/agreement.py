@@ -10,7 +10,7 @@ pixel smaller. A graph that is wrong differs there, too; batches that were repla
 more than two are no chance.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -74,7 +74,8 @@ class Agreement:
         n_pictures: Number of pictures that went through both, over all batches.
         box_px: Difference of the boxes, px of the picture.
         score: Difference of the scores.
-        iou: Least IoU of the masks of a find, of those that differ by more than a pixel.
+        iou: Least IoU of the masks of a find, of those that differ by more than a pixel; None
+            where there are no masks.
         map: Difference of the maps of probabilities.
         n_replaced: Number of batches that agreed a pixel smaller only.
         problems: Sentence for each disagreement.
@@ -84,7 +85,7 @@ class Agreement:
     n_pictures: int = 0
     box_px: float = 0.0
     score: float = 0.0
-    iou: float = 1.0
+    iou: float | None = None
     map: float = 0.0
     n_replaced: int = 0
     problems: list[str] = field(default_factory=list)
@@ -103,7 +104,8 @@ class Agreement:
         self.n_finds += other.n_finds
         self.n_pictures += other.n_pictures
         self.box_px, self.score = max(self.box_px, other.box_px), max(self.score, other.score)
-        self.iou, self.map = min(self.iou, other.iou), max(self.map, other.map)
+        self.map = max(self.map, other.map)
+        self.iou = min((iou for iou in (self.iou, other.iou) if iou is not None), default=None)
         self.problems += other.problems
 
     def plain(self) -> dict[str, Any]:
@@ -154,16 +156,24 @@ def _shrunk(side: int, k: int, turn: int) -> int:
     return max(round(side * (1 - _SHRINK * turn * 0.5)), 1) if k else side
 
 
-def compare(model: Predictor, file: Predictor, parts: Sequence[View]) -> Agreement:
+def compare(
+    model: Predictor,
+    file: Predictor,
+    parts: Sequence[View],
+    progress: Callable[[int, int], object] = lambda number, total: None,
+) -> Agreement:
     """Let a model and its ONNX file find in the same pictures, in batches of every size.
 
     Args:
         model: The model as its engine loads it.
         file: The file as the runtime loads it.
         parts: Pictures, of different sizes.
+        progress: Told the number of the batch that begins, from 1 on, and how many there are.
     """
     total = Agreement()
-    for batch in _batches(parts):
+    batches = list(_batches(parts))
+    for number, batch in enumerate(batches, 1):
+        progress(number, len(batches))
         found = _of_batch(model, file, batch)
         if found.problems and not isinstance(model, Picker):  # a map has no candidates
             total.n_replaced += 1
@@ -236,8 +246,10 @@ def _compare_finds(
         for i, j in pairs:
             found.box_px = max(found.box_px, float(np.abs(own.boxes[i] - other.boxes[j]).max()))
             found.score = max(found.score, float(np.abs(own.scores[i] - other.scores[j])))
+        if own.masks is None and other.masks is None:
+            continue
         iou = min((_mask_iou(own, other, i, j) for i, j in pairs), default=1.0)
-        found.iou = min(found.iou, iou)
+        found.iou = iou if found.iou is None else min(found.iou, iou)
         if iou < IOU:
             found.problems.append(
                 f"{_named(view, batch)}: masks differ, IoU {iou:.5f} (allowed: {IOU:g})"
@@ -272,7 +284,7 @@ def paired(own: Instances, other: Instances) -> tuple[list[tuple[int, int]], lis
 def _mask_iou(own: Instances, other: Instances, i: int, j: int) -> float:
     """IoU of two masks; 1 where they differ by a pixel, which small ones may for rounding."""
     if own.masks is None or other.masks is None:
-        return 1.0 if own.masks is other.masks else 0.0
+        return 0.0
     masks = [dict(own.masks[i]), dict(other.masks[j])]
     common, either = (
         int(coco_mask.area(coco_mask.merge(masks, intersect=both))) for both in (True, False)

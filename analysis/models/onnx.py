@@ -12,7 +12,7 @@ Nothing is written unless both agree.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,14 +46,27 @@ SUMMARY: Final = "summary.md"
 
 SHEET: Final = "agreement.png"
 
+Progress = Callable[[str], object]
+"""Told what is being done as soon as it begins."""
 
-def export_onnx(study: StudyDir, to: Path | None = None, pictures: Sequence[View] = ()) -> Path:
+
+def _silent(doing: str) -> None:
+    del doing
+
+
+def export_onnx(
+    study: StudyDir,
+    to: Path | None = None,
+    pictures: Sequence[View] = (),
+    progress: Progress = _silent,
+) -> Path:
     """Write the best trial's model as an ONNX file; returns the folder.
 
     Args:
         study: Finished or not.
         to: Folder to write; `onnx/` of the study directory by default.
         pictures: Pictures to compare the file with the model on; default: of the validation part.
+        progress: Told what is being done.
 
     Raises:
         ExportError: There is no model yet, its engine writes no ONNX, no pictures are at hand, the
@@ -68,11 +81,17 @@ def export_onnx(study: StudyDir, to: Path | None = None, pictures: Sequence[View
     with locked(place):
         check_replaceable(place)
         with new_folder(place) as new:
-            write_file(config, model, new, shown)
+            write_file(config, model, new, shown, progress)
     return place
 
 
-def write_file(config: BestConfig, model: Path, folder: Path, shown: Sequence[View]) -> Agreement:
+def write_file(
+    config: BestConfig,
+    model: Path,
+    folder: Path,
+    shown: Sequence[View],
+    progress: Progress = _silent,
+) -> Agreement:
     """Write a model as an ONNX file with all that lies beside it, if both agree.
 
     Args:
@@ -80,27 +99,34 @@ def write_file(config: BestConfig, model: Path, folder: Path, shown: Sequence[Vi
         model: File of the model.
         folder: Folder to write into.
         shown: Pictures to compare both on.
+        progress: Told what is being done.
 
     Raises:
         ExportError: The engine writes no ONNX, or the two do not agree.
         OnnxError: A package is missing.
     """
+    progress("loading the framework")
     engine = load_engine(config.engine)
+    progress("tracing the network")
     try:
         file = engine.export(model, folder, ExportForm.ONNX)
     except InfeasibleParams as error:
         raise ExportError(f"{config.source}: cannot be exported to ONNX: {error}") from error
     manifest = described(manifest_of(file), config)
     stamp_file(file, manifest)
+    progress("loading the model and the file")
     device = Device("cpu", cpus=chosen_device("cpu").cpus)
     own, other = engine.load(model, device), load_onnx(file, device)
     parts = views(shown, maps=isinstance(own, Picker))
-    agreement = compare(own, other, parts)
+    agreement = compare(
+        own, other, parts, lambda number, total: progress(f"comparing, batch {number} of {total}")
+    )
     if agreement.reason:
         raise ExportError(
             f"{config.source}: expected the ONNX file to find what the model finds, got a "
             f"difference, and nothing was written: {agreement.reason}"
         )
+    progress("drawing both side by side")
     pixels = [part.pixels for part in parts]
     found = own(pixels), other(pixels)
     draw_side_by_side(parts, found, manifest.confidence, len(manifest.classes), folder / SHEET)
@@ -175,22 +201,16 @@ def agreed(agreement: Agreement) -> str:
         where += f" ({counted(agreement.n_replaced, 'batch', 'batches')} a pixel smaller)"
     if agreement.map:
         return f"ONNX Runtime and PyTorch agree {where}: maps to {agreement.map:.1g}"
+    masks = f", masks to IoU {agreement.iou:.5f}" if agreement.iou is not None else ""
     return (
         f"ONNX Runtime and PyTorch agree {where}, {counted(agreement.n_finds, 'find')}: boxes to "
-        f"{agreement.box_px:.1g} px, scores to {agreement.score:.1g}, masks to IoU "
-        f"{agreement.iou:.5f}"
+        f"{agreement.box_px:.1g} px, scores to {agreement.score:.1g}{masks}"
     )
 
 
 def summary(manifest: Manifest, agreement: Agreement, parts: Sequence[View]) -> str:
     """What a file is and how it is used, in Markdown."""
-    size = manifest.size
-    how = (
-        f"scaled to {size.longer_px} px along the longer side, padded with grey {size.fill} to "
-        f"multiples of {size.multiple_px}"
-        if size.rule == "letterbox"
-        else "as it is, larger ones in tiles"
-    )
+    how = _sized(manifest)
     finds = (
         "a map of probabilities, in which segtune finds the particles"
         if isinstance(manifest.finds, Particles)
@@ -213,6 +233,22 @@ def summary(manifest: Manifest, agreement: Agreement, parts: Sequence[View]) -> 
             "",
         )
     )
+
+
+def _sized(manifest: Manifest) -> str:
+    """How a picture becomes an input."""
+    size = manifest.size
+    if size.rule == "letterbox":
+        return (
+            f"scaled to {size.longer_px} px along the longer side, padded with grey {size.fill} to "
+            f"multiples of {size.multiple_px}"
+        )
+    if size.rule == "shortest_edge":
+        return (
+            f"scaled to {size.shorter_px} px along the shorter side, the longer one to "
+            f"{size.longest_px} px at most"
+        )
+    return "as they are" if size.rule == "whole" else "as they are, larger ones in tiles"
 
 
 def _table(outputs: Mapping[str, str]) -> list[str]:

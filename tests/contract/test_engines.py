@@ -39,6 +39,7 @@ from trainables.contract import (
 )
 from trainables.datasets.prepared import ChangedDataError, PreparedDataset
 from trainables.goal import Goal, best_of
+from trainables.graphs.int8 import write_int8
 from trainables.metrics.names import (
     GROUPS,
     MEASURE,
@@ -47,7 +48,6 @@ from trainables.metrics.names import (
     PIXEL_GROUP,
     names_in,
 )
-from trainables.graphs.int8 import write_int8
 from trainables.onnx.load import load_onnx
 from trainables.onnx.session import manifest_of
 from trainables.registry import (

@@ -2,8 +2,8 @@
 
 Static quantisation by ONNX Runtime: the ranges of activations are those that occur in a few
 pictures, each output channel's weights have a scale of their own, and the file says by pairs of
-QuantizeLinear and DequantizeLinear where values are integers. Predictors, and all that follows them, stay
-in float (`trainables.graphs.layers`).
+QuantizeLinear and DequantizeLinear where values are integers. Predictors, and all that follows
+them, stay in float (`trainables.graphs.layers`).
 """
 
 import importlib

@@ -5,6 +5,7 @@ stays: what is suppressed keeps its place with a score of 0.
 """
 
 import importlib
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,8 +21,6 @@ _MOST = 2**31 - 1
 def keep_strongest(boxes: Tensor, scores: Tensor, iou: float, floor: float) -> Tensor:
     """Set the scores of suppressed boxes to 0: of overlapping boxes of a class the weaker ones.
 
-    It has a meaning in a graph alone; the tests of the engines compare it with their own.
-
     Args:
         boxes: (B, A, 4) x1 y1 x2 y2.
         scores: (B, K, A) by class.
@@ -31,7 +30,13 @@ def keep_strongest(boxes: Tensor, scores: Tensor, iou: float, floor: float) -> T
     Returns:
         (B, K, A) the scores that are left.
     """
-    raise NotImplementedError
+    nms = importlib.import_module("torchvision.ops").nms
+    left = torch.zeros_like(scores)
+    for i, k in itertools.product(*map(range, scores.shape[:2])):
+        (sure,) = torch.where(scores[i, k] > floor)
+        kept = sure[nms(boxes[i, sure], scores[i, k, sure], iou)]
+        left[i, k, kept] = scores[i, k, kept]
+    return left
 
 
 @keep_strongest.register_fake
@@ -115,14 +120,14 @@ def strongest_of_class(
     Args:
         boxes: (B, A, 4) x1 y1 x2 y2 of all candidates.
         scores: (B, A).
-        category: (A,) class of each, 0-based.
+        category: (A,) or (B, A) class of each, 0-based.
         sizes: Number of places in the result, and number of classes.
         limits: Overlap above which the weaker of two is dropped, and the score to exceed.
     """
     n, n_classes = sizes
     kept = kept_scores(boxes, scores, category, n_classes, limits)
     score, place = longer(kept, n).topk(n, dim=1)
-    number = longer(category[None], n).squeeze(0)[place]
+    number = longer(category.expand_as(scores), n).gather(1, place)
     return taken(boxes, place, score), score, torch.where(score > 0, number + 1, 0)
 
 

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from trainables.files.whole import write_whole
+from trainables.graphs.norms import use_exact_norms
+from trainables.graphs.scaling import PICTURE, SIDES, Scaling
 from trainables.graphs.suppression import translations
 from trainables.onnx.manifest import MODEL_ONNX, Manifest
 from trainables.onnx.stamping import stamp
@@ -35,6 +37,7 @@ class Graph:
         outputs: Names of the outputs, in order.
         free: Names of the axes that may have any size, by input and axis.
         defaults: Values of inputs that may be left out.
+        before: What makes the network's inputs of a picture; None where they are the picture.
     """
 
     network: nn.Module
@@ -42,15 +45,19 @@ class Graph:
     outputs: Sequence[str]
     free: Mapping[str, Mapping[int, str]]
     defaults: Mapping[str, npt.NDArray[Any]]
+    before: Scaling | None = None
 
 
 def write_graph(graph: Graph, manifest: Manifest, to: Path) -> Path:
     """Write a network and what it says of itself below a folder; returns the file.
 
+    The network's group norms are replaced by exact ones.
+
     Raises:
         OnnxError: A package is missing.
     """
     table = translations()
+    use_exact_norms(graph.network)
     shapes = {
         name: dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for name, axes in graph.free.items()
     }
@@ -71,6 +78,8 @@ def write_graph(graph: Graph, manifest: Manifest, to: Path) -> Path:
     _name_axes(proto, graph.free)
     _add_defaults(proto, graph.defaults)
     _forget_code(proto)
+    if graph.before is not None:
+        proto = _joined(graph.before, proto)
     stamp(proto, manifest)
     to.mkdir(parents=True, exist_ok=True)
     return write_whole(to / MODEL_ONNX, lambda path: path.write_bytes(proto.SerializeToString()))
@@ -103,6 +112,15 @@ def _forget_code(proto: Any) -> None:
     for node in proto.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
+
+
+def _joined(before: Scaling, network: Any) -> Any:
+    """One model of both: the first part's outputs are the network's inputs."""
+    compose = importlib.import_module("onnx.compose")
+    model = before.model(OPSET, network.ir_version)
+    first = compose.add_prefix(model, "scaling.", rename_inputs=False, rename_outputs=False)
+    names = [(name, name) for name in (PICTURE, SIDES)]
+    return compose.merge_models(first, network, io_map=names)
 
 
 def _name_axes(proto: Any, free: Mapping[str, Mapping[int, str]]) -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from trainables.contract import Adjustable, Predictor, Reporting
 from trainables.datasets.geometry import Rle
 from trainables.onnx.letterbox import Frame, letterbox
-from trainables.onnx.manifest import INPUT, Detections, Letterbox, ShortestEdge
+from trainables.onnx.manifest import INPUT, Detections, Letterbox, ShortestEdge, Whole
 from trainables.onnx.pasting import paste_mask, scaled, scaled_boxes
 from trainables.onnx.prototypes import encode_masks
 from trainables.onnx.session import Array, Session
@@ -33,7 +33,9 @@ class OnnxFinder:
         confidence: Score from which instances count, where F1 was best on validation.
     """
 
-    def __init__(self, session: Session, size: Letterbox | ShortestEdge, finds: Detections) -> None:
+    def __init__(
+        self, session: Session, size: Letterbox | ShortestEdge | Whole, finds: Detections
+    ) -> None:
         self.classes = session.manifest.classes
         self.confidence = session.manifest.confidence
         self._session = session
@@ -72,6 +74,9 @@ class OnnxFinder:
         rule = self._size
         if isinstance(rule, Letterbox):
             return letterbox(image, rule.longer_px, rule.multiple_px)
+        if isinstance(rule, Whole):
+            height, width = image.shape[:2]
+            return image, Frame(height, width, 1, 1, 0, 0, height, width)
         return scaled(image, rule.shorter_px, rule.longest_px)
 
     def _find(self, pixels: npt.NDArray[np.uint8], frames: list[Frame]) -> list[Instances]:
@@ -82,14 +87,17 @@ class OnnxFinder:
         ]
 
     def _instances(self, arrays: Sequence[Array], frame: Frame) -> Instances:
-        """Instances of an image; a detection whose mask has no pixel is none."""
+        """Instances of an image; a detection without a pixel or an area is none."""
         location, score, category, *shapes = arrays
         told = self._reporting
         n = min(int((score > told.confidence).sum()), told.max_det)  # 0 is what is not used
         padded = isinstance(self._size, Letterbox)
         boxes = frame.boxes(location[:n]) if padded else scaled_boxes(location[:n], frame)
         every = self._masks(shapes, boxes, frame)
-        kept = np.array([i for i in range(n) if every is None or every[i] is not None], np.int64)
+        there = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        if every is not None:
+            there = np.array([mask is not None for mask in every], np.bool_)
+        kept = np.flatnonzero(there)
         masks = None if every is None else tuple(mask for mask in every if mask is not None)
         return Instances(
             boxes=np.ascontiguousarray(boxes[kept], dtype=np.float32),

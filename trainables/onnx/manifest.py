@@ -69,6 +69,16 @@ class ShortestEdge(_Part):
     longest_px: int
 
 
+class Whole(_Part):
+    """Rule by which a picture is the input as it is: the file itself brings it to a size.
+
+    Attributes:
+        rule: Name of the rule.
+    """
+
+    rule: Literal["whole"] = "whole"
+
+
 class Tiles(_Part):
     """Rule by which a picture is cut into inputs (`trainables.onnx.maps`); nothing is scaled.
 
@@ -185,7 +195,7 @@ class Manifest(_Part):
     val_objects: int | None = None
     picture_px: int | None = None
     normalisation: str
-    size: Letterbox | ShortestEdge | Tiles
+    size: Letterbox | ShortestEdge | Whole | Tiles
     finds: Detections | Particles
     outputs: dict[str, str]
     quantisation: Quantisation | None = None

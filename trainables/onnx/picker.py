@@ -86,7 +86,7 @@ class OnnxPicker:
         return [sigmoid(from_tiles(grey, self._tile_px, lambda _: next(logits))) for grey in greys]
 
     def inputs(self, image: npt.NDArray[np.uint8]) -> list[dict[str, Array]]:
-        """What goes into the file for an (H, W, 3) RGB image, tile by tile, by the inputs' names."""
+        """What goes into the file for an (H, W, 3) RGB image, tile by tile, by input."""
         grey = in_grey(image)
         return [_given([tile], [levels_of(grey)]) for tile in self._tiles(grey)]
 

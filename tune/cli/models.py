@@ -24,7 +24,7 @@ from tune.cli.options import (
     options_given,
     out_option,
 )
-from tune.cli.tickers import EpochTicker, Ticker, stage_tickers
+from tune.cli.tickers import EpochTicker, StepTicker, Ticker, stage_tickers
 from tune.cli.values import fraction, new_place
 from tune.errors import UsageError
 from tune.progress.folding import on_terminal
@@ -77,7 +77,13 @@ def export(
     from tune.verbs.exporting import export as export_study  # loaded when asked for
 
     folder = export_study(
-        study_dir, to, form=form, pictures=pictures or (), int8=int8, max_loss=max_loss
+        study_dir,
+        to,
+        form=form,
+        pictures=pictures or (),
+        int8=int8,
+        max_loss=max_loss,
+        progress=StepTicker("export"),
     )
     typer.echo(f"exported to {folder}")
 

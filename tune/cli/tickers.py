@@ -53,6 +53,38 @@ class Ticker:
         typer.echo(f"{self._what}: {done}/{total}, {_span(left)} left   {end}", nl=False, err=True)
 
 
+class StepTicker:
+    """What a piece of work is doing, with the time since it began, told as each step begins.
+
+    On a terminal one line is rewritten; in a log a step of the same kind, by the words before its
+    comma, is told every ten seconds only.
+
+    Args:
+        what: The work.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._started = time.monotonic()
+        self._shown = 0.0
+        self._kind = ""
+        self._width = 0
+
+    def __call__(self, doing: str) -> None:
+        """Show what is being done from now on."""
+        since = time.monotonic() - self._started
+        terminal = sys.stderr.isatty()
+        kind = doing.partition(",")[0]
+        if not terminal and kind == self._kind and since - self._shown < 10.0:
+            return
+        self._shown, self._kind = since, kind
+        text = f"{self._what}: {_span(since)}, {doing}"
+        self._width = max(self._width, len(text))
+        typer.echo(text.ljust(self._width), nl=not terminal, err=True)
+        if terminal:
+            typer.echo("\r", nl=False, err=True)
+
+
 class EpochTicker:
     """A line an epoch of a training, at most one in ten seconds in a log."""
 

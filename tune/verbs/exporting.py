@@ -11,7 +11,7 @@ from analysis.int8.comparison import MAX_LOSS
 from analysis.int8.export import export_int8
 from analysis.models.agreement import View
 from analysis.models.export import export_best
-from analysis.models.onnx import export_onnx
+from analysis.models.onnx import Progress, export_onnx
 from analysis.pictures.micrographs import find_micrographs
 from search_spaces.names import nearest_name
 from trainables.datasets.images import UnreadableImageError, read_picture
@@ -22,7 +22,7 @@ Form = Literal["native", "onnx"]
 FORMS: Final[tuple[str, ...]] = get_args(Form)
 
 
-def export(
+def export(  # noqa: PLR0913  the command's options
     study_dir: Path | str,
     to: Path | str | None = None,
     *,
@@ -30,6 +30,7 @@ def export(
     pictures: Sequence[str] = (),
     int8: bool = False,
     max_loss: float | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Write the best trial's model and configuration in every form, or its model as ONNX.
 
@@ -42,6 +43,7 @@ def export(
             its model; default: those of the study's validation part.
         int8: Whether the ONNX file is to be in 8 bits.
         max_loss: By how much F1 may fall with `int8` on the validation part; default: 0.02.
+        progress: Told what is being done, for ONNX, as it begins.
 
     Returns:
         The folder.
@@ -66,10 +68,10 @@ def export(
     study, place = open_study(study_dir), None if to is None else Path(to)
     if form == "native":
         return export_best(study, place)
+    told, shown = progress or (lambda doing: None), _views(pictures)
     if int8:
-        allowed = MAX_LOSS if max_loss is None else max_loss
-        return export_int8(study, place, _views(pictures), max_loss=allowed)
-    return export_onnx(study, place, _views(pictures))
+        return export_int8(study, place, shown, told, MAX_LOSS if max_loss is None else max_loss)
+    return export_onnx(study, place, shown, told)
 
 
 def _views(pictures: Sequence[str]) -> list[View]:

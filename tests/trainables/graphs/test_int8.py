@@ -56,7 +56,8 @@ def test_inner_layers_become_integers_by_channel_and_the_predictor_stays(tmp_pat
     model = onnx.load_model(str(tmp_path / "int8.onnx"))
     kept = {w.name: w for w in model.graph.initializer}
     assert kept["w3"].data_type == onnx.TensorProto.FLOAT
-    integers = [w for w in kept.values() if w.data_type == onnx.TensorProto.INT8 and len(w.dims) > 1]
+    small = (w for w in kept.values() if w.data_type == onnx.TensorProto.INT8)
+    integers = [w for w in small if len(w.dims) > 1]
     assert {tuple(w.dims) for w in integers} == {(16, 3, 3, 3), (16, 16, 3, 3)}
     scales = [kept[f"{w.name.removesuffix('_quantized')}_scale"] for w in integers]
     assert [list(scale.dims) for scale in scales] == [[N_CHANNELS], [N_CHANNELS]]

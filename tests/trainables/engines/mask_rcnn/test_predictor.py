@@ -13,6 +13,7 @@ from detectron2.engine import DefaultPredictor
 from pycocotools import mask as coco_mask
 
 from trainables.contract import Adjustable, Device, ExportForm, InfeasibleParams, Reporting
+from trainables.engines.mask_rcnn.checkpoint import SavedMaskRcnn
 from trainables.engines.mask_rcnn.engine import MaskRcnnEngine
 from trainables.trials.memory import MemoryTrial
 
@@ -103,3 +104,12 @@ def test_a_model_reports_as_many_instances_as_it_is_told_and_says_where_it_met_t
     (sure,) = predictor([image])
     assert not sure.capped
     np.testing.assert_allclose(sure.scores, whole.scores[whole.scores >= floor - 1e-4], atol=1e-6)
+
+
+def test_two_networks_whose_finds_are_fused_do_not_leave_as_onnx(tmp_path: Path) -> None:
+    configs = {"r50": "", "r101": ""}
+    saved = SavedMaskRcnn({"r50": {}, "r101": {}}, configs, ["a"], 0.5, 1, {"backbone": "combo"})
+    torch.save(dict(vars(saved)), tmp_path / "model.pt")
+    with pytest.raises(InfeasibleParams, match="expected one network for ONNX, got r50 and r101"):
+        MaskRcnnEngine().export(tmp_path, tmp_path / "onnx", ExportForm.ONNX)
+    assert not (tmp_path / "onnx").exists()

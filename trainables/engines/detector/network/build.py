@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+import torch
 from torch import nn
 from torchvision.models import detection
 from torchvision.models.detection.faster_rcnn import FasterRCNN, FastRCNNPredictor, TwoMLPHead
@@ -54,8 +55,23 @@ def build_network(params: DetectorParams, n_classes: int, anchors: Anchors | Non
         add_norms(net.backbone)
     if params.norm == "GN":
         use_group_norms(net)
+    if known.has_regions:
+        _set_strides(net)
     built: nn.Module = net
     return built
+
+
+@torch.no_grad()
+def _set_strides(net: Any) -> None:
+    """Let a Faster R-CNN know the strides of its levels.
+
+    Left alone, torchvision infers them from the first picture it sees: too fine where padding adds
+    half to its sides.
+    """
+    side = 64
+    features = net.eval().backbone(torch.zeros(1, 3, side, side))
+    net.roi_heads.box_roi_pool(features, [torch.zeros(1, 4)], [(side, side)])
+    net.train()
 
 
 def build_for_use(params: DetectorParams, n_classes: int, anchors: Anchors | None) -> nn.Module:
