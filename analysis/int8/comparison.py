@@ -134,8 +134,8 @@ class Comparison:
 def _speeds(
     what: str, before: Sequence[float], after: Sequence[float], times: float
 ) -> tuple[str, str, str, str]:
-    middle = (f"{statistics.median(rates):.3g}" for rates in (before, after))
-    return what, *middle, f"{times:.2f} times"
+    slow, fast = (f"{statistics.median(rates):.3g}" for rates in (before, after))
+    return what, slow, fast, f"{times:.2f} times"
 
 
 def _finite(figures: Figures) -> dict[str, float]:

@@ -18,7 +18,7 @@ import hashlib
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,6 +58,8 @@ log = logging.getLogger(__name__)
 INT8_FOLDER: Final = "int8"
 
 SHEET: Final = "comparison.png"
+
+TITLES: Final = ("float", "int8")
 
 CALIBRATED_ON: Final = 64
 """Most training pictures that ranges are taken from."""
@@ -180,29 +182,27 @@ def _sha256(path: Path) -> str:
 def _compared(source: Path, file: Path, data: PreparedDataset, progress: Progress) -> Comparison:
     wishes = Wishes(split="val", device=Device("cpu", cpus=chosen_device("cpu").cpus))
     plan = plan_evaluation(source, data.root, file.parent / "none", wishes)
-    metrics = []
-    for path, name in ((source, "float"), (file, "int8")):
-        predictor = load_onnx(path, plan.device)
-        metrics.append(
-            validation_metrics(
-                plan,
-                predictor,
-                lambda done, n, name=name: progress(f"measuring {name}, picture {done} of {n}"),
-            )
-        )
-    group = main_group(plan)
+
+    def telling(doing: str) -> Callable[[int, int], object]:
+        return lambda done, total: progress(f"{doing} {done} of {total}")
+
     timed, both = _spread(plan), (source, file)
-    speeds = rates(
-        [
-            *(alone(path, timed) for path in both),
-            *(whole(load_onnx(path, Device("cpu", cpus=1)), timed) for path in both),
-        ],
-        len(timed),
-        progress=lambda done, n: progress(f"timing both on one core, round {done} of {n}"),
-    )
+    metrics = [
+        validation_metrics(
+            plan, load_onnx(path, plan.device), telling(f"measuring {name}, picture")
+        )
+        for path, name in zip(both, TITLES, strict=True)
+    ]
+    finds = [
+        *(alone(path, timed) for path in both),
+        *(whole(load_onnx(path, Device("cpu", cpus=1)), timed) for path in both),
+    ]
+    speeds = rates(finds, len(timed), progress=telling("timing both on one core, round"))
     before, after = (
-        Figures(path.stat().st_size, *speeds[k::2], metrics[k]) for k, path in enumerate(both)
+        Figures(path.stat().st_size, speeds[k], speeds[k + 2], metrics[k])
+        for k, path in enumerate(both)
     )
+    group = main_group(plan)
     return Comparison(
         before=before,
         after=after,
@@ -249,7 +249,7 @@ def _write_beside(file: Path, source: Path, comparison: Comparison, shown: Seque
         manifest.confidence,
         len(manifest.classes),
         folder / SHEET,
-        titles=("float", "int8"),
+        titles=TITLES,
     )
     write_text(folder / LABELS, "".join(f"{name}\n" for name in manifest.classes))
     card = {"model": manifest.model_dump(mode="json"), "comparison": comparison.plain()}

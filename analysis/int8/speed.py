@@ -14,7 +14,7 @@ from trainables.onnx.session import Session
 
 Pixels = Any
 
-ROUNDS: Final = 5
+ROUNDS: Final = 3
 
 _KNOWN: Final = {
     "avx512_vnni": "AVX512-VNNI",

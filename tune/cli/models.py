@@ -15,6 +15,7 @@ from tune.cli.options import (
     EngineName,
     EvaluatedPart,
     MatchRadius,
+    MaxLoss,
     MinDistance,
     PixelSize,
     Store,
@@ -25,7 +26,7 @@ from tune.cli.options import (
     out_option,
 )
 from tune.cli.tickers import EpochTicker, StepTicker, Ticker, stage_tickers
-from tune.cli.values import fraction, new_place
+from tune.cli.values import new_place
 from tune.errors import UsageError
 from tune.progress.folding import on_terminal
 
@@ -63,15 +64,7 @@ def export(
     int8: Annotated[
         bool, typer.Option("--int8", help="ONNX in 8 bits, unless F1 falls too much.")
     ] = False,
-    max_loss: Annotated[
-        float | None,
-        typer.Option(
-            "--max-loss",
-            parser=fraction("--max-loss"),
-            metavar="LOSS",
-            help="By how much F1 may fall with --int8, on the val part; default: 0.02.",
-        ),
-    ] = None,
+    max_loss: MaxLoss = None,
 ) -> None:
     """Export the best trial: weights, configuration in every form, metrics, model card; or ONNX."""
     from tune.verbs.exporting import export as export_study  # loaded when asked for

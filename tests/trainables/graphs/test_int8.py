@@ -35,8 +35,8 @@ def small_network(file: Path) -> Path:
         }
         """
     )
-    for name, node in enumerate(model.graph.node):
-        node.name = f"node{name}"
+    for number, node in enumerate(model.graph.node):
+        node.name = f"node{number}"
     for name, shape in shapes.items():
         values = draw(0, 0.3, shape).astype(np.float32)
         values[0] *= 30  # one channel far above the others
