@@ -1,41 +1,29 @@
-"""Pictures per second of an ONNX file against its model in PyTorch, one thread each.
+"""Pictures per second of an ONNX file against its model in PyTorch, and in 8 bits, on one core.
 
     python benchmarks/onnx_speed.py STUDY DATA [--pictures 8] [--rounds 5]
 
-STUDY was exported (`segtune export STUDY --form onnx`). Both find instances, or map particles, in
-the same validation pictures, one at a time and in turns, all that leads from grey levels to masks
-included; the first round warms up and does not count. The median of the rounds is told with the
-slowest and the fastest one, and how busy the machine was meanwhile.
+STUDY was exported (`segtune export STUDY --form onnx`, and with `--int8` where that is to be
+compared). All find instances, or map particles, in the same validation pictures, one at a time and
+in turns, all that leads from grey levels to masks included; the files alone, which take pictures of
+their size, are timed, too. The first round warms up and does not count. The median of the rounds is
+told with the slowest and the fastest one, and how busy the machine was meanwhile.
 """
 
 import argparse
 import os
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from analysis.int8.export import INT8_FOLDER
+from analysis.int8.speed import alone, rates, ratio, this_cpu, whole
 from analysis.models.find import find_model, load_model
-from trainables.contract import Device, Picker, Predictor
+from analysis.models.onnx import ONNX_FOLDER
+from trainables.contract import Device
 from trainables.datasets.prepared import PreparedDataset
+from trainables.onnx.manifest import MODEL_ONNX
 
 ONE = Device("cpu", cpus=1)
-
-
-def finding(predictor: Predictor) -> Callable[[Any], object]:
-    """What a model does with a picture."""
-    if isinstance(predictor, Picker):
-        return predictor.probability
-    return lambda picture: predictor([picture])
-
-
-def per_second(find: Callable[[Any], object], pictures: list[Any]) -> float:
-    """Pictures per second, one at a time."""
-    begin = time.perf_counter()
-    for picture in pictures:
-        find(picture)
-    return len(pictures) / (time.perf_counter() - begin)
 
 
 def main() -> None:
@@ -49,22 +37,24 @@ def main() -> None:
     data = PreparedDataset.load(asked.data)
     records = data.images("val")
     pictures = [data.read(records[k % len(records)]) for k in range(asked.pictures)]
-    models = {
-        "PyTorch": finding(load_model(find_model(asked.study), ONE)),
-        "ONNX Runtime": finding(load_model(find_model(asked.study / "onnx"), ONE)),
+    places = {"PyTorch": asked.study, "ONNX Runtime": asked.study / ONNX_FOLDER}
+    if (asked.study / INT8_FOLDER).is_dir():
+        places["int8"] = asked.study / INT8_FOLDER
+    finds: dict[str, Callable[[int], object]] = {
+        name: whole(load_model(find_model(place), ONE), pictures) for name, place in places.items()
     }
-    speeds: dict[str, list[float]] = {name: [] for name in models}
-    for number in range(asked.rounds + 1):
-        for name, find in models.items():
-            speed = per_second(find, pictures)
-            if number:
-                speeds[name].append(speed)
+    for name in list(places)[1:]:
+        finds[f"{name}, the file alone"] = alone(places[name] / MODEL_ONNX, pictures)
+    speeds = dict(zip(finds, rates(list(finds.values()), len(pictures), asked.rounds), strict=True))
     for name, found in speeds.items():
         middle = statistics.median(found)
         print(f"{name}: {middle:.2f} pictures/s ({min(found):.2f} to {max(found):.2f})")
-    ratio = statistics.median(b / a for a, b in zip(*speeds.values(), strict=True))
-    load = os.getloadavg()[0]
-    print(f"ratio {ratio:.2f} in the median round; load {load:.1f} on {os.cpu_count()} CPUs")
+    pairs = [("PyTorch", "ONNX Runtime"), ("ONNX Runtime", "int8")]
+    pairs.append(("ONNX Runtime, the file alone", "int8, the file alone"))
+    for slow, fast in pairs:
+        if fast in speeds:
+            print(f"{fast} over {slow}: ratio {ratio(speeds[slow], speeds[fast]):.2f}")
+    print(f"{this_cpu()}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")
 
 
 if __name__ == "__main__":

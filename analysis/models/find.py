@@ -269,7 +269,7 @@ def _of_onnx(file: Path) -> TrainedModel:
         engine=said.engine,
         path=file,
         name=said.name,
-        origin=f"{said.origin}, as ONNX",
+        origin=f"{said.origin}, as ONNX{' in int8' if said.quantisation else ''}",
         params=said.params,
         classes=said.classes,
         metrics=said.metrics,

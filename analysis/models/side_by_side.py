@@ -1,4 +1,4 @@
-"""What a model and its ONNX file find in the same pictures, drawn beside each other."""
+"""What a model and a file made of it find in the same pictures, drawn beside each other."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,15 +34,17 @@ def draw_side_by_side(
     confidence: float,
     n_classes: int,
     path: Path,
+    titles: tuple[str, str] = ("PyTorch", "ONNX Runtime"),
 ) -> Path:
-    """Write a sheet of pictures with the finds of both: left PyTorch, right ONNX Runtime.
+    """Write a sheet of pictures with the finds of both, left and right.
 
     Args:
         views: The pictures.
-        found: Finds of the model and of the file, one a picture.
+        found: Finds of both, one a picture.
         confidence: Finds from this score on are drawn; where there is none, the surest ones.
         n_classes: Number of classes, each of which has its colour.
         path: PNG file to write.
+        titles: Names of both.
     """
     rows = [
         [_drawn(view.pixels, one[k], confidence, n_classes) for one in found]
@@ -54,7 +56,7 @@ def draw_side_by_side(
     )
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_TEXT_PX)
     places = (_GAP_PX, _PANEL_PX + 2 * _GAP_PX)
-    for x, title in zip(places, ("PyTorch", "ONNX Runtime"), strict=True):
+    for x, title in zip(places, titles, strict=True):
         draw.text((x, _GAP_PX // 2), title, _INK, font)
     y = _LINE_PX + _GAP_PX
     for k, (view, row) in enumerate(zip(views, rows, strict=True)):

@@ -39,6 +39,7 @@ from trainables.contract import (
 )
 from trainables.datasets.prepared import ChangedDataError, PreparedDataset
 from trainables.goal import Goal, best_of
+from trainables.graphs.int8 import write_int8
 from trainables.metrics.names import (
     GROUPS,
     MEASURE,
@@ -419,6 +420,11 @@ def test_onnx_is_a_file_that_finds_the_same_or_refused_with_the_reason(
     assert (said.engine, said.classes) == (engine.name, data.classes)
     digest = hashlib.sha256((unbroken.checkpoint / MODEL_FILE).read_bytes()).hexdigest()
     assert said.weights_sha256 == digest
+    seen = [data.read(image) for image in data.images("train")[:2]]
+    inputs = (given for picture in seen for given in other.inputs(picture))
+    layers = write_int8(file, tmp_path / "int8.onnx", inputs)
+    assert len(layers.inner) > len(layers.predictors) > 0
+    assert len(load_onnx(tmp_path / "int8.onnx", Device())(seen)) == len(seen)
 
 
 def _timeless(values: dict[str, float]) -> dict[str, float]:

@@ -77,6 +77,7 @@ def write_graph(graph: Graph, manifest: Manifest, to: Path) -> Path:
     proto: Any = program.model_proto
     _name_axes(proto, graph.free)
     _add_defaults(proto, graph.defaults)
+    _forget_code(proto)
     if graph.before is not None:
         proto = _joined(graph.before, proto)
     stamp(proto, manifest)
@@ -104,6 +105,13 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _forget_code(proto: Any) -> None:
+    """Take out what the exporter notes of the code behind each node, this machine's paths in it."""
+    for node in proto.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
 
 
 def _joined(before: Scaling, network: Any) -> Any:

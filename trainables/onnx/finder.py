@@ -9,7 +9,7 @@ import numpy.typing as npt
 from trainables.contract import Adjustable, Predictor, Reporting
 from trainables.datasets.geometry import Rle
 from trainables.onnx.letterbox import Frame, letterbox
-from trainables.onnx.manifest import Detections, Letterbox, ShortestEdge, Whole
+from trainables.onnx.manifest import INPUT, Detections, Letterbox, ShortestEdge, Whole
 from trainables.onnx.pasting import paste_mask, scaled, scaled_boxes
 from trainables.onnx.prototypes import encode_masks
 from trainables.onnx.session import Array, Session
@@ -64,6 +64,11 @@ class OnnxFinder:
             frames = [inputs[i][1] for i in indices]
             found |= zip(indices, self._find(pixels, frames), strict=True)
         return [found[i] for i in range(len(images))]
+
+    def inputs(self, image: npt.NDArray[np.uint8]) -> list[dict[str, Array]]:
+        """What goes into the file for an (H, W, 3) RGB image, by the inputs' names."""
+        pixels, _ = self._input(image)
+        return [{INPUT: np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])}]
 
     def _input(self, image: npt.NDArray[np.uint8]) -> _Input:
         rule = self._size

@@ -137,6 +137,26 @@ class Particles(_Part):
     um_per_px: float | None = None
 
 
+class Quantisation(_Part):
+    """How a file came to be in 8 bits (`trainables.graphs.int8`).
+
+    Attributes:
+        kind: What weights and activations are.
+        method: How they became so.
+        pictures: Names of the training pictures in which the ranges of activations were seen.
+        layers: Number of layers in 8 bits.
+        float_layers: Weights of the layers that stayed in float: the predictors.
+        float_sha256: SHA-256 of the ONNX file in float that it was made of.
+    """
+
+    kind: Literal["int8"] = "int8"
+    method: str = "static, QDQ, weights per channel, activations uint8 by least and most"
+    pictures: tuple[str, ...]
+    layers: int
+    float_layers: tuple[str, ...]
+    float_sha256: str
+
+
 class Manifest(_Part):
     """All that an ONNX file says of itself.
 
@@ -158,6 +178,7 @@ class Manifest(_Part):
         size: Rule by which a picture becomes the input.
         finds: What the outputs are.
         outputs: Meaning of each input and output, by its name.
+        quantisation: How it came to be in 8 bits; None for a file in float.
     """
 
     format: Literal[1] = FORMAT
@@ -177,6 +198,7 @@ class Manifest(_Part):
     size: Letterbox | ShortestEdge | Whole | Tiles
     finds: Detections | Particles
     outputs: dict[str, str]
+    quantisation: Quantisation | None = None
 
     def properties(self) -> dict[str, str]:
         """Metadata of the file: a JSON value by key."""

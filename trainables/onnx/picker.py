@@ -9,10 +9,10 @@ import numpy.typing as npt
 from trainables.contract import Picker, Predictor
 from trainables.metrics.particles import MIN_CONFIDENCE
 from trainables.onnx.finder import batches
-from trainables.onnx.manifest import LEVELS, Particles, Tiles
+from trainables.onnx.manifest import INPUT, LEVELS, Particles, Tiles
 from trainables.onnx.maps import Grey, Map, from_tiles, in_grey, levels_of, sigmoid, tile_side
 from trainables.onnx.peaks import discs, pick_particles
-from trainables.onnx.session import Session
+from trainables.onnx.session import Array, Session
 from trainables.results import Instances, Picks
 
 _AT_ONCE_PX = 1 << 21
@@ -81,24 +81,31 @@ class OnnxPicker:
     def _together(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Map]:
         """Maps of images of one size, each of which is one tile."""
         greys = [in_grey(image) for image in images]
+        tiles = [tile for grey in greys for tile in self._tiles(grey)]
+        logits = iter(self._logits(tiles, [levels_of(grey) for grey in greys]))
+        return [sigmoid(from_tiles(grey, self._tile_px, lambda _: next(logits))) for grey in greys]
+
+    def inputs(self, image: npt.NDArray[np.uint8]) -> list[dict[str, Array]]:
+        """What goes into the file for an (H, W, 3) RGB image, tile by tile, by input."""
+        grey = in_grey(image)
+        return [_given([tile], [levels_of(grey)]) for tile in self._tiles(grey)]
+
+    def _tiles(self, grey: Grey) -> list[Grey]:
+        """The tiles that a picture is predicted in."""
         tiles: list[Grey] = []
 
         def remember(tile: Grey) -> Map:
             tiles.append(tile)
             return np.zeros(tile.shape, np.float32)
 
-        for grey in greys:
-            from_tiles(grey, self._tile_px, remember)
-        logits = iter(self._logits(tiles, [levels_of(grey) for grey in greys]))
-        return [sigmoid(from_tiles(grey, self._tile_px, lambda _: next(logits))) for grey in greys]
+        from_tiles(grey, self._tile_px, remember)
+        return tiles
 
     def _logits(
         self, tiles: Sequence[Grey], levels: Sequence[tuple[float, float]]
     ) -> npt.NDArray[np.float32]:
         """Logits (B, S, S) of tiles (S, S) in grey."""
-        image = np.repeat(np.stack(tiles)[:, None], 3, axis=1)
-        given = {LEVELS: np.array(levels, np.float32)}
-        (logits,) = self._session.run(["logit"], image, **given)
+        (logits,) = self._session.run(["logit"], **_given(tiles, levels))
         return logits
 
     def picks(
@@ -115,6 +122,12 @@ class OnnxPicker:
             min_distance_px=min_distance_px or self.min_distance_px,
             min_confidence=min_confidence,
         )
+
+
+def _given(tiles: Sequence[Grey], levels: Sequence[tuple[float, float]]) -> dict[str, Array]:
+    """Tiles in grey, and the levels of their pictures, as the file takes them."""
+    image = np.repeat(np.stack(tiles)[:, None], 3, axis=1)
+    return {INPUT: image, LEVELS: np.array(levels, np.float32)}
 
 
 if TYPE_CHECKING:

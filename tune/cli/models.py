@@ -15,6 +15,7 @@ from tune.cli.options import (
     EngineName,
     EvaluatedPart,
     MatchRadius,
+    MaxLoss,
     MinDistance,
     PixelSize,
     Store,
@@ -41,7 +42,7 @@ def export(
         typer.Option(
             parser=new_place("--to"),
             metavar="FOLDER",
-            help="Folder to write; default: <study>/best, or <study>/onnx.",
+            help="Folder to write; default: <study>/best, <study>/onnx or <study>/int8.",
         ),
     ] = None,
     form: Annotated[
@@ -60,12 +61,23 @@ def export(
             help="Pictures to compare an ONNX file with its model on; default: of the val part.",
         ),
     ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="ONNX in 8 bits, unless F1 falls too much.")
+    ] = False,
+    max_loss: MaxLoss = None,
 ) -> None:
     """Export the best trial: weights, configuration in every form, metrics, model card; or ONNX."""
     from tune.verbs.exporting import export as export_study  # loaded when asked for
 
-    progress = StepTicker("export")
-    folder = export_study(study_dir, to, form=form, pictures=pictures or (), progress=progress)
+    folder = export_study(
+        study_dir,
+        to,
+        form=form,
+        pictures=pictures or (),
+        int8=int8,
+        max_loss=max_loss,
+        progress=StepTicker("export"),
+    )
     typer.echo(f"exported to {folder}")
 
 

@@ -92,6 +92,16 @@ MatchRadius = Annotated[
     ),
 ]
 
+MaxLoss = Annotated[
+    float | None,
+    typer.Option(
+        "--max-loss",
+        parser=fraction("--max-loss"),
+        metavar="LOSS",
+        help="By how much F1 may fall with --int8, on the val part; default: 0.02.",
+    ),
+]
+
 MinDistance = Annotated[
     str | None,
     typer.Option(
