@@ -1,7 +1,7 @@
 """What tuning a detector from scratch is worth: best configuration against torchvision's recipe.
 
     segtune tune examples/bccd_detector.yaml --set data=PREPARED
-    python benchmarks/detector_gain.py STUDY PREPARED --work /tmp/detector-gain
+    python -m benchmarks.detector.gain STUDY PREPARED --work /tmp/detector-gain
 
 Both are trained to full length with fresh seeds; what is compared is the box F1 on the test part,
 at the confidence chosen on the validation part. The recipe is that of torchvision's reference
@@ -29,7 +29,7 @@ from trainables.datasets.prepared import PreparedDataset
 from tune.best.configuration import BestConfig
 from tune.best.file import load_best, to_yaml
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 METRIC = "box_metrics/F1"
 BEST, RECIPE = "best", "torchvision"
 FIRST_SEED = 1000
@@ -86,7 +86,7 @@ class Arm:
     config: Path
 
 
-def recipe(best: BestConfig, data: PreparedDataset, rate: float) -> BestConfig:
+def recipe_of(best: BestConfig, data: PreparedDataset, rate: float) -> BestConfig:
     """Torchvision's recipe with the study's network and picture size."""
     shared = {key: best.params[key] for key in SHARED if key in best.params}
     steps = math.ceil(len(data.images("train")) / TORCHVISION["batch_size"])
@@ -95,15 +95,26 @@ def recipe(best: BestConfig, data: PreparedDataset, rate: float) -> BestConfig:
     return best.model_copy(update={"params": params, "sampled": ()})
 
 
-def test_f1(arm: Arm, data: Path, work: Path, seed: int) -> tuple[float, float]:
-    """F1 on the validation and the test part of an arm trained with a seed, in its own process."""
+@dataclass(frozen=True)
+class Reached:
+    """F1 on the validation part, by which the epoch was chosen, and on the test part."""
+
+    validation: float
+    test: float
+
+    def __str__(self) -> str:
+        return f"{self.validation:.3f}, {self.test:.3f}"
+
+
+def trained(arm: Arm, data: Path, work: Path, seed: int) -> Reached:
+    """What an arm reaches with a seed; trained in a process of its own."""
     out = work / f"{arm.name}-{seed}"
     command = [sys.executable, "-m", "tune.cli", "retrain", arm.config, "--data", data]
     command += ["--out", out, "--seed", seed, "--device", "cpu"]
     with (work / f"{out.name}.log").open("a") as log:
         subprocess.run(list(map(str, command)), check=True, cwd=ROOT, stdout=log, stderr=log)
     result = json.loads((out / "result.json").read_text())
-    return result["validation"][METRIC], result["test"][METRIC]
+    return Reached(result["validation"][METRIC], result["test"][METRIC])
 
 
 def interval(differences: list[float]) -> float:
@@ -112,14 +123,14 @@ def interval(differences: list[float]) -> float:
     return float(student.ppf(0.975, n - 1)) * stdev(differences) / math.sqrt(n)
 
 
-def report(rows: list[tuple[int, tuple[float, float], tuple[float, float]]]) -> None:
+def report(rows: list[tuple[int, Reached, Reached]]) -> None:
     """Print the table of both arms, and their difference on the test part."""
     print(f"\n{METRIC} | {BEST}: validation, test | {RECIPE}: validation, test")
-    for seed, best, other in rows:
-        print(f"seed {seed} | {best[0]:.3f}, {best[1]:.3f} | {other[0]:.3f}, {other[1]:.3f}")
-    differences = [best[1] - other[1] for _, best, other in rows]
-    means = [mean(row[arm][1] for row in rows) for arm in (1, 2)]  # type: ignore[index]
-    print(f"test, mean of {len(rows)} | {means[0]:.3f} | {means[1]:.3f}")
+    for seed, best, recipe in rows:
+        print(f"seed {seed} | {best} | {recipe}")
+    best_mean, recipe_mean = mean(r[1].test for r in rows), mean(r[2].test for r in rows)
+    print(f"test, mean of {len(rows)} | {best_mean:.3f} | {recipe_mean:.3f}")
+    differences = [best.test - recipe.test for _, best, recipe in rows]
     print(f"gain {mean(differences):+.3f} +- {interval(differences):.3f} (95 %, Student's t)")
 
 
@@ -137,15 +148,15 @@ def main() -> None:
     export = [sys.executable, "-m", "tune.cli", "export", str(given.study.resolve())]
     subprocess.run(export, check=True, cwd=ROOT)
     best = load_best(given.study)
-    configs = {BEST: best, RECIPE: recipe(best, PreparedDataset.load(data), given.rate)}
+    configs = {BEST: best, RECIPE: recipe_of(best, PreparedDataset.load(data), given.rate)}
     for name, config in configs.items():
         (work / f"{name}.yaml").write_text(to_yaml(config.model_copy(update={"cpus": 1})))
     arms = [Arm(name, work / f"{name}.yaml") for name in configs]
     rows = []
     for seed in range(FIRST_SEED, FIRST_SEED + given.seeds):
-        best_f1, recipe_f1 = (test_f1(arm, data, work, seed) for arm in arms)
-        print(f"seed {seed}: {BEST} {best_f1[1]:.3f}, {RECIPE} {recipe_f1[1]:.3f}", flush=True)
-        rows.append((seed, best_f1, recipe_f1))
+        tuned, usual = (trained(arm, data, work, seed) for arm in arms)
+        print(f"seed {seed}: {BEST} {tuned}, {RECIPE} {usual}", flush=True)
+        rows.append((seed, tuned, usual))
     report(rows)
 
 
