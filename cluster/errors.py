@@ -3,7 +3,8 @@
 ::
 
     ClusterError            exit code 2; str() is the whole message for the user
-    `-- StorageError        a folder or bucket is not there, or may not be read or written
+    |-- StorageError        a folder or bucket is not there, or may not be read or written
+    `-- TemplateError       cluster files cannot be made of the values given
 """
 
 from trainables.files.errors import UserError
@@ -15,3 +16,7 @@ class ClusterError(UserError):
 
 class StorageError(ClusterError):
     """A folder or a bucket cannot be read or written."""
+
+
+class TemplateError(ClusterError):
+    """Cluster files cannot be made from the values given."""

@@ -9,6 +9,9 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 DATA: Final = ROOT.parent / "shared" / "data"
 """Real annotated pictures beside the checkout; tests that need them are skipped where absent."""
 
+REFERENCE: Final = ROOT.parent / "shared" / "reference"
+"""Schemas beside the checkout; tests that need them are skipped where absent."""
+
 THIRD_PARTY: Final = ROOT / "tests" / "contract" / "thirdparty"
 """Engines as other people would install them, with their entry points."""
 

@@ -17,16 +17,17 @@ from typing import Annotated, Final
 import typer
 
 from trainables.files.errors import UserError
-from tune.cli.best import best_app
 from tune.cli.data import prepare, simulate
 from tune.cli.demo import demo
+from tune.cli.groups.best import best_app
+from tune.cli.groups.cluster import cluster_app
+from tune.cli.groups.wandb import wandb_app
 from tune.cli.machine import doctor, schema
 from tune.cli.measuring import measure, predict, scale
 from tune.cli.mistakes import Mistyped, Verb, Verbs, usage_message
 from tune.cli.models import evaluate, export, pick, retrain
 from tune.cli.storing import archive, sync
 from tune.cli.studies import clean, dashboard, init, plan, report, resume, status, tune
-from tune.cli.wandb import wandb_app
 from tune.progress.folding import on_terminal
 
 app = typer.Typer(
@@ -67,6 +68,7 @@ for _verb in VERBS:
     app.command(cls=Verb)(_verb)
 app.add_typer(best_app, name="best")
 app.add_typer(wandb_app, name="wandb")
+app.add_typer(cluster_app, name="cluster")
 
 
 _COMPLETING: Final = "_SEGTUNE_COMPLETE"

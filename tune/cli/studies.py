@@ -77,11 +77,21 @@ def tune(study: StudyFile, overrides: Overrides = None) -> None:
     _conclude(made, run(made, observers=[make_progress()]))
 
 
-def resume(study_dir: StudyPlace, overrides: Overrides = None) -> None:
+def resume(
+    study_dir: StudyPlace,
+    overrides: Overrides = None,
+    or_start: Annotated[
+        bool,
+        typer.Option("--or-start", help="Start a study file's study where it has not begun."),
+    ] = False,
+) -> None:
     """Go on with an interrupted study; --set may raise its budget."""
     from tune.plan.resume import plan_resumed  # slow: Optuna
-    from tune.verbs.opening import open_study  # slow: Optuna
+    from tune.verbs.opening import has_begun, open_study  # slow: Optuna
 
+    if or_start and not has_begun(study_dir):
+        tune(study_dir, overrides)
+        return
     made = plan_resumed(open_study(study_dir), overrides or [])  # before Ray is waited for
     from tune.progress.terminal import make_progress  # slow: rich
     from tune.verbs.tuning import resume as go_on  # slow: Ray

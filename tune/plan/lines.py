@@ -7,6 +7,7 @@ from search_spaces.names import written
 from search_spaces.space import Parameter, SearchSpace
 from trainables.datasets.prepared import PreparedDataset
 from trainables.files.words import time_words
+from tune.plan.cost import cost_words, priced_gpus, priced_units
 from tune.plan.forecast import Forecast, Hours
 from tune.plan.pace import Pace
 from tune.plan.plan import StudyPlan, estimate_hours
@@ -32,6 +33,7 @@ def plan_lines(plan: StudyPlan, pace: Pace | None = None) -> list[str]:
         ("resources", _resources_text(plan)),
         ("epochs", _epochs_text(plan.forecast)),
         ("time", _time_text(estimate_hours(plan, pace), pace)),
+        *_cost(plan, estimate_hours(plan, pace)),
         *_rows("searched", _searched(plan.space)),
         *_rows("fixed", {key: written(value) for key, value in plan.fixed.items()}),
         *_rows("no effect", plan.no_effect),
@@ -144,6 +146,19 @@ def _time_text(estimate: Hours | None, pace: Pace | None) -> str:
     low, high = (_rounded(value / size_h) for value in (estimate.low, estimate.high))
     text = f"about {_rounded(estimate.median / size_h)} {unit} ({low} to {high} {unit})"
     return f"{text}, by {pace.measured}" if pace.measured else text
+
+
+def _cost(plan: StudyPlan, estimate: Hours | None) -> Iterator[tuple[str, str]]:
+    """The row with the study's cost, where its file has a price."""
+    price = plan.study.price
+    if price is None:
+        return
+    gpus = priced_gpus(plan.study.resources, plan.trials, plan.machine.gpus)
+    what = priced_units(gpus)
+    if estimate is None:
+        yield "cost", f"{cost_words(price, gpus, 1.0)} an hour of {what}"
+    else:
+        yield "cost", f"about {cost_words(price, gpus, estimate.low, estimate.high)}, of {what}"
 
 
 _UNITS: Final = (("h", 1.0), ("min", 1 / 60), ("s", 1 / 3600))

@@ -15,7 +15,7 @@ from tune.study.checks import Checked
 from tune.study.problems import Problem, study_error
 from tune.study.study import Budget
 
-RESUMABLE: Final = ("budget", "resources", "tracking", "data", "storage")
+RESUMABLE: Final = ("budget", "resources", "tracking", "data", "price", "storage")
 """Keys that may change when a study is resumed; any other would make it another study.
 
 `data` is the place of the data set; its fingerprint tells that it is the same one.
@@ -98,7 +98,7 @@ def _refuse_another_study(opened: StudyDir, draft: Draft) -> None:
     if changed:
         raise StudyError(
             f"{opened.path}: {', '.join(changed)}: expected the value the study began with; only "
-            f"{', '.join(RESUMABLE[:4])} may change on resume. Begin another study for the rest."
+            f"{', '.join(RESUMABLE[:-1])} may change on resume. Begin another study for the rest."
         )
     if "budget" not in draft.wrong:
         _refuse_another_length(opened, draft.study.budget)

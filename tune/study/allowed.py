@@ -233,6 +233,10 @@ def _branches(schema: Schema) -> Sequence[Schema]:
 
 
 def _deref(schema: Schema, root: Schema) -> Schema:
+    """A schema without references; of a mapping that may be left out, the mapping's."""
+    branches = _branches(schema)
+    if len(branches) == 1 and "$ref" in branches[0]:
+        schema = {**branches[0], **{k: v for k, v in schema.items() if k != "anyOf"}}
     while "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         schema = {**root["$defs"][name], **{k: v for k, v in schema.items() if k != "$ref"}}

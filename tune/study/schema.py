@@ -40,6 +40,7 @@ def completed(schema: dict[str, Any]) -> dict[str, Any]:
     parts["Objective"]["properties"]["metric"]["examples"] = _metrics(infos)
     parts["domain"] = _domain()
     properties["trainable"]["enum"] = [info.name for info in infos]
+    properties["price"]["anyOf"].insert(0, {"type": "number", "exclusiveMinimum": 0})
     for key in ("scheduler", "plateau"):
         _allow_name(properties[key])
     return {

@@ -210,6 +210,38 @@ class WarmStart(Spec):
     )
 
 
+class Price(Spec):
+    """Price of an hour of a GPU, with what belongs to it; of the machine where no trial has a GPU.
+
+    Attributes:
+        hour: The price, where there is but one.
+        spot: Price of a machine that may be taken back.
+        on_demand: Price of one that stays.
+        currency: Word that stands behind an amount.
+    """
+
+    hour: PositiveFloat | None = Field(None, description="the price, where there is but one")
+    spot: PositiveFloat | None = Field(None, description="of a machine that may be taken back")
+    on_demand: PositiveFloat | None = Field(None, description="of a machine that stays")
+    currency: Annotated[str, Field(min_length=1, max_length=12)] = Field(
+        "USD", description="the word behind an amount"
+    )
+
+    @model_validator(mode="after")
+    def _says_one(self) -> Self:
+        both = self.spot is not None or self.on_demand is not None
+        if (self.hour is None) is not both:
+            got = "all of them" if both else "none of them"
+            raise ValueError(f"expected hour, or spot and on_demand, got {got}")
+        return self
+
+
+def _hourly(price: Any) -> Any:
+    """A price that is one number, as a mapping."""
+    number = isinstance(price, int | float) and not isinstance(price, bool)
+    return {"hour": price} if number else price
+
+
 class Study(Spec):
     """One optimisation of one engine on one data set.
 
@@ -250,6 +282,11 @@ class Study(Spec):
     train_metrics: TrainMetricsSpec = Field(default_factory=TrainMetricsSpec)
     resources: Resources = Field(default_factory=Resources)
     tracking: Tracking = Field(default_factory=Tracking)
+    price: Annotated[Price | None, BeforeValidator(_hourly)] = Field(
+        None,
+        description="price of an hour of a GPU (of the machine where no trial has one): a number, "
+        "or {spot: X, on_demand: Y, currency: EUR}; plan and status then say what a study costs",
+    )
     storage: Folder = Field(
         Path("studies"), validate_default=True, description="folder of the study directories"
     )

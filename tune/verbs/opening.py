@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 from search_spaces.names import nearest_file
-from tune.directory.layout import RESOLVED
+from tune.directory.layout import JOURNAL, RESOLVED
 from tune.directory.reader import StudyDir
 from tune.errors import StoreError
 from tune.plan.planning import read_draft
@@ -36,6 +36,18 @@ def open_study(place: Path | str) -> StudyDir:
             f"`segtune tune {shlex.quote(str(named))}` makes it"
         )
     return StudyDir.open(directory)
+
+
+def has_begun(place: Path | str) -> bool:
+    """Whether a study file's study has begun; anything else than a study file names one that has.
+
+    Raises:
+        StudyError: The file names no study.
+    """
+    named = Path(place)
+    if not named.is_file() or (named.parent / RESOLVED).is_file():
+        return True
+    return (_directory_of(named) / JOURNAL).exists()
 
 
 def _directory_of(file: Path) -> Path:

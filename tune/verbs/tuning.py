@@ -8,7 +8,7 @@ from tune.driver.driver import StudyResult, run_study
 from tune.plan.plan import StudyPlan
 from tune.plan.resume import plan_resumed
 from tune.progress.observer import Observer
-from tune.verbs.opening import open_study
+from tune.verbs.opening import has_begun, open_study
 from tune.verbs.planning import plan
 from tune.verbs.reporting import report
 
@@ -53,6 +53,8 @@ def resume(
     study: Path | str | StudyPlan,
     overrides: Sequence[str] = (),
     observers: Sequence[Observer] = (),
+    *,
+    or_start: bool = False,
 ) -> StudyResult:
     """Go on with an interrupted study, and write its leaderboard and report.
 
@@ -60,6 +62,7 @@ def resume(
         study: A study directory, its study file, or a plan of going on.
         overrides: Keys to override, as after `--set`: "budget.trials=80" raises the budget.
         observers: Told of everything that happens.
+        or_start: Whether to start a study file's study where it has not begun.
 
     Returns:
         The study directory, why the run ended, and how each trial did.
@@ -70,7 +73,11 @@ def resume(
         ClusterError: Ray cannot be started here.
         DriverError: The disk is full.
     """
-    planned = study if isinstance(study, StudyPlan) else plan_resumed(open_study(study), overrides)
+    if isinstance(study, StudyPlan):
+        return _run(study, observers, resume=True)
+    if or_start and not has_begun(study):
+        return tune(study, overrides, observers)
+    planned = plan_resumed(open_study(study), overrides)
     return _run(planned, observers, resume=True)
 
 

@@ -40,7 +40,24 @@ WORDS = [
 ]
 
 
+CLUSTER = "cluster render gcp study.yaml --project my-lab --zone us-central1-a --out new"
+
 VALUES = [
+    Mistake(
+        "image without a tag",
+        f"{CLUSTER} --bucket lab-studies --machine g2-standard-8 --image lab/segtune",
+        ["--image: expected an image with a tag, got 'lab/segtune'; the nearest is lab/segtune:1"],
+    ),
+    Mistake(
+        "machine without a GPU, and an address for a bucket",
+        f"{CLUSTER} --bucket gs://lab --machine n1-standard-8 --image lab/segtune:1",
+        ["2 problems", "--bucket: expected", "the nearest is lab", "+nvidia-tesla-t4:1"],
+    ),
+    Mistake(
+        "no such kind of cluster",
+        "cluster render gpc study.yaml",
+        ["cluster render: expected one of gcp, kuberay, got 'gpc'; did you mean gcp?"],
+    ),
     Mistake(
         "two shares",
         "prepare raw --out new --splits 0.8,0.1",

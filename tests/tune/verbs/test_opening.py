@@ -9,7 +9,7 @@ from tests.support.rehearsed_study import rehearse
 from tests.support.study_samples import write_study
 from trainables.files.errors import UserError
 from tune.directory.reader import StudyDir, TrialRecord
-from tune.verbs.opening import open_study
+from tune.verbs.opening import has_begun, open_study
 from tune.verbs.reporting import report
 
 
@@ -70,3 +70,30 @@ def test_a_study_file_that_is_not_there_is_told_with_the_one_of_like_name(tmp_pa
         open_study(tmp_path / "powdr.yaml")
     wanted = "expected a study directory or a study file, found none; did you mean powder.yaml?"
     assert str(error.value) == f"{tmp_path / 'powdr.yaml'}: {wanted}"
+
+
+def test_a_study_that_has_not_begun_is_told_from_one_that_has(tmp_path: Path) -> None:
+    file = write_study(tmp_path)
+    assert not has_begun(file)
+    (tmp_path / "studies" / "sample").mkdir(parents=True)  # a driver killed at its very start
+    assert not has_begun(file)
+    study = rehearse(tmp_path / "other", budget={"trials": 1, "epochs": 3})
+    assert has_begun(tmp_path / "other" / "study.yaml")
+    assert has_begun(study.path / "study.yaml")
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_or_start_starts_a_study_goes_on_with_it_and_leaves_it_when_complete(
+    tmp_path: Path,
+) -> None:
+    space = {"lr0": {"uniform": [0.001, 0.01]}}
+    write_study(tmp_path, budget={"trials": 1, "epochs": 2}, search_space=space)
+    more = ("--set", "budget.trials=2")
+    for options, told in (((), "trial 0 started"), (more, "trial 1 started"), ((), "resumed: 2/2")):
+        done = segtune(tmp_path, "resume", "--or-start", "study.yaml", *options)
+        assert done.returncode == 0, done.stderr
+        assert told in done.stderr
+    missing = segtune(tmp_path, "resume", "--or-start", "studdy.yaml")
+    assert missing.returncode == 2
+    assert "did you mean study.yaml?" in missing.stderr

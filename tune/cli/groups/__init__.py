@@ -1,0 +1,1 @@
+"""Verbs in groups: `segtune best show`, `segtune wandb upload`, `segtune cluster render`."""
