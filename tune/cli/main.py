@@ -20,6 +20,7 @@ from trainables.files.errors import UserError
 from tune.cli.best import best_app
 from tune.cli.data import prepare, simulate
 from tune.cli.demo import demo
+from tune.cli.jobs.verbs import jobs, logs, stop, submit
 from tune.cli.machine import doctor, schema
 from tune.cli.measuring import measure, predict, scale
 from tune.cli.mistakes import Mistyped, Verb, Verbs, usage_message
@@ -47,6 +48,10 @@ VERBS: Final = (
     report,
     dashboard,
     clean,
+    submit,
+    jobs,
+    logs,
+    stop,
     export,
     retrain,
     evaluate,
