@@ -4,7 +4,12 @@
 
     ClusterError            exit code 2; str() is the whole message for the user
     |-- StorageError        a folder or bucket is not there, or may not be read or written
-    `-- TemplateError       cluster files cannot be made of the values given
+    |-- TemplateError       cluster files cannot be made of the values given
+    |-- LoginError          an address or a token that cannot be used; nothing was sent
+    |-- JobError            a cluster refuses a job, or has none of that name
+    |   `-- NameTakenError  it has one of that name already
+    |-- ContactError        a cluster cannot be reached just now; what runs on it goes on
+    `-- LostClusterError    a driver's own cluster is gone
 """
 
 from trainables.files.errors import UserError
@@ -20,3 +25,23 @@ class StorageError(ClusterError):
 
 class TemplateError(ClusterError):
     """Cluster files cannot be made from the values given."""
+
+
+class LoginError(ClusterError):
+    """An address or a token cannot be used."""
+
+
+class JobError(ClusterError):
+    """A cluster does not take a job, or does not have it."""
+
+
+class NameTakenError(JobError):
+    """A job of that name is there already."""
+
+
+class ContactError(ClusterError):
+    """A cluster does not answer; nothing follows from that for what runs on it."""
+
+
+class LostClusterError(ClusterError):
+    """The cluster that a driver runs on is gone."""

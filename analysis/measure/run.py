@@ -44,7 +44,7 @@ from analysis.measure.tables import (
 )
 from analysis.pictures.micrographs import Micrograph
 from cluster.machines.local_ray import start_ray
-from cluster.machines.machine import this_machine, visible_gpus
+from cluster.machines.machine import Machine, this_machine, visible_gpus
 from trainables.contract import Device
 from trainables.files.whole import locked, write_json, write_table
 from trainables.files.words import counted
@@ -145,6 +145,7 @@ def run_measure(
     plan: MeasurePlan,
     progress: Progress = lambda done, total: None,
     tell: Tell = lambda line: None,
+    machine: Machine | None = None,
 ) -> MeasureResult:
     """Search and measure what is not yet done, and write the tables of all.
 
@@ -153,6 +154,7 @@ def run_measure(
         progress: Told how many of how many pictures are done.
         tell: Told a line at the beginning, where it is known how long it takes, and one when the
             first picture is done.
+        machine: Processors to use; default: this machine's.
 
     Raises:
         MeasureError: The models cannot be loaded.
@@ -166,7 +168,7 @@ def run_measure(
         write_json(plan.out / SETTINGS, {"settings": plan.of_a_picture(), "about": about})
         folder.begin()
         before = plan.done()
-        found, failed = _run(plan, before, progress, tell)
+        found, failed = _run(plan, before, progress, tell, machine or this_machine())
         records: dict[Micrograph, PictureRecord] = {}
         for picture in plan.pictures:
             if (record := found.get(picture)) is not None:
@@ -242,7 +244,11 @@ def _about(plan: MeasurePlan) -> dict[str, Any]:
 
 
 def _run(
-    plan: MeasurePlan, before: Sequence[Micrograph], progress: Progress, tell: Tell
+    plan: MeasurePlan,
+    before: Sequence[Micrograph],
+    progress: Progress,
+    tell: Tell,
+    machine: Machine,
 ) -> tuple[dict[Micrograph, PictureRecord], dict[Micrograph, str]]:
     """Search and measure what is not yet done on Ray.
 
@@ -264,7 +270,7 @@ def _run(
     if seconds := plan.seconds(len(rest)):
         tell(f"{counted(len(rest), 'picture')} to do: {seconds}")
     first = True
-    for n, done in enumerate(_passed(plan, rest), start=1):
+    for n, done in enumerate(_passed(plan, rest, machine), start=1):
         picture = plan.pictures[done.number]
         record = None if done.reason else folder.record(picture)
         if record is not None:
@@ -280,13 +286,13 @@ def _run(
     return records, failed
 
 
-def _passed(plan: MeasurePlan, numbers: list[int]) -> Iterator[Passed]:
+def _passed(plan: MeasurePlan, numbers: list[int], machine: Machine) -> Iterator[Passed]:
     """Bring pictures through all stages on Ray, and tell of each as it is done.
 
     Raises:
         MeasureError: The models cannot be loaded.
     """
-    shares = shared_out(plan.device, plan.gpus, this_machine())
+    shares = shared_out(plan.device, plan.gpus, machine)
     stages = Stages(
         PictureReader(plan.pictures, plan.wishes),
         _searcher(plan, shares),

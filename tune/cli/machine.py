@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tune.cli.jobs.options import Address, Insecure, the_cluster
 from tune.cli.values import new_file, one_of
 from tune.progress.folding import on_terminal
 
@@ -60,8 +61,19 @@ def _schema_of(what: Described) -> dict[str, Any]:
 
 def doctor(
     deep: Annotated[bool, typer.Option("--deep", help="Also import the frameworks.")] = False,
+    address: Address = None,
+    insecure: Insecure = False,
 ) -> None:
-    """Check this machine: packages, libraries, GPUs, W&B, disk."""
+    """Check this machine: packages, libraries, GPUs, W&B, disk; or each node of a cluster."""
+    if address is not None:
+        from tune.remote.overseeing import remote_doctor  # slow: requests
+
+        lines, well = remote_doctor(
+            the_cluster(address, insecure), lambda line: typer.echo(line, err=True)
+        )
+        for line in on_terminal(lines):
+            typer.echo(line)
+        raise typer.Exit(0 if well else 1)
     from tune.doctor.doctor import check_all  # slow to import; `segtune --help` need not wait
 
     checks = check_all(deep=deep)

@@ -22,6 +22,7 @@ from tune.cli.demo import demo
 from tune.cli.groups.best import best_app
 from tune.cli.groups.cluster import cluster_app
 from tune.cli.groups.wandb import wandb_app
+from tune.cli.jobs.verbs import jobs, logs, stop, submit
 from tune.cli.machine import doctor, schema
 from tune.cli.measuring import measure, predict, scale
 from tune.cli.mistakes import Mistyped, Verb, Verbs, usage_message
@@ -51,6 +52,10 @@ VERBS: Final = (
     clean,
     sync,
     archive,
+    submit,
+    jobs,
+    logs,
+    stop,
     export,
     retrain,
     evaluate,

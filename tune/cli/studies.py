@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tune.cli.jobs.options import Address, Insecure, the_cluster
 from tune.cli.options import (
     DataFolder,
     EngineName,
@@ -104,8 +105,16 @@ def status(
     every: Annotated[
         bool, typer.Option("--all", help="Show every trial, not the 100 best.")
     ] = False,
+    address: Address = None,
+    insecure: Insecure = False,
 ) -> None:
-    """Show a study's trials, running or ended, best first."""
+    """Show a study's trials, running or ended, best first; with --address those of a job."""
+    if address is not None:
+        from tune.remote.overseeing import remote_status  # slow: requests
+
+        cluster = the_cluster(address, insecure)
+        typer.echo(remote_status(cluster, str(study_dir), _note, every=every))
+        return
     from tune.progress.status import STATUS_ROWS, status_lines  # slow: rich
     from tune.verbs.opening import open_study  # slow: Optuna
 
@@ -168,36 +177,20 @@ def clean(
 
 def _conclude(plan: "StudyPlan", result: "StudyResult") -> None:
     """Say where the results of a run are and what to do next."""
-    from analysis.report.leaderboard import LEADERBOARD  # loaded already
-    from analysis.report.report import REPORT_HTML  # loaded already
-    from tune.progress.status import next_step  # loaded already
-    from tune.tracking.wandb import tracking_line  # loaded already
+    from tune.verbs.concluding import conclude  # loaded already
 
-    for line in on_terminal(filter(None, [tracking_line(plan.study.tracking, plan.directory)])):
+    said = conclude(plan, result)
+    for line in on_terminal(said.lines):
         typer.echo(line)
-    for name in (LEADERBOARD, REPORT_HTML):
-        typer.echo(f"wrote {result.directory / name}")
-    step = next_step(plan.study, plan.directory, len(result.outcomes), plan.trials)
-    if result.reason == "interrupted":
-        for line in on_terminal([f"interrupted; {step}"], sys.stderr):
-            typer.echo(line, err=True)
-        raise typer.Exit(130)
-    if result.reason == "out of time":
-        typer.echo(step)
-    _refuse_all_failed(result)
+    problems = [line for text in said.problems for line in text.split("\n")]
+    for line in on_terminal(problems, sys.stderr):
+        typer.echo(line, err=True)
+    if said.exit_code:
+        raise typer.Exit(said.exit_code)
 
 
-def _refuse_all_failed(result: "StudyResult") -> None:
-    failed = [n for n, o in result.outcomes.items() if o.state == "failed"]
-    if result.outcomes and len(failed) == len(result.outcomes):
-        last = result.outcomes[failed[-1]]
-        said = (
-            f"segtune: all {len(failed)} trials failed; the last: {last.message}; see "
-            f"{result.directory / 'trials' / str(failed[-1]) / 'train.log'}"
-        )
-        for line in on_terminal(said.split("\n"), sys.stderr):
-            typer.echo(line, err=True)
-        raise typer.Exit(1)
+def _note(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def _probe(plan: "StudyPlan") -> "Pace":

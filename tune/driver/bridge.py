@@ -141,6 +141,8 @@ class Bridge:
             return
         if self._placement is not None:
             self._placement.free(number)
+        if self.error is not None:  # which ends the study, and is not the trial's
+            return
         if error and number not in self._controller.outcomes:
             self._crashed(number, "its worker died")
         self._reopen_if_open(number)

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ import ray.tune as ray_tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from cluster.jobs.nodes import cannot_import
+from cluster.jobs.watch import watched
 from cluster.machines.local_ray import start_ray
 from trainables.files.scratch import make_scratch
 from tune.driver.bridge import Bridge
@@ -66,7 +69,8 @@ def run_on_ray(plan: StudyPlan, bridge: Bridge) -> None:
                 callbacks=[_RayClock(bridge)],
             ),
         )
-        with _ray_into_log(), terminable():  # Ray took the signals for itself when it started
+        goes_on = f"`segtune resume {shlex.quote(str(plan.directory))}` goes on"
+        with _ray_into_log(), terminable(), watched(goes_on):  # Ray took the signals for itself
             tuner.fit()
     finally:
         with uninterrupted():
@@ -145,6 +149,13 @@ class _RayScheduler(FIFOScheduler):
     def __init__(self, bridge: Bridge) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._bridge = bridge
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """A worker died; one that could not even import our code is the cluster's fault."""
+        error = trial.get_error()
+        if error is not None and (told := cannot_import(error)) is not None:
+            self._bridge.error = self._bridge.error or told
+        super().on_trial_error(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         if self._bridge.error is not None:  # the study ends now, not when its trials do

@@ -1,0 +1,92 @@
+"""A question to every node of the cluster that this process is connected to."""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from cluster.errors import ClusterError
+
+T = TypeVar("T")
+
+ANSWER_S = 120.0  # a node gets and unpacks the package first, and may be busy
+
+
+@dataclass(frozen=True)
+class Answer(Generic[T]):
+    """What a node says.
+
+    Attributes:
+        node: Address of the node.
+        value: Its answer; None where there is none.
+        problem: Why there is none.
+    """
+
+    node: str
+    value: T | None
+    problem: str = ""
+
+
+def ask_every_node(
+    function: Callable[..., T], *arguments: Any, timeout_s: float = ANSWER_S
+) -> list[Answer[T]]:
+    """The answers of all living nodes, by a task on each that asks for no share of it.
+
+    Args:
+        function: Importable by its name from the job's package.
+        arguments: Of the function.
+        timeout_s: Longest time to wait for all of them.
+    """
+    import ray  # put off: slow to import, and a process may have no use for it
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # as Ray
+
+    task = ray.remote(num_cpus=0, max_retries=0)(function)
+    asked = {
+        task.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote(*arguments): _named(node)
+        for node in ray.nodes()
+        if node["Alive"]
+    }
+    deadline = time.monotonic() + timeout_s
+    answers = []
+    for reference, node in asked.items():
+        try:
+            value = ray.get(reference, timeout=max(0.1, deadline - time.monotonic()))
+            answers.append(Answer(node, value))
+        except ray.exceptions.GetTimeoutError:
+            ray.cancel(reference, force=True)
+            answers.append(Answer[T](node, None, f"no answer within {timeout_s:.0f} s"))
+        except ray.exceptions.RayError as error:
+            answers.append(Answer[T](node, None, why_no_worker(error)))
+    return answers
+
+
+def why_no_worker(error: BaseException) -> str:
+    """What a node's process failed with, in a sentence: above all that it lacks a package."""
+    text = str(error)
+    if lacking := re.findall(r"No module named '?([\w.]+)'?", text):
+        return f"its Python cannot import {lacking[-1]}, which segtune needs"
+    if "RuntimeEnv" in type(error).__name__:
+        return f"the job's package cannot be unpacked there: {_last_line(text)}"
+    return _last_line(text)
+
+
+def cannot_import(error: BaseException) -> ClusterError | None:
+    """The error of a worker that could not import the code; None where it is another one."""
+    if "No module named" not in str(error):
+        return None
+    return ClusterError(
+        f"a worker cannot be started: {why_no_worker(error)}. Install it on every node: `segtune "
+        "doctor --address URL` says which lack what; then the study goes on"
+    )
+
+
+def _named(node: dict[str, Any]) -> str:
+    return f"{node['NodeManagerAddress']} ({node['NodeID'][:8]})"
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "no message"

@@ -1,0 +1,69 @@
+"""A log that is followed: each line once, whatever the way to the cluster does."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from cluster.errors import ContactError
+from cluster.jobs.cluster import Cluster
+from cluster.jobs.following import follow
+from cluster.jobs.job import Job
+from cluster.jobs.login import Login
+
+JOB = Job("powder", "powder", 1, "study", "", state="RUNNING")
+
+
+class Line:
+    """A way to a cluster that is cut now and then: states of its log, None for no contact."""
+
+    login = Login("http://localhost:8265")
+
+    def __init__(self, *logs: str | None) -> None:
+        self._logs: Iterator[str | None] = iter(logs)
+        self._left = len(logs)
+        self._now: str | None = ""
+
+    def refreshed(self, job: Job) -> Job:
+        self._now, self._left = next(self._logs), self._left - 1
+        if self._now is None:
+            raise ContactError("no contact")
+        return replace(job, state="RUNNING" if self._left else "SUCCEEDED")
+
+    def log(self, job_id: str) -> str:
+        assert job_id == JOB.id
+        assert self._now is not None
+        return self._now
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.jobs.following.time.sleep", lambda seconds: None)
+
+
+def followed(*logs: str | None, **more: Any) -> tuple[str, list[str], Job]:
+    written, told = list[str](), list[str]()
+    job = follow(cast("Cluster", Line(*logs)), JOB, written.append, told.append, **more)
+    return "".join(written), told, job
+
+
+def test_each_line_is_written_once_and_the_end_too() -> None:
+    text, told, job = followed("a\n", "a\nb\nc", "a\nb\ncc\nd")
+    assert (text, told, job.state) == ("a\nb\ncc\nd", [], "SUCCEEDED")
+
+
+def test_lost_contact_is_told_once_and_the_log_goes_on_where_it_was() -> None:
+    text, told, job = followed("a\n", None, None, "a\nb\n", None, "a\nb\nc\n")
+    assert text == "a\nb\nc\n"
+    assert job.state == "SUCCEEDED"
+    assert len(told) == 4
+    assert "lost; the job goes on" in told[0]
+    assert told[1] == "contact is back"
+
+
+def test_following_ends_early_where_enough_was_seen() -> None:
+    text, _, job = followed(
+        "a\n", "a\nenough\n", "a\nenough\nmore\n", until=lambda log: "enough" in log
+    )
+    assert (text, job.state) == ("a\nenough\n", "RUNNING")

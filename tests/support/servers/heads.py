@@ -1,0 +1,185 @@
+"""Ray clusters of their own for tests: a head with a token, and nodes that join it, on loopback.
+
+Each is `ray start --block` in a process group of its own, with its own ports, home and folder, and
+is ended by its group; nothing else that runs on the machine is touched.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+TOKEN = "canary-token-0123456789abcdef0123456789abcdef"
+START_S = 120.0
+_OTHERS = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN", "WANDB_API_KEY")
+
+
+@dataclass
+class Head:
+    """A running cluster.
+
+    Attributes:
+        folder: Holds its home and Ray's session; short, as sockets lie in it.
+        port: Port of its control store.
+        dashboard_port: Port that jobs are sent to.
+        token: Token that it asks for; "" where it asks for none.
+        environment: Environment of its nodes.
+        nodes: Its processes, the head first.
+    """
+
+    folder: Path
+    port: int
+    dashboard_port: int
+    token: str
+    environment: Mapping[str, str]
+    nodes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        """The address that jobs are sent to."""
+        return f"http://127.0.0.1:{self.dashboard_port}"
+
+    @property
+    def user(self) -> dict[str, str]:
+        """Environment of a user of the cluster, who has a home and a token file of their own."""
+        home = self.folder / "user"
+        home.mkdir(exist_ok=True)
+        variables = {"HOME": str(home), "RAY_API_SERVER_ADDRESS": self.address}
+        if self.token:
+            file = home / "token"
+            file.write_text(self.token)
+            file.chmod(0o600)
+            variables["RAY_AUTH_TOKEN_PATH"] = str(file)
+        return variables
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process of the cluster, those of its jobs included."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("HOME") == self.environment["HOME"]:
+                    found.append(process)
+        return found
+
+    def add_node(self, cpus: int) -> subprocess.Popen[bytes]:
+        """Start a node that joins the cluster; returns its process."""
+        node = _ray_start(
+            self.folder,
+            self.environment,
+            f"--address=127.0.0.1:{self.port}",
+            f"--num-cpus={cpus}",
+            "--node-ip-address=127.0.0.1",
+        )
+        self.nodes.append(node)
+        return node
+
+    def end(self) -> None:
+        """End every process of the cluster."""
+        for node in self.nodes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(node.pid, signal.SIGKILL)
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        for node in self.nodes:
+            node.wait(timeout=30)
+
+
+@contextlib.contextmanager
+def running_head(*, cpus: int = 2, token: str = TOKEN, **variables: str) -> Iterator[Head]:
+    """Run a cluster of one node.
+
+    Args:
+        cpus: CPU cores it counts.
+        token: Token that it asks for; "" for none.
+        variables: Of the environment of its nodes.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="sgh-", dir="/tmp"))
+    home = folder / "home"
+    home.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name not in _OTHERS}
+    environment |= {
+        "HOME": str(home),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "token" if token else "disabled",
+        **({"RAY_AUTH_TOKEN": token} if token else {}),
+        **variables,
+    }
+    port, dashboard_port = _free_ports(2)
+    head = Head(folder, port, dashboard_port, token, environment)
+    head.nodes.append(
+        _ray_start(
+            folder,
+            environment,
+            "--head",
+            f"--port={port}",
+            f"--dashboard-port={dashboard_port}",
+            "--dashboard-host=127.0.0.1",
+            "--node-ip-address=127.0.0.1",
+            f"--num-cpus={cpus}",
+            "--num-gpus=0",
+            f"--temp-dir={folder / 'ray'}",
+            "--object-store-memory=100000000",
+        )
+    )
+    try:
+        _wait_until_it_answers(head)
+        yield head
+    finally:
+        head.end()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ray_start(
+    folder: Path, environment: Mapping[str, str], *arguments: str
+) -> subprocess.Popen[bytes]:
+    [agent_port] = _free_ports(1)  # else all clusters of a machine want the same one
+    arguments = ("--block", f"--dashboard-agent-listen-port={agent_port}", *arguments)
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", *arguments]
+    with (folder / "start.log").open("ab") as log:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def _free_ports(n: int) -> list[int]:
+    with contextlib.ExitStack() as open_ones:
+        sockets = [open_ones.enter_context(socket.socket()) for _ in range(n)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _wait_until_it_answers(head: Head) -> None:
+    deadline = time.monotonic() + START_S
+    request = urllib.request.Request(f"{head.address}/api/jobs/")
+    if head.token:
+        request.add_header("Authorization", f"Bearer {head.token}")
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=5):
+                return
+        except (OSError, urllib.error.URLError):
+            said = (head.folder / "start.log").read_text()
+            assert head.nodes[0].poll() is None, said
+            assert time.monotonic() < deadline, said
+            time.sleep(0.3)

@@ -1,0 +1,34 @@
+"""Arguments and options of the verbs about jobs, and the cluster that they name."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from cluster.jobs.cluster import Cluster
+
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="URL",
+        help="Dashboard of a Ray cluster, such as http://localhost:8265; default: "
+        "$RAY_API_SERVER_ADDRESS.",
+    ),
+]
+
+Insecure = Annotated[
+    bool, typer.Option("--insecure", help="Send token and data by plain http to another machine.")
+]
+
+JobName = Annotated[str, typer.Argument(metavar="NAME", help="A job; `segtune jobs` lists them.")]
+
+
+def the_cluster(address: str | None, insecure: bool) -> "Cluster":
+    """The cluster at an address, asked once whether it answers."""
+    from cluster.jobs.cluster import Cluster  # loaded when asked for
+    from cluster.jobs.login import find_login  # loaded when asked for
+
+    return Cluster(find_login(address, os.environ, Path.home(), insecure=insecure))

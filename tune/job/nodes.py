@@ -1,0 +1,101 @@
+"""The nodes of the cluster that a job's process is connected to: checked, told of, swept."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import ray
+
+from cluster.jobs.environment import Environment, differences, pins_hash
+from cluster.jobs.leftovers import end_leftovers
+from cluster.jobs.nodes import Answer, ask_every_node
+from cluster.machines.local_ray import start_ray
+from cluster.machines.machine import Machine
+from tune.job.checks import (
+    SECRETS,
+    Findings,
+    Question,
+    look,
+    refuse_other_nodes,
+    tested_versions,
+)
+from tune.job.order import Order
+
+MEASURING = "analysis.measure.run"
+"""Module that a worker of a measurement imports."""
+
+
+def connect() -> None:
+    """Connect to the cluster that this process is a job of."""
+    start_ray(0, 0)  # RAY_ADDRESS names it, and nothing is started
+
+
+def all_processors() -> Machine:
+    """CPU cores and GPUs of all nodes together."""
+    there = ray.cluster_resources()
+    return Machine(max(1, int(there.get("CPU", 1))), int(there.get("GPU", 0)))
+
+
+def check_nodes(order: Order, distributions: Sequence[str], proof: Path | None = None) -> str:
+    """Hold every node against an order; returns a line about them.
+
+    Args:
+        order: What the job needs.
+        distributions: Packages of its engine.
+        proof: File in a folder that must be shared.
+
+    Raises:
+        JobError: A node is not as it must be; with a line for everything that is wrong.
+    """
+    pins = tested_versions(Path())
+    module = {"module": MEASURING} if order.kind == "measure" else {}
+    question = Question(
+        packages=tuple(pins),
+        distributions=tuple(distributions),
+        places=order.places,
+        proof="" if proof is None else str(proof),
+        **module,
+    )
+    answers = ask_every_node(look, question)
+    refuse_other_nodes(order, pins, answers)
+    n = "1 node" if len(answers) == 1 else f"{len(answers)} nodes"
+    return f"{n}: Python {order.python}, Ray {order.ray}, constraints {pins_hash(pins)}"
+
+
+def node_lines(order: Order) -> tuple[list[str], bool]:
+    """What each node has and lacks, in lines; and whether studies can run on all of them."""
+    pins = tested_versions(Path())
+    answers = ask_every_node(look, Question(packages=tuple(pins)))
+    wanted = Environment(order.python, order.ray, pins)
+    lines = [line for answer in answers for line in _lines_of(answer, wanted)]
+    return lines, not any(line.startswith("fail") for line in lines)
+
+
+def swept_lines(job_id: str) -> list[str]:
+    """What a job had left on the nodes, and had to be ended there; a line says how it stands."""
+    answers = ask_every_node(end_leftovers, job_id)
+    ended = [f"{a.node}: ended {process}" for a in answers for process in a.value or ()]
+    silent = [f"{a.node}: cannot be looked at: {a.problem}" for a in answers if a.value is None]
+    free, there = ray.available_resources(), ray.cluster_resources()
+    kinds = [kind for kind in ("CPU", "GPU") if kind in there]
+    shares = ", ".join(f"{free.get(kind, 0):g} of {there[kind]:g} {kind}s" for kind in kinds)
+    nodes = "1 node" if len(answers) == 1 else f"{len(answers)} nodes"
+    return [*ended, *silent, f"no process of it is left on {nodes}; free: {shares or 'nothing'}"]
+
+
+def _lines_of(answer: Answer[Findings], wanted: Environment) -> Iterator[str]:
+    found = answer.value
+    if found is None:
+        yield f"fail  {answer.node}: {answer.problem}"
+        return
+    if found.trouble:
+        yield f"fail  {answer.node}: segtune cannot be imported: {found.trouble}"
+    if others := differences(found.environment, wanted):
+        yield f"fail  {answer.node}: {'; '.join(others)}"
+    if not found.trouble and not others:
+        there = found.environment
+        yield f"ok    {answer.node}: Python {there.python}, Ray {there.ray}, packages as tested"
+    lacking = [name for name in SECRETS if name not in found.secrets]
+    if lacking:
+        yield f"warn  {answer.node}: has no {' and no '.join(lacking)} in its environment"
+    else:
+        yield f"ok    {answer.node}: has {' and '.join(SECRETS)}"

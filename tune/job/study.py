@@ -1,0 +1,102 @@
+"""A study as a job: begun, or gone on with where there is one in its folder."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from trainables.registry import engine_info
+from tune.directory.layout import JOURNAL
+from tune.directory.reader import StudyDir
+from tune.errors import StudyError
+from tune.job.nodes import check_nodes
+from tune.job.order import CHECKED, Order
+from tune.job.sharing import proof_of_sharing
+from tune.plan.plan import StudyPlan
+from tune.plan.planning import read_draft
+from tune.plan.resume import RESUMABLE, plan_resumed
+from tune.progress.status import STATUS_ROWS, status_lines
+from tune.progress.terminal import make_progress
+from tune.study.problems import study_error
+from tune.verbs.concluding import Conclusion, conclude
+from tune.verbs.opening import open_study
+from tune.verbs.planning import plan
+from tune.verbs.tuning import resume, tune
+
+
+def place_of_study(file: Path) -> Path:
+    """The study directory that a study file names.
+
+    Raises:
+        StudyError: Its name or its storage is wrong.
+    """
+    draft = read_draft(file)
+    if not {"study", "storage"} <= draft.parts().keys():
+        raise study_error(draft.name, draft.problems, draft.places)
+    return draft.study.storage / draft.study.study
+
+
+def planned_study(file: Path) -> tuple[StudyPlan, bool]:
+    """The plan of a study file, and whether it goes on.
+
+    Raises:
+        StudyError: It cannot be run, or is another one than that in its folder.
+        StoreError: The study in its folder cannot be read.
+    """
+    directory = place_of_study(file)
+    if not (directory / JOURNAL).exists():
+        return plan(file), False
+    begun, draft = StudyDir.open(directory), read_draft(file)
+    changed = [
+        key
+        for key, value in draft.parts().items()
+        if key not in RESUMABLE and value != getattr(begun.study, key)
+    ]
+    if changed:
+        raise StudyError(
+            f"{directory}: {', '.join(changed)}: expected the value that the study there began "
+            "with, as it goes on; name the study otherwise to begin another one"
+        )
+    values = draft.study.model_dump(mode="json", include={"budget", "resources", "data"})
+    overrides = [f"{key}={json.dumps(value)}" for key, value in values.items()]
+    return plan_resumed(begun, overrides), True
+
+
+def run_study_job(
+    order: Order, file: Path, tell: Callable[[str], None], refuse_if_stopped: Callable[[], None]
+) -> Conclusion:
+    """Check every node, then run a study to its report.
+
+    Args:
+        order: What the job was sent with.
+        file: The study file.
+        tell: Takes a line for the job's log.
+        refuse_if_stopped: Called before anything is started; raises where it must not be.
+    """
+    directory = place_of_study(file)
+    with proof_of_sharing(directory) as proof:
+        nodes = check_nodes(order, _distributions(order.engine), proof)
+    made, goes_on = planned_study(file)
+    refuse_if_stopped()
+    tell(f"{nodes}; {CHECKED}")
+    tell(f"study {made.study.study} {'goes on' if goes_on else 'begins'}: {directory}")
+    for note in made.notes or ():
+        tell(f"note: {note}")
+    run = resume if goes_on else tune
+    return conclude(made, run(made, observers=[make_progress(sys.stdout)]))
+
+
+def study_lines(directory: str, *, every: bool) -> list[str]:
+    """A study's trials as a table.
+
+    Args:
+        directory: Its folder, which may begin with `~`.
+        every: Whether to show all trials.
+    """
+    opened = open_study(Path(directory).expanduser())
+    return status_lines(opened, rows=None if every else STATUS_ROWS)
+
+
+def _distributions(engine: str) -> list[str]:
+    """Packages that an engine trains with."""
+    return [framework.distribution for framework in engine_info(engine).frameworks]

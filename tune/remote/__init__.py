@@ -1,0 +1,1 @@
+"""Jobs from the user's side: sent to a cluster, found again, looked after."""

@@ -1,0 +1,272 @@
+"""Studies and measurements sent to a cluster as jobs, from any machine."""
+
+import platform
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from analysis.measure.asked import KEYS, asked_values
+from cluster.errors import JobError, NameTakenError
+from cluster.jobs.cluster import Cluster
+from cluster.jobs.following import follow
+from cluster.jobs.job import Job, checked_name, labels
+from cluster.jobs.package import content_hash, packed
+from tune.job.checks import fingerprint
+from tune.job.order import CHECKED, COMMAND, FILE, ORDER, Order, Place
+from tune.plan.planning import check_draft, read_draft
+from tune.study.file import FILE_KEYS, Written, read_study_file, read_yaml_file, write_yaml
+from tune.study.problems import study_error
+
+DEFAULT_STORAGE: Final = "~/studies"
+"""Folder of the studies where a study file names none, on the cluster's head."""
+
+AT_HOME: Final[Mapping[str, tuple[str, ...]]] = {
+    "study": (
+        "analysis/evaluation",
+        "analysis/finding",
+        "analysis/measure",
+        "analysis/picking",
+        "analysis/retrain",
+        "analysis/scale",
+        "trainables/datasets/raw",
+        "trainables/datasets/simulate",
+        "tune/cli",
+        "tune/dashboard",
+        "tune/proposal",
+    ),
+    "measure": (
+        "analysis/evaluation",
+        "analysis/picking",
+        "analysis/retrain",
+        "trainables/datasets/simulate",
+        "tune/cli",
+        "tune/dashboard",
+        "tune/proposal",
+    ),
+}
+"""Folders of our code that a job of each kind has no use for, and which stay here."""
+
+_CLUSTERS_OWN: Final = frozenset(("resources", "storage", "warm_start.best"))
+"""Keys that hold for the cluster: what is wrong with them is told there."""
+
+_RAYS_WORDS: Final = re.compile(r"Running entrypoint for job|[-\d]+ [:,\d]+\s+INFO job_manager")
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How a job is wanted.
+
+    Attributes:
+        name: Name of the job; None for the study's, or the file's.
+        keep_alive: Times that a driver that died is started again.
+        any_versions: Whether other versions of packages than the tested ones are let pass.
+    """
+
+    name: str | None = None
+    keep_alive: int = 0
+    any_versions: bool = False
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a file asks for.
+
+    Attributes:
+        order: What the job needs.
+        text: The file, with its overrides and with absolute places.
+        directory: Folder that the job writes.
+    """
+
+    order: Order
+    text: str
+    directory: str
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """What travels beside the code."""
+        return {ORDER: self.order.text().encode(), FILE: self.text.encode()}
+
+
+def submit(
+    file: Path, cluster: Cluster, wishes: Wanted, overrides: Sequence[str], tell: Tell
+) -> tuple[Job, bool]:
+    """Send a study or a measurement to a cluster, or find the job that does it already.
+
+    Args:
+        file: A study file, or the file of a measurement.
+        cluster: Where to.
+        wishes: How it is wanted.
+        overrides: Keys of the file to override.
+        tell: Takes what is to be known on the way.
+
+    Returns:
+        The job, and whether it was sent by this call.
+
+    Raises:
+        StudyError: The study as written cannot be run anywhere.
+        MeasureError: The measurement as written cannot be.
+        JobError: The name is another job's, or the cluster does not take it.
+    """
+    asked = _asked(file, wishes, overrides)
+    name, content = asked.order.name, content_hash({FILE: asked.text.encode()})
+    latest = cluster.latest(name)
+    if latest is not None and not latest.ended:
+        return _attached(latest, content, file), False
+    attempt = 1 if latest is None else latest.attempt + 1
+    with packed(asked.files, AT_HOME[asked.order.kind]) as package:
+        tell(package.line())
+        try:
+            cluster.submit(
+                name,
+                attempt,
+                [*COMMAND, "keep" if wishes.keep_alive else "run"],
+                labels(name, asked.order.kind, content, directory=asked.directory),
+                package.path,
+            )
+        except NameTakenError:  # by another `submit`, just now
+            return _attached(cluster.named(name), content, file), False
+    return cluster.named(name), True
+
+
+def wait_until_begun(cluster: Cluster, job: Job, tell: Tell) -> Job:
+    """Wait until a job's nodes are checked and its work begins.
+
+    Raises:
+        JobError: It ended before that; with what it said.
+    """
+    said: list[str] = []
+    job = follow(cluster, job, said.append, tell, until=lambda log: CHECKED in log)
+    log = "".join(said)
+    if CHECKED in log:
+        tell(next(line for line in log.splitlines() if CHECKED in line))
+        return job
+    raise JobError(_own_words(log) or job.message or f"{job.name}: ended without a word")
+
+
+def run_beside(cluster: Cluster, words: Sequence[str], tell: Tell) -> tuple[str, bool]:
+    """What a short job of ours says on a cluster, and whether it ended well.
+
+    Args:
+        cluster: Where it runs.
+        words: After the command of jobs.
+        tell: Takes what is to be known on the way.
+    """
+    order = Order("study", words[0], platform.python_version(), version("ray"))
+    name = f"segtune-{words[0]}-{time.time_ns() // 1_000_000}"
+    with packed({ORDER: order.text().encode()}, AT_HOME["study"]) as package:
+        cluster.submit(name, 1, [*COMMAND, *words], {}, package.path)
+    said: list[str] = []
+    job = follow(cluster, Job(name, name, 1, words[0], ""), said.append, tell)
+    cluster.forget(job.id)
+    return _own_words("".join(said)), job.state == "SUCCEEDED"
+
+
+def _attached(job: Job, content: str, file: Path) -> Job:
+    """A running job, if it does what was asked for.
+
+    Raises:
+        JobError: It does something else.
+    """
+    if job.content == content:
+        return job
+    raise JobError(
+        f"{file}: expected the file that job {job.name} was sent with, as it is running, got "
+        f"another; `segtune stop {job.name}` ends it, or --name gives this one another name"
+    )
+
+
+def _own_words(log: str) -> str:
+    """What our code said in a job's log, without what Ray says at its beginning."""
+    lines = [line for line in log.splitlines() if not _RAYS_WORDS.match(line)]
+    return "\n".join(lines).strip().removeprefix("segtune: ")
+
+
+# --- what is asked for
+def _asked(file: Path, wishes: Wanted, overrides: Sequence[str]) -> _Asked:
+    written = read_yaml_file(file, overrides, "study")
+    if KEYS & written.values.keys():
+        return _measurement(file, wishes, overrides)
+    return _study(file, wishes, overrides)
+
+
+def _study(file: Path, wishes: Wanted, overrides: Sequence[str]) -> _Asked:
+    """A study: all of it that this machine can check is right."""
+    written = read_study_file(file, overrides)
+    draft = read_draft(file, overrides)
+    checked = check_draft(draft)
+    here = Path(str(written.values.get("data", ""))).is_dir()
+    problems = [p for p in checked.problems if not _is_the_clusters(p.key, data_here=here)]
+    if problems:
+        raise study_error(draft.name, problems, draft.places)
+    values = {"storage": DEFAULT_STORAGE, **written.values}
+    if checked.data is None:
+        places = [Place("data", str(values["data"]))]
+    else:
+        places = [Place("data", str(values["data"]), checked.data.fingerprint)]
+    order = Order(
+        kind="study",
+        name=checked_name(wishes.name or draft.study.study),
+        python=platform.python_version(),
+        ray=version("ray"),
+        places=(*places, *_files(written)),
+        engine=draft.study.trainable,
+        keep_alive=wishes.keep_alive,
+        any_versions=wishes.any_versions,
+    )
+    return _Asked(order, write_yaml(values), f"{values['storage']}/{draft.study.study}")
+
+
+def _is_the_clusters(key: str, *, data_here: bool) -> bool:
+    """Whether a problem with a key of a study is none of this machine's."""
+    top = key.partition(".")[0]
+    return key in _CLUSTERS_OWN or top in _CLUSTERS_OWN or (top == "data" and not data_here)
+
+
+def _files(written: Written) -> Iterator[Place]:
+    """Files that a study names, such as weights; they do not travel."""
+    for key in FILE_KEYS:
+        for name, value in _texts(key, written.values.get(key)):
+            path = Path(value)
+            if path.is_absolute() and path.is_file():
+                yield Place(name, value, fingerprint(path))
+
+
+def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield key, value
+    items = value.items() if isinstance(value, dict) else ()
+    for name, inner in [*items, *(enumerate(value) if isinstance(value, list) else ())]:
+        yield from _texts(f"{key}.{name}", inner)
+
+
+def _measurement(file: Path, wishes: Wanted, overrides: Sequence[str]) -> _Asked:
+    values = asked_values(file, overrides)
+    named = [("images", place) for place in values["images"] if "*" not in place]
+    named += [("model", place) for place in values["model"]]
+    places = (
+        Place(_numbered(named, n), path, fingerprint(Path(path)))
+        for n, (_, path) in enumerate(named)
+    )
+    order = Order(
+        kind="measure",
+        name=checked_name(wishes.name or file.stem),
+        python=platform.python_version(),
+        ray=version("ray"),
+        places=tuple(places),
+        keep_alive=wishes.keep_alive,
+        any_versions=wishes.any_versions,
+    )
+    return _Asked(order, write_yaml(values), str(values["out"]))
+
+
+def _numbered(named: Sequence[tuple[str, str]], n: int) -> str:
+    """Key of a place: that of its list, and its number there after the first one."""
+    key = named[n][0]
+    before = sum(name == key for name, _ in named[:n])
+    return f"{key}.{before}" if before else key
