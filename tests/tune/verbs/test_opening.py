@@ -93,7 +93,7 @@ def test_or_start_starts_a_study_goes_on_with_it_and_leaves_it_when_complete(
     for options, told in (((), "trial 0 started"), (more, "trial 1 started"), ((), "resumed: 2/2")):
         done = segtune(tmp_path, "resume", "--or-start", "study.yaml", *options)
         assert done.returncode == 0, done.stderr
-        assert told in done.stderr
+        assert told in done.stdout
     missing = segtune(tmp_path, "resume", "--or-start", "studdy.yaml")
     assert missing.returncode == 2
     assert "did you mean study.yaml?" in missing.stderr
