@@ -15,6 +15,7 @@ from analysis.measure.statistics.border import BorderRule
 from analysis.measure.statistics.uncertainty import Uncertainty
 from analysis.measure.tables import counting_of
 from trainables.datasets import geometry
+from trainables.files.words import digits
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,10 @@ class Comparison:
             return f"{self.name}: {count}"
         value, unit = self.measured.value, self.unit
         half = self.measured.relative
-        interval = "" if half is None else f" +- {half * value:.2g}"
+        interval = "" if half is None else f" +- {digits(half * value, 2)}"
         return (
-            f"{self.name}: mean diameter {value:.4g}{interval} {unit} measured, {self.true:.4g} "
-            f"{unit} true ({100 * (value / self.true - 1):+.1f} %); {count}"
+            f"{self.name}: mean diameter {digits(value, 4)}{interval} {unit} measured, "
+            f"{digits(self.true, 4)} {unit} true ({100 * (value / self.true - 1):+.1f} %); {count}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Words that follow their number: 1 picture is, 2 pictures are."""
+"""Numbers in words: 1 picture is, 2 pictures are; 120, and not 1.2e+02."""
 
 
 def counted(n: int, noun: str, plural: str = "") -> str:
@@ -13,6 +13,15 @@ def counted(n: int, noun: str, plural: str = "") -> str:
     ('1 picture', '0 pictures', '2 copies are')
     """
     return f"{n} {noun if n == 1 else plural or noun + 's'}"
+
+
+def digits(value: float, n: int) -> str:
+    """A number to so many digits, and all of a whole part that has more.
+
+    >>> digits(0.01234, 2), digits(118.4, 2), digits(12345.6, 4), digits(7.1e-06, 2)
+    ('0.012', '118', '12346', '7.1e-06')
+    """
+    return f"{value:.0f}" if 10**n - 0.5 <= abs(value) < 10**9 else f"{value:.{n}g}"
 
 
 def time_words(hours: float) -> str:

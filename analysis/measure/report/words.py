@@ -6,6 +6,7 @@ from typing import Final
 
 from analysis.measure.figures import ClassFigures
 from analysis.measure.statistics.uncertainty import SAID, Uncertainty
+from trainables.files.words import digits
 
 SHOWN: Final[Mapping[str, str]] = {
     "d10_number": "D10 by number",
@@ -84,7 +85,7 @@ def length_words(value: float, unit: str) -> str:
     >>> length_words(641.9423, "nm"), length_words(12.3456, "px")
     ('641.9 nm', '12.35 px')
     """
-    return f"{value:.4g} {unit_words(unit)}"
+    return f"{digits(value, 4)} {unit_words(unit)}"
 
 
 def _figure(one: ClassFigures, key: str, words: str) -> Figure:
@@ -93,7 +94,7 @@ def _figure(one: ClassFigures, key: str, words: str) -> Figure:
     sampling = estimate.interval
     return Figure(
         words,
-        f"{estimate.value:.4g}",
+        digits(estimate.value, 4),
         unit_words(row["unit"]),
         _interval(whole.interval) or "no interval of one picture",
         _interval(sampling),
@@ -104,10 +105,10 @@ def _figure(one: ClassFigures, key: str, words: str) -> Figure:
 
 
 def _interval(limits: tuple[float, float] | None) -> str:
-    return "" if limits is None else f"{limits[0]:.4g} to {limits[1]:.4g}"
+    return "" if limits is None else f"{digits(limits[0], 4)} to {digits(limits[1], 4)}"
 
 
 def _parts(whole: Uncertainty, said: Mapping[str, str]) -> str:
-    known = [f"{said[name]} {100 * part:.2g}\u00a0%" for name, part in whole.parts.items()]
+    known = [f"{said[name]} {digits(100 * part, 2)}\u00a0%" for name, part in whole.parts.items()]
     unknown = [f"{said[name]} not known" for name in whole.missing]
     return ", ".join([*known, *unknown])

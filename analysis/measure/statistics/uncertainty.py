@@ -15,6 +15,7 @@ from typing import Final
 from analysis.errors import MeasureError
 from analysis.measure.statistics.distribution import LENGTHS
 from analysis.measure.statistics.intervals import Estimate, t_factor
+from trainables.files.words import digits
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,14 @@ class Uncertainty:
         """The figure with its uncertainty, and all that it rests on, in one line."""
         unit = f" {self.unit}" if self.unit else ""
         if self.relative is None:
-            return f"{self.value:.4g}{unit} (no interval; {self.border})"
-        named = ", ".join(f"{SAID[name]} {100 * part:.2g} %" for name, part in self.parts.items())
+            return f"{digits(self.value, 4)}{unit} (no interval; {self.border})"
+        named = ", ".join(
+            f"{SAID[name]} {digits(100 * part, 2)} %" for name, part in self.parts.items()
+        )
         without = "".join(f"; without {SAID[name]}, not known" for name in self.missing)
         half = self.relative * self.value
-        digits = f"{float(f'{half:.2g}'):g}"  # 170, not 1.7e+02
-        return f"{self.value:.4g} +- {digits}{unit} (95 %; {named}{without}; {self.border})"
+        figure = f"{digits(self.value, 4)} +- {digits(half, 2)}{unit}"
+        return f"{figure} (95 %; {named}{without}; {self.border})"
 
 
 SAID: Final = {
