@@ -401,7 +401,7 @@ def without_ray() -> Iterator[None]:
         mock.patch.object(ray, "init"),
         mock.patch.object(ray, "shutdown"),
         mock.patch.object(ray, "is_initialized", return_value=False),
-        mock.patch.object(ray, "cluster_resources", return_value={}),
+        mock.patch.object(ray, "nodes", return_value=[]),
     ):
         yield
 

@@ -49,6 +49,15 @@ def changed_data(study_dir: Path, what: str) -> DriverError:
     )
 
 
+def unprepared_node(study_dir: Path, what: str) -> DriverError:
+    """A node of the cluster lacks what trials run on; `what` happened says so."""
+    return DriverError(
+        f"{what}; expected the same segtune, with the engine's packages, on every node. Install it "
+        f"there, or keep trials away by resources.labels; then "
+        f"`segtune resume {shlex.quote(str(study_dir))}` goes on"
+    )
+
+
 class TrackingError(TuneError):
     """Weights & Biases cannot be reached, or does not take a run."""
 

@@ -73,16 +73,6 @@ def why_no_worker(error: BaseException) -> str:
     return _last_line(text)
 
 
-def cannot_import(error: BaseException) -> ClusterError | None:
-    """The error of a worker that could not import the code; None where it is another one."""
-    if "No module named" not in str(error):
-        return None
-    return ClusterError(
-        f"a worker cannot be started: {why_no_worker(error)}. Install it on every node: `segtune "
-        "doctor --address URL` says which lack what; then the study goes on"
-    )
-
-
 def _named(node: dict[str, Any]) -> str:
     return f"{node['NodeManagerAddress']} ({node['NodeID'][:8]})"
 

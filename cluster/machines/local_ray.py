@@ -9,6 +9,11 @@ from cluster.errors import ClusterError
 _STORE_BYTES: Final = 100 * 2**20  # what travels through the object store is small
 
 
+def on_cluster() -> bool:
+    """Whether RAY_ADDRESS names a Ray, which others may use, too."""
+    return os.environ.get("RAY_ADDRESS") not in (None, "", "local")
+
+
 def start_ray(cpus: int, gpus: int) -> None:
     """Start a Ray with these processors, or connect to the one that RAY_ADDRESS names.
 
@@ -33,7 +38,7 @@ def start_ray(cpus: int, gpus: int) -> None:
         ray.init(
             log_to_driver=False,
             configure_logging=False,
-            **(own if os.environ.get("RAY_ADDRESS") in (None, "", "local") else {}),
+            **({} if on_cluster() else own),
         )
     except Exception as error:  # of a machine too busy to start it in time Ray raises just that
         why = str(error).strip().rstrip(".")

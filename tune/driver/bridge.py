@@ -6,21 +6,21 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ray.tune.search import Searcher
 
-from cluster.machines.sharing import Placement, auto_share
 from tune.directory.layout import attempt_number
 from tune.directory.trials import TrialAssignment, TrialOutcome
 from tune.directory.writer import Recorder
 from tune.driver.controller import Controller
-from tune.errors import changed_data, no_room
+from tune.driver.deaths import Death
+from tune.errors import changed_data, no_room, unprepared_node
 from tune.progress.observer import Observer
 from tune.stopping.decision import Decision, Rule
 from tune.tracking.tracker import run_config, run_id
 from tune.trial.actor import CLOSED, ENDED, ActorTask
-from tune.trial.task import StudyTasks, TrialTask
+from tune.trial.task import Part, StudyTasks, TrialTask
 
 if TYPE_CHECKING:
     from tune.study.study import Tracking
@@ -41,15 +41,72 @@ class Work:
         tracking: Settings of the tracker.
         created: Tells studies of one name apart; part of each run's id.
         concurrent: Number of trials at once.
-        gpu_fraction: Share of a GPU, or number of GPUs, of each trial; None to share those there
-            are evenly.
     """
 
     tasks: StudyTasks
     tracking: "Tracking"
     created: str
     concurrent: int
-    gpu_fraction: float | None
+
+
+class Room(Protocol):
+    """Where a study's trials find their parts of machines; a trial is known by Ray's id of it.
+
+    `cluster.machines.reservations` has the one for GPUs.
+    """
+
+    @property
+    def share(self) -> float:
+        """Fraction of a GPU that each trial gets, or number of whole ones; 0 for none."""
+        ...
+
+    @property
+    def cpus(self) -> int:
+        """CPU cores that each trial gets."""
+        ...
+
+    def take(self, trial: str) -> str | None:
+        """Give a trial a place, by name; None where there is none now."""
+        ...
+
+    def free(self, trial: str) -> None:
+        """A trial has left its place."""
+        ...
+
+    def leaves(self, trial: str) -> bool:
+        """Whether a trial is to leave its place at the end of its epoch, and to go on elsewhere."""
+        ...
+
+    def update(self, trials: int) -> None:
+        """Have room for a number of trials; cheap if called often."""
+        ...
+
+
+@dataclass(frozen=True)
+class Anywhere:
+    """Room wherever Ray finds free CPU cores: it knows, and waits where there are none.
+
+    Attributes:
+        cpus: CPU cores that each trial gets.
+        share: No GPU.
+    """
+
+    cpus: int
+    share: float = 0.0
+
+    def take(self, trial: str) -> str:
+        """Any place."""
+        return ""
+
+    def free(self, trial: str) -> None:
+        """Nothing."""
+
+    def leaves(self, trial: str) -> bool:
+        """Never."""
+        return False
+
+    def update(self, trials: int) -> None:
+        """Nothing."""
 
 
 class Bridge:
@@ -60,12 +117,11 @@ class Bridge:
         controller: Decides on trials and reports.
         recorder: Writes the trial folders.
         observers: Told of every event.
-        tick: Called at each report.
+        tick: Keeps the study's time; called at each report, and while there is none.
 
     Attributes:
-        n_gpus: Number of GPUs that the trials share.
+        room: Where trials find their parts of machines.
         error: First error of a callback, which ends the study; or None.
-        tick: As given; called also while no trial reports.
     """
 
     def __init__(
@@ -80,32 +136,33 @@ class Bridge:
         self._controller = controller
         self._recorder = recorder
         self._observers = observers
-        self.tick = tick
+        self._tick = tick
         self._running: dict[str, int] = {}  # our number by Ray's trial id
         self._next: TrialAssignment | None = None
         self._open: deque[int] = deque()  # ended trials that a crash left without their ending
         self._reopened: set[int] = set()
-        self._placement: Placement | None = None
+        self._deaths: dict[str, Death] = {}
+        self._moving: set[int] = set()  # trials that go on in another place
         self._notes: set[str] = set()
-        self.n_gpus = 0
+        self.room: Room = Anywhere(1)
         self.error: Exception | None = None
 
     # --- for Ray
 
     def suggest(self, ray_id: str) -> dict[str, Any] | str | None:
         """The next trial's configuration; None to ask again later; FINISHED when all is done."""
+        self._fit_room()
         if len(self._running) >= self._work.concurrent:
             return None
-        if self._open:
-            number = self._open.popleft()
-            self._running[ray_id] = number
-            return {"task": self._closing_task(number)}
-        assignment = self._next or self._controller.next_trial()
-        self._next = None
-        if assignment is None:
+        place = self.room.take(ray_id)
+        if place is None:
+            over = not self._running and not self._open and self._controller.out_of_time()
+            return str(Searcher.FINISHED) if over else None
+        task = self._next_task(ray_id)
+        if task is None:
+            self.room.free(ray_id)
             return None if self._running else str(Searcher.FINISHED)
-        self._running[ray_id] = assignment.number
-        return {"task": self._training_task(assignment)}
+        return {"task": replace(task, place=place)}
 
     def result(self, ray_id: str, result: Mapping[str, Any]) -> bool:
         """Take in what an actor said; returns whether it has more to do for its trial.
@@ -132,20 +189,35 @@ class Bridge:
             self._end(number)
         elif decision.rule is Rule.BUDGET:
             self._recorder.end(number, _pause(epoch, decision))
+        elif self.room.leaves(ray_id):
+            self._moving.add(number)
+            self._recorder.end(number, _move(epoch))
         return True
 
     def complete(self, ray_id: str, *, error: bool) -> None:
-        """Ray is done with a trial; with `error`, its actor died."""
+        """Ray is done with a trial; with `error`, its actor died, as `died` has said.
+
+        Raises:
+            DriverError: A node of the cluster cannot import what a trial needs.
+        """
+        death = self._deaths.pop(ray_id, Death())
         number = self._running.pop(ray_id, None)
         if number is None:
             return
-        if self._placement is not None:
-            self._placement.free(number)
+        self.room.free(ray_id)
+        moving = number in self._moving
+        self._moving.discard(number)
         if self.error is not None:  # which ends the study, and is not the trial's
             return
-        if error and number not in self._controller.outcomes:
-            self._crashed(number, "its worker died")
+        if moving:
+            self._controller.again(number)
+        elif error and number not in self._controller.outcomes:
+            self._died(number, death)
         self._reopen_if_open(number)
+
+    def died(self, ray_id: str, death: Death) -> None:
+        """The reason why a trial's actor died, before Ray is done with the trial."""
+        self._deaths[ray_id] = death
 
     # --- for the driver
 
@@ -164,6 +236,11 @@ class Bridge:
                 self._recorder.end(number, outcome)
             self._reopen_if_open(number)
 
+    def tick(self) -> None:
+        """Keep the study's time and its room; called many times a second, by Ray."""
+        self._tick()
+        self._fit_room()
+
     def tell(self, event: str, *details: Any) -> None:
         """Pass an event on to the observers; theirs is not to break the study."""
         for observer in self._observers:
@@ -173,6 +250,23 @@ class Bridge:
                 log.exception("%s failed in %s", event, type(observer).__name__)
 
     # --- within
+
+    def _fit_room(self) -> None:
+        """Have room for the trials that could run now, and for no more."""
+        left = self._controller.n_trials - len(self._controller.outcomes) + len(self._open)
+        self.room.update(max(len(self._running), min(self._work.concurrent, left)))
+
+    def _next_task(self, ray_id: str) -> ActorTask | None:
+        if self._open:
+            number = self._open.popleft()
+            self._running[ray_id] = number
+            return self._closing_task(number)
+        assignment = self._next or self._controller.next_trial()
+        self._next = None
+        if assignment is None:
+            return None
+        self._running[ray_id] = assignment.number
+        return self._training_task(assignment)
 
     def _note(self, number: int, note: str) -> None:
         """Keep and show what an engine has to say; what several trials say is shown once."""
@@ -199,6 +293,19 @@ class Bridge:
             )
         self._controller.fail(number, Rule(rule), message)
         self._end(number)
+
+    def _died(self, number: int, death: Death) -> None:
+        if death.unimportable:
+            raise unprepared_node(self._recorder.study, death.message)
+        if not death.of_node:
+            self._crashed(number, death.message)
+        elif self._controller.lost(number, death.message):
+            log.warning(
+                "trial %d: %s after epoch %d; it goes on elsewhere",
+                *(number, death.message, self._controller.last_epoch(number)),
+            )
+        else:
+            self._end(number)
 
     def _crashed(self, number: int, message: str) -> None:
         if self._controller.crashed(number, message):
@@ -236,13 +343,10 @@ class Bridge:
         return replace(self._for_actor(task), engine_runs=checkpoint is not None)
 
     def _task(self, assignment: TrialAssignment, attempt: Path) -> TrialTask:
-        if self._placement is None:
-            share = self._work.gpu_fraction
-            if share is None:
-                share = auto_share(self.n_gpus, self._work.concurrent)
-            self._placement = Placement(self.n_gpus, share)
         params, number = assignment.proposal.params, assignment.number
-        return self._work.tasks.first(number, params, assignment.seed, attempt, self._placement)
+        share = self.room.share
+        part = Part(self.room.cpus, share, None if share else "")  # its actor knows its GPUs
+        return self._work.tasks.first(number, params, assignment.seed, attempt, part)
 
     def _for_actor(self, task: TrialTask) -> ActorTask:
         config = run_config(
@@ -257,6 +361,11 @@ class Bridge:
         )
         name = run_id(task.study, self._work.created, task.number)
         return ActorTask(task, self._work.tracking, config, name)
+
+
+def _move(epoch: int) -> TrialOutcome:
+    message = f"moves to another place after epoch {epoch}"
+    return TrialOutcome("running", Rule.MOVED, None, None, None, epoch, message=message)
 
 
 def _pause(epoch: int, decision: Decision) -> TrialOutcome:

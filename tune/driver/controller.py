@@ -24,6 +24,10 @@ from tune.stopping.plateau import NoPlateau, Slope, Std, curve_end
 
 MAX_CRASHES = 3
 
+MAX_LOSSES = 10  # without an epoch between them: such a trial takes its nodes along
+
+_LOSSES = "lost"  # what the losses of its nodes are journalled under: how many, at which epoch
+
 _CRASHES = "crashed"  # what a trial's crashes are journalled under: how many, at which epoch
 
 _STATES: Mapping[Rule, State] = {
@@ -55,6 +59,8 @@ class _Curve:
         decisions: Decisions that said more than "go on", by epoch.
         crashes: Number of deaths of its worker since the trial last got further.
         crashed_at: Last epoch the journal had then.
+        losses: Number of lost nodes since the trial last got further.
+        lost_at: Last epoch the journal had then.
     """
 
     objective: list[float] = field(default_factory=list)
@@ -63,6 +69,8 @@ class _Curve:
     decisions: dict[int, Decision] = field(default_factory=dict)
     crashes: int = 0
     crashed_at: int = 0
+    losses: int = 0
+    lost_at: int = 0
 
 
 @dataclass(frozen=True)
@@ -222,6 +230,29 @@ class Controller:
         self._waiting.append(number)
         return True
 
+    def lost(self, number: int, message: str) -> bool:
+        """A trial's node was lost or preempted: queue the trial before all that wait.
+
+        That is no crash of the trial's own, unless it happens again and again.
+
+        Returns:
+            Whether the trial will go on.
+        """
+        curve, epoch = self._curves[number], self.last_epoch(number)
+        curve.losses = 1 if epoch > curve.lost_at else curve.losses + 1
+        curve.lost_at = epoch
+        self._journal.annotate(number, _LOSSES, [curve.losses, epoch])
+        if curve.losses >= MAX_LOSSES:
+            self.fail(number, Rule.ERROR, f"{message} ({curve.losses} times)")
+            return False
+        self.again(number)
+        return True
+
+    def again(self, number: int) -> None:
+        """Put a trial before all that wait: it left its place, and goes on in the next."""
+        if number not in self.outcomes:
+            self._waiting.appendleft(number)
+
     def last_epoch(self, number: int) -> int:
         """Last epoch the journal has of a trial."""
         return len(self._curves[number].objective)
@@ -359,6 +390,7 @@ class Controller:
         for trial in self._journal.trials():
             curve = self._curves.setdefault(trial.number, _Curve())
             curve.crashes, curve.crashed_at = trial.user_attrs.get(_CRASHES, (0, 0))
+            curve.losses, curve.lost_at = trial.user_attrs.get(_LOSSES, (0, 0))
             if trial.state.is_finished():
                 self.outcomes[trial.number] = self._past_outcome(trial)
             else:

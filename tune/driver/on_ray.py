@@ -14,11 +14,13 @@ import ray.tune as ray_tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from cluster.jobs.nodes import cannot_import
 from cluster.jobs.watch import watched
-from cluster.machines.local_ray import start_ray
+from cluster.machines.local_ray import on_cluster, start_ray
+from cluster.machines.sharing import auto_share, most_at_once
 from trainables.files.scratch import make_scratch
-from tune.driver.bridge import Bridge
+from tune.driver.bridge import Anywhere, Bridge
+from tune.driver.deaths import death_of
+from tune.driver.placing import requests, reservations_of, started_in
 from tune.driver.session import terminable, uninterrupted
 from tune.plan.plan import StudyPlan
 from tune.trial.actor import TrialActor
@@ -43,17 +45,17 @@ _RAY_ENVIRONMENT = {
 def run_on_ray(plan: StudyPlan, bridge: Bridge) -> None:
     """Run all trials of a study that are not ended, on a fresh Ray Tune."""
     os.environ.update(_RAY_ENVIRONMENT)
-    shares = plan.shares
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(plan.study.resources.concurrent)
     scratch = make_scratch("ray", _MEMORY if _MEMORY.is_dir() else None)
     started = not ray.is_initialized()
     try:
         if started:
             with _ray_into_log():
-                start_ray(plan.study.resources.concurrent * shares.cpus, plan.machine.gpus)
-        bridge.n_gpus = int(ray.cluster_resources().get("GPU", 0))
+                start_ray(_cpus_of_own(plan), plan.machine.gpus)
+        reservations = reservations_of(plan, own=started and not on_cluster())
+        bridge.room = reservations or Anywhere(plan.shares.cpus)
         tuner = ray_tune.Tuner(
-            ray_tune.with_resources(TrialActor, {"cpu": shares.cpus}),
+            ray_tune.with_resources(TrialActor, requests(plan, reservations)),
             tune_config=ray_tune.TuneConfig(
                 num_samples=-1,
                 search_alg=_RaySearcher(bridge),
@@ -70,7 +72,12 @@ def run_on_ray(plan: StudyPlan, bridge: Bridge) -> None:
             ),
         )
         goes_on = f"`segtune resume {shlex.quote(str(plan.directory))}` goes on"
-        with _ray_into_log(), terminable(), watched(goes_on):  # Ray took the signals for itself
+        with (
+            _ray_into_log(),
+            terminable(),  # Ray took the signals for itself when it started
+            watched(goes_on),
+            started_in(reservations),
+        ):
             tuner.fit()
     finally:
         with uninterrupted():
@@ -79,6 +86,15 @@ def run_on_ray(plan: StudyPlan, bridge: Bridge) -> None:
             shutil.rmtree(scratch, ignore_errors=True)
     if bridge.error is not None:
         raise bridge.error
+
+
+def _cpus_of_own(plan: StudyPlan) -> int:
+    """CPU cores of a Ray of the study's own: what all trials and all units of GPUs count."""
+    concurrent, n_gpus = plan.study.resources.concurrent, plan.machine.gpus
+    share = plan.shares.gpu_fraction
+    if share is None:
+        share = auto_share(n_gpus, concurrent)
+    return max(concurrent, most_at_once(n_gpus, share) if share else 0) * plan.shares.cpus
 
 
 @contextlib.contextmanager
@@ -150,13 +166,6 @@ class _RayScheduler(FIFOScheduler):
         super().__init__()  # type: ignore[no-untyped-call]
         self._bridge = bridge
 
-    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """A worker died; one that could not even import our code is the cluster's fault."""
-        error = trial.get_error()
-        if error is not None and (told := cannot_import(error)) is not None:
-            self._bridge.error = self._bridge.error or told
-        super().on_trial_error(tune_controller, trial)
-
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         if self._bridge.error is not None:  # the study ends now, not when its trials do
             return str(TrialScheduler.STOP)
@@ -164,6 +173,14 @@ class _RayScheduler(FIFOScheduler):
             self._bridge, lambda: self._bridge.result(trial.trial_id, result), otherwise=False
         )
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """A trial's actor has died; that the trial is over, the searcher hears next."""
+        _guarded(
+            self._bridge,
+            lambda: self._bridge.died(trial.trial_id, death_of(trial.get_pickled_error())),
+            None,
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

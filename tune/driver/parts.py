@@ -46,5 +46,4 @@ def work_of(plan: "StudyPlan") -> Work:
         tracking=plan.study.tracking,
         created=json.loads((plan.directory / RESOLVED).read_text("utf-8"))["created"],
         concurrent=plan.study.resources.concurrent,
-        gpu_fraction=plan.shares.gpu_fraction,
     )

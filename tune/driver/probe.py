@@ -5,20 +5,20 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from itertools import chain, islice, repeat
+from itertools import chain, count, islice, repeat
 from pathlib import Path
 from random import Random
 from statistics import fmean
 from typing import Any
 
-from cluster.machines.sharing import Placement, auto_share
+from cluster.machines.sharing import Placement, auto_share, gpu_names, own_units
 from tune.driver.search import trial_seed
 from tune.errors import DriverError
 from tune.plan.pace import Pace
 from tune.plan.plan import StudyPlan
 from tune.trial.messages import Ended, Reported
 from tune.trial.runner import TrialRunner
-from tune.trial.task import TrialTask, tasks_of
+from tune.trial.task import Part, TrialTask, tasks_of
 
 PROBED_EPOCHS = 2  # the first pays for loading and warm-up; the second is what an epoch costs
 
@@ -32,18 +32,28 @@ def probe(plan: StudyPlan) -> Pace:
     Raises:
         DriverError: The engine cannot train one of these configurations here.
     """
-    share = plan.shares.gpu_fraction
-    if share is None:
-        share = auto_share(plan.machine.gpus, plan.study.resources.concurrent)
-    placement, made = Placement(plan.machine.gpus, share), tasks_of(plan)
+    parts, made = _parts(plan), tasks_of(plan)
     with tempfile.TemporaryDirectory(prefix="segtune-probe-") as scratch:
         tasks = []
         for number, sampled in enumerate(_configurations(plan)):
             attempt = Path(scratch) / str(number) / "attempt-1"
             attempt.mkdir(parents=True)
             seed = trial_seed(plan.study.seed, number)
-            tasks.append(made.first(number, sampled, seed, attempt, placement))
+            tasks.append(made.first(number, sampled, seed, attempt, next(parts)))
         return _pace(tasks)
+
+
+def _parts(plan: StudyPlan) -> Iterator[Part]:
+    """The parts of this machine that the trials get, one after the other."""
+    shares, n_gpus = plan.shares, plan.machine.gpus
+    share = shares.gpu_fraction
+    if share is None:
+        share = auto_share(n_gpus, plan.study.resources.concurrent)
+    placement = Placement(share or 1, own_units(n_gpus, share) if share else {})
+    for trial in count():
+        unit = placement.place(trial)
+        indices = [int(index) for index in unit.split(",")] if unit else []
+        yield Part(shares.cpus, share if unit else 0.0, gpu_names(indices))
 
 
 def _configurations(plan: StudyPlan) -> Iterator[Mapping[str, Any]]:

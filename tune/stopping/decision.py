@@ -17,6 +17,7 @@ class Rule(StrEnum):
     BUDGET = "budget"
     ERROR = "error"
     PATIENCE = "patience"
+    MOVED = "moved"
 
 
 ENDINGS: Final[Mapping[str, str]] = {
@@ -28,6 +29,7 @@ ENDINGS: Final[Mapping[str, str]] = {
     Rule.BUDGET: "out of time",
     Rule.ERROR: "failed",
     Rule.PATIENCE: "ended by its engine's patience",
+    Rule.MOVED: "moves",
 }
 """The end of a trial in words, by the rule that ended it."""
 

@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     PositiveFloat,
     PositiveInt,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -27,6 +28,9 @@ from tune.study.schema import completed
 from tune.study.space import DEFAULT
 
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
+
+_LABEL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+_LABEL_KEY: Final = re.compile(rf"(?:[a-z0-9](?:[a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_LABEL.pattern}")
 
 _SHARE_TOLERANCE: Final = 0.005  # 0.33 is meant as a third
 
@@ -175,10 +179,44 @@ class Resources(Spec):
         "auto", description="0, 1/n of a GPU, or whole GPUs; auto shares those that are there"
     )
 
+    max_gpus: PositiveInt | None = Field(
+        None, description="most GPUs of a cluster that the study takes; default: any number"
+    )
+    weight: PositiveFloat = Field(
+        1.0,
+        description="part of a cluster's GPUs, beside the other studies' weights, where all wait",
+    )
+    labels: dict[str, str] = Field(
+        default_factory=dict,
+        description="labels of the nodes to train on, such as {ray.io/market-type: spot}",
+    )
+
     @field_validator("gpus_per_trial", mode="after")
     @classmethod
     def _a_share(cls, share: float | str) -> float | str:
         return _gpu_share(share)
+
+    @field_validator("labels", mode="after")
+    @classmethod
+    def _plain_labels(cls, labels: dict[str, str]) -> dict[str, str]:
+        for key, value in labels.items():
+            if not (_LABEL_KEY.fullmatch(key) and _LABEL.fullmatch(value)):
+                raise ValueError(
+                    "expected labels as a node has them (letters, digits, -, _ and .), such as "
+                    f"ray.io/market-type: spot, got {key}: {value}"
+                )
+        return labels
+
+    @field_validator("max_gpus", mode="after")
+    @classmethod
+    def _enough_for_a_trial(cls, most: int | None, info: ValidationInfo) -> int | None:
+        share = info.data.get("gpus_per_trial", "auto")
+        if most is not None and share != "auto" and share > most:
+            raise ValueError(
+                f"expected at least gpus_per_trial = {share:g}, got {most}; the nearest is "
+                f"{share:g}"
+            )
+        return most
 
 
 class Wandb(Spec):

@@ -6,9 +6,10 @@ it, and lets the engine finish its artifacts when the trial ends.
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,7 @@ class ActorTask:
         run_id: Id of the run, the same for ever, whatever crashes.
         engine_runs: Whether the engine is started; where it is not, only the record of an ended
             trial is closed.
+        place: Where the room of the study has it; "" for anywhere.
     """
 
     trial: TrialTask
@@ -53,6 +55,7 @@ class ActorTask:
     config: Mapping[str, Any]
     run_id: str
     engine_runs: bool = True
+    place: str = ""
 
     def __repr__(self) -> str:
         """Short: Ray writes a trial's configuration into its name."""
@@ -159,7 +162,7 @@ class TrialActor(ray_tune.Trainable):
             )
         )
         if task.engine_runs:
-            self._runner.start(task.trial)
+            self._runner.start(_with_gpus(task.trial))
 
     def _next(self) -> Reported | Ended:
         while True:
@@ -188,6 +191,9 @@ class TrialActor(ray_tune.Trainable):
         if not self._begun or self._closed:
             return True
         self._closed = True
+        if outcome is not None and outcome["stop_reason"] == Rule.MOVED:
+            self._runner.kill()  # its checkpoint is whole, and it draws nothing yet
+            self._running = False
         whole = self._end_engine()
         if outcome is None or outcome["state"] in UNFINISHED:  # it goes on in another attempt
             self._tracker.finish({**(outcome or {}), "state": "waiting"})
@@ -230,6 +236,13 @@ class TrialActor(ray_tune.Trainable):
         self._notes.append(f"its artifacts may be missing: they took over {most_s:.0f} s")
         self._runner.kill()
         return None
+
+
+def _with_gpus(task: TrialTask) -> TrialTask:
+    """A task with the GPUs that Ray gave this process, where it has not named any."""
+    if task.gpus is not None:
+        return task
+    return replace(task, gpus=os.environ.get("CUDA_VISIBLE_DEVICES", ""))
 
 
 def _past(trial_dir: Path, last: int) -> list[dict[str, float]]:

@@ -206,7 +206,7 @@ def run_child(task: TrialTask, channel: mp.connection.Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's; it ends the runner
     die_with_parent(lambda: os.killpg(0, signal.SIGKILL))
     _log_to(task.directory.parent / "train.log")
-    os.environ["CUDA_VISIBLE_DEVICES"] = task.gpus
+    os.environ["CUDA_VISIBLE_DEVICES"] = task.gpus or ""
     os.environ["OMP_NUM_THREADS"] = str(task.device.cpus)
     run_task(task, channel)
 

@@ -1,11 +1,11 @@
 """One attempt of a trial, as its process gets it, made of what all trials of a study share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cluster.machines.sharing import Placement, gpu_names
+from cluster.machines.sharing import gpus_a_unit
 from trainables.contract import Device, TrainMetrics
 from trainables.datasets.prepared import PreparedDataset
 from trainables.goal import Goal
@@ -14,17 +14,32 @@ if TYPE_CHECKING:
     from tune.plan.plan import StudyPlan
 
 
-def device_on(gpus: Sequence[int], share: float, cpus: int) -> Device:
-    """The device of a trial with these GPUs.
+@dataclass(frozen=True)
+class Part:
+    """A trial's part of a machine.
 
-    >>> device_on((0, 3), 2.0, 8)
-    Device(name='cuda:0', memory_fraction=1.0, cpus=8, gpus=2)
-    >>> device_on((), 0.0, 1).name
-    'cpu'
+    Attributes:
+        cpus: CPU cores.
+        share: Fraction of a GPU, or number of whole ones; 0 for none.
+        gpus: The GPUs, as CUDA_VISIBLE_DEVICES names them; None for those that Ray gives its actor.
     """
-    if not gpus:
-        return Device(cpus=cpus)
-    return Device("cuda:0", min(1.0, share), cpus, len(gpus))
+
+    cpus: int
+    share: float = 0.0
+    gpus: str | None = ""
+
+    @property
+    def device(self) -> Device:
+        """The part as an engine sees it.
+
+        >>> Part(8, share=2.0, gpus="0,3").device
+        Device(name='cuda:0', memory_fraction=1.0, cpus=8, gpus=2)
+        >>> Part(1).device.name
+        'cpu'
+        """
+        if self.share == 0:
+            return Device(cpus=self.cpus)
+        return Device("cuda:0", min(1.0, self.share), self.cpus, gpus_a_unit(self.share))
 
 
 @dataclass(frozen=True)
@@ -46,7 +61,8 @@ class TrialTask:
         reported: Last epoch that journal and metrics table both have.
         goal: Says which epoch is the best, whose model is kept.
         train_metrics: Frequency and extent of measuring the training part.
-        gpus: The GPUs the child may see, as CUDA_VISIBLE_DEVICES names them; empty for none.
+        gpus: The GPUs the child may see, as CUDA_VISIBLE_DEVICES names them; empty for none, None
+            for those that Ray gives its actor.
         over: Whether the trial has ended, and only its artifacts are wanted.
     """
 
@@ -64,7 +80,7 @@ class TrialTask:
     reported: int
     goal: Goal
     train_metrics: TrainMetrics
-    gpus: str = ""
+    gpus: str | None = ""
     over: bool = False
 
 
@@ -78,7 +94,6 @@ class StudyTasks:
         fixed: Hyperparameters that have one value in all trials.
         data: Prepared data set.
         epochs: Length of a full training.
-        cpus: CPUs of each trial.
         goal: Says which epoch of a trial is the best.
         train_metrics: Frequency and extent of measuring the training part.
     """
@@ -88,7 +103,6 @@ class StudyTasks:
     fixed: Mapping[str, Any]
     data: PreparedDataset
     epochs: int
-    cpus: int
     goal: Goal
     train_metrics: TrainMetrics
 
@@ -98,7 +112,7 @@ class StudyTasks:
         sampled: Mapping[str, Any],
         seed: int,
         directory: Path,
-        placement: Placement,
+        part: Part,
     ) -> TrialTask:
         """The task of a first attempt at a trial.
 
@@ -107,9 +121,8 @@ class StudyTasks:
             sampled: Sampled hyperparameters of the trial.
             seed: Seed of the training.
             directory: The attempt's own folder, absolute.
-            placement: Gives it its GPUs.
+            part: Its part of the machine.
         """
-        gpus = placement.place(number)
         return TrialTask(
             engine=self.engine,
             study=self.study,
@@ -119,13 +132,13 @@ class StudyTasks:
             data=self.data,
             epochs=self.epochs,
             seed=seed,
-            device=device_on(gpus, placement.share, self.cpus),
+            device=part.device,
             directory=directory,
             resume_from=None,
             reported=0,
             goal=self.goal,
             train_metrics=self.train_metrics,
-            gpus=gpu_names(gpus),
+            gpus=part.gpus,
         )
 
 
@@ -139,7 +152,6 @@ def tasks_of(plan: "StudyPlan") -> StudyTasks:
         fixed=plan.fixed,
         data=plan.data,
         epochs=study.budget.epochs,
-        cpus=plan.shares.cpus,
         goal=study.objective.goal,
         train_metrics=TrainMetrics(study.train_metrics.every, None if images == "auto" else images),
     )

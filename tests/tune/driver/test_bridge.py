@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.tune.search import Searcher
 
+from cluster.machines.sharing import Placement
 from search_spaces.schema import Hyperparameters
 from search_spaces.space import parse_space
 from tests.support.study_samples import write_data
@@ -18,7 +20,7 @@ from tune.directory.journal import Journal
 from tune.directory.layout import trial_dir
 from tune.directory.trials import TrialOutcome
 from tune.directory.writer import Recorder
-from tune.driver.bridge import Bridge, Work
+from tune.driver.bridge import Bridge, Room, Work
 from tune.driver.controller import MAX_CRASHES, Controller, Rules
 from tune.driver.search import Search
 from tune.errors import DriverError
@@ -64,9 +66,7 @@ class Study:
         self.ticks = 0
         self.elapsed_s = 0.0
 
-    def bridge(
-        self, trials: int = 3, concurrent: int = 2, gpu: float | None = 0.0, n_gpus: int = 0
-    ) -> Bridge:
+    def bridge(self, trials: int = 3, concurrent: int = 2, room: Room | None = None) -> Bridge:
         space, problems = parse_space({"x": {"uniform": [0, 1]}})
         assert not problems
         tasks = StudyTasks(
@@ -75,11 +75,10 @@ class Study:
             fixed={"imgsz": 64},
             data=self.data,
             epochs=self.rules.epochs,
-            cpus=1,
             goal=self.rules.goal,
             train_metrics=TrainMetrics(),
         )
-        work = Work(tasks, Tracking(wandb=Wandb(mode="disabled")), "today", concurrent, gpu)
+        work = Work(tasks, Tracking(wandb=Wandb(mode="disabled")), "today", concurrent)
         search = Search(
             Configurations(space, Hyperparameters, {}), "random", (), seed=0, trials=trials
         )
@@ -87,7 +86,7 @@ class Study:
         self.controller = Controller(self.rules, search, journal, lambda: self.elapsed_s)
         recorder = Recorder(self.folder, tasks.fixed)
         bridge = Bridge(work, self.controller, recorder, [self.watcher], self._tick)
-        bridge.n_gpus = n_gpus
+        bridge.room = room or bridge.room
         return bridge
 
     def written(self, number: int, name: str) -> Any:
@@ -333,16 +332,68 @@ def test_nothing_is_left_to_start_when_all_have_ended_and_are_closed(study: Stud
     assert bridge.idle()
 
 
+class Units(Placement):
+    """A room of GPUs that are there, from which trials can be sent away."""
+
+    cpus = 1
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(1.0, dict.fromkeys(names, ""))
+        self.asked: list[int] = []
+        self.sent_away: set[str] = set()
+
+    def take(self, trial: str) -> str | None:
+        return self.place(trial)
+
+    def leaves(self, trial: str) -> bool:
+        return trial in self.sent_away
+
+    def update(self, trials: int) -> None:
+        self.asked.append(trials)
+
+
 def test_each_of_two_trials_gets_a_gpu_of_its_own_which_the_next_one_takes_over(
-    study: Study, monkeypatch: pytest.MonkeyPatch
+    study: Study,
 ) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    bridge = study.bridge(gpu=None, n_gpus=2)
-    assert [suggested(bridge, ray_id).trial.gpus for ray_id in "ab"] == ["0", "1"]
+    bridge = study.bridge(room=Units("x", "y"), concurrent=3)
+    first, second = suggested(bridge, "a"), suggested(bridge, "b")
+    assert (first.place, second.place) == ("x", "y")
+    assert first.trial.device.name == "cuda:0"
+    assert first.trial.gpus is None, "its actor knows"
+    assert bridge.suggest("c") is None, "there is no third place"
     for result in (report(1), report(2), closed()):
         bridge.result("b", result)
     bridge.complete("b", error=False)
-    assert suggested(bridge, "c").trial.gpus == "1"
+    assert suggested(bridge, "c").place == "y"
+
+
+def test_room_is_asked_for_as_long_as_there_are_trials_to_fill_it(study: Study) -> None:
+    room = Units("x", "y")
+    bridge = study.bridge(trials=3, room=room)
+    for ray_id in "abc":
+        suggested(bridge, ray_id)
+        for result in (report(1), report(2), closed()):
+            bridge.result(ray_id, result)
+        bridge.complete(ray_id, error=False)
+    assert bridge.suggest("d") == Searcher.FINISHED
+    assert list(dict.fromkeys(room.asked)) == [2, 1, 0]
+
+
+def test_a_trial_that_is_sent_away_goes_on_in_its_next_place_before_new_ones(study: Study) -> None:
+    room = Units("x", "y")
+    bridge = study.bridge(room=room)
+    first = suggested(bridge, "a")
+    room.sent_away.add("a")
+    checkpoint(first, 1)
+    assert bridge.result("a", report(1))
+    assert study.written(0, "outcome.json")["stop_reason"] == Rule.MOVED
+    assert not bridge.result("a", closed())
+    bridge.complete("a", error=False)
+    again = suggested(bridge, "b")
+    assert (again.trial.number, again.trial.reported) == (0, 1)
+    assert again.trial.resume_from is not None
+    assert 0 not in study.controller.outcomes
+    assert study.watcher.told == ["0 started 1", "0 reported 1", "0 started 2"]
 
 
 def test_what_several_trials_say_is_shown_once_and_kept_with_each(

@@ -9,7 +9,7 @@ from search_spaces.schema import Hyperparameters
 from search_spaces.space import parse_space
 from trainables.goal import Goal, Limit, Mode
 from tune.directory.journal import Journal
-from tune.driver.controller import MAX_CRASHES, Controller, Rules
+from tune.driver.controller import MAX_CRASHES, MAX_LOSSES, Controller, Rules
 from tune.driver.search import Search
 from tune.stopping.asha import Asha, NoScheduler, Scheduler
 from tune.stopping.decision import Rule
@@ -183,6 +183,20 @@ def test_a_crashed_worker_is_retried_and_then_given_up(ram_path: Path) -> None:
     assert not controller.crashed(number, "its worker died")
     assert controller.outcomes[number].message == f"its worker died ({MAX_CRASHES} times)"
     assert start(controller) == number + 1
+
+
+def test_a_lost_node_is_no_crash_unless_a_trial_loses_one_after_the_other(ram_path: Path) -> None:
+    controller = make(ram_path)
+    number = start(controller)
+    for _ in range(MAX_LOSSES - 1):
+        assert controller.lost(number, "its node was lost")
+        assert start(controller) == number, "it goes on before new trials begin"
+    assert controller.crashed(number, "its worker died"), "a first crash"
+    assert start(controller) == number
+    controller = make(ram_path)  # another driver knows of them
+    assert start(controller) == number
+    assert not controller.lost(number, "its node was lost")
+    assert controller.outcomes[number].message == f"its node was lost ({MAX_LOSSES} times)"
 
 
 def test_crashes_are_counted_over_restarts(ram_path: Path) -> None:

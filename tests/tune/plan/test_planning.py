@@ -184,6 +184,14 @@ def test_a_third_of_a_gpu_may_be_rounded(tmp_path: Path) -> None:
             "expected at most 4 at once, which is what fits on the GPUs there are (2) with "
             "gpus_per_trial 0.5, got 5; the nearest is 4, or gpus_per_trial: auto",
         ),
+        (
+            {"gpus_per_trial": 2, "max_gpus": 1},
+            4,
+            "max_gpus",
+            "expected at least gpus_per_trial = 2, got 1; the nearest is 2",
+        ),
+        ({"weight": 0}, 4, "weight", "expected a number above 0, got 0"),
+        ({"labels": {"a b": "c"}}, 4, "labels", "such as ray.io/market-type: spot, got a b: c"),
     ],
 )
 def test_a_share_of_the_gpus_is_one_that_machine_and_engine_can_give(

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import psutil
+
 from awkward_engine.params import AwkwardParams  # type: ignore[import-not-found]
 from trainables.contract import (
     ArtifactKind,
@@ -23,6 +25,8 @@ from trainables.contract import (
     UserError,
 )
 
+PLACES = "AWKWARD_ENGINE_PLACES"  # file that gets a line an epoch: where and when it was trained
+
 NO_LICENCE = "expected a licence of the awkward engine, got none; ask its makers for one"
 
 
@@ -33,13 +37,14 @@ class AwkwardEngine:
 
     def train(self, trial: Trial) -> None:
         params = AwkwardParams.model_validate(dict(trial.params))
-        done = 0
+        done, raylet = 0, _raylet()
         if trial.resume_from is not None:
             done = len(json.loads((trial.resume_from / "history.json").read_text()))
         try:
             for epoch in range(done + 1, trial.train_to + 1):
                 if epoch == 2:
                     _misbehave(params.behaviour)
+                _train(trial, epoch, params.epoch_seconds, raylet)
                 values = {"seg_metrics/F1": params.lr0}
                 checkpoint = _save(trial.directory, epoch, values)
                 trial.report(EpochMetrics(epoch, values), checkpoint)
@@ -55,6 +60,22 @@ class AwkwardEngine:
 
     def export(self, model: Path, to: Path, form: ExportForm) -> Path:
         raise InfeasibleParams(f"{model} has no {form} form for {to}")
+
+
+def _raylet() -> int | None:
+    """The process of Ray's that stands for the node; it may be gone before its engines are."""
+    return next((p.pid for p in psutil.Process().parents() if p.name() == "raylet"), None)
+
+
+def _train(trial: Trial, epoch: int, seconds: float, raylet: int | None) -> None:
+    """Take some time, and write down on which node and on which GPUs that was."""
+    begun = time.time()
+    time.sleep(seconds)
+    if PLACES in os.environ:
+        gpus = os.environ["CUDA_VISIBLE_DEVICES"]
+        with Path(os.environ[PLACES]).open("a") as file:
+            line = {"trial": trial.name, "epoch": epoch, "raylet": raylet, "gpus": gpus}
+            file.write(json.dumps({**line, "begun": begun, "ended": time.time()}) + "\n")
 
 
 def _draw(trial: Trial, seconds: float) -> None:

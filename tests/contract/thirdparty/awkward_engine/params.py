@@ -12,6 +12,7 @@ class AwkwardParams(Hyperparameters):
     """How a training ends."""
 
     lr0: float = Field(0.5, gt=0, le=1, description="the F1 of every epoch")
+    epoch_seconds: float = Field(0.0, ge=0, description="how long an epoch takes, s")
     end_seconds: float = Field(0.0, ge=0, description="how long its artifacts take, s")
     behaviour: Literal["trains", "eof", "leaves a process", "fills the disk", "no licence"] = Field(
         "trains",

@@ -1,0 +1,35 @@
+"""Errors of Ray's, as a real Ray words them, and what they mean for a trial."""
+
+import pytest
+from ray.exceptions import RayActorError, RayError
+
+from tune.driver.deaths import Death, death_of
+
+LOST = """The actor died unexpectedly before finishing this task.
+\tpid: 23747
+\tip: 192.0.2.2
+The actor died because its node has died. Node Id: 81b2c58f15a51437c3f29917
+\tthe actor's node was terminated unexpectedly: health check failed due to missing too many
+heartbeats"""
+
+KILLED = """The actor died unexpectedly before finishing this task.
+The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR"""
+
+
+def actor_error(text: str, *, preempted: bool = False) -> RayActorError:
+    return RayActorError("0", text, False, preempted)
+
+
+@pytest.mark.parametrize(
+    ("error", "death"),
+    [
+        (actor_error(LOST), Death("its node was lost", of_node=True)),
+        (actor_error("", preempted=True), Death("its node was preempted", of_node=True)),
+        (actor_error(KILLED), Death("its worker died")),
+        (RayError("its node has died"), Death("its worker died")),
+        (None, Death("its worker died")),
+    ],
+    ids=["lost", "preempted", "killed", "not an actor's", "unknown"],
+)
+def test_only_a_node_that_is_gone_excuses_a_trial(error: RayError | None, death: Death) -> None:
+    assert death_of(error) == death
