@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from cluster.errors import ClusterError
-
 T = TypeVar("T")
 
 ANSWER_S = 120.0  # a node gets and unpacks the package first, and may be busy
