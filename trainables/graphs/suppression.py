@@ -12,8 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainables.onnx.manifest import INSTALL, OnnxError
-
 _MOST = 2**31 - 1
 
 
@@ -45,19 +43,12 @@ def _(boxes: Tensor, scores: Tensor, iou: float, floor: float) -> Tensor:
     return torch.empty_like(scores)
 
 
-def translations() -> Mapping[Callable[..., Any], Callable[..., Any]]:
-    """Operators of ONNX for the steps of this module, as `torch.onnx.export` takes them.
+def suppression_translation(op: Any) -> Mapping[Callable[..., Any], Callable[..., Any]]:
+    """The step in operators of ONNX.
 
-    Raises:
-        OnnxError: The package onnxscript is missing.
+    Args:
+        op: The operators, of onnxscript.
     """
-    try:
-        op: Any = importlib.import_module("onnxscript").opset18
-    except ImportError as error:
-        raise OnnxError(
-            f"expected the packages onnx and onnxscript to export to ONNX, got none ({error}); "
-            f"{INSTALL}"
-        ) from error
 
     def strongest(boxes: Any, scores: Any, iou: float, floor: float) -> Any:
         most = op.Constant(value_ints=[_MOST])

@@ -6,7 +6,7 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from trainables.files.whole import write_whole
 from trainables.graphs.norms import use_exact_norms
+from trainables.graphs.pooling import pooling_translation
 from trainables.graphs.scaling import PICTURE, SIDES, Scaling
-from trainables.graphs.suppression import translations
-from trainables.onnx.manifest import MODEL_ONNX, Manifest
+from trainables.graphs.suppression import suppression_translation
+from trainables.onnx.manifest import INSTALL, MODEL_ONNX, Manifest, OnnxError
 from trainables.onnx.stamping import stamp
 
 OPSET: Final = 18
@@ -83,6 +84,22 @@ def write_graph(graph: Graph, manifest: Manifest, to: Path) -> Path:
     stamp(proto, manifest)
     to.mkdir(parents=True, exist_ok=True)
     return write_whole(to / MODEL_ONNX, lambda path: path.write_bytes(proto.SerializeToString()))
+
+
+def translations() -> Mapping[Callable[..., Any], Callable[..., Any]]:
+    """Operators of ONNX for the steps of this folder, as `torch.onnx.export` takes them.
+
+    Raises:
+        OnnxError: The package onnxscript is missing.
+    """
+    try:
+        op: Any = importlib.import_module("onnxscript").opset18
+    except ImportError as error:
+        raise OnnxError(
+            f"expected the packages onnx and onnxscript to export to ONNX, got none ({error}); "
+            f"{INSTALL}"
+        ) from error
+    return {**suppression_translation(op), **pooling_translation(op)}
 
 
 def sha256_of(model: Path) -> str:

@@ -13,7 +13,8 @@ for package in ("torch", "torchvision", "onnx", "onnxscript", "onnxruntime"):
 import torch
 from torchvision.ops import batched_nms
 
-from trainables.graphs.suppression import strongest_instances, translations
+from trainables.graphs.suppression import strongest_instances
+from trainables.graphs.write import OPSET, translations
 from trainables.onnx.manifest import OnnxError
 
 IOU, FLOOR, N = 0.5, 0.1, 60
@@ -34,7 +35,7 @@ def test_a_graph_keeps_what_torchvision_keeps_for_any_batch(tmp_path: Path) -> N
         Suppressing().eval(),
         (torch.rand(2, 30, 4), torch.rand(2, 30, 3)),
         dynamo=True,
-        opset_version=18,
+        opset_version=OPSET,
         dynamic_shapes=(free, free),
         custom_translation_table=dict(translations()),
         verbose=False,

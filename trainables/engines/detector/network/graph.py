@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
 from trainables.engines.detector.network.names import Family
+from trainables.graphs.pooling import Pooling
 from trainables.graphs.suppression import kept_scores, longer, strongest_of_class, taken
 
 _NEVER: Final = -1e30
@@ -189,17 +190,6 @@ def _sides(boxes: Tensor) -> Tensor:
 
 def _pooled(pooler: Any, maps: Sequence[Tensor], boxes: Tensor) -> Tensor:
     """Features (B * P, C, S, S) of boxes (B, P, 4), each from the level that fits its size."""
-    batch, n = boxes.shape[:2]
-    flat = boxes.reshape(-1, 4)
-    owner = torch.arange(batch)[:, None].expand(-1, n).reshape(-1, 1)
-    rois = torch.cat([owner.to(flat.dtype), flat], dim=1)
-    level = pooler.map_levels([flat])
-    result: Tensor | None = None
-    for number, (feature, scale) in enumerate(zip(maps, pooler.scales, strict=True)):
-        found = torch.ops.torchvision.roi_align(
-            feature, rois, scale, *pooler.output_size, pooler.sampling_ratio, False
-        )
-        mine = (level == number)[:, None, None, None]
-        result = found if result is None else torch.where(mine, found, result)
-    assert result is not None
-    return result
+    (size, _), samples = pooler.output_size, pooler.sampling_ratio
+    level = pooler.map_levels([boxes.reshape(-1, 4)])
+    return Pooling(pooler.scales, size, samples, aligned=False)(maps, boxes, level)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from trainables.graphs.pooling import Pooling
 from trainables.graphs.suppression import kept_scores, longer, strongest_of_class, taken
 
 _NEVER: Final = -1e30
@@ -135,26 +136,14 @@ def _inside(boxes: Tensor, size: Sequence[Any]) -> Tensor:
 
 def _pooled(pooler: Any, maps: Sequence[Tensor], boxes: Tensor) -> Tensor:
     """Features (B * P, C, S, S) of boxes (B, P, 4), each from the level that fits its size."""
-    batch, n = boxes.shape[:2]
-    owner = torch.arange(batch)[:, None].expand(-1, n).reshape(-1, 1)
-    flat = boxes.reshape(-1, 4)
-    rois = torch.cat([owner.to(flat.dtype), flat], dim=1)
-    side = ((flat[:, 2] - flat[:, 0]) * (flat[:, 3] - flat[:, 1])).sqrt()
+    sides = (boxes[..., 2:] - boxes[..., :2]).reshape(-1, 2)
+    side = (sides[:, 0] * sides[:, 1]).sqrt()
     level = torch.floor(
         pooler.canonical_level + torch.log2(side / pooler.canonical_box_size + 1e-8)
     )
     level = level.clamp(min=pooler.min_level, max=pooler.max_level) - pooler.min_level
-    result: Tensor | None = None
-    for number, (map_, align) in enumerate(zip(maps, pooler.level_poolers, strict=True)):
-        found = torch.ops.torchvision.roi_align(
-            map_,
-            rois,
-            align.spatial_scale,
-            *align.output_size,
-            align.sampling_ratio,
-            align.aligned,
-        )
-        mine = (level == number)[:, None, None, None]
-        result = found if result is None else torch.where(mine, found, result)
-    assert result is not None
-    return result
+    aligns = list(pooler.level_poolers)
+    scales = [align.spatial_scale for align in aligns]
+    (size, _), samples = aligns[0].output_size, aligns[0].sampling_ratio
+    pooling = Pooling(scales, size, samples, aligned=aligns[0].aligned)
+    return pooling(maps, boxes, level.long())
