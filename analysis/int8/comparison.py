@@ -106,6 +106,16 @@ class Comparison:
             "the file alone, and from grey levels to boxes, masks or a map"
         )
 
+    def problem(self, max_loss: float) -> str:
+        """Why the int8 file is not to be kept; "" where it is."""
+        if self.loss <= max_loss:
+            return ""
+        return (
+            f"expected the int8 file to lose no more than {max_loss:g} of {self.f1}, got a loss of "
+            f"{self.loss:.4f}, and nothing was written; --max-loss allows more\n"
+            + "\n".join(f"  {line}" for line in self.lines())
+        )
+
     def plain(self) -> dict[str, Any]:
         """The figures, as they are written beside a model."""
         return {

@@ -104,7 +104,8 @@ def export_int8(
             write_file(config, model, source, shown, progress)
             file = _quantised(source / MODEL_ONNX, new / MODEL_ONNX, data, images, progress)
             comparison = _compared(source / MODEL_ONNX, file, data, progress)
-            _refuse_loss(config, comparison, max_loss)
+            if problem := comparison.problem(max_loss):
+                raise ExportError(f"{config.source}: {problem}")
             _write_beside(file, source / MODEL_ONNX, comparison, shown)
             shutil.rmtree(source)
     for line in comparison.lines():
@@ -180,6 +181,7 @@ def _sha256(path: Path) -> str:
 
 
 def _compared(source: Path, file: Path, data: PreparedDataset, progress: Progress) -> Comparison:
+    """Measure both files, and put its own metrics into the one in int8."""
     wishes = Wishes(split="val", device=Device("cpu", cpus=chosen_device("cpu").cpus))
     plan = plan_evaluation(source, data.root, file.parent / "none", wishes)
 
@@ -193,6 +195,9 @@ def _compared(source: Path, file: Path, data: PreparedDataset, progress: Progres
         )
         for path, name in zip(both, TITLES, strict=True)
     ]
+    group = main_group(plan)
+    own = {"metrics": metrics[1], "confidence": metrics[1][f"{group}/confidence"]}
+    stamp_file(file, manifest_of(file).model_copy(update=own))
     finds = [
         *(alone(path, timed) for path in both),
         *(whole(load_onnx(path, Device("cpu", cpus=1)), timed) for path in both),
@@ -202,7 +207,6 @@ def _compared(source: Path, file: Path, data: PreparedDataset, progress: Progres
         Figures(path.stat().st_size, speeds[k], speeds[k + 2], metrics[k])
         for k, path in enumerate(both)
     )
-    group = main_group(plan)
     return Comparison(
         before=before,
         after=after,
@@ -220,25 +224,9 @@ def _spread(plan: EvaluationPlan) -> list[Any]:
     return [plan.data.read(plan.images[k * len(plan.images) // n]) for k in range(n)]
 
 
-def _refuse_loss(config: BestConfig, comparison: Comparison, max_loss: float) -> None:
-    if comparison.loss <= max_loss:
-        return
-    table = "\n".join(f"  {line}" for line in comparison.lines())
-    raise ExportError(
-        f"{config.source}: expected the int8 file to lose no more than {max_loss:g} of "
-        f"{comparison.f1}, got a loss of {comparison.loss:.4f}, and nothing was written; "
-        f"--max-loss allows more\n{table}"
-    )
-
-
 def _write_beside(file: Path, source: Path, comparison: Comparison, shown: Sequence[View]) -> None:
-    """Stamp the file with its own metrics, and write all that lies beside it."""
-    metrics = dict(comparison.after.metrics)
-    group = comparison.f1.rpartition("/")[0]
-    manifest = manifest_of(file).model_copy(
-        update={"metrics": metrics, "confidence": metrics[f"{group}/confidence"]}
-    )
-    stamp_file(file, manifest)
+    """Write all that lies beside the file."""
+    manifest = manifest_of(file)
     folder, device = file.parent, Device("cpu", cpus=chosen_device("cpu").cpus)
     own, other = load_onnx(source, device), load_onnx(file, device)
     parts = views(shown, maps=isinstance(own, Picker))

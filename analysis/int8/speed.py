@@ -34,8 +34,8 @@ def rates(
 ) -> list[list[float]]:
     """Pictures per second of several functions, round by round, one picture at a time.
 
-    The seconds are processor time, of all threads of this process. One more round goes before,
-    which warms up and does not count.
+    The seconds are those that the calling thread computed, in which what works on one core does
+    all of its work. One more round goes before, which warms up and does not count.
 
     Args:
         finds: Each finds what is in the picture of a number.
@@ -46,11 +46,11 @@ def rates(
     found: list[list[float]] = [[] for _ in finds]
     for number in range(rounds + 1):
         for find, speeds in zip(finds, found, strict=True):
-            begin = time.process_time()
+            begin = time.thread_time()
             for picture in range(n):
                 find(picture)
             if number:
-                speeds.append(n / (time.process_time() - begin))
+                speeds.append(n / (time.thread_time() - begin))
         progress(number + 1, rounds + 1)
     return found
 

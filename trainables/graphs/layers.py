@@ -35,6 +35,10 @@ _CHOOSING: Final[Mapping[str, frozenset[int]]] = {
 }
 """Inputs of operators that are no features of what comes out of them."""
 
+_POOLING: Final = ("RoiAlign",)
+"""Operators of which a picture may have none: what comes of them has no range of its own until the
+next layer takes it."""
+
 
 @dataclass(frozen=True)
 class Layers:
@@ -65,7 +69,7 @@ def layers_of(graph: Any) -> Layers:
             predictors[node.input[1]] = None
         elif layer or (comes and before):
             (inner if layer else between).append(node.name)
-        if comes or (layer and before):
+        if (layer and before) or (comes and node.op_type not in _POOLING):
             fed.update(node.output)
     return Layers(tuple(inner), tuple(between), tuple(predictors))
 

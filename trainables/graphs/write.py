@@ -137,7 +137,11 @@ def _joined(before: Scaling, network: Any) -> Any:
     model = before.model(OPSET, network.ir_version)
     first = compose.add_prefix(model, "scaling.", rename_inputs=False, rename_outputs=False)
     names = [(name, name) for name in (PICTURE, SIDES)]
-    return compose.merge_models(first, network, io_map=names)
+    both = compose.merge_models(first, network, io_map=names)
+    versions = {opset.domain: opset for opset in both.opset_import}  # each part brings its own
+    del both.opset_import[:]
+    both.opset_import.extend(versions.values())
+    return both
 
 
 def _name_axes(proto: Any, free: Mapping[str, Mapping[int, str]]) -> None:

@@ -35,6 +35,16 @@ def test_the_table_tells_size_speed_and_what_was_lost(comparison: Comparison) ->
     assert comparison.loss == pytest.approx(0.025)
 
 
+def test_what_loses_more_than_is_allowed_is_refused_with_the_table(comparison: Comparison) -> None:
+    assert not comparison.problem(0.03)
+    said = comparison.problem(0.02).splitlines()
+    assert said[0] == (
+        "expected the int8 file to lose no more than 0.02 of box_metrics/F1, got a loss of 0.0250, "
+        "and nothing was written; --max-loss allows more"
+    )
+    assert "-0.0250" in said[-2]
+
+
 def test_what_is_written_beside_a_model_is_json_without_nan(comparison: Comparison) -> None:
     plain = comparison.plain()
     assert plain["speed_ratio"] == {"file": 1.5, "all": 1.25}

@@ -59,7 +59,7 @@ def test_what_only_says_where_to_look_is_a_prediction() -> None:
     )
     assert found.inner == ("body", "head")
     assert found.predictors == ("w2", "w3", "w5")
-    assert found.between == ("pool", "chosen")
+    assert found.between == ("pool",)
 
 
 def test_the_mean_of_a_distribution_is_behind_its_predictor() -> None:
