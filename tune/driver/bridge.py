@@ -198,7 +198,7 @@ class Bridge:
         """Ray is done with a trial; with `error`, its actor died, as `died` has said.
 
         Raises:
-            DriverError: A node of the cluster cannot import what a trial needs.
+            DriverError: A node of the cluster lacks what a trial needs.
         """
         death = self._deaths.pop(ray_id, Death())
         number = self._running.pop(ray_id, None)
@@ -295,7 +295,7 @@ class Bridge:
         self._end(number)
 
     def _died(self, number: int, death: Death) -> None:
-        if death.unimportable:
+        if death.unprepared:
             raise unprepared_node(self._recorder.study, death.message)
         if not death.of_node:
             self._crashed(number, death.message)

@@ -2,13 +2,15 @@
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
-from ray.exceptions import RayActorError, RayTaskError
+import ray.cloudpickle as cloudpickle
+from ray.exceptions import RayActorError
 
 _OF_NODE: Final = ("node has died", "node was preempted", "node was terminated")
 
-_IMPORT: Final = re.compile(r"(?:ModuleNotFoundError|ImportError): (.*)")
+_RAISED: Final = re.compile(r"^[\w.]+(?:Error|Exception): (.*)$", re.MULTILINE)
 
 _HOST: Final = re.compile(r"(?:\bip: |ip=)([\w.:-]+)")
 
@@ -20,23 +22,31 @@ class Death:
     Attributes:
         message: What happened, for the user.
         of_node: Whether its node was lost, of which the trial is not the cause.
-        unimportable: The error of the import, where the node lacks what is to run there; else "".
+        unprepared: Whether no actor can begin on its node, which lacks what is to run there.
     """
 
     message: str = "its worker died"
     of_node: bool = False
-    unimportable: str = ""
+    unprepared: bool = False
+
+
+def kept_error(trial: Any) -> BaseException | None:
+    """The error that Ray Tune has just written down for a trial of its; None where it has not."""
+    path = trial.pickled_error_file
+    if path is None or not Path(path).is_file():
+        return None
+    error: BaseException = cloudpickle.loads(Path(path).read_bytes())
+    return error
 
 
 def death_of(error: BaseException | None) -> Death:
     """The death that an error of Ray's tells of; None where Ray has kept no error."""
     text = str(error)
-    imported = _IMPORT.search(text)
-    begins = isinstance(error, RayTaskError) or getattr(error, "actor_init_failed", False)
-    if imported and begins:
-        host = _HOST.search(text)
+    if isinstance(error, RayActorError) and error.actor_init_failed:
+        host, raised = _HOST.search(text), _RAISED.findall(text)
         where = f"a node of the cluster ({host[1]})" if host else "a node of the cluster"
-        return Death(f"{where} cannot run trials: {imported[1]}", unimportable=imported[1])
+        why = raised[-1] if raised else text.strip().splitlines()[-1]
+        return Death(f"{where} cannot run trials: {why}", unprepared=True)
     if isinstance(error, RayActorError) and error.preempted:
         return Death("its node was preempted", of_node=True)
     if isinstance(error, RayActorError) and any(words in text for words in _OF_NODE):

@@ -19,7 +19,7 @@ from cluster.machines.local_ray import on_cluster, start_ray
 from cluster.machines.sharing import auto_share, most_at_once
 from trainables.files.scratch import make_scratch
 from tune.driver.bridge import Anywhere, Bridge
-from tune.driver.deaths import death_of
+from tune.driver.deaths import death_of, kept_error
 from tune.driver.placing import requests, reservations_of, started_in
 from tune.driver.session import terminable, uninterrupted
 from tune.plan.plan import StudyPlan
@@ -178,7 +178,7 @@ class _RayScheduler(FIFOScheduler):
         """A trial's actor has died; that the trial is over, the searcher hears next."""
         _guarded(
             self._bridge,
-            lambda: self._bridge.died(trial.trial_id, death_of(trial.get_pickled_error())),
+            lambda: self._bridge.died(trial.trial_id, death_of(kept_error(trial))),
             None,
         )
 

@@ -16,8 +16,16 @@ KILLED = """The actor died unexpectedly before finishing this task.
 The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR"""
 
 
-def actor_error(text: str, *, preempted: bool = False) -> RayActorError:
-    return RayActorError("0", text, False, preempted)
+WITHOUT = """The actor died because of an error raised in its creation task, \
+ray::ResourceTrainable.__init__() (pid=15366, ip=192.0.2.2, actor_id=5eb7, repr=<ray>)
+RuntimeError: The actor with name ResourceTrainable failed to import on the worker:
+
+ray::ResourceTrainable.__init__() (pid=15366, ip=192.0.2.2)
+ModuleNotFoundError: No module named 'tune'"""
+
+
+def actor_error(text: str, *, preempted: bool = False, begins: bool = False) -> RayActorError:
+    return RayActorError("0", text, begins, preempted)
 
 
 @pytest.mark.parametrize(
@@ -26,10 +34,17 @@ def actor_error(text: str, *, preempted: bool = False) -> RayActorError:
         (actor_error(LOST), Death("its node was lost", of_node=True)),
         (actor_error("", preempted=True), Death("its node was preempted", of_node=True)),
         (actor_error(KILLED), Death("its worker died")),
+        (
+            actor_error(WITHOUT, begins=True),
+            Death(
+                "a node of the cluster (192.0.2.2) cannot run trials: No module named 'tune'",
+                unprepared=True,
+            ),
+        ),
         (RayError("its node has died"), Death("its worker died")),
         (None, Death("its worker died")),
     ],
-    ids=["lost", "preempted", "killed", "not an actor's", "unknown"],
+    ids=["lost", "preempted", "killed", "without segtune", "not an actor's", "unknown"],
 )
 def test_only_a_node_that_is_gone_excuses_a_trial(error: RayError | None, death: Death) -> None:
     assert death_of(error) == death
