@@ -1,0 +1,49 @@
+"""Trials on the GPUs of this machine, where it has any."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from cluster.machines.machine import this_machine
+from tests.support.discs import prepare_discs
+from tests.support.places import ROOT, THIRD_PARTY
+from tests.support.servers.ray_clusters import PLACES, STUDY
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.skipif(this_machine().gpus == 0, reason="needs a CUDA device"),
+]
+
+
+def test_two_trials_share_each_gpu_and_see_no_other(tmp_path: Path) -> None:
+    n_gpus, places = this_machine().gpus, tmp_path / "places.jsonl"
+    file = tmp_path / "study.yaml"
+    file.write_text(
+        STUDY.format(
+            name="real",
+            data=prepare_discs(tmp_path / "discs").root,
+            trials=2 * n_gpus,
+            epochs=10,
+            seconds=1.0,
+            resources=f"{{concurrent: {2 * n_gpus}, gpus_per_trial: 0.5, cpus_per_trial: 1}}",
+            storage=tmp_path / "studies",
+        )
+    )
+    path = os.pathsep.join((str(ROOT), str(THIRD_PARTY)))
+    environ = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
+    subprocess.run(
+        [sys.executable, "-m", "tune.cli", "tune", str(file)],
+        env={**environ, PLACES: str(places), "PYTHONPATH": path},
+        cwd=ROOT,
+        check=True,
+    )
+    trained = [json.loads(line) for line in places.read_text().splitlines()]
+    seen = {t["trial"]: t["gpus"] for t in trained}
+    assert sorted(Counter(seen.values()).values()) == [2] * n_gpus, seen
