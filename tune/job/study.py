@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from trainables.registry import engine_info
@@ -14,10 +15,12 @@ from tune.job.order import CHECKED, Order
 from tune.job.sharing import proof_of_sharing
 from tune.plan.plan import StudyPlan
 from tune.plan.planning import read_draft
+from tune.plan.resolved import written_values
 from tune.plan.resume import RESUMABLE, plan_resumed
 from tune.progress.status import STATUS_ROWS, status_lines
 from tune.progress.terminal import make_progress
 from tune.study.problems import study_error
+from tune.study.study import Study
 from tune.verbs.concluding import Conclusion, conclude
 from tune.verbs.opening import open_study
 from tune.verbs.planning import plan
@@ -46,18 +49,21 @@ def planned_study(file: Path) -> tuple[StudyPlan, bool]:
     directory = place_of_study(file)
     if not (directory / JOURNAL).exists():
         return plan(file), False
-    begun, draft = StudyDir.open(directory), read_draft(file)
+    begun, wanted = StudyDir.open(directory), plan(file)
+    resolved = Study.model_validate(written_values(wanted))
     changed = [
         key
-        for key, value in draft.parts().items()
-        if key not in RESUMABLE and value != getattr(begun.study, key)
+        for key in Study.model_fields
+        if key not in RESUMABLE and getattr(resolved, key) != getattr(begun.study, key)
     ]
+    if wanted.study.warm_start.best and "warm_start" in changed:
+        changed.remove("warm_start")  # what is known best changes with each study
     if changed:
         raise StudyError(
             f"{directory}: {', '.join(changed)}: expected the value that the study there began "
             "with, as it goes on; name the study otherwise to begin another one"
         )
-    values = draft.study.model_dump(mode="json", include={"budget", "resources", "data"})
+    values = wanted.study.model_dump(mode="json", include={"budget", "resources", "data"})
     overrides = [f"{key}={json.dumps(value)}" for key, value in values.items()]
     return plan_resumed(begun, overrides), True
 
@@ -74,9 +80,12 @@ def run_study_job(
         refuse_if_stopped: Called before anything is started; raises where it must not be.
     """
     directory = place_of_study(file)
-    with proof_of_sharing(directory) as proof:
-        nodes = check_nodes(order, _distributions(order.engine), proof)
-    made, goes_on = planned_study(file)
+    with proof_of_sharing(directory) as proof, ThreadPoolExecutor(1) as pool:
+        checked = pool.submit(check_nodes, order, _distributions(order.engine), proof)
+        try:
+            made, goes_on = planned_study(file)
+        finally:
+            nodes = checked.result()  # what is wrong with them comes before what is with the plan
     refuse_if_stopped()
     tell(f"{nodes}; {CHECKED}")
     tell(f"study {made.study.study} {'goes on' if goes_on else 'begins'}: {directory}")

@@ -25,10 +25,10 @@ def to_yaml(plan: StudyPlan) -> str:
         f"# Data set: {plan.data.name}, fingerprint {plan.data.fingerprint}",
         f"# Seed: {plan.study.seed}",
     ]
-    return "\n".join([*header, write_yaml(_written(plan))])
+    return "\n".join([*header, write_yaml(written_values(plan))])
 
 
-def _written(plan: StudyPlan) -> dict[str, Any]:
+def written_values(plan: StudyPlan) -> dict[str, Any]:
     """The values of a resolved study file."""
     return {
         **plan.study.model_dump(mode="json"),
@@ -67,7 +67,7 @@ def resolved(plan: StudyPlan) -> dict[str, Any]:
         "versions": package_versions(plan.info.frameworks),
         "git_commit": git_commit(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "written": _written(plan),
+        "written": written_values(plan),
     }
 
 
