@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,6 @@ from trainables.graphs.layers import Layers, layers_of
 from trainables.onnx.manifest import INSTALL, OnnxError
 
 Inputs = Mapping[str, npt.NDArray[Any]]
-
-_BETWEEN: Final = ("Add", "Clip", "Concat", "MaxPool", "Mul", "Relu", "Resize", "Sigmoid", "Split")
-"""Operators that work on integers where their neighbours do."""
 
 _WARNING, _ERROR = 2, 3
 
@@ -65,14 +62,14 @@ def write_int8(file: Path, to: Path, inputs: Iterator[Inputs]) -> Layers:
         graph = onnx.load_model(str(fused)).graph
         layers = layers_of(graph)
         kinds = {node.name: node.op_type for node in graph.node}
-        between = [name for name in layers.between if kinds[name] in _BETWEEN]
+        chosen = [*layers.inner, *layers.between]
         tools.quantize_static(
             str(fused),
             str(Path(folder) / "int8.onnx"),
             _Pictures(inputs),
             quant_format=tools.QuantFormat.QDQ,
-            op_types_to_quantize=sorted({kinds[name] for name in (*layers.inner, *between)}),
-            nodes_to_quantize=[*layers.inner, *between],
+            op_types_to_quantize=sorted({kinds[name] for name in chosen}),
+            nodes_to_quantize=chosen,
             per_channel=True,
             activation_type=tools.QuantType.QUInt8,
             weight_type=tools.QuantType.QInt8,

@@ -9,7 +9,7 @@ say.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,9 +35,18 @@ _CHOOSING: Final[Mapping[str, frozenset[int]]] = {
 }
 """Inputs of operators that are no features of what comes out of them."""
 
-_POOLING: Final = ("RoiAlign",)
-"""Operators of which a picture may have none: what comes of them has no range of its own until the
-next layer takes it."""
+_LIGHT: Final = (
+    "Add",
+    "Clip",
+    "Concat",
+    "MaxPool",
+    "Mul",
+    "Relu",
+    "Resize",
+    "Sigmoid",
+    "Split",
+)
+"""Operators without weights that work on integers, too."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,8 @@ class Layers:
 
     Attributes:
         inner: Nodes of those that another layer follows, by name.
-        between: Nodes that come after one of these and before another layer, by name.
+        between: Nodes between these that can take integers from them or from each other alone: what
+            also takes floats, as in a norm, would only have them rounded.
         predictors: Weights of the layers that none follows.
     """
 
@@ -57,27 +67,32 @@ class Layers:
 
 def layers_of(graph: Any) -> Layers:
     """The layers of an `onnx.GraphProto`, whose nodes stand in the order of their use."""
-    weighted = _weighted(graph)
+    constant = _constants(graph)
+    weighted = _weighted(graph, constant)
     followed = _followed(graph.node, weighted)
-    fed: set[str] = set()  # outputs that come of an inner layer
+    integers: set[str] = set()
     inner: list[str] = []
     between: list[str] = []
     predictors: dict[str, None] = {}
     for node, layer, before in zip(graph.node, weighted, followed, strict=True):
-        comes = any(name in fed for name in _features(node))
         if layer and not before:
             predictors[node.input[1]] = None
-        elif layer or (comes and before):
+            continue
+        given = [name for name in _features(node) if name not in constant]
+        light = node.op_type in _LIGHT and before and integers.issuperset(given)
+        if layer or light:
             (inner if layer else between).append(node.name)
-        if (layer and before) or (comes and node.op_type not in _POOLING):
-            fed.update(node.output)
+            integers.update(node.output)
     return Layers(tuple(inner), tuple(between), tuple(predictors))
 
 
-def _weighted(graph: Any) -> list[bool]:
+def _constants(graph: Any) -> set[str]:
+    made = (name for node in graph.node if node.op_type == "Constant" for name in node.output)
+    return {weights.name for weights in graph.initializer} | set(made)
+
+
+def _weighted(graph: Any, constant: Set[str]) -> list[bool]:
     """Whether each node is a layer."""
-    constant = {weights.name for weights in graph.initializer}
-    constant |= {name for node in graph.node if node.op_type == "Constant" for name in node.output}
     return [
         node.op_type in LAYERS and len(node.input) > 1 and node.input[1] in constant
         for node in graph.node

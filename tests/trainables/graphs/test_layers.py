@@ -59,7 +59,7 @@ def test_what_only_says_where_to_look_is_a_prediction() -> None:
     )
     assert found.inner == ("body", "head")
     assert found.predictors == ("w2", "w3", "w5")
-    assert found.between == ("pool",)
+    assert not found.between
 
 
 def test_the_mean_of_a_distribution_is_behind_its_predictor() -> None:
@@ -96,3 +96,25 @@ def test_attention_and_products_of_features_are_no_ends() -> None:
     )
     assert found.inner == ("qkv", "out")
     assert found.predictors == ("w3",)
+
+
+def test_what_also_takes_floats_stays_in_float() -> None:
+    """A norm works in float, and what follows it; a sum of two layers takes integers alone."""
+    found = layers_of(
+        graph(
+            """
+            [body] a = Conv(x, w1)
+            mean = ReduceMean(a)
+            b = Sub(a, mean)
+            [weight] c = Mul(b, scale)
+            [relu] d = Relu(c)
+            [left] e = Conv(d, w2)
+            [right] f = Conv(d, w3)
+            [sum] g = Add(e, f)
+            [score] y = Conv(g, w4)
+            """,
+            "scale w1 w2 w3 w4",
+        )
+    )
+    assert found.inner == ("body", "left", "right")
+    assert found.between == ("sum",)
