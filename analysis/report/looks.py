@@ -21,6 +21,7 @@ COLOURS: Mapping[str, str] = {
     "collapsed": "#9a68c9",
     "diverged": "#d1493d",
     "budget": "#7f8791",
+    "moved": "#7f8791",
     "error": "#d1493d",
     UNFINISHED: "#7f8791",
 }
@@ -33,6 +34,7 @@ SYMBOLS: Mapping[str, str] = {
     "collapsed": "diamond",
     "diverged": "x",
     "budget": "hexagon",
+    "moved": "hexagon",
     "error": "cross",
     UNFINISHED: "circle-open",
 }

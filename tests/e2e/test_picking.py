@@ -390,9 +390,11 @@ def test_progress_counts_what_is_left_to_do_those_that_fail_too_and_says_for_how
         pick_micrographs([str(tmp_path / "in")], model, tmp_path / "out", wishes)
         assert told == [(n, expected) for n in range(1, expected + 1)]
         told.clear()
-    clock = iter([0.0, 30.0])
+    clock = iter([0.0, 5.0, 35.0])
     monkeypatch.setattr("tune.cli.tickers.time.monotonic", lambda: next(clock))
-    tickers.Ticker("pick")(3, 12)
+    ticker = tickers.Ticker("pick")
+    ticker(0, 12)
+    ticker(3, 12)
     assert "pick: 3/12, 90 s left" in capsys.readouterr().err
 
 

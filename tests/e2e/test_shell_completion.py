@@ -31,7 +31,7 @@ def test_verbs_and_options_are_completed(tmp_path: Path) -> None:
     assert completed(tmp_path, "segtune retrain --ot") == ["--other-classes"]
     assert completed(tmp_path, "segtune best s") == ["show", "set"]
     names = {verb.__name__ for verb in VERBS}
-    assert set(completed(tmp_path, "segtune ")) == {*names, "best", "wandb"}
+    assert set(completed(tmp_path, "segtune ")) == {*names, "best", "cluster", "wandb"}
 
 
 @pytest.mark.parametrize(

@@ -129,8 +129,10 @@ def test_status_tells_how_far_a_study_is(study: Path) -> None:
 
 @pytest.mark.slow
 def test_report_finds_every_trial_with_its_end_and_its_best_epoch(study: Path) -> None:
+    table = study / "leaderboard.csv"
+    table.write_text(table.read_text().replace(",running,", ",waiting,"))  # as 0.1.0 called it
     assert_same_rows(study, EXPECTED[study.name]["leaderboard"])
-    (study / "leaderboard.csv").unlink()
+    table.unlink()
     said(study.parents[1], "report", str(study))
     assert_same_rows(study, EXPECTED[study.name]["leaderboard"])
     assert EXPECTED[study.name]["best"]["metric"] in (study / "report.html").read_text()

@@ -42,7 +42,7 @@ def reservations_of(plan: StudyPlan, *, own: bool) -> Reservations | None:
     """
     resources, shares = plan.study.resources, plan.shares
     nodes = nodes_with(resources.labels)
-    if not nodes:
+    if resources.labels and not nodes:
         _tell_of_no_node(resources.labels, own=own)
     share = shares.gpu_fraction
     if share is None:

@@ -28,10 +28,12 @@ AT_HOME: Final[Mapping[str, tuple[str, ...]]] = {
     "study": (
         "analysis/evaluation",
         "analysis/finding",
+        "analysis/int8",
         "analysis/measure",
         "analysis/picking",
         "analysis/retrain",
         "analysis/scale",
+        "cluster/templates",
         "trainables/datasets/raw",
         "trainables/datasets/simulate",
         "tune/cli",
@@ -40,11 +42,15 @@ AT_HOME: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "measure": (
         "analysis/evaluation",
+        "analysis/int8",
         "analysis/picking",
         "analysis/retrain",
+        "cluster/templates",
         "trainables/datasets/simulate",
         "tune/cli",
         "tune/dashboard",
+        "tune/doctor",
+        "tune/remote",
         "tune/proposal",
     ),
 }

@@ -29,6 +29,7 @@ ISSUE_EXAMPLE: dict[str, Any] = {
     "data": "data",
     "trainable": "yolo_seg",
     "budget": {"trials": 50, "epochs": 250, "hours": 12},
+    "price": 2.1,
     "fixed": {"model": "yolo11n-seg.yaml", "imgsz": 640},
     "search_space": "yolo_seg",
     "search": "tpe",

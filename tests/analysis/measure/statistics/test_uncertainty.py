@@ -65,7 +65,7 @@ def test_one_line_says_all_that_the_figure_rests_on() -> None:
         f"{BORDER})"
     )
     wide = combine(estimate(), Sources(scale=0.01, diameter_bias=0.5), "nm")
-    assert wide.words.startswith("200 +- 200 nm (95 %")
+    assert wide.words.startswith("200 +- 196 nm (95 %")
 
 
 def test_what_is_not_known_is_said() -> None:
