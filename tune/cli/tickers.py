@@ -80,9 +80,8 @@ class StepTicker:
         self._shown, self._kind = since, kind
         text = f"{self._what}: {_span(since)}, {doing}"
         self._width = max(self._width, len(text))
-        typer.echo(text.ljust(self._width), nl=not terminal, err=True)
-        if terminal:
-            typer.echo("\r", nl=False, err=True)
+        end = f"{' ' * (self._width - len(text))}\r" if terminal else "\n"
+        typer.echo(f"{text}{end}", nl=False, err=True)
 
 
 class EpochTicker:

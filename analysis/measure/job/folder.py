@@ -44,6 +44,9 @@ SUFFIXES: Final = {
 }
 """Folders with a file a picture, and the suffix of the files."""
 
+_OF_MASKS: Final = (LABELS, LABELME, ROIS)
+"""Folders without a file for a picture whose particles have no masks."""
+
 
 _HALF_WRITTEN: Final = ".[0-9]*-*"  # as `new_file` calls a file that is not yet whole
 
@@ -59,6 +62,7 @@ class PictureRecord:
         row: Its row in the table of pictures, by column.
         classes: Names of the models' classes.
         removed: Number of finds that each rule removed.
+        masks: Whether its particles have masks, not boxes alone.
     """
 
     picture: str
@@ -67,6 +71,7 @@ class PictureRecord:
     row: Mapping[str, Any]
     classes: Sequence[str]
     removed: Mapping[str, int]
+    masks: bool = True
 
 
 class JobFolder:
@@ -104,12 +109,17 @@ class JobFolder:
 
     def record(self, picture: Micrograph) -> PictureRecord | None:
         """The record of a picture; None where one of its files is missing, or cannot be read."""
-        if not all(self.file(folder, picture).is_file() for folder in self._folders):
-            return None
         try:
-            return PictureRecord(**json.loads(self.file(DONE, picture).read_text("utf-8")))
+            record = PictureRecord(**json.loads(self.file(DONE, picture).read_text("utf-8")))
         except (OSError, ValueError, TypeError):
             return None
+        files = self._files(picture, record)
+        return record if all(file.is_file() for file in files) else None
+
+    def _files(self, picture: Micrograph, record: PictureRecord) -> list[Path]:
+        """The files that a picture with such a record has, the record itself aside."""
+        none = (DONE,) if record.masks else (DONE, *_OF_MASKS)
+        return [self.file(name, picture) for name in self._folders if name not in none]
 
     def is_done(self, picture: Micrograph, settings: Mapping[str, Any]) -> bool:
         """Whether a picture, as it is, was measured with these settings."""

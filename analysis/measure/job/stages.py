@@ -242,6 +242,7 @@ class PictureMeasurer:
                 row=_row(read, found),
                 classes=found.classes,
                 removed=result.removed,
+                masks=result.instances.masks is not None,
             ),
         )
 

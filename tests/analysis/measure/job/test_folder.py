@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -60,6 +61,16 @@ def test_a_picture_is_done_no_more_when_a_file_or_the_picture_is_another(
     folder: JobFolder, picture: Micrograph, change: Callable[[JobFolder, Micrograph], object]
 ) -> None:
     change(folder, picture)
+    assert not folder.is_done(picture, SETTINGS)
+
+
+def test_boxes_alone_have_no_files_of_masks(folder: JobFolder, picture: Micrograph) -> None:
+    record = folder.record(picture)
+    assert record is not None
+    folder.file(LABELS, picture).unlink()
+    folder.write_record(picture, replace(record, masks=False))
+    assert folder.is_done(picture, SETTINGS)
+    folder.file("parts", picture).unlink()
     assert not folder.is_done(picture, SETTINGS)
 
 

@@ -1,5 +1,6 @@
 """A detector leaves as ONNX, and is measured the same where no framework is installed."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -73,3 +74,19 @@ def test_pictures_go_in_as_they_are_and_boxes_come_out_in_their_pixels(
     assert location[..., 2].max() <= record.width
     assert location[..., 3].max() <= record.height
     assert not score[0, n:].any()
+
+
+@pytest.mark.ray
+def test_measure_without_frameworks_has_a_row_of_each_box(
+    file: Path, discs: PreparedDataset, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray.data", reason="needs the extra measure")
+    picture = discs.images("val")[0].path
+    bare = without_frameworks(tmp_path / "hidden")
+    words = ("measure", str(picture), "--model", str(file), "--out", "sizes", "--device", "cpu")
+    answer = segtune(tmp_path, *words, PYTHONPATH=bare)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    with (tmp_path / "sizes" / "particles.csv").open() as table:
+        rows = list(csv.DictReader(table))
+    assert rows
+    assert all(float(row["box_width_px"]) > 0 for row in rows)
