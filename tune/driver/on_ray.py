@@ -16,7 +16,7 @@ from ray.tune.search import Searcher
 
 from cluster.jobs.nodes import cannot_import
 from cluster.jobs.watch import watched
-from cluster.machines.local_ray import start_ray
+from cluster.machines.local_ray import start_ray, told_to
 from trainables.files.scratch import make_scratch
 from tune.driver.bridge import Bridge
 from tune.driver.session import terminable, uninterrupted
@@ -88,7 +88,8 @@ def _ray_into_log() -> Iterator[None]:
     before = rays.handlers, rays.propagate
     rays.handlers, rays.propagate = list(logging.getLogger("tune").handlers), False
     try:
-        yield
+        with told_to(lambda words: log.debug("Ray: %s", words)):
+            yield
     finally:
         rays.handlers, rays.propagate = before
 
