@@ -1,7 +1,10 @@
 """The Ray that a command runs on: one of its own, or the one that RAY_ADDRESS names."""
 
+import contextlib
 import logging
 import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 from cluster.errors import ClusterError
@@ -12,6 +15,26 @@ _STORE_BYTES: Final = 100 * 2**20  # what travels through the object store is sm
 def on_cluster() -> bool:
     """Whether RAY_ADDRESS names a Ray, which others may use, too."""
     return os.environ.get("RAY_ADDRESS") not in (None, "", "local")
+
+
+@contextlib.contextmanager
+def told_to(tell: Callable[[str], object]) -> Iterator[None]:
+    """What Ray prints of its nodes, such as the last lines of one that died, is told in the block.
+
+    Ray prints it on standard output whatever its logging is told, twenty lines a node.
+    """
+    from ray._private import worker  # put off: slow to import
+
+    def take(data: Any, ignore_prefix: bool) -> None:
+        del ignore_prefix
+        tell("\n".join(map(str, data["lines"])))
+
+    before = worker.print_to_stdstream
+    worker.print_to_stdstream = take
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = before
 
 
 def start_ray(cpus: int, gpus: int) -> None:
@@ -45,3 +68,5 @@ def start_ray(cpus: int, gpus: int) -> None:
         raise ClusterError(
             f"Ray cannot be started on this machine: {why}; `segtune doctor` says more"
         ) from error
+    with contextlib.suppress(OSError):  # Ray writes its token so that everybody can read it
+        (Path.home() / ".ray" / "auth_token").chmod(0o600)

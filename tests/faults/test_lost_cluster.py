@@ -13,7 +13,13 @@ import pytest
 from tests.support.places import ROOT
 from tests.support.servers.heads import Head, running_head
 from tests.support.study_samples import write_study
-from tests.tune.remote.test_jobs import asked, wait_for_reports, with_mark
+from tests.tune.remote.test_jobs import (
+    asked,
+    log_of,
+    reports,
+    wait_for_reports,
+    with_mark,
+)
 
 pytestmark = [pytest.mark.ray, pytest.mark.long]
 
@@ -44,6 +50,36 @@ def test_a_driver_ends_within_a_minute_of_its_cluster(killed: str, tmp_path: Pat
         while left := with_mark("orphan"):
             assert time.monotonic() < deadline, left
             time.sleep(0.2)
+
+
+def test_a_node_that_dies_is_told_in_the_log_alone_and_its_trials_go_on(tmp_path: Path) -> None:
+    write_study(
+        tmp_path,
+        study="nodes",
+        storage=str(tmp_path / "studies"),
+        budget={"trials": 40, "epochs": 30},
+        fixed={"epoch_seconds": 0.5},
+        resources={"concurrent": 4, "cpus_per_trial": 1},
+    )
+    study = tmp_path / "studies" / "nodes"
+    with running_head() as head:
+        node = head.add_node(cpus=2)
+        while "2 nodes" not in (sent := asked(tmp_path, head.user, "submit", "study.yaml")).stderr:
+            assert asked(tmp_path, head.user, "stop", "nodes").returncode == 0, sent.stderr
+        wait_for_reports(study, 4)
+        below = psutil.Process(node.pid).children(recursive=True)
+        [raylet] = [p for p in below if p.name() == "raylet"]
+        raylet.kill()
+        log = study / "segtune.log"
+        deadline = time.monotonic() + 2 * GONE_S
+        told = ("Ray: Raylet is terminated", "worker died")
+        while not all(words in log.read_text() for words in told):
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        wait_for_reports(study, reports(study) + 4)
+        shown = log_of(head, "nodes")
+    assert "goes on from its checkpoint" in shown
+    assert "raylet" not in shown.lower()
 
 
 def victims(head: Head, killed: str) -> list[psutil.Process]:

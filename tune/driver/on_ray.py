@@ -15,7 +15,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from cluster.jobs.watch import watched
-from cluster.machines.local_ray import on_cluster, start_ray
+from cluster.machines.local_ray import on_cluster, start_ray, told_to
 from cluster.machines.sharing import auto_share, most_at_once
 from trainables.files.scratch import make_scratch
 from tune.driver.bridge import Anywhere, Bridge
@@ -104,7 +104,8 @@ def _ray_into_log() -> Iterator[None]:
     before = rays.handlers, rays.propagate
     rays.handlers, rays.propagate = list(logging.getLogger("tune").handlers), False
     try:
-        yield
+        with told_to(lambda words: log.debug("Ray: %s", words)):
+            yield
     finally:
         rays.handlers, rays.propagate = before
 

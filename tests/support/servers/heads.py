@@ -81,6 +81,7 @@ class Head:
             f"--address=127.0.0.1:{self.port}",
             f"--num-cpus={cpus}",
             "--node-ip-address=127.0.0.1",
+            f"--temp-dir={self.folder / f'node{len(self.nodes)}'}",
         )
         self.nodes.append(node)
         return node
