@@ -29,6 +29,9 @@ T = TypeVar("T")
 _FIRST_S: Final = (1.5, 1.0)
 """Time limits of the first question: to be connected, and to be answered."""
 
+_BUSY_S: Final = (1.5, 10.0)
+"""The same of a cluster that is there and has not answered: its head may be busy."""
+
 _LATER_S: Final = (5.0, 30.0)
 
 _AGENT_S: Final = 30.0
@@ -172,10 +175,12 @@ class Cluster:
 
 def _first_answer(login: Login) -> str:
     """Ray's version of a cluster, asked with little patience."""
+    where = f"{login.address}/api/version"
     try:
-        answer = requests.get(
-            f"{login.address}/api/version", headers=login.headers, timeout=_FIRST_S
-        )
+        try:
+            answer = requests.get(where, headers=login.headers, timeout=_FIRST_S)
+        except requests.exceptions.ReadTimeout:
+            answer = requests.get(where, headers=login.headers, timeout=_BUSY_S)
     except requests.exceptions.RequestException as error:
         raise _no_contact(login, error) from error
     if answer.status_code in (401, 403):

@@ -116,5 +116,5 @@ def test_a_node_without_the_engine_ends_the_study_with_what_to_do(nodes: Nodes) 
     assert "segtune resume" in log
     assert "Traceback" not in log
     (trial,) = StudyDir.open(nodes.study("bare")).trials()
-    assert trial.state == "running"
+    assert trial.state == "waiting"
     assert nodes.trained("bare") == []
