@@ -21,8 +21,6 @@ SECRETS: Final = ("WANDB_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS")
 
 _MANIFEST: Final = "dataset.json"
 
-_TRIAL: Final = "tune.trial.actor"
-
 
 @dataclass(frozen=True)
 class Question:
@@ -37,7 +35,7 @@ class Question:
     """
 
     packages: tuple[str, ...]
-    module: str = _TRIAL
+    module: str
     distributions: tuple[str, ...] = ()
     places: tuple[Place, ...] = ()
     proof: str = ""

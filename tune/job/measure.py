@@ -13,15 +13,15 @@ from trainables.contract import Device
 from tune.job.nodes import all_processors, check_nodes
 from tune.job.order import CHECKED, Order
 from tune.job.sharing import proof_of_sharing
-from tune.verbs.concluding import Conclusion
+from tune.progress.conclusion import Conclusion
 
 log = logging.getLogger(__name__)
 
 
-def run_measure_job(
+def run_job(
     order: Order, file: Path, tell: Callable[[str], None], refuse_if_stopped: Callable[[], None]
 ) -> Conclusion:
-    """Check every node, then measure what is not yet done. Arguments as for `run_study_job`."""
+    """Check every node, then measure what is not yet done; arguments as for a study."""
     asked, machine = read_asked(file), all_processors()
     with proof_of_sharing(Path(asked.out)) as proof:
         nodes = check_nodes(order, (), proof)

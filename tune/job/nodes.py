@@ -20,9 +20,6 @@ from tune.job.checks import (
 )
 from tune.job.order import Order
 
-MEASURING = "analysis.measure.run"
-"""Module that a worker of a measurement imports."""
-
 
 def connect() -> None:
     """Connect to the cluster that this process is a job of."""
@@ -47,13 +44,12 @@ def check_nodes(order: Order, distributions: Sequence[str], proof: Path | None =
         JobError: A node is not as it must be; with a line for everything that is wrong.
     """
     pins = tested_versions(Path())
-    module = {"module": MEASURING} if order.kind == "measure" else {}
     question = Question(
         packages=tuple(pins),
+        module=order.module,
         distributions=tuple(distributions),
         places=order.places,
         proof="" if proof is None else str(proof),
-        **module,
     )
     answers = ask_every_node(look, question)
     refuse_other_nodes(order, pins, answers)
@@ -62,9 +58,9 @@ def check_nodes(order: Order, distributions: Sequence[str], proof: Path | None =
 
 
 def node_lines(order: Order) -> tuple[list[str], bool]:
-    """What each node has and lacks, in lines; and whether studies can run on all of them."""
+    """What each node has and lacks, in lines; and whether jobs can run on all of them."""
     pins = tested_versions(Path())
-    answers = ask_every_node(look, Question(packages=tuple(pins)))
+    answers = ask_every_node(look, Question(packages=tuple(pins), module=order.module))
     wanted = Environment(order.python, order.ray, pins)
     lines = [line for answer in answers for line in _lines_of(answer, wanted)]
     return lines, not any(line.startswith("fail") for line in lines)

@@ -3,7 +3,7 @@
 import platform
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,43 +18,18 @@ from cluster.jobs.package import content_hash, packed
 from tune.job.checks import fingerprint
 from tune.job.order import CHECKED, COMMAND, FILE, ORDER, Order, Place
 from tune.plan.planning import check_draft, read_draft
+from tune.remote.travelling import (
+    MEASURING,
+    TRIAL,
+    roots_beside,
+    roots_of_measurement,
+    roots_of_study,
+)
 from tune.study.file import FILE_KEYS, Written, read_study_file, read_yaml_file, write_yaml
 from tune.study.problems import study_error
 
 DEFAULT_STORAGE: Final = "~/studies"
 """Folder of the studies where a study file names none, on the cluster's head."""
-
-AT_HOME: Final[Mapping[str, tuple[str, ...]]] = {
-    "study": (
-        "analysis/evaluation",
-        "analysis/finding",
-        "analysis/int8",
-        "analysis/measure",
-        "analysis/picking",
-        "analysis/retrain",
-        "analysis/scale",
-        "cluster/templates",
-        "trainables/datasets/raw",
-        "trainables/datasets/simulate",
-        "tune/cli",
-        "tune/dashboard",
-        "tune/proposal",
-    ),
-    "measure": (
-        "analysis/evaluation",
-        "analysis/int8",
-        "analysis/picking",
-        "analysis/retrain",
-        "cluster/templates",
-        "trainables/datasets/simulate",
-        "tune/cli",
-        "tune/dashboard",
-        "tune/doctor",
-        "tune/remote",
-        "tune/proposal",
-    ),
-}
-"""Folders of our code that a job of each kind has no use for, and which stay here."""
 
 _CLUSTERS_OWN: Final = frozenset(("resources", "storage", "warm_start.best"))
 """Keys that hold for the cluster: what is wrong with them is told there."""
@@ -98,6 +73,13 @@ class _Asked:
         """What travels beside the code."""
         return {ORDER: self.order.text().encode(), FILE: self.text.encode()}
 
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """What the job begins with."""
+        if self.order.kind == "measure":
+            return roots_of_measurement()
+        return roots_of_study(self.order.engine)
+
 
 def submit(
     file: Path, cluster: Cluster, wishes: Wanted, overrides: Sequence[str], tell: Tell
@@ -125,7 +107,7 @@ def submit(
     if latest is not None and not latest.ended:
         return _attached(latest, content, file), False
     attempt = 1 if latest is None else latest.attempt + 1
-    with packed(asked.files, AT_HOME[asked.order.kind]) as package:
+    with packed(asked.files, asked.roots) as package:
         tell(package.line())
         try:
             cluster.submit(
@@ -163,9 +145,9 @@ def run_beside(cluster: Cluster, words: Sequence[str], tell: Tell) -> tuple[str,
         words: After the command of jobs.
         tell: Takes what is to be known on the way.
     """
-    order = Order("study", words[0], platform.python_version(), version("ray"))
+    order = Order("study", words[0], platform.python_version(), version("ray"), TRIAL)
     name = f"segtune-{words[0]}-{time.time_ns() // 1_000_000}"
-    with packed({ORDER: order.text().encode()}, AT_HOME["study"]) as package:
+    with packed({ORDER: order.text().encode()}, roots_beside(words[0])) as package:
         cluster.submit(name, 1, [*COMMAND, *words], {}, package.path)
     said: list[str] = []
     job = follow(cluster, Job(name, name, 1, words[0], ""), said.append, tell)
@@ -220,6 +202,7 @@ def _study(file: Path, wishes: Wanted, overrides: Sequence[str]) -> _Asked:
         name=checked_name(wishes.name or draft.study.study),
         python=platform.python_version(),
         ray=version("ray"),
+        module=TRIAL,
         places=(*places, *_files(written)),
         engine=draft.study.trainable,
         keep_alive=wishes.keep_alive,
@@ -264,6 +247,7 @@ def _measurement(file: Path, wishes: Wanted, overrides: Sequence[str]) -> _Asked
         name=checked_name(wishes.name or file.stem),
         python=platform.python_version(),
         ray=version("ray"),
+        module=MEASURING,
         places=tuple(places),
         keep_alive=wishes.keep_alive,
         any_versions=wishes.any_versions,

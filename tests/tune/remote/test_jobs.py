@@ -86,6 +86,14 @@ def wait_for_reports(study: Path, n: int) -> None:
         time.sleep(0.2)
 
 
+def wait_for_line(place: Path, environment: Mapping[str, str], line: str, *words: str) -> None:
+    """Ask until a line is among those that a verb shows."""
+    deadline = time.monotonic() + LIMIT_S
+    while not re.search(line, shown := asked(place, environment, *words).stdout, re.MULTILINE):
+        assert time.monotonic() < deadline, shown
+        time.sleep(0.5)
+
+
 def test_no_token_a_wrong_one_and_no_contact_are_three_different_sentences(
     head: Head, folder: Path
 ) -> None:
@@ -120,9 +128,8 @@ def test_a_job_is_sent_found_again_shown_stopped_and_gone_on_with(head: Head, fo
     assert other.returncode == 2
     assert "`segtune stop sent` ends it, or --name" in other.stderr
 
-    listed = asked(folder, user, "jobs").stdout
-    assert re.search(r"^sent  running +study, .*, holds 2 CPUs$", listed, re.MULTILINE)
-    wait_for_reports(study, 1)
+    wait_for_reports(study, 3)
+    wait_for_line(folder, user, r"^sent  running +study, .*, holds 2 CPUs$", "jobs")
     shown = asked(folder, user, "status", "sent", "--address", head.address)
     assert "of 40 trials ended, 2 running" in shown.stdout, shown.stderr
     logged = asked(folder, user, "logs", "sent").stdout
