@@ -12,6 +12,7 @@ from analysis.finding.models import load_finding_model
 from analysis.finding.windows import Window
 from analysis.measure.geometry.hulls import Feret
 from analysis.measure.geometry.intensity import intensity_table
+from analysis.measure.geometry.runs import Runs, packed, runs_of
 from analysis.measure.geometry.shapes import box_table, shape_table
 from analysis.measure.job.folder import LABELME, LABELS, OVERLAYS, ROIS, JobFolder, PictureRecord
 from analysis.measure.outputs.labelme import DrawnParticle, LabelledPage, write_labelme
@@ -26,7 +27,6 @@ from analysis.scale.reading import ScaleWishes, read_scale
 from analysis.scale.region import region_mask
 from analysis.scale.scale import Area, ScaleReading, Source
 from trainables.contract import Device
-from trainables.datasets import geometry
 from trainables.datasets.images import UnreadableImageError, probe, read_picture
 from trainables.files.errors import UserError
 from trainables.results import Instances
@@ -208,6 +208,21 @@ def in_colours(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """The particles of a picture.
+
+    Attributes:
+        instances: The particles.
+        classes: Class names.
+        runs: Their masks, read once for all that is made of them; None of a model of boxes.
+    """
+
+    instances: Instances
+    classes: Sequence[str]
+    runs: Runs | None
+
+
+@dataclass(frozen=True)
 class PictureMeasurer:
     """Measures what was found and writes it down, the record last.
 
@@ -228,11 +243,10 @@ class PictureMeasurer:
         picture, result = self.pictures[number], found.found
         decoded = read_picture(picture.path, picture.page, keep_stored=True)
         assert decoded.stored is not None
-        particles = measured(
-            result.instances, decoded.stored, found.classes, read, self.settings.feret
-        )
+        seen = Seen(result.instances, found.classes, runs_in(result.instances, read))
+        particles = measured(seen, decoded.stored, read, self.settings.feret)
         self.folder.write_part(picture, particles)
-        self._draw(picture, read, found, decoded.pixels)
+        self._draw(picture, read, seen, decoded.pixels)
         self.folder.write_record(
             picture,
             PictureRecord(
@@ -246,75 +260,71 @@ class PictureMeasurer:
         )
 
     def _draw(
-        self,
-        picture: Micrograph,
-        read: ReadPicture,
-        result: Searched,
-        pixels: npt.NDArray[np.uint8],
+        self, picture: Micrograph, read: ReadPicture, seen: Seen, pixels: npt.NDArray[np.uint8]
     ) -> None:
         """Write label image, overlay and outlines, as far as they are asked for."""
-        instances = result.found.instances
-        size = (read.height, read.width)
-        if self.folder.writes(LABELS) and instances.masks is not None:
-            write_labels(instances.masks, size, self.folder.file(LABELS, picture))
-        if self.folder.writes(OVERLAYS):
+        folder, runs = self.folder, seen.runs
+        if folder.writes(OVERLAYS):
             drawn = NumberedPicture(
-                picture.name, pixels, instances, 1, read.um_per_px, read.left_out
+                picture.name, pixels, seen.instances, runs, read.um_per_px, read.left_out
             )
-            write_overlay(drawn, result.classes, self.folder.file(OVERLAYS, picture))
-        if instances.masks is None or not (self.folder.writes(LABELME) or self.folder.writes(ROIS)):
+            write_overlay(drawn, seen.classes, folder.file(OVERLAYS, picture))
+        if runs is None:
             return
-        particles = drawn_particles(instances, result.classes)
-        if self.folder.writes(LABELME):
-            page = LabelledPage(picture.path, picture.page, size, pixels)
-            write_labelme(particles, page, self.folder.file(LABELME, picture))
-        if self.folder.writes(ROIS):
-            path = self.folder.file(ROIS, picture)
-            write_rois(particles, picture.page, read.n_pages, path)
+        if folder.writes(LABELS):
+            write_labels(runs, folder.file(LABELS, picture))
+        if not (folder.writes(LABELME) or folder.writes(ROIS)):
+            return
+        particles = drawn_particles(seen.instances, seen.classes, runs)
+        if folder.writes(LABELME):
+            page = LabelledPage(picture.path, picture.page, (read.height, read.width), pixels)
+            write_labelme(particles, page, folder.file(LABELME, picture))
+        if folder.writes(ROIS):
+            write_rois(particles, picture.page, read.n_pages, folder.file(ROIS, picture))
 
 
-def drawn_particles(instances: Instances, classes: Sequence[str]) -> list[DrawnParticle]:
-    """The particles of a picture with their outlines; they have masks."""
+def runs_in(instances: Instances, read: ReadPicture) -> Runs | None:
+    """The masks of a picture's particles, if they have any."""
+    return None if instances.masks is None else runs_of(instances.masks, (read.height, read.width))
+
+
+def drawn_particles(
+    instances: Instances, classes: Sequence[str], runs: Runs
+) -> list[DrawnParticle]:
+    """The particles of a picture with their outlines."""
     assert instances.masks is not None
-    made = []
-    for index, mask in enumerate(instances.masks):
-        outer, holes = rims(mask)
-        name, score = classes[int(instances.classes[index])], float(instances.scores[index])
-        made.append(DrawnParticle(index + 1, name, score, mask, outer, holes))
-    return made
+    names, scores = instances.classes.tolist(), instances.scores.tolist()
+    found = zip(names, scores, instances.masks, rims(runs), strict=True)
+    return [
+        DrawnParticle(number, classes[name], score, mask, outer, holes)
+        for number, (name, score, mask, (outer, holes)) in enumerate(found, start=1)
+    ]
 
 
-def measured(
-    instances: Instances,
-    stored: npt.NDArray[Any],
-    classes: Sequence[str],
-    read: ReadPicture,
-    feret: Feret,
-) -> "pa.Table":
+def measured(seen: Seen, stored: npt.NDArray[Any], read: ReadPicture, feret: Feret) -> "pa.Table":
     """The table of a picture's particles, in pixels.
 
     Args:
-        instances: The particles.
+        seen: The particles.
         stored: The picture as it is in its file.
-        classes: Class names.
         read: What is known of the picture.
         feret: Which hulls lengths are taken from.
     """
     import pyarrow as pa  # put off: slow to import
 
-    size, region = (read.height, read.width), analysed_rectangle(read)
-    if instances.masks is None:
+    instances, region = seen.instances, analysed_rectangle(read)
+    if seen.runs is None:
         columns = box_table(instances.boxes.astype(np.float64), region)
     else:
         columns = {
-            **shape_table(instances.masks, feret=feret, analysed=region, size=size),
-            **intensity_table(instances.masks, stored),
+            **shape_table(seen.runs, feret=feret, analysed=region),
+            **intensity_table(seen.runs, stored),
         }
     masks = [None] * len(instances) if instances.masks is None else _counts(instances.masks)
     return pa.table(
         {
             PARTICLE: pa.array(np.arange(1, len(instances) + 1), pa.int32()),
-            CLASS: pa.array([classes[i] for i in instances.classes.tolist()], pa.string()),
+            CLASS: pa.array([seen.classes[i] for i in instances.classes.tolist()], pa.string()),
             SCORE: pa.array(instances.scores, pa.float32()),
             **{name: pa.array(values, pa.float64()) for name, values in columns.items()},
             MASK: pa.array(masks, pa.string()),
@@ -325,12 +335,13 @@ def measured(
 def empty_part() -> "pa.Table":
     """The table of a picture without particles, for its columns."""
     none = Instances(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, int), ())
-    return measured(none, np.zeros((1, 1), np.uint8), (), ReadPicture((0, 0), 1, 1), "mean")
+    read = ReadPicture((0, 0), 1, 1)
+    seen = Seen(none, (), runs_in(none, read))
+    return measured(seen, np.zeros((1, 1), np.uint8), read, "mean")
 
 
 def _counts(masks: Sequence[Mapping[str, Any]]) -> list[str]:
-    compressed = (geometry.compress(dict(mask))["counts"] for mask in masks)
-    return [text.decode("ascii") if isinstance(text, bytes) else text for text in compressed]
+    return [packed(mask).decode("ascii") for mask in masks]
 
 
 def analysed_rectangle(read: ReadPicture) -> tuple[int, int, int, int]:
