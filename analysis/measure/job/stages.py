@@ -23,7 +23,7 @@ from analysis.measure.outputs.rois import write_rois
 from analysis.measure.settings import MeasureSettings
 from analysis.models.find import TrainedModel
 from analysis.pictures.micrographs import Micrograph, source_of
-from analysis.scale.reading import ScaleWishes, read_scale
+from analysis.scale.reading import ScaleWishes, grey_of, scale_of_pixels
 from analysis.scale.region import region_mask
 from analysis.scale.scale import Area, ScaleReading, Source
 from trainables.contract import Device
@@ -60,6 +60,8 @@ class ReadPicture:
         scale_rel_uncertainty: Relative standard uncertainty of it, or None.
         flags: What a person should look at, each a reason in words.
         left_out: Rectangles that are not searched: data bar, scale bar, frames.
+        pixels: (H, W) or (H, W, 3) uint8, the picture as models see it; they stay in the process
+            that read them, and are None in any other.
     """
 
     source: Sequence[int]
@@ -71,6 +73,11 @@ class ReadPicture:
     scale_rel_uncertainty: float | None = None
     flags: tuple[str, ...] = ()
     left_out: tuple[Window, ...] = ()
+    pixels: npt.NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to other processes."""
+        return {**vars(self), "pixels": None}
 
 
 @dataclass(frozen=True)
@@ -110,19 +117,20 @@ class PictureReader:
         try:
             source = source_of(picture)
             header = probe(picture.path)
+            pixels = read_picture(picture.path, picture.page).pixels
         except OSError as error:
             raise UserError(f"it cannot be read: {error.strerror}") from error
         except UnreadableImageError as error:
             raise UserError(str(error)) from error
-        found = read_scale(picture, self.wishes or ScaleWishes(source=Source.GIVEN))
-        if found.reading.failure:
-            raise UserError(found.reading.failure)
+        wishes = self.wishes or ScaleWishes(source=Source.GIVEN)
+        found = scale_of_pixels(picture, grey_of(pixels), wishes)
         read = ReadPicture(
             source,
             header.width,
             header.height,
             len(header.pages),
             left_out=_left_out(found.reading.analysed, header.width, header.height),
+            pixels=pixels,
         )
         return read if self.wishes is None else _scaled(read, found.reading)
 
@@ -196,10 +204,16 @@ class PictureSearcher:
 
     def __call__(self, numbers: Sequence[int], read: Sequence[ReadPicture]) -> list[Searched]:
         """Find the particles of pictures."""
-        pictures = [self.pictures[number] for number in numbers]
-        pixels = [in_colours(read_picture(p.path, p.page).pixels) for p in pictures]
+        pixels = [self._pixels(*given) for given in zip(numbers, read, strict=True)]
         found = self.finder.find_all(pixels, [known.left_out for known in read])
         return [Searched(one, self.finder.classes) for one in found]
+
+    def _pixels(self, number: int, read: ReadPicture) -> npt.NDArray[np.uint8]:
+        """(H, W, 3) uint8 of a picture; it is read again where another process had read it."""
+        if read.pixels is not None:
+            return in_colours(read.pixels)
+        picture = self.pictures[number]
+        return in_colours(read_picture(picture.path, picture.page).pixels)
 
 
 def in_colours(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
