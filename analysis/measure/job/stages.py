@@ -21,7 +21,6 @@ from analysis.measure.outputs.overlays import NumberedPicture, write_overlay
 from analysis.measure.outputs.rims import rims
 from analysis.measure.outputs.rois import write_rois
 from analysis.measure.settings import MeasureSettings
-from analysis.models.find import TrainedModel
 from analysis.pictures.micrographs import Micrograph, source_of
 from analysis.scale.reading import ScaleWishes, grey_of, scale_of_pixels
 from analysis.scale.region import region_mask
@@ -33,6 +32,8 @@ from trainables.results import Instances
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from analysis.models.find import TrainedModel
 
 PARTICLE, CLASS, SCORE, MASK = "particle", "class", "score", "mask"
 """Columns of a part beside those that are measured: number from 1, class name, confidence, counts
@@ -187,7 +188,7 @@ class PictureSearcher:
     """
 
     pictures: Sequence[Micrograph]
-    models: Sequence[TrainedModel]
+    models: Sequence["TrainedModel"]
     device: Device
     settings: MeasureSettings
     at_once: int = 1
