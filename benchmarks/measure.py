@@ -9,14 +9,15 @@ MODEL finds spheres and rods as `segtune demo` draws them, such as the demo's `r
 `--imgsz` a copy of a YOLO model is taken whose pictures are that long: its windows are then as
 large as the pictures.
 
-speed: simulated pictures with 30 and with 100 particles. The bare loop reads a picture, runs the
-network and makes its instances, one picture after the other in one process, with as many threads as
-an actor of the job has, or `--threads`. `segtune measure` then measures the same pictures with all
-that it writes. Both take turns; the job's pictures per second are those between its first and its
-last record, so starting Ray and loading the model are in neither. Beside them stand the seconds on
-the processors that a picture takes, of all processes together: on a machine that does other things
-too they say what one that does not would need, where the job's several processes would otherwise
-get more of the machine than the loop's one.
+speed: simulated pictures with 30 and with 100 particles. The bare loop is what a model's own predictor
+does: it reads a picture, brings it to the network's size, runs the network, suppresses what is found
+twice and makes the masks of what counts in the job; one picture after the other, in as many
+processes as the job has actors, each with as many threads, or `--threads`. `segtune measure` then
+measures the same pictures with all that it writes. Both take turns. Printed are pictures per second,
+the job's between its first and its last record, so starting Ray and loading the model are in
+neither; and the seconds on the processors that a picture takes, of all processes together: on a
+machine that does other things too they say what one that does not would need. Beside the loop's
+stands what its network alone takes of them.
 
 memory: the most memory of all processes of a run together, as the sum of their proportional set
 sizes (PSS: what processes share is counted once), at few and at many small pictures.
@@ -53,19 +54,34 @@ DRAWN = 24
 BARE = """
 import sys, time
 from pathlib import Path
+import torch
+from analysis.finding.finder import Finder
+from analysis.finding.models import load_finding_model
+from analysis.finding.settings import FindingSettings
 from analysis.measure.job.stages import in_colours
-from analysis.models.find import find_model, load_model
+from analysis.models.find import find_model
 from trainables.contract import Device
 from trainables.datasets.images import read_picture
 
-model, trainable, device, threads, folder = sys.argv[1:]
-predict = load_model(find_model(Path(model), trainable or None), Device(device, cpus=int(threads)))
-files = sorted(Path(folder).iterdir())
-predict([in_colours(read_picture(files[0]).pixels)])
+model, trainable, device, threads, folder, mine, processes = sys.argv[1:]
+found = find_model(Path(model), trainable or None)
+model = load_finding_model(found, Device(device, cpus=int(threads)))
+Finder([model], FindingSettings())  # tells it which instances count, as the job does
+files = sorted(Path(folder).iterdir())[int(mine)::int(processes)]
+spent = [0.0]
+for network in vars(model.predictor).values():
+    if isinstance(network, torch.nn.Module):
+        network.register_forward_pre_hook(lambda *_: spent.append(spent.pop() - time.process_time()))
+        network.register_forward_hook(lambda *_: spent.append(spent.pop() + time.process_time()))
+model.predictor([in_colours(read_picture(files[0]).pixels)])
+print("ready", flush=True)
+sys.stdin.readline()
+spent[:] = [0.0]
 begin, cpu = time.perf_counter(), time.process_time()
 for file in files:
-    predict([in_colours(read_picture(file).pixels)])
-print(len(files) / (time.perf_counter() - begin), (time.process_time() - cpu) / len(files))
+    model.predictor([in_colours(read_picture(file).pixels)])
+seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
+print(len(files) / seconds, cpu / len(files), spent[0] / len(files))
 """
 
 
@@ -76,12 +92,14 @@ class Pace:
     Attributes:
         per_second: Pictures per second.
         cpu_s: Seconds on the processors that a picture took.
+        network_s: Of these the network's; 0 where nobody knows.
         first_s: Seconds from the start of the command to the first row of the live table.
         peak_mb: Most memory of all processes, PSS.
     """
 
     per_second: float
     cpu_s: float
+    network_s: float = 0.0
     first_s: float = 0.0
     peak_mb: float = 0.0
 
@@ -111,18 +129,28 @@ def with_side(model: Path, trainable: str | None, imgsz: int, to: Path) -> tuple
     return to / "model.pt", found.engine
 
 
-def bare_loop(asked: argparse.Namespace, folder: Path, threads: int) -> Pace:
-    """The pace of reading and of the model alone, in a process of its own."""
+def bare_loop(asked: argparse.Namespace, folder: Path, processes: int, threads: int) -> Pace:
+    """The pace of reading and of the model alone, in processes of their own, begun together."""
     device = chosen_device(asked.device).name
     words = [str(asked.model), asked.trainable or "", device, str(threads), str(folder)]
-    done = subprocess.run(
-        [sys.executable, "-c", BARE, *words],
-        env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-        stdout=subprocess.PIPE,
-        check=True,
-        text=True,
-    )
-    return Pace(*map(float, done.stdout.splitlines()[-1].split()))
+    loops = [
+        subprocess.Popen(
+            [sys.executable, "-c", BARE, *words, str(number), str(processes)],
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(processes)
+    ]
+    for loop in loops:
+        while loop.stdout and (line := loop.stdout.readline()) and line != "ready\n":
+            pass
+    said = [loop.communicate("go\n")[0].split() for loop in loops]
+    if any(loop.returncode for loop in loops):
+        sys.exit("the bare loop failed")
+    rates, cpus, networks = zip(*(map(float, words[-3:]) for words in said), strict=True)
+    return Pace(sum(rates), statistics.mean(cpus), statistics.mean(networks))
 
 
 def job(asked: argparse.Namespace, folder: Path, out: Path) -> Pace:
@@ -149,7 +177,8 @@ def job(asked: argparse.Namespace, folder: Path, out: Path) -> Pace:
     last = next(n for n, (rows, _) in enumerate(spent) if rows == spent[-1][0])
     n, cpu = (after - before for before, after in zip(spent[0], spent[last], strict=True))
     n -= ON_THEIR_WAY - 1  # those that were searched at the first row: at most so many
-    return Pace((len(times) - 1) / (times[-1] - times[0]), cpu / max(n, 1), first, peak)
+    per_second = (len(times) - 1) / (times[-1] - times[0])
+    return Pace(per_second, cpu / max(n, 1), first_s=first, peak_mb=peak)
 
 
 def rows_of(table: Path) -> int:
@@ -181,18 +210,20 @@ def look(pid: int, seconds: dict[int, float], memory: bool) -> float:
 
 def speed(asked: argparse.Namespace, folder: Path) -> None:
     """Print the pace of the bare loop and of the job, and their ratios."""
-    threads = asked.threads or shared_out(chosen_device("cpu"), 0, this_machine()).device.cpus
+    shares = shared_out(chosen_device("cpu"), 0, this_machine())
+    processes, threads = shares.workers.actors, asked.threads or shares.device.cpus
     for particles in asked.particles:
         pictures = draw(folder / f"{particles}", asked.pictures, particles, asked.side)
         ratios = []
         for number in range(asked.rounds):
-            bare = bare_loop(asked, pictures, threads)
+            bare = bare_loop(asked, pictures, processes, threads)
             full = job(asked, pictures, folder / f"out{particles}_{number}")
             ratios.append((full.per_second / bare.per_second, bare.cpu_s / full.cpu_s))
             print(
                 f"{particles} particles: loop {bare.per_second:.2f}/s, {bare.cpu_s:.3f} s on the "
-                f"processors; job {full.per_second:.2f}/s, {full.cpu_s:.3f} s, first row "
-                f"{full.first_s:.0f} s; load {os.getloadavg()[0]:.0f}",
+                f"processors, {bare.network_s:.3f} of them the network; job "
+                f"{full.per_second:.2f}/s, {full.cpu_s:.3f} s, first row {full.first_s:.0f} s; "
+                f"ratios {ratios[-1][0]:.2f}, {ratios[-1][1]:.2f}; load {os.getloadavg()[0]:.0f}",
                 flush=True,
             )
         speeds, cpus = (statistics.median(column) for column in zip(*ratios, strict=True))
