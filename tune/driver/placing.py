@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
-from unittest.mock import patch
 
 import ray.tune as ray_tune
 import ray.tune.tune as ray_tune_run
@@ -146,8 +145,9 @@ def started_in(reservations: Reservations | None) -> Iterator[None]:
         yield
         return
     made = partial(TuneController, resource_manager_factory=lambda: _InUnits(reservations))
+    ray_tune_run.TuneController = made  # the name by which Ray Tune's `run` makes its controller
     try:
-        with patch.object(ray_tune_run, "TuneController", made):
-            yield
+        yield
     finally:
+        ray_tune_run.TuneController = TuneController
         reservations.close()
