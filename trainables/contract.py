@@ -61,7 +61,8 @@ class Device:
 
     Attributes:
         name: Name that torch has for it: "cpu" or "cuda:0" (a trial sees only its own GPUs).
-        memory_fraction: Share in (0, 1] of the GPU's memory this trial may take.
+        memory_fraction: Share in (0, 1] of the GPU's memory this trial may take; without a GPU, of
+            the machine's.
         cpus: CPU threads this trial may use, loader workers included.
         gpus: Number of GPUs this trial may use, `cuda:0` and those after it; more than one only
             for an engine whose `EngineInfo.max_gpus` allows it. On the CPU, where a study never
