@@ -46,4 +46,6 @@ def work_of(plan: "StudyPlan") -> Work:
         tracking=plan.study.tracking,
         created=json.loads((plan.directory / RESOLVED).read_text("utf-8"))["created"],
         concurrent=plan.study.resources.concurrent,
+        rungs=plan.early_rungs,
+        reshare=plan.study.resources.shares == "rungs",
     )

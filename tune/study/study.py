@@ -182,6 +182,11 @@ class Resources(Spec):
     max_gpus: PositiveInt | None = Field(
         None, description="most GPUs of a cluster that the study takes; default: any number"
     )
+    shares: Literal["fixed", "rungs"] = Field(
+        "fixed",
+        description="rungs: trials get more of a GPU, or more CPU cores, with each rung that they "
+        "pass, and as others drop away",
+    )
     weight: PositiveFloat = Field(
         1.0,
         description="part of a cluster's GPUs, beside the other studies' weights, where all wait",

@@ -120,6 +120,8 @@ class TrialActor(ray_tune.Trainable):
             "retry": event.retry,
             "disk_full": event.disk_full,
             "data_changed": event.data_changed,
+            "out_of_memory": event.out_of_memory,
+            "micro_batch": event.micro_batch,
             "notes": notes,
         }
 

@@ -19,11 +19,13 @@ from trainables.contract import (
     EarlyStopped,
     EpochMetrics,
     InfeasibleParams,
+    OutOfMemory,
     TrainingError,
     TransientError,
     TrialStopped,
 )
 from trainables.datasets.prepared import ChangedDataError, check_pictures
+from trainables.failures import says_out_of_memory
 from trainables.files.errors import UserError
 from trainables.files.whole import FULL_DISK, write_text
 from trainables.processes import die_with_parent
@@ -174,6 +176,8 @@ def _failed(task: TrialTask, error: Exception) -> Ended:
     with contextlib.suppress(FileNotFoundError):  # somebody has cleared the trial's folder
         if _is_of_full_disk(error) or shutil.disk_usage(task.directory).free < LEAST_FREE_BYTES:
             return Ended(Rule.ERROR, message, retry=True, disk_full=True)
+        if bug and says_out_of_memory(error):
+            return Ended(Rule.ERROR, message, out_of_memory=True)
         if bug:
             write_text(task.directory.parent / ERROR, "".join(traceback.format_exception(error)))
     return Ended(Rule.ERROR, message, data_changed=isinstance(error, ChangedDataError))
@@ -196,6 +200,9 @@ def _ended_on_purpose(error: TrainingError) -> Ended:
             return Ended(Rule.PATIENCE, str(error))
         case Diverged():
             return Ended(Rule.DIVERGED, str(error))
+        case OutOfMemory():
+            parts = error.micro_batch
+            return Ended(Rule.ERROR, str(error), out_of_memory=True, micro_batch=parts)
         case _:
             return Ended(Rule.ERROR, str(error), retry=isinstance(error, TransientError))
 
