@@ -159,7 +159,7 @@ class Controller:
         return len(self.outcomes) >= self._n_trials
 
     def next_trial(self) -> TrialAssignment | None:
-        """The trial to start now, or None where no further one is to be started."""
+        """The trial to start now, or None where no further one is to be started now."""
         if self.out_of_time():
             return None
         if self._waiting:
@@ -168,6 +168,8 @@ class Controller:
         if len(so_far) >= self._n_trials:
             return None
         proposal = self._search.propose(self._journal.study, so_far)
+        if proposal is None:
+            return None
         number = self._journal.create(self._search.template(proposal, len(so_far)))
         self._curves[number] = _Curve()
         return TrialAssignment(number, proposal, self._search.seed_of(number))
@@ -354,6 +356,8 @@ class Controller:
             value = curve.objective[best]
             self._journal.constrain(number, curve.excess[best])
         self._journal.tell(number, _OPTUNA_STATES[state], value)
+        if self._search.races:
+            self._n_trials = self._search.trials(self._journal.trials())
 
     def _best(self, curve: _Curve) -> int:
         """Index of the best epoch; of equal ones the last."""
