@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.errors import RetrainError
-from analysis.evaluation.split import evaluate_split
+from analysis.evaluation.split import evaluate_test
 from analysis.models.device import chosen_device
 from analysis.models.export import write_forms
 from analysis.models.layout import CONFIG, IDENTITY, RESULT
@@ -291,7 +291,8 @@ def _finish(
 ) -> RetrainResult:
     """Measure the test part, write everything, and drop what was only for going on."""
     model = plan.out / BEST_FOLDER / MODEL_FILE
-    test, note = _test(plan, engine, model, kept, trial.device)
+    params = plan.config.params
+    test, note = evaluate_test(engine, model, plan.data, kept.values, params, trial.device)
     new = plan.out / f"{BEST_FOLDER}.new"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
@@ -302,22 +303,6 @@ def _finish(
     write_json(plan.out / RESULT, {**asdict(result), "directory": str(result.directory)})
     shutil.rmtree(plan.out / WORK, ignore_errors=True)
     return result
-
-
-def _test(
-    plan: _RetrainPlan, engine: Engine, model: Path, kept: KeptEpoch, device: Device
-) -> tuple[Mapping[str, float] | None, str]:
-    """Metrics of the test part and on what they were taken, or why there are none."""
-    n = plan.data.counts()["test"]
-    if not n:
-        return None, "the data set has no test part"
-    if not confidences_in(kept.values):
-        return None, f"the engine {plan.config.engine} reports no confidence on the validation part"
-    info = engine_info(plan.config.engine)
-    max_det = info.value(info.max_det, plan.config.params)
-    test = evaluate_split(engine, model, plan.data, "test", device, kept.values, max_det)
-    noun = "picture" if n == 1 else "pictures"
-    return test, f"{n} {noun}, at the validation part's confidence"
 
 
 def _retrained(plan: _RetrainPlan, kept: KeptEpoch, notes: Sequence[str]) -> BestConfig:

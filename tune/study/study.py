@@ -311,8 +311,10 @@ class Study(Spec):
         description="a preset; or {preset: NAME, KEY: DOMAIN, ...} to replace keys of it (null "
         "drops a key); or {KEY: DOMAIN, ...}",
     )
-    search: Literal["tpe", "random", "grid"] = Field(
-        "tpe", description="how configurations are proposed; grid needs finite domains"
+    search: Literal["tpe", "random", "grid", "race"] = Field(
+        "tpe",
+        description="how configurations are proposed; grid needs finite domains; race trains the "
+        "points of warm_start with several seeds each (segtune confirm)",
     )
     objective: Objective = Field(description="what is tuned; default: the engine's")
     warm_start: WarmStart = Field(default_factory=WarmStart)

@@ -61,6 +61,7 @@ def best_set(
     ] = False,
 ) -> None:
     """Record an exported best configuration as that of its data set, or of all others."""
+    from analysis.models.confirmed import confirmed_first  # loaded when asked for
     from analysis.models.stored import to_stored  # loaded when asked for
     from tune.best.file import load_best  # loaded when asked for
     from tune.best.store import BestStore, store_place  # loaded when asked for
@@ -68,7 +69,7 @@ def best_set(
 
     storage = source.absolute().parent if (source / "study.yaml").is_file() else Path("studies")
     opened = BestStore(store_place(store, storage))
-    recorded = to_stored(load_best(source))
+    recorded = to_stored(load_best(confirmed_first(source)))
     replaced = opened.put(recorded, everywhere=everywhere, force=force)
     typer.echo(recorded_line(recorded, replaced, opened.place, everywhere=everywhere))
 
