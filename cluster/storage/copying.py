@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from cluster.errors import StorageError
-from cluster.storage.files import Files, Head, Stored, below, content_of
+from cluster.storage.files import Files, Head, Stored, below, content_of, head_of
 from cluster.storage.folder_files import FolderFiles
 from trainables.files.whole import locked, take_place, write_text
 
@@ -257,10 +257,8 @@ def index_text(files: Mapping[str, Stored]) -> str:
 
 
 def _put_index(place: Files, files: Mapping[str, Stored]) -> None:
-    with tempfile.TemporaryFile() as file:
-        file.write(index_text(files).encode())
-        file.flush()
-        place.put(INDEX, Head(file))
+    with head_of(index_text(files).encode()) as index:
+        place.put(INDEX, index)
 
 
 def _index(place: Files) -> dict[str, Stored]:

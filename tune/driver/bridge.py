@@ -16,10 +16,11 @@ from tune.directory.writer import Recorder
 from tune.driver.controller import Controller
 from tune.driver.deaths import Death
 from tune.errors import changed_data, no_room, unprepared_node
+from tune.mirror.holding import Hold
 from tune.progress.observer import Observer
 from tune.stopping.decision import Decision, Rule
 from tune.tracking.tracker import run_config, run_id
-from tune.trial.actor import CLOSED, ENDED, ActorTask
+from tune.trial.actor import CLOSED, ENDED, REPORT, ActorTask
 from tune.trial.task import Part, StudyTasks, TrialTask
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ class Bridge:
 
     Attributes:
         room: Where trials find their parts of machines.
+        hold: Asked before each decision for the reason why trials are to pause, if there is one.
         error: First error of a callback, which ends the study; or None.
     """
 
@@ -145,6 +147,7 @@ class Bridge:
         self._moving: set[int] = set()  # trials that go on in another place
         self._notes: set[str] = set()
         self.room: Room = Anywhere(1)
+        self.hold: Callable[[], Hold | None] = lambda: None
         self.error: Exception | None = None
 
     # --- for Ray
@@ -152,6 +155,8 @@ class Bridge:
     def suggest(self, ray_id: str) -> dict[str, Any] | str | None:
         """The next trial's configuration; None to ask again later; FINISHED when all is done."""
         self._fit_room()
+        if self.hold() is not None:
+            return None if self._running else str(Searcher.FINISHED)
         if len(self._running) >= self._work.concurrent:
             return None
         place = self.room.take(ray_id)
@@ -170,7 +175,10 @@ class Bridge:
         A trial that has ended, or pauses, is closed by its actor in one step more; an attempt
         that a crash ended is over.
         """
-        number = self._running[ray_id]
+        number, hold = self._running[ray_id], self.hold()
+        if hold is not None and not hold.decides:
+            self._recorder.end(number, _held(self._controller.last_epoch(number), hold))
+            return bool(result["event"] == REPORT)
         for note in result["notes"]:
             self._note(number, note)
         if result["event"] == CLOSED:
@@ -180,18 +188,7 @@ class Bridge:
         if result["event"] == ENDED:
             self._ended(number, result)
             return number in self._controller.outcomes
-        epoch, values = result["epoch"], json.loads(result["values"])
-        self._recorder.report(number, epoch, values)
-        decision = self._controller.report(number, epoch, values)
-        self.tick()
-        self.tell("trial_reported", number, epoch, values, decision)
-        if number in self._controller.outcomes:
-            self._end(number)
-        elif decision.rule is Rule.BUDGET:
-            self._recorder.end(number, _pause(epoch, decision))
-        elif self.room.leaves(ray_id):
-            self._moving.add(number)
-            self._recorder.end(number, _move(epoch))
+        self._reported(number, result, hold or self.room.leaves(ray_id))
         return True
 
     def complete(self, ray_id: str, *, error: bool) -> None:
@@ -208,6 +205,9 @@ class Bridge:
         moving = number in self._moving
         self._moving.discard(number)
         if self.error is not None:  # which ends the study, and is not the trial's
+            return
+        hold = self.hold()
+        if hold is not None and not hold.decides:
             return
         if moving:
             self._controller.again(number)
@@ -274,6 +274,23 @@ class Bridge:
         seen = note in self._notes
         self._notes.add(note)
         log.log(logging.DEBUG if seen else logging.WARNING, "trial %d: %s", number, note)
+
+    def _reported(self, number: int, result: Mapping[str, Any], leaves: Hold | bool) -> None:
+        """Take in an epoch; a trial that is to leave its place pauses after it."""
+        epoch, values = result["epoch"], json.loads(result["values"])
+        self._recorder.report(number, epoch, values)
+        decision = self._controller.report(number, epoch, values)
+        self.tick()
+        self.tell("trial_reported", number, epoch, values, decision)
+        if number in self._controller.outcomes:
+            self._end(number)
+        elif decision.rule is Rule.BUDGET:
+            self._recorder.end(number, _pause(epoch, decision))
+        elif isinstance(leaves, Hold):
+            self._recorder.end(number, _held(epoch, leaves))
+        elif leaves:
+            self._moving.add(number)
+            self._recorder.end(number, _move(epoch))
 
     def _ended(self, number: int, result: Mapping[str, Any]) -> None:
         if number in self._controller.outcomes:
@@ -366,6 +383,11 @@ class Bridge:
 def _move(epoch: int) -> TrialOutcome:
     message = f"moves to another place after epoch {epoch}"
     return TrialOutcome("running", Rule.MOVED, None, None, None, epoch, message=message)
+
+
+def _held(epoch: int, hold: Hold) -> TrialOutcome:
+    message = f"pauses after epoch {epoch}: {hold.message}"
+    return TrialOutcome("waiting", Rule.MOVED, None, None, None, epoch, message=message)
 
 
 def _pause(epoch: int, decision: Decision) -> TrialOutcome:
