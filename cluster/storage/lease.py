@@ -10,12 +10,13 @@ as it lasts and was not renewed.
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
 from cluster.errors import LeaseError, StorageError
 from cluster.storage.documents import Documents
+from cluster.storage.files import crc32c
 
 LEASE: Final = "lease.json"
 """Name of the document."""
@@ -39,6 +40,7 @@ class Lease:
         seconds: Length of it from one renewal on.
         base: Name of the segment that reading begins with; "" for the first.
         wanted: Who asks for it to be given back, in words; "" for nobody.
+        moved: Address where what was written here goes on; "" while it does here.
     """
 
     term: int
@@ -48,12 +50,15 @@ class Lease:
     seconds: float
     base: str = ""
     wanted: str = ""
+    moved: str = ""
 
     def text(self) -> str:
-        """The document of it."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+        """The document of it, with a checksum."""
+        said = asdict(self)
+        return json.dumps({**said, _CHECK: _checksum(said)}, indent=1, sort_keys=True) + "\n"
 
 
+_CHECK: Final = "crc32c"
 _KINDS: Final = {field.name: field.type for field in fields(Lease)}
 _LONGEST_S: Final = 86_400.0
 
@@ -78,14 +83,20 @@ def parse_lease(text: str, place: str) -> Lease:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _damaged(place, str(error)) from error
-    if not isinstance(content, dict) or set(content) != set(_KINDS):
+    if not isinstance(content, dict) or set(content) != {*_KINDS, _CHECK}:
         raise _damaged(place, f"keys other than {', '.join(_KINDS)}")
+    if content.pop(_CHECK) != _checksum(content):
+        raise _damaged(place, "one with another checksum: it is not as it was written")
     for key, kind in _KINDS.items():
         if not _is_of(content[key], kind):
             raise _damaged(place, f"{key} {content[key]!r}"[:100])
     if content["term"] < 1 or not 0 < content["seconds"] <= _LONGEST_S:
         raise _damaged(place, f"term {content['term']}, seconds {content['seconds']}"[:100])
     return Lease(**content)
+
+
+def _checksum(said: Mapping[str, Any]) -> str:
+    return crc32c(iter([json.dumps(said, sort_keys=True).encode()]))
 
 
 def _is_of(value: Any, kind: Any) -> bool:
@@ -133,6 +144,8 @@ class Taker:
         """
         while True:
             seen = read_lease(self.place)
+            if seen is not None and seen.moved:
+                raise LeaseError(f"{self.place.place}: it was moved to {seen.moved}")
             if seen is not None and self._is_held(seen):
                 if asking is not None:
                     self._ask(seen)
@@ -168,15 +181,20 @@ class Taker:
         self.place.update(LEASE, change)
         return now[-1]
 
-    def give_back(self, lease: Lease) -> None:
+    def give_back(self, lease: Lease, moved: str = "") -> None:
         """Give the lease back, so that the next one need not wait.
+
+        Args:
+            lease: As it was taken or renewed last.
+            moved: Address where it goes on, if nobody is to take this lease any more.
 
         Raises:
             LeaseError: Another process has taken it.
             StorageError: The place cannot be read or written.
         """
         self.place.update(
-            LEASE, lambda text: replace(self._own(lease, text), holder="", wanted="").text()
+            LEASE,
+            lambda text: replace(self._own(lease, text), holder="", wanted="", moved=moved).text(),
         )
 
     def _own(self, lease: Lease, text: str | None) -> Lease:

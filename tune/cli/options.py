@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import click
 import typer
 
 from tune.cli.values import fraction, new_place, positive_number, whole_number
@@ -21,7 +20,6 @@ StudyPlace = Annotated[
     str,
     typer.Argument(
         metavar="STUDY_DIR",
-        click_type=click.Path(),
         help="A study directory, <storage>/<study>, its study file, or gs://BUCKET/FOLDER/STUDY.",
     ),
 ]
@@ -30,7 +28,6 @@ StudyPlaces = Annotated[
     list[str],
     typer.Argument(
         metavar="STUDY_DIR",
-        click_type=click.Path(),
         help="Study directories, <storage>/<study>, their study files, or addresses of mirrors.",
     ),
 ]

@@ -1,4 +1,4 @@
-"""Verbs about studies: init, plan, tune, resume, status, report, dashboard, clean."""
+"""Verbs about studies: init, plan, tune, resume, move, status, report, dashboard, clean."""
 
 import shlex
 import sys
@@ -103,6 +103,28 @@ def resume(
     from tune.verbs.tuning import resume as go_on  # slow: Ray
 
     _conclude(made, go_on(made, observers=[make_progress()], upload=not no_upload))
+
+
+def move(
+    study_dir: StudyPlace,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="PLACE",
+            help="gs://BUCKET/FOLDER to ship to from now on, or the folder to go on in.",
+        ),
+    ],
+    overrides: Overrides = None,
+) -> None:
+    """Go on here with a study that runs elsewhere, or ship it to a bucket; no epoch is lost."""
+    from tune.verbs.moving import plan_move  # slow: Optuna
+
+    made = plan_move(study_dir, to, overrides or [], _note)
+    from tune.progress.terminal import make_progress  # slow: rich
+    from tune.verbs.tuning import resume as go_on  # slow: Ray
+
+    _conclude(made, go_on(made, observers=[make_progress()]))
 
 
 def status(

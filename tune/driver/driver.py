@@ -8,10 +8,11 @@ Ray's calls into the controller's.
 import contextlib
 import logging
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tune.directory.handover import asked_for, forget
 from tune.directory.journal import Journal
 from tune.directory.layout import JOURNAL
 from tune.directory.trials import TrialOutcome
@@ -87,7 +88,8 @@ def run_study(
         recorder = Recorder(plan.directory, plan.fixed)
         bridge = Bridge(work_of(plan), controller, recorder, watching, clock.tick)
         if mirror is not None:
-            recorder.changed, bridge.hold = mirror.touch, mirror.hold
+            recorder.changed = mirror.touch
+        bridge.hold = _holds(plan.directory, mirror)
         bridge.tell("study_started", plan, resume)
         for note in plan.notes or ():
             STUDY_LOGGER.info("note: %s", note)
@@ -110,6 +112,18 @@ def run_study(
             bridge.tell("study_ended", reason)
         outcomes = dict(controller.outcomes)
         return StudyResult(plan.directory, reason, outcomes, plan.notes or ())
+
+
+def _holds(directory: Path, mirror: Mirror | None) -> Callable[[], Hold | None]:
+    """What says why trials are to pause: the mirror, or somebody on this machine."""
+    forget(directory)
+
+    def hold() -> Hold | None:
+        who = asked_for(directory)
+        by_mirror = None if mirror is None else mirror.hold()
+        return by_mirror or (Hold("moved", f"{who} goes on with it") if who else None)
+
+    return hold
 
 
 def _held(hold: Hold, directory: Path) -> str:

@@ -51,6 +51,22 @@ def taker_of(place: Place, seconds: float) -> Taker:
     return Taker(place.documents, uuid.uuid4().hex, who, seconds)
 
 
+def retire(address: str, seconds: float, moved: str, asking: Callable[[Lease], object]) -> None:
+    """Have a mirror's driver give it back, and leave word where the study goes on.
+
+    Args:
+        address: The mirror.
+        seconds: Length of a lease of it.
+        moved: Address of its new mirror; "" where it stays and somebody else takes it.
+        asking: As for `Taker.take`.
+
+    Raises:
+        StorageError: It cannot be read or written, or was moved already.
+    """
+    taker = taker_of(place_of(address), seconds)
+    taker.give_back(taker.take(asking), moved)
+
+
 class Mirror:
     """An open mirror.
 
@@ -100,7 +116,6 @@ def mirrored(
     directory: Path,
     *,
     resume: bool,
-    asking: Callable[[Lease], object] | None = None,
 ) -> Iterator[Mirror | None]:
     """Hold a study's mirror while it runs here; None where it has none.
 
@@ -108,7 +123,6 @@ def mirrored(
         study: The study.
         directory: Its folder.
         resume: Whether it goes on.
-        asking: As for `Taker.take`.
 
     Raises:
         StorageError: The mirror cannot be read or written, or another driver has it.
@@ -120,7 +134,7 @@ def mirrored(
     address, seconds = mirror_address(study), study.mirror.lease_seconds
     place = place_of(address, seconds / 2)
     taker = taker_of(place, seconds)
-    lease = taker.take(asking)
+    lease = taker.take()
     holding = Holding(taker, lease, study.mirror.alone_minutes * 60)
     try:
         shipped = _compared(place, directory, resume=resume)

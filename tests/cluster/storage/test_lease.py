@@ -171,7 +171,8 @@ GOOD = Lease(3, "x", "process x", 12.5, 8.0)
         replace(GOOD, seconds=0).text(),
         replace(GOOD, seconds=float("nan")).text(),
         replace(GOOD, seconds=1e9).text(),
-        GOOD.text().replace('"process x"', "7"),
+        replace(GOOD, who=7).text(),
+        GOOD.text().replace('"term": 3', '"term": 2'),
         GOOD.text().replace('"base"', '"bass"'),
     ],
 )

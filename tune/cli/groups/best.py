@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from tune.cli.mistakes import Verb, Verbs
@@ -52,7 +51,6 @@ def best_set(
         str,
         typer.Argument(
             metavar="BEST.yaml",
-            click_type=click.Path(),
             help="best.yaml, an exported study's directory, or gs://BUCKET/FOLDER/STUDY.",
         ),
     ],
