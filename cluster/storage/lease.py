@@ -9,6 +9,7 @@ as it lasts and was not renewed.
 """
 
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -17,6 +18,8 @@ from typing import Any, Final
 from cluster.errors import LeaseError, StorageError
 from cluster.storage.documents import Documents
 from cluster.storage.files import crc32c
+
+log = logging.getLogger(__name__)
 
 LEASE: Final = "lease.json"
 """Name of the document."""
@@ -150,6 +153,8 @@ class Taker:
                 if asking is not None:
                     self._ask(seen)
                     asking(seen)
+                else:
+                    log.info("%s may be running this study; it is watched for a moment", seen.who)
                 living = self._watched(seen)
                 if living is not None and asking is None:
                     raise held(self.place.place, living)

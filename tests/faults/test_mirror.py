@@ -23,6 +23,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.timeout(900)]
 
 EPOCHS = 8
 
+MOVES = 5
+
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
@@ -72,10 +74,14 @@ def decided(journal: Path) -> Decisions:
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Decisions:
     """The decisions of the same study, run from its beginning to its end."""
-    folder = tmp_path_factory.mktemp("unbroken")
+    return whole_run(tmp_path_factory.mktemp("unbroken"))
+
+
+def whole_run(folder: Path, **changes: Any) -> Decisions:
+    folder.mkdir(exist_ok=True)
     with computers(folder, 1) as [machine]:
         fixed = {"epoch_seconds": 0.0}
-        file = study_of(folder, "gs://nowhere/else/sample", fixed=fixed, mirror=None)
+        file = study_of(folder, "gs://nowhere/else/sample", fixed=fixed, mirror=None, **changes)
         assert machine.run("tune", file).endswith("exit code 0")
     found = decided(folder / "studies/sample/optuna.journal")
     assert len(found) > 8
@@ -86,6 +92,10 @@ def epochs_at(address: str) -> int:
     """Epochs that a mirror has."""
     text = read_mirror(place_of(address)).files.get("optuna.journal", b"")
     return bytes(text).count(b'"op_code":7')
+
+
+def more_than(epochs: int, address: str) -> Callable[[], bool]:
+    return lambda: epochs_at(address) > epochs
 
 
 def check_study(address: str, unbroken: Decisions, folder: Path) -> None:
@@ -154,30 +164,31 @@ def test_a_driver_that_slept_through_its_lease_changes_nothing_when_it_wakes_up(
     check_study(address, unbroken, tmp_path)
     again = first.run("resume", str(first.disk / "studies/sample"))
     assert again.endswith("exit code 0"), again
-    journals = [
-        machine.read_bytes()
-        for machine in (
-            first.disk / "studies/sample/optuna.journal",
-            second.copy_of(address) / "optuna.journal",
-        )
-    ]
-    assert journals[0] == journals[1]
+    taken = (second.copy_of(address) / "optuna.journal").read_bytes()
+    assert (first.disk / "studies/sample/optuna.journal").read_bytes().startswith(taken)
+    assert list((first.disk / "studies").glob("sample.fenced-*"))
 
 
 def test_a_study_is_moved_back_and_forth_while_it_runs(
-    machines: list[Computer], address: str, unbroken: Decisions, tmp_path: Path
+    machines: list[Computer], address: str, tmp_path: Path
 ) -> None:
-    file = study_of(tmp_path, address, storage=str(machines[0].disk / "studies"))
-    driver, machine = machines[0].start("tune", file), machines[0]
-    for n in range(1, 6):
-        shipped = epochs_at(address)
-        wait_until("it goes on", machine.log, lambda least=shipped: epochs_at(address) > least)
-        left, machine = machine, machines[n % 2]
+    budget, slow = {"trials": 8, "epochs": EPOCHS}, {"epoch_seconds": 2.5}
+    unbroken = whole_run(tmp_path / "unbroken", budget=budget)
+    storage = str(machines[0].disk / "studies")
+    file = study_of(tmp_path, address, storage=storage, budget=budget, fixed=slow)
+    driver, machine, moves = machines[0].start("tune", file), machines[0], 0
+    while moves < MOVES:
+        wait_until("it goes on", machine.log, more_than(epochs_at(address), address))
+        left, machine = machine, machines[(moves + 1) % 2]
         running = driver
         driver = machine.start("move", address, "--to", str(machine.disk / "studies"))
         assert running.wait(timeout=WAIT_S) == 0, left.log.read_text()[-3000:]
-        assert "it goes on elsewhere" in left.log.read_text()
+        if "sample finished" in left.log.read_text():
+            break  # a slow machine: it had ended before anybody could ask for it
+        moves += 1
+        assert left.log.read_text().count("it goes on elsewhere") == (moves + 1) // 2
         check_left(left.disk / "studies/sample")
+    assert moves >= 2
     assert driver.wait(timeout=WAIT_S) == 0, machine.log.read_text()[-3000:]
     check_study(address, unbroken, tmp_path)
     for one in machines:

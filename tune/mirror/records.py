@@ -130,7 +130,7 @@ def _apply(shipped: Shipped, record: Record) -> None:
         raise ValueError(f"keys {', '.join(map(str, record))}")
 
 
-def _append(shipped: Shipped, name: str, at: int, text: str) -> None:
+def _append(shipped: Shipped, name: str, at: Any, text: str) -> None:
     there = shipped.files.setdefault(name, bytearray())
     if not isinstance(at, int) or isinstance(at, bool) or not 0 <= at <= len(there):
         raise ValueError(f"{name}: at {at} where it has {len(there)} bytes")
