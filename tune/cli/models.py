@@ -17,6 +17,7 @@ from tune.cli.options import (
     MatchRadius,
     MaxLoss,
     MinDistance,
+    NoDownload,
     PixelSize,
     Store,
     StudyPlace,
@@ -65,6 +66,7 @@ def export(
         bool, typer.Option("--int8", help="ONNX in 8 bits, unless F1 falls too much.")
     ] = False,
     max_loss: MaxLoss = None,
+    no_download: NoDownload = False,
 ) -> None:
     """Export the best trial: weights, configuration in every form, metrics, model card; or ONNX."""
     from tune.verbs.exporting import export as export_study  # loaded when asked for
@@ -77,6 +79,7 @@ def export(
         int8=int8,
         max_loss=max_loss,
         progress=StepTicker("export"),
+        download=not no_download,
     )
     typer.echo(f"exported to {folder}")
 

@@ -19,10 +19,11 @@ from tune.driver.controller import Controller
 from tune.driver.deaths import Death
 from tune.driver.room import Cores, Room
 from tune.errors import changed_data, no_room, unprepared_node
+from tune.mirror.holding import Hold
 from tune.progress.observer import Observer
 from tune.stopping.decision import Decision, Rule
 from tune.tracking.tracker import run_config, run_id
-from tune.trial.actor import CLOSED, ENDED, ActorTask
+from tune.trial.actor import CLOSED, ENDED, REPORT, ActorTask
 from tune.trial.task import Part, StudyTasks, TrialTask
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Bridge:
 
     Attributes:
         room: Where trials find their parts of machines.
+        hold: Asked before each decision for the reason why trials are to pause, if there is one.
         error: First error of a callback, which ends the study; or None.
     """
 
@@ -93,6 +95,7 @@ class Bridge:
         self._growing: set[int] = set()  # those of them whose slots wait for them
         self._notes: set[str] = set()
         self.room: Room = Cores(1, work.concurrent)
+        self.hold: Callable[[], Hold | None] = lambda: None
         self.error: Exception | None = None
 
     # --- for Ray
@@ -100,6 +103,8 @@ class Bridge:
     def suggest(self, ray_id: str) -> dict[str, Any] | str | None:
         """The next trial's configuration; None to ask again later; FINISHED when all is done."""
         self._fit_room()
+        if self.hold() is not None:
+            return None if self._running else str(Searcher.FINISHED)
         if len(self._running) >= self._work.concurrent:
             return None
         task = self._next_task(ray_id)
@@ -113,7 +118,10 @@ class Bridge:
         A trial that has ended, or pauses, is closed by its actor in one step more; an attempt
         that a crash ended is over.
         """
-        number = self._running[ray_id]
+        number, hold = self._running[ray_id], self.hold()
+        if hold is not None and not hold.decides:
+            self._recorder.end(number, _held(self._controller.last_epoch(number), hold))
+            return bool(result["event"] == REPORT)
         for note in result["notes"]:
             self._note(number, note)
         if result["event"] == CLOSED:
@@ -123,17 +131,7 @@ class Bridge:
         if result["event"] == ENDED:
             self._ended(number, result)
             return number in self._controller.outcomes
-        epoch, values = result["epoch"], json.loads(result["values"])
-        self._recorder.report(number, epoch, values)
-        decision = self._controller.report(number, epoch, values)
-        self.tick()
-        self.tell("trial_reported", number, epoch, values, decision)
-        if number in self._controller.outcomes:
-            self._end(number)
-        elif decision.rule is Rule.BUDGET:
-            self._recorder.end(number, _pause(epoch, decision))
-        else:
-            self._move_if_due(ray_id, number, epoch)
+        self._reported(ray_id, result, hold)
         return True
 
     def complete(self, ray_id: str, *, error: bool) -> None:
@@ -151,6 +149,9 @@ class Bridge:
         self._moving.discard(number)
         self._growing.discard(number)
         if self.error is not None:  # which ends the study, and is not the trial's
+            return
+        hold = self.hold()
+        if hold is not None and not hold.decides:
             return
         if moving:
             self._controller.again(number)
@@ -263,6 +264,23 @@ class Bridge:
         seen = note in self._notes
         self._notes.add(note)
         log.log(logging.DEBUG if seen else logging.WARNING, "trial %d: %s", number, note)
+
+    def _reported(self, ray_id: str, result: Mapping[str, Any], hold: Hold | None) -> None:
+        """Take in an epoch; a trial that is to leave its place, or to pause, does so after it."""
+        number = self._running[ray_id]
+        epoch, values = result["epoch"], json.loads(result["values"])
+        self._recorder.report(number, epoch, values)
+        decision = self._controller.report(number, epoch, values)
+        self.tick()
+        self.tell("trial_reported", number, epoch, values, decision)
+        if number in self._controller.outcomes:
+            self._end(number)
+        elif decision.rule is Rule.BUDGET:
+            self._recorder.end(number, _pause(epoch, decision))
+        elif hold is not None:
+            self._recorder.end(number, _held(epoch, hold))
+        else:
+            self._move_if_due(ray_id, number, epoch)
 
     def _ended(self, number: int, result: Mapping[str, Any]) -> None:
         if number in self._controller.outcomes:
@@ -379,6 +397,11 @@ def _relieved(before: Allotment, after: Allotment, most: int) -> str:
     if after.slots > before.slots:
         return f"it goes on with all {most} shares instead of {before.slots}"
     return f"it goes on with micro_batch={after.micro_batch}"
+
+
+def _held(epoch: int, hold: Hold) -> TrialOutcome:
+    message = f"pauses after epoch {epoch}: {hold.message}"
+    return TrialOutcome("waiting", Rule.MOVED, None, None, None, epoch, message=message)
 
 
 def _pause(epoch: int, decision: Decision) -> TrialOutcome:

@@ -38,7 +38,8 @@ def propose(facts: DataFacts, gpus: int) -> EngineProposal:
     return EngineProposal(
         Setting(
             epochs,
-            f"{tiles} tiles an epoch are {steps_there} steps{steps}; half of the epochs are supervised, rounds share the rest",
+            f"{tiles} tiles an epoch are {steps_there} steps{steps}; half of the epochs are "
+            "supervised, rounds share the rest",
         ),
         fixed=_fixed(facts, tile, tiles, cover),
         space=_space(facts, tiles, gpus),
