@@ -1,7 +1,9 @@
 """A request to the driver of a study, made on its own machine: pause, and leave the study."""
 
+import contextlib
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -13,17 +15,30 @@ _REQUEST: Final = ".hand-over"
 _LOOK_S: Final = 0.2
 
 
-def asked_for(study_dir: Path) -> str:
-    """Who asks for a study, in words; "" while nobody does."""
+@contextlib.contextmanager
+def watched(study_dir: Path, asked: Callable[[str], object]) -> Iterator[None]:
+    """Look for a request as long as a driver runs; what was asked of an earlier one is passed over.
+
+    Args:
+        study_dir: The study directory.
+        asked: Called once, by a thread, with who asks, in words.
+    """
+    request, over = study_dir / _REQUEST, threading.Event()
+    request.unlink(missing_ok=True)
+
+    def look() -> None:
+        while not over.wait(_LOOK_S):
+            with contextlib.suppress(OSError):
+                asked(request.read_text("utf-8"))
+                return
+
+    thread = threading.Thread(target=look, daemon=True, name="hand-over")
+    thread.start()
     try:
-        return (study_dir / _REQUEST).read_text("utf-8")
-    except FileNotFoundError:
-        return ""
-
-
-def forget(study_dir: Path) -> None:
-    """Pass over a request that was made of an earlier driver."""
-    (study_dir / _REQUEST).unlink(missing_ok=True)
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def ask_for(study_dir: Path, who: str, waiting: Callable[[], object]) -> None:
@@ -42,4 +57,4 @@ def ask_for(study_dir: Path, who: str, waiting: Callable[[], object]) -> None:
         while is_driven(study_dir):
             time.sleep(_LOOK_S)
     finally:
-        forget(study_dir)
+        (study_dir / _REQUEST).unlink(missing_ok=True)

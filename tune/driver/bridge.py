@@ -70,7 +70,7 @@ class Bridge:
 
     Attributes:
         room: Where trials find their parts of machines.
-        hold: Asked before each decision for the reason why trials are to pause, if there is one.
+        lease: Of a study with a mirror, asked before each decision whether trials are to pause.
         error: First error of a callback, which ends the study; or None.
     """
 
@@ -95,7 +95,8 @@ class Bridge:
         self._growing: set[int] = set()  # those of them whose slots wait for them
         self._notes: set[str] = set()
         self.room: Room = Cores(1, work.concurrent)
-        self.hold: Callable[[], Hold | None] = lambda: None
+        self.lease: Callable[[], Hold | None] | None = None
+        self._paused: Hold | None = None
         self.error: Exception | None = None
 
     # --- for Ray
@@ -165,6 +166,14 @@ class Bridge:
 
     # --- for the driver
 
+    def pause(self, hold: Hold) -> None:
+        """Have every trial pause at the end of its epoch; from any thread."""
+        self._paused = hold
+
+    def hold(self) -> Hold | None:
+        """The reason why trials are to pause, if there is one."""
+        return (None if self.lease is None else self.lease()) or self._paused
+
     def idle(self) -> bool:
         """Whether nothing is left to start."""
         return self._controller.exhausted and not self._open
@@ -196,6 +205,8 @@ class Bridge:
 
     def _fit_room(self) -> None:
         """Have room for the trials that could run now, and for no more."""
+        if not self.room.elastic:
+            return
         trials = max(len(self._running), min(self._work.concurrent, self._left()))
         begun = {*self._running.values(), *self._controller.unfinished}
         self.room.update(trials + sum(self._slots(number) - 1 for number in begun))
@@ -245,9 +256,13 @@ class Bridge:
 
     def _move_if_due(self, ray_id: str, number: int, epoch: int) -> None:
         """Have a trial leave its place where others need it, or go on with a larger part."""
-        if self.room.leaves(ray_id):
+        if self.room.elastic and self.room.leaves(ray_id):
             self._move(number, epoch, "moves to another place")
-        elif self._work.reshare and (slots := self._grown(ray_id, number, epoch)):
+        elif self._work.reshare and self._work.rungs and epoch >= self._work.rungs[0]:
+            self._grow_if_due(ray_id, number, epoch)
+
+    def _grow_if_due(self, ray_id: str, number: int, epoch: int) -> None:
+        if slots := self._grown(ray_id, number, epoch):
             self._growing.add(number)
             self._move(number, epoch, f"goes on with {slots} of {self.room.slots} shares")
 
