@@ -8,8 +8,8 @@ from analysis.models.confirmed import SUFFIXES, Verdict, read_verdict
 from analysis.report.summary import Summary, summarise
 from tune.directory.diary import Diary, read_diary
 from tune.directory.layout import elapsed_before_s
-from tune.directory.lock import is_driven
 from tune.directory.reader import StudyDir, TrialRecord
+from tune.directory.running import StudyState, study_state
 from tune.plan.cost import cost_words, priced_gpus
 
 
@@ -21,7 +21,7 @@ class Entry:
         study: The study directory.
         name: Its name, with its folder where two have the same.
         summary: Its results.
-        running: Whether a driver works on it now.
+        state: What it does just now.
         diary: Its notes and tags.
         verdict: What a race between its best said; None where there was none.
     """
@@ -29,7 +29,7 @@ class Entry:
     study: StudyDir
     name: str
     summary: Summary
-    running: bool
+    state: StudyState
     diary: Diary
     verdict: Verdict | None
 
@@ -47,14 +47,6 @@ class Entry:
     def best(self) -> TrialRecord | None:
         """Its leader, or None where no trial has a value."""
         return self.summary.best
-
-    @property
-    def state(self) -> str:
-        """Whether it runs, has ended, or waits to be gone on with."""
-        ended = sum(n for name, n in self.summary.states.items() if name not in _OPEN)
-        if self.running:
-            return "running"
-        return "finished" if ended >= int(self.study.resolved["trials"]) else "not running"
 
     @property
     def hours(self) -> float:
@@ -91,9 +83,6 @@ class Entry:
         return cost_words(study.price, gpus, elapsed_before_s(self.study.path) / 3600 / share)
 
 
-_OPEN = frozenset(("running", "waiting", "paused"))
-
-
 def read_entries(studies: Sequence[StudyDir]) -> list[Entry]:
     """The studies with their trials, each read once, in the order they were named.
 
@@ -103,7 +92,9 @@ def read_entries(studies: Sequence[StudyDir]) -> list[Entry]:
     """
     paths = [study.path for study in studies]
     if twice := sorted({str(path) for path in paths if paths.count(path) > 1}):
-        raise CompareError(f"{twice[0]}: expected each study once, got it {_times(paths, twice[0])}")
+        raise CompareError(
+            f"{twice[0]}: expected each study once, got it {_times(paths, twice[0])}"
+        )
     names = [str(study.resolved["study"]) for study in studies]
     return [
         _entry(study, name if names.count(name) == 1 else _with_folder(study))
@@ -121,11 +112,12 @@ def _with_folder(study: StudyDir) -> str:
 
 def _entry(study: StudyDir, name: str) -> Entry:
     races = [study.path.with_name(f"{study.path.name}{suffix}") for suffix in SUFFIXES]
+    summary = summarise(study)
     return Entry(
         study=study,
         name=name,
-        summary=summarise(study),
-        running=is_driven(study.path),
+        summary=summary,
+        state=study_state(study, summary.trials),
         diary=read_diary(study.path),
         verdict=next(filter(None, map(read_verdict, races)), None),
     )

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from analysis.compare.entries import Entry
 from analysis.pages.words import metric_words
-from tune.directory.ranking import standing_in
 from trainables.goal import in_order
 from trainables.metrics.names import GROUPS, MEASURE, PARTICLE_GROUP, PIXEL_GROUP
 from trainables.registry import EngineError, engine_info
+from tune.directory.ranking import standing_in
 
 MATCH_IOU: Final = 0.5
 """IoU from which a find takes an object, in every metric of instances (docs/metrics.md)."""

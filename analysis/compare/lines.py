@@ -39,8 +39,6 @@ def comparison_lines(groups: Sequence[Group]) -> list[str]:
     return lines
 
 
-
-
 def row_of(entry: Entry) -> dict[str, str]:
     """The cells of a study by column, for the terminal and for the page."""
     best, summary = entry.best, entry.summary

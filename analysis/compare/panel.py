@@ -103,9 +103,7 @@ def panel_of(name: str, of: Sequence[Member]) -> Panel:
         domains={key: words for s in reversed(summaries) for key, words in s.domains.items()},
     )
     epoch = pooled.slice_epoch or (epochs[0] if epochs else 0)
-    each = [
-        importance_at(s.trials, first.metric, first.mode, epoch, s.log_keys) for s in summaries
-    ]
+    each = [importance_at(s.trials, first.metric, first.mode, epoch, s.log_keys) for s in summaries]
     together = (
         each[0]
         if len(each) == 1

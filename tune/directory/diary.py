@@ -86,9 +86,9 @@ def read_diary(study: Path) -> Diary:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise StoreError(f"{study / DIARY}: the diary cannot be read: {place}: {first['msg']}") from (
-            error
-        )
+        raise StoreError(
+            f"{study / DIARY}: the diary cannot be read: {place}: {first['msg']}"
+        ) from (error)
 
 
 def write_diary(
