@@ -91,19 +91,13 @@ def read_entries(studies: Sequence[StudyDir]) -> list[Entry]:
         StoreError: A study cannot be read.
     """
     paths = [study.path for study in studies]
-    if twice := sorted({str(path) for path in paths if paths.count(path) > 1}):
-        raise CompareError(
-            f"{twice[0]}: expected each study once, got it {_times(paths, twice[0])}"
-        )
+    if twice := sorted(path for path in paths if paths.count(path) > 1):
+        raise CompareError(f"{twice[0]}: expected each study once, got it {len(twice)} times")
     names = [str(study.resolved["study"]) for study in studies]
     return [
         _entry(study, name if names.count(name) == 1 else _with_folder(study))
         for study, name in zip(studies, names, strict=True)
     ]
-
-
-def _times(paths: Sequence[object], path: str) -> str:
-    return f"{sum(str(one) == path for one in paths)} times"
 
 
 def _with_folder(study: StudyDir) -> str:

@@ -42,8 +42,8 @@ class Setting:
         kept = f", with {', '.join(self.limits)}" if self.limits else ""
         paired = f", {self.matching}" if self.matching else ""
         return (
-            f"{metric_words(self.metric)} ({better} is better{kept}{paired}) on the validation part "
-            f"of {self.data_name} (fingerprint {self.fingerprint[:12]})"
+            f"{metric_words(self.metric)} ({better} is better{kept}{paired}) on the validation "
+            f"part of {self.data_name} (fingerprint {self.fingerprint[:12]})"
         )
 
 

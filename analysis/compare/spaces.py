@@ -1,4 +1,4 @@
-"""Charts of a panel's hyperparameters: all together, each alone, two at a time, and their shares."""
+"""Charts of a panel's hyperparameters: together, each alone, two at a time, and their shares."""
 
 import math
 from collections.abc import Sequence

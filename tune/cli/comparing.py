@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tune.cli.options import NoDownload, StudyPlace, StudyPlaces
+from tune.cli.options import NoDownload, StudyPlace, StudyPlaces, TagsAdded, TagsTaken
 from tune.cli.tickers import stage_tickers
 from tune.cli.values import new_place
 from tune.progress.folding import on_terminal
@@ -24,9 +24,7 @@ def compare(
     ] = None,
     pictures: Annotated[
         bool,
-        typer.Option(
-            "--pictures/--no-pictures", help="Ask the best models about the same pictures."
-        ),
+        typer.Option("--pictures/--no-pictures", help="Ask the best models about some pictures."),
     ] = True,
     no_download: NoDownload = False,
 ) -> None:
@@ -54,16 +52,8 @@ def note(
     text: Annotated[
         str, typer.Argument(metavar="TEXT", help="The note; without any, all are shown.")
     ] = "",
-    tags: Annotated[
-        list[str] | None,
-        typer.Option("--tag", metavar="TAG", help="Tag to add. May be given several times."),
-    ] = None,
-    untag: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--untag", metavar="TAG", help="Tag to take away. May be given several times."
-        ),
-    ] = None,
+    tags: TagsAdded = None,
+    untag: TagsTaken = None,
 ) -> None:
     """Keep a note or tags with a study; status, list and compare show them."""
     from tune.verbs.noting import note as keep  # slow: Optuna

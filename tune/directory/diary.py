@@ -84,11 +84,7 @@ def read_diary(study: Path) -> Diary:
     try:
         return Diary.model_validate(read_json(study / DIARY))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise StoreError(
-            f"{study / DIARY}: the diary cannot be read: {place}: {first['msg']}"
-        ) from (error)
+        raise StoreError(f"{study / DIARY}: the diary cannot be read: {_said(error)}") from error
 
 
 def write_diary(
@@ -107,6 +103,13 @@ def write_diary(
         try:
             after = before.changed(text, tags, untag)
         except ValidationError as error:
-            raise StoreError(f"{study}: {error.errors()[0]['msg']}") from error
+            raise StoreError(f"{study}: {_said(error)}") from error
         write_json(study / DIARY, after.model_dump(mode="json"))
     return after
+
+
+def _said(error: ValidationError) -> str:
+    """The first thing that is wrong, with its place."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg'].removeprefix('Value error, ')}"
