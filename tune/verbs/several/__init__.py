@@ -1,0 +1,1 @@
+"""Verbs about several studies, and about what people keep with one."""
