@@ -21,7 +21,8 @@ from analysis.pages.pictures import Picture, data_uri
 from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.datasets.records import ImageRecord
 from trainables.files.errors import UserError
-from trainables.metrics.matching import GroundTruth, Kind, match_image
+from trainables.metrics.matching import GroundTruth, match_image
+from trainables.metrics.names import Kind
 from trainables.results import Instances
 from tune.best.configuration import confidences_in
 

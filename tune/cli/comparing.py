@@ -29,7 +29,7 @@ def compare(
     no_download: NoDownload = False,
 ) -> None:
     """Compare studies of any engines and data sets: a table, and with --out a page."""
-    from tune.verbs.several.comparing import compare as run  # slow: plotly
+    from tune.verbs.comparing import compare as run  # slow: plotly
 
     done = run(studies, out, pictures=pictures, download=not no_download, progress=stage_tickers())
     for line in on_terminal(done.lines):
@@ -41,7 +41,7 @@ def compare(
 def diff(study_a: StudyPlace, study_b: StudyPlace) -> None:
     """Show what two studies differ in: configuration, data, versions, and what came of it."""
     from analysis.compare.differing import difference_lines  # slow: Optuna
-    from tune.verbs.several.differing import diff as run  # loaded with it
+    from tune.verbs.differing import diff as run  # loaded with it
 
     for line in on_terminal(difference_lines(run(study_a, study_b), (study_a, study_b))):
         typer.echo(line)
@@ -56,7 +56,7 @@ def note(
     untag: TagsTaken = None,
 ) -> None:
     """Keep a note or tags with a study; status, list and compare show them."""
-    from tune.verbs.several.noting import note as keep  # slow: Optuna
+    from tune.verbs.noting import note as keep  # slow: Optuna
 
     diary = keep(study_dir, text, tags=tags or [], untag=untag or [])
     for line in on_terminal(diary.lines or ["no notes and no tags"]):
@@ -72,7 +72,7 @@ def list(  # noqa: A001  the verb's name, and last here
     ] = "studies",
 ) -> None:
     """Show all studies in a place: state, best value, size, tags and last note."""
-    from tune.verbs.several.listing import list_lines, list_studies  # slow: Optuna
+    from tune.verbs.listing import list_lines, list_studies  # slow: Optuna
 
     for line in on_terminal(list_lines(storage, list_studies(storage))):
         typer.echo(line)

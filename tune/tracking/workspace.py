@@ -214,9 +214,12 @@ def read_workspace(file: Path) -> workspaces.Workspace:
     """
     kept = read_json(file)
     try:
-        return workspaces.Workspace._from_model(View.model_validate(kept["workspace"]))
+        made: workspaces.Workspace = workspaces.Workspace._from_model(
+            View.model_validate(kept["workspace"])
+        )
     except (KeyError, ValidationError, ValueError) as error:
         raise TrackingError(f"{file}: expected a W&B workspace, got another file") from error
+    return made
 
 
 _SENTENCES: Final[Mapping[str, str]] = {

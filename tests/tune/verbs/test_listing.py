@@ -9,8 +9,8 @@ from tests.support.rehearsed_study import rehearse
 from tune.directory.diary import read_diary
 from tune.directory.layout import DIARY
 from tune.errors import StoreError
-from tune.verbs.several.listing import list_studies
-from tune.verbs.several.noting import note
+from tune.verbs.listing import list_studies
+from tune.verbs.noting import note
 
 
 def test_a_folder_of_studies_is_listed_with_state_best_and_size(tmp_path: Path) -> None:

@@ -1,1 +1,0 @@
-"""Verbs about several studies, and about what people keep with one."""
