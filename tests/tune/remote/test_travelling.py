@@ -15,7 +15,8 @@ from tune.remote.travelling import roots_beside, roots_of_measurement, roots_of_
 ROOTS = {
     **{f"study of {engine}": roots_of_study(engine) for engine in BUILT_IN},
     "study of another": roots_of_study("another"),
-    "measurement": roots_of_measurement(),
+    "measurement": roots_of_measurement(""),
+    "measurement with another": roots_of_measurement("another"),
     **{word: roots_beside(word) for word in ("nodes", "status", "sweep")},
 }
 
