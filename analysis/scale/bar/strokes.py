@@ -256,7 +256,7 @@ def _parts(ink: npt.NDArray[np.uint8], connectivity: int) -> npt.NDArray[np.int6
 def _measured(levels: Grey, rough: Box, bright: bool) -> Stroke | None:
     """A stroke with its exact ends; None where it is no bar."""
     inside = levels[rough.y0 : rough.y1 + 1, rough.x0 : rough.x1 + 1]
-    level = float(np.median(inside))
+    level = _median(inside)
     core = inside[inside >= level - _MIN_CONTRAST]
     spread = float(core.std())
     beside = _beside(levels, rough)
@@ -312,7 +312,13 @@ def _beside(levels: Grey, rough: Box) -> float:
     columns = slice(rough.x0, rough.x1 + 1)
     above = levels[max(rough.y0 - 3, 0) : max(rough.y0 - 1, 0), columns]
     below = levels[rough.y1 + 2 : rough.y1 + 4, columns]
-    return max((float(np.median(part)) for part in (above, below) if part.size), default=0.0)
+    return max((_median(part) for part in (above, below) if part.size), default=0.0)
+
+
+def _median(levels: Grey) -> float:
+    """As `numpy.median`, which takes ten times as long for as few numbers."""
+    ordered = np.sort(levels, axis=None, kind="stable")
+    return (int(ordered[(len(ordered) - 1) // 2]) + int(ordered[len(ordered) // 2])) / 2
 
 
 def _ends(half: tuple[int, int], own: tuple[int, int]) -> tuple[int, int]:
