@@ -67,10 +67,10 @@ class Placement:
         on_node = Counter[str]()
         for unit, n in loads.items():
             on_node[self.nodes.get(unit, "")] += n
-        back = next((unit for unit, n in self.kept.items() if n == slots > 1), None)
-        if back in self.nodes:
-            self.placed[trial], self.slots[trial] = back, self.kept.pop(back)
-            return back
+        for unit in self.nodes:
+            if slots > 1 and self.kept.get(unit) == slots:
+                self.placed[trial], self.slots[trial] = unit, self.kept.pop(unit)
+                return unit
         wanted = self._wanted() if slots == 1 else Counter[str]()
         free = [unit for unit in self.nodes if self._free(unit, loads) - wanted[unit] >= slots]
         if slots == 1:

@@ -8,7 +8,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import ray.tune as ray_tune
 import ray.tune.tune as ray_tune_run
@@ -25,6 +25,8 @@ from tune.errors import DriverError
 from tune.plan.plan import StudyPlan
 
 log = logging.getLogger(__name__)
+
+_MADE_AS: Final = "TuneController"  # the name by which Ray Tune's `run` makes its controller
 
 Requests = Callable[[Mapping[str, Any]], ray_tune.PlacementGroupFactory]
 """Function from a trial's configuration to what Ray is asked for."""
@@ -156,9 +158,9 @@ def started_in(reservations: Reservations | None) -> Iterator[None]:
         yield
         return
     made = partial(TuneController, resource_manager_factory=lambda: _InUnits(reservations))
-    ray_tune_run.TuneController = made  # the name by which Ray Tune's `run` makes its controller
+    setattr(ray_tune_run, _MADE_AS, made)
     try:
         yield
     finally:
-        ray_tune_run.TuneController = TuneController
+        setattr(ray_tune_run, _MADE_AS, TuneController)
         reservations.close()

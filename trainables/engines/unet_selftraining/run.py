@@ -252,9 +252,14 @@ def _mixed(*numbers: int) -> int:
 
 
 def choose_kernels(params: UnetParams, device: torch.device) -> None:
-    """Let this process use the fastest kernels, or those that repeat themselves to the bit."""
-    repeat = params.deterministic and device.type == "cuda"
-    if repeat:
+    """Let this process use the fastest kernels, or those that repeat themselves to the bit.
+
+    The CPU's repeat themselves anyway, but oneDNN's sum in another order with each number of
+    threads, which Adam makes much of; torch's own do not.
+    """
+    repeat = params.deterministic
+    torch.backends.mkldnn.enabled = not (repeat and device.type == "cpu")
+    if repeat and device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.backends.cudnn.benchmark = not repeat  # tiles are all of one size
     torch.backends.cudnn.deterministic = repeat

@@ -380,7 +380,6 @@ def _ignored(trial: Trial, params: UnetParams) -> dict[str, str]:
     ignored = UnetParams.without_effect(params.model_dump())
     if trial.device.name == "cpu":
         ignored |= {"amp": "there is no mixed precision on the CPU"}
-        ignored |= {"deterministic": "the CPU is repeatable anyway"}
     return ignored
 
 
