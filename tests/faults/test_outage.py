@@ -1,4 +1,4 @@
-"""A bucket that is away under a real driver: the study goes on, pauses in the end, and ships all."""
+"""A bucket that is away under a real driver: the study goes on, then pauses; back, it ships all."""
 
 from collections.abc import Iterator
 from pathlib import Path
