@@ -258,7 +258,8 @@ def choose_kernels(params: UnetParams, device: torch.device) -> None:
     threads, which Adam makes much of; torch's own do not.
     """
     repeat = params.deterministic
-    torch.backends.mkldnn.enabled = not (repeat and device.type == "cpu")
+    onednn = not (repeat and device.type == "cpu")
+    torch.backends.mkldnn.enabled = onednn  # type: ignore[assignment]  # a property of the module
     if repeat and device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.backends.cudnn.benchmark = not repeat  # tiles are all of one size
