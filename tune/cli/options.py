@@ -17,17 +17,31 @@ DataFolder = Annotated[Path, typer.Argument(metavar="DATA", help="A prepared dat
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
 
 StudyPlace = Annotated[
-    Path,
+    str,
     typer.Argument(
-        metavar="STUDY_DIR", help="A study directory, <storage>/<study>, or its study file."
+        metavar="STUDY_DIR",
+        help="A study directory, <storage>/<study>, its study file, or gs://BUCKET/FOLDER/STUDY.",
     ),
 ]
 
 StudyPlaces = Annotated[
-    list[Path],
+    list[str],
     typer.Argument(
-        metavar="STUDY_DIR", help="Study directories, <storage>/<study>, or their study files."
+        metavar="STUDY_DIR",
+        help="Study directories, <storage>/<study>, their study files, or addresses of mirrors.",
     ),
+]
+
+NoDownload = Annotated[
+    bool,
+    typer.Option(
+        "--no-download", help="Of a study in a bucket, use the copy on this machine as it is."
+    ),
+]
+
+NoUpload = Annotated[
+    bool,
+    typer.Option("--no-upload", help="Ship nothing to the study's mirror; a later run does."),
 ]
 
 Store = Annotated[

@@ -19,6 +19,8 @@ def conclude(plan: StudyPlan, result: StudyResult) -> Conclusion:
         return Conclusion(tuple(lines), (f"interrupted; {step}",), 130)
     if result.reason == "out of time":
         lines.append(step)
+    if result.reason == "moved":
+        lines.append("paused at the ends of epochs: it goes on elsewhere")
     failed = [n for n, o in result.outcomes.items() if o.state == "failed"]
     if not failed or len(failed) < len(result.outcomes):
         return Conclusion(tuple(lines))
