@@ -81,6 +81,12 @@ def export(
         progress=StepTicker("export"),
     )
     typer.echo(f"exported to {folder}")
+    if form == "native":
+        from analysis.models.card import native_command  # loaded already
+        from tune.best.file import BEST_YAML, read_best  # loaded already
+
+        if command := native_command(read_best(folder / BEST_YAML)):
+            typer.echo(f"trains without segtune, in that folder: {command}")
 
 
 def retrain(
