@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,8 @@ from tune.cli.options import (
     MaxLoss,
     MinDistance,
     PixelSize,
+    Replay,
+    Seeds,
     Store,
     StudyPlace,
     confidence_option,
@@ -115,14 +117,8 @@ def retrain(
     other_classes: Annotated[
         bool, typer.Option("--other-classes", help="Allow data with other classes.")
     ] = False,
-    replay: Annotated[
-        bool,
-        typer.Option("--replay", help="Train the very trial again, to its best epoch; compare."),
-    ] = False,
-    seeds: Annotated[
-        int | None,
-        number_option("--seeds", "Train so many times: an ensemble, and its spread.", 2, 100),
-    ] = None,
+    replay: Replay = False,
+    seeds: Seeds = None,
 ) -> None:
     """Train the best configuration to full length and measure it on the test part."""
     if replay and (given := options_given({"--seeds": seeds, "--trainable": trainable})):
@@ -130,35 +126,14 @@ def retrain(
     if best is not None:
         _refuse_beside(best, {"--trainable": trainable, "--backbone": backbone, "--store": store})
     source = best or _best_known(trainable, data, backbone, store, out, epochs, device)
-    result: RetrainResult | EnsembleResult
-    if seeds is not None:
-        from analysis.retrain.ensemble import retrain_seeds  # loaded when asked for
-
-        result = retrain_seeds(
-            source,
-            data,
-            out,
-            seeds,
-            epochs=epochs,
-            seed=seed,
-            device=device,
-            progress=EpochTicker(),
-            other_classes=other_classes,
-        )
-    else:
-        from analysis.retrain.retrain import retrain as train_again  # loaded when asked for
-
-        result = train_again(
-            source,
-            data,
-            out,
-            epochs=epochs,
-            seed=seed,
-            device=device,
-            progress=EpochTicker(),
-            other_classes=other_classes,
-            replay=replay,
-        )
+    options = {
+        "epochs": epochs,
+        "seed": seed,
+        "device": device,
+        "progress": EpochTicker(),
+        "other_classes": other_classes,
+    }
+    result = _trained(source, data, out, seeds, options, replay=replay)
     for line in on_terminal(result.lines()):
         typer.echo(line)
     if result.interrupted:
@@ -284,6 +259,25 @@ def _refuse_beside(best: Path, options: Mapping[str, object]) -> None:
             f"retrain: expected BEST or --trainable, got {best} and {', '.join(given)}; "
             "BEST alone says what is trained"
         )
+
+
+def _trained(
+    source: "Path | BestConfig",
+    data: Path | None,
+    out: Path,
+    seeds: int | None,
+    options: dict[str, Any],
+    *,
+    replay: bool,
+) -> "RetrainResult | EnsembleResult":
+    """Train once, or with several seeds."""
+    if seeds is not None:
+        from analysis.retrain.ensemble import retrain_seeds  # loaded when asked for
+
+        return retrain_seeds(source, data, out, seeds, **options)
+    from analysis.retrain.retrain import retrain as train_again  # loaded when asked for
+
+    return train_again(source, data, out, replay=replay, **options)
 
 
 def _best_known(

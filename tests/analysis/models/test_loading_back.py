@@ -260,7 +260,7 @@ def test_detectron2_trains_the_export_without_segtune(
     small = {"min_size": 64, "max_size": 64, "backbone": "r18", "norm": "GN", "freeze_at": 0}
     config = exported("mask_rcnn", discs, tmp_path, **small, fpn_channels=32, box_head_dim=16)
     (tmp_path / "native").mkdir(exist_ok=True)
-    source = ROOT / "trainables" / "engines" / "mask_rcnn" / "alone.py"
+    source = ROOT / "trainables" / "engines" / "mask_rcnn" / "standalone" / "train.py"
     shutil.copyfile(source, tmp_path / "native" / "train.py")
     command = native_command(config).replace("DATA", str(discs.root)).replace(" 100 ", " 1 ")
     said = alone(tmp_path, [sys.executable, *command.split()[1:], "DATALOADER.NUM_WORKERS", "0"])

@@ -52,7 +52,7 @@ def export_model(model: Path, to: Path, form: ExportForm) -> Path:
     if form is ExportForm.ONNX:
         return _export_onnx(saved, model / MODEL_FILE if model.is_dir() else model, to)
     to.mkdir(parents=True, exist_ok=True)
-    source = Path(__file__).with_name("alone.py")
+    source = Path(__file__).with_name("standalone") / NATIVE_TRAINER
     write_whole(to / NATIVE_TRAINER, lambda path: shutil.copyfile(source, path))
     several = len(saved.weights) > 1
     files = [
