@@ -1,7 +1,9 @@
 """A request to the driver of a study, made on its own machine: pause, and leave the study."""
 
+import contextlib
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -21,9 +23,30 @@ def asked_for(study_dir: Path) -> str:
         return ""
 
 
-def forget(study_dir: Path) -> None:
-    """Pass over a request that was made of an earlier driver."""
+@contextlib.contextmanager
+def heard(study_dir: Path, hear: Callable[[str], object]) -> Iterator[None]:
+    """Listen for a request while a study runs; one that was made of an earlier driver is none.
+
+    Args:
+        study_dir: The study directory.
+        hear: Called once, from another thread, with who asks.
+    """
+    over = threading.Event()
     (study_dir / _REQUEST).unlink(missing_ok=True)
+
+    def listen() -> None:
+        while not over.wait(_LOOK_S):
+            if who := asked_for(study_dir):
+                hear(who)
+                return
+
+    thread = threading.Thread(target=listen, daemon=True, name="hand-over")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def ask_for(study_dir: Path, who: str, waiting: Callable[[], object]) -> None:
@@ -42,4 +65,4 @@ def ask_for(study_dir: Path, who: str, waiting: Callable[[], object]) -> None:
         while is_driven(study_dir):
             time.sleep(_LOOK_S)
     finally:
-        forget(study_dir)
+        (study_dir / _REQUEST).unlink(missing_ok=True)

@@ -122,7 +122,7 @@ class Bridge:
 
     Attributes:
         room: Where trials find their parts of machines.
-        hold: Asked before each decision for the reason why trials are to pause, if there is one.
+        asks: Asked before each decision for the reason why trials are to pause, if there is one.
         error: First error of a callback, which ends the study; or None.
     """
 
@@ -147,7 +147,8 @@ class Bridge:
         self._moving: set[int] = set()  # trials that go on in another place
         self._notes: set[str] = set()
         self.room: Room = Anywhere(1)
-        self.hold: Callable[[], Hold | None] = lambda: None
+        self.asks: Callable[[], Hold | None] = lambda: None
+        self._asked_for: Hold | None = None
         self.error: Exception | None = None
 
     # --- for Ray
@@ -220,6 +221,14 @@ class Bridge:
         self._deaths[ray_id] = death
 
     # --- for the driver
+
+    def hold(self) -> Hold | None:
+        """The reason why trials are to pause, if there is one."""
+        return self.asks() or self._asked_for
+
+    def hand_over(self, who: str) -> None:
+        """Have trials pause at the ends of their epochs, as somebody goes on with them."""
+        self._asked_for = Hold("moved", f"{who} goes on with it")
 
     def idle(self) -> bool:
         """Whether nothing is left to start."""

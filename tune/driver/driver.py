@@ -8,11 +8,11 @@ Ray's calls into the controller's.
 import contextlib
 import logging
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tune.directory.handover import asked_for, forget
+from tune.directory.handover import heard
 from tune.directory.journal import Journal
 from tune.directory.layout import JOURNAL
 from tune.directory.trials import TrialOutcome
@@ -88,8 +88,7 @@ def run_study(
         recorder = Recorder(plan.directory, plan.fixed)
         bridge = Bridge(work_of(plan), controller, recorder, watching, clock.tick)
         if mirror is not None:
-            recorder.changed = mirror.touch
-        bridge.hold = _holds(plan.directory, mirror)
+            recorder.changed, bridge.asks = mirror.touch, mirror.hold
         bridge.tell("study_started", plan, resume)
         for note in plan.notes or ():
             STUDY_LOGGER.info("note: %s", note)
@@ -97,7 +96,8 @@ def run_study(
         try:
             bridge.finish_decided()
             if not bridge.idle():
-                run_on_ray(plan, bridge)
+                with heard(plan.directory, bridge.hand_over):
+                    run_on_ray(plan, bridge)
             if controller.complete:
                 reason = "finished"
             elif (hold := bridge.hold()) is not None:
@@ -112,18 +112,6 @@ def run_study(
             bridge.tell("study_ended", reason)
         outcomes = dict(controller.outcomes)
         return StudyResult(plan.directory, reason, outcomes, plan.notes or ())
-
-
-def _holds(directory: Path, mirror: Mirror | None) -> Callable[[], Hold | None]:
-    """What says why trials are to pause: the mirror, or somebody on this machine."""
-    forget(directory)
-
-    def hold() -> Hold | None:
-        who = asked_for(directory)
-        by_mirror = None if mirror is None else mirror.hold()
-        return by_mirror or (Hold("moved", f"{who} goes on with it") if who else None)
-
-    return hold
 
 
 def _held(hold: Hold, directory: Path) -> str:
