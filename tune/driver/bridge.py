@@ -226,9 +226,9 @@ class Bridge:
         """The reason why trials are to pause, if there is one."""
         return self.asks() or self._asked_for
 
-    def hand_over(self, who: str) -> None:
+    def hand_over(self) -> None:
         """Have trials pause at the ends of their epochs, as somebody goes on with them."""
-        self._asked_for = Hold("moved", f"{who} goes on with it")
+        self._asked_for = Hold("moved", "somebody on this machine goes on with it")
 
     def idle(self) -> bool:
         """Whether nothing is left to start."""

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tune.directory.handover import heard
 from tune.directory.journal import Journal
 from tune.directory.layout import JOURNAL
 from tune.directory.trials import TrialOutcome
@@ -23,6 +22,7 @@ from tune.driver.parts import controller_of, work_of
 from tune.driver.session import (
     STUDY_LOGGER,
     full_disk_told,
+    handing_over,
     own_directory,
     study_log,
     terminable,
@@ -96,7 +96,7 @@ def run_study(
         try:
             bridge.finish_decided()
             if not bridge.idle():
-                with heard(plan.directory, bridge.hand_over):
+                with handing_over(bridge.hand_over):
                     run_on_ray(plan, bridge)
             if controller.complete:
                 reason = "finished"
