@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trainables.datasets.preparing.prepare import PrepareOptions as PrepareOptions
     from trainables.datasets.preparing.prepare import prepare as prepare
     from trainables.files.errors import UserError as UserError
+    from tune.verbs.confirming import confirm as confirm
     from tune.verbs.evaluating import evaluate as evaluate
     from tune.verbs.exporting import export as export
     from tune.verbs.measuring import measure as measure
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PrepareOptions",
     "UserError",
+    "confirm",
     "evaluate",
     "export",
     "measure",
@@ -49,6 +51,7 @@ __all__ = [
 _PLACES: Final = {
     "PrepareOptions": "trainables.datasets.preparing.prepare",
     "UserError": "trainables.files.errors",
+    "confirm": "tune.verbs.confirming",
     "evaluate": "tune.verbs.evaluating",
     "export": "tune.verbs.exporting",
     "measure": "tune.verbs.measuring",

@@ -4,6 +4,7 @@ from analysis.retrain.retrain import retrain as retrain
 from trainables.datasets.preparing.prepare import PrepareOptions as PrepareOptions
 from trainables.datasets.preparing.prepare import prepare as prepare
 from trainables.files.errors import UserError as UserError
+from tune.verbs.confirming import confirm as confirm
 from tune.verbs.evaluating import evaluate as evaluate
 from tune.verbs.exporting import export as export
 from tune.verbs.measuring import measure as measure
@@ -18,6 +19,7 @@ from tune.verbs.tuning import tune as tune
 __all__ = [
     "PrepareOptions",
     "UserError",
+    "confirm",
     "evaluate",
     "export",
     "measure",

@@ -4,18 +4,8 @@ An engine trains one configuration as its framework likes and calls `Trial.repor
 epoch. It never sees Ray, a tracker or a bucket, so the same engine runs under the tuner, in
 `segtune retrain`, in a test with an in-memory trial, and on a machine without Ray.
 
-Exceptions an engine may raise, and what the caller does about each::
-
-    TrainingError
-    |-- TrialStopped       the scheduler has decided; finish the artifacts, then let it pass
-    |-- EarlyStopped       the engine's own patience has run out: complete, with that reason
-    |-- InfeasibleParams   the configuration can never train: failed, not retried
-    |   `-- IneffectiveParam   what was sampled is not what would train, named by its key
-    |-- Diverged           a loss is no longer finite: failed with the reason `diverged`
-    `-- TransientError     retry from the last checkpoint
-    UserError                the user can mend it (a file is missing, a licence has run out): the
-                             trial fails with the message alone, and so does a command
-Anything else is a bug of the engine: the trial fails with its traceback in `train.log`.
+The exceptions an engine may raise stand in `trainables.failures`, with what the caller
+does about each.
 """
 
 import re
@@ -31,44 +21,21 @@ import numpy.typing as npt
 from search_spaces.schema import Hyperparameters
 from trainables.datasets.facts import DataFacts
 from trainables.datasets.prepared import PreparedDataset
-from trainables.files.errors import UserError as UserError  # for engines, which import it from here
+from trainables.failures import Diverged as Diverged  # for engines, which import all from here
+from trainables.failures import EarlyStopped as EarlyStopped
+from trainables.failures import IneffectiveParam as IneffectiveParam
+from trainables.failures import InfeasibleParams as InfeasibleParams
+from trainables.failures import OutOfMemory as OutOfMemory
+from trainables.failures import TrainingError as TrainingError
+from trainables.failures import TransientError as TransientError
+from trainables.failures import TrialStopped as TrialStopped
+from trainables.files.errors import UserError as UserError
 from trainables.goal import Goal
 from trainables.results import Instances
 from trainables.results import Reporting as Reporting  # for engines, as above
 
 if TYPE_CHECKING:
     from trainables.results import Picks
-
-
-class TrainingError(Exception):
-    """Base of everything an engine raises on purpose."""
-
-
-class TrialStopped(TrainingError):
-    """Raised by `Trial.report` when the trial must not train another epoch."""
-
-
-class EarlyStopped(TrainingError):
-    """The configuration asks to end here: it gained nothing for as long as its patience allows.
-
-    Raised after the report of the last epoch, and again where the trial is resumed after it.
-    """
-
-
-class InfeasibleParams(TrainingError):
-    """The configuration can never train (contradictory values, a model that does not fit)."""
-
-
-class IneffectiveParam(InfeasibleParams):
-    """A sampled value is not the one the framework would train with."""
-
-
-class Diverged(TrainingError):
-    """A loss or a weight is no longer finite."""
-
-
-class TransientError(TrainingError):
-    """A failure that another attempt from the last checkpoint may not meet."""
 
 
 class ArtifactKind(StrEnum):
@@ -94,17 +61,22 @@ class Device:
 
     Attributes:
         name: Name that torch has for it: "cpu" or "cuda:0" (a trial sees only its own GPUs).
-        memory_fraction: Share in (0, 1] of the GPU's memory this trial may take.
+        memory_fraction: Share in (0, 1] of the GPU's memory this trial may take; without a GPU, of
+            the machine's.
         cpus: CPU threads this trial may use, loader workers included.
         gpus: Number of GPUs this trial may use, `cuda:0` and those after it; more than one only
             for an engine whose `EngineInfo.max_gpus` allows it. On the CPU, where a study never
             asks for more than one, the processes that such an engine trains with.
+        micro_batch: Most samples of a batch that may go through the network at once, after which
+            their gradients are summed: the batch of a step stays what the hyperparameters say. 0
+            for whole batches.
     """
 
     name: str = "cpu"
     memory_fraction: float = 1.0
     cpus: int = 1
     gpus: int = 1
+    micro_batch: int = 0
 
 
 @dataclass(frozen=True)
@@ -434,6 +406,7 @@ class Engine(Protocol):
             TrialStopped: As raised by `Trial.report`, after the artifacts are written.
             EarlyStopped: Before epoch `trial.epochs`, after the artifacts are written.
             InfeasibleParams: The configuration cannot train.
+            OutOfMemory: It does not fit into its share of memory; a smaller `micro_batch` may.
             IneffectiveParam: Before epoch 1, when a value read back from what the framework built
                 differs from the one in `trial.params`.
             Diverged: A loss is no longer finite; no epoch is reported for it.

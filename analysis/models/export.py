@@ -23,6 +23,7 @@ import yaml
 
 from analysis.errors import ExportError
 from analysis.models.card import model_card
+from analysis.models.confirmed import read_verdict
 from trainables.contract import ExportForm
 from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.files.whole import locked, new_folder, write_json, write_text
@@ -78,16 +79,24 @@ def export_best(study: StudyDir, to: Path | None = None) -> Path:
 def best_of(study: StudyDir) -> tuple[BestConfig, Path]:
     """The best trial's configuration, and the model of its best epoch.
 
+    Of a race that has named a configuration, it is the median training of that one.
+
     Raises:
         ExportError: No trial has a value yet, or the model is gone.
     """
     trials = study.trials()
-    trial = best_trial(trials, study.study.objective.goal)
+    verdict = read_verdict(study.path) if study.study.search == "race" else None
+    confirmed = None if verdict is None else verdict.confirmed
+    if verdict is not None and verdict.trial is not None:
+        trial: TrialRecord | None = trials[verdict.trial]
+    else:
+        trial = best_trial(trials, study.study.objective.goal)
     model = trial.best_model if trial else None
     if trial is None or model is None:
         raise ExportError(_why_nothing(study, trial, trials))
     kept = read_kept(model.parent, study.study.objective.metric)
-    return config_of(study, trial, kept, len(trials)), model
+    config = config_of(study, trial, kept, len(trials))
+    return config.model_copy(update={"confirmed": confirmed}), model
 
 
 def config_of(

@@ -118,9 +118,12 @@ class Reservations:
     """The GPUs of one study on a cluster, and its trials on them.
 
     Attributes:
-        share: Fraction of a GPU a trial takes, or whole GPUs.
-        cpus: CPU cores a trial takes.
+        share: Fraction of a GPU that a slot is, or whole GPUs; a trial begins with one slot.
+        cpus: CPU cores of a slot.
+        elastic: Always: GPUs are taken from Ray as trials need them, and given back.
     """
+
+    elastic = True
 
     def __init__(self, wish: Wish, clock: Callable[[], float] = time.monotonic) -> None:
         """Reserve nothing yet.
@@ -140,18 +143,34 @@ class Reservations:
         self._told = False
 
     # --- trials
-    def take(self, trial: str) -> str | None:
+    @property
+    def slots(self) -> int:
+        """Most slots that a trial can have: those of a unit."""
+        return trials_a_unit(self.share)
+
+    @property
+    def places(self) -> int:
+        """Number of slots of the units that stand."""
+        return self.slots * sum(1 for unit in self._units.values() if unit.node)
+
+    def take(self, trial: str, slots: int = 1) -> str | None:
         """Give a trial its place: the name of a unit, or None where there is no room now."""
         standing = {n: u.node for n, u in self._units.items() if u.node and not u.leaving}
         self._placement.nodes = standing
-        while (name := self._placement.place(trial)) is not None and self.group(name) is None:
+        while (name := self._placement.place(trial, slots)) is not None and self.group(
+            name
+        ) is None:
             self._placement.free(trial)
             standing.pop(name)  # its node is lost, which the next look at the cluster will notice
         return name
 
-    def free(self, trial: str) -> None:
-        """A trial has ended."""
-        self._placement.free(trial)
+    def grow(self, trial: str, slots: int) -> int:
+        """Give a trial more slots of its unit, up to `slots`; returns how many it has then."""
+        return self._placement.grow(trial, slots)
+
+    def free(self, trial: str, *, keep: bool = False) -> None:
+        """A trial has ended; with `keep`, its slots wait for it to be placed again."""
+        self._placement.free(trial, keep=keep)
 
     def leaves(self, trial: str) -> bool:
         """Whether a trial is to end its attempt here, and to go on elsewhere or later."""
@@ -167,7 +186,7 @@ class Reservations:
 
     @property
     def bundle(self) -> dict[str, float]:
-        """What a trial takes of its unit, as Ray counts it: to four places."""
+        """What a slot is of its unit, as Ray counts it: to four places."""
         gpu = self.share if self.share >= 1 else int(self.share * 10_000) / 10_000
         return {"CPU": float(self.cpus), "GPU": gpu}
 
@@ -176,7 +195,7 @@ class Reservations:
         """Ask for the units that are needed, and give back the others; cheap if called often.
 
         Args:
-            trials: Number of trials that run or could run now.
+            trials: Number of slots of the trials that run or could run now.
         """
         now = self._clock()
         if now - self._looked < LOOK_S:

@@ -34,43 +34,127 @@ def gpus_a_unit(share: float) -> int:
 
 @dataclass
 class Placement:
-    """Trials on units of GPUs.
+    """Trials on units of GPUs, each with one or more of the equal slots of a unit.
 
     Attributes:
-        share: Fraction of a GPU a trial takes, or whole GPUs.
+        share: Fraction of a GPU that a slot is, or whole GPUs.
         nodes: Node of each unit that trials may be placed on, by the unit's name.
         placed: Unit of each trial; a trial is known by any name.
+        slots: Number of slots of each trial that has more than one.
+        wishes: Number of slots that a trial is to have as soon as others of its unit leave.
+        kept: Number of slots of a unit that are kept for a trial which begins anew there.
+        emptying: Unit that takes no trials of one slot until one that needs more has room there.
     """
 
     share: float
     nodes: Mapping[str, str]
     placed: dict[Hashable, str] = field(default_factory=dict)
+    slots: dict[Hashable, int] = field(default_factory=dict)
+    wishes: dict[Hashable, int] = field(default_factory=dict)
+    kept: dict[str, int] = field(default_factory=dict)
+    emptying: str | None = None
 
-    def place(self, trial: Hashable) -> str | None:
+    def place(self, trial: Hashable, slots: int = 1) -> str | None:
         """Give a trial the unit with the fewest trials, on the node with the fewest; or None.
 
         >>> p = Placement(0.5, {"a": "here", "b": "here", "c": "there"})
         >>> [p.place(trial) for trial in range(7)]
         ['a', 'c', 'b', 'c', 'a', 'b', None]
+        >>> p.place("large", slots=2), p.free(0), p.place(7), p.free(4), p.place("large", slots=2)
+        (None, None, None, None, 'a')
         """
         loads = self.loads()
         on_node = Counter[str]()
         for unit, n in loads.items():
             on_node[self.nodes.get(unit, "")] += n
-        free = [unit for unit in self.nodes if loads[unit] < trials_a_unit(self.share)]
+        for unit in self.nodes:
+            if slots > 1 and self.kept.get(unit) == slots:
+                self.placed[trial], self.slots[trial] = unit, self.kept.pop(unit)
+                return unit
+        wanted = self._wanted() if slots == 1 else Counter[str]()
+        free = [unit for unit in self.nodes if self._free(unit, loads) - wanted[unit] >= slots]
+        if slots == 1:
+            free = [unit for unit in free if unit != self.emptying]
         if not free:
+            if slots > 1 and self.emptying not in self.nodes:
+                self.emptying = min(self.nodes, key=lambda unit: loads[unit], default=None)
             return None
         best = min(free, key=lambda unit: (loads[unit], on_node[self.nodes[unit]]))
         self.placed[trial] = best
+        if slots > 1:
+            self.slots[trial], self.emptying = slots, None
         return best
 
-    def free(self, trial: Hashable) -> None:
-        """A trial has ended."""
-        self.placed.pop(trial, None)
+    def grow(self, trial: Hashable, slots: int) -> int:
+        """Give a trial more slots, up to `slots`: all of another unit's, or what its own has free.
+
+        Those of its unit that get free later wait for it.
+
+        Returns:
+            The number that it has then.
+
+        >>> p = Placement(0.25, {"a": ""})
+        >>> [p.place(trial) for trial in range(3)], p.grow(0, 4), p.free(1), p.place(3)
+        (['a', 'a', 'a'], 2, None, None)
+        >>> p.grow(0, 4)
+        3
+        """
+        unit, has, loads = self.placed[trial], self.slots.get(trial, 1), self.loads()
+        got = min(slots, has + self._free(unit, loads))
+        free = [other for other in self.nodes if other not in (unit, self.emptying)]
+        roomy = next((other for other in free if self._free(other, loads) >= slots), None)
+        self.wishes[trial] = slots
+        if got < slots and roomy is not None:
+            self.placed[trial], self.slots[trial] = roomy, slots
+        elif got > has and unit != self.emptying:
+            self.slots[trial] = got
+        return self.slots.get(trial, 1)
+
+    def free(self, trial: Hashable, *, keep: bool = False) -> None:
+        """A trial has ended; with `keep`, its slots wait for it to be placed again."""
+        unit, slots = self.placed.pop(trial, None), self.slots.pop(trial, 1)
+        self.wishes.pop(trial, None)
+        if keep and unit is not None:
+            self.kept[unit] = slots
 
     def loads(self) -> Counter[str]:
-        """Number of trials on each unit."""
-        return Counter(self.placed.values())
+        """Number of slots that trials have on each unit."""
+        loads = Counter[str]()
+        for trial, unit in self.placed.items():
+            loads[unit] += self.slots.get(trial, 1)
+        return loads
+
+    def _free(self, unit: str, loads: Mapping[str, int]) -> int:
+        return trials_a_unit(self.share) - loads.get(unit, 0) - self.kept.get(unit, 0)
+
+    def _wanted(self) -> Counter[str]:
+        """Number of slots of each unit that its trials wait for."""
+        wanted = Counter[str]()
+        for trial, slots in self.wishes.items():
+            wanted[self.placed[trial]] += max(0, slots - self.slots.get(trial, 1))
+        return wanted
+
+
+def slots_due(passed: int, rungs: int, places: int, left: int, most: int) -> int:
+    """Number of slots that a trial is due: one while it is cheap, all once it has survived.
+
+    It doubles with each rung that the trial has passed, and is all of a unit after the last; it is
+    no less than an even part where fewer trials are left than there are places.
+
+    Args:
+        passed: Number of rungs that the trial has passed.
+        rungs: Number of rungs at which trials can be stopped.
+        places: Number of slots there are, over all units.
+        left: Number of trials that have not ended, itself among them.
+        most: Number of slots of a unit.
+
+    >>> [slots_due(passed, 3, places=8, left=20, most=8) for passed in range(4)]
+    [1, 2, 4, 8]
+    >>> [slots_due(0, 3, places=8, left=n, most=4) for n in (9, 4, 3, 2, 1)]
+    [1, 2, 2, 4, 4]
+    """
+    by_rung = most if 0 < rungs <= passed else 2**passed
+    return max(1, min(most, max(by_rung, places // max(1, left))))
 
 
 def own_units(n_gpus: int, share: float) -> dict[str, str]:

@@ -207,6 +207,58 @@ def test_a_resumed_trial_goes_on_as_if_never_interrupted(
         assert _timeless(values) == pytest.approx(_timeless(unbroken.reported[epoch]), abs=1e-5)
 
 
+def test_a_trial_that_goes_on_with_more_threads_is_the_same(
+    stopped: MemoryTrial, unbroken: MemoryTrial, train: Train, info: EngineInfo
+) -> None:
+    """To 1e-6; a U-Net with kernels that do not sum in another order then (`deterministic`)."""
+    params, first = {}, stopped
+    whole = unbroken
+    if info.name == "unet_selftraining":
+        params = {"deterministic": True}
+        first = train(params, epochs=2, seed=1, stop_after=1)
+        whole = train(params, epochs=2, seed=1, resume_from=first.checkpoint)
+    last = len(first.reported) + 1
+    rest = train(
+        params,
+        epochs=first.epochs,
+        seed=1,
+        resume_from=first.checkpoint,
+        device=Device(cpus=2),
+        stop_after=last,
+    )
+    assert list(rest.reported) == [last]
+    assert _timeless(rest.reported[last]) == pytest.approx(
+        _timeless(whole.reported[last]), abs=1e-6
+    )
+
+
+def test_batches_in_parts_train_as_whole_ones_or_the_trial_says_that_they_do_not(
+    stopped: MemoryTrial, train: Train, info: EngineInfo
+) -> None:
+    split = train(epochs=4, seed=1, stop_after=2, device=Device(micro_batch=1))
+    notes = [note for note in split.notes if "micro_batch=1" in note]
+    if info.name in ("simulated", "threshold"):
+        assert not notes, "they have no batches"
+    else:
+        (note,) = notes
+        assert "not exactly the training of whole batches: " in note
+        for epoch, values in split.reported.items():
+            assert values["lr"] == pytest.approx(stopped.reported[epoch]["lr"])
+
+
+def test_batches_in_parts_train_exactly_as_whole_ones_where_no_norm_sees_them_together(
+    train: Train, info: EngineInfo
+) -> None:
+    if info.name != "unet_selftraining":
+        pytest.skip("its losses or norms look at the pictures of a batch together, as it says")
+    devices = Device(), Device(micro_batch=2)
+    whole, split = (train({"norm": "group"}, epochs=2, seed=1, device=d) for d in devices)
+    assert "micro_batch=2: batches of 4 are computed in parts, the same steps" in split.notes
+    assert split.reported.keys() == whole.reported.keys() != set()
+    for epoch, values in split.reported.items():
+        assert _timeless(values) == pytest.approx(_timeless(whole.reported[epoch]), abs=1e-5)
+
+
 def test_a_trial_that_is_over_only_draws_its_artifacts(stopped: MemoryTrial, train: Train) -> None:
     again = train(epochs=4, seed=1, resume_from=stopped.checkpoint, over=True)
     assert again.reported == {}

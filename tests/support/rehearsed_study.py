@@ -51,8 +51,12 @@ def rehearse(
         changes: Keys of the study file.
     """
     asked = {"search_space": dict(SPACE), "warm_start": {"points": []}, **changes}
-    plan = plan_file(write_study(folder, **asked))
-    plan.directory.mkdir(parents=True)
+    return rehearse_plan(plan_file(write_study(folder, **asked)), run=run, stop_after=stop_after)
+
+
+def rehearse_plan(plan: StudyPlan, *, run: bool = True, stop_after: int | None = None) -> StudyDir:
+    """Run a study that is planned, as `rehearse` does."""
+    plan.directory.mkdir(parents=True, exist_ok=True)
     write_text(plan.directory / STUDY, to_yaml(plan))
     write_json(plan.directory / RESOLVED, resolved(plan))
     study = plan.study

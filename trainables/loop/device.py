@@ -9,18 +9,11 @@ from typing import Final
 
 import torch
 
-from trainables.contract import Device, InfeasibleParams
+from trainables.contract import Device, OutOfMemory
+from trainables.failures import says_out_of_memory
 
 MOST_WORKERS: Final = 8
 """Loader workers that are started where nobody asked for a number."""
-
-_OUT_OF_MEMORY: Final = (
-    "out of memory",
-    "ALLOC_FAILED",
-    "CUDNN_STATUS_INTERNAL_ERROR",
-    "find an engine",
-)
-"""What CUDA and its libraries say when there is too little memory."""
 
 
 def loader_processes(wanted: int | None, device: Device) -> int:
@@ -59,23 +52,30 @@ def peak_memory_gb(device: torch.device) -> float:
 
 
 @contextlib.contextmanager
-def memory_errors(device: torch.device, size: str, remedy: str) -> Iterator[None]:
+def memory_errors(
+    device: torch.device, size: str, remedy: str, micro_batch: int = 0
+) -> Iterator[None]:
     """Turn running out of memory into what it means for a trial; nothing is halved in silence.
 
     Args:
         device: Device of the training.
         size: The settings that ask for the memory: "batch=8 at imgsz=640".
         remedy: Keys to lower: "batch or imgsz".
+        micro_batch: Number of samples that go through the network at once; 0 where that cannot
+            be less than a batch.
 
     Raises:
-        InfeasibleParams: The memory does not suffice.
+        OutOfMemory: The memory does not suffice.
     """
     try:
         yield
-    except RuntimeError as error:
-        if not any(sign in str(error) for sign in _OUT_OF_MEMORY):
+    except (RuntimeError, MemoryError) as error:
+        if not says_out_of_memory(error):
             raise
-        raise InfeasibleParams(
-            f"{size} does not fit into the memory of {device} that this trial may use ({error}); "
-            f"lower {remedy}, or run fewer trials at once"
+        said = " ".join(str(error).split()) or type(error).__name__
+        parts = f" in parts of {micro_batch}" if micro_batch else ""
+        raise OutOfMemory(
+            f"{size}{parts} does not fit into the memory of {device} that this trial may use "
+            f"({said}); lower {remedy}, or run fewer trials at once",
+            micro_batch,
         ) from error

@@ -28,7 +28,18 @@ from tune.cli.measuring import measure, predict, scale
 from tune.cli.mistakes import Mistyped, Verb, Verbs, usage_message
 from tune.cli.models import evaluate, export, pick, retrain
 from tune.cli.storing import archive, sync
-from tune.cli.studies import clean, dashboard, init, move, plan, report, resume, status, tune
+from tune.cli.studies import (
+    clean,
+    confirm,
+    dashboard,
+    init,
+    move,
+    plan,
+    report,
+    resume,
+    status,
+    tune,
+)
 from tune.progress.folding import on_terminal
 
 app = typer.Typer(
@@ -49,6 +60,7 @@ VERBS: Final = (
     move,
     status,
     report,
+    confirm,
     dashboard,
     clean,
     sync,

@@ -33,6 +33,8 @@ from tune.progress.folding import on_terminal
 
 if TYPE_CHECKING:
     from analysis.picking.run import PickResult
+    from analysis.retrain.ensemble import EnsembleResult
+    from analysis.retrain.result import RetrainResult
     from tune.best.configuration import BestConfig
 
 
@@ -110,23 +112,50 @@ def retrain(
     other_classes: Annotated[
         bool, typer.Option("--other-classes", help="Allow data with other classes.")
     ] = False,
+    replay: Annotated[
+        bool,
+        typer.Option("--replay", help="Train the very trial again, to its best epoch; compare."),
+    ] = False,
+    seeds: Annotated[
+        int | None,
+        number_option("--seeds", "Train so many times: an ensemble, and its spread.", 2, 100),
+    ] = None,
 ) -> None:
     """Train the best configuration to full length and measure it on the test part."""
+    if replay and (given := options_given({"--seeds": seeds, "--trainable": trainable})):
+        raise UsageError(f"retrain: {given[0]}: expected none beside --replay, got one")
     if best is not None:
         _refuse_beside(best, {"--trainable": trainable, "--backbone": backbone, "--store": store})
-    from analysis.retrain.retrain import retrain as train_again  # loaded when asked for
+    source = best or _best_known(trainable, data, backbone, store, out, epochs, device)
+    result: RetrainResult | EnsembleResult
+    if seeds is not None:
+        from analysis.retrain.ensemble import retrain_seeds  # loaded when asked for
 
-    progress = EpochTicker()
-    result = train_again(
-        best or _best_known(trainable, data, backbone, store, out, epochs, device),
-        data,
-        out,
-        epochs=epochs,
-        seed=seed,
-        device=device,
-        progress=progress,
-        other_classes=other_classes,
-    )
+        result = retrain_seeds(
+            source,
+            data,
+            out,
+            seeds,
+            epochs=epochs,
+            seed=seed,
+            device=device,
+            progress=EpochTicker(),
+            other_classes=other_classes,
+        )
+    else:
+        from analysis.retrain.retrain import retrain as train_again  # loaded when asked for
+
+        result = train_again(
+            source,
+            data,
+            out,
+            epochs=epochs,
+            seed=seed,
+            device=device,
+            progress=EpochTicker(),
+            other_classes=other_classes,
+            replay=replay,
+        )
     for line in on_terminal(result.lines()):
         typer.echo(line)
     if result.interrupted:

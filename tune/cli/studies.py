@@ -1,4 +1,4 @@
-"""Verbs about studies: init, plan, tune, resume, move, status, report, dashboard, clean."""
+"""Verbs about studies, from init, plan and tune to report, confirm and clean."""
 
 import shlex
 import sys
@@ -162,6 +162,57 @@ def report(study_dir: StudyPlace, no_download: NoDownload = False) -> None:
 
     for path in write_results(opened.path):
         typer.echo(f"wrote {path}")
+
+
+def confirm(
+    study_dir: StudyPlace,
+    top: Annotated[
+        int | None, number_option("--top", "Number of the best that race; default: 5.", 1)
+    ] = None,
+    trainings: Annotated[
+        int | None,
+        number_option("--trainings", "Most trainings that the race may take; default: 25.", 4),
+    ] = None,
+    concurrent: Annotated[
+        int | None,
+        number_option("--concurrent", "Trainings at once; default: as in the study.", 1),
+    ] = None,
+    resplit: Annotated[
+        bool, typer.Option("--resplit", help="Draw train and val anew; test stays.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be trained, and how long.")
+    ] = False,
+) -> None:
+    """Race a study's best and the default with fresh seeds; killed, the same command goes on."""
+    from analysis.confirm.planning import plan_race  # slow: numpy
+    from analysis.confirm.words import race_lines, verdict_lines  # loaded with it
+    from tune.verbs.opening import open_study  # slow: Optuna
+
+    made = plan_race(
+        open_study(study_dir),
+        top=top,
+        trainings=trainings,
+        concurrent=concurrent,
+        new_parts=resplit,
+    )
+    for line in on_terminal(race_lines(made)):
+        typer.echo(line)
+    if dry_run:
+        return
+    from tune.progress.terminal import make_progress  # slow: rich
+    from tune.verbs.confirming import confirm as race  # slow: Ray
+
+    result = race(made, observers=[make_progress()])
+    for line in on_terminal([*verdict_lines(result.verdict), f"wrote {result.page}"]):
+        typer.echo(line)
+    if result.exported is not None:
+        typer.echo(f"exported to {result.exported}")
+    if not result.verdict.over:
+        typer.echo("interrupted; the same command goes on with it", err=True)
+        raise typer.Exit(130)
+    if result.verdict.winner is None:
+        raise typer.Exit(1)
 
 
 def dashboard(

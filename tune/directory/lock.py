@@ -1,14 +1,10 @@
 """One driver a study: a lock that the system takes back from a killed process."""
 
 import os
-import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from trainables.files.whole import FileLock
-from tune.errors import StoreError
 
 
 class DriverLock:
@@ -32,36 +28,6 @@ class DriverLock:
 
 LOCK: Final = ".driver"
 """File of a study directory that its driver holds a lock on."""
-
-
-HAND_OVER: Final = signal.SIGUSR1
-"""Signal at which a driver pauses its trials at the ends of their epochs, and ends."""
-
-_LOOK_S: Final = 0.2
-
-
-def ask_to_hand_over(study_dir: Path, waiting: Callable[[], object]) -> None:
-    """Have the driver of a study on this machine pause its trials and end, if there is one.
-
-    Args:
-        study_dir: The study directory.
-        waiting: Called once if there is a driver, before it is waited for.
-
-    Raises:
-        StoreError: The driver is another user's.
-    """
-    if not is_driven(study_dir):
-        return
-    holder = int((study_dir / LOCK).read_text())
-    waiting()
-    try:
-        os.kill(holder, HAND_OVER)
-    except PermissionError as error:
-        raise StoreError(
-            f"{study_dir}: expected a driver that you may end, got process {holder} of another user"
-        ) from error
-    while is_driven(study_dir):
-        time.sleep(_LOOK_S)
 
 
 def driven_since_ns(study_dir: Path) -> int | None:

@@ -6,15 +6,18 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ray.tune.search import Searcher
 
+from cluster.machines.sharing import slots_due
 from tune.directory.layout import attempt_number
 from tune.directory.trials import TrialAssignment, TrialOutcome
 from tune.directory.writer import Recorder
+from tune.driver.allotments import Allotment, relief
 from tune.driver.controller import Controller
 from tune.driver.deaths import Death
+from tune.driver.room import Cores, Room
 from tune.errors import changed_data, no_room, unprepared_node
 from tune.mirror.holding import Hold
 from tune.progress.observer import Observer
@@ -42,72 +45,17 @@ class Work:
         tracking: Settings of the tracker.
         created: Tells studies of one name apart; part of each run's id.
         concurrent: Number of trials at once.
+        rungs: Epochs at which trials can be stopped, rising.
+        reshare: Whether trials get larger parts of the machine as they pass rungs, and as others
+            drop away.
     """
 
     tasks: StudyTasks
     tracking: "Tracking"
     created: str
     concurrent: int
-
-
-class Room(Protocol):
-    """Where a study's trials find their parts of machines; a trial is known by Ray's id of it.
-
-    `cluster.machines.reservations` has the one for GPUs.
-    """
-
-    @property
-    def share(self) -> float:
-        """Fraction of a GPU that each trial gets, or number of whole ones; 0 for none."""
-        ...
-
-    @property
-    def cpus(self) -> int:
-        """CPU cores that each trial gets."""
-        ...
-
-    def take(self, trial: str) -> str | None:
-        """Give a trial a place, by name; None where there is none now."""
-        ...
-
-    def free(self, trial: str) -> None:
-        """A trial has left its place."""
-        ...
-
-    def leaves(self, trial: str) -> bool:
-        """Whether a trial is to leave its place at the end of its epoch, and to go on elsewhere."""
-        ...
-
-    def update(self, trials: int) -> None:
-        """Have room for a number of trials; cheap if called often."""
-        ...
-
-
-@dataclass(frozen=True)
-class Anywhere:
-    """Room wherever Ray finds free CPU cores: it knows, and waits where there are none.
-
-    Attributes:
-        cpus: CPU cores that each trial gets.
-        share: No GPU.
-    """
-
-    cpus: int
-    share: float = 0.0
-
-    def take(self, trial: str) -> str:
-        """Any place."""
-        return ""
-
-    def free(self, trial: str) -> None:
-        """Nothing."""
-
-    def leaves(self, trial: str) -> bool:
-        """Never."""
-        return False
-
-    def update(self, trials: int) -> None:
-        """Nothing."""
+    rungs: tuple[int, ...] = ()
+    reshare: bool = False
 
 
 class Bridge:
@@ -122,7 +70,7 @@ class Bridge:
 
     Attributes:
         room: Where trials find their parts of machines.
-        asks: Asked before each decision for the reason why trials are to pause, if there is one.
+        lease: Of a study with a mirror, asked before each decision whether trials are to pause.
         error: First error of a callback, which ends the study; or None.
     """
 
@@ -140,15 +88,15 @@ class Bridge:
         self._observers = observers
         self._tick = tick
         self._running: dict[str, int] = {}  # our number by Ray's trial id
-        self._next: TrialAssignment | None = None
         self._open: deque[int] = deque()  # ended trials that a crash left without their ending
         self._reopened: set[int] = set()
         self._deaths: dict[str, Death] = {}
-        self._moving: set[int] = set()  # trials that go on in another place
+        self._moving: set[int] = set()  # trials that go on in another place, or with another part
+        self._growing: set[int] = set()  # those of them whose slots wait for them
         self._notes: set[str] = set()
-        self.room: Room = Anywhere(1)
-        self.asks: Callable[[], Hold | None] = lambda: None
-        self._asked_for: Hold | None = None
+        self.room: Room = Cores(1, work.concurrent)
+        self.lease: Callable[[], Hold | None] | None = None
+        self._paused: Hold | None = None
         self.error: Exception | None = None
 
     # --- for Ray
@@ -160,15 +108,10 @@ class Bridge:
             return None if self._running else str(Searcher.FINISHED)
         if len(self._running) >= self._work.concurrent:
             return None
-        place = self.room.take(ray_id)
-        if place is None:
-            over = not self._running and not self._open and self._controller.out_of_time()
-            return str(Searcher.FINISHED) if over else None
         task = self._next_task(ray_id)
         if task is None:
-            self.room.free(ray_id)
-            return None if self._running else str(Searcher.FINISHED)
-        return {"task": replace(task, place=place)}
+            return str(Searcher.FINISHED) if self.idle() and not self._running else None
+        return {"task": task}
 
     def result(self, ray_id: str, result: Mapping[str, Any]) -> bool:
         """Take in what an actor said; returns whether it has more to do for its trial.
@@ -189,7 +132,7 @@ class Bridge:
         if result["event"] == ENDED:
             self._ended(number, result)
             return number in self._controller.outcomes
-        self._reported(number, result, hold or self.room.leaves(ray_id))
+        self._reported(ray_id, result, hold)
         return True
 
     def complete(self, ray_id: str, *, error: bool) -> None:
@@ -202,9 +145,10 @@ class Bridge:
         number = self._running.pop(ray_id, None)
         if number is None:
             return
-        self.room.free(ray_id)
         moving = number in self._moving
+        self.room.free(ray_id, keep=moving and number in self._growing)
         self._moving.discard(number)
+        self._growing.discard(number)
         if self.error is not None:  # which ends the study, and is not the trial's
             return
         hold = self.hold()
@@ -222,18 +166,17 @@ class Bridge:
 
     # --- for the driver
 
+    def pause(self, hold: Hold) -> None:
+        """Have every trial pause at the end of its epoch; from any thread."""
+        self._paused = hold
+
     def hold(self) -> Hold | None:
         """The reason why trials are to pause, if there is one."""
-        return self.asks() or self._asked_for
-
-    def hand_over(self) -> None:
-        """Have trials pause at the ends of their epochs, as somebody goes on with them."""
-        self._asked_for = Hold("moved", "somebody on this machine goes on with it")
+        return (None if self.lease is None else self.lease()) or self._paused
 
     def idle(self) -> bool:
         """Whether nothing is left to start."""
-        self._next = self._controller.next_trial()
-        return self._next is None and not self._open
+        return self._controller.exhausted and not self._open
 
     def finish_decided(self) -> None:
         """Write the outcomes that a killed driver decided but did not write.
@@ -262,20 +205,73 @@ class Bridge:
 
     def _fit_room(self) -> None:
         """Have room for the trials that could run now, and for no more."""
-        left = self._controller.n_trials - len(self._controller.outcomes) + len(self._open)
-        self.room.update(max(len(self._running), min(self._work.concurrent, left)))
+        if not self.room.elastic:
+            return
+        trials = max(len(self._running), min(self._work.concurrent, self._left()))
+        begun = {*self._running.values(), *self._controller.unfinished}
+        self.room.update(trials + sum(self._slots(number) - 1 for number in begun))
+
+    def _left(self) -> int:
+        """Number of trials that have not ended, or are not closed."""
+        return self._controller.n_trials - len(self._controller.outcomes) + len(self._open)
+
+    def _slots(self, number: int) -> int:
+        return min(self._controller.allotments.of(number).slots, self.room.slots)
 
     def _next_task(self, ray_id: str) -> ActorTask | None:
+        """The task of the next trial that has room, which it then has; None where none has."""
+        places: list[str] = []
+
+        def fits(number: int) -> bool:
+            place = self.room.take(ray_id, self._slots(number))
+            places.extend([] if place is None else [place])
+            return place is not None
+
         if self._open:
-            number = self._open.popleft()
+            number = self._open[0]
+            if not fits(number):
+                return None
+            self._open.popleft()
             self._running[ray_id] = number
-            return self._closing_task(number)
-        assignment = self._next or self._controller.next_trial()
-        self._next = None
+            return replace(self._closing_task(number), place=places[0])
+        assignment = self._controller.next_trial(fits)
         if assignment is None:
             return None
         self._running[ray_id] = assignment.number
-        return self._training_task(assignment)
+        return replace(self._training_task(assignment), place=places[0])
+
+    def _grown(self, ray_id: str, number: int, epoch: int) -> int:
+        """Number of slots that a trial has after an epoch, if it is more than before; else 0."""
+        passed = sum(rung <= epoch for rung in self._work.rungs)
+        n_rungs, most, has = len(self._work.rungs), self.room.slots, self._slots(number)
+        due = slots_due(passed, n_rungs, self.room.places, self._left(), most)
+        got = self.room.grow(ray_id, due) if due > has else has
+        if got <= has:
+            return 0
+        allotments = self._controller.allotments
+        allotments.give(number, replace(allotments.of(number), slots=got), epoch)
+        self._recorder.note(number, f"from epoch {epoch + 1} on it has {got} of {most} shares")
+        log.info("trial %d: goes on with %d of %d shares after epoch %d", number, got, most, epoch)
+        return got
+
+    def _move_if_due(self, ray_id: str, number: int, epoch: int) -> None:
+        """Have a trial leave its place where others need it, or go on with a larger part."""
+        if self.room.elastic and self.room.leaves(ray_id):
+            self._move(number, epoch, "moves to another place")
+        elif self._work.reshare and self._work.rungs and epoch >= self._work.rungs[0]:
+            self._grow_if_due(ray_id, number, epoch)
+
+    def _grow_if_due(self, ray_id: str, number: int, epoch: int) -> None:
+        if slots := self._grown(ray_id, number, epoch):
+            self._growing.add(number)
+            self._move(number, epoch, f"goes on with {slots} of {self.room.slots} shares")
+
+    def _move(self, number: int, epoch: int, what: str) -> None:
+        """Have a trial end its attempt after an epoch, and go on in another one."""
+        self._moving.add(number)
+        message = f"{what} after epoch {epoch}"
+        moved = TrialOutcome("running", Rule.MOVED, None, None, None, epoch, message=message)
+        self._recorder.end(number, moved)
 
     def _note(self, number: int, note: str) -> None:
         """Keep and show what an engine has to say; what several trials say is shown once."""
@@ -284,8 +280,9 @@ class Bridge:
         self._notes.add(note)
         log.log(logging.DEBUG if seen else logging.WARNING, "trial %d: %s", number, note)
 
-    def _reported(self, number: int, result: Mapping[str, Any], leaves: Hold | bool) -> None:
-        """Take in an epoch; a trial that is to leave its place pauses after it."""
+    def _reported(self, ray_id: str, result: Mapping[str, Any], hold: Hold | None) -> None:
+        """Take in an epoch; a trial that is to leave its place, or to pause, does so after it."""
+        number = self._running[ray_id]
         epoch, values = result["epoch"], json.loads(result["values"])
         self._recorder.report(number, epoch, values)
         decision = self._controller.report(number, epoch, values)
@@ -295,11 +292,10 @@ class Bridge:
             self._end(number)
         elif decision.rule is Rule.BUDGET:
             self._recorder.end(number, _pause(epoch, decision))
-        elif isinstance(leaves, Hold):
-            self._recorder.end(number, _held(epoch, leaves))
-        elif leaves:
-            self._moving.add(number)
-            self._recorder.end(number, _move(epoch))
+        elif hold is not None:
+            self._recorder.end(number, _held(epoch, hold))
+        else:
+            self._move_if_due(ray_id, number, epoch)
 
     def _ended(self, number: int, result: Mapping[str, Any]) -> None:
         if number in self._controller.outcomes:
@@ -309,6 +305,9 @@ class Bridge:
             raise no_room(self._recorder.study, f"trial {number}: {message}")
         if result["data_changed"]:
             raise changed_data(self._recorder.study, f"trial {number}: {message}")
+        if result["out_of_memory"]:
+            self._relieve(number, result["micro_batch"], message)
+            return
         if result["retry"]:
             self._crashed(number, message)
             return
@@ -319,6 +318,20 @@ class Bridge:
             )
         self._controller.fail(number, Rule(rule), message)
         self._end(number)
+
+    def _relieve(self, number: int, at_once: int, message: str) -> None:
+        """Have a trial that ran out of memory go on with what may suffice, or fail it."""
+        allotments, epoch = self._controller.allotments, self._controller.last_epoch(number)
+        before, most = replace(allotments.of(number), slots=self._slots(number)), self.room.slots
+        after = relief(before, at_once, most)
+        if after is None:
+            self._controller.fail(number, Rule.ERROR, message)
+            self._end(number)
+            return
+        allotments.give(number, after, epoch)
+        self._note(number, f"out of memory after epoch {epoch}; {_relieved(before, after, most)}")
+        log.debug("trial %d: %s", number, message)
+        self._moving.add(number)
 
     def _died(self, number: int, death: Death) -> None:
         if death.unprepared:
@@ -370,8 +383,14 @@ class Bridge:
 
     def _task(self, assignment: TrialAssignment, attempt: Path) -> TrialTask:
         params, number = assignment.proposal.params, assignment.number
-        share = self.room.share
-        part = Part(self.room.cpus, share, None if share else "")  # its actor knows its GPUs
+        slots, share = self._slots(number), self.room.share
+        part = Part(
+            cpus=self.room.cpus * slots,
+            share=share * slots,
+            gpus=None if share else "",  # its actor knows its GPUs
+            memory=slots / self.room.places if not share else 1.0,
+            micro_batch=self._controller.allotments.of(number).micro_batch,
+        )
         return self._work.tasks.first(number, params, assignment.seed, attempt, part)
 
     def _for_actor(self, task: TrialTask) -> ActorTask:
@@ -389,9 +408,10 @@ class Bridge:
         return ActorTask(task, self._work.tracking, config, name)
 
 
-def _move(epoch: int) -> TrialOutcome:
-    message = f"moves to another place after epoch {epoch}"
-    return TrialOutcome("running", Rule.MOVED, None, None, None, epoch, message=message)
+def _relieved(before: Allotment, after: Allotment, most: int) -> str:
+    if after.slots > before.slots:
+        return f"it goes on with all {most} shares instead of {before.slots}"
+    return f"it goes on with micro_batch={after.micro_batch}"
 
 
 def _held(epoch: int, hold: Hold) -> TrialOutcome:

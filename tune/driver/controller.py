@@ -17,6 +17,7 @@ from trainables.metrics.names import direction, of_training
 from tune.directory.arrivals import arrivals
 from tune.directory.journal import Arrival, Journal
 from tune.directory.trials import Proposal, State, TrialAssignment, TrialOutcome
+from tune.driver.allotments import Allotments, Fits
 from tune.driver.search import Search
 from tune.stopping.asha import Rungs
 from tune.stopping.decision import GO_ON, Decision, Rule
@@ -105,6 +106,7 @@ class Controller:
 
     Attributes:
         outcomes: Outcome of each ended trial, by number.
+        allotments: The part of a machine that each trial has.
     """
 
     def __init__(
@@ -141,6 +143,7 @@ class Controller:
         self._curves: dict[int, _Curve] = {}
         self._waiting: deque[int] = deque()
         self.outcomes: dict[int, TrialOutcome] = {}
+        self.allotments = Allotments(journal)
         self._recover()
 
     @property
@@ -158,16 +161,26 @@ class Controller:
         """Whether every trial there is to run has ended."""
         return len(self.outcomes) >= self._n_trials
 
-    def next_trial(self) -> TrialAssignment | None:
-        """The trial to start now, or None where no further one is to be started."""
+    @property
+    def exhausted(self) -> bool:
+        """Whether no further trial is to be started, whatever room there is."""
+        begun = not self._waiting and len(self._journal.trials()) >= self._n_trials
+        return begun or self.out_of_time()
+
+    def next_trial(self, fits: Fits = lambda number: True) -> TrialAssignment | None:
+        """The trial to start now, the first that fits; None where none is to be started."""
         if self.out_of_time():
             return None
-        if self._waiting:
-            return self.assignment(self._waiting.popleft())
+        for number in self._waiting:
+            if fits(number):
+                self._waiting.remove(number)
+                return self.assignment(number)
         so_far = self._journal.trials()
-        if len(so_far) >= self._n_trials:
+        if len(so_far) >= self._n_trials or not fits(len(so_far)):
             return None
         proposal = self._search.propose(self._journal.study, so_far)
+        if proposal is None:
+            return None
         number = self._journal.create(self._search.template(proposal, len(so_far)))
         self._curves[number] = _Curve()
         return TrialAssignment(number, proposal, self._search.seed_of(number))
@@ -354,6 +367,8 @@ class Controller:
             value = curve.objective[best]
             self._journal.constrain(number, curve.excess[best])
         self._journal.tell(number, _OPTUNA_STATES[state], value)
+        if self._search.races:
+            self._n_trials = self._search.trials(self._journal.trials())
 
     def _best(self, curve: _Curve) -> int:
         """Index of the best epoch; of equal ones the last."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tune.directory.handover import watched
 from tune.directory.journal import Journal
 from tune.directory.layout import JOURNAL
 from tune.directory.trials import TrialOutcome
@@ -22,7 +23,6 @@ from tune.driver.parts import controller_of, work_of
 from tune.driver.session import (
     STUDY_LOGGER,
     full_disk_told,
-    handing_over,
     own_directory,
     study_log,
     terminable,
@@ -88,7 +88,8 @@ def run_study(
         recorder = Recorder(plan.directory, plan.fixed)
         bridge = Bridge(work_of(plan), controller, recorder, watching, clock.tick)
         if mirror is not None:
-            recorder.changed, bridge.asks = mirror.touch, mirror.hold
+            recorder.changed = mirror.touch
+            bridge.lease = mirror.hold
         bridge.tell("study_started", plan, resume)
         for note in plan.notes or ():
             STUDY_LOGGER.info("note: %s", note)
@@ -96,7 +97,7 @@ def run_study(
         try:
             bridge.finish_decided()
             if not bridge.idle():
-                with handing_over(bridge.hand_over):
+                with watched(plan.directory, lambda who: bridge.pause(_moved(who))):
                     run_on_ray(plan, bridge)
             if controller.complete:
                 reason = "finished"
@@ -112,6 +113,10 @@ def run_study(
             bridge.tell("study_ended", reason)
         outcomes = dict(controller.outcomes)
         return StudyResult(plan.directory, reason, outcomes, plan.notes or ())
+
+
+def _moved(who: str) -> Hold:
+    return Hold("moved", f"{who} goes on with it")
 
 
 def _held(hold: Hold, directory: Path) -> str:

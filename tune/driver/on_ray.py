@@ -18,9 +18,9 @@ from cluster.jobs.watch import watched
 from cluster.machines.local_ray import on_cluster, start_ray, told_to
 from cluster.machines.sharing import auto_share, most_at_once
 from trainables.files.scratch import make_scratch
-from tune.driver.bridge import Anywhere, Bridge
+from tune.driver.bridge import Bridge
 from tune.driver.deaths import death_of, kept_error
-from tune.driver.placing import requests, reservations_of, started_in
+from tune.driver.placing import cores_of, requests, reservations_of, started_in
 from tune.driver.session import terminable, uninterrupted
 from tune.plan.plan import StudyPlan
 from tune.trial.actor import TrialActor
@@ -53,7 +53,7 @@ def run_on_ray(plan: StudyPlan, bridge: Bridge) -> None:
             with _ray_into_log():
                 start_ray(_cpus_of_own(plan), plan.machine.gpus)
         reservations = reservations_of(plan, own=started and not on_cluster())
-        bridge.room = reservations or Anywhere(plan.shares.cpus)
+        bridge.room = reservations or cores_of(plan)
         tuner = ray_tune.Tuner(
             ray_tune.with_resources(TrialActor, requests(plan, reservations)),
             tune_config=ray_tune.TuneConfig(

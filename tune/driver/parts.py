@@ -35,7 +35,14 @@ def controller_of(
         plateau=study.plateau,
         train_every=study.train_metrics.every,
     )
-    search = Search(plan.configurations, study.search, plan.points, study.seed, study.budget.trials)
+    search = Search(
+        plan.configurations,
+        study.search,
+        plan.points,
+        study.seed,
+        study.budget.trials,
+        study.objective.mode,
+    )
     return Controller(rules, search, journal, elapsed_s)
 
 
@@ -46,4 +53,6 @@ def work_of(plan: "StudyPlan") -> Work:
         tracking=plan.study.tracking,
         created=json.loads((plan.directory / RESOLVED).read_text("utf-8"))["created"],
         concurrent=plan.study.resources.concurrent,
+        rungs=plan.early_rungs,
+        reshare=plan.study.resources.shares == "rungs",
     )

@@ -8,8 +8,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
-from unittest.mock import patch
+from typing import Any, Final
 
 import ray.tune as ray_tune
 import ray.tune.tune as ray_tune_run
@@ -21,10 +20,13 @@ from ray.util.placement_group import PlacementGroup
 
 from cluster.machines.reservations import Reservations, Wish, fitting_cpus, nodes_with
 from cluster.machines.sharing import auto_share
+from tune.driver.room import Cores
 from tune.errors import DriverError
 from tune.plan.plan import StudyPlan
 
 log = logging.getLogger(__name__)
+
+_MADE_AS: Final = "TuneController"  # the name by which Ray Tune's `run` makes its controller
 
 Requests = Callable[[Mapping[str, Any]], ray_tune.PlacementGroupFactory]
 """Function from a trial's configuration to what Ray is asked for."""
@@ -63,6 +65,13 @@ def reservations_of(plan: StudyPlan, *, own: bool) -> Reservations | None:
     )
 
 
+def cores_of(plan: StudyPlan) -> Cores:
+    """The CPU cores of a study that trains without GPUs; Ray knows where they are."""
+    cpus = plan.shares.cpus
+    most = max((node.cpus for node in nodes_with(plan.study.resources.labels).values()), default=0)
+    return Cores(cpus, plan.study.resources.concurrent, max(1, most // cpus))
+
+
 def _tell_of_no_node(labels: Mapping[str, str], *, own: bool) -> None:
     wanted = ", ".join(f"{key}: {value}" for key, value in labels.items())
     if own:
@@ -76,19 +85,22 @@ def _tell_of_no_node(labels: Mapping[str, str], *, own: bool) -> None:
 def requests(plan: StudyPlan, reservations: Reservations | None) -> Requests:
     """The function that says what each trial asks of Ray: a unit's part, or CPU cores."""
     labels = dict(plan.study.resources.labels)
-    cpus = plan.shares.cpus
 
     def on_cpu(config: Mapping[str, Any]) -> ray_tune.PlacementGroupFactory:
+        cpus = config["task"].trial.device.cpus
         return ray_tune.PlacementGroupFactory(
             [{"CPU": cpus}], bundle_label_selector=[labels] if labels else None
         )
 
     def on_gpus(config: Mapping[str, Any]) -> ray_tune.PlacementGroupFactory:
+        slots = config["task"].trial.device.cpus // cpus
+        bundle = {name: slots * n for name, n in slot.items()}
         return _InUnit(bundle, config["task"].place)
 
     if reservations is None:
         return on_cpu
-    bundle = reservations.bundle  # Ray pickles the function, which must not hold the reservations
+    # Ray pickles the function, which must not hold the reservations
+    slot, cpus = reservations.bundle, reservations.cpus
     return on_gpus
 
 
@@ -146,8 +158,9 @@ def started_in(reservations: Reservations | None) -> Iterator[None]:
         yield
         return
     made = partial(TuneController, resource_manager_factory=lambda: _InUnits(reservations))
+    setattr(ray_tune_run, _MADE_AS, made)
     try:
-        with patch.object(ray_tune_run, "TuneController", made):
-            yield
+        yield
     finally:
+        setattr(ray_tune_run, _MADE_AS, TuneController)
         reservations.close()

@@ -13,7 +13,7 @@ from typing import Any
 
 from trainables.files.whole import FULL_DISK, write_json, write_text
 from tune.directory.layout import JOURNAL, LOG, RESOLVED, STUDY, read_json
-from tune.directory.lock import HAND_OVER, LOCK, DriverLock
+from tune.directory.lock import LOCK, DriverLock
 from tune.directory.reader import StudyDir, refuse_begun
 from tune.directory.writer import close_earlier
 from tune.errors import StoreError, no_room
@@ -125,19 +125,6 @@ def terminable() -> AbstractContextManager[None]:
         raise KeyboardInterrupt
 
     return _signals(interrupt)
-
-
-@contextlib.contextmanager
-def handing_over(act: Callable[[], object]) -> Iterator[None]:
-    """Act when somebody on this machine asks for the study, where this is the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(HAND_OVER, lambda number, frame: act())
-    try:
-        yield
-    finally:
-        signal.signal(HAND_OVER, before)
 
 
 def uninterrupted() -> AbstractContextManager[None]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import ray
 
@@ -18,10 +19,10 @@ from tune.job.checks import (
     refuse_other_nodes,
     tested_versions,
 )
-from tune.job.order import Order
+from tune.job.order import COMMAND, Order
 
-MEASURING = "analysis.measure.run"
-"""Module that a worker of a measurement imports."""
+ORDERLY_S: Final = 60.0
+"""Time that a driver has to write its report when Ray has lost sight of it, s."""
 
 
 def connect() -> None:
@@ -47,13 +48,12 @@ def check_nodes(order: Order, distributions: Sequence[str], proof: Path | None =
         JobError: A node is not as it must be; with a line for everything that is wrong.
     """
     pins = tested_versions(Path())
-    module = {"module": MEASURING} if order.kind == "measure" else {}
     question = Question(
         packages=tuple(pins),
+        module=order.module,
         distributions=tuple(distributions),
         places=order.places,
         proof="" if proof is None else str(proof),
-        **module,
     )
     answers = ask_every_node(look, question)
     refuse_other_nodes(order, pins, answers)
@@ -62,24 +62,27 @@ def check_nodes(order: Order, distributions: Sequence[str], proof: Path | None =
 
 
 def node_lines(order: Order) -> tuple[list[str], bool]:
-    """What each node has and lacks, in lines; and whether studies can run on all of them."""
+    """What each node has and lacks, in lines; and whether jobs can run on all of them."""
     pins = tested_versions(Path())
-    answers = ask_every_node(look, Question(packages=tuple(pins)))
+    answers = ask_every_node(look, Question(packages=tuple(pins), module=order.module))
     wanted = Environment(order.python, order.ray, pins)
     lines = [line for answer in answers for line in _lines_of(answer, wanted)]
     return lines, not any(line.startswith("fail") for line in lines)
 
 
-def swept_lines(job_id: str) -> list[str]:
-    """What a job had left on the nodes, and had to be ended there; a line says how it stands."""
-    answers = ask_every_node(end_leftovers, job_id)
-    ended = [f"{a.node}: ended {process}" for a in answers for process in a.value or ()]
+def swept_lines(job_id: str) -> tuple[list[str], bool]:
+    """What a job had left on the nodes and was ended there; and whether none of it is left."""
+    answers = ask_every_node(end_leftovers, job_id, COMMAND[-1], ORDERLY_S)
+    found = [(a.node, a.value) for a in answers if a.value is not None]
+    ended = [f"{node}: ended {process}" for node, left in found for process in left.ended]
+    alive = [f"{node}: cannot be ended: {p}" for node, left in found for p in left.there]
     silent = [f"{a.node}: cannot be looked at: {a.problem}" for a in answers if a.value is None]
     free, there = ray.available_resources(), ray.cluster_resources()
     kinds = [kind for kind in ("CPU", "GPU") if kind in there]
     shares = ", ".join(f"{free.get(kind, 0):g} of {there[kind]:g} {kind}s" for kind in kinds)
-    nodes = "1 node" if len(answers) == 1 else f"{len(answers)} nodes"
-    return [*ended, *silent, f"no process of it is left on {nodes}; free: {shares or 'nothing'}"]
+    nodes = "1 node" if len(found) == 1 else f"{len(found)} nodes"
+    gone = [] if alive else [f"no process of it is left on {nodes}; free: {shares or 'nothing'}"]
+    return [*ended, *alive, *silent, *gone], not (alive or silent)
 
 
 def _lines_of(answer: Answer[Findings], wanted: Environment) -> Iterator[str]:

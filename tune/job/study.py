@@ -15,11 +15,12 @@ from tune.plan.plan import StudyPlan
 from tune.plan.planning import read_draft
 from tune.plan.resolved import written_values
 from tune.plan.resume import RESUMABLE, plan_resumed
+from tune.progress.conclusion import Conclusion
 from tune.progress.status import STATUS_ROWS, status_lines
 from tune.progress.terminal import make_progress
 from tune.study.problems import study_error
 from tune.study.study import Study
-from tune.verbs.concluding import Conclusion, conclude
+from tune.verbs.concluding import conclude
 from tune.verbs.opening import has_begun, open_study, open_to_resume
 from tune.verbs.planning import plan
 from tune.verbs.tuning import resume, tune
@@ -67,7 +68,7 @@ def planned_study(file: Path) -> tuple[StudyPlan, bool]:
     return plan_resumed(begun, overrides), True
 
 
-def run_study_job(
+def run_job(
     order: Order, file: Path, tell: Callable[[str], None], refuse_if_stopped: Callable[[], None]
 ) -> Conclusion:
     """Check every node, then run a study to its report.

@@ -182,6 +182,11 @@ class Resources(Spec):
     max_gpus: PositiveInt | None = Field(
         None, description="most GPUs of a cluster that the study takes; default: any number"
     )
+    shares: Literal["fixed", "rungs"] = Field(
+        "fixed",
+        description="rungs: trials get more of a GPU, or more CPU cores, with each rung that they "
+        "pass, and as others drop away",
+    )
     weight: PositiveFloat = Field(
         1.0,
         description="part of a cluster's GPUs, beside the other studies' weights, where all wait",
@@ -350,8 +355,10 @@ class Study(Spec):
         description="a preset; or {preset: NAME, KEY: DOMAIN, ...} to replace keys of it (null "
         "drops a key); or {KEY: DOMAIN, ...}",
     )
-    search: Literal["tpe", "random", "grid"] = Field(
-        "tpe", description="how configurations are proposed; grid needs finite domains"
+    search: Literal["tpe", "random", "grid", "race"] = Field(
+        "tpe",
+        description="how configurations are proposed; grid needs finite domains; race trains the "
+        "points of warm_start with several seeds each (segtune confirm)",
     )
     objective: Objective = Field(description="what is tuned; default: the engine's")
     warm_start: WarmStart = Field(default_factory=WarmStart)
@@ -367,7 +374,7 @@ class Study(Spec):
     price: Annotated[Price | None, BeforeValidator(_hourly)] = Field(
         None,
         description="price of an hour of a GPU (of the machine where no trial has one): a number, "
-        "or {spot: X, on_demand: Y, currency: EUR}; plan and status then say what a study costs",
+        "or {spot: X, on_demand: Y, currency: EUR}; plan, status and report then say its cost",
     )
     storage: Folder = Field(
         Path("studies"), validate_default=True, description="folder of the study directories"

@@ -13,17 +13,20 @@ import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cluster.machines.memory import hold_to_share
 from trainables.contract import (
     ArtifactKind,
     Diverged,
     EarlyStopped,
     EpochMetrics,
     InfeasibleParams,
+    OutOfMemory,
     TrainingError,
     TransientError,
     TrialStopped,
 )
 from trainables.datasets.prepared import ChangedDataError, check_pictures
+from trainables.failures import says_out_of_memory
 from trainables.files.errors import UserError
 from trainables.files.whole import FULL_DISK, write_text
 from trainables.processes import die_with_parent
@@ -174,6 +177,8 @@ def _failed(task: TrialTask, error: Exception) -> Ended:
     with contextlib.suppress(FileNotFoundError):  # somebody has cleared the trial's folder
         if _is_of_full_disk(error) or shutil.disk_usage(task.directory).free < LEAST_FREE_BYTES:
             return Ended(Rule.ERROR, message, retry=True, disk_full=True)
+        if bug and says_out_of_memory(error):
+            return Ended(Rule.ERROR, message, out_of_memory=True)
         if bug:
             write_text(task.directory.parent / ERROR, "".join(traceback.format_exception(error)))
     return Ended(Rule.ERROR, message, data_changed=isinstance(error, ChangedDataError))
@@ -196,6 +201,9 @@ def _ended_on_purpose(error: TrainingError) -> Ended:
             return Ended(Rule.PATIENCE, str(error))
         case Diverged():
             return Ended(Rule.DIVERGED, str(error))
+        case OutOfMemory():
+            parts = error.micro_batch
+            return Ended(Rule.ERROR, str(error), out_of_memory=True, micro_batch=parts)
         case _:
             return Ended(Rule.ERROR, str(error), retry=isinstance(error, TransientError))
 
@@ -208,6 +216,8 @@ def run_child(task: TrialTask, channel: mp.connection.Connection) -> None:
     _log_to(task.directory.parent / "train.log")
     os.environ["CUDA_VISIBLE_DEVICES"] = task.gpus or ""
     os.environ["OMP_NUM_THREADS"] = str(task.device.cpus)
+    if task.device.name == "cpu":
+        hold_to_share(task.device.memory_fraction)
     run_task(task, channel)
 
 

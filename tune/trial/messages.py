@@ -44,6 +44,9 @@ class Ended:
         retry: Whether another attempt from the last checkpoint may succeed.
         disk_full: Whether it ended because nothing can be written: no other trial would do better.
         data_changed: Whether it ended because the data set is not as it was prepared: the same.
+        out_of_memory: Whether its share of memory did not suffice.
+        micro_batch: Number of samples that went through the network at once then; 0 where the
+            engine cannot split a batch, or did not say.
     """
 
     rule: Rule | None = None
@@ -51,6 +54,8 @@ class Ended:
     retry: bool = False
     disk_full: bool = False
     data_changed: bool = False
+    out_of_memory: bool = False
+    micro_batch: int = 0
 
 
 Event = Reported | HandedOver | Noted | Ended

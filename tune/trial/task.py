@@ -22,24 +22,29 @@ class Part:
         cpus: CPU cores.
         share: Fraction of a GPU, or number of whole ones; 0 for none.
         gpus: The GPUs, as CUDA_VISIBLE_DEVICES names them; None for those that Ray gives its actor.
+        memory: Fraction of the machine's memory that a trial without a GPU may take.
+        micro_batch: Most samples that go through the network at once; 0 for whole batches.
     """
 
     cpus: int
     share: float = 0.0
     gpus: str | None = ""
+    memory: float = 1.0
+    micro_batch: int = 0
 
     @property
     def device(self) -> Device:
         """The part as an engine sees it.
 
         >>> Part(8, share=2.0, gpus="0,3").device
-        Device(name='cuda:0', memory_fraction=1.0, cpus=8, gpus=2)
+        Device(name='cuda:0', memory_fraction=1.0, cpus=8, gpus=2, micro_batch=0)
         >>> Part(1).device.name
         'cpu'
         """
         if self.share == 0:
-            return Device(cpus=self.cpus)
-        return Device("cuda:0", min(1.0, self.share), self.cpus, gpus_a_unit(self.share))
+            return Device("cpu", self.memory, self.cpus, micro_batch=self.micro_batch)
+        gpus = gpus_a_unit(self.share)
+        return Device("cuda:0", min(1.0, self.share), self.cpus, gpus, self.micro_batch)
 
 
 @dataclass(frozen=True)

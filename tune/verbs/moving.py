@@ -1,12 +1,14 @@
 """A study moved while it runs: its driver pauses it at the ends of epochs, and it goes on here."""
 
+import os
 import shlex
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cluster.storage.lease import Lease
 from cluster.storage.opening import is_address
-from tune.directory.lock import ask_to_hand_over
+from tune.directory.handover import ask_for
 from tune.directory.reader import StudyDir
 from tune.errors import StoreError, UsageError
 from tune.mirror.mirror import mirror_address, retire
@@ -65,8 +67,9 @@ def _to_folder(address: str, storage: Path, overrides: Sequence[str], tell: Tell
 def _to_bucket(place: Path | str, to: str, overrides: Sequence[str], tell: Tell) -> StudyPlan:
     opened = open_study(place, everything)
     if not is_mirror(place):
-        ask_to_hand_over(
+        ask_for(
             opened.path,
+            _ourselves(),
             lambda: tell("waiting for its driver: the trials pause at the ends of their epochs"),
         )
     before = str(place).rstrip("/") if is_mirror(place) else mirror_address(opened.study)
@@ -85,6 +88,10 @@ _LEASE_S = 30.0  # of a lease that is given back at once
 def _refuse_another(folder: Path, name: str) -> None:
     if folder.is_dir() and any(folder.iterdir()) and StudyDir.open(folder).study.study != name:
         raise StoreError(f"{folder}: expected no folder, or that of study {name}, got another")
+
+
+def _ourselves() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 def _telling(tell: Tell) -> Callable[[Lease], object]:

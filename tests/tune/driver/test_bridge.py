@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ray.tune.search import Searcher
 
-from cluster.machines.sharing import Placement
+from cluster.machines.sharing import Placement, trials_a_unit
 from search_spaces.schema import Hyperparameters
 from search_spaces.space import parse_space
 from tests.support.study_samples import write_data
@@ -20,8 +20,9 @@ from tune.directory.journal import Journal
 from tune.directory.layout import trial_dir
 from tune.directory.trials import TrialOutcome
 from tune.directory.writer import Recorder
-from tune.driver.bridge import Bridge, Room, Work
+from tune.driver.bridge import Bridge, Work
 from tune.driver.controller import MAX_CRASHES, Controller, Rules
+from tune.driver.room import Cores, Room
 from tune.driver.search import Search
 from tune.errors import DriverError
 from tune.stopping.decision import Decision, Rule
@@ -66,7 +67,9 @@ class Study:
         self.ticks = 0
         self.elapsed_s = 0.0
 
-    def bridge(self, trials: int = 3, concurrent: int = 2, room: Room | None = None) -> Bridge:
+    def bridge(
+        self, trials: int = 3, concurrent: int = 2, room: Room | None = None, **more: Any
+    ) -> Bridge:
         space, problems = parse_space({"x": {"uniform": [0, 1]}})
         assert not problems
         tasks = StudyTasks(
@@ -78,7 +81,7 @@ class Study:
             goal=self.rules.goal,
             train_metrics=TrainMetrics(),
         )
-        work = Work(tasks, Tracking(wandb=Wandb(mode="disabled")), "today", concurrent)
+        work = Work(tasks, Tracking(wandb=Wandb(mode="disabled")), "today", concurrent, **more)
         search = Search(
             Configurations(space, Hyperparameters, {}), "random", (), seed=0, trials=trials
         )
@@ -114,8 +117,9 @@ def report(epoch: int, value: float = 0.5, notes: tuple[str, ...] = ()) -> dict[
     return {"event": REPORT, "epoch": epoch, "values": values, "notes": list(notes)}
 
 
-def ended(message: str = "", rule: Rule | None = None, **more: bool) -> dict[str, Any]:
-    no: dict[str, Any] = dict.fromkeys(("retry", "disk_full", "data_changed"), False)
+def ended(message: str = "", rule: Rule | None = None, **more: Any) -> dict[str, Any]:
+    kinds = ("retry", "disk_full", "data_changed", "out_of_memory")
+    no: dict[str, Any] = dict.fromkeys(kinds, False)
     return {"event": ENDED, "notes": [], "rule": rule, "message": message, **no, **more}
 
 
@@ -332,18 +336,17 @@ def test_nothing_is_left_to_start_when_all_have_ended_and_are_closed(study: Stud
     assert bridge.idle()
 
 
-class Units(Placement):
+class Units(Cores):
     """A room of GPUs that are there, from which trials can be sent away."""
 
-    cpus = 1
+    elastic = True
 
-    def __init__(self, *names: str) -> None:
-        super().__init__(1.0, dict.fromkeys(names, ""))
+    def __init__(self, *names: str, share: float = 1.0) -> None:
+        super().__init__(1, len(names) * trials_a_unit(share), trials_a_unit(share))
+        self.share = share
+        self._placement = Placement(share, dict.fromkeys(names, ""))
         self.asked: list[int] = []
         self.sent_away: set[str] = set()
-
-    def take(self, trial: str) -> str | None:
-        return self.place(trial)
 
     def leaves(self, trial: str) -> bool:
         return trial in self.sent_away

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainables.contract import Diverged, Trial
+from trainables.contract import Device, Diverged, Trial
 from trainables.engines.detector.data import Sample, training_loader
 from trainables.engines.detector.network.anchors import (
     Anchors,
@@ -33,6 +33,7 @@ from trainables.loop.averaging import WeightAverage
 from trainables.loop.device import loader_processes, memory_errors
 from trainables.loop.epochs import finite
 from trainables.loop.optimizers import set_learning_rate
+from trainables.loop.parts import at_once, parts_of
 from trainables.loop.schedule import EpochSchedule
 
 Losses = dict[str, Tensor]
@@ -78,6 +79,7 @@ class DetectorRun:
         workers = loader_processes(params.workers, trial.device)
         self.loader = training_loader(trial.data, params, self._seed, workers)
         self.multiplier = params.batch_multiplier
+        self.micro_batch = trial.device.micro_batch
         self.clip = params.clip
         self.schedule = plan_schedule(params, trial.epochs * self.steps_an_epoch)
 
@@ -134,16 +136,26 @@ class DetectorRun:
         n_summed = min(self.multiplier, len(self.loader) - first)
         if index == first:
             self.optimizer.zero_grad(set_to_none=True)
+        sums: dict[str, float] = {}
+        for part in parts_of(len(batch), self.micro_batch):
+            share = (part.stop - part.start) / len(batch)
+            losses = self._losses(batch[part])
+            total = torch.stack(list(losses.values())).sum()
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + share * float(value.detach())
+            finite(sums, epoch)
+            self.scaler.scale(total * (share / n_summed)).backward()
+        if index - first + 1 == n_summed:
+            self._step(epoch * self.steps_an_epoch + index // self.multiplier)
+        return sums
+
+    def _losses(self, batch: Sequence[Sample]) -> Losses:
+        """Compute torchvision's losses of some pictures."""
         images = [image.to(self.device) for image, _ in batch]
         targets = [{key: t.to(self.device) for key, t in target.items()} for _, target in batch]
         with torch.autocast(self.device.type, torch.float16, enabled=self.scaler.is_enabled()):
             losses: Losses = self.net(images, targets)
-            total = torch.stack(list(losses.values())).sum()
-        values = finite({name: float(value.detach()) for name, value in losses.items()}, epoch)
-        self.scaler.scale(total / n_summed).backward()
-        if index - first + 1 == n_summed:
-            self._step(epoch * self.steps_an_epoch + index // self.multiplier)
-        return values
+        return losses
 
     def _step(self, step: int) -> None:
         set_learning_rate(self.optimizer, self.schedule.factor(step))
@@ -188,7 +200,8 @@ def _mixed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
 
 
-def within_memory(params: DetectorParams, device: torch.device) -> AbstractContextManager[None]:
+def within_memory(params: DetectorParams, device: Device) -> AbstractContextManager[None]:
     """Turn running out of memory into an error that names the settings to lower."""
     size = f"batch_size={params.batch_size} at min_size={params.min_size}"
-    return memory_errors(device, size, "batch_size, min_size or regions")
+    remedy, parts = "batch_size, min_size or regions", at_once(params.batch_size, device)
+    return memory_errors(torch.device(device.name), size, remedy, parts)

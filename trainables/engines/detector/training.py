@@ -23,6 +23,7 @@ from trainables.loop.asked import note_ignored, refuse_combinations, without_eff
 from trainables.loop.checkpoint import write_checkpoint
 from trainables.loop.device import loader_processes, use_device
 from trainables.loop.instances import InstanceTraining, SplitEvaluation
+from trainables.loop.parts import note_parts
 
 
 def train_trial(trial: Trial, params: DetectorParams) -> None:
@@ -34,10 +35,11 @@ def train_trial(trial: Trial, params: DetectorParams) -> None:
     refuse_combinations(DetectorParams, trial)
     use_device(trial.device, loader_processes(params.workers, trial.device))
     ignored = _ignored(trial, params)
-    with within_memory(params, torch.device(trial.device.name)):
+    with within_memory(params, trial.device):
         run = DetectorRun(trial, params)
     check_effective(run, params, ignored)
     _note_what_to_know(trial, ignored, run)
+    note_parts(trial, params.batch_size, "losses are means over the regions drawn in a part")
     InstanceTraining(trial, _DetectorCourse(trial, params, run), INFO).run()
 
 
@@ -115,7 +117,7 @@ class _DetectorCourse:
         self.trial.artifact(write_whole(folder / "detector.yaml", write), ArtifactKind.CONFIG)
 
     def within_memory(self) -> AbstractContextManager[None]:
-        return within_memory(self.params, self.run.device)
+        return within_memory(self.params, self.trial.device)
 
 
 def _ignored(trial: Trial, params: DetectorParams) -> dict[str, str]:

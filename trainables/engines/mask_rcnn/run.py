@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainables.contract import Diverged, InfeasibleParams, Trial
+from trainables.contract import Device, Diverged, InfeasibleParams, Trial
 from trainables.engines.mask_rcnn.data import NetworkInput, training_loader
 from trainables.engines.mask_rcnn.network.config import build_config, read_config
 from trainables.engines.mask_rcnn.network.framework import (
@@ -34,6 +34,7 @@ from trainables.loop.averaging import WeightAverage
 from trainables.loop.device import loader_processes, memory_errors
 from trainables.loop.epochs import finite
 from trainables.loop.optimizers import set_learning_rate
+from trainables.loop.parts import at_once, parts_of
 
 Losses = dict[str, torch.Tensor]
 
@@ -67,14 +68,17 @@ class MemberNetwork:
         """Network that is measured and kept: the average where there is one."""
         return self.net if self.average is None else self.average.model
 
-    def step(self, batch: Sequence[NetworkInput], clip: float) -> Losses:
-        """Learn from a batch, and return Detectron2's losses."""
-        device = self.net.device.type
-        with torch.autocast(device, torch.float16, enabled=self.scaler.is_enabled()):
-            losses: Losses = self.net(list(batch))
-            total = sum(losses.values(), torch.zeros((), device=self.net.device))
+    def step(self, batch: Sequence[NetworkInput], clip: float, micro_batch: int = 0) -> Losses:
+        """Learn from a batch, in parts of at most `micro_batch`; returns Detectron2's losses."""
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(total).backward()
+        sums: Losses = {}
+        for part in parts_of(len(batch), micro_batch):
+            share = (part.stop - part.start) / len(batch)
+            losses = self._losses(batch[part])
+            total = sum(losses.values(), torch.zeros((), device=self.net.device))
+            self.scaler.scale(total * share).backward()
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0) + value.detach() * share
         if clip:
             self.scaler.unscale_(self.optimizer)
             trained = [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -83,7 +87,12 @@ class MemberNetwork:
         self.scaler.update()
         if self.average is not None:
             self.average.update(self.net)
-        return {name: value.detach() for name, value in losses.items()}
+        return sums
+
+    def _losses(self, batch: Sequence[NetworkInput]) -> Losses:
+        with torch.autocast(self.net.device.type, torch.float16, enabled=self.scaler.is_enabled()):
+            losses: Losses = self.net(list(batch))
+        return losses
 
 
 def build_member(
@@ -173,6 +182,7 @@ class MaskRcnnRun:
         schedule: Schedule of the learning rate.
         clip: Largest norm of the gradient, 0 for any.
         device: Device that it runs on.
+        micro_batch: Most pictures that go through a network at once; 0 for whole batches.
         steady_epoch_s: Time of the last epoch as it would be without its first batch's delay.
     """
 
@@ -193,6 +203,7 @@ class MaskRcnnRun:
         self.loader = training_loader(trial.data, params, self._seed, workers)
         self.schedule: StepSchedule = plan_schedule(params, trial.epochs, len(self.loader))
         self.clip = params.clip
+        self.micro_batch = trial.device.micro_batch
 
     @property
     def networks(self) -> dict[str, Any]:
@@ -240,7 +251,7 @@ class MaskRcnnRun:
         sums: Losses = {}
         for member in self.members.values():
             set_learning_rate(member.optimizer, factor)
-            for name, value in member.step(batch, self.clip).items():
+            for name, value in member.step(batch, self.clip, self.micro_batch).items():
                 sums[name] = sums[name] + value if name in sums else value
         return sums
 
@@ -262,8 +273,9 @@ def diverged_in(epoch: int) -> Iterator[None]:
         raise Diverged(f"{error} This was in epoch {epoch + 1}") from error
 
 
-def within_memory(params: MaskRcnnParams, device: torch.device) -> AbstractContextManager[None]:
+def within_memory(params: MaskRcnnParams, device: Device) -> AbstractContextManager[None]:
     """Turn running out of memory into an error that names the settings to lower."""
     size = f"ims_per_batch={params.ims_per_batch} at min_size={params.min_size}"
     remedy = "ims_per_batch, min_size or batch_size_per_image"
-    return memory_errors(device, size, remedy)
+    parts = at_once(params.ims_per_batch, device)
+    return memory_errors(torch.device(device.name), size, remedy, parts)

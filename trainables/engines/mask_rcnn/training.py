@@ -23,6 +23,7 @@ from trainables.loop.asked import note_ignored, refuse_combinations, without_eff
 from trainables.loop.checkpoint import write_checkpoint
 from trainables.loop.device import loader_processes, use_device
 from trainables.loop.instances import InstanceTraining, SplitEvaluation
+from trainables.loop.parts import note_parts
 
 
 def train_trial(trial: Trial, params: MaskRcnnParams) -> None:
@@ -35,11 +36,13 @@ def train_trial(trial: Trial, params: MaskRcnnParams) -> None:
     use_device(trial.device, loader_processes(params.workers, trial.device))
     ignored = without_effect_here(MaskRcnnParams, params.model_dump(), trial)
     start = find_start(trial, params)
-    with within_memory(start.params, torch.device(trial.device.name)):
+    with within_memory(start.params, trial.device):
         run = MaskRcnnRun(trial, start.params, start.configs)
     course = _MaskRcnnCourse(trial, start.params, run)
     check_effective(run, course.fusion, start.params, ignored)
     _note_what_to_know(trial, ignored, start, run)
+    regions = "losses are means over the regions drawn in a part"
+    note_parts(trial, start.params.ims_per_batch, regions)
     InstanceTraining(trial, course, INFO).run()
 
 
@@ -106,7 +109,7 @@ class _MaskRcnnCourse:
             self.trial.artifact(write_whole(folder / f"{name}.yaml", write), ArtifactKind.CONFIG)
 
     def within_memory(self) -> AbstractContextManager[None]:
-        return within_memory(self.params, self.run.device)
+        return within_memory(self.params, self.trial.device)
 
 
 def _note_what_to_know(

@@ -117,7 +117,7 @@ def follow(trial: MemoryTrial, rank: Rank, orders: Iterator[Order]) -> None:
         torch.cuda.set_device(place)
     use_device(rank.device(trial.device))
     choose_kernels(params, place)
-    with within_memory(params, place):
+    with within_memory(params, trial.device):
         run = UnetRun(trial, params, rank)
         micrographs = open_micrographs(trial, params)
         for order in orders:

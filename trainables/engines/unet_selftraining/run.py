@@ -8,12 +8,14 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from trainables.contract import Device, Diverged, Trial
@@ -28,8 +30,9 @@ from trainables.engines.unet_selftraining.params import UnetParams
 from trainables.loop.averaging import WeightAverage
 from trainables.loop.device import MOST_WORKERS, memory_errors
 from trainables.loop.optimizers import build_optimizer, set_learning_rate
+from trainables.loop.parts import at_once, parts_of, whole_sums
 from trainables.loop.schedule import EpochSchedule
-from trainables.loop.shared import own, share_norms, summed
+from trainables.loop.shared import Sum, own, share_norms, summed
 from trainables.loop.team import ALONE, Rank
 
 Weights = Mapping[str, Tensor]
@@ -76,6 +79,8 @@ class UnetRun:
         loss: Loss that is minimised.
         workers: Number of loader threads.
         batch_multiplier: Number of batches whose gradients a step takes.
+        micro_batch: Most tiles that go through the network at once; 0 for whole batches, always
+            over several GPUs, each of which has its part of a batch anyway.
         starts: Number of times it has gone on from other weights than its last ones.
         wait: Function called before each step of the optimizer, when all that it needs is on its
             way.
@@ -96,6 +101,7 @@ class UnetRun:
         self.loss = build_loss(params)
         self.workers = loader_threads(params.workers, device)
         self.batch_multiplier = params.batch_multiplier
+        self.micro_batch = device.micro_batch if rank.of == 1 else 0
         torch.manual_seed(_mixed(self._seed, 0))
         weights = None if params.weights is None else Path(params.weights)
         network = build_network(network_settings(params), weights, download=params.download)
@@ -181,9 +187,7 @@ class UnetRun:
         total = torch.zeros((), device=self.device)
         for number, (images, labels) in enumerate(batches, start=1):
             with self._gradients(last=number == len(batches)):
-                loss = self._forward(images, labels)
-                self.scaler.scale(loss / len(batches)).backward()
-            total += loss.detach()
+                total += self._backward(images, labels, len(batches))
         self.wait()
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -191,13 +195,38 @@ class UnetRun:
             self.average.update(self.network)
         return total
 
-    def _forward(self, images: Tensor, labels: Tensor) -> Tensor:
+    @property
+    def joint_norms(self) -> bool:
+        """Whether its norms see all tiles of a batch together."""
+        return any(isinstance(module, _BatchNorm) for module in self.network.modules())
+
+    def _backward(self, images: Tensor, labels: Tensor, n_summed: int) -> Tensor:
+        """Add a batch's part of a step's gradient, and return the batch's loss, without gradient.
+
+        In parts, each has the gradient of the whole batch's loss; with batch norms, which differ
+        in parts anyway, that of its own loss.
+        """
+        parts = parts_of(len(images), self.micro_batch)
+        shares = [1.0] * len(parts)
+        losses = [partial(self._forward, images[part], labels[part]) for part in parts]
+        sums: list[Sum] = [own if self.rank.of == 1 else summed] * len(parts)
+        if len(parts) > 1 and self.joint_norms:
+            shares = [(part.stop - part.start) / len(images) for part in parts]
+        elif len(parts) > 1:
+            sums = whole_sums(losses)
+        total = torch.zeros((), device=self.device)
+        for loss_of, of_batch, share in zip(losses, sums, shares, strict=True):
+            loss = loss_of(of_batch)
+            self.scaler.scale(loss * share / n_summed).backward()
+            total += loss.detach() * (share if self.joint_norms else 1 / len(parts))
+        return total
+
+    def _forward(self, images: Tensor, labels: Tensor, sums: Sum) -> Tensor:
         images = images.to(self.device, non_blocking=True)
         if self.device.type == "cuda":
             images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.float16, enabled=self.scaler.is_enabled()):
             logits = self._trained(images)
-        sums = own if self.rank.of == 1 else summed
         return self.loss(logits, labels.to(self.device, non_blocking=True), sums)
 
     def _gradients(self, *, last: bool) -> AbstractContextManager[None]:
@@ -223,16 +252,22 @@ def _mixed(*numbers: int) -> int:
 
 
 def choose_kernels(params: UnetParams, device: torch.device) -> None:
-    """Let this process use the fastest kernels, or those that repeat themselves to the bit."""
-    repeat = params.deterministic and device.type == "cuda"
-    if repeat:
+    """Let this process use the fastest kernels, or those that repeat themselves to the bit.
+
+    The CPU's repeat themselves anyway, but oneDNN's sum in another order with each number of
+    threads, which Adam makes much of; torch's own do not.
+    """
+    repeat = params.deterministic
+    torch.backends.mkldnn.enabled = not (repeat and device.type == "cpu")
+    if repeat and device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.backends.cudnn.benchmark = not repeat  # tiles are all of one size
     torch.backends.cudnn.deterministic = repeat
     torch.use_deterministic_algorithms(repeat, warn_only=True)
 
 
-def within_memory(params: UnetParams, device: torch.device) -> AbstractContextManager[None]:
+def within_memory(params: UnetParams, device: Device) -> AbstractContextManager[None]:
     """Turn running out of memory into an error that names the settings to lower."""
     size = f"batch_size={params.batch_size} at tile_px={params.tile_px} and width={params.width}"
-    return memory_errors(device, size, "one of them")
+    parts = at_once(params.batch_size, device) if device.gpus == 1 else 0
+    return memory_errors(torch.device(device.name), size, "one of them", parts)

@@ -63,6 +63,7 @@ from trainables.loop.checkpoint import read_history
 from trainables.loop.device import forget_peak_memory, peak_memory_gb, use_device
 from trainables.loop.epochs import measured_train_images, train_metrics_due
 from trainables.loop.finds import ShownFinds, keep_finds, shown_picks
+from trainables.loop.parts import note_parts
 from trainables.loop.patience import ran_out
 from trainables.metrics.overlays.particle_scores import Matching
 from trainables.metrics.scores import overfit_gap
@@ -91,7 +92,7 @@ def train_trial(trial: Trial, params: UnetParams) -> None:
     device = torch.device(trial.device.name)
     use_device(rank.device(trial.device))
     choose_kernels(params, device)
-    with within_memory(params, device):
+    with within_memory(params, trial.device):
         run = UnetRun(trial, params, rank)
     with Leader(trial, params, run) as leader:
         session = _Session(trial, params, run, open_micrographs(trial, params), leader)
@@ -99,6 +100,8 @@ def train_trial(trial: Trial, params: UnetParams) -> None:
         built = Built(run, session.lessons(0), session.teaching, session.starts, session.reading)
         check_effective(built, params, ignored)
         _note_what_to_know(trial, params, ignored)
+        if trial.device.gpus == 1:
+            note_parts(trial, params.batch_size, _inexact_in_parts(run))
         session.train()
 
 
@@ -134,7 +137,7 @@ class _Session:
         try:
             for epoch in range(len(self.history), self.trial.train_to):
                 self._check_patience(epoch)
-                with within_memory(self.params, self.run.device):
+                with within_memory(self.params, self.trial.device):
                     self._train_epoch(epoch)
         except (TrialStopped, EarlyStopped):
             self._keep_artifacts()
@@ -377,8 +380,14 @@ def _ignored(trial: Trial, params: UnetParams) -> dict[str, str]:
     ignored = UnetParams.without_effect(params.model_dump())
     if trial.device.name == "cpu":
         ignored |= {"amp": "there is no mixed precision on the CPU"}
-        ignored |= {"deterministic": "the CPU is repeatable anyway"}
     return ignored
+
+
+def _inexact_in_parts(run: UnetRun) -> str:
+    """Reason why batches in parts train something else, or ""."""
+    if run.joint_norms:
+        return "its batch norms, and its losses, see a part alone"
+    return "dropout leaves out others" if run.params.dropout else ""
 
 
 def _note_what_to_know(trial: Trial, params: UnetParams, ignored: dict[str, str]) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainables.contract import InfeasibleParams, TransientError, Trial
+from trainables.contract import Device, InfeasibleParams, TransientError, Trial
 from trainables.engines.yolo_seg.data import LabelledImages
 from trainables.engines.yolo_seg.framework import (
     SegmentationTrainer,
@@ -30,8 +30,10 @@ from trainables.engines.yolo_seg.framework import (
     yaml_model_load,
 )
 from trainables.engines.yolo_seg.params import YoloSegParams, native_config
+from trainables.failures import says_out_of_memory
 from trainables.loop.device import loader_processes, memory_errors
 from trainables.loop.epochs import finite
+from trainables.loop.parts import at_once, parts_of
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +91,11 @@ class YoloSegRun(SegmentationTrainer):  # type: ignore[misc]  # untyped
     mosaic_until: int
     steady_epoch_s: float
 
-    def __init__(self, settings: Mapping[str, Any], dataset: Mapping[str, Any]) -> None:
+    def __init__(
+        self, settings: Mapping[str, Any], dataset: Mapping[str, Any], micro_batch: int = 0
+    ) -> None:
         self._described = dict(dataset)
+        self._micro_batch = micro_batch
         super().__init__(overrides=dict(settings))
         self.last_opt_step = -1
         self.mosaic_until = self.epochs - self.args.close_mosaic
@@ -116,6 +121,8 @@ class YoloSegRun(SegmentationTrainer):  # type: ignore[misc]  # untyped
         except ConnectionError as error:
             raise TransientError(f"{self.args.model} could not be fetched: {error}") from error
         except (TypeError, ValueError, RuntimeError, ImportError) as error:  # a user's mistake
+            if says_out_of_memory(error):
+                raise
             said = " ".join(str(error).split())
             raise InfeasibleParams(f"Ultralytics refuses this configuration: {said}") from error
         self.ema.ema.end2end = False
@@ -258,17 +265,39 @@ class YoloSegRun(SegmentationTrainer):  # type: ignore[misc]  # untyped
                 group["momentum"] = ramp(self.warm_up.momentum, self.args.momentum)
 
     def _gradients(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
-        with autocast(self.amp, device=self.device.type):
-            loss, losses = self.model(self.preprocess_batch(batch))
-        self.scaler.scale(loss.sum()).backward()
-        named: dict[str, torch.Tensor] = losses
-        return named
+        batch = self.preprocess_batch(batch)
+        n, sums = len(batch["img"]), dict[str, torch.Tensor]()
+        for part in parts_of(n, self._micro_batch):
+            with autocast(self.amp, device=self.device.type):
+                chosen = part_of_batch(batch, part, overlap=self.args.overlap_mask)
+                loss, losses = self.model(chosen)
+            self.scaler.scale(loss.sum()).backward()  # a sum over pictures, of Ultralytics' own
+            share = (part.stop - part.start) / n
+            sums = {name: sums.get(name, 0) + value * share for name, value in losses.items()}
+        return sums
 
 
-def within_memory(run: YoloSegRun) -> AbstractContextManager[None]:
+def part_of_batch(batch: Mapping[str, Any], part: slice, *, overlap: bool) -> dict[str, Any]:
+    """Some pictures of one of Ultralytics' batches, with their objects.
+
+    Args:
+        batch: Values by name, each with a row a picture, or a row an object where `batch_idx` says
+            which picture's that is.
+        part: The pictures, a slice with start and stop.
+        overlap: Whether `masks` has a row a picture (`overlap_mask`), not a row an object.
+    """
+    index = batch["batch_idx"]
+    chosen = (index >= part.start) & (index < part.stop)
+    of_objects = {"batch_idx", "bboxes", "cls", *(() if overlap else ("masks",))}
+    found = {name: row[chosen if name in of_objects else part] for name, row in batch.items()}
+    return {**found, "batch_idx": found["batch_idx"] - part.start}
+
+
+def within_memory(params: YoloSegParams, device: Device) -> AbstractContextManager[None]:
     """Turn running out of memory into an error that names the settings to lower."""
-    size = f"batch={run.args.batch} at imgsz={run.args.imgsz}"
-    return memory_errors(run.device, size, "batch or imgsz")
+    size = f"batch={params.batch} at imgsz={params.imgsz}"
+    parts = at_once(params.batch, device)
+    return memory_errors(torch.device(device.name), size, "batch or imgsz", parts)
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ from trainables.loop.asked import note_ignored, without_effect_here
 from trainables.loop.checkpoint import write_checkpoint
 from trainables.loop.device import loader_processes, use_device
 from trainables.loop.instances import InstanceTraining, SplitEvaluation
+from trainables.loop.parts import note_parts
 
 
 def train_trial(trial: Trial, params: YoloSegParams) -> None:
@@ -46,13 +47,15 @@ def train_trial(trial: Trial, params: YoloSegParams) -> None:
     for loss in (*lost, mask_note(trial.data, params.imgsz, params.mask_ratio)):
         if loss:
             trial.note(loss)
-    run = YoloSegRun(overrides(params, trial), described)
+    run = YoloSegRun(overrides(params, trial), described, trial.device.micro_batch)
     try:
-        run.build()
+        with within_memory(params, trial.device):
+            run.build()
         course = _YoloCourse(trial, params, run)
         ignored = without_effect_here(YoloSegParams, params.model_dump(), trial)
         check_effective(run, course.detection, params, ignored)
         _note_what_to_know(trial, params, ignored)
+        note_parts(trial, params.batch, "its batch norms, and its losses, see a part alone")
         InstanceTraining(trial, course, INFO).run()
     finally:
         run.close()
@@ -126,7 +129,7 @@ class _YoloCourse:
                 self.trial.artifact(made.replace(folder / name), kind)
 
     def within_memory(self) -> AbstractContextManager[None]:
-        return within_memory(self.run)
+        return within_memory(self.params, self.trial.device)
 
     def _images(self, dataset: LabelledImages, records: Sequence[ImageRecord]) -> MeasuredBatches:
         workers = self.run.train_loader.num_workers

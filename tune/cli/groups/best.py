@@ -64,6 +64,7 @@ def best_set(
     ] = False,
 ) -> None:
     """Record an exported best configuration as that of its data set, or of all others."""
+    from analysis.models.confirmed import confirmed_first  # loaded when asked for
     from analysis.models.stored import to_stored  # loaded when asked for
     from tune.best.file import load_best  # loaded when asked for
     from tune.best.store import BestStore, store_place  # loaded when asked for
@@ -73,7 +74,7 @@ def best_set(
     folder = _exported(source) if is_mirror(source) else Path(source)
     beside = (folder / "study.yaml").is_file() and not is_mirror(source)
     opened = BestStore(store_place(store, folder.absolute().parent if beside else Path("studies")))
-    recorded = to_stored(load_best(folder))
+    recorded = to_stored(load_best(confirmed_first(folder)))
     replaced = opened.put(recorded, everywhere=everywhere, force=force)
     typer.echo(recorded_line(recorded, replaced, opened.place, everywhere=everywhere))
 

@@ -1,0 +1,97 @@
+"""Places for a study's trials: what a driver asks of machines, and the one for CPU cores."""
+
+from typing import Protocol
+
+from cluster.machines.sharing import Placement
+
+
+class Room(Protocol):
+    """Where a study's trials find their parts of machines; a trial is known by Ray's id of it.
+
+    Parts are counted in equal slots, of which a trial has one or more.
+    `cluster.machines.reservations` has the one for GPUs.
+    """
+
+    @property
+    def elastic(self) -> bool:
+        """Whether its places are taken as trials need them, and given back."""
+        ...
+
+    @property
+    def share(self) -> float:
+        """Fraction of a GPU that a slot is, or number of whole ones; 0 for none."""
+        ...
+
+    @property
+    def cpus(self) -> int:
+        """CPU cores of a slot."""
+        ...
+
+    @property
+    def slots(self) -> int:
+        """Most slots that one trial can have."""
+        ...
+
+    @property
+    def places(self) -> int:
+        """Number of slots there are."""
+        ...
+
+    def take(self, trial: str, slots: int = 1) -> str | None:
+        """Give a trial a place, by name; None where there is none now."""
+        ...
+
+    def grow(self, trial: str, slots: int) -> int:
+        """Give a trial more slots where it is, up to `slots`; returns how many it has then."""
+        ...
+
+    def free(self, trial: str, *, keep: bool = False) -> None:
+        """A trial has left its place; with `keep`, its slots wait for it to take them again."""
+        ...
+
+    def leaves(self, trial: str) -> bool:
+        """Whether a trial is to leave its elastic place at its epoch's end, and go on elsewhere."""
+        ...
+
+    def update(self, trials: int) -> None:
+        """Have room for a number of slots; cheap if called often."""
+        ...
+
+
+class Cores:
+    """Room wherever Ray finds free CPU cores: it knows, and waits where there are none.
+
+    Attributes:
+        cpus: CPU cores of a slot.
+        places: Number of slots there are: as many as trials may run at once.
+        slots: Most slots that one trial can have.
+        share: No GPU.
+        elastic: Never: Ray has the cores.
+    """
+
+    elastic = False
+
+    def __init__(self, cpus: int, places: int, slots: int | None = None) -> None:
+        """All slots are free; `slots` is less than all where no node has so many cores."""
+        self.share, self.cpus, self.places = 0.0, cpus, places
+        self.slots = places if slots is None else min(slots, places)
+        self._placement = Placement(1 / places, {"": ""})
+
+    def take(self, trial: str, slots: int = 1) -> str | None:
+        """Any place, as long as there are slots."""
+        return self._placement.place(trial, slots)
+
+    def grow(self, trial: str, slots: int) -> int:
+        """Give a trial more slots, up to `slots`; returns how many it has then."""
+        return self._placement.grow(trial, slots)
+
+    def free(self, trial: str, *, keep: bool = False) -> None:
+        """Let others have a trial's slots; with `keep`, none but the trial itself."""
+        self._placement.free(trial, keep=keep)
+
+    def leaves(self, trial: str) -> bool:
+        """Never."""
+        return False
+
+    def update(self, trials: int) -> None:
+        """Nothing."""
