@@ -44,6 +44,16 @@ NoUpload = Annotated[
     typer.Option("--no-upload", help="Ship nothing to the study's mirror; a later run does."),
 ]
 
+TagsAdded = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="TAG", help="Tag to add. May be given several times."),
+]
+
+TagsTaken = Annotated[
+    list[str] | None,
+    typer.Option("--untag", metavar="TAG", help="Tag to take away. May be given several times."),
+]
+
 Store = Annotated[
     str | None,
     typer.Option(
