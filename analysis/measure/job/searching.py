@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.finding.finder import Finder
-from analysis.finding.loading import load_finding_model
+from analysis.measure.job.loading import load_finding_model
 from analysis.measure.job.stages import ReadPicture, Searched, in_colours
 from analysis.measure.settings import MeasureSettings
 from analysis.models.find import TrainedModel
