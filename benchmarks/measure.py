@@ -45,11 +45,11 @@ import cv2
 import psutil
 
 from analysis.finding.finder import Finder
-from analysis.finding.models import load_finding_model
+from analysis.measure.job.loading import load_finding_model
+from analysis.measure.job.searching import PictureSearcher
 from analysis.measure.job.stages import (
     PictureMeasurer,
     PictureReader,
-    PictureSearcher,
     in_colours,
 )
 from analysis.measure.job.workers import shared_out
@@ -79,7 +79,7 @@ import sys, time
 from pathlib import Path
 import torch
 from analysis.finding.finder import Finder
-from analysis.finding.models import load_finding_model
+from analysis.measure.job.loading import load_finding_model
 from analysis.finding.settings import FindingSettings
 from analysis.measure.job.stages import in_colours
 from analysis.models.find import find_model
