@@ -5,6 +5,8 @@
     AnalysisError           exit code 2; str() is the whole message for the user
     |-- ExportError         a study has nothing to export, or it must not go where it was sent
     |-- RetrainError        a configuration cannot be trained as asked
+    |-- ConfirmError        a study has nothing to confirm, or its race has begun otherwise
+    |-- CompareError        studies cannot be compared as asked
     |-- EvaluateError       a model cannot be measured as asked
     |-- PicturesError       what should be pictures is not
     |-- FindingError        pictures cannot be searched as asked
@@ -26,6 +28,14 @@ class ExportError(AnalysisError):
 
 class RetrainError(AnalysisError):
     """The configuration, the data and the folder do not belong together."""
+
+
+class ConfirmError(AnalysisError):
+    """A study has nothing to confirm yet, or its race has begun with other rules."""
+
+
+class CompareError(AnalysisError):
+    """A study is named twice, or what is asked of several needs another number of them."""
 
 
 class EvaluateError(AnalysisError):

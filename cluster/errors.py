@@ -4,6 +4,9 @@
 
     ClusterError            exit code 2; str() is the whole message for the user
     |-- StorageError        a folder or bucket is not there, or may not be read or written
+    |   |-- MissingError    it has no file of that name
+    |   |-- TakenError      it has a file of that name and other content
+    |   `-- LeaseError      another process has the right to write
     |-- TemplateError       cluster files cannot be made of the values given
     |-- LoginError          an address or a token that cannot be used; nothing was sent
     |-- JobError            a cluster refuses a job, or has none of that name
@@ -21,6 +24,18 @@ class ClusterError(UserError):
 
 class StorageError(ClusterError):
     """A folder or a bucket cannot be read or written."""
+
+
+class MissingError(StorageError):
+    """A place has no file of a name."""
+
+
+class TakenError(StorageError):
+    """A place has a file of a name already, which is never changed, with other content."""
+
+
+class LeaseError(StorageError):
+    """Another process has the right to write at a place."""
 
 
 class TemplateError(ClusterError):

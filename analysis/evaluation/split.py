@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from analysis.errors import AnalysisError
 from analysis.evaluation.classes import match_classes
@@ -13,6 +14,8 @@ from trainables.datasets.prepared import PreparedDataset
 from trainables.datasets.records import Split
 from trainables.metrics.instances import evaluate_instances
 from trainables.metrics.names import PARTICLE_GROUP
+from trainables.registry import engine_info
+from tune.best.configuration import confidences_in
 
 
 def evaluate_split(  # noqa: PLR0913  one flat call, for benchmarks too
@@ -72,3 +75,36 @@ def evaluate_split(  # noqa: PLR0913  one flat call, for benchmarks too
             confidences=confidences,
             max_detections=max_det,
         )
+
+
+def evaluate_test(
+    engine: Engine,
+    model: Path,
+    data: PreparedDataset,
+    validation: Mapping[str, float],
+    params: Mapping[str, Any],
+    device: Device,
+) -> tuple[Mapping[str, float] | None, str]:
+    """Metrics of the test part, and on what they were taken; or None, and why there are none.
+
+    Args:
+        engine: Engine that trained the model.
+        model: Checkpoint folder or model file.
+        data: Data set that it was trained on.
+        validation: Metrics of the validation part, at whose confidence the test part is measured.
+        params: Hyperparameters of the model.
+        device: Device to predict on.
+
+    Raises:
+        AnalysisError: The classes differ.
+    """
+    n = data.counts()["test"]
+    if not n:
+        return None, "the data set has no test part"
+    if not confidences_in(validation):
+        return None, f"the engine {engine.name} reports no confidence on the validation part"
+    info = engine_info(engine.name)
+    max_det = info.value(info.max_det, params)
+    test = evaluate_split(engine, model, data, "test", device, validation, max_det)
+    noun = "picture" if n == 1 else "pictures"
+    return test, f"{n} {noun}, at the validation part's confidence"

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from analysis.errors import FindingError
-from analysis.models.find import TrainedModel, load_model
 from trainables.contract import Adjustable, Device, Predictor
 from trainables.metrics.names import GROUPS, PARTICLE_GROUP
+
+if TYPE_CHECKING:
+    from analysis.models.find import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class FindingModel:
 
 
 def load_finding_model(
-    model: TrainedModel, device: Device, picture_px: int | None = None
+    model: "TrainedModel", device: Device, picture_px: int | None = None
 ) -> FindingModel:
     """A trained model, ready to find.
 
@@ -49,6 +52,8 @@ def load_finding_model(
         EvaluateError: Its engine cannot read the file.
         EngineError: The engine's framework is not installed.
     """
+    from analysis.models.find import load_model  # put off: slow to import, and most load no model
+
     predictor = load_model(model, device)
     return FindingModel(
         predictor,
@@ -70,7 +75,7 @@ def all_classes(models: Sequence[FindingModel]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for model in models for name in model.predictor.classes))
 
 
-def _best_confidence(model: TrainedModel, predictor: Predictor) -> float | None:
+def _best_confidence(model: "TrainedModel", predictor: Predictor) -> float | None:
     """What the model's file says, else what lies beside it."""
     own = getattr(predictor, "confidence", None)
     on_record = [model.metrics.get(f"{group}/confidence") for group in (*GROUPS, PARTICLE_GROUP)]

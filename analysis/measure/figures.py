@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from analysis.measure.geometry.calibration import UM_PER_UNIT
+from analysis.measure.geometry.calibration import UM_PER_UNIT, area_unit
 from analysis.measure.geometry.runs import Floats
 from analysis.measure.job.stages import CLASS
 from analysis.measure.statistics.border import BorderRule
@@ -119,6 +119,14 @@ class ClassFigures:
             "not_known": ", ".join(whole.missing),
         }
 
+    def said(self, name: str) -> Uncertainty:
+        """A figure as a reader is told it: a number per area in the unit of area that fits it."""
+        whole = self.combined[name]
+        if name != "number_density":
+            return whole
+        unit, factor = area_unit(whole.value, self.unit)
+        return whole.times(factor, f"per {unit}")
+
     def _unit_of(self, name: str) -> str:
         if name in LENGTHS:
             return self.unit
@@ -129,7 +137,7 @@ class ClassFigures:
         if not self.estimates["d50_number"].n_particles:
             return [f"{self.name}: no particle counts"]
         said = [
-            f"{self.name}: {words.format(size=self.size_words)} {self.combined[key].words}"
+            f"{self.name}: {words.format(size=self.size_words)} {self.said(key).words}"
             for key, words in _SHOWN.items()
         ]
         said.append(f"{self.name}: {self.fit.verdict}")

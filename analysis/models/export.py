@@ -5,6 +5,8 @@
     best/model.pt          weights of the best epoch
     best/best.yaml         what `segtune retrain` takes
     best/best.json         the same as JSON
+    best/experiment.json   the same as the record of an experiment
+    best/overrides.txt     the same as overrides of a Hydra application
     best/native.yaml       the same in the engine's own words, where it has any
     best/native/           the weights in the framework's own form, where it can write one
     best/metrics.json      every metric of that epoch
@@ -23,6 +25,9 @@ import yaml
 
 from analysis.errors import ExportError
 from analysis.models.card import model_card
+from analysis.models.confirmed import read_verdict
+from analysis.models.overrides import write_overrides
+from analysis.models.record import write_record
 from trainables.contract import ExportForm
 from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.files.whole import locked, new_folder, write_json, write_text
@@ -78,16 +83,24 @@ def export_best(study: StudyDir, to: Path | None = None) -> Path:
 def best_of(study: StudyDir) -> tuple[BestConfig, Path]:
     """The best trial's configuration, and the model of its best epoch.
 
+    Of a race that has named a configuration, it is the median training of that one.
+
     Raises:
         ExportError: No trial has a value yet, or the model is gone.
     """
     trials = study.trials()
-    trial = best_trial(trials, study.study.objective.goal)
+    verdict = read_verdict(study.path) if study.study.search == "race" else None
+    confirmed = None if verdict is None else verdict.confirmed
+    if verdict is not None and verdict.trial is not None:
+        trial: TrialRecord | None = trials[verdict.trial]
+    else:
+        trial = best_trial(trials, study.study.objective.goal)
     model = trial.best_model if trial else None
     if trial is None or model is None:
         raise ExportError(_why_nothing(study, trial, trials))
     kept = read_kept(model.parent, study.study.objective.metric)
-    return config_of(study, trial, kept, len(trials)), model
+    config = config_of(study, trial, kept, len(trials))
+    return config.model_copy(update={"confirmed": confirmed}), model
 
 
 def config_of(
@@ -214,7 +227,9 @@ def write_forms(
     write_text(folder / BEST_YAML, to_yaml(config))
     write_json(folder / METRICS_FILE, metrics_file(config))
     write_text(folder / "classes.txt", "".join(f"{name}\n" for name in config.classes))
+    write_overrides(config, folder)
     missing = [why for write in (_native_config, _native_weights) if (why := write(config, folder))]
+    missing += _experiment(config, folder, data)
     write_text(folder / "model_card.md", model_card(config, data, test, missing))
     write_json(folder / BEST_JSON, config.plain())
 
@@ -273,6 +288,15 @@ def _native_weights(config: BestConfig, folder: Path) -> str:
         shutil.rmtree(folder / "native", ignore_errors=True)
         return _missing("native weights", error)
     return ""
+
+
+def _experiment(config: BestConfig, folder: Path, data: PreparedDataset | None) -> list[str]:
+    """Write `experiment.json`; returns why it could not."""
+    try:
+        write_record(config, folder, data)
+    except ExportError as error:
+        return [_missing("experiment.json", error)]
+    return []
 
 
 def _missing(what: str, error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The code that travels with a job: an allow-list, so that nothing else ever does.
+"""The code that travels with a job: what it imports, so that nothing else ever does.
 
 The same tree gives the same bytes: files are sorted and have one time, so a cluster that has the
 package already is not sent it again.
@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Final
 
 from cluster.errors import JobError
+from cluster.jobs.reach import reached
 
 FOLDERS: Final = ("analysis", "cluster", "search_spaces", "trainables", "tune")
 
-SUFFIXES: Final = frozenset((".py", ".typed", ".html", ".md", ".css", ".js", ".yaml"))
+_BESIDE: Final = frozenset((".html", ".md", ".css", ".js", ".yaml"))
+"""Suffixes of files that travel with the package of code in whose folder they lie."""
 
 CONSTRAINTS: Final = "constraints.txt"
 
@@ -56,21 +58,20 @@ class Package:
 
 @contextmanager
 def packed(
-    files: Mapping[str, bytes], at_home: Sequence[str] = (), root: Path | None = None
+    files: Mapping[str, bytes], roots: Sequence[str] = FOLDERS, root: Path | None = None
 ) -> Iterator[Package]:
-    """A package of this code and some files more, which is removed after the block.
+    """A package of code and some files more, which is removed after the block.
 
     Args:
         files: Content of each further file by its name in the package.
-        at_home: Folders of the code that the job has no use for, such as "tune/cli".
+        roots: Modules that the job begins with, and packages that it needs whole.
         root: Folder that holds the packages of the code; default: where this one lies.
 
     Raises:
         JobError: It is larger than what may travel.
     """
     root = root or Path(__file__).parents[2]
-    code = {name: path for name, path in _code(root) if not name.startswith(_below(at_home))}
-    content = {name: path.read_bytes() for name, path in code.items()} | _distribution()
+    content = {name: path.read_bytes() for name, path in _code(root, roots)} | _distribution()
     content |= files
     with tempfile.TemporaryDirectory(prefix="segtune-package-") as folder:
         package = Package(path := Path(folder) / "segtune.zip", _write(path, content))
@@ -91,21 +92,36 @@ def content_hash(files: Mapping[str, bytes]) -> str:
     return total.hexdigest()[:16]
 
 
-def _code(root: Path) -> Iterator[tuple[str, Path]]:
+def _code(root: Path, roots: Sequence[str]) -> Iterator[tuple[str, Path]]:
     """Files that travel, each with its name in the package."""
-    for folder in FOLDERS:
-        for path in sorted((root / folder).rglob("*")):
-            inside = path.relative_to(root)
-            hidden = any(part.startswith((".", "__pycache__")) for part in inside.parts)
-            if path.suffix in SUFFIXES and path.is_file() and not hidden:
-                yield inside.as_posix(), path
+    there = {path.relative_to(root): path for folder in FOLDERS for path in _visible(root / folder)}
+    modules = {_module(inside): path for inside, path in there.items() if inside.suffix == ".py"}
+    travelling = reached(modules, roots)
+    for inside, path in there.items():
+        owner = _module(inside) if inside.suffix == ".py" else _package(inside, modules)
+        if owner in travelling:
+            yield inside.as_posix(), path
     if (root / CONSTRAINTS).is_file():
         yield CONSTRAINTS, root / CONSTRAINTS
 
 
-def _below(folders: Sequence[str]) -> tuple[str, ...]:
-    """Beginnings of the names of what lies in these folders."""
-    return tuple(f"{folder}/" for folder in folders)
+def _visible(folder: Path) -> Iterator[Path]:
+    """Files of a folder that are code, or lie beside it to be read."""
+    for path in sorted(folder.rglob("*")):
+        hidden = any(p.startswith((".", "__pycache__")) for p in path.relative_to(folder).parts)
+        if path.suffix in _BESIDE | {".py"} and path.is_file() and not hidden:
+            yield path
+
+
+def _module(inside: Path) -> str:
+    """Name of the module that a file is."""
+    return ".".join(inside.with_suffix("").parts).removesuffix(".__init__")
+
+
+def _package(inside: Path, modules: Mapping[str, Path]) -> str:
+    """The innermost package of code in whose folder a file lies."""
+    folders = (".".join(folder.parts) for folder in inside.parents)
+    return next((folder for folder in folders if folder in modules), "")
 
 
 def _distribution() -> dict[str, bytes]:

@@ -16,7 +16,7 @@ from google.api_core.exceptions import NotFound, PreconditionFailed
 
 from cluster.errors import StorageError
 from cluster.storage.documents import DAMAGED, ENCODING, SUFFIX, Change
-from cluster.storage.service import BucketPlace, asked
+from cluster.storage.service import BucketPlace
 
 _WRITE: Final = "segtune-write"  # key of the metadata that names the write
 
@@ -60,7 +60,7 @@ class BucketDocuments:
         """Delete a text; False where there was none."""
         with self.at.translated():
             try:
-                self.at.blob(name).delete(**asked())
+                self.at.blob(name).delete(**self.at.asked())
             except NotFound:
                 self.at.check_bucket()
                 return False
@@ -71,7 +71,7 @@ class BucketDocuments:
         with self.at.translated():
             blob = self.at.blob(name)
             try:
-                text = blob.download_as_bytes(**asked()).decode(ENCODING, DAMAGED)
+                text = blob.download_as_bytes(**self.at.asked()).decode(ENCODING, DAMAGED)
             except NotFound:
                 self.at.check_bucket()
                 return None, 0
@@ -87,7 +87,7 @@ class BucketDocuments:
                     text.encode(ENCODING, DAMAGED),
                     content_type="application/json",
                     if_generation_match=generation,
-                    **asked(),
+                    **self.at.asked(),
                 )
             except PreconditionFailed:
                 return self._is_last_write(name, blob.metadata[_WRITE])
@@ -95,5 +95,5 @@ class BucketDocuments:
 
     def _is_last_write(self, name: str, write: str) -> bool:
         """Whether what is there was written by this write: its answer was lost, not the text."""
-        there = self.at.handle.get_blob(self.at.blob(name).name, **asked())
+        there = self.at.handle.get_blob(self.at.blob(name).name, **self.at.asked())
         return there is not None and (there.metadata or {}).get(_WRITE) == write

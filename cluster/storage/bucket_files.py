@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
-from google.api_core.exceptions import NotFound
+from google.api_core.exceptions import NotFound, PreconditionFailed
+from google.cloud.storage import Blob
 
-from cluster.errors import StorageError
+from cluster.errors import MissingError, StorageError, TakenError
 from cluster.storage.files import Head, Stored, content_of
-from cluster.storage.service import BucketPlace, asked
+from cluster.storage.service import BucketPlace
 
 _TRIES: Final = 3  # of a file that arrives damaged
 _PIECE: Final = 8 << 20  # bytes of a large file that are sent at once
@@ -47,18 +48,47 @@ class BucketFiles:
             StorageError: As for `Files`; or what arrives is damaged each time.
         """
         for _ in range(_TRIES):
-            blob = self.at.blob(name)
-            blob.chunk_size = _PIECE if source.stored.size > _PIECE else None
             with self.at.translated():
-                source.seek(0)
-                blob.upload_from_file(source, size=source.stored.size, checksum=None, **asked())
-            stored = Stored(int(blob.size), cast("str", blob.crc32c))
-            if stored == source.stored:
+                blob = self._sent(name, source)
+            if _stored(blob) == source.stored:
                 return
-        raise StorageError(
-            f"{self.place}/{name}: the service stored other bytes than were sent, {_TRIES} times "
-            f"(checksum {stored.crc32c}, sent {source.stored.crc32c}); the way there damages them"
-        )
+        raise self._damaging(name, blob, source)
+
+    def create(self, name: str, source: Head) -> None:
+        """Store a file whole where there is none, and again where other bytes were stored.
+
+        Raises:
+            StorageError: As for `Objects`; or what arrives is damaged each time.
+        """
+        for _ in range(_TRIES):
+            with self.at.translated():
+                try:
+                    blob = self._sent(name, source, if_generation_match=0)
+                except PreconditionFailed:
+                    if self._there(name) == source.stored:
+                        return
+                    raise TakenError(
+                        f"{self.place}/{name}: expected none there, found one of other content: "
+                        "another process writes here"
+                    ) from None
+                if _stored(blob) == source.stored:
+                    return
+                generation = blob.generation  # what arrived damaged is ours, and nobody else's
+                blob.delete(if_generation_match=generation, **self.at.asked())
+        raise self._damaging(name, blob, source)
+
+    def there(self, begins: str) -> list[str]:
+        """The names of the objects that begin so, sorted."""
+        with self.at.translated():
+            return sorted(name for name, _ in self.at.blobs(begins))
+
+    def remove(self, name: str) -> None:
+        """Remove an object; none of this name is none to remove."""
+        with self.at.translated():
+            try:
+                self.at.blob(name).delete(**self.at.asked())
+            except NotFound:
+                self.at.check_bucket()
 
     def get(self, name: str, target: Path) -> Stored:
         """Write an object's content to a file, and again where other bytes came.
@@ -68,20 +98,47 @@ class BucketFiles:
         """
         for _ in range(_TRIES):
             with self.at.translated():
-                there = self.at.handle.get_blob(self.at.blob(name).name, **asked())
+                there = self.at.handle.get_blob(self.at.blob(name).name, **self.at.asked())
                 if there is None:
                     self.at.check_bucket()
-                    raise StorageError(f"{self.place}/{name}: expected a file, found none")
+                    raise MissingError(f"{self.place}/{name}: expected a file, found none")
                 try:
                     with target.open("wb") as file:
                         there.download_to_file(
-                            file, checksum=None, if_generation_match=there.generation, **asked()
+                            file,
+                            checksum=None,
+                            if_generation_match=there.generation,
+                            **self.at.asked(),
                         )
                 except NotFound:  # another one has just taken its place
                     continue
             came = content_of(target)
-            if came == Stored(int(there.size), str(there.crc32c)):
+            if came == _stored(there):
                 return came
         raise StorageError(
             f"{self.place}/{name}: other bytes came than the service has stored, {_TRIES} times"
         )
+
+    def _sent(self, name: str, source: Head, **only_if: int) -> Blob:
+        """Send a file; gives the object as the service says it is."""
+        blob = self.at.blob(name)
+        blob.chunk_size = _PIECE if source.stored.size > _PIECE else None
+        source.seek(0)
+        blob.upload_from_file(
+            source, size=source.stored.size, checksum=None, **only_if, **self.at.asked()
+        )
+        return blob
+
+    def _there(self, name: str) -> Stored | None:
+        blob = self.at.handle.get_blob(self.at.blob(name).name, **self.at.asked())
+        return None if blob is None else _stored(blob)
+
+    def _damaging(self, name: str, blob: Blob, source: Head) -> StorageError:
+        return StorageError(
+            f"{self.place}/{name}: the service stored other bytes than were sent, {_TRIES} times "
+            f"(checksum {blob.crc32c}, sent {source.stored.crc32c}); the way there damages them"
+        )
+
+
+def _stored(blob: Blob) -> Stored:
+    return Stored(int(blob.size), cast("str", blob.crc32c))

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from cluster.errors import StorageError
-from cluster.storage.files import Files, Head, Stored, below, content_of
+from cluster.storage.files import Files, Head, Stored, below, content_of, crc32c, head_of
 from cluster.storage.folder_files import FolderFiles
 from trainables.files.whole import locked, take_place, write_text
 
@@ -253,14 +253,17 @@ def _keep_hidden(folder: Path, new: Path) -> None:
 
 def index_text(files: Mapping[str, Stored]) -> str:
     """The index of a copy that has these files."""
-    return json.dumps({"files": files}, indent=0, sort_keys=True) + "\n"
+    content = {"files": files, "crc32c": _checksum(files)}
+    return json.dumps(content, indent=0, sort_keys=True) + "\n"
+
+
+def _checksum(files: Mapping[str, Stored]) -> str:
+    return crc32c(iter([json.dumps(files, sort_keys=True).encode()]))
 
 
 def _put_index(place: Files, files: Mapping[str, Stored]) -> None:
-    with tempfile.TemporaryFile() as file:
-        file.write(index_text(files).encode())
-        file.flush()
-        place.put(INDEX, Head(file))
+    with head_of(index_text(files).encode()) as index:
+        place.put(INDEX, index)
 
 
 def _index(place: Files) -> dict[str, Stored]:
@@ -274,12 +277,19 @@ def _index(place: Files) -> dict[str, Stored]:
                 f"{error}; it is written last: there is no copy, or an unfinished one"
             ) from error
         try:
-            files = _read_index(json.loads(copy.read_text("utf-8")))
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            files = _whole_index(json.loads(copy.read_text("utf-8")))
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             said = f"{place.place}/{INDEX}: expected a list of files, got {error!r}"
             raise StorageError(said) from error
     for name in files:
         below(Path(), name)
+    return files
+
+
+def _whole_index(content: Any) -> dict[str, Stored]:
+    files = _read_index(content)
+    if content["crc32c"] != _checksum(files):
+        raise ValueError("another checksum")
     return files
 
 

@@ -7,7 +7,9 @@ come. The client's own checks miss a byte that is flipped on the way.
 
 import base64
 import os
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, NamedTuple, Protocol
 
@@ -54,6 +56,44 @@ class Files(Protocol):
         ...
 
 
+class Objects(Protocol):
+    """Files of one place that are made once and never changed, each by one writer.
+
+    Every method raises `StorageError` where the place cannot be read or written.
+    """
+
+    @property
+    def place(self) -> str:
+        """The place in words, for messages."""
+        ...
+
+    def there(self, begins: str) -> list[str]:
+        """The names that begin so, sorted."""
+        ...
+
+    def create(self, name: str, source: "Head") -> None:
+        """Store a file whole where there is none of this name, or one of the same content.
+
+        The same content may be there already, as the answer to an earlier try can be lost.
+
+        Raises:
+            TakenError: One of other content is there.
+        """
+        ...
+
+    def get(self, name: str, target: Path) -> Stored:
+        """Write a file's content to a new file of this machine; says what came.
+
+        Raises:
+            MissingError: There is none of this name.
+        """
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a file; none of this name is none to remove."""
+        ...
+
+
 class Head:
     """The first bytes of an open file: what it held when it was opened, while others append to it.
 
@@ -90,6 +130,26 @@ class Head:
 
     def _crc32c(self) -> str:
         return crc32c(self.blocks())
+
+
+@contextmanager
+def head_of(content: bytes) -> Iterator[Head]:
+    """Some bytes, to be stored as a file is."""
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        yield Head(file)
+
+
+def bytes_at(place: Objects, name: str) -> bytes:
+    """The content of a small file.
+
+    Raises:
+        StorageError: As for `Objects.get`.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        place.get(name, Path(scratch, "content"))
+        return Path(scratch, "content").read_bytes()
 
 
 def crc32c(blocks: Iterator[bytes]) -> str:

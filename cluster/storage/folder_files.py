@@ -1,11 +1,13 @@
 """Files in a folder of this machine, or of a disk that several share."""
 
+import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.errors import StorageError
+from cluster.errors import MissingError, StorageError, TakenError
 from cluster.storage.files import Head, Stored, below, content_of
 from trainables.files.whole import new_file
 
@@ -55,11 +57,50 @@ class FolderFiles:
 
     def get(self, name: str, target: Path) -> Stored:
         """Write a file's content to another file."""
-        with self._translated(), below(self.root, name).open("rb") as file:
+        path = below(self.root, name)
+        if not path.is_file():
+            raise MissingError(f"{path}: expected a file, found none")
+        with self._translated(), path.open("rb") as file:
             source = Head(file)
             with target.open("wb") as copy:
                 copy.writelines(source.blocks())
         return source.stored
+
+    def create(self, name: str, source: Head) -> None:
+        """Store a file whole where there is none of this name, or one of the same content."""
+        path = below(self.root, name)
+        temporary = path.with_name(f".{uuid.uuid4().hex}-{path.name}")
+        with self._translated():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with temporary.open("wb") as file:
+                    file.writelines(source.blocks())
+                    file.flush()
+                    os.fsync(file.fileno())
+                path.hardlink_to(temporary)
+            except FileExistsError:
+                pass
+            finally:
+                temporary.unlink(missing_ok=True)
+            stored = content_of(path)
+        if stored != source.stored:
+            raise TakenError(
+                f"{path}: expected none there, found one of other content: another process writes "
+                "here"
+            )
+
+    def there(self, begins: str) -> list[str]:
+        """The names that begin so, sorted."""
+        folder = self.root / begins.rpartition("/")[0]
+        with self._translated():
+            found = FolderFiles(folder).names() if folder.is_dir() else []
+        names = ((folder / name).relative_to(self.root).as_posix() for name in found)
+        return sorted(name for name in names if name.startswith(begins))
+
+    def remove(self, name: str) -> None:
+        """Remove a file; none of this name is none to remove."""
+        with self._translated():
+            below(self.root, name).unlink(missing_ok=True)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

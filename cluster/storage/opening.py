@@ -9,7 +9,7 @@ from cluster.storage.folder import FolderDocuments
 from cluster.storage.folder_files import FolderFiles
 
 if TYPE_CHECKING:
-    from cluster.storage.files import Files
+    from cluster.storage.files import Files, Objects
     from cluster.storage.service import BucketPlace
 
 _SCHEME: Final = "gs://"
@@ -20,8 +20,12 @@ def is_address(place: str) -> bool:
     return place.startswith(_SCHEME)
 
 
-def open_documents(place: str) -> Documents:
+def open_documents(place: str, patience_s: float | None = None) -> Documents:
     """The documents at `place`, a folder or gs://BUCKET/FOLDER; nothing is read yet.
+
+    Args:
+        place: The place.
+        patience_s: Time in which a request to a bucket is tried again.
 
     Raises:
         StorageError: It is neither.
@@ -29,12 +33,25 @@ def open_documents(place: str) -> Documents:
     if is_address(place):
         from cluster.storage.bucket import BucketDocuments  # the client takes its time to import
 
-        return BucketDocuments(_bucket_place(place))
+        return BucketDocuments(_bucket_place(place, patience_s))
     return FolderDocuments(_folder(place))
 
 
 def open_files(place: str) -> "Files":
     """The files at `place`, a folder or gs://BUCKET/FOLDER; nothing is read yet.
+
+    Raises:
+        StorageError: It is neither.
+    """
+    if is_address(place):
+        from cluster.storage.bucket_files import BucketFiles  # the client takes its time to import
+
+        return BucketFiles(_bucket_place(place))
+    return FolderFiles(_folder(place))
+
+
+def open_objects(place: str) -> "Objects":
+    """The objects at `place`, a folder or gs://BUCKET/FOLDER; nothing is read yet.
 
     Raises:
         StorageError: It is neither.
@@ -52,10 +69,10 @@ def _folder(place: str) -> Path:
     return Path(place).expanduser()
 
 
-def _bucket_place(place: str) -> "BucketPlace":
+def _bucket_place(place: str, patience_s: float | None = None) -> "BucketPlace":
     bucket, _, folder = place.removeprefix(_SCHEME).partition("/")
     if not bucket:
         raise StorageError(f"{place}: expected gs://BUCKET/FOLDER, got no bucket")
     from cluster.storage.service import BucketPlace  # the client takes its time to import
 
-    return BucketPlace(bucket, folder.strip("/"))
+    return BucketPlace(bucket, folder.strip("/"), patience_s)

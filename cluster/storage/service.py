@@ -43,10 +43,13 @@ class BucketPlace:
     Attributes:
         bucket: Name of the bucket.
         folder: Without slashes at its ends; "" for the whole bucket.
+        patience_s: Time in which a request is tried again while the service cannot be reached or
+            is overloaded; default: `PATIENCE_S`.
     """
 
     bucket: str
     folder: str
+    patience_s: float | None = None
 
     def __str__(self) -> str:
         return f"gs://{self.bucket}/{self.folder}".rstrip("/")
@@ -55,11 +58,23 @@ class BucketPlace:
         """The object of a name below the folder; the service is not asked."""
         return self.handle.blob(f"{self.folder}/{name}" if self.folder else name)
 
-    def blobs(self) -> Iterator[tuple[str, storage.Blob]]:
-        """All objects below the folder by their names there; inside `translated` only."""
-        begins = f"{self.folder}/" if self.folder else ""
-        for blob in self._client.list_blobs(self.handle, prefix=begins, **asked()):
-            yield str(blob.name).removeprefix(begins), blob
+    def blobs(self, begins: str = "") -> Iterator[tuple[str, storage.Blob]]:
+        """All objects below the folder by their names there; inside `translated` only.
+
+        Args:
+            begins: How their names begin.
+        """
+        folder = f"{self.folder}/" if self.folder else ""
+        for blob in self._client.list_blobs(self.handle, prefix=folder + begins, **self.asked()):
+            yield str(blob.name).removeprefix(folder), blob
+
+    def asked(self) -> dict[str, Any]:
+        """How a request is made: Google's own rule of what may pass, with our patience."""
+        patience_s = PATIENCE_S if self.patience_s is None else self.patience_s
+        return {
+            "retry": DEFAULT_RETRY.with_timeout(patience_s),
+            "timeout": min(ANSWER_S, patience_s),
+        }
 
     def check_bucket(self) -> None:
         """Tell a missing object from a missing bucket, which is answered in the same way.
@@ -67,7 +82,7 @@ class BucketPlace:
         Raises:
             NotFound: There is no such bucket.
         """
-        next(iter(self._client.list_blobs(self.handle, max_results=1, **asked())), None)
+        next(iter(self._client.list_blobs(self.handle, max_results=1, **self.asked())), None)
 
     @cached_property
     def handle(self) -> storage.Bucket:
@@ -112,11 +127,6 @@ class BucketPlace:
         if isinstance(error, GoogleAPICallError) and error.code:
             return f"the service answered {error.code} {_reason(error)}"
         return f"cannot be reached: {_line(error)}"
-
-
-def asked() -> dict[str, Any]:
-    """How a request is made: Google's own rule of what may pass, with our patience."""
-    return {"retry": DEFAULT_RETRY.with_timeout(PATIENCE_S), "timeout": ANSWER_S}
 
 
 def _reason(error: GoogleAPICallError) -> str:

@@ -6,7 +6,9 @@ momentum and clipping. Its warm-start point is torchvision's own recipe for a ba
 0.02 at 16 pictures a step, in proportion to the batch (Goyal et al. 2017, arXiv:1706.02677).
 
 `detector_scratch` is for training without weights on some dozens of pictures: group norms, anchors
-from the data, AdamW with clipped gradients, a cosine to 0.
+from the data, clipped gradients, a cosine to 0, batches from 2 pictures on, mild augmentation. It
+searches AdamW and SGD with Nesterov's momentum, each at its own rates, and begins with a good point
+of either.
 """
 
 from collections.abc import Mapping
@@ -25,17 +27,26 @@ TORCHVISION: Mapping[str, Any] = {
 }
 
 SCRATCH_RECIPE: Mapping[str, Any] = {
+    "optimizer": "adamw",
     "learning_rate": 0.001,
-    "batch_size": 4,
+    "batch_size": 2,
     "weight_decay": 0.0001,
     "anchor_scales": 2,
     "positive_fraction": 0.25,
+    "nms_thresh": 0.4,
     "flipud": 0.5,
     "scale": 0.2,
     "brightness": 0.2,
     "contrast": 0.2,
     "saturation": 0.2,
     "degrees": 0.0,
+}
+
+SCRATCH_SGD: Mapping[str, Any] = {
+    **SCRATCH_RECIPE,
+    "optimizer": "sgd",
+    "sgd_learning_rate": 0.02,
+    "nesterov": True,
 }
 
 
@@ -45,8 +56,13 @@ def torchvision_recipe(space: SearchSpace, defaults: Mapping[str, Any]) -> list[
 
 
 def scratch_recipe(space: SearchSpace, defaults: Mapping[str, Any]) -> list[Point]:
-    """One point: the recipe for few pictures without weights, brought into the ranges."""
-    return [nearest_point(space, {**defaults, **SCRATCH_RECIPE})]
+    """Recipes for few pictures without weights, brought into the ranges: AdamW's, then SGD's."""
+    points = []
+    for recipe in (SCRATCH_RECIPE, SCRATCH_SGD):
+        point = nearest_point(space, {**defaults, **recipe})
+        if point not in points:
+            points.append(point)
+    return points
 
 
 DETECTOR = Preset(
@@ -67,16 +83,19 @@ DETECTOR = Preset(
 
 DETECTOR_SCRATCH = Preset(
     {
-        "optimizer": {"fixed": "adamw"},
+        "optimizer": {"choice": ["adamw", "sgd"]},
+        "learning_rate": {"loguniform": [3e-4, 3e-3], "when": {"optimizer": "adamw"}},
+        "sgd_learning_rate": {"loguniform": [5e-3, 5e-2], "when": {"optimizer": "sgd"}},
+        "nesterov": {"fixed": True, "when": {"optimizer": "sgd"}},
         "norm": {"fixed": "GN"},
         "scheduler": {"fixed": "cosine"},
         "clip": {"fixed": 10.0},
         "proposals": {"fixed": 300},
-        "learning_rate": {"loguniform": [2e-4, 4e-3]},
         "batch_size": {"choice": [2, 4, 8]},
         "weight_decay": {"loguniform": [1e-5, 1e-2]},
         "anchor_scales": {"choice": [1, 2, 3]},
         "positive_fraction": {"uniform": [0.2, 0.5]},
+        "nms_thresh": {"uniform": [0.3, 0.6]},
         "flipud": {"choice": [0.0, 0.5]},
         "scale": {"uniform": [0.0, 0.4]},
         "degrees": {"choice": [0.0, 10.0, 180.0]},

@@ -24,6 +24,10 @@ from tests.tune.remote.test_jobs import (
 pytestmark = [pytest.mark.ray, pytest.mark.long]
 
 GONE_S = 60.0
+TOLD = (
+    "its node was lost after epoch",
+    "its worker died; it goes on from its checkpoint",
+)
 
 
 @pytest.mark.parametrize("killed", ["raylet", "all of Ray"])
@@ -57,8 +61,10 @@ def test_a_node_that_dies_is_told_in_the_log_alone_and_its_trials_go_on(tmp_path
         tmp_path,
         study="nodes",
         storage=str(tmp_path / "studies"),
-        budget={"trials": 40, "epochs": 30},
+        budget={"trials": 4, "epochs": 400},
         fixed={"epoch_seconds": 0.5},
+        scheduler={"kind": "none"},
+        plateau={"kind": "none"},
         resources={"concurrent": 4, "cpus_per_trial": 1},
     )
     study = tmp_path / "studies" / "nodes"
@@ -66,20 +72,24 @@ def test_a_node_that_dies_is_told_in_the_log_alone_and_its_trials_go_on(tmp_path
         node = head.add_node(cpus=2)
         while "2 nodes" not in (sent := asked(tmp_path, head.user, "submit", "study.yaml")).stderr:
             assert asked(tmp_path, head.user, "stop", "nodes").returncode == 0, sent.stderr
-        wait_for_reports(study, 4)
+        wait_for_reports(study, 40)  # four that run, half of them on the node
         below = psutil.Process(node.pid).children(recursive=True)
         [raylet] = [p for p in below if p.name() == "raylet"]
         raylet.kill()
         log = study / "segtune.log"
         deadline = time.monotonic() + 2 * GONE_S
-        told = ("Ray: Raylet is terminated", "worker died")
-        while not all(words in log.read_text() for words in told):
-            assert time.monotonic() < deadline
+        while not dump_and_death(words := log.read_text()):
+            assert time.monotonic() < deadline, words
             time.sleep(0.5)
         wait_for_reports(study, reports(study) + 4)
         shown = log_of(head, "nodes")
-    assert "goes on from its checkpoint" in shown
+    assert any(words in shown for words in TOLD)
     assert "raylet" not in shown.lower()
+
+
+def dump_and_death(log: str) -> bool:
+    """Whether a log has the node's dump and the death of a trial, which Ray tells in two ways."""
+    return "Ray: Raylet is terminated" in log and any(words in log for words in TOLD)
 
 
 def victims(head: Head, killed: str) -> list[psutil.Process]:

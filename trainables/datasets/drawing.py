@@ -117,21 +117,29 @@ def displayed(
     Fluorescence often takes up a tenth of the grey levels, which nobody sees on a screen.
 
     Args:
-        pixels: (H, W, 3) uint8 RGB; it is not changed.
+        pixels: (H, W) or (H, W, 3) uint8 RGB; it is not changed.
         longest_px: Longer side of the result.
 
     Returns:
-        The picture, (h, w, 3) uint8 RGB, and its scale.
+        The picture, (h, w) or (h, w, 3) uint8 RGB, and its scale.
     """
     height, width = pixels.shape[:2]
     scale = longest_px / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     small = cv2.resize(pixels, size, interpolation=method)
-    brightest = max(float(np.percentile(small, _BRIGHT)), 1.0)
+    brightest = max(_percentile(small, _BRIGHT), 1.0)
     if brightest < _DARK:
         small = cv2.convertScaleAbs(small, alpha=_DARK / brightest)
     return np.asarray(small, dtype=np.uint8), scale
+
+
+def _percentile(pixels: npt.NDArray[np.uint8], percent: float) -> float:
+    """As `numpy.percentile`, which sorts: of 8 bits counting is three times as fast."""
+    counts = np.cumsum(cv2.calcHist([pixels.reshape(-1, 1)], [0], None, [256], [0, 256]))
+    place = percent / 100 * (pixels.size - 1)
+    low, high = np.searchsorted(counts, [math.floor(place), math.ceil(place)], side="right")
+    return float(low + (high - low) * (place % 1))
 
 
 def draw_contact_sheets(data: PreparedDataset, folder: Path) -> list[Path]:

@@ -113,6 +113,22 @@ class InStore(Spec):
     recorded: str = ""
 
 
+class Confirmed(Spec):
+    """What a race with fresh seeds said of a configuration.
+
+    Attributes:
+        mean: Mean objective of its trainings.
+        spread: Standard deviation of single trainings, pooled over the race.
+        seeds: Number of its trainings.
+        alike: Number of configurations that could not be told apart, itself included.
+    """
+
+    mean: float
+    spread: float
+    seeds: PositiveInt
+    alike: PositiveInt = 1
+
+
 class BestConfig(Spec):
     """Everything that is needed to train a configuration again.
 
@@ -134,6 +150,7 @@ class BestConfig(Spec):
             validation part; predictions below it are to be dropped.
         source: The study and trial it comes from.
         notes: Sentences that a user of the model must know of its training.
+        confirmed: What `segtune confirm` said of it; None for one that was not confirmed.
         kept: Place in the best-config store it was read from; not part of a `best.yaml`.
     """
 
@@ -152,13 +169,16 @@ class BestConfig(Spec):
     confidences: dict[str, float] = Field(default_factory=dict)
     source: ConfigOrigin
     notes: tuple[str, ...] = ()
+    confirmed: Confirmed | None = None
     kept: InStore = InStore()
 
     @property
     def told(self) -> str:
         """The objective it reached, its study and trial, and the day of recording, for a reader."""
         when = f", {self.kept.recorded[:10]}" if self.kept.recorded else ""
-        return f"{self.objective} ({self.source}{when})"
+        by = self.confirmed
+        sure = "" if by is None else f", confirmed as {by.mean:.4f} over {by.seeds} seeds"
+        return f"{self.objective} ({self.source}{when}{sure})"
 
     def standing(self, goal: Goal) -> Standing:
         """The standing of its best epoch by a goal."""
@@ -168,7 +188,10 @@ class BestConfig(Spec):
         """Plain data for a file: the whole value without its place in a store."""
         counted = {"val_objects": self.data.val_objects, "picture_px": self.data.picture_px}
         unknown = {key for key, value in counted.items() if value is None}
-        return self.model_dump(mode="json", exclude={"kept": True, "data": unknown})
+        without: dict[str, Any] = {"kept": True, "data": unknown}
+        if self.confirmed is None:  # earlier versions do not know the key
+            without["confirmed"] = True
+        return self.model_dump(mode="json", exclude=without)
 
 
 def own_version() -> str:

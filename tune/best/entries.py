@@ -178,8 +178,15 @@ def not_comparable(known: BestConfig, new: BestConfig) -> str:
 def worse(new: BestConfig, known: BestConfig) -> bool:
     """Whether a configuration is worse than a comparable one.
 
-    Constraints decide where both were held to the same ones, else the objective alone does.
+    One that was confirmed is better than one that was not, whose value may be luck; of two, the
+    means over their seeds are compared. Constraints decide where both were held to the same ones,
+    else the objective alone does.
     """
+    if (new.confirmed is None) != (known.confirmed is None):
+        return new.confirmed is None
+    if new.confirmed and known.confirmed:
+        mean, before = new.confirmed.mean, known.confirmed.mean
+        return mean < before if new.objective.mode == "max" else mean > before
     goal = new.objective.goal
     if goal != known.objective.goal:
         goal = replace(goal, limits=())

@@ -35,7 +35,7 @@ def demo(
     tune(file)
     study_dir = folder / "studies" / "demo"
     _say("5/7  exporting the best configuration")
-    export(study_dir)
+    export(str(study_dir))
     _say("6/7  retraining it")
     retrain(folder / "retrained", study_dir / "best" / "best.yaml")
     _say("7/7  measuring with it")

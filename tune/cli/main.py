@@ -17,6 +17,7 @@ from typing import Annotated, Final
 import typer
 
 from trainables.files.errors import UserError
+from tune.cli import comparing
 from tune.cli.data import prepare, simulate
 from tune.cli.demo import demo
 from tune.cli.groups.best import best_app
@@ -28,7 +29,18 @@ from tune.cli.measuring import measure, predict, scale
 from tune.cli.mistakes import Mistyped, Verb, Verbs, usage_message
 from tune.cli.models import evaluate, export, pick, retrain
 from tune.cli.storing import archive, sync
-from tune.cli.studies import clean, dashboard, init, plan, report, resume, status, tune
+from tune.cli.studies import (
+    clean,
+    confirm,
+    dashboard,
+    init,
+    move,
+    plan,
+    report,
+    resume,
+    status,
+    tune,
+)
 from tune.progress.folding import on_terminal
 
 app = typer.Typer(
@@ -46,8 +58,14 @@ VERBS: Final = (
     plan,
     tune,
     resume,
+    move,
     status,
     report,
+    confirm,
+    comparing.compare,
+    comparing.diff,
+    comparing.note,
+    comparing.list,
     dashboard,
     clean,
     sync,

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,7 +17,10 @@ from tune.cli.options import (
     MatchRadius,
     MaxLoss,
     MinDistance,
+    NoDownload,
     PixelSize,
+    Replay,
+    Seeds,
     Store,
     StudyPlace,
     confidence_option,
@@ -32,6 +35,8 @@ from tune.progress.folding import on_terminal
 
 if TYPE_CHECKING:
     from analysis.picking.run import PickResult
+    from analysis.retrain.ensemble import EnsembleResult
+    from analysis.retrain.result import RetrainResult
     from tune.best.configuration import BestConfig
 
 
@@ -65,6 +70,7 @@ def export(
         bool, typer.Option("--int8", help="ONNX in 8 bits, unless F1 falls too much.")
     ] = False,
     max_loss: MaxLoss = None,
+    no_download: NoDownload = False,
 ) -> None:
     """Export the best trial: weights, configuration in every form, metrics, model card; or ONNX."""
     from tune.verbs.exporting import export as export_study  # loaded when asked for
@@ -77,8 +83,15 @@ def export(
         int8=int8,
         max_loss=max_loss,
         progress=StepTicker("export"),
+        download=not no_download,
     )
     typer.echo(f"exported to {folder}")
+    if form == "native":
+        from analysis.models.card import native_command  # loaded already
+        from tune.best.file import BEST_YAML, read_best  # loaded already
+
+        if command := native_command(read_best(folder / BEST_YAML)):
+            typer.echo(f"trains without segtune, in that folder: {command}")
 
 
 def retrain(
@@ -107,23 +120,23 @@ def retrain(
     other_classes: Annotated[
         bool, typer.Option("--other-classes", help="Allow data with other classes.")
     ] = False,
+    replay: Replay = False,
+    seeds: Seeds = None,
 ) -> None:
     """Train the best configuration to full length and measure it on the test part."""
+    if replay and (given := options_given({"--seeds": seeds, "--trainable": trainable})):
+        raise UsageError(f"retrain: {given[0]}: expected none beside --replay, got one")
     if best is not None:
         _refuse_beside(best, {"--trainable": trainable, "--backbone": backbone, "--store": store})
-    from analysis.retrain.retrain import retrain as train_again  # loaded when asked for
-
-    progress = EpochTicker()
-    result = train_again(
-        best or _best_known(trainable, data, backbone, store, out, epochs, device),
-        data,
-        out,
-        epochs=epochs,
-        seed=seed,
-        device=device,
-        progress=progress,
-        other_classes=other_classes,
-    )
+    source = best or _best_known(trainable, data, backbone, store, out, epochs, device)
+    options = {
+        "epochs": epochs,
+        "seed": seed,
+        "device": device,
+        "progress": EpochTicker(),
+        "other_classes": other_classes,
+    }
+    result = _trained(source, data, out, seeds, options, replay=replay)
     for line in on_terminal(result.lines()):
         typer.echo(line)
     if result.interrupted:
@@ -249,6 +262,25 @@ def _refuse_beside(best: Path, options: Mapping[str, object]) -> None:
             f"retrain: expected BEST or --trainable, got {best} and {', '.join(given)}; "
             "BEST alone says what is trained"
         )
+
+
+def _trained(
+    source: "Path | BestConfig",
+    data: Path | None,
+    out: Path,
+    seeds: int | None,
+    options: dict[str, Any],
+    *,
+    replay: bool,
+) -> "RetrainResult | EnsembleResult":
+    """Train once, or with several seeds."""
+    if seeds is not None:
+        from analysis.retrain.ensemble import retrain_seeds  # loaded when asked for
+
+        return retrain_seeds(source, data, out, seeds, **options)
+    from analysis.retrain.retrain import retrain as train_again  # loaded when asked for
+
+    return train_again(source, data, out, replay=replay, **options)
 
 
 def _best_known(

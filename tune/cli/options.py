@@ -17,17 +17,41 @@ DataFolder = Annotated[Path, typer.Argument(metavar="DATA", help="A prepared dat
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
 
 StudyPlace = Annotated[
-    Path,
+    str,
     typer.Argument(
-        metavar="STUDY_DIR", help="A study directory, <storage>/<study>, or its study file."
+        metavar="STUDY_DIR",
+        help="A study directory, <storage>/<study>, its study file, or gs://BUCKET/FOLDER/STUDY.",
     ),
 ]
 
 StudyPlaces = Annotated[
-    list[Path],
+    list[str],
     typer.Argument(
-        metavar="STUDY_DIR", help="Study directories, <storage>/<study>, or their study files."
+        metavar="STUDY_DIR",
+        help="Study directories, <storage>/<study>, their study files, or addresses of mirrors.",
     ),
+]
+
+NoDownload = Annotated[
+    bool,
+    typer.Option(
+        "--no-download", help="Of a study in a bucket, use the copy on this machine as it is."
+    ),
+]
+
+NoUpload = Annotated[
+    bool,
+    typer.Option("--no-upload", help="Ship nothing to the study's mirror; a later run does."),
+]
+
+TagsAdded = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="TAG", help="Tag to add. May be given several times."),
+]
+
+TagsTaken = Annotated[
+    list[str] | None,
+    typer.Option("--untag", metavar="TAG", help="Tag to take away. May be given several times."),
 ]
 
 Store = Annotated[
@@ -139,3 +163,13 @@ def confidence_option(what: str) -> Any:
 def options_given(options: Mapping[str, object]) -> list[str]:
     """Names of the options that were given."""
     return [name for name, value in options.items() if value is not None]
+
+
+Replay = Annotated[
+    bool, typer.Option("--replay", help="Train the very trial again, to its best epoch; compare.")
+]
+
+Seeds = Annotated[
+    int | None,
+    number_option("--seeds", "Train so many times: an ensemble, and its spread.", 2, 100),
+]

@@ -1,4 +1,4 @@
-"""Verbs about studies: init, plan, tune, resume, status, report, dashboard, clean."""
+"""Verbs about studies, from init, plan and tune to report, confirm and clean."""
 
 import shlex
 import sys
@@ -11,6 +11,8 @@ from tune.cli.jobs.options import Address, Insecure, the_cluster
 from tune.cli.options import (
     DataFolder,
     EngineName,
+    NoDownload,
+    NoUpload,
     Overrides,
     StudyFile,
     StudyPlace,
@@ -63,7 +65,7 @@ def plan(
         typer.echo(line)
 
 
-def tune(study: StudyFile, overrides: Overrides = None) -> None:
+def tune(study: StudyFile, overrides: Overrides = None, no_upload: NoUpload = False) -> None:
     """Run a study. Ctrl-C is safe: `segtune resume` goes on where it was."""
     from tune.directory.reader import refuse_begun  # slow: Optuna
     from tune.verbs.planning import plan as plan_study  # slow: numpy
@@ -75,7 +77,7 @@ def tune(study: StudyFile, overrides: Overrides = None) -> None:
     from tune.progress.terminal import make_progress  # slow: rich
     from tune.verbs.tuning import tune as run  # slow: Ray
 
-    _conclude(made, run(made, observers=[make_progress()]))
+    _conclude(made, run(made, observers=[make_progress()], upload=not no_upload))
 
 
 def resume(
@@ -85,15 +87,40 @@ def resume(
         bool,
         typer.Option("--or-start", help="Start a study file's study where it has not begun."),
     ] = False,
+    no_download: NoDownload = False,
+    no_upload: NoUpload = False,
 ) -> None:
     """Go on with an interrupted study; --set may raise its budget."""
     from tune.plan.resume import plan_resumed  # slow: Optuna
-    from tune.verbs.opening import has_begun, open_study  # slow: Optuna
+    from tune.verbs.opening import has_begun, open_to_resume  # slow: Optuna
 
     if or_start and not has_begun(study_dir):
-        tune(study_dir, overrides)
+        tune(Path(study_dir), overrides, no_upload)
         return
-    made = plan_resumed(open_study(study_dir), overrides or [])  # before Ray is waited for
+    opened, moved = open_to_resume(study_dir, download=not no_download)
+    made = plan_resumed(opened, [*moved, *(overrides or [])])  # before Ray is waited for
+    from tune.progress.terminal import make_progress  # slow: rich
+    from tune.verbs.tuning import resume as go_on  # slow: Ray
+
+    _conclude(made, go_on(made, observers=[make_progress()], upload=not no_upload))
+
+
+def move(
+    study_dir: StudyPlace,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="PLACE",
+            help="gs://BUCKET/FOLDER to ship to from now on, or the folder to go on in.",
+        ),
+    ],
+    overrides: Overrides = None,
+) -> None:
+    """Go on here with a study that runs elsewhere, or ship it to a bucket; no epoch is lost."""
+    from tune.verbs.moving import plan_move  # slow: Optuna
+
+    made = plan_move(study_dir, to, overrides or [], _note)
     from tune.progress.terminal import make_progress  # slow: rich
     from tune.verbs.tuning import resume as go_on  # slow: Ray
 
@@ -105,6 +132,7 @@ def status(
     every: Annotated[
         bool, typer.Option("--all", help="Show every trial, not the 100 best.")
     ] = False,
+    no_download: NoDownload = False,
     address: Address = None,
     insecure: Insecure = False,
 ) -> None:
@@ -118,20 +146,73 @@ def status(
     from tune.progress.status import STATUS_ROWS, status_lines  # slow: rich
     from tune.verbs.opening import open_study  # slow: Optuna
 
-    lines = status_lines(open_study(study_dir), rows=None if every else STATUS_ROWS)
+    opened = open_study(study_dir, download=not no_download)
+    lines = status_lines(opened, rows=None if every else STATUS_ROWS)
     for line in on_terminal(lines):
         typer.echo(line)
 
 
-def report(study_dir: StudyPlace) -> None:
+def report(study_dir: StudyPlace, no_download: NoDownload = False) -> None:
     """Write leaderboard.csv, report.html, report.md and report.json of a study."""
+    from tune.mirror.opening import results  # slow: Optuna
     from tune.verbs.opening import open_study  # slow: Optuna
 
-    opened = open_study(study_dir)  # refused before plotly is waited for
+    opened = open_study(study_dir, results, download=not no_download)
     from tune.verbs.reporting import report as write_results  # slow: plotly
 
     for path in write_results(opened.path):
         typer.echo(f"wrote {path}")
+
+
+def confirm(
+    study_dir: StudyPlace,
+    top: Annotated[
+        int | None, number_option("--top", "Number of the best that race; default: 5.", 1)
+    ] = None,
+    trainings: Annotated[
+        int | None,
+        number_option("--trainings", "Most trainings that the race may take; default: 25.", 4),
+    ] = None,
+    concurrent: Annotated[
+        int | None,
+        number_option("--concurrent", "Trainings at once; default: as in the study.", 1),
+    ] = None,
+    resplit: Annotated[
+        bool, typer.Option("--resplit", help="Draw train and val anew; test stays.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be trained, and how long.")
+    ] = False,
+) -> None:
+    """Race a study's best and the default with fresh seeds; killed, the same command goes on."""
+    from analysis.confirm.planning import plan_race  # slow: numpy
+    from analysis.confirm.words import race_lines, verdict_lines  # loaded with it
+    from tune.verbs.opening import open_study  # slow: Optuna
+
+    made = plan_race(
+        open_study(study_dir),
+        top=top,
+        trainings=trainings,
+        concurrent=concurrent,
+        new_parts=resplit,
+    )
+    for line in on_terminal(race_lines(made)):
+        typer.echo(line)
+    if dry_run:
+        return
+    from tune.progress.terminal import make_progress  # slow: rich
+    from tune.verbs.confirming import confirm as race  # slow: Ray
+
+    result = race(made, observers=[make_progress()])
+    for line in on_terminal([*verdict_lines(result.verdict), f"wrote {result.page}"]):
+        typer.echo(line)
+    if result.exported is not None:
+        typer.echo(f"exported to {result.exported}")
+    if not result.verdict.over:
+        typer.echo("interrupted; the same command goes on with it", err=True)
+        raise typer.Exit(130)
+    if result.verdict.winner is None:
+        raise typer.Exit(1)
 
 
 def dashboard(

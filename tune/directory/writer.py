@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,7 @@ class Recorder:
 
     Attributes:
         study: The study directory.
+        changed: Told of each trial whose folder was written into.
     """
 
     def __init__(self, study_dir: Path, fixed: Mapping[str, Any]) -> None:
@@ -126,6 +127,7 @@ class Recorder:
             fixed: Hyperparameters that have one value in all trials.
         """
         self.study = study_dir
+        self.changed: Callable[[int], None] = lambda number: None
         self._fixed = dict(fixed)
         self._attempts: dict[int, _Attempt] = {}
 
@@ -156,6 +158,7 @@ class Recorder:
             },
         )
         folder, checkpoint = _new_attempt(directory)
+        self.changed(assignment.number)
         return folder, checkpoint, last
 
     def report(self, number: int, epoch: int, values: Mapping[str, float]) -> None:
@@ -167,6 +170,7 @@ class Recorder:
         with attempt.table.open("a") as file:
             file.write(metrics_line(line))
         attempt.last = epoch
+        self.changed(number)
 
     def note(self, number: int, text: str) -> None:
         """Keep what an engine has to say of a trial, once."""
@@ -175,6 +179,7 @@ class Recorder:
         if text not in notes:
             directory.mkdir(parents=True, exist_ok=True)
             write_json(directory / NOTES, {"notes": [*notes, text]})
+            self.changed(number)
 
     def end(self, number: int, outcome: TrialOutcome) -> TrialOutcome:
         """Write how a trial ended, or that it pauses, before its actor hears of it."""
@@ -184,6 +189,7 @@ class Recorder:
         directory.mkdir(parents=True, exist_ok=True)
         said = dict(outcome.__dict__)
         write_json(directory / OUTCOME, {**said, CHECK: outcome_check(said)})
+        self.changed(number)
         return outcome
 
     def has_outcome(self, number: int) -> bool:
@@ -198,6 +204,7 @@ class Recorder:
         directory = trial_dir(self.study, number)
         _close(directory)
         remove_checkpoints(directory)
+        self.changed(number)
 
     def is_closed(self, number: int) -> bool:
         """Whether nothing is left to do for an ended trial."""

@@ -19,10 +19,11 @@ from tune.driver.controller import Controller
 from tune.driver.deaths import Death
 from tune.driver.room import Cores, Room
 from tune.errors import changed_data, no_room, unprepared_node
+from tune.mirror.holding import Hold
 from tune.progress.observer import Observer
 from tune.stopping.decision import Decision, Rule
 from tune.tracking.tracker import run_config, run_id
-from tune.trial.actor import CLOSED, ENDED, ActorTask
+from tune.trial.actor import CLOSED, ENDED, REPORT, ActorTask
 from tune.trial.task import Part, StudyTasks, TrialTask
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Bridge:
 
     Attributes:
         room: Where trials find their parts of machines.
+        lease: Of a study with a mirror, asked before each decision whether trials are to pause.
         error: First error of a callback, which ends the study; or None.
     """
 
@@ -93,6 +95,8 @@ class Bridge:
         self._growing: set[int] = set()  # those of them whose slots wait for them
         self._notes: set[str] = set()
         self.room: Room = Cores(1, work.concurrent)
+        self.lease: Callable[[], Hold | None] | None = None
+        self._paused: Hold | None = None
         self.error: Exception | None = None
 
     # --- for Ray
@@ -100,6 +104,8 @@ class Bridge:
     def suggest(self, ray_id: str) -> dict[str, Any] | str | None:
         """The next trial's configuration; None to ask again later; FINISHED when all is done."""
         self._fit_room()
+        if self.hold() is not None:
+            return None if self._running else str(Searcher.FINISHED)
         if len(self._running) >= self._work.concurrent:
             return None
         task = self._next_task(ray_id)
@@ -113,7 +119,10 @@ class Bridge:
         A trial that has ended, or pauses, is closed by its actor in one step more; an attempt
         that a crash ended is over.
         """
-        number = self._running[ray_id]
+        number, hold = self._running[ray_id], self.hold()
+        if hold is not None and not hold.decides:
+            self._recorder.end(number, _held(self._controller.last_epoch(number), hold))
+            return bool(result["event"] == REPORT)
         for note in result["notes"]:
             self._note(number, note)
         if result["event"] == CLOSED:
@@ -123,17 +132,7 @@ class Bridge:
         if result["event"] == ENDED:
             self._ended(number, result)
             return number in self._controller.outcomes
-        epoch, values = result["epoch"], json.loads(result["values"])
-        self._recorder.report(number, epoch, values)
-        decision = self._controller.report(number, epoch, values)
-        self.tick()
-        self.tell("trial_reported", number, epoch, values, decision)
-        if number in self._controller.outcomes:
-            self._end(number)
-        elif decision.rule is Rule.BUDGET:
-            self._recorder.end(number, _pause(epoch, decision))
-        else:
-            self._move_if_due(ray_id, number, epoch)
+        self._reported(ray_id, result, hold)
         return True
 
     def complete(self, ray_id: str, *, error: bool) -> None:
@@ -152,6 +151,9 @@ class Bridge:
         self._growing.discard(number)
         if self.error is not None:  # which ends the study, and is not the trial's
             return
+        hold = self.hold()
+        if hold is not None and not hold.decides:
+            return
         if moving:
             self._controller.again(number)
         elif error and number not in self._controller.outcomes:
@@ -163,6 +165,14 @@ class Bridge:
         self._deaths[ray_id] = death
 
     # --- for the driver
+
+    def pause(self, hold: Hold) -> None:
+        """Have every trial pause at the end of its epoch; from any thread."""
+        self._paused = hold
+
+    def hold(self) -> Hold | None:
+        """The reason why trials are to pause, if there is one."""
+        return (None if self.lease is None else self.lease()) or self._paused
 
     def idle(self) -> bool:
         """Whether nothing is left to start."""
@@ -195,6 +205,8 @@ class Bridge:
 
     def _fit_room(self) -> None:
         """Have room for the trials that could run now, and for no more."""
+        if not self.room.elastic:
+            return
         trials = max(len(self._running), min(self._work.concurrent, self._left()))
         begun = {*self._running.values(), *self._controller.unfinished}
         self.room.update(trials + sum(self._slots(number) - 1 for number in begun))
@@ -244,9 +256,13 @@ class Bridge:
 
     def _move_if_due(self, ray_id: str, number: int, epoch: int) -> None:
         """Have a trial leave its place where others need it, or go on with a larger part."""
-        if self.room.leaves(ray_id):
+        if self.room.elastic and self.room.leaves(ray_id):
             self._move(number, epoch, "moves to another place")
-        elif self._work.reshare and (slots := self._grown(ray_id, number, epoch)):
+        elif self._work.reshare and self._work.rungs and epoch >= self._work.rungs[0]:
+            self._grow_if_due(ray_id, number, epoch)
+
+    def _grow_if_due(self, ray_id: str, number: int, epoch: int) -> None:
+        if slots := self._grown(ray_id, number, epoch):
             self._growing.add(number)
             self._move(number, epoch, f"goes on with {slots} of {self.room.slots} shares")
 
@@ -263,6 +279,23 @@ class Bridge:
         seen = note in self._notes
         self._notes.add(note)
         log.log(logging.DEBUG if seen else logging.WARNING, "trial %d: %s", number, note)
+
+    def _reported(self, ray_id: str, result: Mapping[str, Any], hold: Hold | None) -> None:
+        """Take in an epoch; a trial that is to leave its place, or to pause, does so after it."""
+        number = self._running[ray_id]
+        epoch, values = result["epoch"], json.loads(result["values"])
+        self._recorder.report(number, epoch, values)
+        decision = self._controller.report(number, epoch, values)
+        self.tick()
+        self.tell("trial_reported", number, epoch, values, decision)
+        if number in self._controller.outcomes:
+            self._end(number)
+        elif decision.rule is Rule.BUDGET:
+            self._recorder.end(number, _pause(epoch, decision))
+        elif hold is not None:
+            self._recorder.end(number, _held(epoch, hold))
+        else:
+            self._move_if_due(ray_id, number, epoch)
 
     def _ended(self, number: int, result: Mapping[str, Any]) -> None:
         if number in self._controller.outcomes:
@@ -379,6 +412,11 @@ def _relieved(before: Allotment, after: Allotment, most: int) -> str:
     if after.slots > before.slots:
         return f"it goes on with all {most} shares instead of {before.slots}"
     return f"it goes on with micro_batch={after.micro_batch}"
+
+
+def _held(epoch: int, hold: Hold) -> TrialOutcome:
+    message = f"pauses after epoch {epoch}: {hold.message}"
+    return TrialOutcome("waiting", Rule.MOVED, None, None, None, epoch, message=message)
 
 
 def _pause(epoch: int, decision: Decision) -> TrialOutcome:

@@ -179,6 +179,8 @@ class Controller:
         if len(so_far) >= self._n_trials or not fits(len(so_far)):
             return None
         proposal = self._search.propose(self._journal.study, so_far)
+        if proposal is None:
+            return None
         number = self._journal.create(self._search.template(proposal, len(so_far)))
         self._curves[number] = _Curve()
         return TrialAssignment(number, proposal, self._search.seed_of(number))
@@ -365,6 +367,8 @@ class Controller:
             value = curve.objective[best]
             self._journal.constrain(number, curve.excess[best])
         self._journal.tell(number, _OPTUNA_STATES[state], value)
+        if self._search.races:
+            self._n_trials = self._search.trials(self._journal.trials())
 
     def _best(self, curve: _Curve) -> int:
         """Index of the best epoch; of equal ones the last."""

@@ -7,10 +7,12 @@ Ray's calls into the controller's.
 
 import contextlib
 import logging
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tune.directory.handover import watched
 from tune.directory.journal import Journal
 from tune.directory.layout import JOURNAL
 from tune.directory.trials import TrialOutcome
@@ -25,6 +27,9 @@ from tune.driver.session import (
     study_log,
     terminable,
 )
+from tune.errors import DriverError
+from tune.mirror.holding import Hold
+from tune.mirror.mirror import Mirror
 from tune.plan.plan import StudyPlan
 from tune.progress.lines import LineProgress
 from tune.progress.observer import Observer
@@ -38,7 +43,7 @@ class StudyResult:
 
     Attributes:
         directory: The study directory.
-        reason: `finished`, `out of time` or `interrupted`.
+        reason: `finished`, `out of time`, `interrupted`, or `moved`: it goes on elsewhere.
         outcomes: Outcome of each ended trial, by number.
         notes: Sentences of the plan on what should be known of the study.
     """
@@ -50,15 +55,25 @@ class StudyResult:
 
 
 def run_study(
-    plan: StudyPlan, observers: Sequence[Observer] = (), *, resume: bool = False
+    plan: StudyPlan,
+    observers: Sequence[Observer] = (),
+    *,
+    resume: bool = False,
+    mirror: Mirror | None = None,
 ) -> StudyResult:
     """Run a study to its end, or until interrupted.
+
+    Args:
+        plan: The study.
+        observers: Told of every event.
+        resume: Whether it goes on.
+        mirror: Where it is shipped to, open.
 
     Raises:
         StoreError: The directory holds a study already (and `resume` is not set), none (and it
             is), or a living driver's.
         ClusterError: Ray cannot be started here.
-        DriverError: The disk is full.
+        DriverError: The disk is full; or the mirror is away for too long, or another driver's.
     """
     with (
         full_disk_told(plan.directory),
@@ -72,6 +87,9 @@ def run_study(
         watching = (LineProgress(STUDY_LOGGER.info), *observers)
         recorder = Recorder(plan.directory, plan.fixed)
         bridge = Bridge(work_of(plan), controller, recorder, watching, clock.tick)
+        if mirror is not None:
+            recorder.changed = mirror.touch
+            bridge.lease = mirror.hold
         bridge.tell("study_started", plan, resume)
         for note in plan.notes or ():
             STUDY_LOGGER.info("note: %s", note)
@@ -79,9 +97,12 @@ def run_study(
         try:
             bridge.finish_decided()
             if not bridge.idle():
-                run_on_ray(plan, bridge)
+                with watched(plan.directory, lambda who: bridge.pause(_moved(who))):
+                    run_on_ray(plan, bridge)
             if controller.complete:
                 reason = "finished"
+            elif (hold := bridge.hold()) is not None:
+                reason = _held(hold, plan.directory)
             elif controller.out_of_time():
                 reason = "out of time"
         except KeyboardInterrupt:
@@ -92,3 +113,23 @@ def run_study(
             bridge.tell("study_ended", reason)
         outcomes = dict(controller.outcomes)
         return StudyResult(plan.directory, reason, outcomes, plan.notes or ())
+
+
+def _moved(who: str) -> Hold:
+    return Hold("moved", f"{who} goes on with it")
+
+
+def _held(hold: Hold, directory: Path) -> str:
+    """Why a study ended whose trials were to pause."""
+    resume = f"`segtune resume {shlex.quote(str(directory))}`"
+    if hold.why == "fenced":
+        raise DriverError(
+            f"{hold.message}; this driver has decided nothing since. What it had not shipped stays "
+            f"in {directory}; {resume} goes on when the other one has ended"
+        )
+    if hold.why == "away":
+        raise DriverError(
+            f"{hold.message}; the trials have paused, all that they did is in {directory}, and "
+            f"{resume} goes on and ships it"
+        )
+    return "moved"

@@ -35,7 +35,14 @@ def controller_of(
         plateau=study.plateau,
         train_every=study.train_metrics.every,
     )
-    search = Search(plan.configurations, study.search, plan.points, study.seed, study.budget.trials)
+    search = Search(
+        plan.configurations,
+        study.search,
+        plan.points,
+        study.seed,
+        study.budget.trials,
+        study.objective.mode,
+    )
     return Controller(rules, search, journal, elapsed_s)
 
 

@@ -13,6 +13,11 @@ class Room(Protocol):
     """
 
     @property
+    def elastic(self) -> bool:
+        """Whether its places are taken as trials need them, and given back."""
+        ...
+
+    @property
     def share(self) -> float:
         """Fraction of a GPU that a slot is, or number of whole ones; 0 for none."""
         ...
@@ -45,7 +50,7 @@ class Room(Protocol):
         ...
 
     def leaves(self, trial: str) -> bool:
-        """Whether a trial is to leave its place at the end of its epoch, and to go on elsewhere."""
+        """Whether a trial is to leave its elastic place at its epoch's end, and go on elsewhere."""
         ...
 
     def update(self, trials: int) -> None:
@@ -61,7 +66,10 @@ class Cores:
         places: Number of slots there are: as many as trials may run at once.
         slots: Most slots that one trial can have.
         share: No GPU.
+        elastic: Never: Ray has the cores.
     """
+
+    elastic = False
 
     def __init__(self, cpus: int, places: int, slots: int | None = None) -> None:
         """All slots are free; `slots` is less than all where no node has so many cores."""

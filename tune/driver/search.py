@@ -29,6 +29,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search_spaces.domains import Domain, FloatDomain, IntDomain
 from tune.directory.journal import CONSTRAINT, SEED, WARM_START
 from tune.directory.trials import Proposal
+from tune.stopping.race import Standings, Training, standings
 from tune.study.configurations import Configurations, Key
 
 _PROPOSALS: Final = 16  # asked of the sampler before any untried configuration will do
@@ -73,19 +74,22 @@ class Search:
     def __init__(
         self,
         configurations: Configurations,
-        kind: Literal["tpe", "random", "grid"],
+        kind: Literal["tpe", "random", "grid", "race"],
         points: Sequence[Mapping[str, Any]],
         seed: int,
         trials: int,
+        mode: Literal["max", "min"] = "max",
     ) -> None:
         """Propose nothing yet.
 
         Args:
             configurations: What there is to propose.
             kind: The way to choose.
-            points: Configurations to try first; partial ones are completed.
+            points: Configurations to try first; partial ones are completed. Of a race, its
+                candidates, which are trained as they are.
             seed: The study's seed.
             trials: Number of trials the study asks for.
+            mode: Better direction of the objective.
         """
         self._configurations = configurations
         self._space = configurations.space
@@ -95,23 +99,38 @@ class Search:
         self._points = {point_id(point): dict(point) for point in points}
         self._seed = seed
         self._startup = max(4, min(10, trials // 4))
+        self._mode = mode
 
     def seed_of(self, number: int) -> int:
         """The seed of a trial of this study."""
         return trial_seed(self._seed, number)
 
+    @property
+    def races(self) -> bool:
+        """Whether the number of trials depends on what they reach."""
+        return self._kind == "race"
+
     def trials(self, so_far: Sequence[FrozenTrial]) -> int:
-        """Number of trials there are to run, those so far included: none is tried twice."""
+        """Number of trials there are to run, those so far included: none is tried twice.
+
+        Of a race that is not over, as many as it may take.
+        """
+        if self.races:
+            return len(so_far) if self._standings(so_far).over else self._asked
         untried = self._configurations.untried(self._tried(so_far))
         if untried is None:
             return self._configurations.most(self._asked, grid=self._kind == "grid")
         return min(self._asked, len(so_far) + len(untried))
 
-    def propose(self, study: optuna.Study, so_far: Sequence[FrozenTrial]) -> Proposal:
+    def propose(self, study: optuna.Study, so_far: Sequence[FrozenTrial]) -> Proposal | None:
         """The next configuration, warm-start points first; never one that was tried.
 
-        Where the sampler only proposes what was tried, it is any of the others.
+        Where the sampler only proposes what was tried, it is any of the others. A race proposes
+        its candidates, each with several seeds; None where its round has not ended, or it is over.
         """
+        if self.races:
+            due = self._standings(so_far).due
+            return None if due is None else Proposal(list(self._points.values())[due], due)
         tried = self._tried(so_far)
         if self._kind == "grid":
             return Proposal(self._next_of_grid(tried) or self._any(Random(self._seed), tried))
@@ -123,6 +142,11 @@ class Search:
                 return Proposal(params, index)
         params = self._new(study, seed, {}, tried)
         return Proposal(self._any(Random(seed), tried) if params is None else params)
+
+    def _standings(self, so_far: Sequence[FrozenTrial]) -> Standings:
+        """The state of a race."""
+        trainings = [_training(t, self.warm_start_index(t)) for t in so_far]
+        return standings(trainings, len(self._points), self._asked, self._mode)
 
     def _tried(self, so_far: Sequence[FrozenTrial]) -> set[Key]:
         return {self._configurations.key(trial.params) for trial in so_far}
@@ -236,6 +260,14 @@ class _SamplersView:
         if any(trial.state in _WITH_VALUES for trial in trials):
             trials = [_as_worst(t) if t.state is TrialState.FAIL else t for t in trials]
         return [trial for trial in trials if states is None or trial.state in states]
+
+
+def _training(trial: FrozenTrial, candidate: int | None) -> Training:
+    """A trial as a race sees it; one that breaks a constraint counts as failed."""
+    broken = any(k.startswith(CONSTRAINT) and v > 0 for k, v in trial.system_attrs.items())
+    usable = trial.state in _WITH_VALUES and not broken
+    ended = trial.state.is_finished()
+    return Training(-1 if candidate is None else candidate, ended, trial.value if usable else None)
 
 
 def _as_worst(trial: FrozenTrial) -> FrozenTrial:

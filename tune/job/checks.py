@@ -21,8 +21,6 @@ SECRETS: Final = ("WANDB_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS")
 
 _MANIFEST: Final = "dataset.json"
 
-_TRIAL: Final = "tune.trial.actor"
-
 
 @dataclass(frozen=True)
 class Question:
@@ -37,7 +35,7 @@ class Question:
     """
 
     packages: tuple[str, ...]
-    module: str = _TRIAL
+    module: str
     distributions: tuple[str, ...] = ()
     places: tuple[Place, ...] = ()
     proof: str = ""
@@ -83,6 +81,7 @@ def look(question: Question) -> Findings:
 
 def fingerprint(path: Path) -> str:
     """What tells a data set, a file or a folder from another; "" where there is nothing."""
+    path = path.expanduser()
     with contextlib.suppress(OSError, ValueError, KeyError):
         if (path / _MANIFEST).is_file():
             return str(json.loads((path / _MANIFEST).read_text("utf-8"))["fingerprint"])
@@ -156,10 +155,11 @@ def _other_place(place: Place, there: str, expected: str) -> str:
         return ""
     got = f"another ({there[:12]})" if there else "none"
     wanted = f" ({expected[:12]})" if expected else ""
+    sent = ", or --send-data sends it to the storage" if place.key == "data" else ""
     return (
         f"{place.key}: expected {place.path}{wanted} as the other nodes and this machine have it, "
-        f"got {got}; data does not travel with a job: put it on a disk that every node sees, and "
-        f"--set {place.key}=PLACE names it there"
+        f"got {got}; put it on a disk that every node sees, and --set {place.key}=PLACE "
+        f"names it there{sent}"
     )
 
 

@@ -1,9 +1,10 @@
 """The command of every job, run in the folder of its unpacked package.
 
 `run` does what the order says; `keep` does it again where its process died; `nodes` tells what each
-node has, `status` shows a study, `sweep` ends what another job has left.
+node has, `status` shows a study, `sweep` ends what another job has left, `receive` takes data.
 """
 
+import importlib
 import logging
 import os
 import signal
@@ -11,15 +12,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 from cluster.errors import LostClusterError
 from cluster.jobs.watch import LOST
 from trainables.files.errors import UserError
-from tune.job.order import FILE, Order, read_order
-
-if TYPE_CHECKING:
-    from tune.verbs.concluding import Conclusion
+from tune.job.order import FILE, RECEIVE, read_order
+from tune.progress.conclusion import Conclusion
 
 _DIED: Final = 70
 """Exit code of a driver that an error of ours ended."""
@@ -36,6 +35,7 @@ def main(words: list[str]) -> int:
         "nodes": _nodes,
         "status": _status,
         "sweep": _sweep,
+        RECEIVE: _receive,
     }
     try:
         return verbs[words[0]](*words[1:])
@@ -54,21 +54,17 @@ def _run() -> int:
     order, stop = read_order(Path()), _StopAsked()
     connect()
     stop.listen()  # Ray took the signal for itself when it started
-    said = _work(order)(order, Path(FILE), lambda line: _say([line]), stop.refuse)
+    said: Conclusion = _part(order.kind).run_job(
+        order, Path(FILE), lambda line: _say([line]), stop.refuse
+    )
     _say(said.lines)
     _say(said.problems, sys.stderr)
     return said.exit_code
 
 
-def _work(order: Order) -> "Callable[..., Conclusion]":
-    """What does an order; the package has the code of its kind alone."""
-    if order.kind == "measure":
-        from tune.job.measure import run_measure_job  # not in the package of a study
-
-        return run_measure_job
-    from tune.job.study import run_study_job  # not in the package of a measurement
-
-    return run_study_job
+def _part(kind: str) -> Any:
+    """The module for a kind of jobs, by its name: a package has the code of one kind alone."""
+    return importlib.import_module(f"tune.job.{kind}")
 
 
 def _keep() -> int:
@@ -100,9 +96,7 @@ def _nodes() -> int:
 
 def _status(directory: str, every: str = "") -> int:
     """Show a study's trials."""
-    from tune.job.study import study_lines  # slow: Optuna, rich
-
-    _say(study_lines(directory, every=bool(every)))
+    _say(_part("study").study_lines(directory, every=bool(every)))
     return 0
 
 
@@ -111,7 +105,18 @@ def _sweep(job_id: str) -> int:
     from tune.job.nodes import connect, swept_lines  # slow: Ray
 
     connect()
-    _say(swept_lines(job_id))
+    lines, well = swept_lines(job_id)
+    _say(lines)
+    return 0 if well else 1
+
+
+def _receive(transfer: str) -> int:
+    """Take the data set that is being sent."""
+    from tune.job.nodes import connect  # slow: Ray
+    from tune.job.taking import take_data  # in the package of this verb alone
+
+    connect()
+    take_data(read_order(Path()), transfer, lambda line: _say([line]))
     return 0
 
 

@@ -16,6 +16,12 @@ CHECKED: Final = "all as the job needs them"
 COMMAND: Final = ("python", "-m", "tune.job.entry")
 """Command of every job, before its verb."""
 
+RECEIVE: Final = "receive"
+"""Verb of the job that takes data."""
+
+READY: Final = "ready to take data"
+"""What that job says when data may be sent to it."""
+
 Kind = Literal["study", "measure"]
 
 
@@ -45,6 +51,7 @@ class Order:
         python: Version of Python where it was sent from.
         ray: Version of Ray there.
         places: Files and folders that every node must have.
+        module: Module that its workers import.
         engine: Engine that trains or finds; "" where that is not known.
         keep_alive: Times that a driver that died is started again.
         any_versions: Whether other versions of packages than the tested ones are let pass.
@@ -54,6 +61,7 @@ class Order:
     name: str
     python: str
     ray: str
+    module: str
     places: tuple[Place, ...] = ()
     engine: str = ""
     keep_alive: int = 0

@@ -14,6 +14,7 @@ from tune.plan.plan import StudyPlan, estimate_hours
 from tune.plan.remarks import remarks
 from tune.stopping.asha import Asha
 from tune.stopping.plateau import NoPlateau, Slope
+from tune.stopping.race import SEEDS
 from tune.study.study import Study
 
 
@@ -65,6 +66,8 @@ def _budget_text(plan: StudyPlan) -> str:
     budget = plan.study.budget
     limit = f", at most {time_words(budget.hours)}" if budget.hours else ""
     of = ""
+    if plan.study.search == "race":
+        return f"at most {plan.trials} trials of {budget.epochs} epochs{limit}"
     if plan.study.search == "grid":
         of = f" (of a grid of {len(plan.configurations.listed or plan.space.grid())})"
     elif plan.trials < budget.trials:
@@ -75,6 +78,11 @@ def _budget_text(plan: StudyPlan) -> str:
 def _search_text(plan: StudyPlan) -> str:
     """The sampler, and the number of configurations where it is finite and small."""
     text = f"{plan.study.search}, seed {plan.study.seed}"
+    if plan.study.search == "race":
+        return (
+            f"{text}; {len(plan.points)} points with {SEEDS} seeds each, then one more for each "
+            "that is not behind"
+        )
     listed = plan.configurations.listed
     if listed is None:
         return text

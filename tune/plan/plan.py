@@ -94,7 +94,9 @@ class StudyPlan:
 
     @cached_property
     def trials(self) -> int:
-        """Number of trials to run, each of another configuration."""
+        """Number of trials to run, each of another configuration; of a race, the most."""
+        if self.study.search == "race":
+            return self.study.budget.trials
         grid = self.study.search == "grid"
         return self.configurations.most(self.study.budget.trials, grid=grid)
 

@@ -211,10 +211,11 @@ def _add_best(checked: Checked, parts: Parts) -> None:
     """Put what the best-config store has for the data set before the other points."""
     if not {"warm_start", "search", "storage"} <= set(parts) or not parts["warm_start"].best:
         return
-    if parts["search"] == "grid":
+    if parts["search"] in ("grid", "race"):
+        tried = "its points alone" if parts["search"] == "race" else "every configuration"
         message = (
-            "expected false with search: grid, which visits every configuration, got True; remove "
-            "it or use search: tpe"
+            f"expected false with search: {parts['search']}, which visits {tried}, got True; "
+            "remove it or use search: tpe"
         )
         checked.problems.append(Problem("warm_start.best", message))
     if checked.problems or checked.info is None or checked.space is None or checked.data is None:

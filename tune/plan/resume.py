@@ -15,7 +15,7 @@ from tune.study.checks import Checked
 from tune.study.problems import Problem, study_error
 from tune.study.study import Budget
 
-RESUMABLE: Final = ("budget", "resources", "tracking", "data", "price", "storage")
+RESUMABLE: Final = ("budget", "resources", "tracking", "data", "price", "mirror", "storage")
 """Keys that may change when a study is resumed; any other would make it another study.
 
 `data` is the place of the data set; its fingerprint tells that it is the same one.

@@ -4,7 +4,7 @@ Each check takes the top-level values that are right in themselves and is passed
 needs is not, so that all problems of a file come out at once.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from trainables.metrics.names import (
 from trainables.registry import EngineError, engine_info, engines
 from tune.stopping.asha import Asha
 from tune.stopping.plateau import NoPlateau
+from tune.stopping.race import SEEDS
 from tune.study.fitting import batch_problems
 from tune.study.problems import Problem
 from tune.study.space import ResolvedSpace, resolve_points, resolve_space
@@ -188,6 +189,8 @@ def _three_of(domain: Domain) -> str:
 
 def _check_points(checked: Checked, info: EngineInfo, space: ResolvedSpace, parts: Parts) -> None:
     given = parts["warm_start"].points
+    if parts["search"] == "race":
+        checked.problems += _check_race(given or (), parts)
     if parts["search"] != "grid":
         checked.points, problems = resolve_points(info, space, given)
         checked.problems += problems
@@ -197,6 +200,22 @@ def _check_points(checked: Checked, info: EngineInfo, space: ResolvedSpace, part
             f"{len(given)}; remove warm_start or use search: tpe"
         )
         checked.problems.append(Problem("warm_start.points", message))
+
+
+def _check_race(points: Sequence[Mapping[str, Any]], parts: Parts) -> Iterator[Problem]:
+    """Problems of a race: too few candidates, or fewer trials than its first round has."""
+    least = SEEDS * max(2, len(points))
+    if len(points) < 2:
+        yield Problem(
+            "warm_start.points",
+            f"expected at least 2 points with search: race, which compares them, got {len(points)}",
+        )
+    elif "budget" in parts and parts["budget"].trials < least:
+        yield Problem(
+            "budget.trials",
+            f"expected at least {least} with search: race, {SEEDS} for each of the {len(points)} "
+            f"points, got {parts['budget'].trials}; the nearest is {least}",
+        )
 
 
 # --- rules and metrics

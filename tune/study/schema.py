@@ -41,6 +41,7 @@ def completed(schema: dict[str, Any]) -> dict[str, Any]:
     parts["domain"] = _domain()
     properties["trainable"]["enum"] = [info.name for info in infos]
     properties["price"]["anyOf"].insert(0, {"type": "number", "exclusiveMinimum": 0})
+    properties["mirror"]["anyOf"].insert(0, {"type": "string"})
     for key in ("scheduler", "plateau"):
         _allow_name(properties[key])
     return {

@@ -285,6 +285,50 @@ def _hourly(price: Any) -> Any:
     return {"hour": price} if number else price
 
 
+class Mirror(Spec):
+    """A place that a study is shipped to while it runs, and goes on from elsewhere.
+
+    Attributes:
+        place: gs://BUCKET/FOLDER, or a folder that other machines see.
+        alone_minutes: How long the study goes on while the place cannot be written.
+        best: How many ended trials keep their models there.
+        lease_seconds: Time after which another driver may take over from one that is gone.
+        every_seconds: Age at which what is written is shipped.
+    """
+
+    place: str = Field(
+        description="gs://BUCKET/FOLDER, or a folder that others see; the study is below it"
+    )
+    alone_minutes: Annotated[float, Field(ge=0)] = Field(
+        30.0, description="how long the study goes on while it cannot be reached"
+    )
+    best: Annotated[int, Field(ge=1)] = Field(
+        10, description="how many ended trials keep their models there"
+    )
+    lease_seconds: Annotated[float, Field(ge=1, le=3600)] = Field(
+        30.0, description="after which another driver may take over from one that is gone"
+    )
+    every_seconds: Annotated[float, Field(ge=0.2, le=600)] = Field(
+        5.0, description="age at which what is written is shipped"
+    )
+
+    @field_validator("place", mode="after")
+    @classmethod
+    def _a_place(cls, place: str) -> str:
+        if place.startswith("gs://"):
+            if not place.removeprefix("gs://").partition("/")[0]:
+                raise ValueError(f"expected gs://BUCKET/FOLDER, got {place}")
+            return place.rstrip("/")
+        if "://" in place or not _can_name_a_file(place) or not Path(place).is_absolute():
+            raise ValueError(f"expected gs://BUCKET/FOLDER or an absolute folder, got {place!r}")
+        return place.rstrip("/")
+
+
+def _placed(mirror: Any) -> Any:
+    """A mirror that is a place alone, as a mapping."""
+    return {"place": mirror} if isinstance(mirror, str) else mirror
+
+
 class Study(Spec):
     """One optimisation of one engine on one data set.
 
@@ -311,8 +355,10 @@ class Study(Spec):
         description="a preset; or {preset: NAME, KEY: DOMAIN, ...} to replace keys of it (null "
         "drops a key); or {KEY: DOMAIN, ...}",
     )
-    search: Literal["tpe", "random", "grid"] = Field(
-        "tpe", description="how configurations are proposed; grid needs finite domains"
+    search: Literal["tpe", "random", "grid", "race"] = Field(
+        "tpe",
+        description="how configurations are proposed; grid needs finite domains; race trains the "
+        "points of warm_start with several seeds each (segtune confirm)",
     )
     objective: Objective = Field(description="what is tuned; default: the engine's")
     warm_start: WarmStart = Field(default_factory=WarmStart)
@@ -328,10 +374,15 @@ class Study(Spec):
     price: Annotated[Price | None, BeforeValidator(_hourly)] = Field(
         None,
         description="price of an hour of a GPU (of the machine where no trial has one): a number, "
-        "or {spot: X, on_demand: Y, currency: EUR}; plan and status then say what a study costs",
+        "or {spot: X, on_demand: Y, currency: EUR}; plan, status and report then say its cost",
     )
     storage: Folder = Field(
         Path("studies"), validate_default=True, description="folder of the study directories"
+    )
+    mirror: Annotated[Mirror | None, BeforeValidator(_placed)] = Field(
+        None,
+        description="gs://BUCKET/FOLDER that the study is shipped to while it runs, and can go on "
+        "from on any machine; or {place: gs://BUCKET/FOLDER, alone_minutes: 30, ...}",
     )
     seed: Annotated[int, Field(ge=0)] = Field(0, description="seed of everything random")
 

@@ -1,28 +1,12 @@
 """The last words on a run of a study: where its results are, what to do next, how it ended."""
 
-from dataclasses import dataclass
-
 from analysis.report.leaderboard import LEADERBOARD
 from analysis.report.report import REPORT_HTML
 from tune.driver.driver import StudyResult
 from tune.plan.plan import StudyPlan
+from tune.progress.conclusion import Conclusion
 from tune.progress.status import next_step
 from tune.tracking.wandb import tracking_line
-
-
-@dataclass(frozen=True)
-class Conclusion:
-    """The last words on a run of a study.
-
-    Attributes:
-        lines: What is said of it.
-        problems: What went wrong, or is left to do after an interruption.
-        exit_code: 0; 130 after an interruption; 1 where all trials failed.
-    """
-
-    lines: tuple[str, ...]
-    problems: tuple[str, ...] = ()
-    exit_code: int = 0
 
 
 def conclude(plan: StudyPlan, result: StudyResult) -> Conclusion:
@@ -35,6 +19,8 @@ def conclude(plan: StudyPlan, result: StudyResult) -> Conclusion:
         return Conclusion(tuple(lines), (f"interrupted; {step}",), 130)
     if result.reason == "out of time":
         lines.append(step)
+    if result.reason == "moved":
+        lines.append("paused at the ends of epochs: it goes on elsewhere")
     failed = [n for n, o in result.outcomes.items() if o.state == "failed"]
     if not failed or len(failed) < len(result.outcomes):
         return Conclusion(tuple(lines))

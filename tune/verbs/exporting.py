@@ -15,6 +15,7 @@ from analysis.models.onnx import Progress, export_onnx
 from analysis.pictures.micrographs import find_micrographs
 from search_spaces.names import nearest_name
 from trainables.datasets.images import UnreadableImageError, read_picture
+from tune.mirror.opening import results
 from tune.verbs.opening import open_study
 
 Form = Literal["native", "onnx"]
@@ -31,6 +32,7 @@ def export(  # noqa: PLR0913  the command's options
     int8: bool = False,
     max_loss: float | None = None,
     progress: Progress | None = None,
+    download: bool = True,
 ) -> Path:
     """Write the best trial's model and configuration in every form, or its model as ONNX.
 
@@ -44,6 +46,7 @@ def export(  # noqa: PLR0913  the command's options
         int8: Whether the ONNX file is to be in 8 bits.
         max_loss: By how much F1 may fall with `int8` on the validation part; default: 0.02.
         progress: Told what is being done, for ONNX, as it begins.
+        download: Whether the mirror of a study that is named by one is asked.
 
     Returns:
         The folder.
@@ -65,7 +68,10 @@ def export(  # noqa: PLR0913  the command's options
         raise ExportError("--max-loss: expected --int8 beside it, got none")
     if max_loss is not None and not 0 <= max_loss <= 1:
         raise ExportError(f"--max-loss: expected a fall of F1 in 0 to 1, got {max_loss:g}")
-    study, place = open_study(study_dir), None if to is None else Path(to)
+    study, place = (
+        open_study(study_dir, results, download=download),
+        None if to is None else Path(to),
+    )
     if form == "native":
         return export_best(study, place)
     told, shown = progress or (lambda doing: None), _views(pictures)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from analysis.report.leaderboard import write_leaderboard
 from analysis.report.report import write_report
+from tune.mirror.opening import results
 from tune.verbs.opening import open_study
 
 
@@ -21,6 +22,6 @@ def report(study_dir: Path | str) -> list[Path]:
     Raises:
         StoreError: The study directory cannot be read.
     """
-    study = open_study(study_dir)
+    study = open_study(study_dir, results)
     trials = study.trials()
     return [write_leaderboard(study, trials), write_report(study, trials)]

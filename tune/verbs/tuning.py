@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tune.driver.driver import StudyResult, run_study
+from tune.mirror.mirror import mirrored
 from tune.plan.plan import StudyPlan
 from tune.plan.resume import plan_resumed
 from tune.progress.observer import Observer
-from tune.verbs.opening import has_begun, open_study
+from tune.verbs.opening import has_begun, open_to_resume
 from tune.verbs.planning import plan
 from tune.verbs.reporting import report
 
@@ -19,6 +20,8 @@ def tune(
     study: Path | str | StudyPlan,
     overrides: Sequence[str] = (),
     observers: Sequence[Observer] = (),
+    *,
+    upload: bool = True,
 ) -> StudyResult:
     """Run a study, and write its leaderboard and report.
 
@@ -31,6 +34,7 @@ def tune(
         study: A study file, or a plan of one.
         overrides: Keys of the file to override, as after `--set`.
         observers: Told of everything that happens.
+        upload: Whether to ship the study to its mirror, where it has one.
 
     Returns:
         The study directory, why the run ended, how each trial did, and the plan's notes.
@@ -39,14 +43,15 @@ def tune(
         StudyError: The study cannot be run.
         StoreError: Its directory holds a study already, or is another driver's.
         ClusterError: Ray cannot be started here.
-        DriverError: The disk is full.
+        StorageError: Its mirror cannot be read or written, or is another driver's.
+        DriverError: The disk is full; or the mirror is away for too long, or another driver's.
     """
     if isinstance(study, StudyPlan):
-        return _run(study, observers, resume=False)
+        return _run(study, observers, resume=False, upload=upload)
     planned = plan(study, overrides)
     for note in planned.notes or ():
         log.warning("note: %s", note)
-    return _run(planned, observers, resume=False)
+    return _run(planned, observers, resume=False, upload=upload)
 
 
 def resume(
@@ -55,14 +60,18 @@ def resume(
     observers: Sequence[Observer] = (),
     *,
     or_start: bool = False,
+    download: bool = True,
+    upload: bool = True,
 ) -> StudyResult:
     """Go on with an interrupted study, and write its leaderboard and report.
 
     Args:
-        study: A study directory, its study file, or a plan of going on.
+        study: A study directory, its study file, the address of its mirror, or a plan of going on.
         overrides: Keys to override, as after `--set`: "budget.trials=80" raises the budget.
         observers: Told of everything that happens.
         or_start: Whether to start a study file's study where it has not begun.
+        download: Whether to ask the study's mirror, where it has one, for what is new there.
+        upload: Whether to ship the study to its mirror.
 
     Returns:
         The study directory, why the run ended, and how each trial did.
@@ -71,18 +80,24 @@ def resume(
         StudyError: The study cannot go on as it was begun.
         StoreError: Its directory cannot be read, or is another driver's.
         ClusterError: Ray cannot be started here.
-        DriverError: The disk is full.
+        StorageError: Its mirror cannot be read or written, or is another driver's.
+        DriverError: The disk is full; or the mirror is away for too long, or another driver's.
     """
     if isinstance(study, StudyPlan):
-        return _run(study, observers, resume=True)
+        return _run(study, observers, resume=True, upload=upload)
     if or_start and not has_begun(study):
-        return tune(study, overrides, observers)
-    planned = plan_resumed(open_study(study), overrides)
-    return _run(planned, observers, resume=True)
+        return tune(study, overrides, observers, upload=upload)
+    opened, moved = open_to_resume(study, download=download)
+    planned = plan_resumed(opened, [*moved, *overrides])
+    return _run(planned, observers, resume=True, upload=upload)
 
 
-def _run(planned: StudyPlan, observers: Sequence[Observer], *, resume: bool) -> StudyResult:
-    result = run_study(planned, observers, resume=resume)
-    log.info("writing leaderboard and report")
-    report(result.directory)
+def _run(
+    planned: StudyPlan, observers: Sequence[Observer], *, resume: bool, upload: bool
+) -> StudyResult:
+    study = planned.study if upload else planned.study.model_copy(update={"mirror": None})
+    with mirrored(study, planned.directory, resume=resume) as mirror:
+        result = run_study(planned, observers, resume=resume, mirror=mirror)
+        log.info("writing leaderboard and report")
+        report(result.directory)
     return result

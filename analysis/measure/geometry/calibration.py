@@ -12,6 +12,11 @@ from analysis.errors import MeasureError
 from analysis.measure.geometry.columns import COLUMNS
 from analysis.measure.geometry.runs import Floats
 
+_READ: Final = ("nm", "um", "mm")
+"""Units that people write areas in."""
+
+_EASY: Final = 0.1
+
 UM_PER_UNIT: Final = {"pm": 1e-6, "A": 1e-4, "nm": 1e-3, "um": 1.0, "mm": 1e3}
 """Units of length and their micrometres; A is the angstrom."""
 
@@ -104,3 +109,28 @@ def _square(um_per_px: float | tuple[float, float] | None) -> float:
             "direction. Resample the picture to square pixels and measure that."
         )
     return math.sqrt(wide * high)
+
+
+def area_unit(per_area: float, unit: str) -> tuple[str, float]:
+    """The unit of area in which a number per area is easily read, and what it is multiplied by.
+
+    Of the square of the unit itself and those of larger ones it is the least in which the number is
+    0.1 or more; of pixels the next one is a million.
+
+    Args:
+        per_area: Number per square of the unit.
+        unit: Unit of lengths, or "px".
+
+    Example:
+        >>> area_unit(9.056e-07, "nm"), area_unit(0.4, "um"), area_unit(7.6e-05, "px")
+        (('um^2', 1000000.0), ('um^2', 1.0), ('Mpx', 1000000.0))
+    """
+    if unit == "px":
+        known = {"px^2": 1.0, "Mpx": 1e6}
+    else:
+        larger = [u for u in _READ if UM_PER_UNIT[u] > UM_PER_UNIT[unit]]
+        factors = {u: round(UM_PER_UNIT[u] / UM_PER_UNIT[unit]) ** 2 for u in [unit, *larger]}
+        known = {f"{u}^2": float(factor) for u, factor in factors.items()}
+    fits = [u for u, factor in known.items() if per_area * factor >= _EASY]
+    chosen = fits[0] if fits else next(reversed(known)) if per_area > 0 else next(iter(known))
+    return chosen, known[chosen]

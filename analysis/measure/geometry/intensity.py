@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from analysis.measure.geometry.columns import INTENSITIES
-from analysis.measure.geometry.runs import Floats, Ints, Runs, runs_of, within
+from analysis.measure.geometry.runs import Floats, Ints, Masks, Runs, runs_of, within
 
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
 """Source: ITU-R BT.601."""
@@ -20,15 +20,13 @@ _MOST_PIXELS: Final = 1 << 20
 _MOST_HUE_DEG: Final = 270.0
 
 
-def intensity_table(
-    rles: Sequence[Mapping[str, Any]], picture: npt.NDArray[Any]
-) -> dict[str, Floats]:
+def intensity_table(rles: Masks, picture: npt.NDArray[Any]) -> dict[str, Floats]:
     """Grey values, contrast and colour of the particles of one picture.
 
     Where a mask holds a pixel that is no finite number, its values are NaN.
 
     Args:
-        rles: N COCO run-length encodings of the picture.
+        rles: N masks of the picture: COCO run-length encodings, or their runs.
         picture: (H, W) or (H, W, 3) RGB of any depth, whole numbers or floats, as in the file:
             never stretched to 8 bits, or grey values would mean nothing.
 

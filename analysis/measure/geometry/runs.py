@@ -99,6 +99,10 @@ class Runs:
         return whole
 
 
+Masks = Sequence[Mapping[str, Any]] | Runs
+"""Masks of one picture: COCO run-length encodings, or the runs that were read from them."""
+
+
 def within(lengths: Ints) -> Ints:
     """0, 1, ... lengths[0] - 1, then 0, 1, ... lengths[1] - 1, and so on.
 
@@ -110,22 +114,27 @@ def within(lengths: Ints) -> Ints:
     return np.arange(int(lengths.sum())) - np.repeat(ends - lengths, lengths)
 
 
-def runs_of(rles: Sequence[Mapping[str, Any]], size: tuple[int, int] | None = None) -> Runs:
+def runs_of(rles: Masks, size: tuple[int, int] | None = None) -> Runs:
     """The runs of the masks of one picture.
 
     Args:
-        rles: COCO run-length encodings, all of one picture.
+        rles: COCO run-length encodings, all of one picture; or their runs, which are returned.
         size: Rows and columns of that picture; needed only where there is no mask.
 
     Raises:
         ValueError: The masks are of pictures of different sizes, or one is no such encoding.
     """
-    sizes = {(int(rle["size"][0]), int(rle["size"][1])) for rle in rles}
+    if isinstance(rles, Runs):
+        sizes = {(rles.height, rles.width)}
+    else:
+        sizes = {(int(rle["size"][0]), int(rle["size"][1])) for rle in rles}
     if size is not None:
         sizes.add((int(size[0]), int(size[1])))
     if len(sizes) > 1:
         listed = ", ".join(f"{h} x {w}" for h, w in sorted(sizes))
         raise ValueError(f"expected masks of one picture, got masks of {listed} pixels")
+    if isinstance(rles, Runs):
+        return rles
     height, width = sizes.pop() if sizes else (0, 0)
     counts, owner = _counts(rles)
     if (_sums(counts, owner, len(rles)) != height * width).any():
@@ -157,7 +166,7 @@ def _counts(rles: Sequence[Mapping[str, Any]]) -> tuple[Ints, Ints]:
     The encoding is COCO's: 5 bits a character from 48 on, bit 5 says that more follow, bit 4 of
     the last one is the sign, and from the third count on the difference to the last but one stands.
     """
-    texts = [_packed(rle) for rle in rles]
+    texts = [packed(rle) for rle in rles]
     digits = np.frombuffer(b"".join(texts), np.uint8).astype(np.int64) - 48
     final = (digits & 32) == 0
     ends = np.flatnonzero(final)
@@ -175,10 +184,14 @@ def _counts(rles: Sequence[Mapping[str, Any]]) -> tuple[Ints, Ints]:
     return _undo_differences(values, owner), owner
 
 
-def _packed(rle: Mapping[str, Any]) -> bytes:
+def packed(rle: Mapping[str, Any]) -> bytes:
+    """The run lengths of a COCO encoding, compressed.
+
+    Raises:
+        ValueError: A list of them does not fill the picture.
+    """
     counts = rle["counts"]
-    packed = counts if isinstance(counts, bytes) else geometry.compress(dict(rle))["counts"]
-    return bytes(packed)
+    return bytes(counts if isinstance(counts, bytes) else geometry.compress(dict(rle))["counts"])
 
 
 def _undo_differences(values: Ints, owner: Ints) -> Ints:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -13,14 +11,14 @@ from analysis.measure.geometry.hulls import Feret, hull_shapes
 from analysis.measure.geometry.moments import moment_shapes
 from analysis.measure.geometry.neighbours import nearest, overlap_fractions
 from analysis.measure.geometry.raster import raster_shapes
-from analysis.measure.geometry.runs import Floats, Rectangle, Runs, runs_of
+from analysis.measure.geometry.runs import Floats, Masks, Rectangle, Runs, runs_of
 
 Table = dict[str, Floats]
 """Name of a column to its (N,) float64 values, NaN where a value is not defined."""
 
 
 def shape_table(
-    rles: Sequence[Mapping[str, Any]],
+    rles: Masks,
     *,
     feret: Feret = "mean",
     analysed: Rectangle | None = None,
@@ -31,7 +29,7 @@ def shape_table(
     A mask without pixels has area 0 and nothing else.
 
     Args:
-        rles: N COCO run-length encodings, all of one picture.
+        rles: N masks, all of one picture: COCO run-length encodings, or their runs.
         feret: Hulls of which lengths are taken: "mean" of centres and corners, or "corner" as
             ImageJ does.
         analysed: The part of the picture that was searched; None for all of it. A particle that

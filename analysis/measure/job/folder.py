@@ -40,7 +40,7 @@ SUFFIXES: Final = {
     PARTS: ".parquet",
     DONE: ".json",
     LABELS: ".tif",
-    OVERLAYS: ".png",
+    OVERLAYS: ".jpg",
     LABELME: ".json",
     ROIS: ".zip",
 }

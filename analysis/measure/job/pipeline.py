@@ -1,8 +1,9 @@
 """Pictures through three stages on Ray Data: reading, searching in actors, measuring.
 
 Numbers of pictures travel, what is known of their scale, and what was found as run-length
-encodings; never pixels: each stage reads the files itself. A stage never raises; what is wrong with
-a picture becomes its reason.
+encodings; never pixels: each process reads the files itself. Actors that search on a CPU also read,
+as whatever reads beside them would take their cores; a GPU is not to wait for that. A stage never
+raises; what is wrong with a picture becomes its reason.
 
 A picture is on its way from the moment an actor takes it until it is written down. An actor waits
 while too many are: what is searched and not yet written down, a kill would have searched again.
@@ -23,7 +24,7 @@ from trainables.files.errors import UserError
 
 log = logging.getLogger(__name__)
 
-_NUMBER, _READ, _FOUND, _REASON = "number", "read", "found", "reason"
+_ITEM, _NUMBER, _READ, _FOUND, _REASON = "item", "number", "read", "found", "reason"
 
 _BLOCKS_AT_LEAST: Final = 8  # so that the first pictures are done soon
 
@@ -128,16 +129,17 @@ def passed(numbers: list[int], stages: Stages, workers: Workers) -> Iterator[Pas
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    there = ray.cluster_resources().get("CPU", 1.0)
-    actor_cpus = _cpus_of_an_actor(workers, there)
-    task_cpus = _cpus_of_a_task(there - actor_cpus * workers.actors)
+    free = ray.available_resources().get("CPU", 1.0)  # others may hold the rest for hours
+    actor_cpus = _cpus_of_an_actor(workers, free)
+    task_cpus = _cpus_of_a_task(free - actor_cpus * workers.actors)
     n_blocks = min(len(numbers), max(math.ceil(len(numbers) / workers.batch), _BLOCKS_AT_LEAST))
     rows = ray.data.from_items(numbers, override_num_blocks=n_blocks)
-    reading = partial(_reading, reader=stages.reader)
-    read = rows.map_batches(reading, batch_size=None, num_cpus=task_cpus)
-    found = read.map_batches(
+    if workers.gpus:
+        reading = partial(_reading, reader=stages.reader)
+        rows = rows.map_batches(reading, batch_size=None, num_cpus=task_cpus)
+    found = rows.map_batches(
         _Searching,
-        fn_constructor_args=(stages.searcher, gate),
+        fn_constructor_args=(stages.searcher, gate, None if workers.gpus else stages.reader),
         batch_size=None,  # a block as it is: one of two blocks might never pass the gate
         num_cpus=actor_cpus,
         num_gpus=workers.gpus or None,
@@ -152,17 +154,17 @@ def passed(numbers: list[int], stages: Stages, workers: Workers) -> Iterator[Pas
             yield Passed(int(number), str(reason))
 
 
-def _cpus_of_an_actor(workers: Workers, there: float) -> float:
+def _cpus_of_an_actor(workers: Workers, free: float) -> float:
     """The cores that Ray is to count for an actor: a core is left for the other stages.
 
     Args:
         workers: Processors of the stages.
-        there: Cores that Ray has.
+        free: Cores of Ray that nobody holds.
 
-    >>> [_cpus_of_an_actor(Workers(2, 1, 0, 2, 8), there) for there in (1, 2, 3, 8)]
+    >>> [_cpus_of_an_actor(Workers(2, 1, 0, 2, 8), free) for free in (1, 2, 3, 8)]
     [0.0, 0.5, 1, 1]
     """
-    return min(workers.cpus, max(there - 1, 0) / workers.actors)
+    return min(workers.cpus, max(free - 1, 0) / workers.actors)
 
 
 def _cpus_of_a_task(left: float) -> float:
@@ -183,13 +185,14 @@ def _cpus_of_a_task(left: float) -> float:
 
 def _reading(batch: Batch, reader: Reader) -> Batch:
     """The first stage."""
-    asked = batch["item"]
-    outcomes = [_tried(reader, int(number)) for number in asked]
-    return {
-        _NUMBER: asked,
-        _READ: _pickled([read for read, _ in outcomes]),
-        _REASON: np.array([reason for _, reason in outcomes], object),
-    }
+    read, reasons = _read(batch[_ITEM], reader)
+    return {_NUMBER: batch[_ITEM], _READ: _pickled(read), _REASON: np.array(reasons, object)}
+
+
+def _read(numbers: Any, reader: Reader) -> tuple[list[Any], list[str]]:
+    """What is known of pictures, and why it is not of some."""
+    outcomes = [_tried(reader, int(number)) for number in numbers]
+    return [read for read, _ in outcomes], [reason for _, reason in outcomes]
 
 
 class Gate:
@@ -224,26 +227,44 @@ class Gate:
 
 
 class _Searching:
-    """The actor of the second stage. Where its models cannot be loaded it says so by number -1."""
+    """The actor of the second stage. Where its models cannot be loaded it says so by number -1.
 
-    def __init__(self, maker: Callable[[], Searcher], gate: Any) -> None:
+    Args:
+        maker: Maker of what searches.
+        gate: The gate of the pictures that are on their way.
+        reader: What reads, where this actor does that, too.
+    """
+
+    def __init__(self, maker: Callable[[], Searcher], gate: Any, reader: Reader | None) -> None:
         self._gate = gate
+        self._reader = reader
         self._search, self._why = _tried(maker)
 
     def __call__(self, batch: Batch) -> Batch:
-        n = len(batch[_NUMBER])
+        asked = batch[_ITEM] if self._reader is not None else batch[_NUMBER]
+        nothing = _pickled([None] * len(asked))
         if self._why:
-            why = np.full(n, self._why, object)
-            return {**batch, _NUMBER: np.full(n, -1), _FOUND: _pickled([None] * n), _REASON: why}
-        reasons, founds = list(batch[_REASON]), [None] * n
-        places = [place for place in range(n) if not reasons[place]]
-        numbers = [int(batch[_NUMBER][place]) for place in places]
-        read = [pickle.loads(batch[_READ][place]) for place in places]
+            why = np.full(len(asked), self._why, object)
+            numbers = np.full(len(asked), -1)
+            return {_NUMBER: numbers, _READ: nothing, _FOUND: nothing, _REASON: why}
+        if self._reader is not None:
+            read, reasons = _read(asked, self._reader)
+        else:
+            read, reasons = [pickle.loads(one) for one in batch[_READ]], list(batch[_REASON])
+        founds: list[Any] = [None] * len(asked)
+        places = [place for place in range(len(asked)) if not reasons[place]]
+        numbers = [int(asked[place]) for place in places]
         _call(self._gate.take, numbers)
-        for place, (found, reason) in zip(places, self._searched(numbers, read), strict=True):
+        searched = self._searched(numbers, [read[place] for place in places])
+        for place, (found, reason) in zip(places, searched, strict=True):
             founds[place], reasons[place] = found, reason
-        _call(self._gate.give_back, [int(batch[_NUMBER][p]) for p in places if reasons[p]])
-        return {**batch, _FOUND: _pickled(founds), _REASON: np.array(reasons, object)}
+        _call(self._gate.give_back, [int(asked[place]) for place in places if reasons[place]])
+        return {
+            _NUMBER: asked,
+            _READ: _pickled(read),
+            _FOUND: _pickled(founds),
+            _REASON: np.array(reasons, object),
+        }
 
     def _searched(self, numbers: list[int], read: list[Any]) -> list[tuple[Any, str]]:
         """What is found in pictures together; where one is at fault, in each by itself."""
@@ -271,7 +292,7 @@ def _measuring(batch: Batch, measure: Measurer, gate: Any) -> Batch:
         if not reasons[place]:
             read, found = (pickle.loads(batch[name][place]) for name in (_READ, _FOUND))
             _, reasons[place] = _tried(measure, int(number), read, found)
-            gate.give_back.remote([int(number)])
+    gate.give_back.remote([int(number) for number in batch[_NUMBER]])
     return {_NUMBER: batch[_NUMBER], _REASON: np.array(reasons, object)}
 
 

@@ -12,6 +12,7 @@ from analysis.finding.models import load_finding_model
 from analysis.finding.windows import Window
 from analysis.measure.geometry.hulls import Feret
 from analysis.measure.geometry.intensity import intensity_table
+from analysis.measure.geometry.runs import Runs, packed, runs_of
 from analysis.measure.geometry.shapes import box_table, shape_table
 from analysis.measure.job.folder import LABELME, LABELS, OVERLAYS, ROIS, JobFolder, PictureRecord
 from analysis.measure.outputs.labelme import DrawnParticle, LabelledPage, write_labelme
@@ -20,19 +21,19 @@ from analysis.measure.outputs.overlays import NumberedPicture, write_overlay
 from analysis.measure.outputs.rims import rims
 from analysis.measure.outputs.rois import write_rois
 from analysis.measure.settings import MeasureSettings
-from analysis.models.find import TrainedModel
 from analysis.pictures.micrographs import Micrograph, source_of
-from analysis.scale.reading import ScaleWishes, read_scale
+from analysis.scale.reading import ScaleWishes, grey_of, scale_of_pixels
 from analysis.scale.region import region_mask
 from analysis.scale.scale import Area, ScaleReading, Source
 from trainables.contract import Device
-from trainables.datasets import geometry
 from trainables.datasets.images import UnreadableImageError, probe, read_picture
 from trainables.files.errors import UserError
 from trainables.results import Instances
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from analysis.models.find import TrainedModel
 
 PARTICLE, CLASS, SCORE, MASK = "particle", "class", "score", "mask"
 """Columns of a part beside those that are measured: number from 1, class name, confidence, counts
@@ -60,6 +61,8 @@ class ReadPicture:
         scale_rel_uncertainty: Relative standard uncertainty of it, or None.
         flags: What a person should look at, each a reason in words.
         left_out: Rectangles that are not searched: data bar, scale bar, frames.
+        pixels: (H, W) or (H, W, 3) uint8, the picture as models see it; they stay in the process
+            that read them, and are None in any other.
     """
 
     source: Sequence[int]
@@ -71,6 +74,11 @@ class ReadPicture:
     scale_rel_uncertainty: float | None = None
     flags: tuple[str, ...] = ()
     left_out: tuple[Window, ...] = ()
+    pixels: npt.NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels to other processes."""
+        return {**vars(self), "pixels": None}
 
 
 @dataclass(frozen=True)
@@ -110,19 +118,20 @@ class PictureReader:
         try:
             source = source_of(picture)
             header = probe(picture.path)
+            pixels = read_picture(picture.path, picture.page).pixels
         except OSError as error:
             raise UserError(f"it cannot be read: {error.strerror}") from error
         except UnreadableImageError as error:
             raise UserError(str(error)) from error
-        found = read_scale(picture, self.wishes or ScaleWishes(source=Source.GIVEN))
-        if found.reading.failure:
-            raise UserError(found.reading.failure)
+        wishes = self.wishes or ScaleWishes(source=Source.GIVEN)
+        found = scale_of_pixels(picture, grey_of(pixels), wishes)
         read = ReadPicture(
             source,
             header.width,
             header.height,
             len(header.pages),
             left_out=_left_out(found.reading.analysed, header.width, header.height),
+            pixels=pixels,
         )
         return read if self.wishes is None else _scaled(read, found.reading)
 
@@ -179,7 +188,7 @@ class PictureSearcher:
     """
 
     pictures: Sequence[Micrograph]
-    models: Sequence[TrainedModel]
+    models: Sequence["TrainedModel"]
     device: Device
     settings: MeasureSettings
     at_once: int = 1
@@ -196,15 +205,36 @@ class PictureSearcher:
 
     def __call__(self, numbers: Sequence[int], read: Sequence[ReadPicture]) -> list[Searched]:
         """Find the particles of pictures."""
-        pictures = [self.pictures[number] for number in numbers]
-        pixels = [in_colours(read_picture(p.path, p.page).pixels) for p in pictures]
+        pixels = [self._pixels(*given) for given in zip(numbers, read, strict=True)]
         found = self.finder.find_all(pixels, [known.left_out for known in read])
         return [Searched(one, self.finder.classes) for one in found]
+
+    def _pixels(self, number: int, read: ReadPicture) -> npt.NDArray[np.uint8]:
+        """(H, W, 3) uint8 of a picture; it is read again where another process had read it."""
+        if read.pixels is not None:
+            return in_colours(read.pixels)
+        picture = self.pictures[number]
+        return in_colours(read_picture(picture.path, picture.page).pixels)
 
 
 def in_colours(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """A grey picture as one of three equal channels, as models take it."""
     return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The particles of a picture.
+
+    Attributes:
+        instances: The particles.
+        classes: Class names.
+        runs: Their masks, read once for all that is made of them; None of a model of boxes.
+    """
+
+    instances: Instances
+    classes: Sequence[str]
+    runs: Runs | None
 
 
 @dataclass(frozen=True)
@@ -228,11 +258,10 @@ class PictureMeasurer:
         picture, result = self.pictures[number], found.found
         decoded = read_picture(picture.path, picture.page, keep_stored=True)
         assert decoded.stored is not None
-        particles = measured(
-            result.instances, decoded.stored, found.classes, read, self.settings.feret
-        )
+        seen = Seen(result.instances, found.classes, runs_in(result.instances, read))
+        particles = measured(seen, decoded.stored, read, self.settings.feret)
         self.folder.write_part(picture, particles)
-        self._draw(picture, read, found, decoded.pixels)
+        self._draw(picture, read, seen, decoded.pixels)
         self.folder.write_record(
             picture,
             PictureRecord(
@@ -246,75 +275,71 @@ class PictureMeasurer:
         )
 
     def _draw(
-        self,
-        picture: Micrograph,
-        read: ReadPicture,
-        result: Searched,
-        pixels: npt.NDArray[np.uint8],
+        self, picture: Micrograph, read: ReadPicture, seen: Seen, pixels: npt.NDArray[np.uint8]
     ) -> None:
         """Write label image, overlay and outlines, as far as they are asked for."""
-        instances = result.found.instances
-        size = (read.height, read.width)
-        if self.folder.writes(LABELS) and instances.masks is not None:
-            write_labels(instances.masks, size, self.folder.file(LABELS, picture))
-        if self.folder.writes(OVERLAYS):
+        folder, runs = self.folder, seen.runs
+        if folder.writes(OVERLAYS):
             drawn = NumberedPicture(
-                picture.name, pixels, instances, 1, read.um_per_px, read.left_out
+                picture.name, pixels, seen.instances, runs, read.um_per_px, read.left_out
             )
-            write_overlay(drawn, result.classes, self.folder.file(OVERLAYS, picture))
-        if instances.masks is None or not (self.folder.writes(LABELME) or self.folder.writes(ROIS)):
+            write_overlay(drawn, seen.classes, folder.file(OVERLAYS, picture))
+        if runs is None:
             return
-        particles = drawn_particles(instances, result.classes)
-        if self.folder.writes(LABELME):
-            page = LabelledPage(picture.path, picture.page, size, pixels)
-            write_labelme(particles, page, self.folder.file(LABELME, picture))
-        if self.folder.writes(ROIS):
-            path = self.folder.file(ROIS, picture)
-            write_rois(particles, picture.page, read.n_pages, path)
+        if folder.writes(LABELS):
+            write_labels(runs, folder.file(LABELS, picture))
+        if not (folder.writes(LABELME) or folder.writes(ROIS)):
+            return
+        particles = drawn_particles(seen.instances, seen.classes, runs)
+        if folder.writes(LABELME):
+            page = LabelledPage(picture.path, picture.page, (read.height, read.width), pixels)
+            write_labelme(particles, page, folder.file(LABELME, picture))
+        if folder.writes(ROIS):
+            write_rois(particles, picture.page, read.n_pages, folder.file(ROIS, picture))
 
 
-def drawn_particles(instances: Instances, classes: Sequence[str]) -> list[DrawnParticle]:
-    """The particles of a picture with their outlines; they have masks."""
+def runs_in(instances: Instances, read: ReadPicture) -> Runs | None:
+    """The masks of a picture's particles, if they have any."""
+    return None if instances.masks is None else runs_of(instances.masks, (read.height, read.width))
+
+
+def drawn_particles(
+    instances: Instances, classes: Sequence[str], runs: Runs
+) -> list[DrawnParticle]:
+    """The particles of a picture with their outlines."""
     assert instances.masks is not None
-    made = []
-    for index, mask in enumerate(instances.masks):
-        outer, holes = rims(mask)
-        name, score = classes[int(instances.classes[index])], float(instances.scores[index])
-        made.append(DrawnParticle(index + 1, name, score, mask, outer, holes))
-    return made
+    names, scores = instances.classes.tolist(), instances.scores.tolist()
+    found = zip(names, scores, instances.masks, rims(runs), strict=True)
+    return [
+        DrawnParticle(number, classes[name], score, mask, outer, holes)
+        for number, (name, score, mask, (outer, holes)) in enumerate(found, start=1)
+    ]
 
 
-def measured(
-    instances: Instances,
-    stored: npt.NDArray[Any],
-    classes: Sequence[str],
-    read: ReadPicture,
-    feret: Feret,
-) -> "pa.Table":
+def measured(seen: Seen, stored: npt.NDArray[Any], read: ReadPicture, feret: Feret) -> "pa.Table":
     """The table of a picture's particles, in pixels.
 
     Args:
-        instances: The particles.
+        seen: The particles.
         stored: The picture as it is in its file.
-        classes: Class names.
         read: What is known of the picture.
         feret: Which hulls lengths are taken from.
     """
     import pyarrow as pa  # put off: slow to import
 
-    size, region = (read.height, read.width), analysed_rectangle(read)
-    if instances.masks is None:
+    instances, region = seen.instances, analysed_rectangle(read)
+    if seen.runs is None:
         columns = box_table(instances.boxes.astype(np.float64), region)
     else:
         columns = {
-            **shape_table(instances.masks, feret=feret, analysed=region, size=size),
-            **intensity_table(instances.masks, stored),
+            **shape_table(seen.runs, feret=feret, analysed=region),
+            **intensity_table(seen.runs, stored),
         }
     masks = [None] * len(instances) if instances.masks is None else _counts(instances.masks)
     return pa.table(
         {
             PARTICLE: pa.array(np.arange(1, len(instances) + 1), pa.int32()),
-            CLASS: pa.array([classes[i] for i in instances.classes.tolist()], pa.string()),
+            CLASS: pa.array([seen.classes[i] for i in instances.classes.tolist()], pa.string()),
             SCORE: pa.array(instances.scores, pa.float32()),
             **{name: pa.array(values, pa.float64()) for name, values in columns.items()},
             MASK: pa.array(masks, pa.string()),
@@ -325,12 +350,13 @@ def measured(
 def empty_part() -> "pa.Table":
     """The table of a picture without particles, for its columns."""
     none = Instances(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, int), ())
-    return measured(none, np.zeros((1, 1), np.uint8), (), ReadPicture((0, 0), 1, 1), "mean")
+    read = ReadPicture((0, 0), 1, 1)
+    seen = Seen(none, (), runs_in(none, read))
+    return measured(seen, np.zeros((1, 1), np.uint8), read, "mean")
 
 
 def _counts(masks: Sequence[Mapping[str, Any]]) -> list[str]:
-    compressed = (geometry.compress(dict(mask))["counts"] for mask in masks)
-    return [text.decode("ascii") if isinstance(text, bytes) else text for text in compressed]
+    return [packed(mask).decode("ascii") for mask in masks]
 
 
 def analysed_rectangle(read: ReadPicture) -> tuple[int, int, int, int]:

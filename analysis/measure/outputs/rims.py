@@ -5,106 +5,125 @@ traced regions are such outlines. Pixels that touch at a corner alone are apart,
 holes.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from trainables.datasets import geometry
+from analysis.measure.geometry.runs import Ints, Runs
+from analysis.measure.geometry.strips import Pixels, strips_of
 
 Rim = npt.NDArray[np.int64]
 """(N, 2) x y of the corners of a closed outline."""
 
-_STEPS = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])  # right, down, left, up
+Rims = tuple[list[Rim], list[Rim]]
+"""Outlines of a mask's parts, clockwise on the screen, and of its holes, the other way round."""
+
+_STEPS: Final = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])
+"""Steps x y along an edge: right, down, left, up."""
 
 
-def rims(rle: Mapping[str, Any]) -> tuple[list[Rim], list[Rim]]:
-    """Outlines of a mask's parts and of its holes.
+def rims(runs: Runs) -> list[Rims]:
+    """The outlines of each mask of a picture, in pixels of the picture; none of an empty one.
 
     Args:
-        rle: Run-length encoding of the mask.
-
-    Returns:
-        Outlines of the parts, clockwise on the screen, and of the holes, the other way round; all
-        in pixels of the picture.
+        runs: The masks.
     """
-    mask, origin = geometry.crop(dict(rle))
-    if not mask.any():
-        return [], []
-    closed = [_straight(rim) + np.array(origin) for rim in _closed(np.pad(mask != 0, 1))]
-    outer = [rim for rim in closed if _area(rim) > 0]
-    holes = [rim for rim in closed if _area(rim) < 0]
-    return outer, holes
-
-
-def _closed(framed: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.int64]]:
-    """Every closed way along the edges of a mask that has a frame of background.
-
-    Each edge has a direction, with the mask on its right. Where two ways cross at a corner, one
-    turns right, so that what touches there stays apart.
-    """
-    leaving: dict[tuple[int, int], list[int]] = {}
-    for direction, (rows, columns) in enumerate(_edges(framed)):
-        for x, y in zip(columns.tolist(), rows.tolist(), strict=True):
-            leaving.setdefault((x, y), []).append(direction)
-    found = []
-    while leaving:
-        start = next(iter(leaving))
-        way, place, came = [start], start, None
-        while True:
-            direction = _next(leaving, place, came)
-            dx, dy = _STEPS[direction]
-            place, came = (place[0] + int(dx), place[1] + int(dy)), direction
-            if place == start and _is_closed(leaving, start, direction):
-                break
-            way.append(place)
-        found.append(np.array(way) - 1)
+    found: list[Rims] = [([], []) for _ in range(runs.n_masks)]
+    for strip in strips_of(runs):
+        edges = _edges(strip.pixels)
+        order, lengths = _ways(edges)
+        mask = strip.mask_at(edges.column[order])
+        shift = runs.boxes[strip.masks, :2] - np.stack([strip.rows, np.ones_like(strip.rows)], 1)
+        corners = edges.begin[order] + shift[mask]
+        ends = np.cumsum(lengths)
+        areas = np.add.reduceat(_doubled_areas(corners, ends - lengths, ends), ends - lengths)
+        owners = runs.present[strip.masks[mask[ends - 1]]].tolist()
+        turns = edges.turns[order]
+        kept, bounds = corners[turns], [0, *np.cumsum(turns)[ends - 1].tolist()]
+        for owner, area, (a, b) in zip(owners, areas.tolist(), pairwise(bounds), strict=True):
+            found[owner][0 if area > 0 else 1].append(kept[a:b])
     return found
 
 
-def _edges(
-    framed: npt.NDArray[np.bool_],
-) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
-    """Rows and columns of the corners where edges begin, for each of the four directions."""
-    inner = framed[1:-1, 1:-1]
-    top = np.nonzero(inner & ~framed[:-2, 1:-1])
-    right = np.nonzero(inner & ~framed[1:-1, 2:])
-    bottom = np.nonzero(inner & ~framed[2:, 1:-1])
-    left = np.nonzero(inner & ~framed[1:-1, :-2])
-    starts = ((0, 0), (0, 1), (1, 1), (1, 0))  # of an upper edge the left corner, and so on
-    return [
-        (rows + 1 + down, columns + 1 + across)
-        for (rows, columns), (down, across) in zip((top, right, bottom, left), starts, strict=True)
-    ]
+@dataclass(frozen=True, eq=False)
+class _Edges:
+    """Edges between pixels of masks and others; each has a mask on its right.
+
+    Attributes:
+        begin: (E, 2) x y of the corner where each begins, in the strip.
+        column: (E,) column of its pixel, which is a row of the strip.
+        after: (E,) the edge that follows each.
+        turns: (E,) whether it has another direction than the one before.
+    """
+
+    begin: Ints
+    column: Ints
+    after: Ints
+    turns: npt.NDArray[np.bool_]
 
 
-def _next(
-    leaving: dict[tuple[int, int], list[int]], place: tuple[int, int], came: int | None
-) -> int:
-    """The edge to follow from a corner; it is taken out of those that are left."""
-    ways = leaving[place]
-    direction = ways[0] if came is None or (came + 1) % 4 not in ways else (came + 1) % 4
-    ways.remove(direction)
-    if not ways:
-        del leaving[place]
-    return direction
+def _edges(pixels: Pixels) -> _Edges:
+    """The edges of a strip's masks.
+
+    Where two outlines cross at a corner, each turns right, so that what touches there stays apart.
+
+    Args:
+        pixels: (L, h) uint8 of 0 and 1 with a frame of background, a turned part of the picture.
+    """
+    ink = pixels > 0
+    here = ink[1:-1, 1:-1]
+    free = (ink[1:-1, :-2], ink[2:, 1:-1], ink[1:-1, 2:], ink[:-2, 1:-1])
+    places = [np.nonzero(here & ~other) for other in free]  # above, right, below, left of a pixel
+    corners = ((0, 0), (1, 0), (1, 1), (0, 1))  # of an upper edge it begins at the left, and so on
+    columns = [x + 1 for x, _ in places]
+    begin = np.concatenate(
+        [
+            np.stack([x + 1 + dx, y + 1 + dy], axis=1)
+            for (x, y), (dx, dy) in zip(places, corners, strict=True)
+        ]
+    )
+    direction = np.repeat(np.arange(4), [len(column) for column in columns])
+    across = pixels.shape[1] + 1
+    at = begin[:, 0] * across + begin[:, 1]
+    known, number = np.unique(at, return_inverse=True)  # corners; every way ends where one begins
+    edge_at = np.full((len(known), 4), -1, np.int64)
+    edge_at[number, direction] = np.arange(len(at))
+    end = np.searchsorted(known, at + (_STEPS @ (across, 1))[direction])
+    after = np.full(len(at), -1, np.int64)
+    for turn in (3, 0, 1):  # the last one that is there holds: right, straight on, left
+        following = edge_at[end, (direction + turn) % 4]
+        after = np.where(following >= 0, following, after)
+    turns = np.zeros(len(at), np.bool_)
+    turns[after] = direction[after] != direction
+    return _Edges(begin, np.concatenate(columns), after, turns)
 
 
-def _is_closed(
-    leaving: dict[tuple[int, int], list[int]], start: tuple[int, int], came: int
-) -> bool:
-    """Whether a way that is back at its beginning ends there, and does not cross itself."""
-    return (came + 1) % 4 not in leaving.get(start, [])
+def _ways(edges: _Edges) -> tuple[Ints, Ints]:
+    """All edges in the order in which they follow each other, and the length of each closed way."""
+    after = edges.after.tolist()
+    left = [True] * len(after)
+    order: list[int] = []
+    lengths: list[int] = []
+    for start in range(len(after)):
+        if not left[start]:
+            continue
+        before, edge = len(order), start
+        while left[edge]:
+            left[edge] = False
+            order.append(edge)
+            edge = after[edge]
+        lengths.append(len(order) - before)
+    return np.array(order, np.int64), np.array(lengths, np.int64)
 
 
-def _straight(way: npt.NDArray[np.int64]) -> Rim:
-    """A way without the corners at which it goes straight on."""
-    before, after = way - np.roll(way, 1, axis=0), np.roll(way, -1, axis=0) - way
-    return np.asarray(way[(before != after).any(axis=1)])
-
-
-def _area(rim: Rim) -> float:
-    """Area inside an outline, positive where it runs clockwise on the screen."""
-    x, y = rim.T.astype(np.float64)
-    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
+def _doubled_areas(corners: Ints, begins: Ints, ends: Ints) -> Ints:
+    """(E,) what each edge adds to twice the area inside its way, clockwise on the screen."""
+    following = np.arange(len(corners)) + 1
+    following[ends - 1] = begins
+    x, y = corners.T
+    return np.asarray(x * y[following] - y * x[following])

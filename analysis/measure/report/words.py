@@ -73,8 +73,8 @@ def headline(figures: Sequence[ClassFigures]) -> list[Figure]:
 def unit_words(unit: str) -> str:
     """A unit as a page writes it.
 
-    >>> unit_words("um"), unit_words("A"), unit_words("1/nm^2"), unit_words("")
-    ('µm', 'Å', '1/nm²', '')
+    >>> unit_words("um"), unit_words("A"), unit_words("per nm^2"), unit_words("")
+    ('µm', 'Å', 'per nm²', '')
     """
     return unit.replace("um", "µm").replace("A", "Å").replace("^2", "²")
 
@@ -89,13 +89,14 @@ def length_words(value: float, unit: str) -> str:
 
 
 def _figure(one: ClassFigures, key: str, words: str) -> Figure:
-    estimate, whole = one.estimates[key], one.combined[key]
-    row = one.row_of(key)
-    sampling = estimate.interval
+    estimate, whole = one.estimates[key], one.said(key)
+    factor = whole.value / estimate.value if estimate.value else 1.0  # of the unit it is said in
+    low, high = estimate.interval or (0.0, 0.0)
+    sampling = (factor * low, factor * high) if estimate.interval else None
     return Figure(
         words,
-        digits(estimate.value, 4),
-        unit_words(row["unit"]),
+        digits(whole.value, 4),
+        unit_words(whole.unit),
         _interval(whole.interval) or "no interval of one picture",
         _interval(sampling),
         _parts(whole, SAID),

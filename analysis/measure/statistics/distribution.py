@@ -72,7 +72,7 @@ def quantiles(sizes: Floats, weights: Floats, shares: tuple[float, ...]) -> Floa
 
 
 def figures(sample: Sample) -> dict[str, float]:
-    """Every figure of `FIGURES`; those of sizes are NaN without particles.
+    """Every figure of `FIGURES`; those of sizes are NaN without particles, of spread with one.
 
     Lengths are in the sample's unit, the density in particles per square of it.
     """
@@ -92,9 +92,11 @@ def figures(sample: Sample) -> dict[str, float]:
 
 
 def geometric(sizes: Floats, weights: Floats) -> tuple[float, float]:
-    """Geometric mean and geometric standard deviation (1 where all sizes are equal)."""
+    """Geometric mean and standard deviation; of one particle the latter is unknown (NaN)."""
     if not len(sizes):
         return math.nan, math.nan
     logs = np.log(sizes)
     mean = float(np.average(logs, weights=weights))
+    if len(sizes) == 1:
+        return math.exp(mean), math.nan
     return math.exp(mean), math.exp(math.sqrt(np.average((logs - mean) ** 2, weights=weights)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from analysis.errors import MeasureError
@@ -92,6 +92,10 @@ class Uncertainty:
             return None
         half = self.relative * self.value
         return max(self.value - half, 0.0), self.value + half
+
+    def times(self, factor: float, unit: str) -> Uncertainty:
+        """The same figure in another unit, of which the first has so many."""
+        return replace(self, value=self.value * factor, unit=unit)
 
     @property
     def words(self) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from analysis.measure.figures import ClassFigures, run_figures, shift_line, worst_shifts
 from analysis.measure.plan import MeasurePlan
+from analysis.measure.report.words import figure_rows
 from analysis.measure.tables import DonePictures
 from tests.support.samples.measured_grains import (
     HEIGHT,
@@ -114,6 +115,10 @@ def test_every_figure_says_its_border_rule_and_what_is_not_known(
     assert "segmentation" in rows["mean_1_0"]["not_known"]
     assert (rows["mean_1_0"]["unit"], rows["number_density"]["unit"]) == ("nm", "1/nm^2")
     assert rows["span_number"]["unit"] == ""
+    density = rows["number_density"]["value"]
+    said = next(row for row in figure_rows(figures) if row.name == "number per area")
+    assert (said.value, said.unit) == (f"{1e6 * density:.4g}", "per µm²"), "a number to read"
+    assert f"number per area {1e6 * density:.4g} per um^2" in "\n".join(figures.lines())
 
 
 def test_a_guard_frame_narrows_the_area(done: DonePictures, plan: MeasurePlan) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import StorageError
-from cluster.storage.copying import INDEX, Copied, fetch, send
-from cluster.storage.files import Files, below
+from cluster.storage.copying import INDEX, Copied, fetch, index_text, send
+from cluster.storage.files import Files, Stored, below
 from cluster.storage.opening import open_files
 from tests.support.servers.bucket_server import bucket_server, damaging, losing_answers
 
@@ -214,9 +214,9 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(
 ) -> None:
     place = tmp_path / "copy"
     send(folder, open_files(str(place)))
-    index = json.loads((place / INDEX).read_text())
-    index["files"][name] = index["files"]["a.txt"]
-    (place / INDEX).write_text(json.dumps(index))
+    index = json.loads((place / INDEX).read_text())["files"]
+    listed = {one: Stored(*stored) for one, stored in index.items()}
+    (place / INDEX).write_text(index_text({**listed, name: listed["a.txt"]}))
     with pytest.raises(StorageError, match="expected a name of a file below a folder"):
         fetch(open_files(str(place)), tmp_path / "new")
     assert not (tmp_path / "new").exists()

@@ -2,6 +2,7 @@
 that only refuses."""
 
 import http.client
+import io
 import json
 import os
 import socket
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
@@ -129,6 +131,64 @@ def damaging(times: int) -> Iterator[list[int]]:
 
     with _serving(_line(sent=flip)):
         yield damaged
+
+
+@dataclass
+class Trouble:
+    """What a line to the emulator does to what passes.
+
+    Attributes:
+        how: `none`; `503` or `429`, which it answers itself; `hang`: it holds all until that ends,
+            then drops it; `lost`: writes are passed on and their answers dropped; `flipped`: of
+            each write a byte is.
+        n: Number of requests it has troubled.
+    """
+
+    how: str = "none"
+    n: int = 0
+
+
+@contextmanager
+def troubled() -> Iterator[Trouble]:
+    """Passes requests on to the emulator; the block may change what happens to them."""
+    trouble = Trouble()
+
+    class Handler(_line(sent=lambda body: _flipped(body, trouble))):  # type: ignore[misc]
+        def troubled(self) -> None:
+            how = trouble.how
+            if how in ("none", "flipped") or (how == "lost" and self.command != "POST"):
+                super().do_GET()
+                return
+            trouble.n += 1
+            if how in ("429", "503"):
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                self.send_response(int(how))
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+            elif how == "hang":
+                while trouble.how == "hang":
+                    time.sleep(0.05)
+                self.close_connection = True
+            else:
+                self.wfile, kept = io.BytesIO(), self.wfile
+                super().do_GET()
+                self.wfile, self.close_connection = kept, True
+
+        do_GET = do_POST = do_DELETE = troubled  # noqa: N815
+
+    with _serving(Handler):
+        try:
+            yield trouble
+        finally:
+            trouble.how = "none"
+
+
+def _flipped(body: bytes, trouble: Trouble) -> bytes:
+    if trouble.how != "flipped":
+        return body
+    trouble.n += 1
+    place = body.rindex(b"\r\n--") - 1
+    return body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
 
 
 def _line(

@@ -339,6 +339,8 @@ def test_nothing_is_left_to_start_when_all_have_ended_and_are_closed(study: Stud
 class Units(Cores):
     """A room of GPUs that are there, from which trials can be sent away."""
 
+    elastic = True
+
     def __init__(self, *names: str, share: float = 1.0) -> None:
         super().__init__(1, len(names) * trials_a_unit(share), trials_a_unit(share))
         self.share = share

@@ -45,6 +45,7 @@ def journal(ram_path: Path) -> Journal:
 
 def begin(search: Search, journal: Journal) -> Proposal:
     proposal = search.propose(journal.study, journal.trials())
+    assert proposal is not None
     journal.create(search.template(proposal, len(journal.trials())))
     return proposal
 

@@ -13,7 +13,7 @@ from tune.job.order import Order, Place
 
 PINS = {"ray": "2.60.0", "numpy": "2.4.1", "optuna": "5.0.0"}
 DATA = Place("data", "/data/powder", "0123456789abcdef")
-ORDER = Order("study", "powder", "3.11.7", "2.60.0", (DATA,), engine="yolo-seg")
+ORDER = Order("study", "powder", "3.11.7", "2.60.0", "tune.trial.actor", (DATA,), engine="yolo-seg")
 RIGHT = Findings(Environment("3.11.9", "2.60.0", PINS), fingerprints={"data": DATA.fingerprint})
 
 

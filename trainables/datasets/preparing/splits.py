@@ -143,7 +143,7 @@ def _draw_all(
         )
         return SplitAssignment(everything, "all in test", reason)
     shares = {split: share for split, share in zip(SPLITS, fractions, strict=True) if share > 0}
-    split_of_group = _draw(samples, shares, seed)
+    split_of_group = draw_parts(samples, shares, seed)
     split = {sample.name: split_of_group[sample.group] for sample in samples}
     return SplitAssignment(split, f"drawn with seed {seed}")
 
@@ -169,7 +169,7 @@ def _use_given(
         reason = "no val part is given, and the train part is one group that cannot be divided"
         return SplitAssignment(given, "given", reason, warnings=divided)
     share = fractions[1] / (fractions[0] + fractions[1]) if fractions[1] else DEFAULT_FRACTIONS[1]
-    drawn = _draw(rest, {"train": 1 - share, "val": share}, seed)
+    drawn = draw_parts(rest, {"train": 1 - share, "val": share}, seed)
     split = given | {sample.name: drawn[sample.group] for sample in rest}
     note = f"no val part is given; {share:.0%} of train was drawn for it with seed {seed}"
     return SplitAssignment(split, "given, val drawn from train", notes=(note,), warnings=divided)
@@ -200,7 +200,9 @@ def _straddling(samples: Sequence[Sample], given: Mapping[str, Split]) -> tuple[
     )
 
 
-def _draw(samples: Sequence[Sample], shares: Mapping[Split, float], seed: int) -> dict[str, Split]:
+def draw_parts(
+    samples: Sequence[Sample], shares: Mapping[Split, float], seed: int
+) -> dict[str, Split]:
     """Parts of the groups."""
     names = sorted({sample.group for sample in samples})
     row = {name: i for i, name in enumerate(names)}

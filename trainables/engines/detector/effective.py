@@ -144,6 +144,12 @@ def _anchor_ratio(run: DetectorRun, params: DetectorParams) -> float:
     return max(built_anchors(run.net).ratios)
 
 
+def _sgd_learning_rate(run: DetectorRun, params: DetectorParams) -> float | None:
+    """The rate of an SGD; None where it was left to `learning_rate`."""
+    asked = params.sgd_learning_rate is not None
+    return optimizer_values(run.optimizer)["learning_rate"] if asked else None
+
+
 def _max_det(run: DetectorRun, params: DetectorParams) -> int:
     """Most objects an image that the head, and the regions it chooses from, allow."""
     net: Any = run.net
@@ -205,6 +211,7 @@ _READERS: Final[Mapping[str, Read]] = {
     "keep_empty": _keep_empty,
     "batch_size": lambda run, _: run.loader.batch_sampler.size,  # type: ignore[union-attr]
     "batch_multiplier": lambda run, _: run.multiplier,
+    "sgd_learning_rate": _sgd_learning_rate,
     "clip": lambda run, _: run.clip,
     "warmup_steps": lambda run, _: run.schedule.warmup_epochs,
     "scheduler": lambda run, _: run.schedule.kind,

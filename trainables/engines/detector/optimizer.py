@@ -22,7 +22,7 @@ def build_optimizer(net: nn.Module, params: DetectorParams) -> torch.optim.Optim
     their `initial_lr`: multiplied by the same factor, rates keep their ratio under every schedule.
     """
     groups = _groups(net, params)
-    rate = params.learning_rate
+    rate = params.rate
     match params.optimizer:
         case "sgd":
             optimizer: torch.optim.Optimizer = torch.optim.SGD(
@@ -54,7 +54,7 @@ def _groups(net: nn.Module, params: DetectorParams) -> list[dict[str, Any]]:
             "params": weights,
             "part": part,
             _SPARED: spared,
-            "lr": params.learning_rate * ratios[part],
+            "lr": params.rate * ratios[part],
             "weight_decay": 0.0 if spared else params.weight_decay,
         }
         for (part, spared), weights in found.items()

@@ -52,6 +52,7 @@ class DetectorParams(Hyperparameters):
 
     aliases: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("lr", "lr0", "base_lr"), "learning_rate"),
+        "sgd_lr": "sgd_learning_rate",
         **dict.fromkeys(("batch", "ims_per_batch"), "batch_size"),
         **dict.fromkeys(("schedule", "lr_scheduler"), "scheduler"),
         **dict.fromkeys(("image_size", "img_size", "imgsz"), "min_size"),
@@ -112,6 +113,11 @@ class DetectorParams(Hyperparameters):
     batch_multiplier: BatchMultiplier = 1
     optimizer: Optimizer = "adamw"
     learning_rate: LearningRate = 0.0005
+    sgd_learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="learning rate of sgd, which needs a larger one; null: learning_rate",
+    )
     backbone_lr_ratio: float = Field(
         1.0, gt=0, le=10, description="the backbone's learning rate, as a share of all others'"
     )
@@ -174,6 +180,13 @@ class DetectorParams(Hyperparameters):
     )
 
     @property
+    def rate(self) -> float:
+        """Learning rate of the optimizer that is used."""
+        if self.optimizer == "sgd" and self.sgd_learning_rate is not None:
+            return self.sgd_learning_rate
+        return self.learning_rate
+
+    @property
     def architecture(self) -> Architecture:
         """What is known of the model."""
         return ARCHITECTURES[self.model]
@@ -185,6 +198,10 @@ class DetectorParams(Hyperparameters):
         for key, values, ignored, reason in _IDLE:
             if not _possible(params, key) & values:
                 reasons |= dict.fromkeys(ignored, reason)
+        if _possible(params, "optimizer") == {"sgd"} and None not in _possible(
+            params, "sgd_learning_rate"
+        ):
+            reasons["learning_rate"] = "sgd has sgd_learning_rate"
         for key, value, ignored, reason in _IDLE_AT:
             if _possible(params, key) == {value}:
                 reasons |= dict.fromkeys(ignored, reason)
@@ -221,7 +238,12 @@ class DetectorParams(Hyperparameters):
 
 _IDLE: tuple[tuple[str, set[Any], tuple[str, ...], str], ...] = (
     ("model", {"small_fpn"}, ("width",), "only model small_fpn uses it"),
-    ("optimizer", {"sgd"}, ("momentum", "nesterov"), "only optimizer sgd uses it"),
+    (
+        "optimizer",
+        {"sgd"},
+        ("sgd_learning_rate", "momentum", "nesterov"),
+        "only optimizer sgd uses it",
+    ),
     (
         "scheduler",
         {"multistep"},

@@ -31,17 +31,25 @@ def propose(facts: DataFacts, gpus: int) -> EngineProposal:
     cover = max(1, math.ceil(facts.train_mpx * 1e6 / tile**2))
     tiles = cover if gpus else min(cover, _CORE_TILES)
     epochs, steps = (60, "") if gpus else (20, " on CPU cores")
-    batch = 8
+    smallest, largest = min(sizes := _batches(tiles)), max(sizes)
+    steps_there = f"{max(1, tiles // largest)}"
+    if smallest < largest:
+        steps_there += f" to {max(1, tiles // smallest)}"
     return EngineProposal(
         Setting(
             epochs,
-            f"{tiles} tiles an epoch in batches of {batch} are {max(1, tiles // batch)} steps"
-            f"{steps}; half of the epochs are supervised, rounds share the rest",
+            f"{tiles} tiles an epoch are {steps_there} steps{steps}; half of the epochs are "
+            "supervised, rounds share the rest",
         ),
         fixed=_fixed(facts, tile, tiles, cover),
         space=_space(facts, tiles, gpus),
         core_seconds=_CORE_SECONDS_A_MPX * tiles * tile**2 / 1e6,
     )
+
+
+def _batches(tiles: int) -> list[int]:
+    """Sizes of batches to search: eight steps an epoch at least, where there are tiles for it."""
+    return [size for size in (4, 8, 16) if size <= max(4, tiles // 8)]
 
 
 def _tile(facts: DataFacts) -> int:
@@ -84,7 +92,7 @@ def _space(facts: DataFacts, tiles: int, gpus: int) -> dict[str, Setting]:
             {"loguniform": [1e-3, 6e-3]}, "narrower than the preset's: the training is short"
         ),
         "batch_size": Setting(
-            {"choice": [size for size in (4, 8, 16) if size <= max(4, tiles // 8)]},
+            {"choice": _batches(tiles)},
             f"an epoch is {tiles} tiles; eight steps at least",
         ),
         "rounds": Setting({"choice": rounds}, f"of self-training; {unlabelled}"),

@@ -48,8 +48,11 @@ def best_show(
 @best_app.command("set", cls=Verb)
 def best_set(
     source: Annotated[
-        Path,
-        typer.Argument(metavar="BEST.yaml", help="best.yaml, or an exported study's directory."),
+        str,
+        typer.Argument(
+            metavar="BEST.yaml",
+            help="best.yaml, an exported study's directory, or gs://BUCKET/FOLDER/STUDY.",
+        ),
     ],
     everywhere: Annotated[
         bool,
@@ -61,14 +64,17 @@ def best_set(
     ] = False,
 ) -> None:
     """Record an exported best configuration as that of its data set, or of all others."""
+    from analysis.models.confirmed import confirmed_first  # loaded when asked for
     from analysis.models.stored import to_stored  # loaded when asked for
     from tune.best.file import load_best  # loaded when asked for
     from tune.best.store import BestStore, store_place  # loaded when asked for
     from tune.best.table import recorded_line  # loaded when asked for
+    from tune.mirror.opening import is_mirror  # slow: Optuna
 
-    storage = source.absolute().parent if (source / "study.yaml").is_file() else Path("studies")
-    opened = BestStore(store_place(store, storage))
-    recorded = to_stored(load_best(source))
+    folder = _exported(source) if is_mirror(source) else Path(source)
+    beside = (folder / "study.yaml").is_file() and not is_mirror(source)
+    opened = BestStore(store_place(store, folder.absolute().parent if beside else Path("studies")))
+    recorded = to_stored(load_best(confirmed_first(folder)))
     replaced = opened.put(recorded, everywhere=everywhere, force=force)
     typer.echo(recorded_line(recorded, replaced, opened.place, everywhere=everywhere))
 
@@ -98,3 +104,10 @@ def best_clear(
         cleared_lines(opened, trainable, backbone, data, everywhere=everywhere)
     ):
         typer.echo(line)
+
+
+def _exported(address: str) -> Path:
+    """The best trial of a mirrored study, exported into the study's copy on this machine."""
+    from tune.verbs.exporting import export  # loaded when asked for
+
+    return export(address)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from analysis.measure.geometry.runs import runs_of
 from analysis.measure.outputs.labelme import DrawnParticle
 from analysis.measure.outputs.rims import rims
 from trainables.datasets import geometry
@@ -32,7 +33,7 @@ def particles() -> list[DrawnParticle]:
     made = []
     for number, mask in enumerate(masks(), start=1):
         rle: Mapping[str, Any] = geometry.encode_mask(mask)
-        outer, holes = rims(rle)
+        [(outer, holes)] = rims(runs_of([rle]))
         name = "disc" if number != 3 else "two parts"
         made.append(DrawnParticle(number, name, 1 - number / 10, rle, outer, holes))
     return made

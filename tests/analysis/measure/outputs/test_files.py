@@ -11,10 +11,12 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from analysis.measure.geometry.runs import runs_of
 from analysis.measure.outputs.coco import FoundPicture, write_coco
+from analysis.measure.outputs.heading import bar_length
 from analysis.measure.outputs.labelme import DrawnParticle, LabelledPage, write_labelme
 from analysis.measure.outputs.labels import write_labels
-from analysis.measure.outputs.overlays import NumberedPicture, bar_length, overlay, write_overlay
+from analysis.measure.outputs.overlays import NumberedPicture, overlay, write_overlay
 from analysis.measure.outputs.rois import write_rois
 from tests.analysis.measure.outputs.conftest import HEIGHT, WIDTH, masks
 from trainables.datasets import geometry
@@ -35,7 +37,7 @@ def found(particles: list[DrawnParticle]) -> Instances:
 def test_a_label_image_has_the_row_of_each_pixels_particle(
     particles: list[DrawnParticle], tmp_path: Path
 ) -> None:
-    path = write_labels([p.mask for p in particles], (HEIGHT, WIDTH), tmp_path / "a.tif")
+    path = write_labels(runs_of([p.mask for p in particles]), tmp_path / "a.tif")
     labels = tifffile.imread(path)
     assert labels.dtype == np.uint16
     disc, ring, apart, border, small = masks()
@@ -49,7 +51,7 @@ def test_labels_beyond_16_bits_keep_their_numbers(tmp_path: Path) -> None:
     dot = np.zeros((300, 300), bool)
     dot[5, 7] = True
     dots = [geometry.encode_mask(dot)] * 65536
-    labels = tifffile.imread(write_labels(dots, (300, 300), tmp_path / "a.tif"))
+    labels = tifffile.imread(write_labels(runs_of(dots), tmp_path / "a.tif"))
     assert labels[5, 7] == 65536
 
 
@@ -112,16 +114,17 @@ def test_an_overlay_has_outlines_a_legend_and_a_scale_bar(
     particles: list[DrawnParticle], tmp_path: Path
 ) -> None:
     pixels = np.full((HEIGHT, WIDTH), 90, np.uint8)
-    bare = NumberedPicture("a", pixels, found(particles))
-    scaled = NumberedPicture("a", pixels, found(particles), um_per_px=0.01)
-    path = write_overlay(scaled, ["disc", "two parts"], tmp_path / "a.png")
+    runs = runs_of([p.mask for p in particles])
+    bare = NumberedPicture("a", pixels, found(particles), runs)
+    scaled = NumberedPicture("a", pixels, found(particles), runs, um_per_px=0.01)
+    path = write_overlay(scaled, ["disc", "two parts"], tmp_path / "a.jpg")
     with Image.open(path) as image:
         drawn = np.asarray(image)
     assert drawn.shape[1] == WIDTH
     lines = np.ptp(drawn[-HEIGHT:].astype(int), axis=2) > 40
     assert lines[30, 44:48].any(), "the rim of the disc"
     assert not lines[5:10, 60:100].any(), "where nothing was found"
-    plain = np.asarray(overlay(bare, ["disc", "two parts"]))[:-HEIGHT]
+    plain = overlay(bare, ["disc", "two parts"])[:-HEIGHT]
     assert drawn[:-HEIGHT].tolist() != plain.tolist(), "the scale bar"
 
 
@@ -132,8 +135,9 @@ def test_the_heading_of_a_small_overlay_has_its_scale_bar_on_a_line_of_its_own(
     heights = {}
     for width in (WIDTH, 900):
         picture = np.full((HEIGHT, width), 90, np.uint8)
-        drawn = NumberedPicture(name, picture, found(particles), um_per_px=0.01)
-        heights[width] = overlay(drawn, ["disc", "two parts"]).height - HEIGHT
+        runs = runs_of([p.mask for p in particles], (HEIGHT, WIDTH))
+        drawn = NumberedPicture(name, picture, found(particles), runs, um_per_px=0.01)
+        heights[width] = len(overlay(drawn, ["disc", "two parts"])) - HEIGHT
     assert heights[WIDTH] == 2 * heights[900]
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from analysis.measure.outputs.rims import rims
+from analysis.measure.geometry.runs import runs_of
+from analysis.measure.outputs.rims import Rims, rims
 from trainables.datasets import geometry
 
 MASKS = {
@@ -25,9 +26,14 @@ def drawn(rows: list[str]) -> np.ndarray:
     return mask
 
 
+def outlines(mask: np.ndarray) -> Rims:
+    [found] = rims(runs_of([geometry.encode_mask(mask)]))
+    return found
+
+
 def filled(mask: np.ndarray) -> np.ndarray:
     """The pixels whose centres lie inside an odd number of a mask's outlines."""
-    outer, holes = rims(geometry.encode_mask(mask))
+    outer, holes = outlines(mask)
     inside = np.zeros(mask.shape, int)
     rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]] + 0.5
     for rim in [*outer, *holes]:
@@ -49,12 +55,12 @@ def test_outlines_enclose_the_pixels_of_their_mask(rows: list[str]) -> None:
     [("touching at a corner", 2, 0), ("a ring", 1, 1), ("two parts", 2, 0), ("a pixel", 1, 0)],
 )
 def test_parts_and_holes_are_told_apart(name: str, parts: int, holes: int) -> None:
-    outer, inner = rims(geometry.encode_mask(drawn(MASKS[name])))
+    outer, inner = outlines(drawn(MASKS[name]))
     assert (len(outer), len(inner)) == (parts, holes)
 
 
 def test_an_outline_has_corners_alone() -> None:
-    [rim], [] = rims(geometry.encode_mask(drawn(["1111", "1111"])))
+    [rim], [] = outlines(drawn(["1111", "1111"]))
     assert sorted(map(tuple, rim.tolist())) == [(3, 2), (3, 4), (7, 2), (7, 4)]
 
 
@@ -66,4 +72,4 @@ def test_random_masks_are_enclosed_again() -> None:
 
 
 def test_an_empty_mask_has_no_outline() -> None:
-    assert rims(geometry.encode_mask(np.zeros((4, 4), np.uint8))) == ([], [])
+    assert outlines(np.zeros((4, 4), np.uint8)) == ([], [])

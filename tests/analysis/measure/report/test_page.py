@@ -131,8 +131,9 @@ def test_figures_are_those_of_the_table(
     for name in ("all", *CLASSES):
         for figure in ("d10_number", "d50_number", "mean_1_0", "mean_4_3", "number_density"):
             row = rows[name, figure]
-            low, high = (float(row[f"combined_{end}_95"]) for end in ("low", "high"))
-            assert f"{float(row['value']):.4g}" in words
+            factor = 1e6 if figure == "number_density" else 1.0  # said per µm², not per nm²
+            low, high = (factor * float(row[f"combined_{end}_95"]) for end in ("low", "high"))
+            assert f"{factor * float(row['value']):.4g}" in words
             assert f"{low:.4g} to {high:.4g}" in words
     assert words.count("particles wholly inside, with Miles-Lantuejoul weights") >= 3 + 3
     assert "segmentation on the validation pictures not known" in words, "no model told its error"

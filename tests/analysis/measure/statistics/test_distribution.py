@@ -91,3 +91,9 @@ def test_samples_that_are_none_are_refused(
 ) -> None:
     with pytest.raises(MeasureError, match=message):
         Sample.of(np.array(sizes), np.ones(2), np.array(image), np.ones(1), unit="nm")
+
+
+def test_one_particle_has_a_size_and_no_spread() -> None:
+    mean, sd = geometric(np.array([3.0]), np.ones(1))
+    assert mean == pytest.approx(3.0)
+    assert math.isnan(sd)

@@ -55,6 +55,7 @@ UNUSUAL: dict[str, Any] = {
 """A value for every key that is not `QUICK`'s."""
 
 BESIDE: dict[str, dict[str, Any]] = {
+    "sgd_learning_rate": {"optimizer": "sgd"},
     "momentum": {"optimizer": "sgd"},
     "nesterov": {"optimizer": "sgd"},
     "gamma": {"scheduler": "multistep"},
@@ -63,7 +64,14 @@ BESIDE: dict[str, dict[str, Any]] = {
 }
 """Keys that have an effect beside another key alone, and values for them below."""
 
-OTHERS = {"momentum": 0.8, "nesterov": True, "gamma": 0.3, "first_drop": 0.4, "second_drop": 0.3}
+OTHERS = {
+    "sgd_learning_rate": 0.03,
+    "momentum": 0.8,
+    "nesterov": True,
+    "gamma": 0.3,
+    "first_drop": 0.4,
+    "second_drop": 0.3,
+}
 
 ELSEWHERE = {"model", "freeze", "optimizer", "amp"}
 """Keys that need weights or a GPU, or that silence other keys."""

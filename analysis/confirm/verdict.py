@@ -1,0 +1,126 @@
+"""The verdict of a race, read off the trials of its study."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.models.confirmed import Contender, Verdict
+from tune.directory.reader import StudyDir, TrialRecord
+from tune.directory.trials import UNFINISHED
+from tune.stopping.race import Standings, Training, failed_value, interval, standings
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A race and its trials, by candidate.
+
+    Attributes:
+        now: Its state.
+        own: Trials that have ended, of each candidate.
+        lost: What a failed training counts as.
+    """
+
+    now: Standings
+    own: Sequence[Sequence[TrialRecord]]
+    lost: float
+
+    @property
+    def seeds(self) -> list[int]:
+        """Number of trainings of each candidate."""
+        return [len(trials) for trials in self.own]
+
+
+def judged(verdict: Verdict, race: StudyDir) -> Verdict:
+    """A verdict with what the race's study holds by now; its test figures stay.
+
+    Args:
+        verdict: As it was stated before, or written last.
+        race: The race's study.
+    """
+    told = _told(verdict, race.trials())
+    now, racing = told.now, len(told.own)
+    entered = [
+        _measured(one, c, told) if c < racing else one.model_copy(update={"mean": told.lost})
+        for c, one in enumerate(verdict.contenders)
+    ]
+    found: dict[str, Any] = {
+        "contenders": tuple(entered),
+        "spread": _known(now.spread),
+        "degrees": now.degrees,
+        "alive": now.alive,
+        "over": now.over,
+    }
+    good = [c for c in now.alive if median_training(told.own[c]) is not None]
+    if now.over and good:
+        chosen = min(good, key=lambda c: (entered[c].seconds or math.inf, now.alive.index(c)))
+        found |= {"recommended": chosen, "trial": median_training(told.own[chosen])}
+        found |= _gain(entered, chosen, told)
+    return verdict.model_copy(update=found)
+
+
+def _told(verdict: Verdict, trials: Sequence[TrialRecord]) -> _Told:
+    racing = [one for one in verdict.contenders if not one.refused]
+    trainings = [_training(trial) for trial in trials]
+    now = standings(trainings, len(racing), verdict.budget, verdict.mode)
+    ended = [t for t in trials if t.state not in UNFINISHED]
+    own = [[t for t in ended if t.warm_start == c] for c in range(len(racing))]
+    return _Told(now, own, failed_value(trainings, verdict.mode))
+
+
+def _training(trial: TrialRecord) -> Training:
+    assert trial.warm_start is not None
+    return Training(trial.warm_start, trial.state not in UNFINISHED, _value(trial))
+
+
+def _value(trial: TrialRecord) -> float | None:
+    """The objective of a training that counts: it did not fail and keeps the constraints."""
+    usable = trial.state not in (*UNFINISHED, "failed") and trial.violation == 0
+    return trial.objective if usable else None
+
+
+def _measured(one: Contender, candidate: int, told: _Told) -> Contender:
+    """A candidate with what its trainings reached."""
+    trials, now = told.own[candidate], told.now
+    drop = now.dropped.get(candidate)
+    whole = [t.seconds for t in trials if _value(t) is not None]
+    return one.model_copy(
+        update={
+            "trials": tuple(t.number for t in trials),
+            "values": tuple(_value(t) for t in trials),
+            "failures": tuple(_failure(t, told.lost) for t in trials if _value(t) is None),
+            "mean": _known(now.mean[candidate]),
+            "half_width": _known(interval(now, (len(trials),))) if trials else None,
+            "seconds": math.fsum(whole) / len(whole) if whole else None,
+            "dropped_p": None if drop is None else drop.p,
+        }
+    )
+
+
+def _failure(trial: TrialRecord, lost: float) -> str:
+    why = trial.message if trial.state == "failed" else "it breaks a constraint of the study"
+    return f"trial {trial.number} failed and counts as {lost:g}: {why}"
+
+
+def median_training(trials: Sequence[TrialRecord]) -> int | None:
+    """Number of the training with the median value, the lower of two; None without any."""
+    good = sorted((v, t.number) for t in trials if (v := _value(t)) is not None)
+    return good[(len(good) - 1) // 2][1] if good else None
+
+
+def _gain(entered: Sequence[Contender], chosen: int, told: _Told) -> dict[str, float | None]:
+    """By how much the recommended candidate is better than the default."""
+    default = next((c for c, one in enumerate(entered) if one.is_default), None)
+    mean = entered[chosen].mean
+    if default is None or default == chosen or mean is None:
+        return {}
+    other = entered[default].mean
+    gain = None if other is None else mean - other
+    if default >= len(told.own):  # it could not be trained
+        return {"gain": gain, "gain_half_width": None}
+    seeds = (told.seeds[chosen], told.seeds[default])
+    return {"gain": gain, "gain_half_width": _known(interval(told.now, seeds))}
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None

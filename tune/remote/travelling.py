@@ -1,0 +1,46 @@
+"""What a job begins with, on its head and in its workers; its package is all that this imports."""
+
+from typing import Final
+
+from trainables.registry import BUILT_IN
+
+TRIAL: Final = "tune.trial.actor"
+"""Module that the workers of a study import."""
+
+MEASURING: Final = "analysis.measure.run"
+"""Module that the workers of a measurement import."""
+
+_EVERY: Final = ("tune.job.entry", "tune.job.nodes", "search_spaces.presets")
+
+_STUDY: Final = (*_EVERY, "tune.job.study", TRIAL, "tune.trial.child")
+
+
+def roots_beside(word: str) -> tuple[str, ...]:
+    """Modules, and whole packages, of a short job that is asked for by a word."""
+    more = {"status": ("tune.job.study",), "nodes": (TRIAL,)}
+    return (*_EVERY, *more.get(word, ()))
+
+
+def roots_of_study(engine: str) -> tuple[str, ...]:
+    """The same of a study: of other engines than its own it knows the parameters alone."""
+    return (*_STUDY, *_known_engines(), *_whole_engine(engine))
+
+
+def roots_of_measurement(engine: str) -> tuple[str, ...]:
+    """The same of a measurement: which engines its models have may be known on the cluster only.
+
+    Args:
+        engine: Engine that its file names; "" for none.
+    """
+    others = _whole_engine(engine) if engine else ()
+    return (*_EVERY, "tune.job.measure", MEASURING, *BUILT_IN.values(), *others)
+
+
+def _known_engines() -> list[str]:
+    """Modules that tell of each engine what imports no framework."""
+    return [f"{package}.{part}" for package in BUILT_IN.values() for part in ("params", "proposal")]
+
+
+def _whole_engine(engine: str) -> tuple[str, ...]:
+    """The package of an engine; what those of other people import of ours is not known here."""
+    return (BUILT_IN[engine],) if engine in BUILT_IN else ("trainables", "search_spaces")

@@ -1,0 +1,106 @@
+"""A study moved while it runs: its driver pauses it at the ends of epochs, and it goes on here."""
+
+import os
+import shlex
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cluster.storage.lease import Lease
+from cluster.storage.opening import is_address
+from tune.directory.handover import ask_for
+from tune.directory.reader import StudyDir
+from tune.errors import StoreError, UsageError
+from tune.mirror.mirror import mirror_address, retire
+from tune.mirror.opening import bring_copy, everything, is_mirror
+from tune.plan.plan import StudyPlan
+from tune.plan.resume import plan_resumed
+from tune.verbs.opening import open_study
+
+Tell = Callable[[str], object]
+"""Takes a sentence on what is waited for."""
+
+
+def plan_move(
+    place: Path | str, to: str, overrides: Sequence[str] = (), tell: Tell = lambda words: None
+) -> StudyPlan:
+    """Have a study's driver pause it, bring it to its new place, and plan how it goes on here.
+
+    Args:
+        place: Its mirror's address, its directory, or its study file.
+        to: gs://BUCKET/FOLDER of a new mirror, with which it goes on in its own folder; or the
+            folder of this machine, below which a mirrored study is to go on.
+        overrides: Keys to override, as after `--set`.
+        tell: Told whom it waits for.
+
+    Raises:
+        UsageError: It cannot be moved there.
+        StudyError: It cannot go on here.
+        StoreError: A folder cannot be read or written, or has another study.
+        StorageError: A mirror cannot be read or written, or was moved already.
+    """
+    if not is_address(to) and "://" in to:
+        raise UsageError(
+            f"--to: expected gs://BUCKET/FOLDER or a folder of this machine, got {to}; to go on on "
+            "a cluster, name its folder there: on one of its machines, or in a job"
+        )
+    if is_address(to):
+        return _to_bucket(place, to.rstrip("/"), overrides, tell)
+    if not is_mirror(place):
+        raise UsageError(
+            f"{place}: expected the address of a study in a bucket with --to FOLDER, got a folder; "
+            f"`segtune move {shlex.quote(str(place))} --to gs://BUCKET/FOLDER` ships it there first"
+        )
+    return _to_folder(str(place).rstrip("/"), Path(to), overrides, tell)
+
+
+def _to_folder(address: str, storage: Path, overrides: Sequence[str], tell: Tell) -> StudyPlan:
+    name = address.rpartition("/")[2]
+    folder = storage.absolute() / name
+    _refuse_another(folder, name)
+    retire(address, _LEASE_S, "", _telling(tell))
+    bring_copy(address, folder, everything)
+    mirror = f"mirror.place={address.rpartition('/')[0]}"
+    return plan_resumed(StudyDir.open(folder), [mirror, *overrides])
+
+
+def _to_bucket(place: Path | str, to: str, overrides: Sequence[str], tell: Tell) -> StudyPlan:
+    opened = open_study(place, everything)
+    if not is_mirror(place):
+        ask_for(
+            opened.path,
+            _ourselves(),
+            lambda: tell("waiting for its driver: the trials pause at the ends of their epochs"),
+        )
+    before = str(place).rstrip("/") if is_mirror(place) else mirror_address(opened.study)
+    after = f"{to}/{opened.study.study}"
+    if before:
+        retire(before, _LEASE_S, after if after != before else "", _telling(tell))
+    if is_mirror(place):
+        opened = open_study(place, everything)
+    key = "mirror.place" if opened.study.mirror is not None else "mirror"
+    return plan_resumed(opened, [f"{key}={to}", *overrides])
+
+
+_LEASE_S = 30.0  # of a lease that is given back at once
+
+
+def _refuse_another(folder: Path, name: str) -> None:
+    if folder.is_dir() and any(folder.iterdir()) and StudyDir.open(folder).study.study != name:
+        raise StoreError(f"{folder}: expected no folder, or that of study {name}, got another")
+
+
+def _ourselves() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def _telling(tell: Tell) -> Callable[[Lease], object]:
+    """Say once whom a lease is waited for."""
+    told: list[str] = []
+
+    def asking(lease: Lease) -> None:
+        if lease.who not in told:
+            told.append(lease.who)
+            tell(f"waiting for {lease.who}: the trials pause at the ends of their epochs")
+
+    return asking
