@@ -105,6 +105,6 @@ def test_a_training_that_does_not_fit_into_its_share_says_how_many_samples_it_co
     failed, trained = events
     assert isinstance(failed, Ended)
     assert (failed.out_of_memory, failed.micro_batch) == (True, 256)
-    assert "batch_size=256 at tile_px=256 and width=32 in parts of 256 does not" in failed.message
+    assert "batch_size=256 at tile_px=256 and width=32 does not" in failed.message
     assert "allocate" in failed.message
     assert isinstance(trained, Reported)

@@ -31,7 +31,7 @@ from trainables.loop.averaging import WeightAverage
 from trainables.loop.device import MOST_WORKERS, memory_errors
 from trainables.loop.optimizers import build_optimizer, set_learning_rate
 from trainables.loop.schedule import EpochSchedule
-from trainables.loop.split.parts import at_once, parts_of, whole_sums
+from trainables.loop.split.parts import parts_of, whole_sums
 from trainables.loop.split.shared import Sum, own, share_norms, summed
 from trainables.loop.split.team import ALONE, Rank
 
@@ -270,5 +270,5 @@ def choose_kernels(params: UnetParams, device: torch.device) -> None:
 def within_memory(params: UnetParams, device: Device) -> AbstractContextManager[None]:
     """Turn running out of memory into an error that names the settings to lower."""
     size = f"batch_size={params.batch_size} at tile_px={params.tile_px} and width={params.width}"
-    parts = at_once(params.batch_size, device) if device.gpus == 1 else 0
-    return memory_errors(torch.device(device.name), size, "one of them", parts)
+    batch = params.batch_size if device.gpus == 1 else 0
+    return memory_errors(device, size, "one of them", batch)
