@@ -13,7 +13,7 @@ from typing import Final
 
 from cluster.errors import JobError
 from cluster.jobs.environment import Environment, differences, read_pins, this_environment
-from cluster.jobs.nodes import Answer
+from cluster.jobs.nodes import Answer, why_no_import
 from tune.job.order import Order, Place
 
 SECRETS: Final = ("WANDB_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS")
@@ -68,7 +68,7 @@ def look(question: Question) -> Findings:
     try:
         importlib.import_module(question.module)
     except ImportError as error:
-        trouble = str(error)
+        trouble = why_no_import(error)
     return Findings(
         environment=this_environment(question.packages),
         trouble=trouble,
@@ -133,7 +133,7 @@ def _lacking(order: Order, found: Findings, wanted: Environment) -> Iterator[str
     if others := differences(found.environment, wanted):
         yield "; ".join(others) + _REMEDY
     if found.trouble:
-        yield f"segtune cannot be imported: {found.trouble}{_REMEDY}"
+        yield f"{found.trouble}{_REMEDY}"
     if found.lacking:
         names = ", ".join(found.lacking)
         yield f"{order.engine} needs {names}, which is not installed{_REMEDY}"

@@ -115,7 +115,7 @@ def _lines_of(answer: Answer[Findings], wanted: Environment) -> Iterator[str]:
         yield f"fail  {answer.node}: {answer.problem}"
         return
     if found.trouble:
-        yield f"fail  {answer.node}: segtune cannot be imported: {found.trouble}"
+        yield f"fail  {answer.node}: {found.trouble}"
     if others := differences(found.environment, wanted):
         yield f"fail  {answer.node}: {'; '.join(others)}"
     if not found.trouble and not others:

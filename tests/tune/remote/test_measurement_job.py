@@ -18,6 +18,7 @@ from tests.tune.remote.test_jobs import (
     reports,
     wait_for_line,
     wait_for_reports,
+    wait_until_gone,
     with_mark,
 )
 
@@ -99,7 +100,7 @@ def test_a_measurement_runs_beside_a_study_and_outlives_kill_and_stop(place: Pla
     stopped = asked(place.folder, user, "stop", "measure")
     assert stopped.returncode == 0, stopped.stderr
     assert "interrupted; `segtune submit`" in stopped.stdout
-    assert with_mark("measure") == []
+    wait_until_gone("measure")
 
     before = reports(place.study)
     done = asked(place.folder, user, "submit", "measure.yaml", "--follow")
