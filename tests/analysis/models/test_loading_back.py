@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
-import jsonschema  # type: ignore[import-untyped]
 
 from analysis.errors import ExportError
 from analysis.models.card import native_command
