@@ -88,9 +88,9 @@ def export(
     typer.echo(f"exported to {folder}")
     if form == "native":
         from analysis.models.card import native_command  # loaded already
-        from tune.best.file import BEST_YAML, read_best  # loaded already
+        from tune.best.file import best_file, read_best  # loaded already
 
-        if command := native_command(read_best(folder / BEST_YAML)):
+        if command := native_command(read_best(best_file(folder))):
             typer.echo(f"trains without segtune, in that folder: {command}")
 
 

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
-from jsonschema import Draft202012Validator
 
 from analysis.errors import ExportError
 from analysis.models.card import native_command
@@ -138,7 +138,7 @@ def test_the_record_of_every_engine_is_one_and_is_read_back_to_equal_values(
 ) -> None:
     config = exported(engine, discs, tmp_path)
     content = json.loads((tmp_path / "experiment.json").read_text())
-    Draft202012Validator(S3_RECORD).validate(content)
+    jsonschema.Draft202012Validator(S3_RECORD).validate(content)
     read = load_hyperparameters(
         tmp_path / "experiment.json", TRAININGS[task_of(engine_info(engine))]
     )

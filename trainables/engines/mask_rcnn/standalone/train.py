@@ -23,7 +23,7 @@ from detectron2.utils.events import CommonMetricPrinter, JSONWriter
 TRAIN = "train"
 
 
-class Trainer(DefaultTrainer):
+class Trainer(DefaultTrainer):  # type: ignore[misc]  # Detectron2 is untyped
     """Detectron2's trainer, which writes its losses without TensorBoard."""
 
     def build_writers(self) -> list[Any]:
