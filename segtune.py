@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from trainables.datasets.preparing.prepare import PrepareOptions as PrepareOptions
     from trainables.datasets.preparing.prepare import prepare as prepare
     from trainables.files.errors import UserError as UserError
+    from tune.verbs.comparing import compare as compare
     from tune.verbs.confirming import confirm as confirm
+    from tune.verbs.differing import diff as diff
     from tune.verbs.evaluating import evaluate as evaluate
     from tune.verbs.exporting import export as export
     from tune.verbs.measuring import measure as measure
     from tune.verbs.measuring import predict as predict
+    from tune.verbs.noting import note as note
     from tune.verbs.picking import pick as pick
     from tune.verbs.planning import plan as plan
     from tune.verbs.reporting import report as report
@@ -33,10 +36,13 @@ if TYPE_CHECKING:
 __all__ = [
     "PrepareOptions",
     "UserError",
+    "compare",
     "confirm",
+    "diff",
     "evaluate",
     "export",
     "measure",
+    "note",
     "pick",
     "plan",
     "predict",
@@ -51,10 +57,13 @@ __all__ = [
 _PLACES: Final = {
     "PrepareOptions": "trainables.datasets.preparing.prepare",
     "UserError": "trainables.files.errors",
+    "compare": "tune.verbs.comparing",
     "confirm": "tune.verbs.confirming",
+    "diff": "tune.verbs.differing",
     "evaluate": "tune.verbs.evaluating",
     "export": "tune.verbs.exporting",
     "measure": "tune.verbs.measuring",
+    "note": "tune.verbs.noting",
     "pick": "tune.verbs.picking",
     "predict": "tune.verbs.measuring",
     "plan": "tune.verbs.planning",

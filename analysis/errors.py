@@ -6,6 +6,7 @@
     |-- ExportError         a study has nothing to export, or it must not go where it was sent
     |-- RetrainError        a configuration cannot be trained as asked
     |-- ConfirmError        a study has nothing to confirm, or its race has begun otherwise
+    |-- CompareError        studies cannot be compared as asked
     |-- EvaluateError       a model cannot be measured as asked
     |-- PicturesError       what should be pictures is not
     |-- FindingError        pictures cannot be searched as asked
@@ -31,6 +32,10 @@ class RetrainError(AnalysisError):
 
 class ConfirmError(AnalysisError):
     """A study has nothing to confirm yet, or its race has begun with other rules."""
+
+
+class CompareError(AnalysisError):
+    """A study is named twice, or what is asked of several needs another number of them."""
 
 
 class EvaluateError(AnalysisError):

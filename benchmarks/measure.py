@@ -4,8 +4,8 @@
         [--side 640] [--rounds 3] [--threads N] [--device cpu]
     python benchmarks/measure.py stages MODEL [--trainable NAME] [--imgsz 640] [--pictures 48]
         [--side 640]
-    python benchmarks/measure.py memory MODEL [--trainable NAME] [--few 100] [--many 2000]
-        [--side 160]
+    python benchmarks/measure.py memory MODEL [--trainable NAME] [--imgsz N] [--few 100]
+        [--many 2000] [--side 160]
 
 MODEL finds spheres and rods as `segtune demo` draws them, such as the demo's `retrained`. With
 `--imgsz` a copy of a YOLO model is taken whose pictures are that long: its windows are then as
@@ -13,19 +13,20 @@ large as the pictures.
 
 speed: simulated pictures with 30 and with 100 particles. The bare loop is what a model's own
 predictor does: it reads a picture, brings it to the network's size, runs the network, suppresses
-what is found twice and makes the masks of what counts in the job; one picture after the other, in as
-many processes as the job has actors, each with as many threads, or `--threads`. `segtune measure`
-then measures the same pictures with all that it writes. Both take turns. Printed are pictures per
-second, the job's between its first and its last record, so starting Ray and loading the model are in
-neither; and the seconds on the processors that a picture takes, of all processes together: on a
-machine that does other things too they say what one that does not would need. Beside the loop's
-stands what its network alone takes of them.
+what is found twice and makes the masks of what counts in the job; one picture after the other, in
+as many processes as the job has actors, each with as many threads, or `--threads`. Then
+`segtune measure` measures the same pictures with all that it writes. Both take turns. Printed are
+pictures per second, the job's between its first and its last record, so starting Ray and loading
+the model are in neither; and the seconds on the processors that a picture takes, of all processes
+together: on a machine that does other things too they say what one that does not would need. Beside
+the loop's stands what its network alone takes of them.
 
 stages: the same comparison without Ray, in one process with one thread, picture by picture in
 turns: seconds on the processor of the bare loop, and of the job's reading, searching and measuring.
 
-memory: the most memory of all processes of a run together, as the sum of their proportional set
-sizes (PSS: what processes share is counted once), at few and at many small pictures.
+memory: the most memory of all processes of a run of many small pictures together, as the sum of
+their proportional set sizes (PSS: what processes share is counted once), until few of them were
+done, until twice as many were, and so on to the end.
 """
 
 import argparse
@@ -184,13 +185,16 @@ def job(asked: argparse.Namespace, folder: Path, out: Path) -> Pace:
     for name in ("trainable", "device"):
         if (value := getattr(asked, name)) is not None:
             command += [f"--{name}", value]
-    begin, peak, first = time.perf_counter(), 0.0, 0.0
+    begin, peak, first, told = time.perf_counter(), 0.0, 0.0, asked.few
     spent: list[tuple[int, float]] = []  # rows so far, seconds on the processors
     seconds: dict[int, float] = {}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while process.poll() is None:
         peak = max(peak, look(process.pid, seconds, asked.what == "memory"))
         rows = rows_of(out / "pictures.csv") - 1
+        if asked.what == "memory" and rows >= told:
+            print(f"{rows} pictures: {peak:.0f} MB, load {os.getloadavg()[0]:.0f}", flush=True)
+            told *= 2
         if rows > 0:
             first = first or time.perf_counter() - begin
             spent.append((rows, sum(seconds.values())))
@@ -300,15 +304,10 @@ def stages(asked: argparse.Namespace, folder: Path) -> None:
 
 
 def memories(asked: argparse.Namespace, folder: Path) -> None:
-    """Print the most memory at few and at many pictures."""
-    peaks = []
-    for number in (asked.few, asked.many):
-        pictures = draw(folder / f"{number}", number, 10, asked.side)
-        pace = job(asked, pictures, folder / f"out{number}")
-        peaks.append(pace.peak_mb)
-        said = f"{pace.peak_mb:.0f} MB, {pace.per_second:.2f}/s, first row {pace.first_s:.0f} s"
-        print(f"{number} pictures: {said}", flush=True)
-    print(f"ratio {peaks[1] / peaks[0]:.3f}")
+    """Print the most memory until so many pictures were done."""
+    pace = job(asked, draw(folder, asked.many, 10, asked.side), folder / "out")
+    said = f"{pace.peak_mb:.0f} MB, {pace.per_second:.2f}/s, first row {pace.first_s:.0f} s"
+    print(f"{asked.many} pictures: {said}")
 
 
 def main() -> None:

@@ -4,11 +4,14 @@ from analysis.retrain.retrain import retrain as retrain
 from trainables.datasets.preparing.prepare import PrepareOptions as PrepareOptions
 from trainables.datasets.preparing.prepare import prepare as prepare
 from trainables.files.errors import UserError as UserError
+from tune.verbs.comparing import compare as compare
 from tune.verbs.confirming import confirm as confirm
+from tune.verbs.differing import diff as diff
 from tune.verbs.evaluating import evaluate as evaluate
 from tune.verbs.exporting import export as export
 from tune.verbs.measuring import measure as measure
 from tune.verbs.measuring import predict as predict
+from tune.verbs.noting import note as note
 from tune.verbs.picking import pick as pick
 from tune.verbs.planning import plan as plan
 from tune.verbs.reporting import report as report
@@ -19,10 +22,13 @@ from tune.verbs.tuning import tune as tune
 __all__ = [
     "PrepareOptions",
     "UserError",
+    "compare",
     "confirm",
+    "diff",
     "evaluate",
     "export",
     "measure",
+    "note",
     "pick",
     "plan",
     "predict",

@@ -66,10 +66,13 @@ def test_planning_from_python_needs_no_framework(tmp_path: Path) -> None:
 
 def test_every_name_is_there_and_listed() -> None:
     assert FUNCTIONS == [
+        "compare",
         "confirm",
+        "diff",
         "evaluate",
         "export",
         "measure",
+        "note",
         "pick",
         "plan",
         "predict",

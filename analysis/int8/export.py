@@ -234,7 +234,7 @@ def _write_beside(file: Path, source: Path, comparison: Comparison, shown: Seque
     draw_side_by_side(
         parts,
         (own(pixels), other(pixels)),
-        manifest.confidence,
+        (manifest.confidence, manifest.confidence),
         len(manifest.classes),
         folder / SHEET,
         titles=TITLES,

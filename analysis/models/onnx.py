@@ -129,7 +129,8 @@ def write_file(
     progress("drawing both side by side")
     pixels = [part.pixels for part in parts]
     found = own(pixels), other(pixels)
-    draw_side_by_side(parts, found, manifest.confidence, len(manifest.classes), folder / SHEET)
+    sure = (manifest.confidence, manifest.confidence)
+    draw_side_by_side(parts, found, sure, len(manifest.classes), folder / SHEET)
     write_text(folder / LABELS, "".join(f"{name}\n" for name in manifest.classes))
     card = {"model": manifest.model_dump(mode="json"), "agreement": agreement.plain()}
     write_json(folder / CARD, card)

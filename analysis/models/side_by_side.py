@@ -1,4 +1,4 @@
-"""What a model and a file made of it find in the same pictures, drawn beside each other."""
+"""What several models find in the same pictures, drawn beside each other."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,39 +30,41 @@ _MOST_DRAWN: Final = 300
 
 def draw_side_by_side(
     views: Sequence[View],
-    found: tuple[Sequence[Instances], Sequence[Instances]],
-    confidence: float,
+    found: Sequence[Sequence[Instances]],
+    confidences: Sequence[float],
     n_classes: int,
     path: Path,
-    titles: tuple[str, str] = ("PyTorch", "ONNX Runtime"),
+    titles: Sequence[str] = ("PyTorch", "ONNX Runtime"),
 ) -> Path:
-    """Write a sheet of pictures with the finds of both, left and right.
+    """Write a sheet of pictures, a row each, with the finds of every model in a column of its own.
 
     Args:
         views: The pictures.
-        found: Finds of both, one a picture.
-        confidence: Finds from this score on are drawn; where there is none, the surest ones.
+        found: Finds of each model, one a picture.
+        confidences: Finds of a model from its score on are drawn; where there is none, the surest.
         n_classes: Number of classes, each of which has its colour.
         path: PNG file to write.
-        titles: Names of both.
+        titles: Names of the models.
     """
     rows = [
-        [_drawn(view.pixels, one[k], confidence, n_classes) for one in found]
+        [
+            _drawn(view.pixels, one[k], sure, n_classes)
+            for one, sure in zip(found, confidences, strict=True)
+        ]
         for k, view in enumerate(views)
     ]
     heights = [row[0].shape[0] + _LINE_PX + _GAP_PX for row in rows]
-    sheet = Image.new(
-        "RGB", (2 * _PANEL_PX + 3 * _GAP_PX, sum(heights) + _LINE_PX + _GAP_PX), _PAPER
-    )
+    places = [_GAP_PX + place * (_PANEL_PX + _GAP_PX) for place in range(len(found))]
+    width = len(found) * (_PANEL_PX + _GAP_PX) + _GAP_PX
+    sheet = Image.new("RGB", (width, sum(heights) + _LINE_PX + _GAP_PX), _PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_TEXT_PX)
-    places = (_GAP_PX, _PANEL_PX + 2 * _GAP_PX)
     for x, title in zip(places, titles, strict=True):
         draw.text((x, _GAP_PX // 2), title, _INK, font)
     y = _LINE_PX + _GAP_PX
     for k, (view, row) in enumerate(zip(views, rows, strict=True)):
-        for x, pixels, one in zip(places, row, found, strict=True):
+        height, width = view.pixels.shape[:2]
+        for x, pixels, one, confidence in zip(places, row, found, confidences, strict=True):
             n = int((one[k].scores >= confidence).sum())
-            height, width = view.pixels.shape[:2]
             text = f"{view.name}, {width} x {height} px: {n} from confidence {confidence:.4g}"
             draw.text((x, y), text, _INK, font)
             sheet.paste(Image.fromarray(pixels), (x, y + _LINE_PX))

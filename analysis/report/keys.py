@@ -88,7 +88,7 @@ def slices(summary: Summary) -> Chart | None:
     figure = make_subplots(rows, columns, shared_yaxes=True, subplot_titles=keys)
     for place, key in enumerate(keys):
         row, column = place // columns + 1, place % columns + 1
-        figure.update_xaxes(_slice_axis(summary, key), row=row, col=column)
+        figure.update_xaxes(slice_axis(summary, key), row=row, col=column)
     figure.update_yaxes(title=metric_words(summary.metric), col=1)
     figure.update_layout(height=120 + 240 * rows)
     epoch = summary.slice_epoch
@@ -106,7 +106,7 @@ def _slice(summary: Summary, key: str, place: int, epoch: int) -> list[dict[str,
         marks.append(
             {
                 "type": "scatter",
-                "x": [_shown(t.params[key]) for t, _ in found],
+                "x": [shown_value(t.params[key]) for t, _ in found],
                 "y": [value for _, value in found],
                 "mode": "markers",
                 "name": reason_words(reason),
@@ -146,15 +146,17 @@ def parallel(summary: Summary) -> Chart | None:
     return Chart([{"type": "parcoords", "dimensions": axes, "line": line}], figure)
 
 
-def _axis_type(summary: Summary, key: str) -> str:
+def axis_type(summary: Summary, key: str) -> str:
+    """Kind of a hyperparameter's axis as Plotly names it: category, log or linear."""
     values = [t.params[key] for t in summary.trials if key in t.params]
     if any(isinstance(v, str | bool) or v is None for v in values):
         return "category"
     return "log" if key in summary.log_keys or _powers(values) else "linear"
 
 
-def _slice_axis(summary: Summary, key: str) -> dict[str, Any]:
-    kind = _axis_type(summary, key)
+def slice_axis(summary: Summary, key: str) -> dict[str, Any]:
+    """Axis of a hyperparameter under the objective: its kind, and ticks that keep apart."""
+    kind = axis_type(summary, key)
     values = [t.params[key] for t in summary.trials if key in t.params]
     if kind == "category":
         return {"type": kind, "range": [-0.5, len(set(values)) - 0.5]}
@@ -180,7 +182,8 @@ def _powers(values: Sequence[Any]) -> bool:
     return whole and max(values) >= 16 * min(values)
 
 
-def _shown(value: Any) -> Any:
+def shown_value(value: Any) -> Any:
+    """A value as an axis takes it: truth and none as words."""
     return str(value) if isinstance(value, bool) or value is None else value
 
 
@@ -209,7 +212,7 @@ def _in_two_lines(name: str) -> str:
 def _axis(key: str, values: Sequence[Any], summary: Summary) -> dict[str, Any]:
     """Axis of a hyperparameter; trials without it lie at a tick of their own below the others."""
     given = [value for value in values if value is not None]
-    kind = _axis_type(summary, key)
+    kind = axis_type(summary, key)
     if kind == "category":
         names = sorted({str(value) for value in values})
         return {

@@ -4,9 +4,10 @@ No way but that one is asked for, and no place but the control store's memory, w
 pieces at most: the job that takes them clears each away before a third is sent.
 """
 
+import os
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Final, Protocol, cast
 
@@ -56,15 +57,15 @@ def send_folder(
     Raises:
         JobError: The job has ended, or a file cannot be read.
     """
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    total = sum(path.stat().st_size for path in files)
+    below = sorted(_below(folder))
+    total = sum(path.stat().st_size for path in below if path.is_file())
     pieces = _Pieces(head, transfer, still_taken)
     done = 0
     try:
         with tarfile.open(fileobj=cast(IO[bytes], pieces), mode="w|", dereference=True) as archive:
-            for path in files:
-                archive.add(path, path.relative_to(folder).as_posix())
-                done += path.stat().st_size
+            for path in below:
+                archive.add(path, path.relative_to(folder).as_posix(), recursive=False)
+                done += path.stat().st_size if path.is_file() else 0
                 tick(done, total)
     except OSError as error:
         raise JobError(
@@ -72,6 +73,12 @@ def send_folder(
         ) from error
     pieces.end()
     return total
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """All that lies below a folder, and below what is linked to from there."""
+    for place, folders, files in os.walk(folder, followlinks=True):
+        yield from (Path(place) / name for name in (*folders, *files))
 
 
 class _Pieces:

@@ -37,7 +37,7 @@ def hold_to_share(fraction: float) -> int | None:
 
     info = psutil.Process().memory_info()
     unused = max(0, info.data - (info.rss - info.shared))
-    limit = int(machine_bytes() * fraction) + unused
+    limit: int = int(machine_bytes() * fraction) + int(unused)
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     if most != resource.RLIM_INFINITY:
         limit = min(limit, most)

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.support.places import ROOT
-from tests.support.servers.heads import Head, running_head
+from tests.support.servers.heads import LOOPBACK, Head, running_head
 from tests.support.servers.network import Line, line, why_no_namespaces
 from tests.support.servers.ray_clusters import HEARTBEAT, until
 from tests.support.study_samples import write_study
@@ -56,8 +56,8 @@ def test_trials_of_a_lost_node_go_on_and_no_epoch_is_missing_or_double(
     study = write(tmp_path)
     with ExitStack() as opened:
         link = opened.enter_context(line(0)) if way == "its network cut" else None
-        address = {} if link is None else {"ip": link.here}
-        head = opened.enter_context(running_head(**address, **HEARTBEAT))
+        ip = LOOPBACK if link is None else link.here
+        head = opened.enter_context(running_head(cpus=2, ip=ip, **HEARTBEAT))
         node = head.add_node(2, line=link)
         while "2 nodes" not in (sent := asked(tmp_path, head.user, "submit", "study.yaml")).stderr:
             assert sent.returncode == 0, sent.stderr

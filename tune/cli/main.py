@@ -17,6 +17,7 @@ from typing import Annotated, Final
 import typer
 
 from trainables.files.errors import UserError
+from tune.cli import comparing
 from tune.cli.data import prepare, simulate
 from tune.cli.demo import demo
 from tune.cli.groups.best import best_app
@@ -61,6 +62,10 @@ VERBS: Final = (
     status,
     report,
     confirm,
+    comparing.compare,
+    comparing.diff,
+    comparing.note,
+    comparing.list,
     dashboard,
     clean,
     sync,

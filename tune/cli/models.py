@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,8 @@ from tune.cli.options import (
     MinDistance,
     NoDownload,
     PixelSize,
+    Replay,
+    Seeds,
     Store,
     StudyPlace,
     confidence_option,
@@ -84,6 +86,12 @@ def export(
         download=not no_download,
     )
     typer.echo(f"exported to {folder}")
+    if form == "native":
+        from analysis.models.card import native_command  # loaded already
+        from tune.best.file import BEST_YAML, read_best  # loaded already
+
+        if command := native_command(read_best(folder / BEST_YAML)):
+            typer.echo(f"trains without segtune, in that folder: {command}")
 
 
 def retrain(
@@ -112,14 +120,8 @@ def retrain(
     other_classes: Annotated[
         bool, typer.Option("--other-classes", help="Allow data with other classes.")
     ] = False,
-    replay: Annotated[
-        bool,
-        typer.Option("--replay", help="Train the very trial again, to its best epoch; compare."),
-    ] = False,
-    seeds: Annotated[
-        int | None,
-        number_option("--seeds", "Train so many times: an ensemble, and its spread.", 2, 100),
-    ] = None,
+    replay: Replay = False,
+    seeds: Seeds = None,
 ) -> None:
     """Train the best configuration to full length and measure it on the test part."""
     if replay and (given := options_given({"--seeds": seeds, "--trainable": trainable})):
@@ -127,35 +129,14 @@ def retrain(
     if best is not None:
         _refuse_beside(best, {"--trainable": trainable, "--backbone": backbone, "--store": store})
     source = best or _best_known(trainable, data, backbone, store, out, epochs, device)
-    result: RetrainResult | EnsembleResult
-    if seeds is not None:
-        from analysis.retrain.ensemble import retrain_seeds  # loaded when asked for
-
-        result = retrain_seeds(
-            source,
-            data,
-            out,
-            seeds,
-            epochs=epochs,
-            seed=seed,
-            device=device,
-            progress=EpochTicker(),
-            other_classes=other_classes,
-        )
-    else:
-        from analysis.retrain.retrain import retrain as train_again  # loaded when asked for
-
-        result = train_again(
-            source,
-            data,
-            out,
-            epochs=epochs,
-            seed=seed,
-            device=device,
-            progress=EpochTicker(),
-            other_classes=other_classes,
-            replay=replay,
-        )
+    options = {
+        "epochs": epochs,
+        "seed": seed,
+        "device": device,
+        "progress": EpochTicker(),
+        "other_classes": other_classes,
+    }
+    result = _trained(source, data, out, seeds, options, replay=replay)
     for line in on_terminal(result.lines()):
         typer.echo(line)
     if result.interrupted:
@@ -281,6 +262,25 @@ def _refuse_beside(best: Path, options: Mapping[str, object]) -> None:
             f"retrain: expected BEST or --trainable, got {best} and {', '.join(given)}; "
             "BEST alone says what is trained"
         )
+
+
+def _trained(
+    source: "Path | BestConfig",
+    data: Path | None,
+    out: Path,
+    seeds: int | None,
+    options: dict[str, Any],
+    *,
+    replay: bool,
+) -> "RetrainResult | EnsembleResult":
+    """Train once, or with several seeds."""
+    if seeds is not None:
+        from analysis.retrain.ensemble import retrain_seeds  # loaded when asked for
+
+        return retrain_seeds(source, data, out, seeds, **options)
+    from analysis.retrain.retrain import retrain as train_again  # loaded when asked for
+
+    return train_again(source, data, out, replay=replay, **options)
 
 
 def _best_known(

@@ -18,6 +18,8 @@ NOTES = "notes.json"  # what the engine had to say of a trial
 
 SESSION = "session.json"  # how long the study has run, over all its drivers
 
+DIARY = "diary.json"  # notes and tags that people keep with the study
+
 CLOSED = "closed.json"  # a trial that has ended, its artifacts drawn and its record closed
 
 LAYOUT = 2  # of a study directory, in its RESOLVED; 1, which does not say so, had no CLOSED

@@ -6,6 +6,7 @@ trial that is not closed keeps all: its artifacts may still have to be drawn.
 """
 
 import shutil
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,8 +107,16 @@ def clean(study: StudyDir) -> list[Leftover]:
 
 
 def size_of(folder: Path) -> int:
-    """Number of bytes of the files in a folder."""
-    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+    """Number of bytes of the files in a folder; one that goes meanwhile does not count."""
+    return sum(map(_bytes_of, folder.rglob("*")))
+
+
+def _bytes_of(path: Path) -> int:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return 0
+    return 0 if stat.S_ISDIR(found.st_mode) else found.st_size
 
 
 def _is_closed(study: StudyDir, trial: TrialRecord) -> bool:

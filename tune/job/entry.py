@@ -18,6 +18,7 @@ from cluster.errors import LostClusterError
 from cluster.jobs.watch import LOST
 from trainables.files.errors import UserError
 from tune.job.order import FILE, RECEIVE, read_order
+from tune.progress.conclusion import Conclusion
 
 _DIED: Final = 70
 """Exit code of a driver that an error of ours ended."""
@@ -53,7 +54,9 @@ def _run() -> int:
     order, stop = read_order(Path()), _StopAsked()
     connect()
     stop.listen()  # Ray took the signal for itself when it started
-    said = _part(order.kind).run_job(order, Path(FILE), lambda line: _say([line]), stop.refuse)
+    said: Conclusion = _part(order.kind).run_job(
+        order, Path(FILE), lambda line: _say([line]), stop.refuse
+    )
     _say(said.lines)
     _say(said.problems, sys.stderr)
     return said.exit_code

@@ -1,4 +1,4 @@
-"""A measurement as a job, on all processors of its cluster."""
+"""A measurement as a job, on the processors of its cluster that nobody holds."""
 
 import logging
 import signal
@@ -13,7 +13,7 @@ from analysis.measure.plan import plan_measure
 from analysis.measure.run import run_measure
 from cluster.jobs.watch import watched
 from trainables.contract import Device
-from tune.job.nodes import all_processors, check_nodes
+from tune.job.nodes import check_nodes, free_processors, has_gpus
 from tune.job.order import CHECKED, Order
 from tune.job.sharing import proof_of_sharing
 from tune.progress.conclusion import Conclusion
@@ -27,24 +27,27 @@ def run_job(
     order: Order, file: Path, tell: Callable[[str], None], refuse_if_stopped: Callable[[], None]
 ) -> Conclusion:
     """Check every node, then measure what is not yet done; arguments as for a study."""
-    asked, machine = read_asked(file), all_processors()
+    asked = read_asked(file)
     with proof_of_sharing(Path(asked.out)) as proof:
         nodes = check_nodes(order, (), proof)
+    device = "cuda:0" if has_gpus() else "cpu"
     plan = plan_measure(
         list(asked.images),
         [Path(place) for place in asked.model],
         Path(asked.out),
         asked.settings,
         trainable=asked.trainable,
-        device=Device("cuda:0" if machine.gpus else "cpu", cpus=machine.cpus),
+        device=Device(device),
     )
     tell(f"{nodes}; {CHECKED}")
     for line in plan.lines():
         tell(line)
+    machine = free_processors(tell, refuse_if_stopped)
+    plan = replace(plan, gpus=machine.gpus, device=Device(device, cpus=machine.cpus))
     try:
         with watched(_GOES_ON), _interrupted_by_sigterm():
             refuse_if_stopped()
-            result = run_measure(replace(plan, gpus=machine.gpus), _progress, tell, machine)
+            result = run_measure(plan, _progress, tell, machine)
     except KeyboardInterrupt:
         return Conclusion((), (f"interrupted; {_GOES_ON}",), 130)
     code = 1 if result.failed or not result.complete else 0

@@ -1,6 +1,7 @@
 """The nodes of the cluster that a job's process is connected to: checked, told of, swept."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,15 +26,38 @@ ORDERLY_S: Final = 60.0
 """Time that a driver has to write its report when Ray has lost sight of it, s."""
 
 
+_POLL_S: Final = 1.0
+
+
 def connect() -> None:
     """Connect to the cluster that this process is a job of."""
     start_ray(0, 0)  # RAY_ADDRESS names it, and nothing is started
 
 
-def all_processors() -> Machine:
-    """CPU cores and GPUs of all nodes together."""
-    there = ray.cluster_resources()
-    return Machine(max(1, int(there.get("CPU", 1))), int(there.get("GPU", 0)))
+def has_gpus() -> bool:
+    """Whether any node of the cluster has a GPU."""
+    return bool(ray.cluster_resources().get("GPU"))
+
+
+def free_processors(tell: Callable[[str], None], look: Callable[[], None]) -> Machine:
+    """CPU cores and GPUs of all nodes that nobody holds, as soon as one is free.
+
+    Where the cluster has GPUs, one of them is waited for.
+
+    Args:
+        tell: Takes a line that says what is waited for.
+        look: Called now and then; raises where that is over.
+    """
+    waiting = False
+    while True:
+        kind, free = "GPU" if has_gpus() else "CPU", ray.available_resources()
+        if free.get(kind, 0) >= 1:
+            return Machine(max(1, int(free.get("CPU", 1))), int(free.get("GPU", 0)))
+        if not waiting:
+            tell(f"all {kind}s of the cluster are held by others; begins when one is free")
+        waiting = True
+        look()
+        time.sleep(_POLL_S)
 
 
 def check_nodes(order: Order, distributions: Sequence[str], proof: Path | None = None) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.text import Text
 
+from tune.directory.diary import read_diary
 from tune.directory.layout import elapsed_before_s
 from tune.directory.lock import is_driven
 from tune.plan.cost import cost_so_far
@@ -49,6 +50,8 @@ def status_lines(
         console.print(board_header(board, now, state, console.width))
         if cost := cost_so_far(study_dir):
             console.print(Text(f"cost so far {cost.words}, of {cost.units}"), soft_wrap=True)
+        for line in read_diary(study_dir.path).lines:
+            console.print(Text(line), soft_wrap=True)
         console.print(trials_table(board, [best_first(board, rows)], now, console.width))
         if len(board.trials) > (rows or len(board.trials)):
             console.print("`--all` shows every trial", soft_wrap=True)

@@ -228,7 +228,8 @@ def _pieces(levels: Grey, bright: bool, thickest: int) -> Iterator[Stroke]:
 def _thin_runs(mask: npt.NDArray[np.bool_], thickest: int) -> Iterator[Box]:
     """Rectangles of ink that are longer than thick, the longest first."""
     along = cv2.getStructuringElement(cv2.MORPH_RECT, (_MIN_PIECE_PX, 1))
-    stats = _parts(cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_OPEN, along), connectivity=4)
+    opened = np.asarray(cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_OPEN, along), np.uint8)
+    stats = _parts(opened, connectivity=4)
     order = np.argsort(-stats[:, cv2.CC_STAT_WIDTH], kind="stable")[:_MOST]
     for x, y, width, height, area in stats[order].tolist():
         if height <= thickest and area >= _FILLED * width * height and width >= height:

@@ -49,6 +49,8 @@ def folder(tmp_path: Path) -> Path:
     (folder / "dataset.json").write_text("{}")
     (tmp_path / "elsewhere.png").write_bytes(b"linked")
     (folder / "images" / "linked.png").symlink_to(tmp_path / "elsewhere.png")
+    (tmp_path / "masks" / "none").mkdir(parents=True)
+    (folder / "masks").symlink_to(tmp_path / "masks")
     return folder
 
 
@@ -73,7 +75,8 @@ def test_a_folder_arrives_as_it_was_in_pieces_of_which_two_wait_at_most(
     )
     taken.result(timeout=60)
     assert contents(target) == contents(folder)
-    assert not (target / "images" / "linked.png").is_symlink()
+    assert not any(path.is_symlink() for path in target.rglob("*"))
+    assert (target / "masks" / "none").is_dir()
     assert memory.most <= 2
     assert memory.n == 5  # the last, empty one says that it was all
     assert told[-1] == (total, total)

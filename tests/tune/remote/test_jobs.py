@@ -14,11 +14,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cluster.jobs.cluster import Cluster
+from cluster.jobs.login import find_login
 from tests.support.places import ROOT
 from tests.support.servers.heads import TOKEN, Head, running_head
 from tests.support.study_samples import write_study
 from trainables.datasets.prepared import PreparedDataset
 from tune.cli.main import VERBS
+from tune.remote.shipping import ship, shipment_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -190,8 +193,9 @@ def test_data_is_sent_once_to_where_the_nodes_see_it(head: Head, folder: Path) -
     assert PreparedDataset.load(place).fingerprint == data.fingerprint
     assert f"data: {place}" in (folder / "carried" / "sent" / "study.yaml").read_text()
     before = place.stat().st_mtime_ns
-    again = asked(folder, head.user, "submit", "study.yaml", *budget, *store)
-    assert f"data is there already: {place}" in again.stderr
+    cluster, told = Cluster(find_login(head.address, head.user, folder)), list[str]()
+    ship(cluster, shipment_of(data, folder / "data", str(folder / "carried")), told.append)
+    assert told == [f"data is there already: {place}"]
     assert place.stat().st_mtime_ns == before
 
 

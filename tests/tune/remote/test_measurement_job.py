@@ -63,7 +63,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     write_model(tmp_path / "model")
     (tmp_path / "measure.yaml").write_text(
         "images: in\nmodel: model\nout: measured\ntrainable: threshold\n"
-        "settings: {finding: {confidence: 0.1}, pixel_size: 2nm}\n"
+        "settings: {finding: {confidence: 0.1}, scale: {pixel_size: 2nm}}\n"
     )
     write_study(
         tmp_path,

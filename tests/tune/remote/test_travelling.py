@@ -31,8 +31,9 @@ OTHERS = {
 @pytest.fixture(scope="module", params=sorted(ROOTS))
 def sent(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A package, unpacked in a folder of its own with the name of its kind."""
-    folder = tmp_path_factory.mktemp("package") / request.param
-    with packed({}, ROOTS[request.param]) as package, packed({}, ROOTS[request.param]) as again:
+    kind = str(request.param)
+    folder = tmp_path_factory.mktemp("package") / kind
+    with packed({}, ROOTS[kind]) as package, packed({}, ROOTS[kind]) as again:
         assert package.path.read_bytes() == again.path.read_bytes()
         assert package.size < 0.9 * MOST_BYTES
         assert package.line().count(" kB") == 6  # the whole, and the five largest files

@@ -34,7 +34,7 @@ from trainables.loop.averaging import WeightAverage
 from trainables.loop.device import loader_processes, memory_errors
 from trainables.loop.epochs import finite
 from trainables.loop.optimizers import set_learning_rate
-from trainables.loop.parts import at_once, parts_of
+from trainables.loop.split.parts import at_once, parts_of
 
 Losses = dict[str, torch.Tensor]
 

@@ -30,10 +30,10 @@ from trainables.engines.unet_selftraining.params import UnetParams
 from trainables.loop.averaging import WeightAverage
 from trainables.loop.device import MOST_WORKERS, memory_errors
 from trainables.loop.optimizers import build_optimizer, set_learning_rate
-from trainables.loop.parts import at_once, parts_of, whole_sums
 from trainables.loop.schedule import EpochSchedule
-from trainables.loop.shared import Sum, own, share_norms, summed
-from trainables.loop.team import ALONE, Rank
+from trainables.loop.split.parts import at_once, parts_of, whole_sums
+from trainables.loop.split.shared import Sum, own, share_norms, summed
+from trainables.loop.split.team import ALONE, Rank
 
 Weights = Mapping[str, Tensor]
 
@@ -258,7 +258,8 @@ def choose_kernels(params: UnetParams, device: torch.device) -> None:
     threads, which Adam makes much of; torch's own do not.
     """
     repeat = params.deterministic
-    torch.backends.mkldnn.enabled = not (repeat and device.type == "cpu")
+    onednn = not (repeat and device.type == "cpu")
+    torch.backends.mkldnn.enabled = onednn  # type: ignore[assignment]  # a property of the module
     if repeat and device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.backends.cudnn.benchmark = not repeat  # tiles are all of one size

@@ -33,7 +33,7 @@ from trainables.engines.yolo_seg.params import YoloSegParams, native_config
 from trainables.failures import says_out_of_memory
 from trainables.loop.device import loader_processes, memory_errors
 from trainables.loop.epochs import finite
-from trainables.loop.parts import at_once, parts_of
+from trainables.loop.split.parts import at_once, parts_of
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trainables.contract import Device, Trial
-from trainables.loop.shared import Sum
+from trainables.loop.split.shared import Sum
 
 
 def parts_of(n: int, micro_batch: int) -> list[slice]:

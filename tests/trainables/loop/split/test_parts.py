@@ -8,8 +8,8 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor, nn
 
-from trainables.loop.parts import parts_of, whole_sums
-from trainables.loop.shared import Sum, own
+from trainables.loop.split.parts import parts_of, whole_sums
+from trainables.loop.split.shared import Sum, own
 
 
 def ratio(net: nn.Module, samples: Tensor, sums: Sum) -> Tensor:
