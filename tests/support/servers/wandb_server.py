@@ -46,13 +46,14 @@ class ServedRun:
 
 
 class WandbServer(ThreadingHTTPServer):
-    """The server; `projects` holds the runs of each by id."""
+    """The server; `projects` holds the runs of each by id, `views` workspaces and reports by id."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.projects: dict[str, dict[str, ServedRun]] = {}
+        self.views: dict[str, dict[str, Any]] = {}
         self.behaviour: Behaviour = "well"
         self.requests = 0
 
@@ -80,6 +81,15 @@ class WandbServer(ThreadingHTTPServer):
         if "query RunResumeStatus" in query:
             return {
                 "model": {"id": "p", "name": "p", "entity": _ME, "bucket": self._resume(variables)}
+            }
+        if "upsertView" in query:
+            return {"upsertView": self._view(variables)}
+        if "internalId" in query:
+            return {"project": {"internalId": "p"}}
+        if "models(" in query:
+            known = [{"node": {"id": name, "name": name}} for name in self.projects]
+            return {
+                "models": {"edges": known, "pageInfo": {"hasNextPage": False, "endCursor": None}}
             }
         if "rtifact" in query:
             return self._of_artifacts(query, variables)
@@ -138,6 +148,14 @@ class WandbServer(ThreadingHTTPServer):
         }
         return {"bucket": bucket, "inserted": inserted}
 
+    def _view(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """A workspace or a report that was made, or changed where its id is there."""
+        known = given.get("id") in self.views
+        number = str(given["id"]) if known else f"view-{len(self.views)}"
+        self.views[number] = dict(given)
+        view = {**given, "id": number, "project": {"name": given["projectName"], **_OF_ME}}
+        return {"view": view, "inserted": not known}
+
     def _resume(self, asked: Mapping[str, Any]) -> dict[str, Any] | None:
         name = asked.get("name") or asked.get("run") or ""
         run = self.projects.get(asked["project"], {}).get(name)
@@ -177,6 +195,8 @@ class WandbServer(ThreadingHTTPServer):
 
 
 _ME = {"id": "e", "name": "me"}
+
+_OF_ME = {"entityName": "me"}
 
 
 class _Handler(BaseHTTPRequestHandler):

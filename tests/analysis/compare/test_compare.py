@@ -1,0 +1,217 @@
+"""Studies beside each other: what is ranked together, what was spent, and the page."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analysis.compare.courses import spent_and_best
+from analysis.compare.differing import differing
+from analysis.compare.entries import read_entries
+from analysis.compare.groups import differences, grouped
+from analysis.compare.lines import comparison_lines
+from analysis.compare.page import write_page
+from analysis.compare.panel import members, panel_of
+from analysis.compare.pictures import disagreement, side_by_side
+from analysis.compare.spaces import contours, parallel
+from analysis.errors import CompareError
+from analysis.pages.packing import unpack
+from tests.support.command_line import segtune
+from tests.support.rehearsed_study import rehearse
+from trainables.datasets.prepared import PreparedDataset
+from trainables.datasets.preparing.prepare import prepare
+from trainables.datasets.simulate import SPECS, simulate
+from trainables.results import Instances
+from tune.directory.reader import StudyDir
+
+KEYS: dict[str, Any] = {
+    "search": "random",
+    "budget": {"trials": 14, "epochs": 6},
+    "scheduler": {"kind": "asha", "grace_period": 2, "reduction_factor": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set with pictures, and three studies; the third has another objective."""
+    made = tmp_path_factory.mktemp("compared")
+    simulate(SPECS["demo"].model_copy(update={"images": 8}), made / "raw")
+    prepare(made / "raw", made / "data")
+    rehearse(made, study="first", seed=1, price=0.5, **KEYS)
+    rehearse(made, study="second", seed=2, **KEYS)
+    rehearse(made, study="third", objective={"metric": "measure/count_error"}, **KEYS)
+    return made
+
+
+@pytest.fixture(scope="module")
+def studies(folder: Path) -> list[StudyDir]:
+    return [StudyDir.open(folder / "studies" / name) for name in ("first", "second", "third")]
+
+
+def packed(page: Path) -> dict[str, Any]:
+    """What a page's charts are drawn from."""
+    text = page.read_text().split('id="packed">')[1].split("</script>")[0]
+    values: dict[str, Any] = json.loads(unpack(text))
+    return values
+
+
+def test_only_studies_of_one_setting_are_ranked_in_one_list(studies: list[StudyDir]) -> None:
+    entries = read_entries(studies)
+    groups = grouped(entries)
+    assert [[entry.name for entry in group.entries] for group in groups][1] == ["third"]
+    first = groups[0].entries
+    assert {entry.name for entry in first} == {"first", "second"}
+    values = [entry.best.objective for entry in first if entry.best is not None]
+    assert values == sorted((v for v in values if v is not None), reverse=True)
+    (sentence,) = differences(groups)
+    assert "2 settings, which differ in the objective:" in sentence
+    other = replace(
+        studies[1], resolved={**studies[1].resolved, "fingerprint": "another", "study": "other"}
+    )
+    apart = grouped(read_entries([studies[0], replace(other, path=studies[2].path)]))
+    assert "the data set or its parts" in differences(apart)[0]
+
+
+def test_the_table_has_what_each_study_reached_and_spent(studies: list[StudyDir]) -> None:
+    lines = comparison_lines(grouped(read_entries(studies)))
+    head = next(line for line in lines if line.lstrip().startswith("study"))
+    assert "price per F1" in head
+    row = next(line for line in lines if line.split()[:1] == ["first"])
+    entry = read_entries(studies[:1])[0]
+    best = entry.best
+    assert best is not None
+    assert row.split()[1:4] == ["simulated", f"{best.objective:.4f}", str(best.best_epoch)]
+    assert f" {sum(t.epochs for t in studies[0].trials())} " in row
+    assert row.endswith("finished")
+
+
+def test_a_study_named_twice_is_refused(studies: list[StudyDir]) -> None:
+    with pytest.raises(CompareError, match="expected each study once, got it 2 times"):
+        read_entries([studies[0], studies[0]])
+
+
+def test_best_so_far_ends_at_the_best_value_and_at_all_that_was_spent(
+    studies: list[StudyDir],
+) -> None:
+    (member, _) = members(read_entries(studies[:2]))
+    trials = studies[0].trials()
+    points = list(spent_and_best(member, "epochs"))
+    best = member.entry.best
+    assert best is not None
+    assert points[-1] == (sum(t.epochs for t in trials), best.objective)
+    assert [y for _, y in points] == sorted(y for _, y in points)
+    before = sum(t.epochs for t in trials if t.number < best.number)
+    assert best.best_epoch is not None
+    assert points[-2][0] == before + best.best_epoch
+    hours = list(spent_and_best(member, "hours"))
+    assert hours[-1][0] == pytest.approx(sum(t.seconds for t in trials) / 3600)
+
+
+def test_trials_of_one_engine_are_drawn_together_each_with_its_number(
+    studies: list[StudyDir],
+) -> None:
+    panel = panel_of("p", members(read_entries(studies[:2])))
+    assert panel.epoch == 2  # the rung that both have
+    drawn = parallel(panel)
+    assert drawn is not None
+    (trace,) = drawn.chart.traces
+    numbers = drawn.owners[0]["trials"]
+    assert len(numbers) == len(set(numbers)) == len(trace["dimensions"][-1]["values"])
+    assert trace["dimensions"][0]["ticktext"] == ["first", "second"]
+    rows = {number: trial for _, number, trial in panel.rows()}
+    objective = trace["dimensions"][-1]["values"]
+    assert [rows[number].objective for number in numbers] == objective
+
+
+def test_contours_are_drawn_between_the_trials_alone(studies: list[StudyDir]) -> None:
+    drawn = contours(panel_of("p", members(read_entries(studies[:2]))))
+    assert drawn is not None
+    field, points = drawn.chart.traces[:2]
+    values = [z for row in field["z"] for z in row if z is not None]
+    assert field["zmin"] <= min(values) <= max(values) <= field["zmax"]
+    assert any(z is None for row in field["z"] for z in row)
+    assert min(field["x"]) == pytest.approx(min(points["x"]))
+
+
+def test_the_page_loads_nothing_and_every_point_has_an_owner(
+    folder: Path, studies: list[StudyDir], tmp_path: Path
+) -> None:
+    done = segtune(
+        folder, "compare", *(str(study.path) for study in studies), "--out", str(tmp_path / "out")
+    )
+    assert done.returncode == 0, done.stderr
+    page = tmp_path / "out" / "compare.html"
+    text = page.read_text()
+    assert 'src="http' not in text
+    assert "2 settings, which differ in the objective" in text
+    assert len(text) < 3_000_000
+    values = packed(page)
+    assert len(values["trials"]) == sum(len(study.trials()) for study in studies)
+    assert {name.split("-")[-1] for name in values["charts"]} == {
+        *("epochs", "hours", "gap", "stopped", "errors"),
+        *("parallel", "slices", "contours", "importance"),
+    }
+    for name, chart in values["charts"].items():
+        assert f'data-chart="{name}"' in text
+        for trace, owner in zip(chart["data"], chart["owners"], strict=True):
+            if "trials" in owner and trace["type"] == "scatter":
+                assert len(owner["trials"]) == len(trace["x"]) == len(trace["y"])
+
+
+def test_studies_without_a_value_are_compared(tmp_path: Path) -> None:
+    empty = rehearse(tmp_path, study="empty", run=False)
+    groups = grouped(read_entries([empty]))
+    assert comparison_lines(groups)[-1].split() == [
+        "empty",
+        "simulated",
+        "0",
+        "0",
+        "0",
+        "0",
+        "seconds",
+        "not",
+        "running",
+    ]
+    page = write_page(tmp_path, groups, [((), "none")])
+    assert "No trial has reported a value yet." in page.read_text()
+
+
+def found(*boxes: tuple[float, float, float, float]) -> Instances:
+    n = len(boxes)
+    return Instances(
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.linspace(0.9, 0.6, n, dtype=np.float32),
+        np.zeros(n, np.int64),
+    )
+
+
+def test_disagreement_is_one_less_the_f1_of_two_models(studies: list[StudyDir]) -> None:
+    image = PreparedDataset.load(Path(studies[0].resolved["data"])).images("val")[0]
+    a, b = (0.0, 0.0, 10.0, 10.0), (30.0, 30.0, 40.0, 40.0)
+    assert disagreement([found(a, b), found(a, b)], [0.5, 0.5], image) == 0.0
+    assert disagreement([found(a), found(b)], [0.5, 0.5], image) == 1.0
+    assert disagreement([found(a, b), found(a)], [0.5, 0.5], image) == pytest.approx(1 / 3)
+    assert disagreement([found(a, b), found(a)], [0.7, 0.5], image) == 0.0
+    assert disagreement([found(), found()], [0.5, 0.5], image) == 0.0
+
+
+def test_the_best_models_are_asked_about_the_same_pictures(studies: list[StudyDir]) -> None:
+    (group,) = grouped(read_entries(studies[:2]))
+    asked: list[str] = []
+    shown, note = side_by_side(group, lambda stage, done, total: asked.append(stage))
+    n = len(PreparedDataset.load(Path(studies[0].resolved["data"])).images("val"))
+    assert len(shown) == min(6, n)
+    assert len(asked) == 2 * n
+    assert "the best models of" in note
+    assert shown[0].uri.startswith("data:image/jpeg")
+
+
+def test_what_two_studies_differ_in_is_told_and_nothing_else(studies: list[StudyDir]) -> None:
+    told = {(d.part, d.key): d.values for d in differing(studies[0], studies[2])}
+    assert told["configuration", "objective.metric"] == ("seg_metrics/F1", "measure/count_error")
+    assert told["configuration", "price.hour"] == ("0.5", "-")
+    assert {part for part, _ in told} == {"configuration", "result"}
+    assert differing(studies[0], studies[0]) == []

@@ -1,0 +1,67 @@
+"""All studies in a place, and the notes and tags that are kept with one."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.command_line import segtune
+from tests.support.rehearsed_study import rehearse
+from tune.directory.diary import read_diary
+from tune.directory.layout import DIARY
+from tune.errors import StoreError
+from tune.verbs.listing import list_studies
+from tune.verbs.noting import note
+
+
+def test_a_folder_of_studies_is_listed_with_state_best_and_size(tmp_path: Path) -> None:
+    done = rehearse(tmp_path, study="done", budget={"trials": 2, "epochs": 3})
+    rehearse(tmp_path, study="half", budget={"trials": 2, "epochs": 3}, stop_after=1)
+    (tmp_path / "studies" / "no-study").mkdir()
+    note(done.path, "as in the paper", tags=["paper"])
+    half, whole = list_studies(tmp_path / "studies")[::-1]
+    assert (whole.name, whole.cells["state"], whole.cells["trials"]) == (
+        "done",
+        "finished",
+        "2 of 2",
+    )
+    best = max(t.objective for t in done.trials() if t.objective is not None)
+    assert whole.cells["best"] == f"{best:.4f}"
+    assert (half.name, half.cells["state"]) == ("half", "not running")
+    assert whole.size == sum(f.stat().st_size for f in done.path.rglob("*") if f.is_file())
+    shown = segtune(tmp_path, "list", "studies")
+    assert shown.returncode == 0, shown.stderr
+    assert "as in the paper" in shown.stdout
+    damaged = tmp_path / "studies" / "half" / "resolved.json"
+    damaged.write_text("{")
+    assert "cannot be read" in list_studies(tmp_path / "studies")[1].problem
+    assert "half: " in segtune(tmp_path, "list", "studies").stdout
+
+
+def test_notes_and_tags_stay_and_status_shows_them(tmp_path: Path) -> None:
+    study = rehearse(tmp_path, budget={"trials": 1, "epochs": 2})
+    note(study.path, "first", tags=["b", "a"])
+    after = note(study.path, "second", untag=["b"])
+    assert [one.text for one in after.notes] == ["first", "second"]
+    assert after.tags == ("a",)
+    assert read_diary(study.path) == after
+    assert note(study.path) == after
+    shown = segtune(tmp_path, "status", str(study.path)).stdout
+    assert "tags a" in shown
+    assert "second" in shown
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"tags": ["two words"]}, "the nearest is two-words"),
+        ({"untag": ["papr"]}, r"--untag: expected one of its tags \(none\), got papr"),
+        ({"text": "x" * 3000}, "at most 2000 characters"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_and_nothing_is_written(
+    tmp_path: Path, given: dict[str, list[str]], said: str
+) -> None:
+    study = rehearse(tmp_path, run=False)
+    with pytest.raises(StoreError, match=said):
+        note(study.path, **given)  # type: ignore[arg-type]
+    assert not (study.path / DIARY).exists()
