@@ -73,7 +73,7 @@ def export(
     no_download: NoDownload = False,
 ) -> None:
     """Export the best trial: weights, configuration in every form, metrics, model card; or ONNX."""
-    from tune.verbs.exporting import export as export_study  # loaded when asked for
+    from tune.verbs.models.exporting import export as export_study  # loaded when asked for
 
     folder = export_study(
         study_dir,
@@ -87,11 +87,16 @@ def export(
     )
     typer.echo(f"exported to {folder}")
     if form == "native":
-        from analysis.models.card import native_command  # loaded already
-        from tune.best.file import best_file, read_best  # loaded already
+        _tell_command(folder)
 
-        if command := native_command(read_best(best_file(folder))):
-            typer.echo(f"trains without segtune, in that folder: {command}")
+
+def _tell_command(folder: Path) -> None:
+    """Show how the engine's own framework trains what was exported, where it can."""
+    from analysis.models.card import native_command  # loaded already
+    from tune.best.file import best_file, read_best  # loaded already
+
+    if command := native_command(read_best(best_file(folder))):
+        typer.echo(f"trains without segtune, in that folder: {command}")
 
 
 def retrain(
@@ -172,7 +177,7 @@ def evaluate(
     ] = 6,
 ) -> None:
     """Measure any trained model on any prepared data set: tables, curves, overlays."""
-    from tune.verbs.evaluating import evaluate as measure  # loaded when asked for
+    from tune.verbs.models.evaluating import evaluate as measure  # loaded when asked for
 
     result = measure(
         model,
@@ -224,7 +229,7 @@ def pick(
 
     Exit code 3: some micrographs failed, the others are done; 1: all failed.
     """
-    from tune.verbs.picking import pick as pick_particles  # loaded when asked for
+    from tune.verbs.models.picking import pick as pick_particles  # loaded when asked for
 
     try:
         result = pick_particles(
