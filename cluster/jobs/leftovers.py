@@ -16,6 +16,12 @@ from typing import Final
 MARK: Final = "SEGTUNE_JOB"
 """Variable that every process of a job has, with the job's id."""
 
+SHARED: Final = ("ray::_AutoscalingCoordinatorActor", "ray::ActorLocationTracker")
+"""Actors of Ray Data that all jobs of a cluster share: the first that needs them has them started.
+
+They hold no CPU, others may be using them, and Ray starts them again where they are killed.
+"""
+
 _ITSELF_S: Final = 3.0
 """Time that processes get to end by themselves; Ray's idle workers take as long."""
 
@@ -83,8 +89,9 @@ def _marked(job_id: str) -> list[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended, or is another user's
             mine = wanted in (folder / "environ").read_bytes().split(b"\0")
-            if mine and int(folder.name) != os.getpid():
-                found.append(int(folder.name))
+            pid = int(folder.name)
+            if mine and pid != os.getpid() and not _title(pid).startswith(SHARED):
+                found.append(pid)
     return found
 
 

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from cluster.jobs.cluster import Cluster
+from cluster.jobs.leftovers import SHARED
 from cluster.jobs.login import find_login
 from tests.support.places import ROOT
 from tests.support.servers.heads import TOKEN, Head, running_head
@@ -74,7 +75,8 @@ def with_mark(job_id: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.environ().get("SEGTUNE_JOB") == job_id:
+            ours = process.environ().get("SEGTUNE_JOB") == job_id
+            if ours and not " ".join(process.cmdline()).startswith(SHARED):
                 found.append(process)
     return found
 
