@@ -72,6 +72,13 @@ def provide_libraries() -> None:
     )
 
 
+def provide_browser() -> None:
+    """Install the browser in which tests open pages, where that may be done; never fails."""
+    if any(map(shutil.which, ("chromium", "chromium-browser"))) or apt_install(["chromium"]):
+        return
+    print("      no chromium, and none can be installed: tests that open pages are skipped")
+
+
 def create_environment(folder: Path) -> None:
     """Make a virtual environment that runs; one that works already is kept.
 
@@ -143,6 +150,7 @@ def main() -> int:
         ("system libraries", provide_libraries),
         ("virtual environment .venv", lambda: create_environment(folder)),
         ("packages, pinned (7 GB on disk; some minutes)", lambda: install_packages(python)),
+        ("a browser for the tests of pages, if it can be had", provide_browser),
         ("detectron2", lambda: install_detectron2(python)),
     )
     for number, (what, step) in enumerate(steps, start=1):

@@ -68,10 +68,8 @@ def test_only_studies_of_one_setting_are_ranked_in_one_list(studies: list[StudyD
     assert values == sorted((v for v in values if v is not None), reverse=True)
     (sentence,) = differences(groups)
     assert "2 settings, which differ in the objective:" in sentence
-    other = replace(
-        studies[1], resolved={**studies[1].resolved, "fingerprint": "another", "study": "other"}
-    )
-    apart = grouped(read_entries([studies[0], replace(other, path=studies[2].path)]))
+    other = replace(studies[1], resolved={**studies[1].resolved, "fingerprint": "another"})
+    apart = grouped(read_entries([studies[0], other]))
     assert "the data set or its parts" in differences(apart)[0]
 
 
