@@ -129,19 +129,27 @@ def retrain(
     seeds: Seeds = None,
 ) -> None:
     """Train the best configuration to full length and measure it on the test part."""
+    from analysis.retrain.retrain import retrain as train_again  # loaded when asked for
+
     if replay and (given := options_given({"--seeds": seeds, "--trainable": trainable})):
         raise UsageError(f"retrain: {given[0]}: expected none beside --replay, got one")
     if best is not None:
         _refuse_beside(best, {"--trainable": trainable, "--backbone": backbone, "--store": store})
     source = best or _best_known(trainable, data, backbone, store, out, epochs, device)
-    options = {
+    options: dict[str, Any] = {
         "epochs": epochs,
         "seed": seed,
         "device": device,
         "progress": EpochTicker(),
         "other_classes": other_classes,
     }
-    result = _trained(source, data, out, seeds, options, replay=replay)
+    if seeds is None:
+        _tell_trained(train_again(source, data, out, replay=replay, **options))
+    else:
+        _tell_trained(_several(source, data, out, seeds, options))
+
+
+def _tell_trained(result: "RetrainResult | EnsembleResult") -> None:
     for line in on_terminal(result.lines()):
         typer.echo(line)
     if result.interrupted:
@@ -269,23 +277,17 @@ def _refuse_beside(best: Path, options: Mapping[str, object]) -> None:
         )
 
 
-def _trained(
+def _several(
     source: "Path | BestConfig",
     data: Path | None,
     out: Path,
-    seeds: int | None,
+    seeds: int,
     options: dict[str, Any],
-    *,
-    replay: bool,
-) -> "RetrainResult | EnsembleResult":
-    """Train once, or with several seeds."""
-    if seeds is not None:
-        from analysis.retrain.ensemble import retrain_seeds  # loaded when asked for
+) -> "EnsembleResult":
+    """Train with several seeds."""
+    from analysis.retrain.ensemble import retrain_seeds  # loaded when asked for
 
-        return retrain_seeds(source, data, out, seeds, **options)
-    from analysis.retrain.retrain import retrain as train_again  # loaded when asked for
-
-    return train_again(source, data, out, replay=replay, **options)
+    return retrain_seeds(source, data, out, seeds, **options)
 
 
 def _best_known(
