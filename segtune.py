@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from tune.verbs.comparing import compare as compare
     from tune.verbs.confirming import confirm as confirm
     from tune.verbs.differing import diff as diff
-    from tune.verbs.evaluating import evaluate as evaluate
-    from tune.verbs.exporting import export as export
-    from tune.verbs.measuring import measure as measure
-    from tune.verbs.measuring import predict as predict
+    from tune.verbs.models.evaluating import evaluate as evaluate
+    from tune.verbs.models.exporting import export as export
+    from tune.verbs.models.measuring import measure as measure
+    from tune.verbs.models.measuring import predict as predict
+    from tune.verbs.models.picking import pick as pick
+    from tune.verbs.models.scaling import scale as scale
     from tune.verbs.noting import note as note
-    from tune.verbs.picking import pick as pick
     from tune.verbs.planning import plan as plan
     from tune.verbs.reporting import report as report
-    from tune.verbs.scaling import scale as scale
     from tune.verbs.tuning import resume as resume
     from tune.verbs.tuning import tune as tune
 
@@ -60,18 +60,18 @@ _PLACES: Final = {
     "compare": "tune.verbs.comparing",
     "confirm": "tune.verbs.confirming",
     "diff": "tune.verbs.differing",
-    "evaluate": "tune.verbs.evaluating",
-    "export": "tune.verbs.exporting",
-    "measure": "tune.verbs.measuring",
+    "evaluate": "tune.verbs.models.evaluating",
+    "export": "tune.verbs.models.exporting",
+    "measure": "tune.verbs.models.measuring",
     "note": "tune.verbs.noting",
-    "pick": "tune.verbs.picking",
-    "predict": "tune.verbs.measuring",
+    "pick": "tune.verbs.models.picking",
+    "predict": "tune.verbs.models.measuring",
     "plan": "tune.verbs.planning",
     "prepare": "trainables.datasets.preparing.prepare",
     "report": "tune.verbs.reporting",
     "resume": "tune.verbs.tuning",
     "retrain": "analysis.retrain.retrain",
-    "scale": "tune.verbs.scaling",
+    "scale": "tune.verbs.models.scaling",
     "tune": "tune.verbs.tuning",
 }
 

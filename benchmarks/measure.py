@@ -2,25 +2,31 @@
 
     python benchmarks/measure.py speed MODEL [--trainable NAME] [--imgsz 640] [--pictures 48]
         [--side 640] [--rounds 3] [--threads N] [--device cpu]
-    python benchmarks/measure.py memory MODEL [--trainable NAME] [--few 100] [--many 2000]
-        [--side 160]
+    python benchmarks/measure.py stages MODEL [--trainable NAME] [--imgsz 640] [--pictures 48]
+        [--side 640]
+    python benchmarks/measure.py memory MODEL [--trainable NAME] [--imgsz N] [--few 100]
+        [--many 2000] [--side 160]
 
 MODEL finds spheres and rods as `segtune demo` draws them, such as the demo's `retrained`. With
 `--imgsz` a copy of a YOLO model is taken whose pictures are that long: its windows are then as
 large as the pictures.
 
-speed: simulated pictures with 30 and with 100 particles. The bare loop is what a model's own predictor
-does: it reads a picture, brings it to the network's size, runs the network, suppresses what is found
-twice and makes the masks of what counts in the job; one picture after the other, in as many
-processes as the job has actors, each with as many threads, or `--threads`. `segtune measure` then
-measures the same pictures with all that it writes. Both take turns. Printed are pictures per second,
-the job's between its first and its last record, so starting Ray and loading the model are in
-neither; and the seconds on the processors that a picture takes, of all processes together: on a
-machine that does other things too they say what one that does not would need. Beside the loop's
-stands what its network alone takes of them.
+speed: simulated pictures with 30 and with 100 particles. The bare loop is what a model's own
+predictor does: it reads a picture, brings it to the network's size, runs the network, suppresses
+what is found twice and makes the masks of what counts in the job; one picture after the other, in
+as many processes as the job has actors, each with as many threads, or `--threads`. Then
+`segtune measure` measures the same pictures with all that it writes. Both take turns. Printed are
+pictures per second, the job's between its first and its last record, so starting Ray and loading
+the model are in neither; and the seconds on the processors that a picture takes, of all processes
+together: on a machine that does other things too they say what one that does not would need. Beside
+the loop's stands what its network alone takes of them.
 
-memory: the most memory of all processes of a run together, as the sum of their proportional set
-sizes (PSS: what processes share is counted once), at few and at many small pictures.
+stages: the same comparison without Ray, in one process with one thread, picture by picture in
+turns: seconds on the processor of the bare loop, and of the job's reading, searching and measuring.
+
+memory: the most memory of all processes of a run of many small pictures together, as the sum of
+their proportional set sizes (PSS: what processes share is counted once), until few of them were
+done, until twice as many were, and so on to the end.
 """
 
 import argparse
@@ -32,14 +38,28 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import psutil
 
+from analysis.finding.finder import Finder
+from analysis.measure.job.loading import load_finding_model
+from analysis.measure.job.searching import PictureSearcher
+from analysis.measure.job.stages import (
+    PictureMeasurer,
+    PictureReader,
+    in_colours,
+)
 from analysis.measure.job.workers import shared_out
+from analysis.measure.plan import plan_measure
+from analysis.measure.settings import MeasureSettings, ScaleSettings
 from analysis.models.device import chosen_device
 from analysis.models.find import find_model
 from cluster.machines.machine import this_machine
+from trainables.contract import Device
+from trainables.datasets.images import read_picture
 from trainables.datasets.simulate.dataset import simulate
 from trainables.datasets.simulate.presets import SPECS
 
@@ -47,6 +67,9 @@ MB = 10**6
 
 ON_THEIR_WAY = 8
 """Pictures that are searched and not yet written down, at most, on a CPU."""
+
+WARM_UP = 4
+"""Pictures that do not count yet."""
 
 DRAWN = 24
 """Different pictures that are drawn; more are copies of them."""
@@ -56,7 +79,7 @@ import sys, time
 from pathlib import Path
 import torch
 from analysis.finding.finder import Finder
-from analysis.finding.models import load_finding_model
+from analysis.measure.job.loading import load_finding_model
 from analysis.finding.settings import FindingSettings
 from analysis.measure.job.stages import in_colours
 from analysis.models.find import find_model
@@ -69,14 +92,16 @@ model = load_finding_model(found, Device(device, cpus=int(threads)))
 Finder([model], FindingSettings())  # tells it which instances count, as the job does
 files = sorted(Path(folder).iterdir())[int(mine)::int(processes)]
 spent = [0.0]
+def count(seconds):
+    spent[0] += seconds
 for network in vars(model.predictor).values():
     if isinstance(network, torch.nn.Module):
-        network.register_forward_pre_hook(lambda *_: spent.append(spent.pop() - time.process_time()))
-        network.register_forward_hook(lambda *_: spent.append(spent.pop() + time.process_time()))
+        network.register_forward_pre_hook(lambda *_: count(-time.process_time()))
+        network.register_forward_hook(lambda *_: count(time.process_time()))
 model.predictor([in_colours(read_picture(files[0]).pixels)])
 print("ready", flush=True)
 sys.stdin.readline()
-spent[:] = [0.0]
+spent[0] = 0.0
 begin, cpu = time.perf_counter(), time.process_time()
 for file in files:
     model.predictor([in_colours(read_picture(file).pixels)])
@@ -160,17 +185,20 @@ def job(asked: argparse.Namespace, folder: Path, out: Path) -> Pace:
     for name in ("trainable", "device"):
         if (value := getattr(asked, name)) is not None:
             command += [f"--{name}", value]
-    begin, peak, first = time.perf_counter(), 0.0, 0.0
+    begin, peak, first, told = time.perf_counter(), 0.0, 0.0, asked.few
     spent: list[tuple[int, float]] = []  # rows so far, seconds on the processors
     seconds: dict[int, float] = {}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while process.poll() is None:
         peak = max(peak, look(process.pid, seconds, asked.what == "memory"))
         rows = rows_of(out / "pictures.csv") - 1
+        if asked.what == "memory" and rows >= told:
+            print(f"{rows} pictures: {peak:.0f} MB, load {os.getloadavg()[0]:.0f}", flush=True)
+            told *= 2
         if rows > 0:
             first = first or time.perf_counter() - begin
             spent.append((rows, sum(seconds.values())))
-        time.sleep(0.25)
+        time.sleep(2.0 if asked.what == "memory" else 0.25)  # PSS takes time to read
     if process.returncode:
         sys.exit(f"segtune measure ended with {process.returncode}")
     times = sorted(path.stat().st_mtime for path in (out / "done").iterdir())
@@ -231,22 +259,61 @@ def speed(asked: argparse.Namespace, folder: Path) -> None:
         print(f"  seconds on the processors are {cpus:.2f} of the job's", flush=True)
 
 
+def stages(asked: argparse.Namespace, folder: Path) -> None:
+    """Print what a picture costs in the bare loop and in each stage of the job, without Ray."""
+    cv2.setNumThreads(1)
+    device = Device(chosen_device(asked.device).name, cpus=1)
+    for particles in asked.particles:
+        pictures = draw(folder / f"{particles}", asked.pictures, particles, asked.side)
+        settings = MeasureSettings(scale=ScaleSettings(pixel_size="20nm"))
+        plan = plan_measure(
+            [str(pictures)], [asked.model], folder / f"out{particles}", settings,
+            trainable=asked.trainable, device=asked.device,
+        )  # fmt: skip
+        plan.folder.begin()
+        reader = PictureReader(plan.pictures, plan.wishes)
+        search = PictureSearcher(plan.pictures, plan.models, device, settings)
+        measurer = PictureMeasurer(plan.pictures, plan.folder, settings, plan.of_each())
+        model = load_finding_model(plan.models[0], device)
+        Finder([model], settings.finding)  # tells it which instances count, as the job does
+        rows: list[list[float]] = []
+        n_found = 0
+        for number, picture in enumerate(plan.pictures):
+            times = [time.process_time()]
+            model.predictor([in_colours(read_picture(picture.path).pixels)])
+            times.append(time.process_time())
+            read = reader(number)
+            times.append(time.process_time())
+            [found] = search([number], [read])
+            times.append(time.process_time())
+            measurer(number, read, found)
+            times.append(time.process_time())
+            rows.append([after - before for before, after in pairwise(times)])
+            n_found += len(found.found.instances)
+        loop, reading, searching, measuring = map(
+            statistics.median, zip(*rows[WARM_UP:], strict=True)
+        )
+        job_s = reading + searching + measuring
+        print(
+            f"{particles} particles, {n_found / len(rows):.0f} found: loop {1e3 * loop:.0f} ms; "
+            f"job {1e3 * job_s:.0f} ms: reading {1e3 * reading:.0f}, searching "
+            f"{1e3 * searching:.0f}, measuring {1e3 * measuring:.0f}; ratio {loop / job_s:.2f}; "
+            f"load {os.getloadavg()[0]:.0f}",
+            flush=True,
+        )
+
+
 def memories(asked: argparse.Namespace, folder: Path) -> None:
-    """Print the most memory at few and at many pictures."""
-    peaks = []
-    for number in (asked.few, asked.many):
-        pictures = draw(folder / f"{number}", number, 10, asked.side)
-        pace = job(asked, pictures, folder / f"out{number}")
-        peaks.append(pace.peak_mb)
-        said = f"{pace.peak_mb:.0f} MB, {pace.per_second:.2f}/s, first row {pace.first_s:.0f} s"
-        print(f"{number} pictures: {said}", flush=True)
-    print(f"ratio {peaks[1] / peaks[0]:.3f}")
+    """Print the most memory until so many pictures were done."""
+    pace = job(asked, draw(folder, asked.many, 10, asked.side), folder / "out")
+    said = f"{pace.peak_mb:.0f} MB, {pace.per_second:.2f}/s, first row {pace.first_s:.0f} s"
+    print(f"{asked.many} pictures: {said}")
 
 
 def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["speed", "memory"])
+    parser.add_argument("what", choices=["speed", "stages", "memory"])
     parser.add_argument("model", type=Path)
     parser.add_argument("--trainable")
     parser.add_argument("--device")
@@ -259,13 +326,13 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=100)
     parser.add_argument("--many", type=int, default=2000)
     asked = parser.parse_args()
-    asked.side = asked.side or (640 if asked.what == "speed" else 160)
+    asked.side = asked.side or (160 if asked.what == "memory" else 640)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if asked.imgsz:
             changed = with_side(asked.model, asked.trainable, asked.imgsz, folder / "model")
             asked.model, asked.trainable = changed
-        (speed if asked.what == "speed" else memories)(asked, folder)
+        {"speed": speed, "stages": stages, "memory": memories}[asked.what](asked, folder)
 
 
 if __name__ == "__main__":

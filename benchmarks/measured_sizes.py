@@ -58,7 +58,7 @@ from trainables.datasets.simulate.spec import (
 from trainables.files.whole import write_text
 from trainables.metrics.matching import ground_truth
 from trainables.results import Instances
-from tune.verbs.measuring import measure
+from tune.verbs.models.measuring import measure
 from tune.verbs.tuning import tune
 
 SPEC: Final = SimulationSpec(

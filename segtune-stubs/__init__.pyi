@@ -7,15 +7,15 @@ from trainables.files.errors import UserError as UserError
 from tune.verbs.comparing import compare as compare
 from tune.verbs.confirming import confirm as confirm
 from tune.verbs.differing import diff as diff
-from tune.verbs.evaluating import evaluate as evaluate
-from tune.verbs.exporting import export as export
-from tune.verbs.measuring import measure as measure
-from tune.verbs.measuring import predict as predict
+from tune.verbs.models.evaluating import evaluate as evaluate
+from tune.verbs.models.exporting import export as export
+from tune.verbs.models.measuring import measure as measure
+from tune.verbs.models.measuring import predict as predict
+from tune.verbs.models.picking import pick as pick
+from tune.verbs.models.scaling import scale as scale
 from tune.verbs.noting import note as note
-from tune.verbs.picking import pick as pick
 from tune.verbs.planning import plan as plan
 from tune.verbs.reporting import report as report
-from tune.verbs.scaling import scale as scale
 from tune.verbs.tuning import resume as resume
 from tune.verbs.tuning import tune as tune
 

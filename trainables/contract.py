@@ -335,14 +335,14 @@ class EngineInfo:
             card: "averaged". None where a training has one kind.
         opens_in: Sentence for the model card on how the framework itself opens an exported model,
             whose files in the framework's own form lie in the folder `native`; "" for none.
+        trains_in: Command that trains by the framework alone, in the folder of an exported model;
+            {epochs} and {seed} stand in it for what they are; "" for none.
         batch: Name of the hyperparameter that is the pictures of a step, of which a step cannot
             take more than there are to train on; "" where a step takes something else.
-        data_problems: Function that finds values with which every training on a study's data must
-            fail. None where there are no such values.
+        data_problems: Function that finds values with which every training must fail, or None.
         default_space: Function that finds the preset used by default, fitted to a study's data and
             machine. None where it is `preset` as it is.
-        remarks: Function that finds what should be known of a study's trainings before they start.
-            None where there is nothing.
+        remarks: Function that finds what should be known of trainings before they start, or None.
         boxes_suffice: Whether it can learn from objects whose boxes alone are known.
     """
 
@@ -365,6 +365,7 @@ class EngineInfo:
     begins_from: Callable[[Mapping[str, Any]], str] | None = None
     kept: Callable[[Mapping[str, float]], str] | None = None
     opens_in: str = ""
+    trains_in: str = ""
     batch: str = ""
     data_problems: DataRule | None = None
     default_space: DefaultSpace | None = None

@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from analysis.confirm.words import gain_words, overtuning_words, test_words
+from analysis.confirm.words import cost_words, gain_words, overtuning_words, test_words
 from analysis.models.confirmed import Contender, Verdict
 from analysis.pages.environment import page_environment
 from search_spaces.names import written
 from trainables.files.whole import write_text
-from trainables.files.words import time_words
 
 PAGE: Final = "confirm.html"
 
@@ -83,7 +82,7 @@ def write_page(folder: Path, verdict: Verdict) -> Path:
             gain=gain_words(verdict) if winner else "",
             overtuning=list(overtuning_words(verdict)) if winner else [],
             test=test_words(verdict),
-            cost={one.name: _cost(one) for one in verdict.contenders},
+            cost={one.name: cost_words(one) for one in verdict.contenders},
             params={one.name: _params(one) for one in verdict.contenders},
             written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         )
@@ -128,10 +127,6 @@ def _axis(contenders: Sequence[Contender]) -> _Axis:
     low, high = min(values, default=0.0), max(values, default=1.0)
     room = 0.04 * (high - low) or 0.01
     return _Axis(low - room, high + room)
-
-
-def _cost(one: Contender) -> str:
-    return "" if one.seconds is None else time_words(one.seconds / 3600)
 
 
 def _params(one: Contender) -> str:

@@ -3,12 +3,16 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from statistics import median
+from typing import Any, Final
 
 from analysis.models.confirmed import Contender, Verdict
 from tune.directory.reader import StudyDir, TrialRecord
 from tune.directory.trials import UNFINISHED
 from tune.stopping.race import Standings, Training, failed_value, interval, standings
+
+SAME_COST: Final = 1.1
+"""Factor up to which two candidates cost the same; times of a machine differ by as much."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,22 @@ def judged(verdict: Verdict, race: StudyDir) -> Verdict:
     }
     good = [c for c in now.alive if median_training(told.own[c]) is not None]
     if now.over and good:
-        chosen = min(good, key=lambda c: (entered[c].seconds or math.inf, now.alive.index(c)))
+        chosen = _cheapest(good, entered)
         found |= {"recommended": chosen, "trial": median_training(told.own[chosen])}
         found |= _gain(entered, chosen, told)
     return verdict.model_copy(update=found)
+
+
+def _cheapest(good: Sequence[int], entered: Sequence[Contender]) -> int:
+    """The cheapest candidate; of those that cost hardly more than it, the best.
+
+    Args:
+        good: Candidates that cannot be told apart, the best first.
+        entered: All candidates, measured.
+    """
+    costs = {c: entered[c].seconds or math.inf for c in good}
+    limit = SAME_COST * min(costs.values())
+    return next(c for c in good if costs[c] <= limit)
 
 
 def _told(verdict: Verdict, trials: Sequence[TrialRecord]) -> _Told:
@@ -83,7 +99,6 @@ def _measured(one: Contender, candidate: int, told: _Told) -> Contender:
     """A candidate with what its trainings reached."""
     trials, now = told.own[candidate], told.now
     drop = now.dropped.get(candidate)
-    whole = [t.seconds for t in trials if _value(t) is not None]
     return one.model_copy(
         update={
             "trials": tuple(t.number for t in trials),
@@ -91,10 +106,18 @@ def _measured(one: Contender, candidate: int, told: _Told) -> Contender:
             "failures": tuple(_failure(t, told.lost) for t in trials if _value(t) is None),
             "mean": _known(now.mean[candidate]),
             "half_width": _known(interval(now, (len(trials),))) if trials else None,
-            "seconds": math.fsum(whole) / len(whole) if whole else None,
+            "seconds": _cost([t for t in trials if _value(t) is not None]),
             "dropped_p": None if drop is None else drop.p,
         }
     )
+
+
+def _cost(trials: Sequence[TrialRecord]) -> float | None:
+    """Duration of a training, by its median epoch: what a kill or a busy hour took is left out."""
+    timed = [m["epoch_seconds"] for t in trials for m in t.metrics if "epoch_seconds" in m]
+    if not timed:
+        return median([t.seconds for t in trials]) if trials else None
+    return median(timed) * median([t.epochs for t in trials])
 
 
 def _failure(trial: TrialRecord, lost: float) -> str:

@@ -118,6 +118,11 @@ def _f1(values: dict[str, float]) -> str:
     return ", ".join(f"{name} {values[name]:.4f}" for name in F1_NAMES if name in values)
 
 
+def cost_words(one: Contender) -> str:
+    """Duration of a candidate's training; "" where it is not known."""
+    return "" if one.seconds is None else time_words(float(f"{one.seconds:.3g}") / 3600)
+
+
 def _set_told(verdict: Verdict) -> str:
     n, names = len(verdict.alive), [verdict.contenders[c].name for c in verdict.alive]
     if n == 1:
@@ -129,7 +134,10 @@ def _recommended(verdict: Verdict) -> str:
     winner = verdict.winner
     assert winner is not None
     why = "the only one left" if len(verdict.alive) == 1 else "the cheapest of them"
-    cost = "" if winner.seconds is None else f", {time_words(winner.seconds / 3600)} a training"
+    costs = [c for n in verdict.alive if (c := verdict.contenders[n].seconds) is not None]
+    if winner.seconds is not None and winner.seconds > min(costs):
+        why = "the best of the cheapest"
+    cost = "" if winner.seconds is None else f", {cost_words(winner)} a training"
     return f"{winner.name}, {why}{cost}"
 
 
@@ -149,7 +157,7 @@ def _row(verdict: Verdict, c: int, width: int) -> str:
         return f"{one.name:<{width}}  {searched:>6}  cannot be trained, counts as 0"
     mean = "-" if one.mean is None else f"{one.mean:.4f}"
     spread = "" if one.half_width is None else f" ± {one.half_width:.4f}"
-    cost = "-" if one.seconds is None else time_words(one.seconds / 3600)
+    cost = cost_words(one) or "-"
     out = "" if one.dropped_p is None else f"  dropped out, p {one.dropped_p:.2g}"
     figure = f"{mean}{spread}"
     return f"{one.name:<{width}}  {searched:>6}  {figure:<17}  {len(one.values):>4}  {cost}{out}"

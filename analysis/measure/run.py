@@ -26,7 +26,8 @@ from analysis.measure.job.folder import (
 from analysis.measure.job.outlines import OutlineSearcher
 from analysis.measure.job.pace import remember_pace
 from analysis.measure.job.pipeline import NoSearcherError, Passed, Searcher, Stages, passed
-from analysis.measure.job.stages import PictureMeasurer, PictureReader, PictureSearcher
+from analysis.measure.job.searching import PictureSearcher
+from analysis.measure.job.stages import PictureMeasurer, PictureReader
 from analysis.measure.job.workers import SharedOut, shared_out
 from analysis.measure.live import LiveTable, first_words
 from analysis.measure.plan import MeasurePlan

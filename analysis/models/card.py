@@ -52,9 +52,16 @@ def model_card(
         weights=info.begins_from(config.params) if info.begins_from else "",
         kept=info.kept(config.metrics) if info.kept else "",
         hyperparameters=_hyperparameters(info, config.params),
-        opens_in=info.opens_in,
+        opens_in="" if any(p.startswith("native") for p in problems) else info.opens_in,
+        alone=native_command(config),
         limits=_limits(info, config.params, data),
     )
+
+
+def native_command(config: BestConfig) -> str:
+    """Command that trains a configuration by its framework alone; "" where there is none."""
+    trains_in = engine_info(config.engine).trains_in
+    return trains_in.format(epochs=config.epochs, seed=config.seed)
 
 
 def _rows(

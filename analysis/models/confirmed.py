@@ -33,7 +33,7 @@ class Contender(Spec):
         failures: A sentence for each training that failed.
         mean: Mean objective, failed trainings counted as such; None before any has ended.
         half_width: Half the width of the interval of the mean, at 95 %; None where not known.
-        seconds: Mean duration of a training; None where none was measured.
+        seconds: Duration of a training, by its median epoch, s; None where none was measured.
         dropped_p: Probability by which it dropped out; None where it did not.
     """
 
@@ -82,7 +82,8 @@ class Verdict(Spec):
         degrees: Degrees of freedom of the spread.
         alive: Indices of those that cannot be told apart, the leader first.
         over: Whether the race is over.
-        recommended: Index of the cheapest of them; None while it runs, or where nothing trained.
+        recommended: Index of the cheapest of them, of several as cheap the best; None while it
+            runs, or where nothing trained.
         trial: Number of the recommended one's training whose model is exported: its median one.
         gain: Mean of the recommended one less that of the default; None where there is none.
         gain_half_width: Half the width of the interval of the gain, at 95 %.

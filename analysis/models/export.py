@@ -5,6 +5,8 @@
     best/model.pt          weights of the best epoch
     best/best.yaml         what `segtune retrain` takes
     best/best.json         the same as JSON
+    best/experiment.json   the same as the record of an experiment
+    best/overrides.txt     the same as overrides of a Hydra application
     best/native.yaml       the same in the engine's own words, where it has any
     best/native/           the weights in the framework's own form, where it can write one
     best/metrics.json      every metric of that epoch
@@ -24,6 +26,8 @@ import yaml
 from analysis.errors import ExportError
 from analysis.models.card import model_card
 from analysis.models.confirmed import read_verdict
+from analysis.models.overrides import write_overrides
+from analysis.models.record import write_record
 from trainables.contract import ExportForm
 from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.files.whole import locked, new_folder, write_json, write_text
@@ -223,7 +227,9 @@ def write_forms(
     write_text(folder / BEST_YAML, to_yaml(config))
     write_json(folder / METRICS_FILE, metrics_file(config))
     write_text(folder / "classes.txt", "".join(f"{name}\n" for name in config.classes))
+    write_overrides(config, folder)
     missing = [why for write in (_native_config, _native_weights) if (why := write(config, folder))]
+    missing += _experiment(config, folder, data)
     write_text(folder / "model_card.md", model_card(config, data, test, missing))
     write_json(folder / BEST_JSON, config.plain())
 
@@ -282,6 +288,15 @@ def _native_weights(config: BestConfig, folder: Path) -> str:
         shutil.rmtree(folder / "native", ignore_errors=True)
         return _missing("native weights", error)
     return ""
+
+
+def _experiment(config: BestConfig, folder: Path, data: PreparedDataset | None) -> list[str]:
+    """Write `experiment.json`; returns why it could not."""
+    try:
+        write_record(config, folder, data)
+    except ExportError as error:
+        return [_missing("experiment.json", error)]
+    return []
 
 
 def _missing(what: str, error: Exception) -> str:

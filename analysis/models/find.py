@@ -54,7 +54,7 @@ _ONNX: Final = ".onnx"
 _SLEEPING_THREADS: Final = ("OMP_WAIT_POLICY", "passive")
 """Read by OpenMP when torch is first imported: between two layers its threads sleep until there is
 work. By default they spin, on a core that other processes, or the thread that they wait for, could
-use: where cores are short, a picture took 14 to 20 times the processors' time."""
+use: where cores are short, a picture took 14 to 25 times the processors' time."""
 
 _NATIVE: Final = "native"  # below an exported folder, the model in its framework's own form
 

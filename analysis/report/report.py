@@ -75,6 +75,7 @@ def report_values(summary: Summary) -> dict[str, Any]:
             "saved_fraction": summary.saving,
         },
         "seconds": summary.seconds,
+        "cost": summary.cost and summary.cost.values,
         "hints": list(summary.hints),
         "ranking": [_entry(trial) for trial in summary.trials],
         "importance": [

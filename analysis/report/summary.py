@@ -17,6 +17,7 @@ from tune.best.configuration import confidences_in
 from tune.directory.ranking import best_trial, ranked
 from tune.directory.reader import StudyDir, TrialRecord
 from tune.directory.trials import UNFINISHED
+from tune.plan.cost import Cost, cost_so_far
 from tune.stopping.decision import ENDINGS, Rule
 
 ENDED_EARLY = frozenset(Rule) - {Rule.EPOCHS}
@@ -91,6 +92,7 @@ class Summary:
         epochs_full: Epochs they would have trained had no trial been stopped early; failed and
             unfinished trials count with those they did train.
         seconds: Training time over all trials.
+        cost: What it has cost so far; None where its file has no price.
         importances: Importance of the hyperparameters at each common epoch with enough trials, the
             first one always, unless no trial reported anything; more than `MOST_WHOLE` trials are
             compared at the first one alone.
@@ -114,6 +116,7 @@ class Summary:
     epochs_trained: int
     epochs_full: int
     seconds: float
+    cost: Cost | None
     importances: tuple[Importance, ...]
     not_compared: tuple[int, ...]
     log_keys: frozenset[str]
@@ -222,6 +225,7 @@ def summarise(study: StudyDir, read: Sequence[TrialRecord] | None = None) -> Sum
         epochs_trained=sum(trial.epochs for trial in trials),
         epochs_full=epochs * len(finished) + sum(trial.epochs for trial in others),
         seconds=sum(trial.seconds for trial in trials),
+        cost=cost_so_far(study),
         importances=_importances(trials, objective.metric, objective.mode, at, log_keys),
         not_compared=not_compared,
         log_keys=log_keys,

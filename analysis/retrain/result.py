@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from analysis.retrain.replay import Replayed
 from trainables.goal import Goal
 from trainables.metrics.names import F1_NAMES
 from trainables.trials.layout import MODEL_FILE
@@ -30,6 +31,7 @@ class RetrainResult:
         test: Metrics of the test part at the validation part's confidences, or None.
         test_note: Reason why there are none, or the number of pictures they were taken on.
         seconds: Duration of the training in this process.
+        replayed: Difference from the trial that was trained again as it was; None for any other.
     """
 
     directory: Path
@@ -46,6 +48,7 @@ class RetrainResult:
     test: Mapping[str, float] | None
     test_note: str
     seconds: float
+    replayed: Replayed | None = None
 
     @property
     def interrupted(self) -> bool:
@@ -69,17 +72,25 @@ class RetrainResult:
             gain = f", {self.value - self.tuned:+.4f}"
             against = gain if self.comparable else ", on other data: not comparable"
             tuned = [f"tuned      {self.metric} {self.tuned:.4f} (validation, study)"]
-        early = f"its patience ran out after epoch {self.epochs_done} of {self.epochs}"
         hint = nothing_learnt(Goal(self.metric, self.mode), self.value, self.epochs)
         return [
             *tuned,
             f"retrained  {self.metric} {self.value:.4f} (validation, epoch {self.epoch} of "
             f"{self.epochs}{against})",
-            *([f"ended      {early}"] if self.epochs_done < self.epochs else []),
+            *self._ended_lines(),
             *self._test_lines(),
             f"model      {self.model}",
             *([hint] if hint else []),
         ]
+
+    def _ended_lines(self) -> list[str]:
+        if self.replayed is not None:
+            return [f"replayed   {self.replayed.told(self.epoch)}"]
+        if self.epochs_done < self.epochs:
+            return [
+                f"ended      its patience ran out after epoch {self.epochs_done} of {self.epochs}"
+            ]
+        return []
 
     def _test_lines(self) -> list[str]:
         if self.test is None:

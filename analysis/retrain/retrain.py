@@ -15,7 +15,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from analysis.evaluation.split import evaluate_test
 from analysis.models.device import chosen_device
 from analysis.models.export import write_forms
 from analysis.models.layout import CONFIG, IDENTITY, RESULT
+from analysis.retrain.replay import Replayed, check_replay, replayed
 from analysis.retrain.result import RetrainResult
 from trainables.contract import (
     Device,
@@ -66,12 +67,14 @@ class _RetrainPlan:
         tuned: Configuration as it came.
         data: Data set to train on.
         out: Folder of the result, absolute.
+        replay: Whether the trial is to be trained again as it was, to its best epoch.
     """
 
     config: BestConfig
     tuned: BestConfig
     data: PreparedDataset
     out: Path
+    replay: bool = False
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -84,6 +87,7 @@ class _RetrainPlan:
             "seed": config.seed,
             "objective": config.objective.metric,
             "fingerprint": self.data.fingerprint,
+            **({"replay": True} if self.replay else {}),
         }
         plain: dict[str, Any] = json.loads(json.dumps(values))
         return plain
@@ -99,6 +103,7 @@ def retrain(  # noqa: PLR0913  the command's options
     device: str | Device | None = None,
     progress: Progress | None = None,
     other_classes: bool = False,
+    replay: bool = False,
 ) -> RetrainResult:
     """Train a configuration to full length and measure it on the test part.
 
@@ -117,6 +122,8 @@ def retrain(  # noqa: PLR0913  the command's options
         device: As torch names it; default: the first GPU where there is one.
         progress: Told of every epoch, and how many there are.
         other_classes: Whether the data may have other classes than the configuration.
+        replay: Whether to train the very same trial again, with its seed, schedule and threads, to
+            its best epoch, and say by how much its metrics differ.
 
     Raises:
         RetrainError: Configuration, data and folder do not belong together, or it cannot train.
@@ -126,6 +133,9 @@ def retrain(  # noqa: PLR0913  the command's options
     """
     source = best if isinstance(best, BestConfig) else Path(best)
     plan = _plan(source, None if data is None else Path(data), Path(out), epochs, seed)
+    if replay:
+        check_replay(plan.tuned, plan.data, {"--epochs": epochs, "--seed": seed})
+        plan = replace(plan, replay=True)
     _check(plan, other_classes)
     finished = plan.out / RESULT
     if finished.is_file():
@@ -235,6 +245,7 @@ def _train(
         progress=lambda metrics: progress(metrics, config.epochs),
         told=told,
         stop=StopFlag(),
+        last=config.objective.epoch if plan.replay else None,
     )
     if trial.finished:
         return trial
@@ -283,6 +294,7 @@ def _result(
         test=test,
         test_note=note,
         seconds=seconds,
+        replayed=replayed(tuned, kept.values) if plan.replay and kept else None,
     )
 
 
@@ -347,7 +359,9 @@ def _notes(plan: _RetrainPlan) -> list[str]:
 
 def _read_result(path: Path) -> RetrainResult:
     content = json.loads(path.read_text("utf-8"))
-    return RetrainResult(**{**content, "directory": path.parent})
+    again = content.pop("replayed", None)
+    told = None if again is None else Replayed(**again)
+    return RetrainResult(**content | {"directory": path.parent, "replayed": told})
 
 
 def _silent(metrics: EpochMetrics, epochs: int) -> None:

@@ -154,6 +154,19 @@ class Cluster:
         listed: list[dict[str, Any]] = answer.get("data", {}).get("result", {}).get("result", [])
         return listed
 
+    def put_piece(self, name: str, content: bytes) -> None:
+        """Leave some bytes in the memory of the head, for a job to take."""
+        path = f"/api/packages/gcs/{name}"
+        answer = self._ask(lambda client: client._do_request("PUT", path, data=content))
+        if answer.status_code != requests.codes.ok:
+            raise JobError(f"{self.login.address}: {_last_sentence(answer.text)}")
+
+    def has_piece(self, name: str) -> bool:
+        """Whether the bytes of a name are still there."""
+        path = f"/api/packages/gcs/{name}"
+        answer = self._ask(lambda client: client._do_request("GET", path))
+        return bool(answer.status_code == requests.codes.ok)
+
     def _ask(self, question: "Callable[[JobSubmissionClient], T]") -> T:
         """An answer, or the one sentence that says why there is none."""
         from ray.exceptions import AuthenticationError  # put off: slow to import

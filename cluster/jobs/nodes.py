@@ -4,9 +4,11 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
+
+_LACKS: Final = "its Python cannot import {}, which segtune needs"
 
 ANSWER_S = 120.0  # a node gets and unpacks the package first, and may be busy
 
@@ -65,10 +67,19 @@ def why_no_worker(error: BaseException) -> str:
     """What a node's process failed with, in a sentence: above all that it lacks a package."""
     text = str(error)
     if lacking := re.findall(r"No module named '?([\w.]+)'?", text):
-        return f"its Python cannot import {lacking[-1]}, which segtune needs"
+        return _LACKS.format(lacking[-1])
     if "RuntimeEnv" in type(error).__name__:
         return f"the job's package cannot be unpacked there: {_last_line(text)}"
     return _last_line(text)
+
+
+def why_no_import(error: ImportError) -> str:
+    """What an import failed with in this process, in the same words."""
+    first: BaseException = error
+    while isinstance(inner := first.__cause__ or first.__context__, ImportError):
+        first = inner
+    missing = isinstance(first, ModuleNotFoundError) and first.name
+    return _LACKS.format(missing) if missing else f"segtune cannot be imported: {first}"
 
 
 def _named(node: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
@@ -52,6 +53,17 @@ def visible_gpus(environ: Mapping[str, str]) -> list[str] | None:
         return None
     names = (name.strip() for name in visible.split(","))
     return list(takewhile(lambda name: name not in {"", "-1"}, names))
+
+
+def gpu_memory_gb() -> float:
+    """Memory of the smallest GPU of this machine, GB, by its driver's own tool; 0 without one."""
+    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, check=True, text=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return 0.0
+    sizes_mib = [int(line) for line in done.stdout.split() if line.isdigit()]
+    return min(sizes_mib, default=0) * 2**20 / 1e9
 
 
 def _cpus() -> int:

@@ -247,7 +247,7 @@ class Reservations:
             return node != "", loads[name], -on_node[node]
 
         for name in sorted(self._units, key=worth)[: max(0, len(self._units) - target)]:
-            if loads[name] == 0:
+            if loads[name] == 0 and name not in self._placement.kept:
                 self._give_back(name)
                 if leave:
                     self._rest_until = self._looked + REST_S

@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from cluster.machines.machine import visible_gpus
 
@@ -67,10 +68,10 @@ class Placement:
         on_node = Counter[str]()
         for unit, n in loads.items():
             on_node[self.nodes.get(unit, "")] += n
-        back = next((unit for unit, n in self.kept.items() if n == slots > 1), None)
-        if back in self.nodes:
-            self.placed[trial], self.slots[trial] = back, self.kept.pop(back)
-            return back
+        for unit in self.nodes:
+            if slots > 1 and self.kept.get(unit) == slots:
+                self.placed[trial], self.slots[trial] = unit, self.kept.pop(unit)
+                return unit
         wanted = self._wanted() if slots == 1 else Counter[str]()
         free = [unit for unit in self.nodes if self._free(unit, loads) - wanted[unit] >= slots]
         if slots == 1:
@@ -189,15 +190,29 @@ def most_at_once(n_gpus: int, share: float) -> int:
     return n_gpus // gpus_a_unit(share) * trials_a_unit(share)
 
 
-def auto_share(n_gpus: int, concurrent: int) -> float:
+MARGIN: Final = 1.1
+"""Memory that a trial is given for what a probe of its first epochs measured."""
+
+
+def auto_share(n_gpus: int, concurrent: int, memory: float = 0.0) -> float:
     """The share of a GPU for each of `concurrent` trials: 1, 1/2, 1/3, ...
+
+    Fewer trials share a GPU, and fewer train at once, where more would not fit into its memory.
+
+    Args:
+        n_gpus: Number of GPUs there are.
+        concurrent: Number of trials at once.
+        memory: Part of a GPU's memory that a trial takes, as measured; 0 where it was not.
 
     >>> auto_share(2, 4), auto_share(4, 3), auto_share(0, 2)
     (0.5, 1.0, 0.0)
+    >>> auto_share(2, 8, memory=0.2), auto_share(2, 8, memory=0.3), auto_share(2, 8, memory=0.95)
+    (0.25, 0.3333333333333333, 1.0)
     """
     if n_gpus == 0:
         return 0.0
-    return 1 / -(-concurrent // n_gpus)
+    by_memory = int(1 / (memory * MARGIN)) if memory else concurrent
+    return 1 / max(1, min(-(-concurrent // n_gpus), by_memory))
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,9 @@ SCRATCH_RECIPE: Mapping[str, Any] = {
     "nms_thresh": 0.4,
     "flipud": 0.5,
     "scale": 0.2,
-    "brightness": 0.0,
-    "contrast": 0.0,
-    "saturation": 0.0,
+    "brightness": 0.2,
+    "contrast": 0.2,
+    "saturation": 0.2,
     "degrees": 0.0,
 }
 
@@ -99,9 +99,9 @@ DETECTOR_SCRATCH = Preset(
         "flipud": {"choice": [0.0, 0.5]},
         "scale": {"uniform": [0.0, 0.4]},
         "degrees": {"choice": [0.0, 10.0, 180.0]},
-        "brightness": {"uniform": [0.0, 0.2]},
-        "contrast": {"uniform": [0.0, 0.2]},
-        "saturation": {"uniform": [0.0, 0.2]},
+        "brightness": {"uniform": [0.0, 0.4]},
+        "contrast": {"uniform": [0.0, 0.4]},
+        "saturation": {"uniform": [0.0, 0.4]},
     },
     scratch_recipe,
 )

@@ -207,6 +207,31 @@ def test_a_resumed_trial_goes_on_as_if_never_interrupted(
         assert _timeless(values) == pytest.approx(_timeless(unbroken.reported[epoch]), abs=1e-5)
 
 
+def test_a_trial_that_goes_on_with_more_threads_is_the_same(
+    stopped: MemoryTrial, unbroken: MemoryTrial, train: Train, info: EngineInfo
+) -> None:
+    """To 1e-6; a U-Net with kernels that do not sum in another order then (`deterministic`)."""
+    params, first = {}, stopped
+    whole = unbroken
+    if info.name == "unet_selftraining":
+        params = {"deterministic": True}
+        first = train(params, epochs=2, seed=1, stop_after=1)
+        whole = train(params, epochs=2, seed=1, resume_from=first.checkpoint)
+    last = len(first.reported) + 1
+    rest = train(
+        params,
+        epochs=first.epochs,
+        seed=1,
+        resume_from=first.checkpoint,
+        device=Device(cpus=2),
+        stop_after=last,
+    )
+    assert list(rest.reported) == [last]
+    assert _timeless(rest.reported[last]) == pytest.approx(
+        _timeless(whole.reported[last]), abs=1e-6
+    )
+
+
 def test_batches_in_parts_train_as_whole_ones_or_the_trial_says_that_they_do_not(
     stopped: MemoryTrial, train: Train, info: EngineInfo
 ) -> None:

@@ -52,9 +52,7 @@ def test_a_study_goes_on_through_it_and_all_of_it_is_shipped_when_it_ends(
         assert mirror is not None
         soon(lambda: read_mirror(place_of(address)).files)
         trouble.how = how
-        go_on(study)
-        for trial in study.trials():
-            mirror.touch(trial.number)
+        go_on(study, mirror.touch)
         soon(lambda: trouble.n)
         assert mirror.hold() is None
         trouble.how = "none"

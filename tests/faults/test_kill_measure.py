@@ -2,11 +2,12 @@
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import numpy as np
 import psutil
 import pytest
 
+from tests.golden.test_golden import unpack
+from tests.support.command_line import segtune
 from tests.support.places import ROOT, THIRD_PARTY
 from tests.support.samples.measured_grains import grains_picture, write_model, write_picture
 
@@ -24,6 +27,9 @@ TABLES = ("particles.csv", "pictures.csv", "figures.csv")
 PICTURES = 24
 
 WAIT_S = 300
+
+THRESHOLD = ("model", "--trainable", "threshold", "--set", "finding.confidence=0.1")
+"""A model that counts what it is shown, and what is asked of it."""
 
 BATCH = 8
 """Pictures that are searched and not yet written down, at most (`analysis.measure.run`)."""
@@ -39,11 +45,11 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(inputs: Path, out: str, pictures: str = "in") -> subprocess.Popen[bytes]:
-    command = [
-        "measure", pictures, "--model", "model", "--out", out, "--trainable", "threshold",
-        "--device", "cpu", "--set", "finding.confidence=0.1", "--pixel-size", "2nm",
-    ]  # fmt: skip
+def start(
+    inputs: Path, out: str, pictures: str = "in", model: Sequence[str] = THRESHOLD
+) -> subprocess.Popen[bytes]:
+    command = ["measure", pictures, "--out", out, "--device", "cpu", "--pixel-size", "2nm"]
+    command += ["--model", *model]
     with (inputs / f"{out}.txt").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "tune.cli", *command],
@@ -185,6 +191,41 @@ def test_a_run_that_is_killed_at_five_points_goes_on_to_the_very_same_tables(
         assert (out / table).read_bytes() == unbroken[table], table
     assert (out / "report.html").is_file()
     assert not [path for path in out.rglob(".*") if path.suffix in {".csv", ".parquet", ".html"}]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(2400)
+def test_a_run_of_an_onnx_file_that_is_killed_halfway_goes_on_to_the_very_same_tables(
+    tmp_path: Path,
+) -> None:
+    for package in ("onnx", "onnxscript", "onnxruntime", "ultralytics"):
+        pytest.importorskip(package, reason="needs the extras onnx and yolo")
+    study = unpack("yolo", tmp_path)
+    answer = segtune(tmp_path, "export", str(study), "--form", "onnx", timeout_s=1200)
+    assert answer.returncode == 0, answer.stderr
+    images = sorted((study.parents[1] / "data" / "images").iterdir())
+    (tmp_path / "in").mkdir()
+    for n in range(2 * PICTURES):
+        image = images[n % len(images)]
+        shutil.copy(image, tmp_path / "in" / f"{n:03d}{image.suffix}")
+    model = (str(study / "onnx" / "model.onnx"),)
+    assert end(start(tmp_path, "unbroken", model=model), tmp_path, "unbroken") == 0
+    process, done = start(tmp_path, "killed", model=model), tmp_path / "killed" / "done"
+    deadline = time.monotonic() + WAIT_S
+    while not done.is_dir() or len(list(done.glob("[!.]*"))) < PICTURES // 2:
+        assert process.poll() is None, (tmp_path / "killed.txt").read_text()[-2000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    kill_all(process)
+    before = times(tmp_path / "killed")
+    assert len(before) < 2 * PICTURES, "it was killed before its end"
+    assert end(start(tmp_path, "killed", model=model), tmp_path, "killed") == 0
+    after = times(tmp_path / "killed")
+    assert {name: after[name] for name in before} == before, "what was done is done once"
+    for table in TABLES:
+        whole = (tmp_path / "unbroken" / table).read_bytes()
+        assert (tmp_path / "killed" / table).read_bytes() == whole, table
+    assert len((tmp_path / "killed" / "particles.csv").read_text().splitlines()) > 2 * PICTURES
 
 
 @pytest.mark.parametrize("pictures", [60, pytest.param(1000, marks=pytest.mark.long)])

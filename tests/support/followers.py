@@ -11,8 +11,8 @@ from torch import distributed, nn
 
 from trainables.contract import InfeasibleParams
 from trainables.engines.unet_selftraining.network.losses import SegmentationLoss
-from trainables.loop.shared import share_norms, summed
-from trainables.loop.team import Rank
+from trainables.loop.split.shared import share_norms, summed
+from trainables.loop.split.team import Rank
 
 
 def sum_up(task: float, rank: Rank, orders: Iterator[Any]) -> None:

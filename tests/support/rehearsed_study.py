@@ -4,7 +4,7 @@ The real plan, controller, journal, recorder and runner, with the simulated engi
 another, in this process, milliseconds each.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +66,34 @@ def rehearse_plan(plan: StudyPlan, *, run: bool = True, stop_after: int | None =
     return StudyDir(plan.directory, study, resolved(plan))
 
 
-def go_on(study: StudyDir) -> StudyDir:
-    """Resume a study that was left unfinished, to its end."""
+def go_on(
+    study: StudyDir,
+    changed: Callable[[int], None] = lambda number: None,
+    *,
+    close: bool = False,
+) -> StudyDir:
+    """Resume a study that was left unfinished, to its end.
+
+    Args:
+        study: The study.
+        changed: Told of each trial whose folder was written into.
+        close: Whether trials are closed when they have ended.
+    """
     plan = plan_resumed(study, [])
     journal = Journal(plan.directory / JOURNAL, plan.study.study, plan.study.objective.mode)
-    _run(plan, controller_of(plan, journal), Recorder(plan.directory, plan.fixed), None)
+    recorder = Recorder(plan.directory, plan.fixed)
+    recorder.changed = changed
+    end = recorder.close if close else lambda number: None
+    _run(plan, controller_of(plan, journal), recorder, None, end)
     return StudyDir.open(study.path)
 
 
 def _run(
-    plan: StudyPlan, controller: Controller, recorder: Recorder, stop_after: int | None
+    plan: StudyPlan,
+    controller: Controller,
+    recorder: Recorder,
+    stop_after: int | None,
+    end: Callable[[int], None] = lambda number: None,
 ) -> None:
     reports = 0
     while (assignment := controller.next_trial()) is not None:
@@ -99,6 +117,7 @@ def _run(
         if assignment.number not in controller.outcomes:
             controller.fail(assignment.number, event.rule or Rule.ERROR, event.message)
         recorder.end(assignment.number, controller.outcomes[assignment.number])
+        end(assignment.number)
 
 
 def _task(plan: StudyPlan, assignment: TrialAssignment, recorder: Recorder) -> TrialTask:

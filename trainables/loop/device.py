@@ -11,6 +11,7 @@ import torch
 
 from trainables.contract import Device, OutOfMemory
 from trainables.failures import says_out_of_memory
+from trainables.loop.split.parts import at_once
 
 MOST_WORKERS: Final = 8
 """Loader workers that are started where nobody asked for a number."""
@@ -52,17 +53,14 @@ def peak_memory_gb(device: torch.device) -> float:
 
 
 @contextlib.contextmanager
-def memory_errors(
-    device: torch.device, size: str, remedy: str, micro_batch: int = 0
-) -> Iterator[None]:
+def memory_errors(device: Device, size: str, remedy: str, batch: int = 0) -> Iterator[None]:
     """Turn running out of memory into what it means for a trial; nothing is halved in silence.
 
     Args:
         device: Device of the training.
         size: The settings that ask for the memory: "batch=8 at imgsz=640".
         remedy: Keys to lower: "batch or imgsz".
-        micro_batch: Number of samples that go through the network at once; 0 where that cannot
-            be less than a batch.
+        batch: Number of samples of a batch; 0 where it cannot be split.
 
     Raises:
         OutOfMemory: The memory does not suffice.
@@ -73,9 +71,9 @@ def memory_errors(
         if not says_out_of_memory(error):
             raise
         said = " ".join(str(error).split()) or type(error).__name__
-        parts = f" in parts of {micro_batch}" if micro_batch else ""
+        parts = f" in parts of {device.micro_batch}" if device.micro_batch else ""
         raise OutOfMemory(
-            f"{size}{parts} does not fit into the memory of {device} that this trial may use "
+            f"{size}{parts} does not fit into the memory of {device.name} that this trial may use "
             f"({said}); lower {remedy}, or run fewer trials at once",
-            micro_batch,
+            at_once(batch, device),
         ) from error

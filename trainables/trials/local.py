@@ -62,6 +62,7 @@ class LocalTrial:
         progress: Function that is told of every epoch.
         told: Messages that the user has read already, which are not logged again.
         stop: Looked at after every epoch.
+        last: Last epoch to train, where the training is cut before its length; else None.
         ended_early: Whether the engine's own patience has run out.
         notes: Messages of the engine.
     """
@@ -79,6 +80,7 @@ class LocalTrial:
     progress: Progress = lambda metrics: None
     told: Collection[str] = ()
     stop: StopFlag = field(default_factory=StopFlag)
+    last: int | None = None
     directory: Path = field(init=False)
     resume_from: Path | None = field(init=False)
     keeper: BestKeeper = field(init=False)
@@ -99,7 +101,7 @@ class LocalTrial:
     @property
     def train_to(self) -> int:
         """Last epoch to train."""
-        return self.epochs
+        return self.epochs if self.last is None else self.last
 
     @property
     def epochs_done(self) -> int:
@@ -109,7 +111,7 @@ class LocalTrial:
     @property
     def finished(self) -> bool:
         """Whether no epoch is left to train."""
-        return self.ended_early or self.epochs_done >= self.epochs
+        return self.ended_early or self.epochs_done >= self.train_to
 
     def report(self, metrics: EpochMetrics, checkpoint: Path | None) -> None:
         """Keep the model if it is the best so far, and write the epoch down.

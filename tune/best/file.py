@@ -52,8 +52,9 @@ def read_best(file: Path) -> BestConfig:
         BestConfigError: It cannot be read, or it is invalid; all problems at once.
     """
     try:
-        content = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = file.read_text("utf-8")  # JSON has numbers, 1e-05, that YAML 1.1 takes for texts
+        content = json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise BestConfigError(
             f"{file}: expected a {BEST_YAML} as `segtune export` writes it, got a file that "
             f"cannot be read: {error}"

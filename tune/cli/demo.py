@@ -49,7 +49,7 @@ def _measured(folder: Path) -> Path:
     from analysis.measure.statistics.border import BorderRule  # as the other
     from analysis.measure.truth import compare  # as the other
     from trainables.datasets.prepared import PreparedDataset  # as the other
-    from tune.verbs.measuring import measure  # as the other
+    from tune.verbs.models.measuring import measure  # as the other
 
     records = PreparedDataset.load(folder / "data").images("test")
     pictures = [folder / "raw" / "images" / record.path.name for record in records]

@@ -17,7 +17,8 @@ from typing import Annotated, Final
 import typer
 
 from trainables.files.errors import UserError
-from tune.cli import comparing
+from tune.cli.comparing import compare, diff, note
+from tune.cli.comparing import list as list_studies
 from tune.cli.data import prepare, simulate
 from tune.cli.demo import demo
 from tune.cli.groups.best import best_app
@@ -62,10 +63,10 @@ VERBS: Final = (
     status,
     report,
     confirm,
-    comparing.compare,
-    comparing.diff,
-    comparing.note,
-    comparing.list,
+    compare,
+    diff,
+    note,
+    list_studies,
     dashboard,
     clean,
     sync,

@@ -81,7 +81,7 @@ def scale(
 
     Exit code 1: some pictures could not be read; their rows say why.
     """
-    from tune.verbs.scaling import scale as read_scales  # loaded when asked for
+    from tune.verbs.models.scaling import scale as read_scales  # loaded when asked for
 
     result = read_scales(
         pictures,
@@ -140,8 +140,8 @@ def predict(
 
     Exit code 1: some pictures failed; their rows say why, the others are done.
     """
-    from tune.verbs.measuring import planned_prediction  # as the other
-    from tune.verbs.measuring import predict as find_particles  # loaded when asked for
+    from tune.verbs.models.measuring import planned_prediction  # as the other
+    from tune.verbs.models.measuring import predict as find_particles  # loaded when asked for
 
     asked: dict[str, Any] = {
         "config": config,
@@ -194,8 +194,8 @@ def measure(
     Exit code 1: some pictures failed; their rows say why, the others are done. So it is where
     some outlines cannot be read.
     """
-    from tune.verbs.measuring import measure as measure_particles  # loaded when asked for
-    from tune.verbs.measuring import planned_measurement  # as the other
+    from tune.verbs.models.measuring import measure as measure_particles  # loaded when asked for
+    from tune.verbs.models.measuring import planned_measurement  # as the other
 
     found_by = {} if outlines else {"IMAGES": images, "--model MODEL": model}
     _refuse_without({**found_by, "--out FOLDER": out})

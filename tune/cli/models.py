@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,8 @@ from tune.cli.options import (
     MinDistance,
     NoDownload,
     PixelSize,
+    Replay,
+    Seeds,
     Store,
     StudyPlace,
     confidence_option,
@@ -33,6 +35,8 @@ from tune.progress.folding import on_terminal
 
 if TYPE_CHECKING:
     from analysis.picking.run import PickResult
+    from analysis.retrain.ensemble import EnsembleResult
+    from analysis.retrain.result import RetrainResult
     from tune.best.configuration import BestConfig
 
 
@@ -69,7 +73,7 @@ def export(
     no_download: NoDownload = False,
 ) -> None:
     """Export the best trial: weights, configuration in every form, metrics, model card; or ONNX."""
-    from tune.verbs.exporting import export as export_study  # loaded when asked for
+    from tune.verbs.models.exporting import export as export_study  # loaded when asked for
 
     folder = export_study(
         study_dir,
@@ -82,6 +86,17 @@ def export(
         download=not no_download,
     )
     typer.echo(f"exported to {folder}")
+    if form == "native":
+        _tell_command(folder)
+
+
+def _tell_command(folder: Path) -> None:
+    """Show how the engine's own framework trains what was exported, where it can."""
+    from analysis.models.card import native_command  # loaded already
+    from tune.best.file import best_file, read_best  # loaded already
+
+    if command := native_command(read_best(best_file(folder))):
+        typer.echo(f"trains without segtune, in that folder: {command}")
 
 
 def retrain(
@@ -110,23 +125,31 @@ def retrain(
     other_classes: Annotated[
         bool, typer.Option("--other-classes", help="Allow data with other classes.")
     ] = False,
+    replay: Replay = False,
+    seeds: Seeds = None,
 ) -> None:
     """Train the best configuration to full length and measure it on the test part."""
-    if best is not None:
-        _refuse_beside(best, {"--trainable": trainable, "--backbone": backbone, "--store": store})
     from analysis.retrain.retrain import retrain as train_again  # loaded when asked for
 
-    progress = EpochTicker()
-    result = train_again(
-        best or _best_known(trainable, data, backbone, store, out, epochs, device),
-        data,
-        out,
-        epochs=epochs,
-        seed=seed,
-        device=device,
-        progress=progress,
-        other_classes=other_classes,
-    )
+    if replay and (given := options_given({"--seeds": seeds, "--trainable": trainable})):
+        raise UsageError(f"retrain: {given[0]}: expected none beside --replay, got one")
+    if best is not None:
+        _refuse_beside(best, {"--trainable": trainable, "--backbone": backbone, "--store": store})
+    source = best or _best_known(trainable, data, backbone, store, out, epochs, device)
+    options: dict[str, Any] = {
+        "epochs": epochs,
+        "seed": seed,
+        "device": device,
+        "progress": EpochTicker(),
+        "other_classes": other_classes,
+    }
+    if seeds is None:
+        _tell_trained(train_again(source, data, out, replay=replay, **options))
+    else:
+        _tell_trained(_several(source, data, out, seeds, options))
+
+
+def _tell_trained(result: "RetrainResult | EnsembleResult") -> None:
     for line in on_terminal(result.lines()):
         typer.echo(line)
     if result.interrupted:
@@ -162,7 +185,7 @@ def evaluate(
     ] = 6,
 ) -> None:
     """Measure any trained model on any prepared data set: tables, curves, overlays."""
-    from tune.verbs.evaluating import evaluate as measure  # loaded when asked for
+    from tune.verbs.models.evaluating import evaluate as measure  # loaded when asked for
 
     result = measure(
         model,
@@ -214,7 +237,7 @@ def pick(
 
     Exit code 3: some micrographs failed, the others are done; 1: all failed.
     """
-    from tune.verbs.picking import pick as pick_particles  # loaded when asked for
+    from tune.verbs.models.picking import pick as pick_particles  # loaded when asked for
 
     try:
         result = pick_particles(
@@ -252,6 +275,19 @@ def _refuse_beside(best: Path, options: Mapping[str, object]) -> None:
             f"retrain: expected BEST or --trainable, got {best} and {', '.join(given)}; "
             "BEST alone says what is trained"
         )
+
+
+def _several(
+    source: "Path | BestConfig",
+    data: Path | None,
+    out: Path,
+    seeds: int,
+    options: dict[str, Any],
+) -> "EnsembleResult":
+    """Train with several seeds."""
+    from analysis.retrain.ensemble import retrain_seeds  # loaded when asked for
+
+    return retrain_seeds(source, data, out, seeds, **options)
 
 
 def _best_known(

@@ -163,3 +163,13 @@ def confidence_option(what: str) -> Any:
 def options_given(options: Mapping[str, object]) -> list[str]:
     """Names of the options that were given."""
     return [name for name, value in options.items() if value is not None]
+
+
+Replay = Annotated[
+    bool, typer.Option("--replay", help="Train the very trial again, to its best epoch; compare.")
+]
+
+Seeds = Annotated[
+    int | None,
+    number_option("--seeds", "Train so many times: an ensemble, and its spread.", 2, 100),
+]

@@ -88,6 +88,13 @@ class EpochTicker:
     def __init__(self) -> None:
         self._shown = 0.0
         self._first: tuple[int, float] | None = None
+        self._before = ""
+        self._after = 0
+
+    def begin(self, number: int, total: int) -> None:
+        """The next of several trainings, of one length, begins; the time left is that of all."""
+        self._first, self._shown = None, 0.0
+        self._before, self._after = f"training {number} of {total}, ", total - number
 
     def __call__(self, metrics: "EpochMetrics", epochs: int) -> None:
         """Show an epoch with its F1 and, from the second on, the time left, now and then."""
@@ -103,9 +110,10 @@ class EpochTicker:
         f1 = next((name for name in F1_NAMES if name in metrics.values), None)
         score = "" if f1 is None else f", {f1} {metrics.values[f1]:.3f}"
         done = metrics.epoch - first
-        left = f", {_span((now - began) / done * (epochs - metrics.epoch))} left" if done else ""
+        to_go = epochs - metrics.epoch + self._after * epochs
+        left = f", {_span((now - began) / done * to_go)} left" if done else ""
         end = "\r" if terminal and not last else "\n"
-        text = f"epoch {metrics.epoch} of {epochs}{score}{left}   {end}"
+        text = f"{self._before}epoch {metrics.epoch} of {epochs}{score}{left}   {end}"
         typer.echo(text, nl=False, err=True)
 
 

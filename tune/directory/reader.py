@@ -35,7 +35,7 @@ from tune.directory.layout import (
     trial_numbers,
 )
 from tune.directory.lock import driven_since_ns
-from tune.directory.trials import UNFINISHED, State
+from tune.directory.trials import UNFINISHED, State, part_words
 from tune.errors import StoreError, StudyError
 from tune.study.allowed import validation_problems
 from tune.study.file import read_study_file
@@ -79,6 +79,7 @@ class TrialRecord:
         excess: Amount by which each constraint is broken at the best epoch, by metric; at most 0
             where it is kept.
         notes: Remarks of the engine.
+        part: The part of a machine that it has, in words; "" for the one that all begin with.
     """
 
     number: int
@@ -102,6 +103,7 @@ class TrialRecord:
     message: str
     excess: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    part: str = ""
 
     @property
     def violation(self) -> float:
@@ -277,6 +279,7 @@ class StudyDir:
             message=ending.get("message", ""),
             excess=excess.get(best_epoch or 0, {}),
             notes=read_notes(directory),
+            part=part_words(trial.user_attrs),
         )
 
 

@@ -35,11 +35,29 @@ class TrialAssignment:
     last_epoch: int = 0
 
 
+SLOTS: Final = "slots"  # what a trial's slots are journalled under: how many, after which epoch
+
+MICRO_BATCH: Final = "micro_batch"  # the same of the samples that go through the network at once
+
 State = Literal["waiting", "running", "complete", "pruned", "failed"]
 """State of a trial: waiting where no driver trains it just now, running where one does."""
 
 UNFINISHED: Final[tuple[State, ...]] = ("waiting", "running")
 """States of trials that have not ended."""
+
+
+def part_words(attributes: Mapping[str, Any]) -> str:
+    """The part of a machine that a trial has, where it is not the one that all begin with.
+
+    Args:
+        attributes: Values that the journal has of the trial, by key.
+
+    >>> part_words({"slots": [2, 3], "micro_batch": [4, 3]}), part_words({})
+    ('2 shares, micro_batch 4', '')
+    """
+    slots, micro_batch = (attributes.get(key, (0, 0))[0] for key in (SLOTS, MICRO_BATCH))
+    shares = [f"{slots} shares"] if slots > 1 else []
+    return ", ".join(shares + ([f"micro_batch {micro_batch}"] if micro_batch else []))
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,9 @@ survives (`cluster.machines.sharing.slots_due`), and when its memory does not su
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
 
 from tune.directory.journal import Journal
-
-SLOTS: Final = "slots"  # what a trial's slots are journalled under: how many, after which epoch
-
-MICRO_BATCH: Final = "micro_batch"  # the same of the samples that go through the network at once
+from tune.directory.trials import MICRO_BATCH, SLOTS
 
 Fits = Callable[[int], bool]
 """Function from a trial's number to whether there is room for its part now."""

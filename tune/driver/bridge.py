@@ -258,7 +258,7 @@ class Bridge:
         """Have a trial leave its place where others need it, or go on with a larger part."""
         if self.room.elastic and self.room.leaves(ray_id):
             self._move(number, epoch, "moves to another place")
-        elif self._work.reshare and self._work.rungs and epoch >= self._work.rungs[0]:
+        elif self._work.reshare:
             self._grow_if_due(ray_id, number, epoch)
 
     def _grow_if_due(self, ray_id: str, number: int, epoch: int) -> None:

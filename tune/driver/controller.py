@@ -24,11 +24,9 @@ from tune.stopping.decision import GO_ON, Decision, Rule
 from tune.stopping.plateau import NoPlateau, Slope, Std, curve_end
 
 MAX_CRASHES = 3
-
 MAX_LOSSES = 10  # without an epoch between them: such a trial takes its nodes along
 
 _LOSSES = "lost"  # what the losses of its nodes are journalled under: how many, at which epoch
-
 _CRASHES = "crashed"  # what a trial's crashes are journalled under: how many, at which epoch
 
 _STATES: Mapping[Rule, State] = {

@@ -8,9 +8,11 @@ from typing import Any, Final
 import ray.cloudpickle as cloudpickle
 from ray.exceptions import RayActorError
 
+from cluster.jobs.nodes import why_no_worker
+
 _OF_NODE: Final = ("node has died", "node was preempted", "node was terminated")
 
-_RAISED: Final = re.compile(r"^[\w.]+(?:Error|Exception): (.*)$", re.MULTILINE)
+_RAISED: Final = re.compile(r"^([\w.]+(?:Error|Exception)): (.*)$", re.MULTILINE)
 
 _HOST: Final = re.compile(r"(?:\bip: |ip=)([\w.:-]+)")
 
@@ -43,12 +45,21 @@ def death_of(error: BaseException | None) -> Death:
     """The death that an error of Ray's tells of; None where Ray has kept no error."""
     text = str(error)
     if isinstance(error, RayActorError) and error.actor_init_failed:
-        host, raised = _HOST.search(text), _RAISED.findall(text)
+        host = _HOST.search(text)
         where = f"a node of the cluster ({host[1]})" if host else "a node of the cluster"
-        why = raised[-1] if raised else text.strip().splitlines()[-1]
-        return Death(f"{where} cannot run trials: {why}", unprepared=True)
+        return Death(f"{where} cannot run trials: {_why_not_begun(error, text)}", unprepared=True)
     if isinstance(error, RayActorError) and error.preempted:
         return Death("its node was preempted", of_node=True)
     if isinstance(error, RayActorError) and any(words in text for words in _OF_NODE):
         return Death("its node was lost", of_node=True)
     return Death()
+
+
+def _why_not_begun(error: BaseException, text: str) -> str:
+    """What an actor failed with before it began: the last error of its traceback."""
+    raised = _RAISED.findall(text)
+    if not raised:
+        return text.strip().splitlines()[-1]
+    kind, message = raised[-1]
+    lacks = kind.endswith(("ImportError", "ModuleNotFoundError"))
+    return why_no_worker(error) if lacks else str(message)

@@ -16,12 +16,13 @@ from ray.tune.search import Searcher
 
 from cluster.jobs.watch import watched
 from cluster.machines.local_ray import on_cluster, start_ray, told_to
-from cluster.machines.sharing import auto_share, most_at_once
+from cluster.machines.sharing import most_at_once
 from trainables.files.scratch import make_scratch
 from tune.driver.bridge import Bridge
 from tune.driver.deaths import death_of, kept_error
 from tune.driver.placing import cores_of, requests, reservations_of, started_in
 from tune.driver.session import terminable, uninterrupted
+from tune.plan.past_pace import gpu_share
 from tune.plan.plan import StudyPlan
 from tune.trial.actor import TrialActor
 
@@ -91,9 +92,7 @@ def run_on_ray(plan: StudyPlan, bridge: Bridge) -> None:
 def _cpus_of_own(plan: StudyPlan) -> int:
     """CPU cores of a Ray of the study's own: what all trials and all units of GPUs count."""
     concurrent, n_gpus = plan.study.resources.concurrent, plan.machine.gpus
-    share = plan.shares.gpu_fraction
-    if share is None:
-        share = auto_share(n_gpus, concurrent)
+    share = gpu_share(plan, n_gpus)
     return max(concurrent, most_at_once(n_gpus, share) if share else 0) * plan.shares.cpus
 
 

@@ -8,7 +8,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import ray.tune as ray_tune
 import ray.tune.tune as ray_tune_run
@@ -19,12 +19,14 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.util.placement_group import PlacementGroup
 
 from cluster.machines.reservations import Reservations, Wish, fitting_cpus, nodes_with
-from cluster.machines.sharing import auto_share
 from tune.driver.room import Cores
 from tune.errors import DriverError
+from tune.plan.past_pace import gpu_share
 from tune.plan.plan import StudyPlan
 
 log = logging.getLogger(__name__)
+
+_MADE_AS: Final = "TuneController"  # the name by which Ray Tune's `run` makes its controller
 
 Requests = Callable[[Mapping[str, Any]], ray_tune.PlacementGroupFactory]
 """Function from a trial's configuration to what Ray is asked for."""
@@ -40,14 +42,11 @@ def reservations_of(plan: StudyPlan, *, own: bool) -> Reservations | None:
     Raises:
         DriverError: No node carries the labels, and none will.
     """
-    resources, shares = plan.study.resources, plan.shares
+    resources = plan.study.resources
     nodes = nodes_with(resources.labels)
     if resources.labels and not nodes:
         _tell_of_no_node(resources.labels, own=own)
-    share = shares.gpu_fraction
-    if share is None:
-        n_gpus = sum(node.gpus for node in nodes.values())
-        share = auto_share(min(n_gpus, resources.max_gpus or n_gpus), resources.concurrent)
+    share = gpu_share(plan, sum(node.gpus for node in nodes.values()))
     if share == 0:
         return None
     auto = resources.cpus_per_trial == "auto" and not own
@@ -55,7 +54,7 @@ def reservations_of(plan: StudyPlan, *, own: bool) -> Reservations | None:
         Wish(
             study=plan.study.study,
             share=share,
-            cpus=fitting_cpus(nodes, share) if auto else shares.cpus,
+            cpus=fitting_cpus(nodes, share) if auto else plan.shares.cpus,
             most=resources.max_gpus,
             weight=resources.weight,
             labels=resources.labels,
@@ -156,9 +155,9 @@ def started_in(reservations: Reservations | None) -> Iterator[None]:
         yield
         return
     made = partial(TuneController, resource_manager_factory=lambda: _InUnits(reservations))
-    ray_tune_run.TuneController = made  # the name by which Ray Tune's `run` makes its controller
+    setattr(ray_tune_run, _MADE_AS, made)
     try:
         yield
     finally:
-        ray_tune_run.TuneController = TuneController
+        setattr(ray_tune_run, _MADE_AS, TuneController)
         reservations.close()

@@ -9,8 +9,9 @@ from itertools import chain, count, islice, repeat
 from pathlib import Path
 from random import Random
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
+from cluster.machines.machine import gpu_memory_gb
 from cluster.machines.sharing import Placement, auto_share, gpu_names, own_units
 from tune.driver.search import trial_seed
 from tune.errors import DriverError
@@ -78,19 +79,38 @@ def _pace(tasks: Sequence[TrialTask]) -> Pace:
         for runner, task in zip(runners, tasks, strict=True):
             runner.start(task)
         shown = [
-            pool.submit(_report_times, runner, task, lacking)
+            pool.submit(_reports, runner, task, lacking)
             for runner, task in zip(runners, tasks, strict=True)
         ]
         for ended in wait(shown, return_when=FIRST_EXCEPTION).done:
             ended.result()  # raises what went wrong
-    epochs_s, starts_s = zip(*(_times(started, times.result()) for times in shown), strict=True)
+    reports = [ended.result() for ended in shown]
+    times = [_times(started, [report.at for report in trial]) for trial in reports]
+    epochs_s, starts_s = zip(*times, strict=True)
+    peak_gb = max(report.gpu_memory_gb for trial in reports for report in trial)
     n = len(tasks)
     text = f"{PROBED_EPOCHS} epochs of {n} trials at once" if n > 1 else f"{PROBED_EPOCHS} epochs"
-    return Pace(fmean(epochs_s), fmean(starts_s), text)
+    return Pace(fmean(epochs_s), fmean(starts_s), text, memory_part(peak_gb, gpu_memory_gb()))
 
 
-def _report_times(runner: TrialRunner, task: TrialTask, lacking: set[int]) -> list[float]:
-    """When a trial reported its epochs; it trains on until no trial lacks one.
+def memory_part(peak_gb: float, total_gb: float) -> float:
+    """The part of a GPU's memory that a trial took; 0 where either is not known.
+
+    >>> memory_part(20.0, 80.0), memory_part(0.0, 80.0), memory_part(1.0, 0.0)
+    (0.25, 0.0, 0.0)
+    """
+    return peak_gb / total_gb if total_gb else 0.0
+
+
+class _Report(NamedTuple):
+    """The moment of an epoch's report, and the most GPU memory that was reserved until then."""
+
+    at: float
+    gpu_memory_gb: float
+
+
+def _reports(runner: TrialRunner, task: TrialTask, lacking: set[int]) -> list[_Report]:
+    """The reports of a trial; it trains on until no trial lacks one.
 
     Args:
         runner: Runs the trial.
@@ -98,7 +118,7 @@ def _report_times(runner: TrialRunner, task: TrialTask, lacking: set[int]) -> li
         lacking: Numbers of the trials that have not trained their two epochs.
     """
     last = min(PROBED_EPOCHS, task.epochs)
-    reports: list[float] = []
+    reports: list[_Report] = []
     while not reports or lacking:
         event = runner.next_event()
         if isinstance(event, Ended):
@@ -106,7 +126,8 @@ def _report_times(runner: TrialRunner, task: TrialTask, lacking: set[int]) -> li
                 break
             raise DriverError(f"the probe of {task.engine} ended early: {event.message}")
         if isinstance(event, Reported):
-            reports.append(time.monotonic())
+            peak_gb = float(event.values.get("gpu_memory_gb", 0.0))
+            reports.append(_Report(time.monotonic(), peak_gb))
             if len(reports) == last:
                 lacking.discard(task.number)
             if lacking:

@@ -13,7 +13,7 @@ from typing import Final
 
 from cluster.errors import JobError
 from cluster.jobs.environment import Environment, differences, read_pins, this_environment
-from cluster.jobs.nodes import Answer
+from cluster.jobs.nodes import Answer, why_no_import
 from tune.job.order import Order, Place
 
 SECRETS: Final = ("WANDB_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS")
@@ -68,7 +68,7 @@ def look(question: Question) -> Findings:
     try:
         importlib.import_module(question.module)
     except ImportError as error:
-        trouble = str(error)
+        trouble = why_no_import(error)
     return Findings(
         environment=this_environment(question.packages),
         trouble=trouble,
@@ -81,6 +81,7 @@ def look(question: Question) -> Findings:
 
 def fingerprint(path: Path) -> str:
     """What tells a data set, a file or a folder from another; "" where there is nothing."""
+    path = path.expanduser()
     with contextlib.suppress(OSError, ValueError, KeyError):
         if (path / _MANIFEST).is_file():
             return str(json.loads((path / _MANIFEST).read_text("utf-8"))["fingerprint"])
@@ -132,7 +133,7 @@ def _lacking(order: Order, found: Findings, wanted: Environment) -> Iterator[str
     if others := differences(found.environment, wanted):
         yield "; ".join(others) + _REMEDY
     if found.trouble:
-        yield f"segtune cannot be imported: {found.trouble}{_REMEDY}"
+        yield f"{found.trouble}{_REMEDY}"
     if found.lacking:
         names = ", ".join(found.lacking)
         yield f"{order.engine} needs {names}, which is not installed{_REMEDY}"
@@ -154,10 +155,11 @@ def _other_place(place: Place, there: str, expected: str) -> str:
         return ""
     got = f"another ({there[:12]})" if there else "none"
     wanted = f" ({expected[:12]})" if expected else ""
+    sent = ", or --send-data sends it to the storage" if place.key == "data" else ""
     return (
         f"{place.key}: expected {place.path}{wanted} as the other nodes and this machine have it, "
-        f"got {got}; data does not travel with a job: put it on a disk that every node sees, and "
-        f"--set {place.key}=PLACE names it there"
+        f"got {got}; put it on a disk that every node sees, and --set {place.key}=PLACE "
+        f"names it there{sent}"
     )
 
 

@@ -1,7 +1,7 @@
 """The command of every job, run in the folder of its unpacked package.
 
 `run` does what the order says; `keep` does it again where its process died; `nodes` tells what each
-node has, `status` shows a study, `sweep` ends what another job has left.
+node has, `status` shows a study, `sweep` ends what another job has left, `receive` takes data.
 """
 
 import importlib
@@ -17,7 +17,8 @@ from typing import Any, Final
 from cluster.errors import LostClusterError
 from cluster.jobs.watch import LOST
 from trainables.files.errors import UserError
-from tune.job.order import FILE, read_order
+from tune.job.order import FILE, RECEIVE, read_order
+from tune.progress.conclusion import Conclusion
 
 _DIED: Final = 70
 """Exit code of a driver that an error of ours ended."""
@@ -34,6 +35,7 @@ def main(words: list[str]) -> int:
         "nodes": _nodes,
         "status": _status,
         "sweep": _sweep,
+        RECEIVE: _receive,
     }
     try:
         return verbs[words[0]](*words[1:])
@@ -52,7 +54,9 @@ def _run() -> int:
     order, stop = read_order(Path()), _StopAsked()
     connect()
     stop.listen()  # Ray took the signal for itself when it started
-    said = _part(order.kind).run_job(order, Path(FILE), lambda line: _say([line]), stop.refuse)
+    said: Conclusion = _part(order.kind).run_job(
+        order, Path(FILE), lambda line: _say([line]), stop.refuse
+    )
     _say(said.lines)
     _say(said.problems, sys.stderr)
     return said.exit_code
@@ -101,7 +105,18 @@ def _sweep(job_id: str) -> int:
     from tune.job.nodes import connect, swept_lines  # slow: Ray
 
     connect()
-    _say(swept_lines(job_id))
+    lines, well = swept_lines(job_id)
+    _say(lines)
+    return 0 if well else 1
+
+
+def _receive(transfer: str) -> int:
+    """Take the data set that is being sent."""
+    from tune.job.nodes import connect  # slow: Ray
+    from tune.job.taking import take_data  # in the package of this verb alone
+
+    connect()
+    take_data(read_order(Path()), transfer, lambda line: _say([line]))
     return 0
 
 

@@ -1,19 +1,24 @@
-"""A measurement as a job, on all processors of its cluster."""
+"""A measurement as a job, on the processors of its cluster that nobody holds."""
 
 import logging
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from analysis.measure.asked import read_asked
 from analysis.measure.plan import plan_measure
 from analysis.measure.run import run_measure
 from cluster.jobs.watch import watched
 from trainables.contract import Device
-from tune.job.nodes import all_processors, check_nodes
+from tune.job.nodes import check_nodes, free_processors, has_gpus
 from tune.job.order import CHECKED, Order
 from tune.job.sharing import proof_of_sharing
 from tune.progress.conclusion import Conclusion
+
+_GOES_ON: Final = "`segtune submit` with the same file goes on"
 
 log = logging.getLogger(__name__)
 
@@ -22,25 +27,41 @@ def run_job(
     order: Order, file: Path, tell: Callable[[str], None], refuse_if_stopped: Callable[[], None]
 ) -> Conclusion:
     """Check every node, then measure what is not yet done; arguments as for a study."""
-    asked, machine = read_asked(file), all_processors()
+    asked = read_asked(file)
     with proof_of_sharing(Path(asked.out)) as proof:
         nodes = check_nodes(order, (), proof)
+    device = "cuda:0" if has_gpus() else "cpu"
     plan = plan_measure(
         list(asked.images),
         [Path(place) for place in asked.model],
         Path(asked.out),
         asked.settings,
         trainable=asked.trainable,
-        device=Device("cuda:0" if machine.gpus else "cpu", cpus=machine.cpus),
+        device=Device(device),
     )
-    refuse_if_stopped()
     tell(f"{nodes}; {CHECKED}")
     for line in plan.lines():
         tell(line)
-    with watched("`segtune submit` with the same file goes on"):
-        result = run_measure(replace(plan, gpus=machine.gpus), _progress, tell, machine)
+    machine = free_processors(tell, refuse_if_stopped)
+    plan = replace(plan, gpus=machine.gpus, device=Device(device, cpus=machine.cpus))
+    try:
+        with watched(_GOES_ON), _interrupted_by_sigterm():
+            refuse_if_stopped()
+            result = run_measure(plan, _progress, tell, machine)
+    except KeyboardInterrupt:
+        return Conclusion((), (f"interrupted; {_GOES_ON}",), 130)
     code = 1 if result.failed or not result.complete else 0
     return Conclusion(tuple(result.lines()), tuple(result.warnings()), code)
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends what runs in the block as Ctrl-C does: what is done stays, nothing waits."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _progress(done: int, total: int) -> None:

@@ -1,7 +1,9 @@
 """The nodes of the cluster that a job's process is connected to: checked, told of, swept."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import ray
 
@@ -18,7 +20,13 @@ from tune.job.checks import (
     refuse_other_nodes,
     tested_versions,
 )
-from tune.job.order import Order
+from tune.job.order import COMMAND, Order
+
+ORDERLY_S: Final = 60.0
+"""Time that a driver has to write its report when Ray has lost sight of it, s."""
+
+
+_POLL_S: Final = 1.0
 
 
 def connect() -> None:
@@ -26,10 +34,30 @@ def connect() -> None:
     start_ray(0, 0)  # RAY_ADDRESS names it, and nothing is started
 
 
-def all_processors() -> Machine:
-    """CPU cores and GPUs of all nodes together."""
-    there = ray.cluster_resources()
-    return Machine(max(1, int(there.get("CPU", 1))), int(there.get("GPU", 0)))
+def has_gpus() -> bool:
+    """Whether any node of the cluster has a GPU."""
+    return bool(ray.cluster_resources().get("GPU"))
+
+
+def free_processors(tell: Callable[[str], None], look: Callable[[], None]) -> Machine:
+    """CPU cores and GPUs of all nodes that nobody holds, as soon as one is free.
+
+    Where the cluster has GPUs, one of them is waited for.
+
+    Args:
+        tell: Takes a line that says what is waited for.
+        look: Called now and then; raises where that is over.
+    """
+    waiting = False
+    while True:
+        kind, free = "GPU" if has_gpus() else "CPU", ray.available_resources()
+        if free.get(kind, 0) >= 1:
+            return Machine(max(1, int(free.get("CPU", 1))), int(free.get("GPU", 0)))
+        if not waiting:
+            tell(f"all {kind}s of the cluster are held by others; begins when one is free")
+        waiting = True
+        look()
+        time.sleep(_POLL_S)
 
 
 def check_nodes(order: Order, distributions: Sequence[str], proof: Path | None = None) -> str:
@@ -66,16 +94,19 @@ def node_lines(order: Order) -> tuple[list[str], bool]:
     return lines, not any(line.startswith("fail") for line in lines)
 
 
-def swept_lines(job_id: str) -> list[str]:
-    """What a job had left on the nodes, and had to be ended there; a line says how it stands."""
-    answers = ask_every_node(end_leftovers, job_id)
-    ended = [f"{a.node}: ended {process}" for a in answers for process in a.value or ()]
+def swept_lines(job_id: str) -> tuple[list[str], bool]:
+    """What a job had left on the nodes and was ended there; and whether none of it is left."""
+    answers = ask_every_node(end_leftovers, job_id, COMMAND[-1], ORDERLY_S)
+    found = [(a.node, a.value) for a in answers if a.value is not None]
+    ended = [f"{node}: ended {process}" for node, left in found for process in left.ended]
+    alive = [f"{node}: cannot be ended: {p}" for node, left in found for p in left.there]
     silent = [f"{a.node}: cannot be looked at: {a.problem}" for a in answers if a.value is None]
     free, there = ray.available_resources(), ray.cluster_resources()
     kinds = [kind for kind in ("CPU", "GPU") if kind in there]
     shares = ", ".join(f"{free.get(kind, 0):g} of {there[kind]:g} {kind}s" for kind in kinds)
-    nodes = "1 node" if len(answers) == 1 else f"{len(answers)} nodes"
-    return [*ended, *silent, f"no process of it is left on {nodes}; free: {shares or 'nothing'}"]
+    nodes = "1 node" if len(found) == 1 else f"{len(found)} nodes"
+    gone = [] if alive else [f"no process of it is left on {nodes}; free: {shares or 'nothing'}"]
+    return [*ended, *alive, *silent, *gone], not (alive or silent)
 
 
 def _lines_of(answer: Answer[Findings], wanted: Environment) -> Iterator[str]:
@@ -84,7 +115,7 @@ def _lines_of(answer: Answer[Findings], wanted: Environment) -> Iterator[str]:
         yield f"fail  {answer.node}: {answer.problem}"
         return
     if found.trouble:
-        yield f"fail  {answer.node}: segtune cannot be imported: {found.trouble}"
+        yield f"fail  {answer.node}: {found.trouble}"
     if others := differences(found.environment, wanted):
         yield f"fail  {answer.node}: {'; '.join(others)}"
     if not found.trouble and not others:

@@ -16,6 +16,12 @@ CHECKED: Final = "all as the job needs them"
 COMMAND: Final = ("python", "-m", "tune.job.entry")
 """Command of every job, before its verb."""
 
+RECEIVE: Final = "receive"
+"""Verb of the job that takes data."""
+
+READY: Final = "ready to take data"
+"""What that job says when data may be sent to it."""
+
 Kind = Literal["study", "measure"]
 
 

@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from trainables.registry import engine_info
-from tune.directory.layout import JOURNAL
-from tune.directory.reader import StudyDir
 from tune.errors import StudyError
 from tune.job.nodes import check_nodes
 from tune.job.order import CHECKED, Order
@@ -23,7 +21,7 @@ from tune.progress.terminal import make_progress
 from tune.study.problems import study_error
 from tune.study.study import Study
 from tune.verbs.concluding import conclude
-from tune.verbs.opening import open_study
+from tune.verbs.opening import has_begun, open_study, open_to_resume
 from tune.verbs.planning import plan
 from tune.verbs.tuning import resume, tune
 
@@ -46,11 +44,12 @@ def planned_study(file: Path) -> tuple[StudyPlan, bool]:
     Raises:
         StudyError: It cannot be run, or is another one than that in its folder.
         StoreError: The study in its folder cannot be read.
+        StorageError: Its mirror cannot be read.
     """
     directory = place_of_study(file)
-    if not (directory / JOURNAL).exists():
+    if not has_begun(file):
         return plan(file), False
-    begun, wanted = StudyDir.open(directory), plan(file)
+    (begun, _), wanted = open_to_resume(file), plan(file)
     resolved = Study.model_validate(written_values(wanted))
     changed = [
         key

@@ -1,8 +1,56 @@
 """What a study costs, by the price of an hour in its file."""
 
 import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from tune.directory.layout import elapsed_before_s
 from tune.study.study import Price, Resources
+
+if TYPE_CHECKING:
+    from tune.directory.reader import StudyDir
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a study has cost so far.
+
+    Attributes:
+        price: Price of an hour.
+        gpus: GPUs that it pays for at once; 0 for the machine.
+        hours: Time that it has run, over all its drivers, h.
+    """
+
+    price: Price
+    gpus: int
+    hours: float
+
+    @property
+    def words(self) -> str:
+        """The amounts in words."""
+        return cost_words(self.price, self.gpus, self.hours)
+
+    @property
+    def units(self) -> str:
+        """What is paid for, in words."""
+        return priced_units(self.gpus)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The same for programs: amounts of money by kind of price, and what they are made of."""
+        each = self.price.model_dump(exclude_none=True, exclude={"currency"})
+        spent = {kind: hour * max(1, self.gpus) * self.hours for kind, hour in each.items()}
+        of = {"currency": self.price.currency, "gpus": self.gpus, "hours": self.hours}
+        return {**of, "amounts": spent}
+
+
+def cost_so_far(study_dir: "StudyDir") -> Cost | None:
+    """What a study has cost so far; None where its file has no price."""
+    study, resolved = study_dir.study, study_dir.resolved
+    if study.price is None:
+        return None
+    gpus = priced_gpus(study.resources, int(resolved["trials"]), int(resolved.get("gpus", 0)))
+    return Cost(study.price, gpus, elapsed_before_s(study_dir.path) / 3600)
 
 
 def priced_gpus(resources: Resources, trials: int, gpus: int) -> int:

@@ -11,8 +11,11 @@ class Pace:
         epoch_s: Duration of an epoch.
         start_s: Duration of a trial's start: its process, framework, data and model.
         measured: Words for the trials or epochs it was measured over.
+        memory: Largest part of a GPU's memory that a probed trial reserved; 0 where that was not
+            measured.
     """
 
     epoch_s: float
     start_s: float = 0.0
     measured: str = ""
+    memory: float = 0.0

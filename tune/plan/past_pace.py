@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+from cluster.machines.sharing import auto_share
 from trainables.contract import EngineInfo
 from trainables.files.whole import write_json
 from trainables.trials.layout import CHECKPOINT_FOLDER, RESUME_FOLDER
@@ -44,6 +45,20 @@ def probed_pace(plan: StudyPlan) -> Pace | None:
     found = read_json(plan.directory / PROBE)
     pace = found.pop("pace", None)
     return Pace(**pace) if pace and found == _conditions(plan) else None
+
+
+def gpu_share(plan: StudyPlan, n_gpus: int) -> float:
+    """The share of a GPU that each trial begins with, where there are so many GPUs; 0 for none.
+
+    With `gpus_per_trial: auto` by the number of trials at once, and by the memory that a probe of
+    this study measured.
+    """
+    share, resources = plan.shares.gpu_fraction, plan.study.resources
+    if share is not None:
+        return share
+    probed = probed_pace(plan)
+    usable = min(n_gpus, resources.max_gpus or n_gpus)
+    return auto_share(usable, resources.concurrent, probed.memory if probed else 0.0)
 
 
 def disk_line(plan: StudyPlan) -> str:

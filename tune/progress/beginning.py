@@ -4,12 +4,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cluster.machines.sharing import auto_share
 from tune.directory.layout import elapsed_before_s
 from tune.directory.reader import StudyDir
 from tune.errors import StoreError
 from tune.plan.eta import StudyEta
-from tune.plan.past_pace import probed_pace
+from tune.plan.past_pace import gpu_share, probed_pace
 from tune.progress.board import Board
 
 if TYPE_CHECKING:
@@ -58,9 +57,7 @@ def _restore(board: Board, directory: Path) -> None:
 
 def _share(plan: "StudyPlan") -> str:
     """A trial's part of the machine, in words."""
-    cpus, gpu = plan.shares.cpus, plan.shares.gpu_fraction
-    if gpu is None:
-        gpu = auto_share(plan.machine.gpus, plan.study.resources.concurrent)
+    cpus, gpu = plan.shares.cpus, gpu_share(plan, plan.machine.gpus)
     if gpu == 0:
         return f"{cpus} cpu"
     return f"{gpu:g} gpu" if gpu >= 1 else f"1/{round(1 / gpu)} gpu"

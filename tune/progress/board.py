@@ -37,6 +37,7 @@ class TrialView:
         violation: Amount by which the best epoch breaks the constraints.
         outcome: Outcome, once the trial has ended.
         params: Hyperparameters of the trial, by key.
+        part: The part of a machine that it has, in words; "" for the one that all begin with.
     """
 
     number: int
@@ -48,6 +49,7 @@ class TrialView:
     violation: float = 0.0
     outcome: TrialOutcome | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    part: str = ""
 
 
 class Section(NamedTuple):
@@ -100,7 +102,7 @@ class Board:
             view.last, view.best, view.best_epoch = record.last, record.objective, record.best_epoch
             view.violation = record.violation
             view.outcome = _outcome(record) if ended else None
-            view.params = {**record.fixed, **record.params}
+            view.params, view.part = {**record.fixed, **record.params}, record.part
             self.trials[record.number] = view
             self.eta.restore(record.number, record.epochs, record.seconds, ended=ended)
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from tune.directory.diary import read_diary
 from tune.directory.layout import elapsed_before_s
 from tune.directory.lock import is_driven
-from tune.plan.cost import cost_words, priced_gpus, priced_units
+from tune.plan.cost import cost_so_far
 from tune.progress.beginning import empty_board
 from tune.progress.board import Board, Section
 from tune.progress.table import board_header, trials_table
@@ -48,8 +48,8 @@ def status_lines(
     state = "running" if driven else "finished" if finished else "not running"
     with console.capture() as capture:
         console.print(board_header(board, now, state, console.width))
-        if line := _cost(study_dir):
-            console.print(Text(line), soft_wrap=True)
+        if cost := cost_so_far(study_dir):
+            console.print(Text(f"cost so far {cost.words}, of {cost.units}"), soft_wrap=True)
         for line in read_diary(study_dir.path).lines:
             console.print(Text(line), soft_wrap=True)
         console.print(trials_table(board, [best_first(board, rows)], now, console.width))
@@ -97,16 +97,6 @@ def next_step(study: "Study", directory: Path, ended: int, trials: int) -> str:
 
 def _next_step(study_dir: "StudyDir", board: Board) -> str:
     return next_step(study_dir.study, study_dir.path, len(board.ended), board.eta.trials)
-
-
-def _cost(study_dir: "StudyDir") -> str:
-    """What a study has cost so far, where its file has a price; "" where not."""
-    study, resolved = study_dir.study, study_dir.resolved
-    if study.price is None:
-        return ""
-    gpus = priced_gpus(study.resources, int(resolved["trials"]), int(resolved.get("gpus", 0)))
-    hours = elapsed_before_s(study_dir.path) / 3600
-    return f"cost so far {cost_words(study.price, gpus, hours)}, of {priced_units(gpus)}"
 
 
 def _board_of(study_dir: "StudyDir") -> Board:

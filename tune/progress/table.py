@@ -164,4 +164,6 @@ def _short(board: Board) -> str:
 
 
 def _state(board: Board, view: TrialView) -> str:
-    return view.state if view.outcome is None else ending(view.outcome, board.mode, brief=True)
+    if view.outcome is not None:
+        return ending(view.outcome, board.mode, brief=True)
+    return f"{view.state} ({view.part})" if view.part else view.state

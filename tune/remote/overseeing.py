@@ -8,7 +8,7 @@ from typing import Any, Final
 from cluster.errors import JobError
 from cluster.jobs.cluster import STOP_WAIT_S, Cluster
 from cluster.jobs.job import Job
-from tune.remote.submitting import run_beside
+from tune.remote.beside import run_beside
 
 _POLL_S: Final = 0.3
 
@@ -42,11 +42,15 @@ def stop(cluster: Cluster, job: Job, tell: Tell) -> list[str]:
     if not job.ended:
         tell(f"{job.name}: is asked to end; its report is written first")
         job = _ended(cluster, job)
-    lines = _last_words(cluster.log(job.id))
     left, well = run_beside(cluster, ["sweep", job.id], tell)
     if not well:
-        raise JobError(f"{job.name}: has ended, but its nodes cannot be looked at: {left}")
-    return [*lines, *left.splitlines()]
+        raise JobError(f"{job.name}: is not seen to have ended on every node:\n{left}")
+    if held := _held_after(cluster, job):
+        raise JobError(
+            f"{job.name}: no process of it is left, but it still holds {held}; `ray list "
+            "placement-groups` on the head says more"
+        )
+    return [*_last_words(cluster.log(job.id)), *left.splitlines()]
 
 
 def remote_status(cluster: Cluster, name: str, tell: Tell, *, every: bool) -> str:
@@ -82,6 +86,14 @@ def _ended(cluster: Cluster, job: Job) -> Job:
     while not (job := cluster.refreshed(job)).ended and time.monotonic() < deadline:
         time.sleep(_POLL_S)
     return job
+
+
+def _held_after(cluster: Cluster, job: Job) -> str:
+    """What an ended job still holds of its cluster after a while, in words; "" for nothing."""
+    deadline = time.monotonic() + _GRACE_S
+    while (held := _held(cluster).get(job.ray_id or job.id)) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    return _amounts(held) if held else ""
 
 
 def _last_words(log: str) -> list[str]:

@@ -1,8 +1,6 @@
 """Studies and measurements sent to a cluster as jobs, from any machine."""
 
 import platform
-import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,19 +10,15 @@ from typing import Any, Final
 from analysis.measure.asked import KEYS, asked_values
 from cluster.errors import JobError, NameTakenError
 from cluster.jobs.cluster import Cluster
-from cluster.jobs.following import follow
+from cluster.jobs.following import Starting, follow
 from cluster.jobs.job import Job, checked_name, labels
 from cluster.jobs.package import content_hash, packed
 from tune.job.checks import fingerprint
 from tune.job.order import CHECKED, COMMAND, FILE, ORDER, Order, Place
 from tune.plan.planning import check_draft, read_draft
-from tune.remote.travelling import (
-    MEASURING,
-    TRIAL,
-    roots_beside,
-    roots_of_measurement,
-    roots_of_study,
-)
+from tune.remote.beside import own_words
+from tune.remote.shipping import Shipment, ship, shipment_of
+from tune.remote.travelling import MEASURING, TRIAL, roots_of_measurement, roots_of_study
 from tune.study.file import FILE_KEYS, Written, read_study_file, read_yaml_file, write_yaml
 from tune.study.problems import study_error
 
@@ -33,8 +27,6 @@ DEFAULT_STORAGE: Final = "~/studies"
 
 _CLUSTERS_OWN: Final = frozenset(("resources", "storage", "warm_start.best"))
 """Keys that hold for the cluster: what is wrong with them is told there."""
-
-_RAYS_WORDS: Final = re.compile(r"Running entrypoint for job|[-\d]+ [:,\d]+\s+INFO job_manager")
 
 Tell = Callable[[str], None]
 
@@ -47,11 +39,13 @@ class Wanted:
         name: Name of the job; None for the study's, or the file's.
         keep_alive: Times that a driver that died is started again.
         any_versions: Whether other versions of packages than the tested ones are let pass.
+        send_data: Whether the data set of this machine is sent to the study's storage.
     """
 
     name: str | None = None
     keep_alive: int = 0
     any_versions: bool = False
+    send_data: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,11 +56,13 @@ class _Asked:
         order: What the job needs.
         text: The file, with its overrides and with absolute places.
         directory: Folder that the job writes.
+        shipment: Data that is sent before it; None for none.
     """
 
     order: Order
     text: str
     directory: str
+    shipment: Shipment | None = None
 
     @property
     def files(self) -> dict[str, bytes]:
@@ -77,7 +73,7 @@ class _Asked:
     def roots(self) -> tuple[str, ...]:
         """What the job begins with."""
         if self.order.kind == "measure":
-            return roots_of_measurement()
+            return roots_of_measurement(self.order.engine)
         return roots_of_study(self.order.engine)
 
 
@@ -106,6 +102,8 @@ def submit(
     latest = cluster.latest(name)
     if latest is not None and not latest.ended:
         return _attached(latest, content, file), False
+    if asked.shipment is not None:
+        ship(cluster, asked.shipment, tell)
     attempt = 1 if latest is None else latest.attempt + 1
     with packed(asked.files, asked.roots) as package:
         tell(package.line())
@@ -129,30 +127,12 @@ def wait_until_begun(cluster: Cluster, job: Job, tell: Tell) -> Job:
         JobError: It ended before that; with what it said.
     """
     said: list[str] = []
-    job = follow(cluster, job, said.append, tell, until=lambda log: CHECKED in log)
+    job = follow(cluster, job, said.append, tell, lambda log: CHECKED in log, Starting(cluster))
     log = "".join(said)
     if CHECKED in log:
         tell(next(line for line in log.splitlines() if CHECKED in line))
         return job
-    raise JobError(_own_words(log) or job.message or f"{job.name}: ended without a word")
-
-
-def run_beside(cluster: Cluster, words: Sequence[str], tell: Tell) -> tuple[str, bool]:
-    """What a short job of ours says on a cluster, and whether it ended well.
-
-    Args:
-        cluster: Where it runs.
-        words: After the command of jobs.
-        tell: Takes what is to be known on the way.
-    """
-    order = Order("study", words[0], platform.python_version(), version("ray"), TRIAL)
-    name = f"segtune-{words[0]}-{time.time_ns() // 1_000_000}"
-    with packed({ORDER: order.text().encode()}, roots_beside(words[0])) as package:
-        cluster.submit(name, 1, [*COMMAND, *words], {}, package.path)
-    said: list[str] = []
-    job = follow(cluster, Job(name, name, 1, words[0], ""), said.append, tell)
-    cluster.forget(job.id)
-    return _own_words("".join(said)), job.state == "SUCCEEDED"
+    raise JobError(own_words(log) or job.message or f"{job.name}: ended without a word")
 
 
 def _attached(job: Job, content: str, file: Path) -> Job:
@@ -167,12 +147,6 @@ def _attached(job: Job, content: str, file: Path) -> Job:
         f"{file}: expected the file that job {job.name} was sent with, as it is running, got "
         f"another; `segtune stop {job.name}` ends it, or --name gives this one another name"
     )
-
-
-def _own_words(log: str) -> str:
-    """What our code said in a job's log, without what Ray says at its beginning."""
-    lines = [line for line in log.splitlines() if not _RAYS_WORDS.match(line)]
-    return "\n".join(lines).strip().removeprefix("segtune: ")
 
 
 # --- what is asked for
@@ -193,22 +167,30 @@ def _study(file: Path, wishes: Wanted, overrides: Sequence[str]) -> _Asked:
     if problems:
         raise study_error(draft.name, problems, draft.places)
     values = {"storage": DEFAULT_STORAGE, **written.values}
-    if checked.data is None:
-        places = [Place("data", str(values["data"]))]
-    else:
-        places = [Place("data", str(values["data"]), checked.data.fingerprint)]
+    place = Place("data", str(values["data"]), checked.data.fingerprint if checked.data else "")
+    shipment = None
+    if wishes.send_data:
+        if checked.data is None:
+            raise JobError(
+                f"--send-data: expected a prepared data set on this machine, found none: "
+                f"{place.path}"
+            )
+        shipment = shipment_of(checked.data, Path(place.path), str(values["storage"]))
+        place = shipment.place
+        values["data"] = place.path
     order = Order(
         kind="study",
         name=checked_name(wishes.name or draft.study.study),
         python=platform.python_version(),
         ray=version("ray"),
         module=TRIAL,
-        places=(*places, *_files(written)),
+        places=(place, *_files(written)),
         engine=draft.study.trainable,
         keep_alive=wishes.keep_alive,
         any_versions=wishes.any_versions,
     )
-    return _Asked(order, write_yaml(values), f"{values['storage']}/{draft.study.study}")
+    directory = f"{values['storage']}/{draft.study.study}"
+    return _Asked(order, write_yaml(values), directory, shipment)
 
 
 def _is_the_clusters(key: str, *, data_here: bool) -> bool:
@@ -235,6 +217,11 @@ def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _measurement(file: Path, wishes: Wanted, overrides: Sequence[str]) -> _Asked:
+    if wishes.send_data:
+        raise JobError(
+            "--send-data: expected a study; pictures of a measurement are not sent: put them on a "
+            "disk that every node sees"
+        )
     values = asked_values(file, overrides)
     named = [("images", place) for place in values["images"] if "*" not in place]
     named += [("model", place) for place in values["model"]]
@@ -249,6 +236,7 @@ def _measurement(file: Path, wishes: Wanted, overrides: Sequence[str]) -> _Asked
         ray=version("ray"),
         module=MEASURING,
         places=tuple(places),
+        engine=values.get("trainable") or "",
         keep_alive=wishes.keep_alive,
         any_versions=wishes.any_versions,
     )

@@ -26,9 +26,14 @@ def roots_of_study(engine: str) -> tuple[str, ...]:
     return (*_STUDY, *_known_engines(), *_whole_engine(engine))
 
 
-def roots_of_measurement() -> tuple[str, ...]:
-    """The same of a measurement: which engines its models have may be known on the cluster only."""
-    return (*_EVERY, "tune.job.measure", MEASURING, *BUILT_IN.values())
+def roots_of_measurement(engine: str) -> tuple[str, ...]:
+    """The same of a measurement: which engines its models have may be known on the cluster only.
+
+    Args:
+        engine: Engine that its file names; "" for none.
+    """
+    others = _whole_engine(engine) if engine else ()
+    return (*_EVERY, "tune.job.measure", MEASURING, *BUILT_IN.values(), *others)
 
 
 def _known_engines() -> list[str]:

@@ -15,8 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from scipy.special import stdtr, stdtrit
-
 SEEDS: Final = 2
 """Seeds of each candidate before the first comparison."""
 
@@ -137,6 +135,8 @@ def interval(now: Standings, seeds: Sequence[int]) -> float:
     Returns:
         NaN where the spread is not known.
     """
+    from scipy.special import stdtrit  # slow: a study is planned without it
+
     t = float(stdtrit(now.degrees, (1 + COVERAGE) / 2)) if now.degrees else math.nan
     return t * now.spread * math.sqrt(sum(1 / n for n in seeds))
 
@@ -189,6 +189,8 @@ def _p_behind(
     mode: Literal["max", "min"],
 ) -> float:
     """One-sided probability that a candidate is as far behind the leader by chance alone."""
+    from scipy.special import stdtr  # slow: a study is planned without it
+
     leader = now.alive[0]
     behind = (now.mean[leader] - now.mean[candidate]) * (1 if mode == "max" else -1)
     if not now.degrees or behind == 0:  # nothing says how far seeds alone lead apart

@@ -374,7 +374,7 @@ class Study(Spec):
     price: Annotated[Price | None, BeforeValidator(_hourly)] = Field(
         None,
         description="price of an hour of a GPU (of the machine where no trial has one): a number, "
-        "or {spot: X, on_demand: Y, currency: EUR}; plan and status then say what a study costs",
+        "or {spot: X, on_demand: Y, currency: EUR}; plan, status and report then say its cost",
     )
     storage: Folder = Field(
         Path("studies"), validate_default=True, description="folder of the study directories"

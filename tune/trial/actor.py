@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ray
 import ray.tune as ray_tune
 
 from trainables.contract import ArtifactKind
@@ -164,7 +165,7 @@ class TrialActor(ray_tune.Trainable):
             )
         )
         if task.engine_runs:
-            self._runner.start(_with_gpus(task.trial))
+            self._runner.start(_here(task.trial))
 
     def _next(self) -> Reported | Ended:
         while True:
@@ -240,11 +241,22 @@ class TrialActor(ray_tune.Trainable):
         return None
 
 
-def _with_gpus(task: TrialTask) -> TrialTask:
-    """A task with the GPUs that Ray gave this process, where it has not named any."""
-    if task.gpus is not None:
+def _here(task: TrialTask) -> TrialTask:
+    """A task with what only its actor knows: its GPUs, or its share of the node's memory."""
+    if task.gpus is None:
+        return replace(task, gpus=os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+    if task.device.name != "cpu" or not ray.is_initialized():
         return task
-    return replace(task, gpus=os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+    n_cpus = _cpus_of_node()
+    fraction = min(1.0, max(task.device.memory_fraction, task.device.cpus / n_cpus))
+    return replace(task, device=replace(task.device, memory_fraction=fraction))
+
+
+def _cpus_of_node() -> int:
+    """CPU cores that Ray counts on this node: so many trials of one core it may start here."""
+    here = ray.get_runtime_context().get_node_id()
+    counted = (node["Resources"].get("CPU", 1) for node in ray.nodes() if node["NodeID"] == here)
+    return max(1, int(next(counted, 1)))
 
 
 def _past(trial_dir: Path, last: int) -> list[dict[str, float]]:

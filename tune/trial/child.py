@@ -13,6 +13,7 @@ import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cluster.machines.memory import hold_to_share
 from trainables.contract import (
     ArtifactKind,
     Diverged,
@@ -215,6 +216,8 @@ def run_child(task: TrialTask, channel: mp.connection.Connection) -> None:
     _log_to(task.directory.parent / "train.log")
     os.environ["CUDA_VISIBLE_DEVICES"] = task.gpus or ""
     os.environ["OMP_NUM_THREADS"] = str(task.device.cpus)
+    if task.device.name == "cpu":
+        hold_to_share(task.device.memory_fraction)
     run_task(task, channel)
 
 

@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 
+from cluster.errors import StorageError
 from search_spaces.names import nearest_file
 from tune.directory.layout import JOURNAL, RESOLVED
 from tune.directory.reader import StudyDir
@@ -64,9 +65,16 @@ def open_to_resume(place: Path | str, *, download: bool = True) -> tuple[StudyDi
         told = mirror_address(opened.study) == address
         return opened, [] if told else [f"mirror.place={address.rpartition('/')[0]}"]
     address = mirror_address(opened.study)
-    if not address or not download or not has_study(address):
+    if not address or not download:
         return opened, []
-    return StudyDir.open(bring_copy(address, opened.path)), []
+    try:
+        newest = bring_copy(address, opened.path) if has_study(address) else opened.path
+    except StorageError as error:
+        raise StorageError(
+            f"{error}; to go on here without it, which is shipped by a later run: segtune resume "
+            f"{shlex.quote(str(opened.path))} --no-download --no-upload"
+        ) from error
+    return StudyDir.open(newest), []
 
 
 def has_begun(place: Path | str) -> bool:

@@ -21,7 +21,7 @@ Pixels = npt.NDArray[np.uint8]
 _MOST_PIXELS: Final = 1 << 20
 """Pixels of a strip, unless one mask alone needs more: it then fits the processor's caches."""
 
-_FEW_PIXELS: Final = 1 << 15
+_FEW_PIXELS: Final = 1 << 16
 """Pixels from which on a strip of its own is cheaper than padding."""
 
 _MOST_PADDING: Final = 1.4

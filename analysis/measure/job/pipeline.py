@@ -129,9 +129,9 @@ def passed(numbers: list[int], stages: Stages, workers: Workers) -> Iterator[Pas
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    there = ray.cluster_resources().get("CPU", 1.0)
-    actor_cpus = _cpus_of_an_actor(workers, there)
-    task_cpus = _cpus_of_a_task(there - actor_cpus * workers.actors)
+    free = ray.available_resources().get("CPU", 1.0)  # others may hold the rest for hours
+    actor_cpus = _cpus_of_an_actor(workers, free)
+    task_cpus = _cpus_of_a_task(free - actor_cpus * workers.actors)
     n_blocks = min(len(numbers), max(math.ceil(len(numbers) / workers.batch), _BLOCKS_AT_LEAST))
     rows = ray.data.from_items(numbers, override_num_blocks=n_blocks)
     if workers.gpus:
@@ -154,17 +154,17 @@ def passed(numbers: list[int], stages: Stages, workers: Workers) -> Iterator[Pas
             yield Passed(int(number), str(reason))
 
 
-def _cpus_of_an_actor(workers: Workers, there: float) -> float:
+def _cpus_of_an_actor(workers: Workers, free: float) -> float:
     """The cores that Ray is to count for an actor: a core is left for the other stages.
 
     Args:
         workers: Processors of the stages.
-        there: Cores that Ray has.
+        free: Cores of Ray that nobody holds.
 
-    >>> [_cpus_of_an_actor(Workers(2, 1, 0, 2, 8), there) for there in (1, 2, 3, 8)]
+    >>> [_cpus_of_an_actor(Workers(2, 1, 0, 2, 8), free) for free in (1, 2, 3, 8)]
     [0.0, 0.5, 1, 1]
     """
-    return min(workers.cpus, max(there - 1, 0) / workers.actors)
+    return min(workers.cpus, max(free - 1, 0) / workers.actors)
 
 
 def _cpus_of_a_task(left: float) -> float:

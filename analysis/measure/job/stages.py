@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from analysis.finding.finder import Finder, Found, searched
-from analysis.finding.models import load_finding_model
+from analysis.finding.finder import Found, searched
 from analysis.finding.windows import Window
 from analysis.measure.geometry.hulls import Feret
 from analysis.measure.geometry.intensity import intensity_table
@@ -25,15 +24,12 @@ from analysis.pictures.micrographs import Micrograph, source_of
 from analysis.scale.reading import ScaleWishes, grey_of, scale_of_pixels
 from analysis.scale.region import region_mask
 from analysis.scale.scale import Area, ScaleReading, Source
-from trainables.contract import Device
 from trainables.datasets.images import UnreadableImageError, probe, read_picture
 from trainables.files.errors import UserError
 from trainables.results import Instances
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from analysis.models.find import TrainedModel
 
 PARTICLE, CLASS, SCORE, MASK = "particle", "class", "score", "mask"
 """Columns of a part beside those that are measured: number from 1, class name, confidence, counts
@@ -173,48 +169,6 @@ def _scaled(read: ReadPicture, reading: ScaleReading) -> ReadPicture:
         scale_rel_uncertainty=scale.rel_uncertainty,
         flags=tuple(flags),
     )
-
-
-@dataclass(frozen=True)
-class PictureSearcher:
-    """Finds particles; made in an actor, where it loads its models.
-
-    Attributes:
-        pictures: All pictures of the run.
-        models: Models to find with.
-        device: Where they run.
-        settings: Settings.
-        at_once: Pictures or windows that are shown to a model in one call.
-    """
-
-    pictures: Sequence[Micrograph]
-    models: Sequence["TrainedModel"]
-    device: Device
-    settings: MeasureSettings
-    at_once: int = 1
-    finder: Finder = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Load the models.
-
-        Raises:
-            UserError: A model cannot be loaded, or models and settings do not belong together.
-        """
-        models = [load_finding_model(model, self.device) for model in self.models]
-        object.__setattr__(self, "finder", Finder(models, self.settings.finding, self.at_once))
-
-    def __call__(self, numbers: Sequence[int], read: Sequence[ReadPicture]) -> list[Searched]:
-        """Find the particles of pictures."""
-        pixels = [self._pixels(*given) for given in zip(numbers, read, strict=True)]
-        found = self.finder.find_all(pixels, [known.left_out for known in read])
-        return [Searched(one, self.finder.classes) for one in found]
-
-    def _pixels(self, number: int, read: ReadPicture) -> npt.NDArray[np.uint8]:
-        """(H, W, 3) uint8 of a picture; it is read again where another process had read it."""
-        if read.pixels is not None:
-            return in_colours(read.pixels)
-        picture = self.pictures[number]
-        return in_colours(read_picture(picture.path, picture.page).pixels)
 
 
 def in_colours(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -147,10 +147,10 @@ def _number(number: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float3
     """A number with a rim: (h, w, 1) share of ink, then of paper, in each pixel."""
     font, text = font_of(_NUMBER_PX), str(number)
     left, top, right, bottom = (round(v) for v in font.getbbox(text, stroke_width=1))
-    layers = []
+    layers: list[npt.NDArray[np.float32]] = []
     for stroke in (1, 0):
         layer = Image.new("L", (right - left, bottom - top))
         draw = ImageDraw.Draw(layer)
         draw.text((-left, -top), text, 255, font, stroke_width=stroke)
-        layers.append(np.asarray(layer, np.float32)[..., None] / 255)
+        layers.append(np.asarray(layer, np.float32)[..., None] / np.float32(255))
     return layers[0], layers[1]

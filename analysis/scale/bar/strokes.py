@@ -228,7 +228,8 @@ def _pieces(levels: Grey, bright: bool, thickest: int) -> Iterator[Stroke]:
 def _thin_runs(mask: npt.NDArray[np.bool_], thickest: int) -> Iterator[Box]:
     """Rectangles of ink that are longer than thick, the longest first."""
     along = cv2.getStructuringElement(cv2.MORPH_RECT, (_MIN_PIECE_PX, 1))
-    stats = _parts(cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_OPEN, along), connectivity=4)
+    opened = np.asarray(cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_OPEN, along), np.uint8)
+    stats = _parts(opened, connectivity=4)
     order = np.argsort(-stats[:, cv2.CC_STAT_WIDTH], kind="stable")[:_MOST]
     for x, y, width, height, area in stats[order].tolist():
         if height <= thickest and area >= _FILLED * width * height and width >= height:
@@ -256,7 +257,7 @@ def _parts(ink: npt.NDArray[np.uint8], connectivity: int) -> npt.NDArray[np.int6
 def _measured(levels: Grey, rough: Box, bright: bool) -> Stroke | None:
     """A stroke with its exact ends; None where it is no bar."""
     inside = levels[rough.y0 : rough.y1 + 1, rough.x0 : rough.x1 + 1]
-    level = float(np.median(inside))
+    level = _median(inside)
     core = inside[inside >= level - _MIN_CONTRAST]
     spread = float(core.std())
     beside = _beside(levels, rough)
@@ -312,7 +313,13 @@ def _beside(levels: Grey, rough: Box) -> float:
     columns = slice(rough.x0, rough.x1 + 1)
     above = levels[max(rough.y0 - 3, 0) : max(rough.y0 - 1, 0), columns]
     below = levels[rough.y1 + 2 : rough.y1 + 4, columns]
-    return max((float(np.median(part)) for part in (above, below) if part.size), default=0.0)
+    return max((_median(part) for part in (above, below) if part.size), default=0.0)
+
+
+def _median(levels: Grey) -> float:
+    """As `numpy.median`, which takes ten times as long for as few numbers."""
+    ordered = np.sort(levels, axis=None, kind="stable")
+    return (int(ordered[(len(ordered) - 1) // 2]) + int(ordered[len(ordered) // 2])) / 2
 
 
 def _ends(half: tuple[int, int], own: tuple[int, int]) -> tuple[int, int]:

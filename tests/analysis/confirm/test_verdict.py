@@ -64,8 +64,9 @@ def test_the_verdict_names_the_set_its_cheapest_the_gain_and_the_overtuning(
     assert sum(len(one.values) for one in said.contenders) == len(race.trials()) <= said.budget
     assert all(len(one.values) >= 2 for one in said.contenders)
     assert said.winner is not None
-    costs = [said.contenders[c].seconds for c in said.alive]
-    assert said.winner.seconds == min(cost for cost in costs if cost is not None)
+    costs = [said.contenders[c].seconds or 0.0 for c in said.alive]
+    as_cheap = [c for c, cost in zip(said.alive, costs, strict=True) if cost <= 1.1 * min(costs)]
+    assert said.recommended == as_cheap[0]  # the leader stands first
     values = [race.trials()[n].objective for n in said.winner.trials]
     assert said.winner.mean == pytest.approx(sum(v or 0 for v in values) / len(values))
     assert (

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from analysis.errors import FindingError
-from analysis.finding.models import FindingModel, all_classes, load_finding_model
+from analysis.finding.models import FindingModel, all_classes
+from analysis.measure.job.loading import load_finding_model
 from analysis.models.find import TrainedModel
 from tests.support.models.seen_particles import BlobFinder
 from trainables.contract import Device, Reporting

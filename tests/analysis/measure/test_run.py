@@ -23,7 +23,7 @@ from tests.support.samples.measured_grains import (
     write_picture,
 )
 from tune.cli.main import main
-from tune.verbs.measuring import predict
+from tune.verbs.models.measuring import predict
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
 

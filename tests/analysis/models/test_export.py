@@ -27,10 +27,12 @@ FILES = {
     "best.json",
     "best.yaml",
     "classes.txt",
+    "experiment.json",
     "metrics.json",
     "model.pt",
     "model_card.md",
     "native/model.json",
+    "overrides.txt",
 }
 
 
@@ -380,7 +382,8 @@ def test_a_form_that_cannot_be_written_is_told_and_the_others_are_there(
     folder = tmp_path / "best"
     folder.mkdir()
     (folder / "model.pt").write_text("no YOLO model")
-    yolo = config(engine="yolo_seg", params={"model": "yolo11n-seg.yaml", "lr0": 1e-3})
+    params = {"model": "yolo11n-seg.yaml", "lr0": 1e-3, "optimizer": "AdamW"}
+    yolo = config(engine="yolo_seg", params=params)
     with caplog.at_level(logging.WARNING):
         write_forms(yolo, folder, None)
     assert "native weights could not be written" in caplog.text

@@ -1,8 +1,11 @@
 """The model that a path means."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +18,7 @@ from analysis.models.find import TrainedModel, find_model, load_model
 from analysis.models.layout import IDENTITY
 from analysis.retrain.retrain import retrain
 from tests.support.discs import CLASSES, prepare_discs
+from tests.support.places import ROOT
 from tests.support.rehearsed_study import rehearse
 from trainables.contract import Device, InfeasibleParams
 from trainables.datasets.prepared import PreparedDataset
@@ -329,3 +333,37 @@ def test_hyperparameters_are_as_the_engine_reads_them(study: StudyDir, tmp_path:
     params["fixed"]["noise"] = "1e-5"  # as YAML 1.1 reads it
     fix(copy, params["fixed"])
     assert find_model(file.parent).params["noise"] == 1e-5
+
+
+LOADS = """
+from pathlib import Path
+from analysis.models.find import TrainedModel, load_model
+from trainables.contract import Device
+try:
+    load_model(TrainedModel("unet_selftraining", Path("none"), "none", ""), Device())
+except Exception as error:
+    print("refused:", error)
+import torch
+"""
+
+
+@pytest.mark.parametrize(("set_before", "said"), [("", "PASSIVE"), ("active", "ACTIVE")])
+def test_threads_sleep_between_layers_unless_the_user_says_otherwise(
+    set_before: str, said: str
+) -> None:
+    """OpenMP reads it once, when torch is imported, and is asked here for what it read."""
+    pytest.importorskip("torch")
+    before = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    asked = {"OMP_DISPLAY_ENV": "TRUE", "PYTHONPATH": str(ROOT)}
+    own = {"OMP_WAIT_POLICY": set_before} if set_before else {}
+    answer = subprocess.run(
+        [sys.executable, "-c", LOADS],
+        env={**before, **asked, **own},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "refused:" in answer.stdout
+    policies = [line for line in answer.stderr.splitlines() if "OMP_WAIT_POLICY" in line]
+    assert policies
+    assert all(f"'{said}'" in line for line in policies), policies

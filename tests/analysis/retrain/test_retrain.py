@@ -1,22 +1,27 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import pytest
 
 from analysis.errors import AnalysisError, RetrainError
 from analysis.evaluation.split import evaluate_split
+from analysis.models.ensembles import members_of
 from analysis.models.export import export_best
+from analysis.models.find import find_model
+from analysis.retrain.ensemble import retrain_seeds
 from analysis.retrain.retrain import retrain
 from tests.support.places import ROOT, THIRD_PARTY
 from tests.support.raw_samples import labelme_set
 from tests.support.rehearsed_study import rehearse
-from trainables.contract import Device
+from trainables.contract import Device, EpochMetrics
 from trainables.datasets.prepared import PreparedDataset
 from trainables.datasets.preparing.prepare import PrepareOptions, prepare
 from trainables.metrics.instances import evaluate
@@ -98,6 +103,72 @@ def test_a_tuned_configuration_retrains_to_the_value_it_was_tuned_to(tmp_path: P
     assert result.value == pytest.approx(result.tuned, abs=1e-6)
     assert result.comparable
     assert not result.interrupted
+
+
+def test_a_replay_ends_at_the_best_epoch_of_a_trial_that_was_stopped_and_matches_it(
+    tmp_path: Path,
+) -> None:
+    study = rehearse(tmp_path, budget={"trials": 8, "epochs": 40}, fixed={"noise": 0.05})
+    config = load_best(export_best(study))
+    out = tmp_path / "out"
+    result = retrain(config, None, out, replay=True)
+    assert result.epochs == 40  # its schedule is laid out for
+    assert result.epoch == result.epochs_done == config.objective.epoch
+    assert result.replayed is not None
+    assert result.replayed.same
+    assert result.replayed.metrics > 10
+    assert any("as in the trial, to 1e-06" in line for line in result.lines())
+    assert retrain(config, None, out, replay=True) == result
+    other = config.model_copy(update={"seed": config.seed + 1})
+    told = retrain(other, None, tmp_path / "other", replay=True)
+    assert told.replayed is not None
+    assert not told.replayed.same
+    assert any("differs by" in line for line in told.lines())
+
+
+def test_a_replay_takes_nothing_that_makes_it_another_training(
+    nuclei: PreparedDataset, tmp_path: Path
+) -> None:
+    with pytest.raises(RetrainError, match="--epochs: expected none beside --replay"):
+        retrain(threshold(nuclei), None, tmp_path / "out", epochs=3, replay=True)
+    elsewhere = TrainedOn(path=nuclei.root, fingerprint="0" * 12)
+    with pytest.raises(RetrainError, match="expected the data set of the trial"):
+        retrain(threshold(nuclei, data=elsewhere), None, tmp_path / "out", replay=True)
+
+
+def test_seeds_make_an_ensemble_that_finders_take_with_its_spread(
+    nuclei: PreparedDataset, tmp_path: Path
+) -> None:
+    begun: list[tuple[int, int]] = []
+
+    class Told:
+        def begin(self, number: int, total: int) -> None:
+            begun.append((number, total))
+
+        def __call__(self, metrics: EpochMetrics, epochs: int) -> None:
+            assert epochs == 3
+
+    result = retrain_seeds(threshold(nuclei), None, tmp_path / "out", 3, epochs=3, progress=Told())
+    assert begun == [(1, 3), (2, 3), (3, 3)]
+    assert result.seeds == (1, 2, 3)  # the trial's own is 1
+    values = [one.value or 0.0 for one in result.members]
+    assert (result.mean, result.spread) == pytest.approx((mean(values), stdev(values)))
+    text = "\n".join(result.lines())
+    assert f"{result.mean:.4f} ± {result.spread:.4f} over 3 seeds" in text
+    assert "test part       seg_metrics/F1" in text
+    models = [find_model(place) for place in members_of([tmp_path / "out"])]
+    assert [model.path for model in models] == [one.model for one in result.members]
+
+
+@pytest.mark.parametrize("name", ["best.yaml", "best.json"])
+def test_an_exported_file_alone_is_enough(tmp_path: Path, name: str) -> None:
+    study = rehearse(tmp_path, budget={"trials": 3, "epochs": 4}, search="random", scheduler="none")
+    alone = tmp_path / "elsewhere" / name
+    alone.parent.mkdir()
+    alone.write_bytes((export_best(study) / name).read_bytes())
+    shutil.rmtree(study.path)
+    result = retrain(alone, tmp_path / "data", tmp_path / "out")
+    assert result.value == pytest.approx(result.tuned, abs=1e-6)
 
 
 def test_the_best_epoch_is_kept_where_less_is_better(minimised: StudyDir, tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
-from cluster.errors import ContactError
+from cluster.errors import ContactError, JobError
 from cluster.jobs.cluster import Cluster
-from cluster.jobs.following import follow
+from cluster.jobs.following import Starting, follow
 from cluster.jobs.job import Job
 from cluster.jobs.login import Login
 
@@ -67,3 +67,30 @@ def test_following_ends_early_where_enough_was_seen() -> None:
         "a\n", "a\nenough\n", "a\nenough\nmore\n", until=lambda log: "enough" in log
     )
     assert (text, job.state) == ("a\nenough\n", "RUNNING")
+
+
+class Waiting:
+    """A cluster that does not start its job."""
+
+    login = Login("http://localhost:8265")
+
+    def __init__(self) -> None:
+        self.stopped: list[str] = []
+
+    def refreshed(self, job: Job) -> Job:
+        return replace(job, state="PENDING", message="it may be waiting for resources")
+
+    def log(self, job_id: str) -> str:
+        return ""
+
+    def stop(self, job_id: str) -> None:
+        self.stopped.append(job_id)
+
+
+def test_a_job_that_is_not_started_in_time_is_taken_back_and_told() -> None:
+    waiting = Waiting()
+    cluster = cast("Cluster", waiting)
+    reason = "not started it within 0 s, and it was taken back.* waiting for resources"
+    with pytest.raises(JobError, match=reason):
+        follow(cluster, JOB, list[str]().append, list[str]().append, look=Starting(cluster, 0.2))
+    assert waiting.stopped == ["powder"]

@@ -46,6 +46,40 @@ def test_trials_differ_by_at_most_one_a_gpu_and_go_to_all_nodes_first(
 
 
 @given(
+    units=st.integers(1, 4),
+    part=st.integers(1, 4),
+    steps=st.lists(
+        st.tuples(st.sampled_from(["place", "grow", "move", "free"]), st.integers(1, 4))
+    ),
+)
+def test_trials_that_grow_never_have_more_than_there_is_and_find_kept_what_they_leave(
+    units: int, part: int, steps: list[tuple[str, int]]
+) -> None:
+    placement, number = Placement(1 / part, {str(unit): "" for unit in range(units)}), 0
+    for step, n in steps:
+        trials = list(placement.placed)
+        if step == "place":
+            number += 1
+            placement.place(number, min(n, part))
+        elif trials and step == "free":
+            placement.free(trials[n % len(trials)])
+        elif trials:
+            trial = trials[n % len(trials)]
+            before = placement.slots.get(trial, 1)
+            got = placement.grow(trial, min(n, part))
+            assert got >= before
+            if step == "move" and got > before:
+                unit = placement.placed[trial]
+                placement.free(trial, keep=True)
+                number += 1
+                assert placement.place(number, got) == unit
+        assert all(load <= part for load in placement.loads().values())
+    for trial in list(placement.placed):
+        placement.free(trial)
+    assert placement.place("whole", part) is not None, "nothing is kept for nobody"
+
+
+@given(
     st.lists(
         st.tuples(st.integers(0, 20), st.integers(0, 20), st.sampled_from([0.5, 1, 2, 3])),
         min_size=1,

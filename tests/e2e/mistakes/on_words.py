@@ -28,6 +28,7 @@ WORDS = [
     ),
     Mistake("no study", "plan", ["plan: expected STUDY", "got none"]),
     Mistake("no study directory", "resume", ["resume: expected STUDY_DIR", "got none"]),
+    Mistake("nowhere to move to", "move studies/try", ["move: expected --to", "got none"]),
     Mistake("nothing to send", "submit", ["submit: expected FILE (", "got none"]),
     Mistake("nothing to confirm", "confirm", ["confirm: expected STUDY_DIR", "got none"]),
     Mistake("nothing to compare", "compare", ["compare: expected STUDY_DIR", "got none"]),

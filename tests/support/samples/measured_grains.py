@@ -15,7 +15,8 @@ import tifffile
 from pycocotools import mask as rle
 
 from analysis.measure.job.folder import PictureRecord
-from analysis.measure.job.stages import PictureMeasurer, PictureReader, PictureSearcher
+from analysis.measure.job.searching import PictureSearcher
+from analysis.measure.job.stages import PictureMeasurer, PictureReader
 from analysis.measure.plan import MeasurePlan, plan_measure
 from analysis.measure.settings import MeasureSettings
 from analysis.measure.tables import DonePictures

@@ -15,13 +15,16 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
+from tests.support.servers.network import Line
+
 TOKEN = "canary-token-0123456789abcdef0123456789abcdef"
+LOOPBACK = "127.0.0.1"
 START_S = 120.0
 _OTHERS = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN", "WANDB_API_KEY")
 
@@ -32,6 +35,7 @@ class Head:
 
     Attributes:
         folder: Holds its home and Ray's session; short, as sockets lie in it.
+        ip: Address of its node, which others reach it by.
         port: Port of its control store.
         dashboard_port: Port that jobs are sent to.
         token: Token that it asks for; "" where it asks for none.
@@ -40,6 +44,7 @@ class Head:
     """
 
     folder: Path
+    ip: str
     port: int
     dashboard_port: int
     token: str
@@ -73,14 +78,23 @@ class Head:
                     found.append(process)
         return found
 
-    def add_node(self, cpus: int) -> subprocess.Popen[bytes]:
-        """Start a node that joins the cluster; returns its process."""
+    def add_node(
+        self, cpus: int, python: Path | str = sys.executable, line: Line | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start a node that joins the cluster; returns its process.
+
+        Args:
+            cpus: CPU cores it counts.
+            python: Its Python.
+            line: Link to the machine that it is to be; None for this one.
+        """
         node = _ray_start(
             self.folder,
             self.environment,
-            f"--address=127.0.0.1:{self.port}",
+            [str(python)] if line is None else line.inside([str(python)]),
+            f"--address={self.ip}:{self.port}",
             f"--num-cpus={cpus}",
-            "--node-ip-address=127.0.0.1",
+            f"--node-ip-address={self.ip if line is None else line.there}",
             f"--temp-dir={self.folder / f'node{len(self.nodes)}'}",
         )
         self.nodes.append(node)
@@ -99,12 +113,15 @@ class Head:
 
 
 @contextlib.contextmanager
-def running_head(*, cpus: int = 2, token: str = TOKEN, **variables: str) -> Iterator[Head]:
+def running_head(
+    *, cpus: int = 2, token: str = TOKEN, ip: str = LOOPBACK, **variables: str
+) -> Iterator[Head]:
     """Run a cluster of one node.
 
     Args:
         cpus: CPU cores it counts.
         token: Token that it asks for; "" for none.
+        ip: Address of its node.
         variables: Of the environment of its nodes.
     """
     folder = Path(tempfile.mkdtemp(prefix="sgh-", dir="/tmp"))
@@ -120,16 +137,17 @@ def running_head(*, cpus: int = 2, token: str = TOKEN, **variables: str) -> Iter
         **variables,
     }
     port, dashboard_port = _free_ports(2)
-    head = Head(folder, port, dashboard_port, token, environment)
+    head = Head(folder, ip, port, dashboard_port, token, environment)
     head.nodes.append(
         _ray_start(
             folder,
             environment,
+            [sys.executable],
             "--head",
             f"--port={port}",
             f"--dashboard-port={dashboard_port}",
-            "--dashboard-host=127.0.0.1",
-            "--node-ip-address=127.0.0.1",
+            f"--dashboard-host={LOOPBACK if ip == LOOPBACK else '0.0.0.0'}",
+            f"--node-ip-address={ip}",
             f"--num-cpus={cpus}",
             "--num-gpus=0",
             f"--temp-dir={folder / 'ray'}",
@@ -145,11 +163,11 @@ def running_head(*, cpus: int = 2, token: str = TOKEN, **variables: str) -> Iter
 
 
 def _ray_start(
-    folder: Path, environment: Mapping[str, str], *arguments: str
+    folder: Path, environment: Mapping[str, str], python: Sequence[str], *arguments: str
 ) -> subprocess.Popen[bytes]:
     [agent_port] = _free_ports(1)  # else all clusters of a machine want the same one
     arguments = ("--block", f"--dashboard-agent-listen-port={agent_port}", *arguments)
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", *arguments]
+    command = [*python, "-m", "ray.scripts.scripts", "start", *arguments]
     with (folder / "start.log").open("ab") as log:
         return subprocess.Popen(
             command,

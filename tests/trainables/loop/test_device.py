@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 from trainables.contract import (
     Device,
     InfeasibleParams,
+    OutOfMemory,
 )
 from trainables.loop.device import (
     MOST_WORKERS,
@@ -48,15 +49,21 @@ def test_a_gpu_has_as_many_loader_processes_as_asked_for_or_as_the_cpus_allow() 
 def test_too_little_memory_is_the_fault_of_the_params() -> None:
     with (
         pytest.raises(InfeasibleParams, match=r"batch=8 does not fit.*cpu.*lower batch, or run"),
-        memory_errors(torch.device("cpu"), "batch=8", "batch"),
+        memory_errors(Device(), "batch=8", "batch", 8),
     ):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    with (
+        pytest.raises(OutOfMemory, match=r"in parts of 4 does.*\(MemoryError\)") as caught,
+        memory_errors(Device(micro_batch=4), "batch=8", "batch", 8),
+    ):
+        raise MemoryError
+    assert caught.value.micro_batch == 4
 
 
 def test_every_other_error_keeps_its_own_words() -> None:
     with (
         pytest.raises(RuntimeError, match="shapes do not fit"),
-        memory_errors(torch.device("cpu"), "batch=8", "batch"),
+        memory_errors(Device(), "batch=8", "batch", 8),
     ):
         raise RuntimeError("shapes do not fit")
 

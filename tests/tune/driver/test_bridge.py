@@ -67,7 +67,9 @@ class Study:
         self.ticks = 0
         self.elapsed_s = 0.0
 
-    def bridge(self, trials: int = 3, concurrent: int = 2, room: Room | None = None) -> Bridge:
+    def bridge(
+        self, trials: int = 3, concurrent: int = 2, room: Room | None = None, **more: Any
+    ) -> Bridge:
         space, problems = parse_space({"x": {"uniform": [0, 1]}})
         assert not problems
         tasks = StudyTasks(
@@ -79,7 +81,7 @@ class Study:
             goal=self.rules.goal,
             train_metrics=TrainMetrics(),
         )
-        work = Work(tasks, Tracking(wandb=Wandb(mode="disabled")), "today", concurrent)
+        work = Work(tasks, Tracking(wandb=Wandb(mode="disabled")), "today", concurrent, **more)
         search = Search(
             Configurations(space, Hyperparameters, {}), "random", (), seed=0, trials=trials
         )

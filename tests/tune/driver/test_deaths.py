@@ -37,7 +37,8 @@ def actor_error(text: str, *, preempted: bool = False, begins: bool = False) -> 
         (
             actor_error(WITHOUT, begins=True),
             Death(
-                "a node of the cluster (192.0.2.2) cannot run trials: No module named 'tune'",
+                "a node of the cluster (192.0.2.2) cannot run trials: its Python cannot import "
+                "tune, which segtune needs",
                 unprepared=True,
             ),
         ),

@@ -19,6 +19,8 @@ from tests.support.places import ROOT, THIRD_PARTY
 from trainables.datasets.preparing.prepare import prepare
 from trainables.datasets.simulate.dataset import simulate
 from trainables.datasets.simulate.presets import SPECS
+from tune.directory.journal import Journal
+from tune.directory.layout import JOURNAL
 from tune.directory.reader import StudyDir
 from tune.directory.trials import TrialOutcome
 from tune.driver.driver import StudyResult, run_study
@@ -95,13 +97,14 @@ def run(
     text: str,
     watcher: Watcher | None = None,
     trainable: str = "simulated",
+    shares: str = "fixed",
     **budget: Any,
 ) -> tuple[StudyResult, Watcher]:
     file = tmp_path / "study.yaml"
     budget_text = ", ".join(f"{k}: {v}" for k, v in {"trials": 6, "epochs": 4, **budget}.items())
     file.write_text(
         f"study: try\ndata: {prepared}\ntrainable: {trainable}\nbudget: {{{budget_text}}}\n"
-        f"resources: {{concurrent: 2, cpus_per_trial: 1}}\n"
+        f"resources: {{concurrent: 2, cpus_per_trial: 1, shares: {shares}}}\n"
         f"tracking: {{wandb: {{mode: disabled}}}}\n{text}"
     )
     watcher = watcher or Watcher()
@@ -231,6 +234,59 @@ def test_a_full_disk_ends_the_study_and_no_trial(tmp_path: Path, prepared: Path)
     study = StudyDir.open(tmp_path / "studies" / "try")
     assert {trial.state for trial in study.trials()} == {"waiting"}
     assert plan_resumed(study, []).study.budget.trials == 4
+
+
+def test_trials_that_run_out_of_memory_go_on_with_what_suffices_beside_one_that_has_enough(
+    tmp_path: Path, prepared: Path
+) -> None:
+    text = (
+        "search_space: {lr0: {uniform: [0.1, 0.9]}, memory: {choice: [0.0, 0.8, 5.0, 20.0]}}\n"
+        "warm_start: {points: [{memory: 0.0}, {memory: 0.8}, {memory: 5.0}, {memory: 20.0}]}\n"
+        "fixed: {epoch_seconds: 0.1}\nscheduler: none\nplateau: none\n"
+    )
+    result, _ = run(tmp_path, prepared, text, trials=4, epochs=3, trainable="awkward")
+    study = StudyDir.open(result.directory)
+    journal = Journal(result.directory / JOURNAL, "try", "max").trials()
+    parts = [[t.user_attrs.get(key) for key in ("micro_batch", "slots")] for t in journal]
+    assert parts == [[None, None], [[4, 1], None], [[1, 1], [2, 1]], [[1, 1], [2, 1]]]
+    assert not any("crashed" in trial.user_attrs for trial in journal)
+    enough, half, alone, too_large = study.trials()
+    for trial in (enough, half, alone):
+        assert trial.state == "complete"
+        assert [line["epoch"] for line in trial.metrics] == [1, 2, 3]
+    assert len(list(enough.directory.glob("attempt-*"))) == 1, "its neighbours do not touch it"
+    assert half.notes == ("out of memory after epoch 1; it goes on with micro_batch=4",)
+    assert "out of memory after epoch 1; it goes on with all 2 shares instead of 1" in alone.notes
+    assert (too_large.state, too_large.message) == ("failed", "1 samples at once do not fit")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_real_training_that_gets_more_threads_at_a_rung_has_the_metrics_of_one_that_does_not(
+    tmp_path: Path, prepared: Path
+) -> None:
+    pytest.importorskip("ultralytics")
+    text = (
+        "search_space: {preset: smoke}\nfixed: {imgsz: 64}\n"
+        "scheduler: {kind: asha, grace_period: 1}\nplateau: none\n"
+    )
+    found = {}
+    for shares in ("fixed", "rungs"):
+        folder = tmp_path / shares
+        folder.mkdir()
+        more: dict[str, Any] = {"trainable": "yolo_seg", "trials": 1, "epochs": 3}
+        result, _ = run(folder, prepared, text, shares=shares, **more)
+        found[shares] = StudyDir.open(result.directory)
+    fixed, shared = (study.trials()[0] for study in found.values())
+    assert (fixed.state, shared.state) == ("complete", "complete")
+    (trial,) = Journal(found["rungs"].path / JOURNAL, "try", "max").trials()
+    assert trial.user_attrs["slots"] == [2, 1]
+    assert shared.notes[-1] == "from epoch 2 on it has 2 of 2 shares"
+    assert [line["epoch"] for line in shared.metrics] == [1, 2, 3]
+    for one, other in zip(fixed.metrics, shared.metrics, strict=True):
+        timeless = one.keys() - {"epoch_seconds", "gpu_memory_gb", "elapsed_s"}
+        assert len(timeless) > 20
+        assert [one[k] for k in timeless] == pytest.approx([other[k] for k in timeless], abs=1e-6)
 
 
 def test_a_log_that_the_disk_has_no_room_for_ends_nothing_and_is_not_shown(

@@ -26,7 +26,7 @@ from tune.errors import DriverError
 from tune.plan.eta import StudyEta
 from tune.plan.lines import plan_lines
 from tune.plan.pace import Pace
-from tune.plan.past_pace import PROBE, keep_probed, known_pace, probed_pace
+from tune.plan.past_pace import PROBE, gpu_share, keep_probed, known_pace, probed_pace
 from tune.plan.plan import StudyPlan
 from tune.plan.planning import plan_file
 from tune.plan.resolved import resolved, to_yaml
@@ -52,6 +52,18 @@ def test_a_probe_measures_an_epoch(tmp_path: Path, discs: Path) -> None:
     assert pace.start_s >= 0
     assert pace.measured == "2 epochs"
     assert not made.directory.exists(), "it trains in a scratch folder"
+
+
+def test_fewer_trials_share_a_gpu_where_a_probe_found_that_more_do_not_fit(
+    tmp_path: Path, discs: Path
+) -> None:
+    made = plan(tmp_path, discs, resources={"concurrent": 8})
+    assert gpu_share(made, 2) == 1 / 4
+    keep_probed(made, Pace(1.0, memory=0.4))
+    assert gpu_share(made, 2) == 1 / 2
+    fixed = plan(tmp_path, discs, resources={"concurrent": 8, "gpus_per_trial": 0})
+    keep_probed(fixed, Pace(1.0, memory=0.4))
+    assert gpu_share(fixed, 2) == 0, "as the study says"
 
 
 def test_a_probe_trains_as_many_at_once_as_the_study(tmp_path: Path, discs: Path) -> None:

@@ -13,6 +13,9 @@ from cluster.machines.machine import this_machine
 from tests.support.discs import prepare_discs
 from tests.support.places import ROOT, THIRD_PARTY
 from tests.support.servers.ray_clusters import PLACES, STUDY
+from tests.support.study_samples import write_study
+from tune.driver.probe import probe
+from tune.plan.planning import plan_file
 
 pytestmark = [
     pytest.mark.gpu,
@@ -20,6 +23,18 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(this_machine().gpus == 0, reason="needs a CUDA device"),
 ]
+
+
+def test_a_probe_measures_how_much_of_a_gpu_a_trial_takes(tmp_path: Path) -> None:
+    study = write_study(
+        tmp_path,
+        data=str(prepare_discs(tmp_path / "discs").root),
+        trainable="unet_selftraining",
+        search_space="smoke",
+        fixed={},
+        budget={"trials": 1, "epochs": 2},
+    )
+    assert 0 < probe(plan_file(study)).memory < 1
 
 
 def test_two_trials_share_each_gpu_and_see_no_other(tmp_path: Path) -> None:

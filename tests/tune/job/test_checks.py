@@ -101,4 +101,5 @@ def test_a_node_tells_which_secrets_it_has_but_never_their_values(
     assert "canary-value" not in repr(found)
     assert found.lacking == ("no-such-package",)
     assert not found.sees_proof
-    assert "No module named" in look(Question((), module="no_such_module")).trouble
+    lacks = "its Python cannot import no_such_module, which segtune needs"
+    assert look(Question((), module="no_such_module")).trouble == lacks

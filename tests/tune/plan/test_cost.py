@@ -1,10 +1,12 @@
 """What a study costs, in plan and status, where its file has a price."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from analysis.report.report import write_report
 from cluster.machines.machine import Machine
 from tests.support.rehearsed_study import rehearse
 from tests.support.study_samples import write_study
@@ -41,6 +43,19 @@ def test_status_says_what_was_spent(tmp_path: Path) -> None:
     study = rehearse(tmp_path, price={"hour": 3.0, "currency": "EUR"})
     write_json(study.path / SESSION, {"elapsed_s": 1800.0})
     assert "cost so far 1.5 EUR, of the machine" in status_lines(study)
+
+
+def test_the_report_says_what_was_spent_to_people_and_to_programs(tmp_path: Path) -> None:
+    study = rehearse(tmp_path, price=BOTH)
+    write_json(study.path / SESSION, {"elapsed_s": 7200.0})
+    page = write_report(study).read_text()
+    assert "<b>1.4 USD spot, 4.2 USD on demand</b><span>for 2 h of the machine" in page
+    assert (
+        "1.4 USD spot, 4.2 USD on demand for 2 h of the" in (study.path / "report.md").read_text()
+    )
+    cost = json.loads((study.path / "report.json").read_text())["cost"]
+    assert cost["amounts"] == pytest.approx({"spot": 1.4, "on_demand": 4.2})
+    assert (cost["currency"], cost["gpus"], cost["hours"]) == ("USD", 0, 2.0)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from tune.remote.travelling import roots_beside, roots_of_measurement, roots_of_
 ROOTS = {
     **{f"study of {engine}": roots_of_study(engine) for engine in BUILT_IN},
     "study of another": roots_of_study("another"),
-    "measurement": roots_of_measurement(),
+    "measurement": roots_of_measurement(""),
+    "measurement with another": roots_of_measurement("another"),
     **{word: roots_beside(word) for word in ("nodes", "status", "sweep")},
 }
 
@@ -30,8 +31,9 @@ OTHERS = {
 @pytest.fixture(scope="module", params=sorted(ROOTS))
 def sent(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A package, unpacked in a folder of its own with the name of its kind."""
-    folder = tmp_path_factory.mktemp("package") / request.param
-    with packed({}, ROOTS[request.param]) as package, packed({}, ROOTS[request.param]) as again:
+    kind = str(request.param)
+    folder = tmp_path_factory.mktemp("package") / kind
+    with packed({}, ROOTS[kind]) as package, packed({}, ROOTS[kind]) as again:
         assert package.path.read_bytes() == again.path.read_bytes()
         assert package.size < 0.9 * MOST_BYTES
         assert package.line().count(" kB") == 6  # the whole, and the five largest files

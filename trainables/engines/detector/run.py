@@ -33,8 +33,8 @@ from trainables.loop.averaging import WeightAverage
 from trainables.loop.device import loader_processes, memory_errors
 from trainables.loop.epochs import finite
 from trainables.loop.optimizers import set_learning_rate
-from trainables.loop.parts import at_once, parts_of
 from trainables.loop.schedule import EpochSchedule
+from trainables.loop.split.parts import parts_of
 
 Losses = dict[str, Tensor]
 
@@ -203,5 +203,4 @@ def _mixed(seed: int, number: int) -> int:
 def within_memory(params: DetectorParams, device: Device) -> AbstractContextManager[None]:
     """Turn running out of memory into an error that names the settings to lower."""
     size = f"batch_size={params.batch_size} at min_size={params.min_size}"
-    remedy, parts = "batch_size, min_size or regions", at_once(params.batch_size, device)
-    return memory_errors(torch.device(device.name), size, remedy, parts)
+    return memory_errors(device, size, "batch_size, min_size or regions", params.batch_size)

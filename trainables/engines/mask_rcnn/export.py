@@ -1,5 +1,6 @@
 """Export of a trained model in forms that other programs read."""
 
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,8 @@ from trainables.files.whole import write_whole
 from trainables.graphs.write import Graph, sha256_of, write_graph
 from trainables.onnx.manifest import INPUT, Detections, Manifest, ShortestEdge
 from trainables.trials.layout import MODEL_FILE
+
+NATIVE_TRAINER: Final = "train.py"
 
 _MEANING: Final = {
     INPUT: "uint8 [batch, 3, height, width], RGB, 0 to 255: pictures brought to the size by the "
@@ -34,7 +37,8 @@ def export_model(model: Path, to: Path, form: ExportForm) -> Path:
     `native` is what Detectron2's `DefaultPredictor` opens: `best.pth` beside `best.yaml`; of a
     combo, `best_r50.pth` and so on. `MODEL.WEIGHTS` is the former's name alone, so that the folder
     can be moved: Detectron2 looks for it in the working directory. A comment in the YAML says so,
-    and names the classes. The weights bring their configuration along, too. `onnx` is a file as
+    and names the classes. The weights bring their configuration along, too. `train.py` trains with
+    Detectron2 alone, which has no command line of its own in its package. `onnx` is a file as
     `trainables.onnx` reads it.
 
     Returns:
@@ -48,6 +52,8 @@ def export_model(model: Path, to: Path, form: ExportForm) -> Path:
     if form is ExportForm.ONNX:
         return _export_onnx(saved, model / MODEL_FILE if model.is_dir() else model, to)
     to.mkdir(parents=True, exist_ok=True)
+    source = Path(__file__).with_name("standalone") / NATIVE_TRAINER
+    write_whole(to / NATIVE_TRAINER, lambda path: shutil.copyfile(source, path))
     several = len(saved.weights) > 1
     files = [
         _export(saved, name, to, f"best_{name}" if several else "best") for name in saved.weights

@@ -436,5 +436,7 @@ INFO = EngineInfo(
     remarks=remarks,
     sizes=("min_size", "max_size", "fpn_channels"),
     native_config=native_config,
+    trains_in="python native/train.py --config-file native.yaml --data DATA --epochs {epochs} "
+    "--seed {seed}",
     opens_in="Detectron2's `DefaultPredictor` opens it with `best.yaml` in the folder `native`.",
 )

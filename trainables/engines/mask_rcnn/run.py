@@ -34,7 +34,7 @@ from trainables.loop.averaging import WeightAverage
 from trainables.loop.device import loader_processes, memory_errors
 from trainables.loop.epochs import finite
 from trainables.loop.optimizers import set_learning_rate
-from trainables.loop.parts import at_once, parts_of
+from trainables.loop.split.parts import parts_of
 
 Losses = dict[str, torch.Tensor]
 
@@ -277,5 +277,4 @@ def within_memory(params: MaskRcnnParams, device: Device) -> AbstractContextMana
     """Turn running out of memory into an error that names the settings to lower."""
     size = f"ims_per_batch={params.ims_per_batch} at min_size={params.min_size}"
     remedy = "ims_per_batch, min_size or batch_size_per_image"
-    parts = at_once(params.ims_per_batch, device)
-    return memory_errors(torch.device(device.name), size, remedy, parts)
+    return memory_errors(device, size, remedy, params.ims_per_batch)

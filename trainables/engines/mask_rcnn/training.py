@@ -23,7 +23,7 @@ from trainables.loop.asked import note_ignored, refuse_combinations, without_eff
 from trainables.loop.checkpoint import write_checkpoint
 from trainables.loop.device import loader_processes, use_device
 from trainables.loop.instances import InstanceTraining, SplitEvaluation
-from trainables.loop.parts import note_parts
+from trainables.loop.split.parts import note_parts
 
 
 def train_trial(trial: Trial, params: MaskRcnnParams) -> None:

@@ -30,7 +30,7 @@ from trainables.datasets.views.tiles import (
 )
 from trainables.engines.unet_selftraining.augment import Augmentation, augment
 from trainables.engines.unet_selftraining.params import UnetParams
-from trainables.loop.team import ALONE, Rank
+from trainables.loop.split.team import ALONE, Rank
 
 Map = npt.NDArray[np.float32]
 

@@ -182,7 +182,11 @@ class UnetParams(LoopParams):
         1.0, gt=0, le=4, description="largest distance of a hit, in particle radii; of the metrics"
     )
     amp: bool = Field(True, description="mixed precision on a GPU")
-    deterministic: bool = Field(False, description="on a GPU: repeatable kernels only, slower")
+    deterministic: bool = Field(
+        False,
+        description="kernels, slower, that repeat themselves: on a GPU in every run, on the CPU "
+        "with any number of threads",
+    )
     workers: int | None = Field(
         None, ge=1, le=64, description="loader threads; null: as the trial's CPUs allow"
     )

@@ -22,7 +22,7 @@ from trainables.engines.unet_selftraining.params import UnetParams
 from trainables.engines.unet_selftraining.rounds.rounds import PSEUDO_FOLDER, read_labels
 from trainables.engines.unet_selftraining.run import UnetRun, choose_kernels, within_memory
 from trainables.loop.device import use_device
-from trainables.loop.team import Rank, Team
+from trainables.loop.split.team import Rank, Team
 from trainables.trials.memory import MemoryTrial
 
 

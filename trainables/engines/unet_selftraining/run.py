@@ -30,10 +30,10 @@ from trainables.engines.unet_selftraining.params import UnetParams
 from trainables.loop.averaging import WeightAverage
 from trainables.loop.device import MOST_WORKERS, memory_errors
 from trainables.loop.optimizers import build_optimizer, set_learning_rate
-from trainables.loop.parts import at_once, parts_of, whole_sums
 from trainables.loop.schedule import EpochSchedule
-from trainables.loop.shared import Sum, own, share_norms, summed
-from trainables.loop.team import ALONE, Rank
+from trainables.loop.split.parts import parts_of, whole_sums
+from trainables.loop.split.shared import Sum, own, share_norms, summed
+from trainables.loop.split.team import ALONE, Rank
 
 Weights = Mapping[str, Tensor]
 
@@ -252,9 +252,15 @@ def _mixed(*numbers: int) -> int:
 
 
 def choose_kernels(params: UnetParams, device: torch.device) -> None:
-    """Let this process use the fastest kernels, or those that repeat themselves to the bit."""
-    repeat = params.deterministic and device.type == "cuda"
-    if repeat:
+    """Let this process use the fastest kernels, or those that repeat themselves to the bit.
+
+    The CPU's repeat themselves anyway, but oneDNN's sum in another order with each number of
+    threads, which Adam makes much of; torch's own do not.
+    """
+    repeat = params.deterministic
+    onednn = not (repeat and device.type == "cpu")
+    torch.backends.mkldnn.enabled = onednn  # type: ignore[assignment]  # a property of the module
+    if repeat and device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.backends.cudnn.benchmark = not repeat  # tiles are all of one size
     torch.backends.cudnn.deterministic = repeat
@@ -264,5 +270,5 @@ def choose_kernels(params: UnetParams, device: torch.device) -> None:
 def within_memory(params: UnetParams, device: Device) -> AbstractContextManager[None]:
     """Turn running out of memory into an error that names the settings to lower."""
     size = f"batch_size={params.batch_size} at tile_px={params.tile_px} and width={params.width}"
-    parts = at_once(params.batch_size, device) if device.gpus == 1 else 0
-    return memory_errors(torch.device(device.name), size, "one of them", parts)
+    batch = params.batch_size if device.gpus == 1 else 0
+    return memory_errors(device, size, "one of them", batch)

@@ -63,8 +63,8 @@ from trainables.loop.checkpoint import read_history
 from trainables.loop.device import forget_peak_memory, peak_memory_gb, use_device
 from trainables.loop.epochs import measured_train_images, train_metrics_due
 from trainables.loop.finds import ShownFinds, keep_finds, shown_picks
-from trainables.loop.parts import note_parts
 from trainables.loop.patience import ran_out
+from trainables.loop.split.parts import note_parts
 from trainables.metrics.overlays.particle_scores import Matching
 from trainables.metrics.scores import overfit_gap
 from trainables.metrics.subset import train_subset
@@ -380,7 +380,6 @@ def _ignored(trial: Trial, params: UnetParams) -> dict[str, str]:
     ignored = UnetParams.without_effect(params.model_dump())
     if trial.device.name == "cpu":
         ignored |= {"amp": "there is no mixed precision on the CPU"}
-        ignored |= {"deterministic": "the CPU is repeatable anyway"}
     return ignored
 
 

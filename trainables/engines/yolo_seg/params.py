@@ -330,5 +330,6 @@ INFO = EngineInfo(
     sizes=("imgsz",),
     native_config=native_config,
     begins_from=begins_from,
+    trains_in="yolo train cfg=native.yaml data=DATA.yaml epochs={epochs} seed={seed}",
     opens_in='Ultralytics opens the file of the folder `native` with `YOLO("native/best.pt")`.',
 )

@@ -33,7 +33,7 @@ from trainables.engines.yolo_seg.params import YoloSegParams, native_config
 from trainables.failures import says_out_of_memory
 from trainables.loop.device import loader_processes, memory_errors
 from trainables.loop.epochs import finite
-from trainables.loop.parts import at_once, parts_of
+from trainables.loop.split.parts import parts_of
 
 log = logging.getLogger(__name__)
 
@@ -296,8 +296,7 @@ def part_of_batch(batch: Mapping[str, Any], part: slice, *, overlap: bool) -> di
 def within_memory(params: YoloSegParams, device: Device) -> AbstractContextManager[None]:
     """Turn running out of memory into an error that names the settings to lower."""
     size = f"batch={params.batch} at imgsz={params.imgsz}"
-    parts = at_once(params.batch, device)
-    return memory_errors(torch.device(device.name), size, "batch or imgsz", parts)
+    return memory_errors(device, size, "batch or imgsz", params.batch)
 
 
 @contextlib.contextmanager

@@ -108,6 +108,6 @@ def best_clear(
 
 def _exported(address: str) -> Path:
     """The best trial of a mirrored study, exported into the study's copy on this machine."""
-    from tune.verbs.exporting import export  # loaded when asked for
+    from tune.verbs.models.exporting import export  # loaded when asked for
 
     return export(address)

@@ -36,6 +36,12 @@ def submit(
         bool,
         typer.Option("--any-versions", help="Let nodes have other packages than those tested."),
     ] = False,
+    send_data: Annotated[
+        bool,
+        typer.Option(
+            "--send-data", help="Send the study's data set to its storage, unless it is there."
+        ),
+    ] = False,
     insecure: Insecure = False,
 ) -> None:
     """Run a study or a measurement on a Ray cluster; sent again, it is found again.
@@ -46,7 +52,7 @@ def submit(
     from tune.remote.submitting import submit as send  # as the other
 
     cluster = the_cluster(address, insecure)
-    wishes = Wanted(name, keep_alive, any_versions)
+    wishes = Wanted(name, keep_alive, any_versions, send_data)
     job, sent = send(file, cluster, wishes, overrides or [], _note)
     if sent:
         again = f", attempt {job.attempt}" if job.attempt > 1 else ""

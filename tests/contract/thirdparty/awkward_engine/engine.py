@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 import psutil
 
 from awkward_engine.params import AwkwardParams  # type: ignore[import-not-found]
@@ -19,6 +20,7 @@ from trainables.contract import (
     EpochMetrics,
     ExportForm,
     InfeasibleParams,
+    OutOfMemory,
     Predictor,
     Trial,
     TrialStopped,
@@ -44,6 +46,7 @@ class AwkwardEngine:
             for epoch in range(done + 1, trial.train_to + 1):
                 if epoch == 2:
                     _misbehave(params.behaviour)
+                    _take_memory(params, trial.device)
                 _train(trial, epoch, params.epoch_seconds, raylet)
                 values = {"seg_metrics/F1": params.lr0}
                 checkpoint = _save(trial.directory, epoch, values)
@@ -78,6 +81,13 @@ def _train(trial: Trial, epoch: int, seconds: float, raylet: int | None) -> None
             file.write(json.dumps({**line, "begun": begun, "ended": time.time()}) + "\n")
 
 
+def _take_memory(params: AwkwardParams, device: Device) -> None:
+    """Run out of memory where the samples that are computed at once take more than the share."""
+    at_once = min(params.batch, device.micro_batch or params.batch)
+    if params.memory * at_once / params.batch > device.memory_fraction:
+        raise OutOfMemory(f"{at_once} samples at once do not fit", at_once)
+
+
 def _draw(trial: Trial, seconds: float) -> None:
     time.sleep(seconds)
     curves = trial.directory / "curves.txt"
@@ -95,6 +105,9 @@ def _misbehave(behaviour: str) -> None:
             Path("/dev/full").write_text("a model")
         except OSError:
             raise RuntimeError("the writer has failed") from None
+    if behaviour == "eats memory":
+        eaten = [np.empty(2**28, np.uint8) for _ in range(2**9)]  # untouched: no page is used
+        raise RuntimeError(f"{len(eaten)} times 256 MiB were there")
     if behaviour == "leaves a process":
         if os.fork() == 0:  # as a loader's worker, it holds a copy of every open file
             time.sleep(60)

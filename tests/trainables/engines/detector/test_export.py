@@ -36,11 +36,12 @@ def test_evaluate_without_frameworks_measures_what_the_engine_measures(
     file: Path, learnt: MemoryTrial, discs: PreparedDataset, tmp_path: Path
 ) -> None:
     assert learnt.checkpoint is not None
-    asked = Wishes(split="val", overlays=0, device="cpu", trainable="detector")
+    at = load_onnx(file, Device()).confidence  # of other pictures, so neither chooses its own here
+    asked = Wishes(split="val", overlays=0, device="cpu", trainable="detector", confidence=at)
     evaluate_model(learnt.checkpoint / MODEL_FILE, discs.root, tmp_path / "by-engine", asked)
     bare = without_frameworks(tmp_path / "hidden")
     options = ("--split", "val", "--out", "by-file", "--overlays", "0", "--device", "cpu")
-    words = ("evaluate", str(file), str(discs.root), *options)
+    words = ("evaluate", str(file), str(discs.root), "--confidence", str(at), *options)
     answer = segtune(tmp_path, *words, PYTHONPATH=bare)
     assert answer.returncode == 0, answer.stderr
     by_engine, by_file = (_metrics_in(tmp_path / name) for name in ("by-engine", "by-file"))

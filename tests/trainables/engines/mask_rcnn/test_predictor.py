@@ -61,7 +61,7 @@ def test_detectron2s_own_predictor_opens_the_native_folder_and_finds_the_same(
 ) -> None:
     """Also after the folder was moved; the YAML says that it is meant to be used in there."""
     file = MaskRcnnEngine().export(_model(trained), tmp_path / "out", ExportForm.NATIVE)
-    assert {path.name for path in file.parent.iterdir()} == {"best.pth", "best.yaml"}
+    assert {path.name for path in file.parent.iterdir()} == {"best.pth", "best.yaml", "train.py"}
     moved = file.parent.rename(tmp_path / "moved")
     monkeypatch.chdir(moved)
     classes, use, *_ = Path("best.yaml").read_text().splitlines()

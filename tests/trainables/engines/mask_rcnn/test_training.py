@@ -28,7 +28,7 @@ from tests.support.engine_trials import (
     timeless,
 )
 from tests.trainables.engines.mask_rcnn.conftest import QUICK
-from trainables.contract import ArtifactKind, Diverged, InfeasibleParams, TrainMetrics
+from trainables.contract import ArtifactKind, Device, Diverged, InfeasibleParams, TrainMetrics
 from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.engines.mask_rcnn.data import MeasuredPictures
 from trainables.engines.mask_rcnn.engine import MaskRcnnEngine
@@ -169,10 +169,10 @@ def test_too_little_memory_is_infeasible_and_says_what_to_lower() -> None:
     params = MaskRcnnParams.model_validate(QUICK)
     with (
         pytest.raises(InfeasibleParams, match=r"ims_per_batch=4 at min_size=64 does not fit"),
-        within_memory(params, torch.device("cpu")),
+        within_memory(params, Device()),
     ):
         raise RuntimeError("CUDA out of memory. Tried to allocate")
-    with pytest.raises(RuntimeError, match="else"), within_memory(params, torch.device("cpu")):
+    with pytest.raises(RuntimeError, match="else"), within_memory(params, Device()):
         raise RuntimeError("something else")
 
 

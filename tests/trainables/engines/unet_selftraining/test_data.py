@@ -22,7 +22,7 @@ from trainables.engines.unet_selftraining.data import (
 )
 from trainables.engines.unet_selftraining.params import UnetParams
 from trainables.engines.unet_selftraining.rounds.rounds import read_labels
-from trainables.loop.team import Rank
+from trainables.loop.split.team import Rank
 
 LONG_S = 20.0
 

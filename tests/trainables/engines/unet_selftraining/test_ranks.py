@@ -14,7 +14,7 @@ from tests.trainables.engines.unet_selftraining.conftest import MakeTrial
 from trainables.contract import Device, InfeasibleParams, TrialStopped
 from trainables.engines.unet_selftraining.engine import UnetEngine
 from trainables.engines.unet_selftraining.network.network import NetworkSettings, build_network
-from trainables.loop.shared import share_norms
+from trainables.loop.split.shared import share_norms
 from trainables.trials.memory import MemoryTrial
 
 pytestmark = [pytest.mark.usefixtures("undrawn"), pytest.mark.slow]

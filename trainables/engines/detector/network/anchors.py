@@ -5,7 +5,6 @@ double with them. torchvision's Faster R-CNN on MobileNetV3 has anchors of all s
 levels; an SSD has one size a level and one more, as shares of the picture's side.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -23,9 +22,6 @@ Floats = npt.NDArray[np.float64]
 
 _FINEST_PX: Final = 4.0
 """Smallest anchor that is chosen from data: a pixel of the finest feature map."""
-
-_COUNTED: Final = 10
-"""Fewest boxes of a class whose sizes are looked at apart from all others'."""
 
 _OCTAVES: Final = 5
 """Sizes where a level has them all, each twice the one before."""
@@ -53,15 +49,15 @@ class Anchors:
         return cls(tuple(tuple(level) for level in content["sizes"]), tuple(content["ratios"]))
 
 
-def boxes_in_network(data: PreparedDataset, params: DetectorParams) -> list[Floats]:
-    """Square roots of the areas of the training part's boxes, px of the network; (n,) a class."""
-    sizes: list[list[float]] = [[] for _ in data.classes]
+def boxes_in_network(data: PreparedDataset, params: DetectorParams) -> Floats:
+    """(n,) Square roots of the areas of the training part's boxes, px of the network."""
+    sizes = []
     for record in data.images("train"):
         across, down = _scales(record.width, record.height, params)
         for item in data.annotations(record):
             x1, y1, x2, y2 = item.box
-            sizes[item.category].append(max(x2 - x1, 0) * across * max(y2 - y1, 0) * down)
-    return [np.sqrt(np.array(areas, dtype=np.float64)) for areas in sizes]
+            sizes.append(max(x2 - x1, 0) * across * max(y2 - y1, 0) * down)
+    return np.sqrt(np.array(sizes, dtype=np.float64))
 
 
 def _scales(width: int, height: int, params: DetectorParams) -> tuple[float, float]:
@@ -73,23 +69,22 @@ def _scales(width: int, height: int, params: DetectorParams) -> tuple[float, flo
     return factor, factor
 
 
-def planned_anchors(params: DetectorParams, boxes_px: Sequence[Floats]) -> Anchors | None:
+def planned_anchors(params: DetectorParams, boxes_px: Floats) -> Anchors | None:
     """Anchors for boxes of such sizes; None of an FCOS.
 
-    The smallest one is as large as asked for, else as nine in ten boxes of every class are at
-    least: a class of few small objects counts as much as one of many large ones.
+    The smallest one is as large as asked for, else as nine in ten boxes are at least.
 
     Args:
         params: Hyperparameters.
-        boxes_px: (n,) sizes of the data's boxes, px of the network, of each class; may be empty.
+        boxes_px: (n,) sizes of the data's boxes, px of the network; may be empty.
     """
     known = params.architecture
     if not known.has_anchors:
         return None
-    small, large = _small_and_large(boxes_px)
-    first = params.anchor_px or max(small, large / 2**_OCTAVES, _FINEST_PX)
+    small, large = np.percentile(boxes_px, (10, 95)) if len(boxes_px) else (32.0, 128.0)
+    first = params.anchor_px or max(float(small), _FINEST_PX)
     if known.family == "ssd":
-        last = min(max(large, 4 * first), 1.05 * known.fixed_px)
+        last = min(max(float(large), 4 * first), 1.05 * known.fixed_px)
         sizes = np.geomspace(min(first, last), last, known.levels + 1)
         return Anchors(tuple((float(size),) for size in sizes))
     steps = [2 ** (step / params.anchor_scales) for step in range(params.anchor_scales)]
@@ -100,16 +95,6 @@ def planned_anchors(params: DetectorParams, boxes_px: Sequence[Floats]) -> Ancho
         return Anchors((every,) * known.levels, ratios)
     doubled = [tuple(first * 2**k * step for step in steps) for k in range(known.levels)]
     return Anchors(tuple(doubled), ratios)
-
-
-def _small_and_large(boxes_px: Sequence[Floats]) -> tuple[float, float]:
-    """The 10th percentile of the class with the smallest boxes, and the 95th of all boxes."""
-    every = np.concatenate(boxes_px) if boxes_px else np.empty(0)
-    if not len(every):
-        return 32.0, 128.0
-    large = float(np.percentile(every, 95))
-    many = [sizes for sizes in boxes_px if len(sizes) >= _COUNTED]
-    return min(float(np.percentile(sizes, 10)) for sizes in (*many, every)), large
 
 
 def set_anchors(net: Any, anchors: Anchors, n_outputs: int, fixed_px: int) -> None:

@@ -148,7 +148,7 @@ def _settings(params: DetectorParams) -> dict[str, Any]:
     return {
         **sizes,
         "rpn_score_thresh": 0.0,
-        "rpn_pre_nms_top_n_train": 2 * params.proposals,  # of each level
+        "rpn_pre_nms_top_n_train": max(2000, params.proposals),
         "rpn_pre_nms_top_n_test": max(1000, in_use),
         "rpn_post_nms_top_n_train": params.proposals,
         "rpn_post_nms_top_n_test": in_use,

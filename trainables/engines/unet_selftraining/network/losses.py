@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  as everybody names it
 
 from trainables.contract import InfeasibleParams
-from trainables.loop.shared import Sum, own
+from trainables.loop.split.shared import Sum, own
 
 IGNORED: Final = -1
 

@@ -40,7 +40,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 def built(model: str) -> tuple[Any, DetectorParams]:
     params = DetectorParams.model_validate({**TINY, "model": model})
     torch.manual_seed(0)
-    return build_network(params, 2, planned_anchors(params, [np.array([12.0, 30.0])])), params
+    return build_network(params, 2, planned_anchors(params, np.array([12.0, 30.0]))), params
 
 
 @pytest.mark.parametrize("model", ARCHITECTURES)

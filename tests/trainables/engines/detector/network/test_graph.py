@@ -25,7 +25,7 @@ def network(name: str) -> Any:
     sizes = {} if ARCHITECTURES[name].fixed_px else {"min_size": 64, "max_size": 128}
     few = {"proposals": 100} if ARCHITECTURES[name].has_regions else {}
     params = DetectorParams(model=name, norm="GN", max_det=N, **sizes, **few)
-    net = build_network(params, 3, planned_anchors(params, [np.array([20.0, 40, 60])]))
+    net = build_network(params, 3, planned_anchors(params, np.array([20.0, 40, 60])))
     for part, weight in net.named_parameters():
         if "cls" in part and weight.ndim > 1:
             torch.nn.init.normal_(weight, 0, 0.05)

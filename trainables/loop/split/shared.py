@@ -1,4 +1,4 @@
-"""Sums over the batch of all processes of a training (`trainables.loop.team`), with gradients.
+"""Sums over the batch of all processes of a training (see `team`), with gradients.
 
 What is not a mean over samples (an overlap loss, a batch norm) must be made of sums over the whole
 batch: the mean of two Dice losses is not the Dice loss of both halves.

@@ -20,7 +20,7 @@ from torch import distributed, nn
 from tests.support import followers
 from trainables.contract import Device, InfeasibleParams, TransientError
 from trainables.engines.unet_selftraining.network.losses import LossName, SegmentationLoss
-from trainables.loop.team import Rank, Team
+from trainables.loop.split.team import Rank, Team
 
 
 @pytest.mark.parametrize(("n", "of"), [(8, 2), (5, 2), (1, 2), (0, 3), (7, 4)])
@@ -95,7 +95,7 @@ _LEAD = """
 import sys, time, torch
 from torch import distributed
 from tests.support import followers
-from trainables.loop.team import Team
+from trainables.loop.split.team import Team
 follow, task = {"computing": (followers.misbehave, "dawdle")}.get(
     sys.argv[1], (followers.sum_up, 1.0)
 )

@@ -12,20 +12,24 @@ import torch
 from torch import Tensor
 
 from trainables.contract import Device, Trial
-from trainables.loop.shared import Sum
+from trainables.loop.split.shared import Sum
 
 
 def parts_of(n: int, micro_batch: int) -> list[slice]:
     """The parts of a batch, in order; the last may be smaller.
 
     Args:
-        n: Number of samples of the batch.
+        n: Number of samples of the batch; 0 for that of a process which has none of them.
         micro_batch: Most samples of a part; 0 for one part.
 
     >>> parts_of(5, 2), parts_of(5, 0)
     ([slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)], [slice(0, 5, None)])
+    >>> parts_of(0, 0)
+    [slice(0, 0, None)]
     """
-    size = micro_batch or max(n, 1)
+    if not 0 < micro_batch < n:
+        return [slice(0, n)]
+    size = micro_batch
     return [slice(first, min(first + size, n)) for first in range(0, n, size)]
 
 

@@ -7,6 +7,7 @@ from analysis.errors import MeasureError
 from analysis.measure.plan import MeasurePlan, plan_measure, plan_outlines
 from analysis.measure.run import MeasureResult, run_measure
 from analysis.measure.settings import MeasureSettings, read_measure_settings
+from analysis.models.ensembles import members_of
 from trainables.contract import Device
 
 Places = Path | str | Sequence[Path | str]
@@ -176,7 +177,7 @@ def _planned(  # noqa: PLR0913  the command's options
     models = [model] if isinstance(model, Path | str) else model
     return plan_measure(
         _texts(images),
-        [Path(place) for place in models],
+        members_of([Path(place) for place in models]),
         Path(out),
         settings,
         trainable=trainable,

@@ -1,0 +1,89 @@
+"""Data that nodes do not have: sent to a study's storage once, and known by fingerprint."""
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cluster.errors import JobError
+from cluster.jobs.cluster import Cluster
+from cluster.jobs.following import Starting, follow
+from cluster.jobs.job import Job
+from cluster.jobs.sending import Progress, send_folder
+from trainables.datasets.prepared import PreparedDataset
+from tune.job.order import READY, RECEIVE, Place
+from tune.remote.beside import begin_beside, ended_beside
+
+FOLDER: Final = ".data"
+"""Folder within a storage that holds the data sets which were sent there."""
+
+_TOLD_S: Final = 10.0
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """A data set that is to be sent.
+
+    Attributes:
+        folder: Where it lies on this machine.
+        place: Where it is to be on the nodes.
+    """
+
+    folder: Path
+    place: Place
+
+
+def shipment_of(data: PreparedDataset, folder: Path, storage: str) -> Shipment:
+    """A data set on its way to a storage, under a name that only the same data have."""
+    target = f"{storage}/{FOLDER}/{data.name}-{data.fingerprint[:12]}"
+    return Shipment(folder, Place("data", target, data.fingerprint))
+
+
+def ship(cluster: Cluster, shipment: Shipment, tell: Tell) -> None:
+    """Send a data set to a cluster, unless it is there.
+
+    Raises:
+        JobError: The head cannot take it, or not all of it came.
+    """
+    transfer = uuid.uuid4().hex[:12]
+    taker = begin_beside(cluster, [RECEIVE, transfer], [shipment.place])
+    said: list[str] = []
+    taker = follow(cluster, taker, said.append, tell, lambda log: READY in log, Starting(cluster))
+    broken = None
+    if not taker.ended:
+        try:
+            _send(cluster, shipment, transfer, taker, tell)
+        except JobError as error:  # the other end says more, if it is the cause
+            broken = error
+    answer, well = ended_beside(cluster, taker, tell)
+    if not well:
+        raise JobError(answer.splitlines()[-1].removeprefix("segtune: ")) from broken
+    if broken is not None:
+        raise broken
+    tell(answer.splitlines()[-1])
+
+
+def _send(cluster: Cluster, shipment: Shipment, transfer: str, taker: Job, tell: Tell) -> None:
+    progress = _progress(shipment.folder.name, tell)
+    send_folder(
+        cluster, shipment.folder, transfer, lambda: not cluster.refreshed(taker).ended, progress
+    )
+
+
+def _progress(name: str, tell: Tell) -> Progress:
+    """Lines about what was sent, and how long the rest will take, now and then."""
+    began = told = time.monotonic()
+
+    def tick(done: int, total: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told > _TOLD_S:
+            told = now
+            left = (now - began) / max(done, 1) * (total - done)
+            tell(f"data {name}: {done / 1e6:.0f} of {total / 1e6:.0f} MB sent, {left:.0f} s left")
+
+    return tick

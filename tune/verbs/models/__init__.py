@@ -1,0 +1,1 @@
+"""The verbs about models as functions: export, evaluate, pick, scale, measure."""
