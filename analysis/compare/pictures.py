@@ -166,13 +166,12 @@ def _picture(
     apart: float,
 ) -> Picture:
     pixels = np.ascontiguousarray(data.read(image))
-    counts = ", ".join(
-        f"{one.name} {int((one.found[place].scores >= one.confidence).sum())}" for one in finds
-    )
+    sure = [_sure(one.found[place], one.confidence) for one in finds]
+    counts = ", ".join(f"{one.name} {len(found)}" for one, found in zip(finds, sure, strict=True))
     with tempfile.TemporaryDirectory() as folder:
         file = draw_side_by_side(
             [View(image.path.name, pixels)],
-            [[one.found[place]] for one in finds],
+            [[found] for found in sure],
             [one.confidence for one in finds],
             len(data.classes),
             Path(folder, "sheet.png"),
