@@ -6,9 +6,12 @@ import pytest
 
 from tests.support.command_line import segtune
 from tests.support.rehearsed_study import rehearse
+from tests.support.servers.bucket_server import bucket_server
 from tune.directory.diary import read_diary
 from tune.directory.layout import DIARY
 from tune.errors import StoreError
+from tune.mirror.mirror import mirrored
+from tune.verbs.comparing import compare
 from tune.verbs.listing import list_studies
 from tune.verbs.noting import note
 
@@ -65,3 +68,27 @@ def test_what_cannot_be_kept_is_refused_and_nothing_is_written(
     with pytest.raises(StoreError, match=said):
         note(study.path, **given)  # type: ignore[arg-type]
     assert not (study.path / DIARY).exists()
+
+
+@pytest.mark.slow
+def test_studies_in_a_bucket_are_listed_and_compared_with_their_notes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with bucket_server() as bucket:
+        made = rehearse(
+            tmp_path, budget={"trials": 2, "epochs": 3}, mirror={"place": f"{bucket}/lab"}
+        )
+        note(made.path, "shipped", tags=["far"])
+        with mirrored(made.study, made.path, resume=True):
+            pass
+        with pytest.raises(StoreError, match="expected the study directory itself"):
+            note(f"{bucket}/lab/sample", "there")
+        (listed,) = list_studies(f"{bucket}/lab")
+        assert listed.name == "sample"
+        assert listed.size > 0
+        assert listed.cells["tags"] == "far"
+        lines = compare([f"{bucket}/lab/sample"]).lines
+        here = compare([made.path]).lines
+    assert lines == here
+    assert "  sample: tags far" in lines
