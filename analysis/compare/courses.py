@@ -1,7 +1,7 @@
 """Charts of whole studies: what they reached by what they spent, and how their trials ended."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import plotly.graph_objects as go
@@ -12,7 +12,7 @@ from analysis.compare.panel import Member
 from analysis.pages.words import metric_words
 from analysis.report.chart import Chart
 from analysis.report.looks import COLOURS, by_reason, reason_words
-from trainables.goal import standing
+from trainables.goal import standing, violation
 from trainables.metrics.names import MEASURE, MEASUREMENT_ERRORS
 from tune.directory.layout import ELAPSED
 from tune.directory.reader import TrialRecord
@@ -49,7 +49,7 @@ def spent_and_best(member: Member, by: Spent) -> Iterator[tuple[float, float]]:
             value = row.get(summary.metric)
             if trial.state == "failed" or value is None or not math.isfinite(value):
                 continue
-            stands = standing(value, _broken(goal, row), summary.mode)
+            stands = standing(value, violation(goal.excess(row).values()), summary.mode)
             if best is None or stands > best[0]:
                 best = stands, value
                 yield spent + _of_epoch(row, by), value
@@ -58,11 +58,7 @@ def spent_and_best(member: Member, by: Spent) -> Iterator[tuple[float, float]]:
         yield spent, best[1]
 
 
-def _broken(goal: Any, row: Any) -> float:
-    return sum(excess for excess in goal.excess(row).values() if excess > 0)
-
-
-def _of_epoch(row: Any, by: Spent) -> float:
+def _of_epoch(row: Mapping[str, float], by: Spent) -> float:
     return float(row["epoch"]) if by == "epochs" else float(row.get(ELAPSED, 0.0)) / 3600
 
 

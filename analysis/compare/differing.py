@@ -91,7 +91,10 @@ def _domains(resolved: Mapping[str, Any]) -> dict[str, Any]:
 def _result(study: StudyDir) -> dict[str, Any]:
     trials = study.trials()
     best = best_trial(trials, study.study.objective.goal)
-    values = {"trials": len(trials), "epochs": sum(trial.epochs for trial in trials)}
+    values: dict[str, Any] = {
+        "trials": len(trials),
+        "epochs": sum(trial.epochs for trial in trials),
+    }
     if best is not None and best.objective is not None:
         metric = study.study.objective.metric
         values |= {f"best {metric}": f"{best.objective:.4f}", "at epoch": best.best_epoch}

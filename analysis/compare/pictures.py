@@ -22,6 +22,7 @@ from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.datasets.records import ImageRecord
 from trainables.files.errors import UserError
 from trainables.metrics.matching import GroundTruth, match_image
+from trainables.metrics.names import Kind
 from trainables.results import Instances
 from tune.best.configuration import confidences_in
 
@@ -105,7 +106,7 @@ def _alike(one: Instances, other: Instances, image: ImageRecord) -> float:
         return float(len(one) == len(other))
     masks = None if other.masks is None else tuple(other.masks)
     truth = GroundTruth(other.boxes, other.classes, masks, image.height, image.width)
-    kind = "boxes" if one.masks is None or masks is None else "masks"
+    kind: Kind = "boxes" if one.masks is None or masks is None else "masks"
     matched = match_image(one, truth, kind, _NO_LIMIT)
     return 2 * float(matched.hits[:, 0].sum()) / (len(one) + len(other))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import wandb
-import wandb_workspaces.reports.v2 as reports
+import wandb_workspaces.reports.v2.interface as reports
 import wandb_workspaces.workspaces as workspaces
 from pydantic import ValidationError
 from wandb_workspaces import expr
@@ -214,9 +214,12 @@ def read_workspace(file: Path) -> workspaces.Workspace:
     """
     kept = read_json(file)
     try:
-        return workspaces.Workspace._from_model(View.model_validate(kept["workspace"]))
+        made: workspaces.Workspace = workspaces.Workspace._from_model(
+            View.model_validate(kept["workspace"])
+        )
     except (KeyError, ValidationError, ValueError) as error:
         raise TrackingError(f"{file}: expected a W&B workspace, got another file") from error
+    return made
 
 
 _SENTENCES: Final[Mapping[str, str]] = {
@@ -326,7 +329,7 @@ def _take_up(study: Path, workspace: workspaces.Workspace, report: reports.Repor
 
 def _address(workspace: workspaces.Workspace, report: reports.Report) -> None:
     """Say whose they are: the team that was named, else the user who is logged in."""
-    own = workspace.entity or wandb.Api().default_entity
+    own = workspace.entity or wandb.Api().default_entity or ""
     workspace.entity = report.entity = own
     for block in report.blocks:
         for runset in getattr(block, "runsets", ()):
