@@ -78,7 +78,7 @@ def test_every_chart_shows_what_the_runs_have(
     summary = best_summary(study.study.objective.goal, {int(m["epoch"]): m for m in trial.metrics})
     drawn = [panel for section in read_workspace(file).sections for panel in section.panels]
     lines = [panel for panel in drawn if isinstance(panel, LinePlot)]
-    named = {one.name for panel in lines for one in (*panel.y, panel.x)}
+    named = {str(getattr(one, "name", one)) for panel in lines for one in (*panel.y, panel.x)}
     assert {"seg_metrics/F1", "train_seg_metrics/F1", "overfit_gap", "epoch"} <= named
     assert named <= logged
     columns = [c.metric.name for p in drawn for c in getattr(p, "columns", ())]
