@@ -103,14 +103,15 @@ def written(plan: StudyPlan, epochs: int, changed: Callable[[int], None]) -> Non
         number = journal.create(search.template(proposal, n))
         assignment = TrialAssignment(number, proposal, search.seed_of(number))
         attempt, _, _ = recorder.begin(assignment)
-        keeper, history, values = BestKeeper(attempt, study.objective.goal), [], {}
+        keeper, curve = BestKeeper(attempt, study.objective.goal), list[dict[str, float]]()
         for epoch in range(1, epochs + 1):
             values = {name: dice.random() for name in (*_METRICS, study.objective.metric)}
-            history.append({"epoch": epoch, "values": values})
+            curve.append(values)
+            history = [{"epoch": n, "values": line} for n, line in enumerate(curve, 1)]
             keeper.offer(epoch, values, _checkpoint(attempt, history))
             recorder.report(number, epoch, values)
             journal.report(Arrival(number, epoch, values[study.objective.metric]))
-        _end(journal, recorder, number, epochs, [line["values"] for line in history])
+        _end(journal, recorder, number, epochs, curve)
 
 
 def _end(

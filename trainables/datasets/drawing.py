@@ -127,11 +127,11 @@ def displayed(
     scale = longest_px / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    small = cv2.resize(pixels, size, interpolation=method)
+    small = np.asarray(cv2.resize(pixels, size, interpolation=method), dtype=np.uint8)
     brightest = max(_percentile(small, _BRIGHT), 1.0)
     if brightest < _DARK:
-        small = cv2.convertScaleAbs(small, alpha=_DARK / brightest)
-    return np.asarray(small, dtype=np.uint8), scale
+        small = np.asarray(cv2.convertScaleAbs(small, alpha=_DARK / brightest), dtype=np.uint8)
+    return small, scale
 
 
 def _percentile(pixels: npt.NDArray[np.uint8], percent: float) -> float:

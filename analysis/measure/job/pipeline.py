@@ -133,7 +133,7 @@ def passed(numbers: list[int], stages: Stages, workers: Workers) -> Iterator[Pas
     actor_cpus = _cpus_of_an_actor(workers, free)
     task_cpus = _cpus_of_a_task(free - actor_cpus * workers.actors)
     n_blocks = min(len(numbers), max(math.ceil(len(numbers) / workers.batch), _BLOCKS_AT_LEAST))
-    rows = ray.data.from_items(numbers, override_num_blocks=n_blocks)
+    rows: ray.data.Dataset = ray.data.from_items(numbers, override_num_blocks=n_blocks)
     if workers.gpus:
         reading = partial(_reading, reader=stages.reader)
         rows = rows.map_batches(reading, batch_size=None, num_cpus=task_cpus)
@@ -253,9 +253,9 @@ class _Searching:
             read, reasons = [pickle.loads(one) for one in batch[_READ]], list(batch[_REASON])
         founds: list[Any] = [None] * len(asked)
         places = [place for place in range(len(asked)) if not reasons[place]]
-        numbers = [int(asked[place]) for place in places]
-        _call(self._gate.take, numbers)
-        searched = self._searched(numbers, [read[place] for place in places])
+        right = [int(asked[place]) for place in places]
+        _call(self._gate.take, right)
+        searched = self._searched(right, [read[place] for place in places])
         for place, (found, reason) in zip(places, searched, strict=True):
             founds[place], reasons[place] = found, reason
         _call(self._gate.give_back, [int(asked[place]) for place in places if reasons[place]])
