@@ -26,10 +26,13 @@ _OUT_OF_MEMORY: Final = (
     "CUDNN_STATUS_INTERNAL_ERROR",
     "find an engine",
     "can't allocate memory",
+    "Cannot allocate memory",
+    "can't start new thread",
     "bad_alloc",
     "Insufficient memory",
 )
-"""Words for too little memory: of CUDA, its libraries, torch's CPU allocator, C++, OpenCV."""
+"""Words for too little memory: of CUDA, its libraries, torch's CPU allocator, the system, C++,
+OpenCV; and Python's where there is none for a thread's stack."""
 
 
 class TrainingError(Exception):
@@ -80,6 +83,8 @@ def says_out_of_memory(error: BaseException) -> bool:
     """Whether an error of any library says that there is too little memory.
 
     >>> says_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"))
+    True
+    >>> says_out_of_memory(OSError(12, "Cannot allocate memory"))
     True
     >>> says_out_of_memory(MemoryError()), says_out_of_memory(ValueError("out of range"))
     (True, False)

@@ -155,8 +155,7 @@ class Reservations:
 
     def take(self, trial: str, slots: int = 1) -> str | None:
         """Give a trial its place: the name of a unit, or None where there is no room now."""
-        standing = {n: u.node for n, u in self._units.items() if u.node and not u.leaving}
-        self._placement.nodes = standing
+        self._placement.nodes = standing = self._standing()
         while (name := self._placement.place(trial, slots)) is not None and self.group(
             name
         ) is None:
@@ -166,11 +165,16 @@ class Reservations:
 
     def grow(self, trial: str, slots: int) -> int:
         """Give a trial more slots of its unit, up to `slots`; returns how many it has then."""
+        self._placement.nodes = self._standing()
         return self._placement.grow(trial, slots)
 
     def free(self, trial: str, *, keep: bool = False) -> None:
         """A trial has ended; with `keep`, its slots wait for it to be placed again."""
         self._placement.free(trial, keep=keep)
+
+    def _standing(self) -> dict[str, str]:
+        """Node of each unit that takes trials."""
+        return {n: u.node for n, u in self._units.items() if u.node and not u.leaving}
 
     def leaves(self, trial: str) -> bool:
         """Whether a trial is to end its attempt here, and to go on elsewhere or later."""
@@ -247,6 +251,8 @@ class Reservations:
             return node != "", loads[name], -on_node[node]
 
         for name in sorted(self._units, key=worth)[: max(0, len(self._units) - target)]:
+            if leave:  # for others, also what waits for a trial, which goes on elsewhere then
+                self._placement.kept.pop(name, None)
             if loads[name] == 0 and name not in self._placement.kept:
                 self._give_back(name)
                 if leave:

@@ -288,7 +288,7 @@ def _index(place: Files) -> dict[str, Stored]:
 
 def _whole_index(content: Any) -> dict[str, Stored]:
     files = _read_index(content)
-    if content["crc32c"] != _checksum(files):
+    if content.get("crc32c", _checksum(files)) != _checksum(files):  # of earlier versions: none
         raise ValueError("another checksum")
     return files
 

@@ -147,8 +147,7 @@ class Taker:
         """
         while True:
             seen = read_lease(self.place)
-            if seen is not None and seen.moved:
-                raise LeaseError(f"{self.place.place}: it was moved to {seen.moved}")
+            self._refuse_moved(seen)
             if seen is not None and self._is_held(seen):
                 if asking is not None:
                     self._ask(seen)
@@ -208,6 +207,10 @@ class Taker:
             raise lost(self.place.place, there)
         return there
 
+    def _refuse_moved(self, there: Lease | None) -> None:
+        if there is not None and there.moved:
+            raise LeaseError(f"{self.place.place}: it was moved to {there.moved}")
+
     def _is_held(self, seen: Lease) -> bool:
         return bool(seen.holder) and self.clock() < seen.until + _SURE_S
 
@@ -238,6 +241,7 @@ class Taker:
         return taken[-1]
 
     def _after(self, seen: Lease | None, there: Lease | None) -> Lease:
+        self._refuse_moved(there)
         until = self.clock() + self.seconds
         if there is None:
             return Lease(1, self.holder, self.who, until, self.seconds)

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from cluster.errors import StorageError
+from cluster.errors import MissingError, StorageError
 from cluster.storage.files import Objects, bytes_at, crc32c, head_of
 
 FOLDER: Final = "journal/"
@@ -165,8 +165,9 @@ def read_segments(place: Objects, base: str = "") -> list[Segment]:
         base: Name of the one to begin with, as the lease says; "" for the first.
 
     Raises:
-        MissingError: One was removed while they were read: read the lease again.
-        StorageError: The place cannot be read, or one is missing or damaged.
+        MissingError: One is missing: where it was removed while they were read, or since the lease
+            was, reading the lease again helps.
+        StorageError: The place cannot be read, or one is damaged.
     """
     try:
         first = parse_name(base) if base else None
@@ -192,11 +193,11 @@ def _in_order(segments: Sequence[Segment], first: Name | None, place: str) -> It
         last = counting[-1].name if counting else None
         begins = last is None and (name == first or (first is None and after is None))
         if not begins and (last is None or last != after):
-            raise StorageError(
+            raise MissingError(
                 f"{place}/{name.file}: expected {after or 'none'} before it, found "
                 f"{last or 'none'}: a segment is missing; put a copy of it in its place"
             )
         counting.append(segment)
     if first is not None and (not counting or counting[0].name != first):
-        raise StorageError(f"{place}/{first.file}: expected the segment to begin with, found none")
+        raise MissingError(f"{place}/{first.file}: expected the segment to begin with, found none")
     yield from counting

@@ -52,9 +52,10 @@ def ask_for(study_dir: Path, who: str, waiting: Callable[[], object]) -> None:
     if not is_driven(study_dir):
         return
     waiting()
-    write_text(study_dir / _REQUEST, who)
     try:
         while is_driven(study_dir):
+            if not (study_dir / _REQUEST).exists():  # or a driver that began just then removed it
+                write_text(study_dir / _REQUEST, who)
             time.sleep(_LOOK_S)
     finally:
         (study_dir / _REQUEST).unlink(missing_ok=True)

@@ -91,9 +91,13 @@ class Files:
         """Records that say all there is anew, as the first of a mirror do."""
         before, self._sent = self._sent, {}
         numbers = {int(name.split("/")[1]) for name in before if name.startswith("trials/")}
-        yield from self.changes(numbers)
-        yield from self.closings(int(name.split("/")[1]) for name in before if CLOSED in name)
-        yield from self.results()
+        try:
+            yield from self.changes(numbers)
+            yield from self.closings(int(name.split("/")[1]) for name in before if CLOSED in name)
+            yield from self.results()
+        except OSError:  # the next time is to say all of it again
+            self._sent = before | self._sent
+            raise
 
     def _grown(self, name: str, *, whole_lines: bool = False) -> Iterator[Record]:
         """What was appended to a file that only grows."""

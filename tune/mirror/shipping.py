@@ -173,14 +173,25 @@ class Shipping:
             ready, self._ready = self._ready, []
             carried, self._carried = self._carried, set()
             unused, self._unused = self._unused, []
-        self._queue(self._files.changes(trials))
-        self._queue([*ready, *self._files.closings(carried)])
+        try:
+            self._queue(self._files.changes(trials))
+            self._queue([*ready, *self._files.closings(carried)])
+        except OSError:
+            with self._lock:
+                self._ready[:0], self._unused[:0] = ready, unused
+                self._carried |= carried
+            for number in trials:
+                self._files.touch(number)
+            raise
         try:
             self._send()
         except StorageError:
             with self._lock:
                 self._unused += unused
             raise
+        hold = self._holding.hold()  # a driver that slept meanwhile removes nothing of the next's
+        if hold is not None and not hold.decides:
+            return
         for name in unused:
             self._objects.remove(name)
         if self._n_segments >= _MOST_SEGMENTS:
@@ -191,31 +202,36 @@ class Shipping:
         with self._lock:
             numbers, self._to_carry = sorted(self._to_carry), set()
         while numbers:
+            records: list[Record] = []
             try:
                 with self._carrying:
-                    records = list(self._folders.changes(numbers[0]))
-                    unused = self._folders.unused()
+                    records.extend(self._folders.changes(numbers[0]))
             except (StorageError, OSError):
                 with self._lock:
                     self._to_carry |= set(numbers)
+                    self._ready += records  # of what was sent before that, and is not sent again
                 raise
             with self._lock:
                 self._ready += records
                 self._carried.add(numbers.pop(0))
-                self._unused += unused
+                self._unused += self._folders.unused()
 
     # --- segments
 
     def _queue(self, records: Iterable[Record], size: int = SEGMENT) -> list[Segment]:
         """Make segments of records, to be sent in their order."""
+        said: list[Record] = []
         made = []
-        for some in _pieces(records, size):
-            term = self._holding.lease.term
-            same = self._last is not None and self._last.term == term
-            name = self._last.next if same and self._last is not None else Name(term, 1)
-            made.append(Segment(name, self._last, some))
-            self._last = name
-        self._pending += made
+        try:
+            said.extend(records)
+        finally:  # what was said before an error is not said again
+            for some in _pieces(said, size):
+                term = self._holding.lease.term
+                same = self._last is not None and self._last.term == term
+                name = self._last.next if same and self._last is not None else Name(term, 1)
+                made.append(Segment(name, self._last, some))
+                self._last = name
+            self._pending += made
         return made
 
     def _send(self) -> None:

@@ -66,6 +66,9 @@ def _to_folder(address: str, storage: Path, overrides: Sequence[str], tell: Tell
 
 def _to_bucket(place: Path | str, to: str, overrides: Sequence[str], tell: Tell) -> StudyPlan:
     opened = open_study(place, everything)
+    key = "mirror.place" if opened.study.mirror is not None else "mirror"
+    changes = [f"{key}={to}", *overrides]
+    plan_resumed(opened, changes)  # what cannot go on here stays where it is
     if not is_mirror(place):
         ask_for(
             opened.path,
@@ -78,8 +81,7 @@ def _to_bucket(place: Path | str, to: str, overrides: Sequence[str], tell: Tell)
         retire(before, _LEASE_S, after if after != before else "", _telling(tell))
     if is_mirror(place):
         opened = open_study(place, everything)
-    key = "mirror.place" if opened.study.mirror is not None else "mirror"
-    return plan_resumed(opened, [f"{key}={to}", *overrides])
+    return plan_resumed(opened, changes)
 
 
 _LEASE_S = 30.0  # of a lease that is given back at once

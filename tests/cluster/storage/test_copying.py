@@ -115,6 +115,17 @@ def test_what_was_removed_at_one_end_goes_at_the_other(
     assert contents(tmp_path / "new") == contents(folder)
 
 
+def test_a_copy_of_an_earlier_version_has_no_checksum_of_its_index(
+    folder: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "place"
+    send(folder, open_files(str(place)))
+    index = json.loads((place / INDEX).read_text())
+    (place / INDEX).write_text(json.dumps({"files": index["files"]}))
+    fetch(open_files(str(place)), tmp_path / "back")
+    assert (tmp_path / "back/a.txt").read_bytes() == (folder / "a.txt").read_bytes()
+
+
 def test_a_copy_without_its_index_is_unfinished(place: Files, folder: Path, tmp_path: Path) -> None:
     def killed(done: int, total: int) -> None:
         raise KeyboardInterrupt

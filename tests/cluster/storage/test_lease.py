@@ -134,6 +134,26 @@ def test_a_holder_hears_who_asks_and_is_waited_for(address: str, world: World) -
     assert {lease.who for lease in told} == {"process a"}
 
 
+def test_a_place_that_is_moved_while_somebody_waits_for_it_is_not_taken(
+    address: str, world: World
+) -> None:
+    place = open_documents(address)
+    first, mover = world.taker(place, "a"), world.taker(place, "m")
+    lease = first.take()
+
+    def move() -> None:
+        world.meanwhile.clear()
+        first.give_back(lease)
+        mover.give_back(mover.take(), moved="gs://bucket/elsewhere")
+
+    world.meanwhile.append(move)
+    with pytest.raises(LeaseError, match="moved to gs://bucket/elsewhere"):
+        world.taker(place, "b").take()
+    now = read_lease(place)
+    assert now is not None
+    assert now.moved == "gs://bucket/elsewhere"
+
+
 def test_of_two_that_take_at_once_one_has_it(address: str, world: World) -> None:
     place = open_documents(address)
     world.taker(place, "a").take()

@@ -111,6 +111,17 @@ def test_a_missing_segment_is_named(address: str) -> None:
         bytes_at(place, Name(1, 2).file)
 
 
+def test_segments_that_were_just_put_together_are_read_again(address: str) -> None:
+    """A reader has the lease of before, and the first segments are gone: not damaged, but newer."""
+    place = open_objects(address)
+    for one in (segment("1-2", "1-1"), segment("1-3", "1-2")):
+        write_segment(place, one)
+    with pytest.raises(MissingError, match="a segment is missing"):
+        read_segments(place)
+    with pytest.raises(MissingError, match="a segment is missing"):
+        read_segments(place, str(Name(1, 1)))
+
+
 def damaged_contents() -> dict[str, bytes]:
     whole = segment("1-1").content()
     text = gzip.decompress(whole)

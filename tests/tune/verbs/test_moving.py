@@ -1,0 +1,42 @@
+"""A study is moved whole, or stays where it is."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.storage.lease import read_lease
+from tests.support.rehearsed_study import rehearse
+from tests.support.servers.bucket_server import bucket_server
+from tune.directory.reader import StudyDir
+from tune.errors import StudyError
+from tune.mirror.mirror import mirror_address, mirrored, place_of
+from tune.verbs.moving import plan_move
+
+
+@pytest.fixture
+def bucket() -> Iterator[str]:
+    with bucket_server() as address:
+        yield address
+
+
+def test_a_study_that_cannot_go_on_here_stays_where_it_is(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    mirror = {"place": str(tmp_path / "shared"), "every_seconds": 0.3, "lease_seconds": 1}
+    made = rehearse(tmp_path, budget={"trials": 2, "epochs": 5}, mirror=mirror, stop_after=7)
+    study = StudyDir.open(made.path).study
+    with mirrored(study, made.path, resume=True):
+        pass
+    before = mirror_address(study)
+    with pytest.raises(StudyError, match="data"):
+        plan_move(before, f"{bucket}/moved", ["data=/nowhere"])
+    lease = read_lease(place_of(before).documents)
+    assert lease is not None
+    assert lease.moved == ""
+    plan = plan_move(before, f"{bucket}/moved")
+    assert mirror_address(plan.study) == f"{bucket}/moved/{study.study}"
+    lease = read_lease(place_of(before).documents)
+    assert lease is not None
+    assert lease.moved == f"{bucket}/moved/{study.study}"
