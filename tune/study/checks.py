@@ -203,7 +203,14 @@ def _check_points(checked: Checked, info: EngineInfo, space: ResolvedSpace, part
 
 
 def _check_race(points: Sequence[Mapping[str, Any]], parts: Parts) -> Iterator[Problem]:
-    """Problems of a race: too few candidates, or fewer trials than its first round has."""
+    """Problems of a race: too few candidates or trials, or rules that cut trainings short."""
+    for rule in ("scheduler", "plateau"):
+        if rule in parts and parts[rule].kind != "none":
+            yield Problem(
+                rule,
+                f"expected none with search: race, which compares whole trainings, got "
+                f"{parts[rule].kind}",
+            )
     least = SEEDS * max(2, len(points))
     if len(points) < 2:
         yield Problem(

@@ -401,6 +401,18 @@ POINTS = [
         },
     ),
     Mistake(
+        "a race whose trainings are cut short",
+        "scheduler",
+        ["expected none with search: race, which compares whole trainings", "got asha"],
+        {
+            "search": "race",
+            "scheduler": {"kind": "asha"},
+            "plateau": {"kind": "none"},
+            "budget": {"trials": 8, "epochs": 40},
+            "warm_start": {"points": [{"batch": 2}, {"batch": 4}]},
+        },
+    ),
+    Mistake(
         "grid over a continuous domain",
         "search_space.lr0",
         [
