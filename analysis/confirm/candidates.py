@@ -50,7 +50,7 @@ def contenders(study: StudyDir, trials: Sequence[TrialRecord], top: int) -> list
     same = [c for c in found if _effective(info.params, {**default, **c.params}) == params]
     if same:
         first = found.index(same[0])
-        name = f"{same[0].name}, which is the default"
+        name = f"{same[0].name} (the default)"
         found[first] = same[0].model_copy(update={"name": name, "is_default": True})
         return found
     return [*found, Contender(name="the default", is_default=True, params=params)]

@@ -79,6 +79,11 @@ def plan_race(
             other numbers.
         StudyError: The race cannot be trained here.
     """
+    if study.study.search == "race":
+        raise ConfirmError(
+            f"{study.path}: expected a study that searched, got a race; `segtune report "
+            f"{study.path}` shows its trainings, and confirm with the study that it is of goes on"
+        )
     place = _place(study, new_parts)
     if (place / JOURNAL).exists():
         return _going_on(study, place, top, trainings, concurrent)

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from analysis.models.confirmed import Contender, Verdict
 from tune.directory.reader import StudyDir, TrialRecord
+from tune.directory.running import counting_value, trainings
 from tune.directory.trials import UNFINISHED
-from tune.stopping.race import Standings, Training, failed_value, interval, standings
+from tune.stopping.race import Standings, failed_value, interval, standings
 
 SAME_COST: Final = 1.1
 """Factor up to which two candidates cost the same; times of a machine differ by as much."""
@@ -77,22 +78,11 @@ def _cheapest(good: Sequence[int], entered: Sequence[Contender]) -> int:
 
 def _told(verdict: Verdict, trials: Sequence[TrialRecord]) -> _Told:
     racing = [one for one in verdict.contenders if not one.refused]
-    trainings = [_training(trial) for trial in trials]
-    now = standings(trainings, len(racing), verdict.budget, verdict.mode)
+    seen = trainings(trials)
+    now = standings(seen, len(racing), verdict.budget, verdict.mode)
     ended = [t for t in trials if t.state not in UNFINISHED]
     own = [[t for t in ended if t.warm_start == c] for c in range(len(racing))]
-    return _Told(now, own, failed_value(trainings, verdict.mode))
-
-
-def _training(trial: TrialRecord) -> Training:
-    assert trial.warm_start is not None
-    return Training(trial.warm_start, trial.state not in UNFINISHED, _value(trial))
-
-
-def _value(trial: TrialRecord) -> float | None:
-    """The objective of a training that counts: it did not fail and keeps the constraints."""
-    usable = trial.state not in (*UNFINISHED, "failed") and trial.violation == 0
-    return trial.objective if usable else None
+    return _Told(now, own, failed_value(seen, verdict.mode))
 
 
 def _measured(one: Contender, candidate: int, told: _Told) -> Contender:
@@ -102,11 +92,11 @@ def _measured(one: Contender, candidate: int, told: _Told) -> Contender:
     return one.model_copy(
         update={
             "trials": tuple(t.number for t in trials),
-            "values": tuple(_value(t) for t in trials),
-            "failures": tuple(_failure(t, told.lost) for t in trials if _value(t) is None),
+            "values": tuple(counting_value(t) for t in trials),
+            "failures": tuple(_failure(t, told.lost) for t in trials if counting_value(t) is None),
             "mean": _known(now.mean[candidate]),
             "half_width": _known(interval(now, (len(trials),))) if trials else None,
-            "seconds": _cost([t for t in trials if _value(t) is not None]),
+            "seconds": _cost([t for t in trials if counting_value(t) is not None]),
             "dropped_p": None if drop is None else drop.p,
         }
     )
@@ -127,7 +117,7 @@ def _failure(trial: TrialRecord, lost: float) -> str:
 
 def median_training(trials: Sequence[TrialRecord]) -> int | None:
     """Number of the training with the median value, the lower of two; None without any."""
-    good = sorted((v, t.number) for t in trials if (v := _value(t)) is not None)
+    good = sorted((v, t.number) for t in trials if (v := counting_value(t)) is not None)
     return good[(len(good) - 1) // 2][1] if good else None
 
 

@@ -34,7 +34,7 @@ def race_lines(plan: RacePlan) -> list[str]:
             f"who is behind the leader by a one-sided t test at {verdict.level:.4g} ({LEVEL:g} / "
             f"{len(racing) - 1} comparisons / 2)",
         ),
-        ("time", _time(plan, least)),
+        *([] if plan.begun else [("time", _time(plan, least))]),
     ]
     return [f"{name:<{_WIDTH}}{text}" for name, text in facts]
 

@@ -48,7 +48,16 @@ _ENDED: Mapping[TrialState, State] = {
     TrialState.FAIL: "failed",
 }
 
-_ALWAYS_RESOLVED = ("study", "engine", "classes", "data", "fingerprint", "epochs")
+_ALWAYS_RESOLVED = (
+    "study",
+    "engine",
+    "classes",
+    "data",
+    "fingerprint",
+    "epochs",
+    "rungs",
+    "trials",
+)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,14 +12,14 @@ from rich.text import Text
 
 from tune.directory.diary import read_diary
 from tune.directory.layout import elapsed_before_s
-from tune.directory.lock import is_driven
+from tune.directory.running import study_state
 from tune.plan.cost import cost_so_far
 from tune.progress.beginning import empty_board
 from tune.progress.board import Board, Section
 from tune.progress.table import board_header, trials_table
 
 if TYPE_CHECKING:
-    from tune.directory.reader import StudyDir
+    from tune.directory.reader import StudyDir, TrialRecord
     from tune.study.study import Study
 
 
@@ -37,15 +38,14 @@ def status_lines(
         width: Columns; default: the terminal's.
         rows: Number of trials to show at most; None: all.
     """
-    driven = is_driven(study_dir.path)
-    board = _board_of(study_dir)
+    trials = study_dir.trials()
+    board = _board_of(study_dir, trials)
     terminal = sys.stdout.isatty()
     console = Console(
         file=sys.stdout, width=width or (None if terminal else STATUS_WIDTH), legacy_windows=False
     )
     now = time.monotonic()
-    finished = len(board.ended) >= board.eta.trials
-    state = "running" if driven else "finished" if finished else "not running"
+    state = study_state(study_dir, trials)
     with console.capture() as capture:
         console.print(board_header(board, now, state, console.width))
         if cost := cost_so_far(study_dir):
@@ -55,7 +55,10 @@ def status_lines(
         console.print(trials_table(board, [best_first(board, rows)], now, console.width))
         if len(board.trials) > (rows or len(board.trials)):
             console.print("`--all` shows every trial", soft_wrap=True)
-        if state != "running" and (line := _next_step(study_dir, board)):
+        race = study_dir.study.search == "race" and state == "finished"
+        if race:
+            console.print(Text("the race is over"), soft_wrap=True)
+        elif state != "running" and (line := _next_step(study_dir, board)):
             console.print(Text(line), soft_wrap=True)
     return [line.rstrip() for line in capture.get().splitlines()]
 
@@ -99,10 +102,10 @@ def _next_step(study_dir: "StudyDir", board: Board) -> str:
     return next_step(study_dir.study, study_dir.path, len(board.ended), board.eta.trials)
 
 
-def _board_of(study_dir: "StudyDir") -> Board:
+def _board_of(study_dir: "StudyDir", trials: "Sequence[TrialRecord]") -> Board:
     study, resolved = study_dir.study, study_dir.resolved
     board = empty_board(study, int(resolved["trials"]), tuple(resolved["rungs"]))
-    board.restore(study_dir.trials())
+    board.restore(trials)
     board.before_s = elapsed_before_s(study_dir.path)
     board.began = time.monotonic()
     return board

@@ -12,6 +12,7 @@ from tune.directory.layout import JOURNAL, STUDY
 from tune.directory.leftovers import size_of
 from tune.directory.ranking import best_trial
 from tune.directory.running import study_state
+from tune.directory.trials import UNFINISHED
 from tune.errors import StoreError, TuneError
 from tune.verbs.opening import open_study
 
@@ -92,11 +93,12 @@ def _listed(name: str, place: str, size: int) -> Listed:
     except TuneError as error:
         return Listed(name, size, {}, str(error))
     value = best.objective if best is not None else None
+    ended = [one for one in trials if one.state not in UNFINISHED]
     cells = {
         "state": study_state(study, trials),
         "engine": str(study.resolved["engine"]),
         "data": str(study.resolved.get("data_name") or ""),
-        "trials": f"{len(trials)} of {study.resolved['trials']}",
+        "trials": f"{len(ended)} of {study.resolved['trials']}",
         "best": "" if value is None else f"{value:.4f}",
         "objective": study.study.objective.metric,
         "tags": ", ".join(diary.tags),

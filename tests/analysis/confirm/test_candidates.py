@@ -41,7 +41,16 @@ def test_a_best_trial_that_is_the_default_races_once(ram_path: Path) -> None:
     )
     found = contenders(study, study.trials(), 5)
     assert len(found) == 3
-    assert [one.name for one in found if one.is_default] == ["trial 0, which is the default"]
+    assert [one.name for one in found if one.is_default] == ["trial 0 (the default)"]
+
+
+def test_a_race_is_not_raced_again(ram_path: Path) -> None:
+    study = rehearse(ram_path, budget={"trials": 3, "epochs": 2})
+    race = type(study)(
+        study.path, study.study.model_copy(update={"search": "race"}), study.resolved
+    )
+    with pytest.raises(ConfirmError, match="expected a study that searched, got a race"):
+        plan_race(race)
 
 
 def test_a_default_that_no_study_may_train_counts_as_0_with_a_word(ram_path: Path) -> None:

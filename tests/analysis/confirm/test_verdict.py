@@ -18,8 +18,10 @@ from tests.support.rehearsed_study import go_on, rehearse, rehearse_plan
 from tune.best.file import load_best
 from tune.best.store import BestStore
 from tune.directory.reader import StudyDir
+from tune.directory.running import study_state
 from tune.errors import StoreError
 from tune.plan.planning import plan_file
+from tune.progress.status import status_lines
 
 FIXED = {"noise": 0.02}
 
@@ -36,6 +38,16 @@ def raced(folder: Path, **changes: Any) -> tuple[StudyDir, Verdict]:
     plan = planned(folder, **changes)
     race = rehearse_plan(plan.study)
     return race, judged(plan.verdict, race)
+
+
+def test_a_decided_race_is_finished_and_a_cut_one_is_not(ram_path: Path) -> None:
+    plan = planned(ram_path)
+    race = rehearse_plan(plan.study, stop_after=6)
+    assert study_state(race, race.trials()) == "not running"
+    race = go_on(race)
+    assert judged(plan.verdict, race).over
+    assert study_state(race, race.trials()) == "finished"
+    assert status_lines(race)[-1] == "the race is over"
 
 
 def outcomes(race: StudyDir) -> list[tuple[int, int | None, int, float | None]]:

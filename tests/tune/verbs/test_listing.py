@@ -29,7 +29,11 @@ def test_a_folder_of_studies_is_listed_with_state_best_and_size(tmp_path: Path) 
     )
     best = max(t.objective for t in done.trials() if t.objective is not None)
     assert whole.cells["best"] == f"{best:.4f}"
-    assert (half.name, half.cells["state"]) == ("half", "not running")
+    assert (half.name, half.cells["state"], half.cells["trials"]) == (
+        "half",
+        "not running",
+        "0 of 2",
+    )
     assert whole.size == sum(f.stat().st_size for f in done.path.rglob("*") if f.is_file())
     shown = segtune(tmp_path, "list", "studies")
     assert shown.returncode == 0, shown.stderr
