@@ -119,7 +119,7 @@ SHAPES = [
     Mistake(
         "unknown search",
         "search",
-        ["expected one of tpe, random, grid, got 'tpee'; did you mean tpe?"],
+        ["expected one of tpe, random, grid, race, got 'tpee'; did you mean tpe?"],
         {"search": "tpee"},
     ),
     Mistake(

@@ -32,7 +32,7 @@ WORDS = [
     Mistake("nothing to send", "submit", ["submit: expected FILE (", "got none"]),
     Mistake("nothing to confirm", "confirm", ["confirm: expected STUDY_DIR", "got none"]),
     Mistake("nothing to compare", "compare", ["compare: expected STUDIES (Study", "got none"]),
-    Mistake("one study alone", "diff raw", ["diff: expected STUDY_DIR", "got none"]),
+    Mistake("one study alone", "diff raw", ["diff: expected STUDY_B (A study", "got none"]),
     Mistake("a note of no study", "note raw text", ["raw: expected a study directory"]),
     Mistake("a list of no folder", "list nowhere", ["nowhere: expected a folder with studies"]),
     Mistake("no such job", "logs --follow", ["logs: expected NAME (A job", "got none"]),

@@ -40,6 +40,7 @@ ISSUE_EXAMPLE: dict[str, Any] = {
     "train_metrics": {"every": 1, "images": "auto"},
     "resources": {"concurrent": 2, "cpus_per_trial": "auto", "gpus_per_trial": "auto"},
     "tracking": {"wandb": {"project": "powder", "mode": "auto"}},
+    "mirror": "gs://powder-bucket/studies",
     "storage": "studies",
     "seed": 0,
 }
@@ -73,6 +74,8 @@ def test_every_key_of_the_documented_study_is_read(tmp_path: Path) -> None:
     assert study.budget.hours == 12
     assert study.plateau == Std(metric="train_seg_metrics/F1", window=5)
     assert study.tracking.wandb.project == "powder"
+    assert study.mirror is not None
+    assert study.mirror.place == "gs://powder-bucket/studies"
 
 
 @pytest.mark.parametrize("missing", ["study", "data", "trainable", "budget"])
