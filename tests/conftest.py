@@ -28,3 +28,12 @@ def session_ram_path() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="segtune-test-", dir=RAM if RAM.is_dir() else None))
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """The address of a bucket of the module's own, at a real emulator."""
+    from tests.support.servers.bucket_server import bucket_server  # the client takes its time
+
+    with bucket_server() as address:
+        yield address

@@ -1,16 +1,15 @@
 """Studies that are compared, each with its trials, its results and what it has spent."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analysis.errors import CompareError
 from analysis.models.confirmed import SUFFIXES, Verdict, read_verdict
 from analysis.report.summary import Summary, summarise
 from tune.directory.diary import Diary, read_diary
-from tune.directory.layout import elapsed_before_s
 from tune.directory.reader import StudyDir, TrialRecord
 from tune.directory.running import StudyState, study_state
-from tune.plan.cost import cost_words, priced_gpus
+from tune.plan.cost import cost_so_far
 
 
 @dataclass(frozen=True)
@@ -76,11 +75,8 @@ class Entry:
         Args:
             share: Divides the price, as an F1 does for the price of each unit of it.
         """
-        study, resolved = self.study.study, self.study.resolved
-        if study.price is None or not share:
-            return ""
-        gpus = priced_gpus(study.resources, int(resolved["trials"]), int(resolved.get("gpus", 0)))
-        return cost_words(study.price, gpus, elapsed_before_s(self.study.path) / 3600 / share)
+        cost = cost_so_far(self.study)
+        return replace(cost, hours=cost.hours / share).words if cost is not None and share else ""
 
 
 def read_entries(studies: Sequence[StudyDir]) -> list[Entry]:

@@ -6,10 +6,10 @@
     <out>/ensemble.json    its members, written when all are trained
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Protocol
 
 from analysis.models.ensembles import write_ensemble
@@ -57,7 +57,7 @@ class EnsembleResult:
     @property
     def mean(self) -> float:
         """Mean objective on the validation part."""
-        return _mean(self._values)
+        return fmean(self._values)
 
     @property
     def spread(self) -> float:
@@ -153,15 +153,9 @@ def retrain_seeds(  # noqa: PLR0913  the command's options
 
 def _told(name: str, tests: Sequence[Mapping[str, float]]) -> str:
     values = [test[name] for test in tests]
-    return f"{name} {_mean(values):.4f} ± {_spread(values):.4f}"
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
+    return f"{name} {fmean(values):.4f} ± {_spread(values):.4f}"
 
 
 def _spread(values: Sequence[float]) -> float:
     """Standard deviation of a sample; 0 of one value."""
-    mean = _mean(values)
-    squares = math.fsum((value - mean) ** 2 for value in values)
-    return math.sqrt(squares / (len(values) - 1)) if len(values) > 1 else 0.0
+    return stdev(values) if len(values) > 1 else 0.0

@@ -9,6 +9,7 @@ from cluster.storage.folder import FolderDocuments
 from cluster.storage.folder_files import FolderFiles
 
 if TYPE_CHECKING:
+    from cluster.storage.bucket_files import BucketFiles
     from cluster.storage.files import Files, Objects
     from cluster.storage.service import BucketPlace
 
@@ -43,11 +44,7 @@ def open_files(place: str) -> "Files":
     Raises:
         StorageError: It is neither.
     """
-    if is_address(place):
-        from cluster.storage.bucket_files import BucketFiles  # the client takes its time to import
-
-        return BucketFiles(_bucket_place(place))
-    return FolderFiles(_folder(place))
+    return _opened(place)
 
 
 def open_objects(place: str) -> "Objects":
@@ -56,6 +53,10 @@ def open_objects(place: str) -> "Objects":
     Raises:
         StorageError: It is neither.
     """
+    return _opened(place)
+
+
+def _opened(place: str) -> "FolderFiles | BucketFiles":
     if is_address(place):
         from cluster.storage.bucket_files import BucketFiles  # the client takes its time to import
 

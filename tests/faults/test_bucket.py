@@ -1,24 +1,18 @@
 """A bucket that does not do as it should, under a study that is shipped to it."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support.rehearsed_study import go_on, rehearse
-from tests.support.servers.bucket_server import bucket_server, troubled
+from tests.support.servers.bucket_server import troubled
 from tune.directory.reader import StudyDir
 from tune.mirror.bringing import bring, read_mirror
 from tune.mirror.mirror import mirror_address, mirrored, place_of
 
 WAIT_S = 120.0
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    with bucket_server() as address:
-        yield address
 
 
 @pytest.fixture

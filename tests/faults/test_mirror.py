@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from tests.support.servers.bucket_server import bucket_server
 from tests.support.servers.machines import WAIT_S, Computer, computers, wait_until
 from tests.support.simulation import decisions, values_written
 from tests.support.study_samples import write_study
@@ -24,12 +23,6 @@ pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.timeout(900)]
 EPOCHS = 8
 
 MOVES = 5
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    with bucket_server() as address:
-        yield address
 
 
 @pytest.fixture

@@ -258,11 +258,7 @@ class Bridge:
         """Have a trial leave its place where others need it, or go on with a larger part."""
         if self.room.elastic and self.room.leaves(ray_id):
             self._move(number, epoch, "moves to another place")
-        elif self._work.reshare:
-            self._grow_if_due(ray_id, number, epoch)
-
-    def _grow_if_due(self, ray_id: str, number: int, epoch: int) -> None:
-        if slots := self._grown(ray_id, number, epoch):
+        elif self._work.reshare and (slots := self._grown(ray_id, number, epoch)):
             self._growing.add(number)
             self._move(number, epoch, f"goes on with {slots} of {self.room.slots} shares")
 

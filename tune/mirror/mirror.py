@@ -138,7 +138,7 @@ def mirrored(
     holding = Holding(taker, lease, study.mirror.alone_minutes * 60)
     try:
         shipped = _compared(place, directory, resume=resume)
-    except BaseException:
+    except BaseException:  # Ctrl-C, too: nobody is to wait for a lease that nobody uses
         with contextlib.suppress(StorageError):
             holding.end(give_back=True)
         raise

@@ -155,7 +155,7 @@ class Shipping:
             except (StorageError, OSError) as error:  # the lease's own thread says so to the user
                 log.debug("%s: %s", threading.current_thread().name, error)
                 self._over.wait(self._every_s)
-            except Exception:
+            except Exception:  # whatever it is, the study is not to end for its copy
                 log.exception("shipping failed; the study itself goes on")
                 return
             finally:

@@ -5,6 +5,7 @@ import shlex
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from cluster.storage.lease import Lease
 from cluster.storage.opening import is_address
@@ -19,6 +20,8 @@ from tune.verbs.opening import open_study
 
 Tell = Callable[[str], object]
 """Takes a sentence on what is waited for."""
+
+_LEASE_S: Final = 30.0  # of a lease that is given back at once
 
 
 def plan_move(
@@ -82,9 +85,6 @@ def _to_bucket(place: Path | str, to: str, overrides: Sequence[str], tell: Tell)
     if is_mirror(place):
         opened = open_study(place, everything)
     return plan_resumed(opened, changes)
-
-
-_LEASE_S = 30.0  # of a lease that is given back at once
 
 
 def _refuse_another(folder: Path, name: str) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,20 +10,7 @@ from cluster.errors import StorageError
 from cluster.storage.copying import INDEX, Copied, fetch, index_text, send
 from cluster.storage.files import Files, Stored, below
 from cluster.storage.opening import open_files
-from tests.support.servers.bucket_server import bucket_server, damaging, losing_answers
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    with bucket_server() as address:
-        yield address
-
-
-@pytest.fixture(params=["folder", "bucket"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "folder":
-        return str(tmp_path / "copy")
-    return f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
+from tests.support.servers.bucket_server import damaging, losing_answers
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from cluster.errors import StorageError
 from cluster.storage.documents import Change, Documents
 from cluster.storage.opening import open_documents
 from tests.support.places import ROOT
-from tests.support.servers.bucket_server import BUCKET, answering, bucket_server, losing_answers
+from tests.support.servers.bucket_server import BUCKET, answering, losing_answers
 
 COUNTING = """
 import sys
@@ -21,12 +20,6 @@ sys.stdin.readline()
 for _ in range(10):
     documents.update("a/count.json", lambda text: str(int(text or 0) + 1))
 """
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    with bucket_server() as address:
-        yield address
 
 
 @pytest.fixture(params=["folder", "bucket"])

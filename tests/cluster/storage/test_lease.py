@@ -1,6 +1,5 @@
 """The lease of a place: one holder, terms that rise, and no clock that decides what counts."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,20 +9,7 @@ from cluster.errors import LeaseError, StorageError
 from cluster.storage.documents import Documents
 from cluster.storage.lease import LEASE, Lease, Taker, parse_lease, read_lease
 from cluster.storage.opening import open_documents
-from tests.support.servers.bucket_server import bucket_server, losing_answers
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    with bucket_server() as address:
-        yield address
-
-
-@pytest.fixture(params=["folder", "bucket"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "folder":
-        return str(tmp_path / "place")
-    return f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
+from tests.support.servers.bucket_server import losing_answers
 
 
 @dataclass

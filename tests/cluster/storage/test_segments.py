@@ -2,7 +2,6 @@
 over."""
 
 import gzip
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,20 +10,7 @@ from cluster.errors import MissingError, StorageError, TakenError
 from cluster.storage.files import bytes_at, head_of
 from cluster.storage.opening import open_objects
 from cluster.storage.segments import Name, Segment, read_segments, segment_names, write_segment
-from tests.support.servers.bucket_server import bucket_server, damaging, losing_answers
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    with bucket_server() as address:
-        yield address
-
-
-@pytest.fixture(params=["folder", "bucket"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "folder":
-        return str(tmp_path / "place")
-    return f"{request.getfixturevalue('bucket')}/{tmp_path.name}"
+from tests.support.servers.bucket_server import damaging, losing_answers
 
 
 def segment(name: str, after: str = "", word: str = "") -> Segment:

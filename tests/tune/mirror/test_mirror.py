@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,19 +11,12 @@ from cluster.errors import LeaseError, StorageError
 from cluster.storage.lease import read_lease
 from cluster.storage.segments import segment_names
 from tests.support.rehearsed_study import go_on, rehearse
-from tests.support.servers.bucket_server import bucket_server
 from tune.directory.reader import StudyDir
 from tune.errors import StoreError
 from tune.mirror.bringing import Place, bring, read_mirror, standing
 from tune.mirror.mirror import Mirror, mirror_address, mirrored, place_of
 from tune.mirror.opening import everything, nothing
 from tune.study.study import Study
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    with bucket_server() as address:
-        yield address
 
 
 @pytest.fixture(params=["folder", "bucket"])

@@ -1,23 +1,15 @@
 """A study is moved whole, or stays where it is."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cluster.storage.lease import read_lease
 from tests.support.rehearsed_study import rehearse
-from tests.support.servers.bucket_server import bucket_server
 from tune.directory.reader import StudyDir
 from tune.errors import StudyError
 from tune.mirror.mirror import mirror_address, mirrored, place_of
 from tune.verbs.moving import plan_move
-
-
-@pytest.fixture
-def bucket() -> Iterator[str]:
-    with bucket_server() as address:
-        yield address
 
 
 def test_a_study_that_cannot_go_on_here_stays_where_it_is(

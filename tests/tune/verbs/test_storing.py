@@ -2,7 +2,6 @@
 
 import shutil
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,17 +9,10 @@ import pytest
 from cluster.errors import StorageError
 from tests.support.command_line import segtune
 from tests.support.rehearsed_study import go_on, rehearse
-from tests.support.servers.bucket_server import bucket_server
 from tune.directory.lock import DriverLock
 from tune.directory.reader import StudyDir
 from tune.errors import UsageError
 from tune.verbs.storing import archive, sync
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    with bucket_server() as address:
-        yield address
 
 
 @pytest.fixture(params=["disk", "bucket"])
