@@ -1,5 +1,6 @@
 """Nodes that are taken away with notice, by Ray's own `drain-node`: no epoch is lost."""
 
+import re
 import subprocess
 import sys
 import time
@@ -135,7 +136,7 @@ def test_trials_of_the_only_node_train_on_until_it_ends_and_then_on_the_next(nod
     told = time.time()
     take_away(raylet, deadline)
     assert any(epoch["ended"] > told + 1 for epoch in nodes.trained(name)), "they trained on"
-    until("it is noticed", lambda: "its node was preempted" in log.read_text())
+    until("it is noticed", lambda: re.search("its node was (lost|preempted)", log.read_text()))
     nodes.add(labels=mark)
     assert driver.wait(timeout=240) == 0, nodes.log(name)[-3000:]
     again = Counter((line["trial"], line["epoch"]) for line in nodes.trained(name))
