@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import ray
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table
 from ray.util.placement_group import remove_placement_group as remove
 
+from cluster.machines.nodes import NODE_ID, Node, Nodes
 from cluster.machines.sharing import Claim, Demand, Placement, gpus_a_unit, trials_a_unit
 
 log = logging.getLogger(__name__)
@@ -31,36 +31,6 @@ AIMED_S: Final = 3.0  # in which a node that has room gives it, or somebody else
 REST_S: Final = 10.0  # after giving a unit back for others, in which they take it
 
 TOLD_S: Final = 20.0  # of waiting for GPUs before the user hears of it
-
-_NODE: Final = "ray.io/node-id"
-
-
-@dataclass(frozen=True)
-class Node:
-    """A living node of a cluster.
-
-    Attributes:
-        cpus: Number of CPU cores that Ray has there.
-        gpus: Number of GPUs.
-        labels: Labels of the node, `ray.io/node-id` among them.
-    """
-
-    cpus: int
-    gpus: int
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-
-def nodes_with(labels: Mapping[str, str]) -> dict[str, Node]:
-    """The living nodes of the cluster that carry some labels, by their id."""
-    return {
-        node["NodeID"]: Node(
-            int(node["Resources"].get("CPU", 0)),
-            int(node["Resources"].get("GPU", 0)),
-            node["Labels"],
-        )
-        for node in ray.nodes()
-        if node["Alive"] and labels.items() <= node["Labels"].items()
-    }
 
 
 def fitting_cpus(nodes: Mapping[str, Node], share: float) -> int:
@@ -113,6 +83,19 @@ class Wish:
     weight: float = 1.0
     labels: Mapping[str, str] = field(default_factory=dict)
 
+    def bundle(self) -> tuple[int, int]:
+        """GPUs and CPU cores of a unit.
+
+        >>> Wish("a", share=0.5, cpus=3).bundle(), Wish("a", share=2, cpus=3).bundle()
+        ((1, 6), (2, 3))
+        """
+        return gpus_a_unit(self.share), self.cpus * trials_a_unit(self.share)
+
+    def fits(self, node: Node) -> bool:
+        """Whether a unit fits on a node."""
+        gpus, cpus = self.bundle()
+        return node.gpus >= gpus and node.cpus >= cpus
+
 
 class Reservations:
     """The GPUs of one study on a cluster, and its trials on them.
@@ -120,20 +103,21 @@ class Reservations:
     Attributes:
         share: Fraction of a GPU that a slot is, or whole GPUs; a trial begins with one slot.
         cpus: CPU cores of a slot.
-        elastic: Always: GPUs are taken from Ray as trials need them, and given back.
     """
 
-    elastic = True
-
-    def __init__(self, wish: Wish, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, wish: Wish, nodes: Nodes | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Reserve nothing yet.
 
         Args:
             wish: What to reserve.
+            nodes: Nodes of the cluster; None to ask Ray for them.
             clock: Seconds that pass.
         """
         self.share, self.cpus = wish.share, wish.cpus
         self._wish = wish
+        self._nodes = Nodes(wish.labels, wish.fits) if nodes is None else nodes
         self._clock = clock
         self._me = f"{wish.study}/{uuid.uuid4().hex[:8]}"
         self._units: dict[str, _Unit] = {}
@@ -166,6 +150,9 @@ class Reservations:
     def grow(self, trial: str, slots: int) -> int:
         """Give a trial more slots of its unit, up to `slots`; returns how many it has then."""
         self._placement.nodes = self._standing()
+        unit = self._units.get(self._placement.placed.get(trial, ""))
+        if unit is not None and self._nodes.is_out(unit.node):
+            return self._placement.slots.get(trial, 1)  # it could not begin there again
         return self._placement.grow(trial, slots)
 
     def free(self, trial: str, *, keep: bool = False) -> None:
@@ -174,12 +161,24 @@ class Reservations:
 
     def _standing(self) -> dict[str, str]:
         """Node of each unit that takes trials."""
-        return {n: u.node for n, u in self._units.items() if u.node and not u.leaving}
+        return {
+            name: unit.node
+            for name, unit in self._staying().items()
+            if unit.node and not unit.leaving
+        }
 
-    def leaves(self, trial: str) -> bool:
+    def _staying(self) -> dict[str, _Unit]:
+        """Units that wait, or stand where trials may begin."""
+        return {n: unit for n, unit in self._units.items() if not self._nodes.is_out(unit.node)}
+
+    def leaves(self, trial: str, node: str = "") -> bool:
         """Whether a trial is to end its attempt here, and to go on elsewhere or later."""
         unit = self._units.get(self._placement.placed.get(trial, ""))
         return unit is not None and unit.leaving
+
+    def leave_out(self, node: str) -> bool:
+        """Have no trial begin on a node that cannot run any; False where there is no other."""
+        return self._nodes.leave_out(node)
 
     def group(self, name: str) -> PlacementGroup | None:
         """The placement group of a unit, if it stands now; asked of Ray itself."""
@@ -205,15 +204,17 @@ class Reservations:
         if now - self._looked < LOOK_S:
             return
         self._looked = now
-        view = _look(self._me, self._wish)
+        self._nodes.look()
+        view = _look(self._me, self._wish, self._nodes.usable)
         self._notice(view.nodes_of, now)
         demand = Demand(trials, self.share, self._wish.most, self._wish.weight)
         free = sum(view.free.values()) if now >= self._greedy_from else 0
-        target = demand.target(len(self._units), free, view.others, self._me)
+        target = demand.target(len(self._staying()), free, view.others, self._me)
         crowded = not free and any(claim.waiting for claim in view.others.values())
         self._shrink(target, leave=crowded)
+        self._part()
         if now >= self._rest_until:
-            for _ in range(target - len(self._units)):
+            for _ in range(target - len(self._staying())):
                 self._ask(view.free, now)
         self._give_up_waiting(demand.needed(), now)
         self._tell(now)
@@ -225,9 +226,11 @@ class Reservations:
 
     def _notice(self, nodes_of: Mapping[str, str | None], now: float) -> None:
         """Take in where units stand; those of a lost node are asked for anew, under their names."""
-        for name, unit in self._units.items():
+        for name, unit in list(self._units.items()):
             node = nodes_of.get(unit.group.id.hex())
-            if node is None:
+            if node is None and self._nodes.is_out(unit.node):
+                self._give_back(name)  # as announced; another one was asked for then
+            elif node is None:
                 log.warning("a node with reserved GPUs is lost; others are asked for")
                 remove(unit.group)
                 self._units[name] = _Unit(self._reserve(""), now, "")
@@ -241,16 +244,16 @@ class Reservations:
             target: Number of units to keep.
             leave: Whether trials leave theirs for other studies, which wait.
         """
-        loads = self._placement.loads()
-        on_node = Counter(unit.node for unit in self._units.values())
-        for unit in self._units.values():
+        loads, staying = self._placement.loads(), self._staying()
+        on_node = Counter(unit.node for unit in staying.values())
+        for unit in staying.values():
             unit.leaving = False
 
         def worth(name: str) -> tuple[bool, int, int]:
             node = self._units[name].node
             return node != "", loads[name], -on_node[node]
 
-        for name in sorted(self._units, key=worth)[: max(0, len(self._units) - target)]:
+        for name in sorted(staying, key=worth)[: max(0, len(staying) - target)]:
             if leave:  # for others, also what waits for a trial, which goes on elsewhere then
                 self._placement.kept.pop(name, None)
             if loads[name] == 0 and name not in self._placement.kept:
@@ -259,6 +262,18 @@ class Reservations:
                     self._rest_until = self._looked + REST_S
             else:
                 self._units[name].leaving = leave
+
+    def _part(self) -> None:
+        """Have trials leave the units of nodes that are left out, and give back what is idle."""
+        loads = self._placement.loads()
+        for name, unit in list(self._units.items()):
+            if not self._nodes.is_out(unit.node):
+                continue
+            self._placement.kept.pop(name, None)  # what waits for a trial, it cannot have again
+            if loads[name] == 0:
+                self._give_back(name)
+            else:
+                unit.leaving = self._nodes.is_left(unit.node)
 
     def _ask(self, free: dict[str, int], now: float) -> None:
         """Ask for one more unit, of the node with room where the study has the fewest."""
@@ -271,10 +286,12 @@ class Reservations:
         self._units[f"{self._me}/{self._made}"] = _Unit(self._reserve(aimed), now, aimed)
 
     def _reserve(self, node: str) -> PlacementGroup:
-        size, trials = gpus_a_unit(self.share), trials_a_unit(self.share)
-        labels = {**self._wish.labels, **({_NODE: node} if node else {})}
+        gpus, cpus = self._wish.bundle()
+        out = ",".join(self._nodes.left_out)
+        where = node or (f"!in({out})" if out else "")
+        labels = {**self._wish.labels, **({NODE_ID: where} if where else {})}
         group: PlacementGroup = placement_group(
-            [{"GPU": size, "CPU": self.cpus * trials}],
+            [{"GPU": gpus, "CPU": cpus}],
             name=f"{PREFIX}/{self._me}/{self._wish.weight:g}/{uuid.uuid4().hex[:8]}",
             bundle_label_selector=[labels] if labels else None,
         )
@@ -286,7 +303,7 @@ class Reservations:
         for name, unit in list(self._units.items()):
             if unit.node or now - unit.asked < AIMED_S:
                 continue
-            if len(self._units) > needed and loads[name] == 0:
+            if len(self._staying()) > needed and loads[name] == 0:
                 self._give_back(name)
                 self._greedy_from = now + REST_S
             elif unit.aimed:
@@ -302,7 +319,7 @@ class Reservations:
             self._told = False
         elif not self._told and now - min(unit.asked for unit in self._units.values()) > TOLD_S:
             self._told = True
-            size, cpus = gpus_a_unit(self.share), self.cpus * trials_a_unit(self.share)
+            size, cpus = self._wish.bundle()
             where = "".join(f", {key}={value}" for key, value in self._wish.labels.items())
             log.warning(
                 "the study waits for a node with %d free GPU%s and %d free CPU cores%s; "
@@ -326,18 +343,18 @@ class _View:
     others: Mapping[str, Claim]
 
 
-def _look(me: str, wish: Wish) -> _View:
-    """Look at all reservations of a cluster; two questions to Ray, a millisecond each."""
+def _look(me: str, wish: Wish, nodes: Mapping[str, Node]) -> _View:
+    """Look at all reservations of a cluster; a question to Ray, of a millisecond."""
     table = [group for group in placement_group_table().values() if group["state"] != "REMOVED"]
     cpus, gpus = Counter[str](), Counter[str]()
     for group in table:
         for index, node in group["bundles_to_node_id"].items():
             cpus[node] += group["bundles"][index].get("CPU", 0)
             gpus[node] += group["bundles"][index].get("GPU", 0)
-    size, cores = gpus_a_unit(wish.share), wish.cpus * trials_a_unit(wish.share)
+    size, cores = wish.bundle()
     free = {
         name: max(0, int(min((node.gpus - gpus[name]) // size, (node.cpus - cpus[name]) // cores)))
-        for name, node in nodes_with(wish.labels).items()
+        for name, node in nodes.items()
     }
     nodes_of = {
         group["placement_group_id"]: group["bundles_to_node_id"][0]

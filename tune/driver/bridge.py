@@ -93,6 +93,7 @@ class Bridge:
         self._deaths: dict[str, Death] = {}
         self._moving: set[int] = set()  # trials that go on in another place, or with another part
         self._growing: set[int] = set()  # those of them whose slots wait for them
+        self._bare: set[str] = set()  # nodes that cannot run trials
         self._notes: set[str] = set()
         self.room: Room = Cores(1, work.concurrent)
         self.lease: Callable[[], Hold | None] | None = None
@@ -205,8 +206,6 @@ class Bridge:
 
     def _fit_room(self) -> None:
         """Have room for the trials that could run now, and for no more."""
-        if not self.room.elastic:
-            return
         trials = max(len(self._running), min(self._work.concurrent, self._left()))
         begun = {*self._running.values(), *self._controller.unfinished}
         self.room.update(trials + sum(self._slots(number) - 1 for number in begun))
@@ -254,9 +253,10 @@ class Bridge:
         log.info("trial %d: goes on with %d of %d shares after epoch %d", number, got, most, epoch)
         return got
 
-    def _move_if_due(self, ray_id: str, number: int, epoch: int) -> None:
-        """Have a trial leave its place where others need it, or go on with a larger part."""
-        if self.room.elastic and self.room.leaves(ray_id):
+    def _move_if_due(self, ray_id: str, number: int, epoch: int, node: str) -> None:
+        """Have a trial leave a place that is to be given up, or go on with a larger part."""
+        if self.room.leaves(ray_id, node):
+            log.info("trial %d: leaves its place after epoch %d", number, epoch)
             self._move(number, epoch, "moves to another place")
         elif self._work.reshare and (slots := self._grown(ray_id, number, epoch)):
             self._growing.add(number)
@@ -291,7 +291,7 @@ class Bridge:
         elif hold is not None:
             self._recorder.end(number, _held(epoch, hold))
         else:
-            self._move_if_due(ray_id, number, epoch)
+            self._move_if_due(ray_id, number, epoch, result["node"])
 
     def _ended(self, number: int, result: Mapping[str, Any]) -> None:
         if number in self._controller.outcomes:
@@ -331,8 +331,8 @@ class Bridge:
 
     def _died(self, number: int, death: Death) -> None:
         if death.unprepared:
-            raise unprepared_node(self._recorder.study, death.message)
-        if not death.of_node:
+            self._leave_out(number, death)
+        elif not death.of_node:
             self._crashed(number, death.message)
         elif self._controller.lost(number, death.message):
             log.warning(
@@ -341,6 +341,16 @@ class Bridge:
             )
         else:
             self._end(number)
+
+    def _leave_out(self, number: int, death: Death) -> None:
+        """Have a trial that could not begin on a node begin on another one, and all others, too."""
+        known = death.node in self._bare
+        self._bare.add(death.node)
+        if not (death.node and self.room.leave_out(death.node)):
+            raise unprepared_node(self._recorder.study, death.message)
+        if not known:
+            log.warning("%s; the study goes on without that node", death.message)
+        self._controller.again(number)
 
     def _crashed(self, number: int, message: str) -> None:
         if self._controller.crashed(number, message):

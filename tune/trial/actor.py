@@ -111,6 +111,7 @@ class TrialActor(ray_tune.Trainable):
                 "event": REPORT,
                 "epoch": event.epoch,
                 "values": json.dumps(dict(event.values)),
+                "node": _node(),
                 "notes": notes,
             }
         self._running = False
@@ -254,9 +255,13 @@ def _here(task: TrialTask) -> TrialTask:
 
 def _cpus_of_node() -> int:
     """CPU cores that Ray counts on this node: so many trials of one core it may start here."""
-    here = ray.get_runtime_context().get_node_id()
-    counted = (node["Resources"].get("CPU", 1) for node in ray.nodes() if node["NodeID"] == here)
+    counted = (node["Resources"].get("CPU", 1) for node in ray.nodes() if node["NodeID"] == _node())
     return max(1, int(next(counted, 1)))
+
+
+def _node() -> str:
+    """Ray's id of this node; "" without Ray."""
+    return str(ray.get_runtime_context().get_node_id()) if ray.is_initialized() else ""
 
 
 def _past(trial_dir: Path, last: int) -> list[dict[str, float]]:

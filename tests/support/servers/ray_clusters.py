@@ -152,7 +152,7 @@ def ray_nodes(folder: Path, data: Path, n: int = 2, **node: Any) -> Iterator[Nod
             made.close()
 
 
-def until(what: str, holds: Callable[[], bool], most_s: float = 180.0) -> float:
+def until(what: str, holds: Callable[[], object], most_s: float = 180.0) -> float:
     """Wait until something holds; returns the seconds it took."""
     started = time.monotonic()
     while not holds():

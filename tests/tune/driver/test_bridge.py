@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ray.tune.search import Searcher
 
+from cluster.machines.nodes import Node, Nodes
 from cluster.machines.sharing import Placement, trials_a_unit
 from search_spaces.schema import Hyperparameters
 from search_spaces.space import parse_space
@@ -22,6 +23,7 @@ from tune.directory.trials import TrialOutcome
 from tune.directory.writer import Recorder
 from tune.driver.bridge import Bridge, Work
 from tune.driver.controller import MAX_CRASHES, Controller, Rules
+from tune.driver.deaths import Death
 from tune.driver.room import Cores, Room
 from tune.driver.search import Search
 from tune.errors import DriverError
@@ -114,7 +116,7 @@ def suggested(bridge: Bridge, ray_id: str) -> ActorTask:
 
 def report(epoch: int, value: float = 0.5, notes: tuple[str, ...] = ()) -> dict[str, Any]:
     values = json.dumps({F1: value})
-    return {"event": REPORT, "epoch": epoch, "values": values, "notes": list(notes)}
+    return {"event": REPORT, "epoch": epoch, "values": values, "node": "", "notes": list(notes)}
 
 
 def ended(message: str = "", rule: Rule | None = None, **more: Any) -> dict[str, Any]:
@@ -339,8 +341,6 @@ def test_nothing_is_left_to_start_when_all_have_ended_and_are_closed(study: Stud
 class Units(Cores):
     """A room of GPUs that are there, from which trials can be sent away."""
 
-    elastic = True
-
     def __init__(self, *names: str, share: float = 1.0) -> None:
         super().__init__(1, len(names) * trials_a_unit(share), trials_a_unit(share))
         self.share = share
@@ -348,7 +348,10 @@ class Units(Cores):
         self.asked: list[int] = []
         self.sent_away: set[str] = set()
 
-    def leaves(self, trial: str) -> bool:
+    def take(self, trial: str, slots: int = 1) -> str | None:
+        return self._placement.place(trial, slots)
+
+    def leaves(self, trial: str, node: str) -> bool:
         return trial in self.sent_away
 
     def update(self, trials: int) -> None:
@@ -397,6 +400,26 @@ def test_a_trial_that_is_sent_away_goes_on_in_its_next_place_before_new_ones(stu
     assert again.trial.resume_from is not None
     assert 0 not in study.controller.outcomes
     assert study.watcher.told == ["0 started 1", "0 reported 1", "0 started 2"]
+
+
+def test_a_node_that_cannot_run_trials_costs_them_nothing_while_there_is_another(
+    study: Study, caplog: pytest.LogCaptureFixture
+) -> None:
+    living = {"good": Node(4, 0), "bare": Node(4, 0)}
+    nodes = Nodes({}, lambda node: True, lambda labels: living, dict)
+    bridge = study.bridge(room=Cores(1, 2, nodes=nodes))
+    for ray_id in "ab":
+        suggested(bridge, ray_id)
+    for ray_id in "ab":
+        bridge.died(ray_id, Death("a node lacks all", unprepared=True, node="bare"))
+        bridge.complete(ray_id, error=True)
+    assert caplog.text.count("a node lacks all; the study goes on without that node") == 1
+    again = [suggested(bridge, ray_id) for ray_id in "cd"]
+    assert sorted((task.trial.number, task.place) for task in again) == [(0, "bare"), (1, "bare")]
+    assert all("crashed" not in t.user_attrs for t in study.controller._journal.trials())
+    bridge.died("c", Death("all nodes lack all", unprepared=True, node="good"))
+    with pytest.raises(DriverError, match="all nodes lack all; expected the same segtune"):
+        bridge.complete("c", error=True)
 
 
 def test_what_several_trials_say_is_shown_once_and_kept_with_each(
