@@ -10,19 +10,23 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
-import ray
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table
 from ray.util.placement_group import remove_placement_group as remove
 
-from cluster.machines.sharing import Claim, Demand, Placement, gpus_a_unit, trials_a_unit
+from cluster.machines.looking import PREFIX, View, Wish, look
+from cluster.machines.sharing import (
+    Demand,
+    Placement,
+    gpus_a_unit,
+    trials_a_unit,
+    units_due,
+)
 
 log = logging.getLogger(__name__)
-
-PREFIX: Final = "segtune"
 
 LOOK_S: Final = 0.5  # from one look at the cluster to the next
 
@@ -35,48 +39,9 @@ TOLD_S: Final = 20.0  # of waiting for GPUs before the user hears of it
 _NODE: Final = "ray.io/node-id"
 
 
-@dataclass(frozen=True)
-class Node:
-    """A living node of a cluster.
-
-    Attributes:
-        cpus: Number of CPU cores that Ray has there.
-        gpus: Number of GPUs.
-        labels: Labels of the node, `ray.io/node-id` among them.
-    """
-
-    cpus: int
-    gpus: int
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-
-def nodes_with(labels: Mapping[str, str]) -> dict[str, Node]:
-    """The living nodes of the cluster that carry some labels, by their id."""
-    return {
-        node["NodeID"]: Node(
-            int(node["Resources"].get("CPU", 0)),
-            int(node["Resources"].get("GPU", 0)),
-            node["Labels"],
-        )
-        for node in ray.nodes()
-        if node["Alive"] and labels.items() <= node["Labels"].items()
-    }
-
-
-def fitting_cpus(nodes: Mapping[str, Node], share: float) -> int:
-    """CPU cores a trial that leave no GPU of any node without its part; at least 1.
-
-    >>> fitting_cpus({"a": Node(16, 2), "b": Node(12, 2), "c": Node(4, 0)}, 0.5)
-    3
-    """
-    size, trials = gpus_a_unit(share), trials_a_unit(share)
-    fits = [n.cpus // (n.gpus // size) // trials for n in nodes.values() if n.gpus >= size]
-    return max(1, min(fits, default=1))
-
-
 @dataclass
 class _Unit:
-    """One reservation.
+    """One reservation: a unit, or several of one node for one trial.
 
     Attributes:
         group: Ray's placement group.
@@ -84,6 +49,7 @@ class _Unit:
         aimed: Node that it was asked of; "" for any.
         node: Node that has given it; "" while it waits.
         leaving: Whether it is given back as soon as its trials have left.
+        size: Number of units.
     """
 
     group: PlacementGroup
@@ -91,27 +57,7 @@ class _Unit:
     aimed: str
     node: str = ""
     leaving: bool = False
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a study asks of a cluster.
-
-    Attributes:
-        study: Name of the study.
-        share: Fraction of a GPU a trial takes, or whole GPUs.
-        cpus: CPU cores a trial takes.
-        most: Most GPUs that the study may take; None for any number.
-        weight: Its part where several studies want the same GPUs.
-        labels: Labels that a node must carry.
-    """
-
-    study: str
-    share: float
-    cpus: int
-    most: int | None = None
-    weight: float = 1.0
-    labels: Mapping[str, str] = field(default_factory=dict)
+    size: int = 1
 
 
 class Reservations:
@@ -139,7 +85,10 @@ class Reservations:
         self._units: dict[str, _Unit] = {}
         self._made = 0
         self._placement = Placement(wish.share, {})
-        self._looked = self._rest_until = self._greedy_from = float("-inf")
+        self._looked = self._rest_until = self._greedy_from = self._narrow_until = float("-inf")
+        self._usable: dict[str, int] = {}  # by node: what the study has and what nobody has
+        self._free: dict[str, int] = {}  # by node: what nobody has
+        self._awaited = False  # whether other studies wait for units
         self._told = False
 
     # --- trials
@@ -151,10 +100,18 @@ class Reservations:
     @property
     def places(self) -> int:
         """Number of slots of the units that stand."""
-        return self.slots * sum(1 for unit in self._units.values() if unit.node)
+        return self.slots * sum(unit.size for unit in self._units.values() if unit.node)
 
-    def take(self, trial: str, slots: int = 1) -> str | None:
-        """Give a trial its place: the name of a unit, or None where there is no room now."""
+    def take(self, trial: str, slots: int = 1, units: int = 1) -> str | None:
+        """Give a trial its place: the name of a reservation, or None where there is no room now.
+
+        Args:
+            trial: Name of the trial.
+            slots: Number of slots, all of one unit.
+            units: Number of whole units, where it is more than one; `update` asks for them.
+        """
+        if units > 1:
+            return self._take_whole(trial, units)
         self._placement.nodes = standing = self._standing()
         while (name := self._placement.place(trial, slots)) is not None and self.group(
             name
@@ -162,6 +119,52 @@ class Reservations:
             self._placement.free(trial)
             standing.pop(name)  # its node is lost, which the next look at the cluster will notice
         return name
+
+    def _take_whole(self, trial: str, units: int) -> str | None:
+        taken = set(self._placement.placed.values())
+        for name, unit in self._units.items():
+            fits = unit.size == units and unit.node and not unit.leaving and name not in taken
+            if fits and self.group(name) is not None:
+                self._placement.placed[trial] = name
+                self._placement.slots[trial] = units * self.slots
+                return name
+        return None
+
+    def due(self, left: int) -> int:
+        """Whole units of one node that each of so many trials could have, as last looked at."""
+        if self._awaited or self._looked < self._narrow_until:
+            return 1
+        size = gpus_a_unit(self.share)
+        total = sum(self._usable.values())
+        most = total if self._wish.most is None else self._wish.most // size
+        return units_due(self._usable.values(), left, most)
+
+    def roomy(self, trial: str, units: int) -> bool:
+        """Whether a node has so many whole units for a trial, once it has left its place."""
+        spare = self._spare()
+        own = self._units.get(self._placement.placed.get(trial, ""))
+        if own is not None and own.node:
+            alone = self._placement.loads()[self._placement.placed[trial]] == (
+                self._placement.slots.get(trial, 1)
+            )
+            spare[own.node] += own.size if alone else 0
+        return any(n >= units for n in spare.values())
+
+    def _spare(self) -> Counter[str]:
+        """Units of each node that nobody has, and those of the study's without a trial."""
+        spare = Counter(self._free)
+        for name in self._idle():
+            spare[self._units[name].node] += 1
+        return spare
+
+    def _idle(self) -> list[str]:
+        """Units that stand, of one each, on which there is no trial and none is awaited."""
+        loads, kept = self._placement.loads(), self._placement.kept
+        return [
+            name
+            for name, unit in self._units.items()
+            if unit.node and unit.size == 1 and loads[name] == 0 and name not in kept
+        ]
 
     def grow(self, trial: str, slots: int) -> int:
         """Give a trial more slots of its unit, up to `slots`; returns how many it has then."""
@@ -174,7 +177,11 @@ class Reservations:
 
     def _standing(self) -> dict[str, str]:
         """Node of each unit that takes trials."""
-        return {n: u.node for n, u in self._units.items() if u.node and not u.leaving}
+        return {n: u.node for n, u in self._single().items() if u.node and not u.leaving}
+
+    def _single(self) -> dict[str, _Unit]:
+        """The reservations of one unit each."""
+        return {name: unit for name, unit in self._units.items() if unit.size == 1}
 
     def leaves(self, trial: str) -> bool:
         """Whether a trial is to end its attempt here, and to go on elsewhere or later."""
@@ -195,25 +202,31 @@ class Reservations:
         return {"CPU": float(self.cpus), "GPU": gpu}
 
     # --- units
-    def update(self, trials: int) -> None:
+    def update(self, trials: int, whole: Sequence[int] = ()) -> None:
         """Ask for the units that are needed, and give back the others; cheap if called often.
 
         Args:
             trials: Number of slots of the trials that run or could run now.
+            whole: Number of units of each trial that has several, which `trials` leaves out.
         """
         now = self._clock()
         if now - self._looked < LOOK_S:
             return
         self._looked = now
-        view = _look(self._me, self._wish)
+        view = look(self._me, self._wish)
         self._notice(view.nodes_of, now)
-        demand = Demand(trials, self.share, self._wish.most, self._wish.weight)
+        self._know(view)
+        self._fit_whole(whole, now)
+        most = self._wish.most
+        if most is not None:
+            most = max(0, most - sum(whole) * gpus_a_unit(self.share))
+        demand = Demand(trials, self.share, most, self._wish.weight)
         free = sum(view.free.values()) if now >= self._greedy_from else 0
-        target = demand.target(len(self._units), free, view.others, self._me)
+        target = demand.target(len(self._single()), free, view.others, self._me)
         crowded = not free and any(claim.waiting for claim in view.others.values())
         self._shrink(target, leave=crowded)
         if now >= self._rest_until:
-            for _ in range(target - len(self._units)):
+            for _ in range(target - len(self._single())):
                 self._ask(view.free, now)
         self._give_up_waiting(demand.needed(), now)
         self._tell(now)
@@ -223,11 +236,52 @@ class Reservations:
         for name in list(self._units):
             self._give_back(name)
 
+    def _know(self, view: View) -> None:
+        """Remember what a look has shown, for trials that could have several units."""
+        self._free = view.free
+        self._usable = dict(view.free)
+        for unit in self._units.values():
+            if unit.node:
+                self._usable[unit.node] = self._usable.get(unit.node, 0) + unit.size
+            elif unit.aimed:
+                self._free[unit.aimed] = max(0, self._free.get(unit.aimed, 0) - unit.size)
+        self._awaited = any(claim.waiting for claim in view.others.values())
+
+    def _fit_whole(self, whole: Sequence[int], now: float) -> None:
+        """Have a reservation for each trial that has several units, and no others of the kind."""
+        taken, wanted = set(self._placement.placed.values()), Counter(whole)
+        several = {name: unit for name, unit in self._units.items() if unit.size > 1}
+        for name in sorted(several, key=lambda name: name not in taken):  # those in use first
+            unit = several[name]
+            unit.leaving = wanted[unit.size] == 0
+            wanted[unit.size] -= not unit.leaving
+            if unit.leaving and name not in taken:
+                self._give_back(name)
+        for size in wanted.elements():
+            self._ask_whole(size, now)
+
+    def _ask_whole(self, size: int, now: float) -> None:
+        """Ask for several units of the node that has few more, in place of idle ones there."""
+        spare = self._spare()
+        node = min((n for n in spare if spare[n] >= size), key=lambda n: spare[n], default=None)
+        if node is None:
+            return
+        idle = [name for name in self._idle() if self._units[name].node == node]
+        for name in idle[: max(0, size - self._free.get(node, 0))]:
+            self._give_back(name)
+            self._free[node] = self._free.get(node, 0) + 1
+        self._free[node] -= size
+        self._made += 1
+        group = self._reserve(node, size)
+        self._units[f"{self._me}/{self._made}"] = _Unit(group, now, node, size=size)
+
     def _notice(self, nodes_of: Mapping[str, str | None], now: float) -> None:
         """Take in where units stand; those of a lost node are asked for anew, under their names."""
-        for name, unit in self._units.items():
+        for name, unit in list(self._units.items()):
             node = nodes_of.get(unit.group.id.hex())
-            if node is None:
+            if node is None and unit.size > 1:  # its trial goes on with less, or asks anew
+                self._give_back(name)
+            elif node is None:
                 log.warning("a node with reserved GPUs is lost; others are asked for")
                 remove(unit.group)
                 self._units[name] = _Unit(self._reserve(""), now, "")
@@ -242,15 +296,16 @@ class Reservations:
             leave: Whether trials leave theirs for other studies, which wait.
         """
         loads = self._placement.loads()
-        on_node = Counter(unit.node for unit in self._units.values())
-        for unit in self._units.values():
+        single = self._single()
+        on_node = Counter(unit.node for unit in single.values())
+        for unit in single.values():
             unit.leaving = False
 
         def worth(name: str) -> tuple[bool, int, int]:
             node = self._units[name].node
             return node != "", loads[name], -on_node[node]
 
-        for name in sorted(self._units, key=worth)[: max(0, len(self._units) - target)]:
+        for name in sorted(single, key=worth)[: max(0, len(single) - target)]:
             if leave:  # for others, also what waits for a trial, which goes on elsewhere then
                 self._placement.kept.pop(name, None)
             if loads[name] == 0 and name not in self._placement.kept:
@@ -270,8 +325,8 @@ class Reservations:
         self._made += 1
         self._units[f"{self._me}/{self._made}"] = _Unit(self._reserve(aimed), now, aimed)
 
-    def _reserve(self, node: str) -> PlacementGroup:
-        size, trials = gpus_a_unit(self.share), trials_a_unit(self.share)
+    def _reserve(self, node: str, units: int = 1) -> PlacementGroup:
+        size, trials = units * gpus_a_unit(self.share), units * trials_a_unit(self.share)
         labels = {**self._wish.labels, **({_NODE: node} if node else {})}
         group: PlacementGroup = placement_group(
             [{"GPU": size, "CPU": self.cpus * trials}],
@@ -286,7 +341,10 @@ class Reservations:
         for name, unit in list(self._units.items()):
             if unit.node or now - unit.asked < AIMED_S:
                 continue
-            if len(self._units) > needed and loads[name] == 0:
+            if unit.size > 1:  # its trial has one unit until there may be more
+                self._give_back(name)
+                self._narrow_until = now + REST_S
+            elif len(self._single()) > needed and loads[name] == 0:
                 self._give_back(name)
                 self._greedy_from = now + REST_S
             elif unit.aimed:
@@ -309,54 +367,3 @@ class Reservations:
                 "`ray status` shows what the cluster has",
                 *(size, "s" if size > 1 else "", cpus, where),
             )
-
-
-@dataclass(frozen=True)
-class _View:
-    """A cluster, as one look finds it.
-
-    Attributes:
-        nodes_of: Node of each standing placement group, by its id; "" where it waits.
-        free: Number of units that fit on each node beside what is reserved there.
-        others: Claims of the other studies.
-    """
-
-    nodes_of: Mapping[str, str]
-    free: dict[str, int]
-    others: Mapping[str, Claim]
-
-
-def _look(me: str, wish: Wish) -> _View:
-    """Look at all reservations of a cluster; two questions to Ray, a millisecond each."""
-    table = [group for group in placement_group_table().values() if group["state"] != "REMOVED"]
-    cpus, gpus = Counter[str](), Counter[str]()
-    for group in table:
-        for index, node in group["bundles_to_node_id"].items():
-            cpus[node] += group["bundles"][index].get("CPU", 0)
-            gpus[node] += group["bundles"][index].get("GPU", 0)
-    size, cores = gpus_a_unit(wish.share), wish.cpus * trials_a_unit(wish.share)
-    free = {
-        name: max(0, int(min((node.gpus - gpus[name]) // size, (node.cpus - cpus[name]) // cores)))
-        for name, node in nodes_with(wish.labels).items()
-    }
-    nodes_of = {
-        group["placement_group_id"]: group["bundles_to_node_id"][0]
-        for group in table
-        if group["state"] != "RESCHEDULING"
-    }
-    return _View(nodes_of, free, _claims(table, me))
-
-
-def _claims(table: list[dict[str, Any]], me: str) -> dict[str, Claim]:
-    """The claims of all studies but one, read from the names of their reservations."""
-    claims: dict[str, Claim] = {}
-    for group in table:
-        prefix, *parts = group["name"].split("/")
-        if prefix != PREFIX or len(parts) != 4 or "/".join(parts[:2]) == me:
-            continue
-        study, weight = "/".join(parts[:2]), float(parts[2])
-        n, has = int(group["bundles"][0]["GPU"]), group["state"] in ("CREATED", "PREPARED")
-        before = claims.get(study, Claim(0, 0))
-        held, waiting = before.held + n * has, before.waiting + n * (not has)
-        claims[study] = Claim(held, waiting, weight)
-    return claims

@@ -1,5 +1,6 @@
 """Places for a study's trials: what a driver asks of machines, and the one for CPU cores."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from cluster.machines.sharing import Placement
@@ -37,8 +38,19 @@ class Room(Protocol):
         """Number of slots there are."""
         ...
 
-    def take(self, trial: str, slots: int = 1) -> str | None:
-        """Give a trial a place, by name; None where there is none now."""
+    def take(self, trial: str, slots: int = 1, units: int = 1) -> str | None:
+        """Give a trial a place, by name: slots of one unit, or several whole units of one node.
+
+        None where there is none now.
+        """
+        ...
+
+    def due(self, left: int) -> int:
+        """Whole units of one node that each of so many trials could have; 1 where no more."""
+        ...
+
+    def roomy(self, trial: str, units: int) -> bool:
+        """Whether a node has so many whole units for a trial, once it has left its place."""
         ...
 
     def grow(self, trial: str, slots: int) -> int:
@@ -53,8 +65,8 @@ class Room(Protocol):
         """Whether a trial is to leave its elastic place at its epoch's end, and go on elsewhere."""
         ...
 
-    def update(self, trials: int) -> None:
-        """Have room for a number of slots; cheap if called often."""
+    def update(self, trials: int, whole: Sequence[int] = ()) -> None:
+        """Have room for a number of slots, and for trials of several units; cheap."""
         ...
 
 
@@ -77,8 +89,9 @@ class Cores:
         self.slots = places if slots is None else min(slots, places)
         self._placement = Placement(1 / places, {"": ""})
 
-    def take(self, trial: str, slots: int = 1) -> str | None:
-        """Any place, as long as there are slots."""
+    def take(self, trial: str, slots: int = 1, units: int = 1) -> str | None:
+        """Any place, as long as there are slots; no trial has several units."""
+        del units
         return self._placement.place(trial, slots)
 
     def grow(self, trial: str, slots: int) -> int:
@@ -93,5 +106,13 @@ class Cores:
         """Never."""
         return False
 
-    def update(self, trials: int) -> None:
+    def due(self, left: int) -> int:
+        """Always one: cores are of one machine, and all of them are its slots."""
+        return 1
+
+    def roomy(self, trial: str, units: int) -> bool:
+        """Never."""
+        return False
+
+    def update(self, trials: int, whole: Sequence[int] = ()) -> None:
         """Nothing."""

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from cluster.machines import reservations
-from cluster.machines.reservations import Reservations, Wish
+from cluster.machines.looking import Wish
+from cluster.machines.reservations import Reservations
 from cluster.machines.sharing import Claim
 
 
@@ -13,11 +14,12 @@ class _Cluster:
     """What Ray would say of one node with GPUs, and of another study's claims."""
 
     def __init__(self, gpus: int) -> None:
-        self.gpus, self.groups, self.others = gpus, dict[str, str](), dict[str, Claim]()
+        self.gpus, self.groups, self.others = gpus, dict[str, int](), dict[str, Claim]()
+        self._made = 0
 
-    def reserve(self, *args: object, **details: object) -> SimpleNamespace:
-        name = f"{len(self.groups)}"
-        self.groups[name] = "node"
+    def reserve(self, bundles: list[dict[str, int]], **details: object) -> SimpleNamespace:
+        name, self._made = str(self._made), self._made + 1
+        self.groups[name] = bundles[0]["GPU"]
         return SimpleNamespace(id=SimpleNamespace(hex=lambda: name))
 
     def remove(self, group: SimpleNamespace) -> None:
@@ -25,8 +27,9 @@ class _Cluster:
 
     def look(self, me: str, wish: Wish) -> object:
         held = sum(claim.held for claim in self.others.values())
-        free = {"node": max(0, self.gpus - len(self.groups) - held)}
-        return SimpleNamespace(nodes_of=dict(self.groups), free=free, others=self.others)
+        free = {"node": max(0, self.gpus - sum(self.groups.values()) - held)}
+        nodes_of = dict.fromkeys(self.groups, "node")
+        return SimpleNamespace(nodes_of=nodes_of, free=free, others=self.others)
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> _Cluster:
     made = _Cluster(gpus=2)
     monkeypatch.setattr(reservations, "placement_group", made.reserve)
     monkeypatch.setattr(reservations, "remove", made.remove)
-    monkeypatch.setattr(reservations, "_look", made.look)
+    monkeypatch.setattr(reservations, "look", made.look)
     monkeypatch.setattr(reservations, "placement_group_table", lambda group: {"state": "CREATED"})
     return made
 

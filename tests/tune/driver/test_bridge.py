@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -351,7 +351,7 @@ class Units(Cores):
     def leaves(self, trial: str) -> bool:
         return trial in self.sent_away
 
-    def update(self, trials: int) -> None:
+    def update(self, trials: int, whole: Sequence[int] = ()) -> None:
         self.asked.append(trials)
 
 
