@@ -89,6 +89,7 @@ class Reservations:
         self._usable: dict[str, int] = {}  # by node: what the study has and what nobody has
         self._free: dict[str, int] = {}  # by node: what nobody has
         self._awaited = False  # whether other studies wait for units
+        self._refused = 0  # how often several units that looked free were not given
         self._told = False
 
     # --- trials
@@ -343,7 +344,8 @@ class Reservations:
                 continue
             if unit.size > 1:  # its trial has one unit until there may be more
                 self._give_back(name)
-                self._narrow_until = now + REST_S
+                self._refused += 1
+                self._narrow_until = now + REST_S * 2**self._refused
             elif len(self._single()) > needed and loads[name] == 0:
                 self._give_back(name)
                 self._greedy_from = now + REST_S

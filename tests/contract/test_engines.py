@@ -276,9 +276,7 @@ def test_several_devices_train_what_parts_that_take_turns_train_and_go_on_from_e
     assert _timeless(first.reported[1]) == pytest.approx(_timeless(turns.reported[1]), abs=1e-6)
     for trial in (rest, back):
         assert list(trial.reported) == [2]
-        assert _timeless(trial.reported[2]) == pytest.approx(
-            _timeless(turns.reported[2]), abs=1e-6
-        )
+        assert _timeless(trial.reported[2]) == pytest.approx(_timeless(turns.reported[2]), abs=1e-6)
 
 
 def test_a_trial_that_is_over_only_draws_its_artifacts(stopped: MemoryTrial, train: Train) -> None:

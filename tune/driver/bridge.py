@@ -362,6 +362,8 @@ class Bridge:
     def _training_task(self, assignment: TrialAssignment) -> ActorTask:
         attempt, checkpoint, reported = self._recorder.begin(assignment)
         task = self._task(assignment, attempt)
+        if self._work.reshare:
+            self.tell("trial_placed", assignment.number, self._parts.words(assignment.number))
         self.tell("trial_started", assignment.number, task.params, attempt_number(attempt))
         return self._for_actor(replace(task, resume_from=checkpoint, reported=reported))
 

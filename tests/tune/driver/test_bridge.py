@@ -42,6 +42,9 @@ class Watcher:
 
     def study_started(self, plan: Any, resumed: bool) -> None: ...
 
+    def trial_placed(self, number: int, part: str) -> None:
+        self.told.append(f"{number} has {part}")
+
     def trial_started(self, number: int, params: Mapping[str, Any], attempt: int) -> None:
         self.told.append(f"{number} started {attempt}")
 
