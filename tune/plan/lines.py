@@ -143,7 +143,8 @@ def _shares(plan: StudyPlan) -> Iterator[tuple[str, str]]:
     if plan.study.resources.shares == "fixed":
         return
     more = "twice as much with each rung that a trial passes, and as others drop away"
-    if plan.shares.gpu_fraction == 0:
+    gpu = plan.shares.gpu_fraction
+    if gpu == 0 or (gpu is None and not plan.machine.gpus):
         yield "shares", f"rungs: {more}, up to all cores"
     elif plan.info.max_gpus == 1:
         yield "shares", f"rungs: {more}, up to one GPU, all that {plan.info.name} can train on"
