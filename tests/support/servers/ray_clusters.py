@@ -75,8 +75,9 @@ class Nodes:
         trials: int = 4,
         epochs: int = 6,
         seconds: float = 0.5,
+        verb: str = "tune",
     ) -> subprocess.Popen[bytes]:
-        """Start a study; returns its driver."""
+        """Start a study, or `resume` it; returns its driver."""
         file = self._folder / f"{name}.yaml"
         file.write_text(
             STUDY.format(
@@ -89,9 +90,10 @@ class Nodes:
                 storage=self._folder / "studies",
             )
         )
+        of = file if verb == "tune" else self.study(name)
         with (self._folder / f"{name}.log").open("ab") as log:
             driver = subprocess.Popen(
-                [sys.executable, "-m", "tune.cli", "tune", str(file)],
+                [sys.executable, "-m", "tune.cli", verb, str(of)],
                 env={**os.environ, "RAY_ADDRESS": self.cluster.address},
                 stdout=log,
                 stderr=log,

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,9 @@ class Watcher:
         self.told: list[str] = []
 
     def study_started(self, plan: Any, resumed: bool) -> None: ...
+
+    def trial_placed(self, number: int, part: str) -> None:
+        self.told.append(f"{number} has {part}")
 
     def trial_started(self, number: int, params: Mapping[str, Any], attempt: int) -> None:
         self.told.append(f"{number} started {attempt}")
@@ -354,7 +357,7 @@ class Units(Cores):
     def leaves(self, trial: str, node: str) -> bool:
         return trial in self.sent_away
 
-    def update(self, trials: int) -> None:
+    def update(self, trials: int, whole: Sequence[int] = ()) -> None:
         self.asked.append(trials)
 
 
