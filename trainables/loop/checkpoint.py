@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from trainables.contract import EpochMetrics, InfeasibleParams
+from trainables.contract import EpochMetrics, InfeasibleParams, UnreadableFile
 from trainables.files.whole import finish_replacing, replace_folder, write_text
 from trainables.trials.layout import CHECKPOINT_FOLDER, HISTORY_FILE, MODEL_FILE
 
@@ -76,6 +76,7 @@ def read_content(path: Path, engine: str, version: int) -> dict[str, Any]:
         version: The file format it must have.
 
     Raises:
+        UnreadableFile: It is damaged, or holds more than plain data.
         InfeasibleParams: There is none, or it is not of this engine.
     """
     file = path / MODEL_FILE if path.is_dir() else path
@@ -100,10 +101,10 @@ def read_plain(file: Path, device: torch.device, engine: str) -> dict[str, Any]:
     """Read a file of plain data.
 
     Raises:
-        InfeasibleParams: It is broken, or holds more than plain data.
+        UnreadableFile: It is broken, or holds more than plain data.
     """
     if file.is_file() and not zipfile.is_zipfile(file):
-        raise InfeasibleParams(
+        raise UnreadableFile(
             f"{file}: expected a file written by segtune's {engine} engine, got one that is no "
             "PyTorch file, or only the beginning of one"
         )
@@ -112,12 +113,12 @@ def read_plain(file: Path, device: torch.device, engine: str) -> dict[str, Any]:
     except Exception as error:  # a broken or foreign file fails in any way there is
         said = str(error).splitlines()[0] if str(error) else repr(error)
         reason = said if isinstance(error, OSError | RuntimeError) else NOT_PLAIN
-        raise InfeasibleParams(
+        raise UnreadableFile(
             f"{file}: expected a file written by segtune's {engine} engine, got one that cannot "
             f"be read: {reason}"
         ) from error
     if not isinstance(content, dict):
-        raise InfeasibleParams(
+        raise UnreadableFile(
             f"{file}: expected a file written by segtune's {engine} engine, got one that holds "
             f"one {type(content).__name__}"
         )

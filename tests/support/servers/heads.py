@@ -100,6 +100,13 @@ class Head:
         self.nodes.append(node)
         return node
 
+    def start_again(self, cpus: int, token: str) -> None:
+        """Start it anew in its place, after its processes were killed, with another token."""
+        self.token = token
+        self.environment = {**self.environment, "RAY_AUTH_TOKEN": token}
+        self.nodes.append(_start_head(self, cpus))
+        _wait_until_it_answers(self)
+
     def end(self) -> None:
         """End every process of the cluster."""
         for node in self.nodes:
@@ -138,28 +145,30 @@ def running_head(
     }
     port, dashboard_port = _free_ports(2)
     head = Head(folder, ip, port, dashboard_port, token, environment)
-    head.nodes.append(
-        _ray_start(
-            folder,
-            environment,
-            [sys.executable],
-            "--head",
-            f"--port={port}",
-            f"--dashboard-port={dashboard_port}",
-            f"--dashboard-host={LOOPBACK if ip == LOOPBACK else '0.0.0.0'}",
-            f"--node-ip-address={ip}",
-            f"--num-cpus={cpus}",
-            "--num-gpus=0",
-            f"--temp-dir={folder / 'ray'}",
-            "--object-store-memory=100000000",
-        )
-    )
+    head.nodes.append(_start_head(head, cpus))
     try:
         _wait_until_it_answers(head)
         yield head
     finally:
         head.end()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_head(head: Head, cpus: int) -> subprocess.Popen[bytes]:
+    return _ray_start(
+        head.folder,
+        head.environment,
+        [sys.executable],
+        "--head",
+        f"--port={head.port}",
+        f"--dashboard-port={head.dashboard_port}",
+        f"--dashboard-host={LOOPBACK if head.ip == LOOPBACK else '0.0.0.0'}",
+        f"--node-ip-address={head.ip}",
+        f"--num-cpus={cpus}",
+        "--num-gpus=0",
+        f"--temp-dir={head.folder / 'ray'}",
+        "--object-store-memory=100000000",
+    )
 
 
 def _ray_start(
@@ -199,6 +208,6 @@ def _wait_until_it_answers(head: Head) -> None:
                 return
         except (OSError, urllib.error.URLError):
             said = (head.folder / "start.log").read_text()
-            assert head.nodes[0].poll() is None, said
+            assert head.nodes[-1].poll() is None, said
             assert time.monotonic() < deadline, said
             time.sleep(0.3)
