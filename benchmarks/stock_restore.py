@@ -54,10 +54,8 @@ def training(config: dict[str, Any]) -> None:
 
 def drive(folder: Path, storage: Path, *, restore: bool, failures: int, nan: int) -> None:
     """Be the driver: run the study, or go on with it; writes what came of it."""
-    ray.init(
-        **({} if os.environ.get("RAY_ADDRESS") else {"num_cpus": 2, "include_dashboard": False}),
-        log_to_driver=False,
-    )
+    own = {"address": "local", "num_cpus": 2, "include_dashboard": False}
+    ray.init(**({} if os.environ.get("RAY_ADDRESS") else own), log_to_driver=False)
     trainable = ray_tune.with_resources(training, {"cpu": 1})
     if restore:
         tuner = ray_tune.Tuner.restore(str(storage / _NAME), trainable, resume_errored=True)

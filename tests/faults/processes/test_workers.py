@@ -1,15 +1,15 @@
 """Workers that die alone under a living driver, or live on after their driver was killed."""
 
-import os
-import signal
-import time
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.support.discs import prepare_discs
 from tests.support.servers.machines import WAIT_S, Computer, computers, wait_until
+from tests.support.servers.ray_clusters import ray_nodes, until
 from tests.support.simulation import values_written
 from tests.support.study_samples import write_study
 from tune.directory.reader import StudyDir
@@ -30,7 +30,7 @@ def written(study: Path) -> list[tuple[int, int]]:
     return values_written(journal) if journal.exists() else []
 
 
-def started(machine: Computer, folder: Path, **changes: object) -> tuple[psutil.Process, Path]:
+def started(machine: Computer, folder: Path) -> tuple[psutil.Process, Path]:
     """The driver of a study that has trained some epochs, and the study's directory."""
     file = write_study(
         folder,
@@ -80,31 +80,36 @@ def test_a_worker_that_is_killed_costs_its_trial_the_running_epoch(
     assert sorted(attempts(study)) == [1, 1, 2]
 
 
-def test_what_a_dead_drivers_workers_do_later_changes_nothing(
-    machine: Computer, tmp_path: Path
+def test_what_a_frozen_nodes_workers_do_after_the_next_driver_began_changes_nothing(
+    tmp_path: Path,
 ) -> None:
     """A second attempt is under way before the first has wholly ended."""
-    driver, study = started(machine, tmp_path)
-    sleepers = driver.children(recursive=True)
-    old = workers(driver)
-    try:
-        for process in sleepers:
-            process.suspend()
-        os.kill(driver.pid, signal.SIGKILL)
-        machine.drivers.pop().wait(timeout=60)
-        before = len(written(study))
-        resumed = machine.start("resume", str(study))
-        wait_until("it goes on", machine.log, lambda: len(written(study)) >= before + 2)
-        assert all(worker.is_running() for worker in old)
-        for process in sleepers:
-            process.resume()
-        assert resumed.wait(timeout=WAIT_S) == 0, machine.log.read_text()[-3000:]
-        check_whole(study)
-        deadline = time.monotonic() + 60
-        while left := [worker for worker in old if worker.is_running()]:
-            assert time.monotonic() < deadline, left
-            time.sleep(0.2)
-    finally:
-        for process in sleepers:
-            if process.is_running():
-                process.kill()
+    with ray_nodes(tmp_path, prepare_discs(tmp_path / "discs").root, num_gpus=0) as nodes:
+        frozen: list[psutil.Process] = []
+        try:
+            driver = nodes.start("late", "{concurrent: 2, cpus_per_trial: 4}", trials=2, epochs=30)
+            until("both train", lambda: len({t["raylet"] for t in nodes.trained("late")}) == 2)
+            raylet = psutil.Process(nodes.nodes[0].all_processes["raylet"][0].process.pid)
+            frozen = [raylet, *raylet.children(recursive=True)]
+            for process in frozen:
+                process.suspend()
+            driver.kill()
+            driver.wait(timeout=60)
+            study, before = nodes.study("late"), len(nodes.trained("late"))
+            resumed = nodes.resume("late")
+            until("it goes on", lambda: len(nodes.trained("late")) >= before + 2)
+            engines = [process for process in frozen if "forkserver" in " ".join(process.cmdline())]
+            assert engines, "nothing was left to write late"
+            for process in frozen:
+                process.resume()
+            assert resumed.wait(timeout=300) == 0, nodes.log("late")[-3000:]
+            epochs = [(trial, epoch) for trial in range(2) for epoch in range(1, 31)]
+            assert sorted(written(study)) == epochs
+            for trial in StudyDir.open(study).trials():
+                assert trial.state == "complete"
+                assert [line["epoch"] for line in trial.metrics] == list(range(1, 31))
+        finally:
+            for process in frozen:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.resume()
+            nodes.end_studies()
