@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -141,8 +140,11 @@ class Stock:
 
     def workers(self) -> list[psutil.Process]:
         """The processes in which trials train."""
-        pids = {json.loads(line)["pid"] for line in (self.folder / "diary").read_text().split("\n")
-                if line}
+        pids = {
+            json.loads(line)["pid"]
+            for line in (self.folder / "diary").read_text().split("\n")
+            if line
+        }
         return [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
 
     def finish(self, driver: subprocess.Popen[bytes]) -> None:

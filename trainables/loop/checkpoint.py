@@ -109,6 +109,7 @@ def read_plain(file: Path, device: torch.device, engine: str) -> dict[str, Any]:
             "PyTorch file, or only the beginning of one"
         )
     try:
+        damaged = _damaged_part(file)
         content: Any = torch.load(file, map_location=device, weights_only=True)
     except Exception as error:  # a broken or foreign file fails in any way there is
         said = str(error).splitlines()[0] if str(error) else repr(error)
@@ -117,9 +118,20 @@ def read_plain(file: Path, device: torch.device, engine: str) -> dict[str, Any]:
             f"{file}: expected a file written by segtune's {engine} engine, got one that cannot "
             f"be read: {reason}"
         ) from error
+    if damaged:
+        raise UnreadableFile(
+            f"{file}: expected a file written by segtune's {engine} engine, got one that was "
+            f"damaged since: the checksum of {damaged} in it differs"
+        )
     if not isinstance(content, dict):
         raise UnreadableFile(
             f"{file}: expected a file written by segtune's {engine} engine, got one that holds "
             f"one {type(content).__name__}"
         )
     return content
+
+
+def _damaged_part(file: Path) -> str | None:
+    """A part of a PyTorch file that is not as it was written; PyTorch does not look at the sums."""
+    with zipfile.ZipFile(file) as parts:
+        return parts.testzip()

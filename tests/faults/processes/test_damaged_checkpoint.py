@@ -46,7 +46,7 @@ def test_a_trial_whose_checkpoint_is_damaged_trains_from_its_beginning(tmp_path:
         assert 2 <= len(before) < EPOCHS
         [state] = study.glob("trials/0/attempt-1/checkpoint/state.pt")
         content = bytearray(state.read_bytes())
-        content[len(content) // 2] ^= 1
+        content[len(content) // 2] ^= 1  # of some weight or moment, which can be any number
         state.write_bytes(content)
         said = machine.run("resume", str(study))
         assert said.endswith("exit code 0"), said[-3000:]

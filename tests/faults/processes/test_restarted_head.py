@@ -28,18 +28,19 @@ OTHER = "another-token-0123456789abcdef0123456789abcdef"
 def following(
     folder: Path, user: Mapping[str, str], name: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """`segtune logs --follow`: its process, and what it tells."""
-    told = folder / "told.txt"
-    with told.open("wb") as errors:
+    """`segtune logs --follow` that shows the log: its process, and what it tells."""
+    shown, told = folder / "shown.txt", folder / "told.txt"
+    with shown.open("wb") as out, told.open("wb") as errors:
         follower = subprocess.Popen(
             [sys.executable, "-m", "tune.cli", "logs", name, "--follow"],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT), **user},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=out,
             stderr=errors,
         )
     try:
+        until("it shows the log", lambda: "study lost begins" in shown.read_text())
         yield follower, told
     finally:
         follower.kill()

@@ -72,6 +72,9 @@ def test_a_worker_that_is_killed_costs_its_trial_the_running_epoch(
 ) -> None:
     driver, study = started(machine, tmp_path)
     workers(driver)[0].kill()
+    for verb in ("status", "report", "compare"):  # which read beside the driver
+        said = machine.run(verb, str(study))
+        assert said.endswith("exit code 0"), said
     assert machine.drivers[0].wait(timeout=WAIT_S) == 0, machine.log.read_text()[-3000:]
     said = machine.log.read_text() + (study / "segtune.log").read_text()
     assert "its worker died; it goes on from its checkpoint" in said

@@ -5,7 +5,7 @@ go on, as they do where a machine's clock is set. With ALTERED_DISK each wait fo
 rename takes so many seconds longer. Ray's own programs, which are no Python, see neither.
 """
 
-import datetime
+import datetime as dt
 import os
 import time
 from collections.abc import Callable
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Self
 
 _time, _time_ns = time.time, time.time_ns
-_real = datetime.datetime
 
 
 def _shift_s() -> float:
@@ -23,14 +22,14 @@ def _shift_s() -> float:
         return 0.0
 
 
-class _Shifted(datetime.datetime):
+class _Shifted(dt.datetime):
     @classmethod
-    def now(cls, tz: datetime.tzinfo | None = None) -> Self:
+    def now(cls, tz: dt.tzinfo | None = None) -> Self:
         return cls.fromtimestamp(time.time(), tz)
 
     @classmethod
     def utcnow(cls) -> Self:
-        return cls.fromtimestamp(time.time(), datetime.UTC).replace(tzinfo=None)
+        return cls.fromtimestamp(time.time(), dt.UTC).replace(tzinfo=None)
 
 
 def _slow(call: Callable[..., Any], seconds: float) -> Callable[..., Any]:
@@ -44,7 +43,7 @@ def _slow(call: Callable[..., Any], seconds: float) -> Callable[..., Any]:
 if "ALTERED_CLOCK" in os.environ:
     time.time = lambda: _time() + _shift_s()
     time.time_ns = lambda: _time_ns() + int(_shift_s() * 1e9)
-    datetime.datetime = _Shifted  # type: ignore[misc]
+    dt.datetime = _Shifted  # type: ignore[misc]
 
 if "ALTERED_DISK" in os.environ:
     for _name in ("fsync", "fdatasync", "rename", "replace"):
