@@ -26,10 +26,12 @@ import ray
 import ray.tune as ray_tune
 
 TRIALS: Final = 4
-EPOCHS: Final = 10
-EPOCH_S: Final = 0.7
+EPOCHS: Final = 12
+EPOCH_S: Final = 2.0
 WAIT_S: Final = 240.0
 _NAME: Final = "stock"
+_LATE: Final = 18
+"""Epochs after which harm is done: Ray writes the state of the study every ten seconds."""
 
 
 def training(config: dict[str, Any]) -> None:
@@ -74,8 +76,8 @@ def drive(folder: Path, storage: Path, *, restore: bool, failures: int, nan: int
     results = tuner.fit()
     errors = [str(error).strip().splitlines()[-1] for error in results.errors]
     try:
-        best = results.get_best_result().config["n"]
-    except RuntimeError as error:
+        best = results.get_best_result().config.get("n")
+    except (RuntimeError, AttributeError) as error:
         best = str(error)
     ended = {"trials": len(results), "errors": errors, "best": best}
     (folder / "ended.json").write_text(json.dumps(ended))
@@ -178,7 +180,7 @@ class Stock:
 def driver_killed(stock: Stock) -> None:
     """The driver alone is killed, and restored."""
     driver = stock.start()
-    stock.wait_for(10)
+    stock.wait_for(_LATE)
     stock.below()
     driver.kill()
     driver.wait()
@@ -189,7 +191,7 @@ def driver_killed(stock: Stock) -> None:
 def everything_killed(stock: Stock) -> None:
     """The driver and all that it started are killed at once, and the driver is restored."""
     driver = stock.start()
-    stock.wait_for(10)
+    stock.wait_for(_LATE)
     for process in [psutil.Process(driver.pid), *stock.below()]:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
@@ -200,7 +202,7 @@ def everything_killed(stock: Stock) -> None:
 def worker_killed(stock: Stock) -> None:
     """The process of a trial is killed; nothing is restored."""
     driver = stock.start()
-    stock.wait_for(8)
+    stock.wait_for(_LATE)
     stock.workers()[0].kill()
     stock.finish(driver)
 
@@ -220,7 +222,7 @@ def worker_killed_restored(stock: Stock) -> None:
 def cluster_killed(stock: Stock) -> None:
     """Ray's own processes are killed while the driver lives; a driver that stays is told."""
     driver = stock.start()
-    stock.wait_for(8)
+    stock.wait_for(_LATE)
     for process in stock.below():
         if process.pid != driver.pid:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -260,7 +262,7 @@ def checkpoint_damaged(stock: Stock) -> None:
 def driver_killed_then(stock: Stock, damage: Callable[[], object]) -> None:
     """Kill everything after twelve epochs, do some harm, and restore."""
     driver = stock.start()
-    stock.wait_for(12)
+    stock.wait_for(_LATE)
     for process in [psutil.Process(driver.pid), *stock.below()]:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
@@ -289,7 +291,7 @@ def disk_full(stock: Stock) -> None:
     """The disk is full for some seconds, then has room again, and the study is restored."""
     with small_disk(stock):
         driver = stock.start()
-        stock.wait_for(8)
+        stock.wait_for(_LATE)
         filler = stock.storage / "filler"
         with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
@@ -304,7 +306,7 @@ def read_only(stock: Stock) -> None:
     """The study is interrupted, and restored on a disk that may only be read."""
     with small_disk(stock):
         driver = stock.start()
-        stock.wait_for(8)
+        stock.wait_for(_LATE)
         for process in [psutil.Process(driver.pid), *stock.below()]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -323,7 +325,7 @@ def node_lost(stock: Stock) -> None:
     try:
         stock.address = cluster.address
         driver = stock.start()
-        stock.wait_for(8)
+        stock.wait_for(_LATE)
         node.all_processes["raylet"][0].process.kill()
         stock.finish(driver)
     finally:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.test_mirror import check_study, epochs_at, study_of, whole_run
+from tests.faults.test_mirror import check_study, decided, epochs_at, study_of
+from tests.support.rehearsed_study import rehearse_file
 from tests.support.servers.machines import WAIT_S, computers, wait_until
+from tune.directory.layout import JOURNAL
 
 pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -16,12 +18,13 @@ REFUSED = r"process \d+ on \S+ is running this study \(term \d\)"
 def test_of_two_drivers_one_runs_the_study_and_the_other_is_told_which(
     bucket: str, tmp_path: Path
 ) -> None:
-    unbroken = whole_run(tmp_path / "unbroken")
     address = f"{bucket}/{tmp_path.name}/sample"
     with computers(tmp_path, 3) as [first, second, third]:
         storage = first.disk / "studies"
-        slow = {"epoch_seconds": 1.0}
-        first.start("tune", study_of(tmp_path, address, storage=str(storage), fixed=slow))
+        slow = {"epoch_seconds": 3.0}
+        file = study_of(tmp_path, address, storage=str(storage), fixed=slow)
+        unbroken = decided(rehearse_file(file, tmp_path / "unbroken").path / JOURNAL)
+        first.start("tune", file)
         wait_until("epochs are shipped", first.log, lambda: epochs_at(address) >= 4)
         refused = second.run("resume", address)
         assert refused.endswith("exit code 2"), refused

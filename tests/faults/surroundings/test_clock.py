@@ -4,18 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.test_mirror import check_study, epochs_at, study_of, whole_run
+from tests.faults.test_mirror import check_study, decided, epochs_at, study_of
 from tests.support.places import ALTERED, ROOT
+from tests.support.rehearsed_study import rehearse_file
 from tests.support.servers.machines import WAIT_S, computers, wait_until
-from tune.directory.layout import elapsed_before_s
+from tune.directory.layout import JOURNAL, elapsed_before_s
 
 pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.timeout(900)]
 
-DAY_S = 86400.0
+DAY_S = 86_400
 
 
 def test_a_clock_that_jumps_changes_no_decision_and_no_hours(bucket: str, tmp_path: Path) -> None:
-    unbroken = whole_run(tmp_path / "unbroken")
     address = f"{bucket}/{tmp_path.name}/sample"
     shift = tmp_path / "shift"
     shift.write_text("0")
@@ -24,6 +24,7 @@ def test_a_clock_that_jumps_changes_no_decision_and_no_hours(bucket: str, tmp_pa
         budget = {"trials": 4, "epochs": 8, "hours": 1.0}
         storage = machine.disk / "studies"
         file = study_of(tmp_path, address, storage=str(storage), budget=budget)
+        unbroken = decided(rehearse_file(file, tmp_path / "unbroken").path / JOURNAL)
         driver = machine.start("tune", file, PYTHONPATH=path, ALTERED_CLOCK=str(shift))
         for jump in (DAY_S, -2 * DAY_S):
             before = epochs_at(address)
