@@ -18,12 +18,14 @@ from trainables.contract import (
     ArtifactKind,
     Diverged,
     EarlyStopped,
+    Engine,
     EpochMetrics,
     InfeasibleParams,
     OutOfMemory,
     TrainingError,
     TransientError,
     TrialStopped,
+    UnreadableFile,
 )
 from trainables.datasets.prepared import ChangedDataError, check_pictures
 from trainables.failures import says_out_of_memory
@@ -154,7 +156,7 @@ def run_task(task: TrialTask, channel: Channel) -> None:
         trial.report_history()
         if not trial.over:
             check_pictures(task.data)
-        engine.train(trial)
+        _train(engine, trial)
         ended = Ended()
     except (TrialStopped, EarlyStopped, Diverged, InfeasibleParams, TransientError) as error:
         ended = _ended_on_purpose(error)
@@ -168,6 +170,21 @@ def run_task(task: TrialTask, channel: Channel) -> None:
         level = logging.INFO if ended.rule is Rule.PATIENCE else logging.ERROR
         log.log(level, "%s: %s", name, ended.message)
     channel.send(ended)
+
+
+def _train(engine: Engine, trial: WorkerTrial) -> None:
+    """Train, from the beginning where the checkpoint to go on from is damaged.
+
+    Epochs that were reported before are reported again, and are answered as they were.
+    """
+    try:
+        engine.train(trial)
+    except UnreadableFile as error:
+        if trial.resume_from is None or trial.over:
+            raise
+        trial.note(f"{error}; it trains from its beginning")
+        trial.resume_from = None
+        engine.train(trial)
 
 
 def _failed(task: TrialTask, error: Exception) -> Ended:

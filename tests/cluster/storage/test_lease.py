@@ -75,7 +75,7 @@ def test_one_that_is_not_renewed_for_its_length_is_taken_and_the_older_fenced(
 def test_a_clock_that_jumped_takes_nothing_from_a_holder_that_renews(
     address: str, world: World
 ) -> None:
-    """The holder's clock is an hour behind: its lease seems to have ended long ago, but is kept."""
+    """The holder's clock is 200 s behind: its lease seems to have ended, but is kept."""
     place = open_documents(address)
     behind = World(now=world.now - 200)
     first = behind.taker(place, "a")

@@ -75,9 +75,8 @@ class Nodes:
         trials: int = 4,
         epochs: int = 6,
         seconds: float = 0.5,
-        verb: str = "tune",
     ) -> subprocess.Popen[bytes]:
-        """Start a study, or `resume` it; returns its driver."""
+        """Start a study; returns its driver."""
         file = self._folder / f"{name}.yaml"
         file.write_text(
             STUDY.format(
@@ -90,10 +89,16 @@ class Nodes:
                 storage=self._folder / "studies",
             )
         )
-        of = file if verb == "tune" else self.study(name)
+        return self._driver(name, "tune", str(file))
+
+    def resume(self, name: str) -> subprocess.Popen[bytes]:
+        """Start another driver for a study whose last one has ended; returns it."""
+        return self._driver(name, "resume", str(self.study(name)))
+
+    def _driver(self, name: str, *words: str) -> subprocess.Popen[bytes]:
         with (self._folder / f"{name}.log").open("ab") as log:
             driver = subprocess.Popen(
-                [sys.executable, "-m", "tune.cli", verb, str(of)],
+                [sys.executable, "-m", "tune.cli", *words],
                 env={**os.environ, "RAY_ADDRESS": self.cluster.address},
                 stdout=log,
                 stderr=log,
