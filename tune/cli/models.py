@@ -109,8 +109,11 @@ def retrain(
         ),
     ] = None,
     data: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Prepared data set; default: the one it was tuned on."),
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="Prepared data set, a folder or gs://BUCKET/FOLDER; default: that of the study.",
+        ),
     ] = None,
     trainable: EngineName = None,
     backbone: Backbone = None,
@@ -279,7 +282,7 @@ def _refuse_beside(best: Path, options: Mapping[str, object]) -> None:
 
 def _several(
     source: "Path | BestConfig",
-    data: Path | None,
+    data: str | None,
     out: Path,
     seeds: int,
     options: dict[str, Any],
@@ -292,7 +295,7 @@ def _several(
 
 def _best_known(
     trainable: str | None,
-    data: Path | None,
+    data: str | None,
     backbone: str | None,
     store: str | None,
     out: Path,

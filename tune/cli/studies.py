@@ -61,7 +61,7 @@ def plan(
 
     made = plan_study(study, overrides or [])
     pace = _probe(made) if probe else _known_pace(made)
-    for line in on_terminal([*plan_lines(made, pace), disk_line(made)]):
+    for line in on_terminal([*plan_lines(made, pace), disk_line(made), *_fetched(made)]):
         typer.echo(line)
 
 
@@ -281,6 +281,15 @@ def _probe(plan: "StudyPlan") -> "Pace":
     pace = probe(plan)
     keep_probed(plan, pace)
     return pace
+
+
+def _fetched(plan: "StudyPlan") -> list[str]:
+    """A line on the pictures of a data set in a bucket."""
+    from tune.datasets.copies import fetch_line  # slow: numpy
+    from tune.datasets.opening import in_bucket  # slow: numpy
+
+    place = plan.study.data
+    return [fetch_line(plan.data, str(place))] if in_bucket(place) else []
 
 
 def _known_pace(plan: "StudyPlan") -> "Pace | None":

@@ -9,10 +9,12 @@ import typer
 
 from tune.cli.jobs.options import Address, Insecure, JobName, the_cluster
 from tune.cli.options import Overrides, number_option
+from tune.errors import UsageError
 from tune.progress.folding import on_terminal
 
 if TYPE_CHECKING:
     from cluster.jobs.job import Job
+    from tune.remote.submitting import Asked
 
 _EXIT_CODES = {"SUCCEEDED": 0, "FAILED": 1, "STOPPED": 130}
 
@@ -42,28 +44,25 @@ def submit(
             "--send-data", help="Send the study's data set to its storage, unless it is there."
         ),
     ] = False,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="gs://BUCKET/FOLDER",
+            help="With --send-data: send it there, where each node fetches it once.",
+        ),
+    ] = None,
     insecure: Insecure = False,
 ) -> None:
     """Run a study or a measurement on a Ray cluster; sent again, it is found again.
 
     It goes on whatever becomes of this machine. A job that has ended is gone on with.
     """
-    from tune.remote.submitting import Wanted, wait_until_begun  # slow: numpy
-    from tune.remote.submitting import submit as send  # as the other
+    from tune.remote.submitting import Wanted, read_asked  # slow: numpy
 
-    cluster = the_cluster(address, insecure)
-    wishes = Wanted(name, keep_alive, any_versions, send_data)
-    job, sent = send(file, cluster, wishes, overrides or [], _note)
-    if sent:
-        again = f", attempt {job.attempt}" if job.attempt > 1 else ""
-        _note(f"job {job.name} on {cluster.login.address}{again}: its nodes are looked at")
-        job = wait_until_begun(cluster, job, _note)
-    else:
-        _note(f"job {job.name} on {cluster.login.address} is running already")
-    at = f"{job.name} --address {shlex.quote(cluster.login.address)}"
-    if follow:
-        raise typer.Exit(_followed(address, insecure, job))
-    typer.echo(f"segtune logs {at} --follow")
+    wishes = Wanted(name, keep_alive, any_versions, send_data, _bucket(to, send_data))
+    asked = read_asked(file, wishes, overrides or [])  # before any cluster is asked
+    send_job(asked, address, insecure=insecure, keep_alive=keep_alive, follow=follow)
 
 
 def jobs(address: Address = None, insecure: Insecure = False) -> None:
@@ -104,6 +103,43 @@ def stop(name: JobName, address: Address = None, insecure: Insecure = False) -> 
     cluster = the_cluster(address, insecure)
     for line in on_terminal(end(cluster, cluster.named(name), _note)):
         typer.echo(line)
+
+
+def _bucket(to: str | None, send_data: bool) -> str | None:
+    """Where data are to be sent, if a bucket is named."""
+    if to is None:
+        return None
+    if not send_data:
+        raise UsageError("--to: expected --send-data beside it, got none")
+    if not to.startswith("gs://") or not to.removeprefix("gs://").strip("/"):
+        raise UsageError(f"--to: expected gs://BUCKET/FOLDER, got {to}")
+    return to
+
+
+def send_job(
+    asked: "Asked",
+    address: str | None,
+    *,
+    insecure: bool,
+    keep_alive: int = 0,
+    follow: bool = False,
+) -> None:
+    """Send what is asked for to a cluster, and stay until it has begun, or to its end."""
+    from tune.remote.submitting import submit as send  # loaded already
+    from tune.remote.submitting import wait_until_begun  # loaded already
+
+    cluster = the_cluster(address, insecure)
+    job, sent = send(asked, cluster, keep_alive, _note)
+    if sent:
+        again = f", attempt {job.attempt}" if job.attempt > 1 else ""
+        _note(f"job {job.name} on {cluster.login.address}{again}: its nodes are looked at")
+        job = wait_until_begun(cluster, job, _note)
+    else:
+        _note(f"job {job.name} on {cluster.login.address} is running already")
+    at = f"{job.name} --address {shlex.quote(cluster.login.address)}"
+    if follow:
+        raise typer.Exit(_followed(address, insecure, job))
+    typer.echo(f"segtune logs {at} --follow")
 
 
 def _followed(address: str | None, insecure: bool, job: "Job") -> int:
