@@ -102,9 +102,14 @@ def fingerprint_at(address: str) -> str:
 
 def copy_of(name: str, fingerprint: str) -> Path:
     """Where the copy of a data set is on this machine, there or not."""
+    return cache_folder("data", f"{name or 'data'}-{fingerprint[:12]}")
+
+
+def cache_folder(kind: str, name: str) -> Path:
+    """Folder of this machine's cache for what has a name, such as an address."""
     cache = os.environ.get(_CACHE) or Path.home() / ".cache"
-    plain = re.sub(r"[^\w.-]+", "-", name).strip(".-")[:80]
-    return Path(cache, "segtune", "data", f"{plain or 'data'}-{fingerprint[:12]}")
+    plain = re.sub(r"[^\w.-]+", "-", name).strip(".-")
+    return Path(cache, "segtune", kind, plain[-120:].strip(".-") or "_")
 
 
 def pictures_at(address: str, names: Sequence[str]) -> Pictures:

@@ -1,7 +1,7 @@
 """Studies and measurements sent to a cluster as jobs, from any machine."""
 
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +21,14 @@ from tune.job.order import CHECKED, COMMAND, FILE, ORDER, Order, Place
 from tune.plan.planning import check_draft, read_draft
 from tune.remote.beside import own_words
 from tune.remote.shipping import Shipment, ship, shipment_of
-from tune.remote.travelling import MEASURING, TRIAL, roots_of_measurement, roots_of_study
+from tune.remote.travelling import (
+    MEASURING,
+    TRIAL,
+    roots_of_measurement,
+    roots_of_race,
+    roots_of_study,
+    roots_of_training,
+)
 from tune.study.file import FILE_KEYS, Written, read_study_file, read_yaml_file, write_yaml
 from tune.study.problems import study_error
 
@@ -92,9 +99,13 @@ class Asked:
     @property
     def roots(self) -> tuple[str, ...]:
         """What the job begins with."""
-        if self.order.kind == "measure":
-            return roots_of_measurement(self.order.engine)
-        return roots_of_study(self.order.engine)
+        of_kind: Mapping[str, Callable[[str], tuple[str, ...]]] = {
+            "study": roots_of_study,
+            "measure": roots_of_measurement,
+            "retrain": roots_of_training,
+            "confirm": roots_of_race,
+        }
+        return of_kind[self.order.kind](self.order.engine)
 
 
 def submit(asked: Asked, cluster: Cluster, keep_alive: int, tell: Tell) -> tuple[Job, bool]:
@@ -130,7 +141,13 @@ def submit(asked: Asked, cluster: Cluster, keep_alive: int, tell: Tell) -> tuple
                 name,
                 attempt,
                 [*COMMAND, "keep" if keep_alive else "run"],
-                labels(name, asked.order.kind, content, directory=asked.directory),
+                labels(
+                    name,
+                    asked.order.kind,
+                    content,
+                    directory=asked.directory,
+                    engine=asked.order.engine,
+                ),
                 package.path,
             )
         except NameTakenError:  # by another `submit`, just now

@@ -26,6 +26,21 @@ def roots_of_study(engine: str) -> tuple[str, ...]:
     return (*_STUDY, *_known_engines(), *_whole_engine(engine))
 
 
+def roots_of_race(engine: str) -> tuple[str, ...]:
+    """The same of a race between a study's best; its engine may be known on the cluster only.
+
+    Args:
+        engine: Engine of the study; "" where that is not known here.
+    """
+    return (*roots_of_study(engine), "tune.job.confirm")
+
+
+def roots_of_training(engine: str) -> tuple[str, ...]:
+    """The same of a training without a study; its engine as for a race."""
+    roots = (*_EVERY, "tune.job.retrain", "tune.job.training")
+    return (*roots, *_known_engines(), *_whole_engine(engine))
+
+
 def roots_of_measurement(engine: str) -> tuple[str, ...]:
     """The same of a measurement: which engines its models have may be known on the cluster only.
 
