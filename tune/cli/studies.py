@@ -229,7 +229,7 @@ def confirm(
     if dry_run:
         return
     from tune.progress.terminal import make_progress  # slow: rich
-        from tune.verbs.confirming import conclude_race  # slow: Ray
+    from tune.verbs.confirming import conclude_race  # slow: Ray
     from tune.verbs.confirming import confirm as race  # slow: Ray
 
     _tell(conclude_race(race(made, observers=[make_progress()])))
