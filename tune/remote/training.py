@@ -14,7 +14,7 @@ from tune.best.file import load_best
 from tune.job.asked import ConfirmAsked, RetrainAsked
 from tune.job.order import Kind, Order
 from tune.remote.submitting import Asked
-from tune.remote.travelling import TRIAL
+from tune.remote.travelling import TRAINING, TRIAL
 
 _MARKS: Final = ("/", "~")
 """What a place on the cluster begins with, and no name of a job."""
@@ -94,6 +94,6 @@ def _order(kind: Kind, name: str, engine: str) -> Order:
         name=name,
         python=platform.python_version(),
         ray=version("ray"),
-        module=TRIAL,
+        module=TRAINING if kind == "retrain" else TRIAL,
         engine=engine,
     )

@@ -10,6 +10,9 @@ TRIAL: Final = "tune.trial.actor"
 MEASURING: Final = "analysis.measure.run"
 """Module that the workers of a measurement import."""
 
+TRAINING: Final = "tune.job.training"
+"""Module that the worker of a training without a study imports."""
+
 _EVERY: Final = ("tune.job.entry", "tune.job.nodes", "search_spaces.presets")
 
 _STUDY: Final = (*_EVERY, "tune.job.study", TRIAL, "tune.trial.child")
@@ -37,7 +40,7 @@ def roots_of_race(engine: str) -> tuple[str, ...]:
 
 def roots_of_training(engine: str) -> tuple[str, ...]:
     """The same of a training without a study; its engine as for a race."""
-    roots = (*_EVERY, "tune.job.retrain", "tune.job.training")
+    roots = (*_EVERY, "tune.job.retrain", TRAINING)
     return (*roots, *_known_engines(), *_whole_engine(engine))
 
 
