@@ -145,7 +145,7 @@ def stopped(asked: Asked, name: str) -> dict[str, float]:
 
 def _is_of(process: psutil.Process, name: str) -> bool:
     try:
-        return process.environ().get("SEGTUNE_JOB") == name
+        return bool(process.environ().get("SEGTUNE_JOB") == name)
     except psutil.Error:
         return False
 

@@ -108,7 +108,7 @@ MetricName = Annotated[str, AfterValidator(normal_name)]
 Folder = Annotated[Path, Field(strict=False), BeforeValidator(_local)]
 
 DataPlace = Annotated[
-    Path | str,
+    Annotated[Path, Field(strict=False)] | str,
     BeforeValidator(_place_of_data),
     WithJsonSchema({"type": "string", "format": "path"}),
 ]
