@@ -10,6 +10,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    PlainValidator,
     PositiveFloat,
     PositiveInt,
     ValidationInfo,
@@ -58,10 +59,12 @@ def _local(path: Any) -> Any:
     return Path(path).absolute()
 
 
-def _place_of_data(place: Any) -> Any:
+def _place_of_data(place: Any) -> Path | str:
     """The address of a bucket's folder as it is; of anything else an absolute path."""
+    if not isinstance(place, str | Path):
+        raise ValueError(f"expected a folder or gs://BUCKET/FOLDER, got {place!r}")
     if not isinstance(place, str) or not is_address(place):
-        return _local(place)
+        return Path(_local(place))
     bucket, _, folder = place.removeprefix("gs://").rstrip("/").partition("/")
     if not bucket or not folder:
         raise ValueError(f"expected gs://BUCKET/FOLDER, got {place}")
@@ -108,8 +111,8 @@ MetricName = Annotated[str, AfterValidator(normal_name)]
 Folder = Annotated[Path, Field(strict=False), BeforeValidator(_local)]
 
 DataPlace = Annotated[
-    Annotated[Path, Field(strict=False)] | str,
-    BeforeValidator(_place_of_data),
+    Path | str,
+    PlainValidator(_place_of_data),
     WithJsonSchema({"type": "string", "format": "path"}),
 ]
 """Place of a data set: an absolute folder, or gs://BUCKET/FOLDER as a text."""
