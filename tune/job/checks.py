@@ -8,13 +8,13 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
-from cluster.errors import JobError
+from cluster.errors import JobError, StorageError
 from cluster.jobs.environment import Environment, differences, read_pins, this_environment
 from cluster.jobs.nodes import Answer, why_no_import
-from cluster.storage.opening import is_address
+from cluster.storage.opening import is_address, open_files
 from trainables.datasets.manifest import DatasetError
 from tune.datasets.copies import fingerprint_at
 from tune.job.order import Order, Place
@@ -23,6 +23,9 @@ SECRETS: Final = ("WANDB_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS")
 """Variables of the nodes' own environment that studies use; their values are never looked at."""
 
 _MANIFEST: Final = "dataset.json"
+
+_PATIENCE_S: Final = 20.0
+"""Time in which a question to a bucket is tried again."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +94,22 @@ def _fingerprints(places: Sequence[Place]) -> tuple[dict[str, str], dict[str, st
     found, reasons = dict[str, str](), dict[str, str]()
     for place in places:
         try:
-            found[place.key] = (
-                fingerprint_at(place.path)
-                if is_address(place.path)
-                else fingerprint(Path(place.path))
-            )
-        except DatasetError as error:
+            if not is_address(place.path):
+                found[place.key] = fingerprint(Path(place.path))
+            elif place.key == "data":
+                found[place.key] = fingerprint_at(place.path)
+            else:
+                found[place.key] = _listed(place.path)
+        except (DatasetError, StorageError) as error:
             found[place.key], reasons[place.key] = "", str(error)
     return found, reasons
+
+
+def _listed(address: str) -> str:
+    """What tells the files of a bucket's folder, or of the folder around a file, from others."""
+    folder = address.rpartition("/")[0] if PurePosixPath(address).suffix else address
+    listed = open_files(folder, _PATIENCE_S).listed()
+    return hashlib.sha256(repr(sorted(listed.items())).encode()).hexdigest()[:16]
 
 
 def fingerprint(path: Path) -> str:

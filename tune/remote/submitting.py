@@ -274,7 +274,7 @@ def _measurement(file: Path, wishes: Wanted, overrides: Sequence[str]) -> Asked:
     named = [("images", place) for place in values["images"] if "*" not in place]
     named += [("model", place) for place in values["model"]]
     places = (
-        Place(_numbered(named, n), path, fingerprint(Path(path)))
+        Place(_numbered(named, n), path, "" if is_address(path) else fingerprint(Path(path)))
         for n, (_, path) in enumerate(named)
     )
     order = Order(
