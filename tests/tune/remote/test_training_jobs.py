@@ -15,7 +15,7 @@ from tests.tune.remote.test_jobs import LIMIT_S, asked, log_of, wait_until_gone,
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-EPOCHS = 30
+EPOCHS = 100_000  # more than there is time for: it ends when it is stopped
 
 
 @pytest.fixture(scope="module")
@@ -90,17 +90,18 @@ def test_an_exported_file_is_retrained_there_stopped_killed_and_gone_on_with(
     assert "interrupted after epoch" in stopped.stdout
     wait_until_gone("slow")
     reached = metrics(out)[-1]
-    assert reached < EPOCHS
 
     assert asked(folder, head.user, *words).returncode == 0
-    wait_for_epoch(head, out, reached + 2, "slow~2")
-    [worker] = [p for p in with_mark("slow~2") if "train_here" in " ".join(p.cmdline())]
-    worker.kill()
-    on = asked(folder, head.user, "logs", "slow", "--address", head.address, "--follow")
-    assert on.returncode == 0, on.stdout
-    assert metrics(out) == list(range(1, EPOCHS + 1))
-    assert f"wrote {out}" in on.stdout
-    assert "1 CPU" in on.stdout
+    for attempt in range(2):
+        wait_for_epoch(head, out, reached + 2, "slow~2")
+        reached = metrics(out)[-1]
+        if attempt == 0:
+            [worker] = [p for p in with_mark("slow~2") if "train_here" in " ".join(p.cmdline())]
+            worker.kill()
+    assert log_of(head, "slow~2").count("with 1 CPU") == 2
+    assert asked(folder, head.user, "stop", "slow").returncode == 0
+    assert metrics(out) == list(range(1, metrics(out)[-1] + 1))
+    wait_until_gone("slow~2")
 
 
 def test_a_study_there_is_confirmed_as_a_study_of_its_own(head: Head, folder: Path) -> None:
