@@ -28,6 +28,7 @@ from trainables.metrics.matching import GroundTruth, ground_truth, match_image
 from trainables.metrics.names import Kind
 from trainables.results import Instances
 from tune.best.configuration import confidences_in
+from tune.datasets.opening import whole_data
 
 MOST_MODELS: Final = 4
 
@@ -181,7 +182,7 @@ def _data_of(entries: Sequence[Entry]) -> PreparedDataset:
     places = dict.fromkeys(str(entry.study.resolved["data"]) for entry in entries)
     for place in places:
         try:
-            data = PreparedDataset.load(Path(place))
+            data = whole_data(place)
         except DatasetError:
             continue
         if data.fingerprint == wanted and data.images("val"):

@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tune.cli.jobs.options import Address, Insecure, the_cluster
+from tune.cli.jobs.options import (
+    Address,
+    Follow,
+    Insecure,
+    ThereAddress,
+    ThereName,
+    the_cluster,
+)
+from tune.cli.jobs.there import (
+    There,
+    confirm_there,
+    refuse_beside_address,
+    refuse_without_address,
+)
 from tune.cli.options import (
     DataFolder,
     EngineName,
@@ -26,6 +39,7 @@ if TYPE_CHECKING:
     from tune.driver.driver import StudyResult
     from tune.plan.pace import Pace
     from tune.plan.plan import StudyPlan
+    from tune.progress.conclusion import Conclusion
 
 
 def init(
@@ -61,7 +75,7 @@ def plan(
 
     made = plan_study(study, overrides or [])
     pace = _probe(made) if probe else _known_pace(made)
-    for line in on_terminal([*plan_lines(made, pace), disk_line(made)]):
+    for line in on_terminal([*plan_lines(made, pace), disk_line(made), *_fetched(made)]):
         typer.echo(line)
 
 
@@ -183,10 +197,24 @@ def confirm(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be trained, and how long.")
     ] = False,
+    address: ThereAddress = None,
+    name: ThereName = None,
+    follow: Follow = False,
+    insecure: Insecure = False,
 ) -> None:
-    """Race a study's best and the default with fresh seeds; killed, the same command goes on."""
+    """Race a study's best and the default with fresh seeds; killed, the same command goes on.
+
+    With --address it is a job of a cluster, and STUDY_DIR the name of a study's job there.
+    """
+    if address is not None:
+        refuse_beside_address("confirm", {"--dry-run": dry_run or None})
+        race_options = {"top": top, "trainings": trainings, "concurrent": concurrent}
+        there = There(address, insecure, name, follow)
+        confirm_there(study_dir, {**race_options, "resplit": resplit}, there)
+        return
+    refuse_without_address("confirm", {"--name": name, "--follow": follow or None})
     from analysis.confirm.planning import plan_race  # slow: numpy
-    from analysis.confirm.words import race_lines, verdict_lines  # loaded with it
+    from analysis.confirm.words import race_lines  # loaded with it
     from tune.verbs.opening import open_study  # slow: Optuna
 
     made = plan_race(
@@ -201,18 +229,10 @@ def confirm(
     if dry_run:
         return
     from tune.progress.terminal import make_progress  # slow: rich
+    from tune.verbs.confirming import conclude_race  # slow: Ray
     from tune.verbs.confirming import confirm as race  # slow: Ray
 
-    result = race(made, observers=[make_progress()])
-    for line in on_terminal([*verdict_lines(result.verdict), f"wrote {result.page}"]):
-        typer.echo(line)
-    if result.exported is not None:
-        typer.echo(f"exported to {result.exported}")
-    if not result.verdict.over:
-        typer.echo("interrupted; the same command goes on with it", err=True)
-        raise typer.Exit(130)
-    if result.verdict.winner is None:
-        raise typer.Exit(1)
+    _tell(conclude_race(race(made, observers=[make_progress()])))
 
 
 def dashboard(
@@ -260,7 +280,11 @@ def _conclude(plan: "StudyPlan", result: "StudyResult") -> None:
     """Say where the results of a run are and what to do next."""
     from tune.verbs.concluding import conclude  # loaded already
 
-    said = conclude(plan, result)
+    _tell(conclude(plan, result))
+
+
+def _tell(said: "Conclusion") -> None:
+    """Say how a run has ended, and end with its exit code."""
     for line in on_terminal(said.lines):
         typer.echo(line)
     problems = [line for text in said.problems for line in text.split("\n")]
@@ -281,6 +305,15 @@ def _probe(plan: "StudyPlan") -> "Pace":
     pace = probe(plan)
     keep_probed(plan, pace)
     return pace
+
+
+def _fetched(plan: "StudyPlan") -> list[str]:
+    """A line on the pictures of a data set in a bucket."""
+    from tune.datasets.copies import fetch_line  # slow: numpy
+    from tune.datasets.opening import in_bucket  # slow: numpy
+
+    place = plan.study.data
+    return [fetch_line(plan.data, str(place))] if in_bucket(place) else []
 
 
 def _known_pace(plan: "StudyPlan") -> "Pace | None":

@@ -22,7 +22,7 @@ RECEIVE: Final = "receive"
 READY: Final = "ready to take data"
 """What that job says when data may be sent to it."""
 
-Kind = Literal["study", "measure"]
+Kind = Literal["study", "measure", "retrain", "confirm"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Order:
     """What is to be done, and what it needs.
 
     Attributes:
-        kind: Whether `FILE` is a study or a measurement.
+        kind: What `FILE` is: a study, a measurement, a training or a race that is asked for.
         name: Name of the job.
         python: Version of Python where it was sent from.
         ray: Version of Ray there.

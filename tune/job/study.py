@@ -8,6 +8,7 @@ from pathlib import Path
 
 from trainables.registry import engine_info
 from tune.errors import StudyError
+from tune.job.data import bring_data
 from tune.job.nodes import check_nodes
 from tune.job.order import CHECKED, Order
 from tune.job.sharing import proof_of_sharing
@@ -88,6 +89,7 @@ def run_job(
             nodes = checked.result()  # what is wrong with them comes before what is with the plan
     refuse_if_stopped()
     tell(f"{nodes}; {CHECKED}")
+    bring_data(made.study, made.data, tell, refuse_if_stopped)
     tell(f"study {made.study.study} {'goes on' if goes_on else 'begins'}: {directory}")
     for note in made.notes or ():
         tell(f"note: {note}")

@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cluster.machines.memory import hold_to_share
@@ -35,6 +35,7 @@ from trainables.processes import die_with_parent
 from trainables.registry import load_engine
 from trainables.trials.keeping import BestKeeper, keep_artifact
 from trainables.trials.layout import HISTORY_FILE
+from tune.datasets.copies import DataAwayError, bring, told
 from tune.directory.layout import ERROR
 from tune.stopping.decision import Rule
 from tune.trial.messages import (
@@ -151,11 +152,11 @@ def run_task(task: TrialTask, channel: Channel) -> None:
     """Train one trial and say how it ended; never raises."""
     name = f"{task.study}/{task.number}"
     try:
-        trial = WorkerTrial(task, channel, name)
+        trial = WorkerTrial(_with_data(task), channel, name)
         engine = load_engine(task.engine)
         trial.report_history()
         if not trial.over:
-            check_pictures(task.data)
+            check_pictures(trial.data)
         _train(engine, trial)
         ended = Ended()
     except (TrialStopped, EarlyStopped, Diverged, InfeasibleParams, TransientError) as error:
@@ -185,6 +186,22 @@ def _train(engine: Engine, trial: WorkerTrial) -> None:
         trial.note(f"{error}; it trains from its beginning")
         trial.resume_from = None
         engine.train(trial)
+
+
+def _with_data(task: TrialTask) -> TrialTask:
+    """A task with the data set as this machine has it; what lacks of one in a bucket is brought.
+
+    Raises:
+        TransientError: The bucket cannot be reached now.
+        DatasetError: It holds another data set by now.
+    """
+    if not task.address:
+        return task
+    try:
+        data = bring(task.address, task.data, told(log.info))
+    except DataAwayError as error:
+        raise TransientError(str(error)) from error
+    return replace(task, data=data)
 
 
 def _failed(task: TrialTask, error: Exception) -> Ended:

@@ -256,7 +256,7 @@ class PictureMeasurer:
             return
         particles = drawn_particles(seen.instances, seen.classes, runs)
         if folder.writes(LABELME):
-            page = LabelledPage(picture.path, picture.page, (read.height, read.width), pixels)
+            page = LabelledPage(picture.file, picture.page, (read.height, read.width), pixels)
             write_labelme(particles, page, folder.file(LABELME, picture))
         if folder.writes(ROIS):
             write_rois(particles, picture.page, read.n_pages, folder.file(ROIS, picture))

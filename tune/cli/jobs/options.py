@@ -19,6 +19,20 @@ Address = Annotated[
     ),
 ]
 
+ThereAddress = Annotated[
+    str | None,
+    typer.Option("--address", metavar="URL", help="Run it on the Ray cluster with this dashboard."),
+]
+
+ThereName = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="With --address: name of the job."),
+]
+
+Follow = Annotated[
+    bool, typer.Option("--follow", help="With --address: show its log until it ends.")
+]
+
 Insecure = Annotated[
     bool, typer.Option("--insecure", help="Send token and data by plain http to another machine.")
 ]

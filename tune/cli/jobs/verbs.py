@@ -1,20 +1,15 @@
 """Verbs about jobs on a cluster: submit, jobs, logs, stop."""
 
-import shlex
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from tune.cli.jobs.options import Address, Insecure, JobName, the_cluster
+from tune.cli.jobs.sending import followed, note, send_job
 from tune.cli.options import Overrides, number_option
+from tune.errors import UsageError
 from tune.progress.folding import on_terminal
-
-if TYPE_CHECKING:
-    from cluster.jobs.job import Job
-
-_EXIT_CODES = {"SUCCEEDED": 0, "FAILED": 1, "STOPPED": 130}
 
 
 def submit(
@@ -42,28 +37,25 @@ def submit(
             "--send-data", help="Send the study's data set to its storage, unless it is there."
         ),
     ] = False,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="gs://BUCKET/FOLDER",
+            help="With --send-data: send it there, where each node fetches it once.",
+        ),
+    ] = None,
     insecure: Insecure = False,
 ) -> None:
     """Run a study or a measurement on a Ray cluster; sent again, it is found again.
 
     It goes on whatever becomes of this machine. A job that has ended is gone on with.
     """
-    from tune.remote.submitting import Wanted, wait_until_begun  # slow: numpy
-    from tune.remote.submitting import submit as send  # as the other
+    from tune.remote.submitting import Wanted, read_asked  # slow: numpy
 
-    cluster = the_cluster(address, insecure)
-    wishes = Wanted(name, keep_alive, any_versions, send_data)
-    job, sent = send(file, cluster, wishes, overrides or [], _note)
-    if sent:
-        again = f", attempt {job.attempt}" if job.attempt > 1 else ""
-        _note(f"job {job.name} on {cluster.login.address}{again}: its nodes are looked at")
-        job = wait_until_begun(cluster, job, _note)
-    else:
-        _note(f"job {job.name} on {cluster.login.address} is running already")
-    at = f"{job.name} --address {shlex.quote(cluster.login.address)}"
-    if follow:
-        raise typer.Exit(_followed(address, insecure, job))
-    typer.echo(f"segtune logs {at} --follow")
+    wishes = Wanted(name, keep_alive, any_versions, send_data, _bucket(to, send_data))
+    asked = read_asked(file, wishes, overrides or [])  # before any cluster is asked
+    send_job(asked, the_cluster(address, insecure), keep_alive=keep_alive, follow=follow)
 
 
 def jobs(address: Address = None, insecure: Insecure = False) -> None:
@@ -90,7 +82,7 @@ def logs(
     cluster = the_cluster(address, insecure)
     job = cluster.named(name)
     if follow:
-        raise typer.Exit(_followed(address, insecure, job))
+        raise typer.Exit(followed(cluster, job))
     typer.echo(cluster.log(job.id), nl=False)
 
 
@@ -102,24 +94,16 @@ def stop(name: JobName, address: Address = None, insecure: Insecure = False) -> 
     from tune.remote.overseeing import stop as end  # slow: requests
 
     cluster = the_cluster(address, insecure)
-    for line in on_terminal(end(cluster, cluster.named(name), _note)):
+    for line in on_terminal(end(cluster, cluster.named(name), note)):
         typer.echo(line)
 
 
-def _followed(address: str | None, insecure: bool, job: "Job") -> int:
-    """Show a job's log to its end; returns the exit code that says how it ended."""
-    from cluster.jobs.following import follow  # slow: requests
-
-    cluster = the_cluster(address, insecure)
-    try:
-        ended = follow(cluster, job, lambda text: typer.echo(text, nl=False), _note)
-    except KeyboardInterrupt:
-        _note(f"{job.name} goes on; `segtune stop {job.name}` ends it")
-        return 130
-    return _EXIT_CODES.get(ended.state, 1)
-
-
-def _note(line: str) -> None:
-    """A line about what is going on."""
-    for piece in on_terminal([line], sys.stderr):
-        typer.echo(piece, err=True)
+def _bucket(to: str | None, send_data: bool) -> str | None:
+    """Where data are to be sent, if a bucket is named."""
+    if to is None:
+        return None
+    if not send_data:
+        raise UsageError("--to: expected --send-data beside it, got none")
+    if not to.startswith("gs://") or not to.removeprefix("gs://").strip("/"):
+        raise UsageError(f"--to: expected gs://BUCKET/FOLDER, got {to}")
+    return to
