@@ -21,16 +21,20 @@ def watched(study_dir: Path, asked: Callable[[str], object]) -> Iterator[None]:
 
     Args:
         study_dir: The study directory.
-        asked: Called once, by a thread, with who asks, in words.
+        asked: Called, by a thread, with who asks, in words; with "" when nobody does any more.
     """
     request, over = study_dir / _REQUEST, threading.Event()
     request.unlink(missing_ok=True)
 
     def look() -> None:
+        before = ""
         while not over.wait(_LOOK_S):
+            who = ""
             with contextlib.suppress(OSError):
-                asked(request.read_text("utf-8"))
-                return
+                who = request.read_text("utf-8")
+            if who != before:
+                asked(who)
+            before = who
 
     thread = threading.Thread(target=look, daemon=True, name="hand-over")
     thread.start()

@@ -26,6 +26,8 @@ LAYOUT = 2  # of a study directory, in its RESOLVED; 1, which does not say so, h
 
 ELAPSED = "elapsed_s"  # column of the metrics table: wall time of all attempts so far
 
+TAKEOVER = "takeover"  # of a trial's parameters: the take-over since which its records are new
+
 CHECK = "check"  # checksum of an outcome or a line of metrics; earlier versions had none
 
 
@@ -39,6 +41,7 @@ _SHAPES: Final[Mapping[str, Mapping[str, type | tuple[type, ...]]]] = {
         "fixed": dict,
         "seed": int,
         "warm_start": (int, type(None)),
+        TAKEOVER: int,
     },
     OUTCOME: {
         "state": str,

@@ -10,13 +10,13 @@ import google_crc32c
 
 from cluster.storage.segments import Record
 from trainables.trials.layout import METRICS
-from tune.directory.layout import CLOSED, DIARY, JOURNAL, LOG, RESOLVED, SESSION, STUDY
+from tune.directory.layout import CLOSED, JOURNAL, LOG, RESOLVED, SESSION, STUDY
 from tune.mirror.records import TRIAL_FILES, Shipped, appended, gone, written
 
 PIECE: Final = 1 << 17
 """Bytes of a file that grows that stand in one record at most."""
 
-_ALWAYS: Final = (STUDY, RESOLVED, DIARY)
+_ALWAYS: Final = (STUDY, RESOLVED)
 """Small files of a study directory that are looked at each time."""
 
 RESULTS: Final = ("leaderboard.csv", "report.html", "report.md", "report.json")

@@ -15,6 +15,7 @@ from cluster.jobs.job import Job, checked_name, labels
 from cluster.jobs.package import content_hash, packed
 from tune.job.checks import fingerprint
 from tune.job.order import CHECKED, COMMAND, FILE, ORDER, Order, Place
+from tune.mirror.mirror import mirror_address
 from tune.plan.planning import check_draft, read_draft
 from tune.remote.beside import own_words
 from tune.remote.shipping import Shipment, ship, shipment_of
@@ -24,6 +25,9 @@ from tune.study.problems import study_error
 
 DEFAULT_STORAGE: Final = "~/studies"
 """Folder of the studies where a study file names none, on the cluster's head."""
+
+MIRROR: Final = "mirror"
+"""Key of a job's metadata that has the address of its study's mirror."""
 
 _CLUSTERS_OWN: Final = frozenset(("resources", "storage", "warm_start.best"))
 """Keys that hold for the cluster: what is wrong with them is told there."""
@@ -49,25 +53,34 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
     """What a file asks for.
 
     Attributes:
+        file: The file, for messages.
         order: What the job needs.
         text: The file, with its overrides and with absolute places.
         directory: Folder that the job writes.
+        mirror: Address of the study's mirror; "" for none.
         shipment: Data that is sent before it; None for none.
     """
 
+    file: Path
     order: Order
     text: str
     directory: str
+    mirror: str = ""
     shipment: Shipment | None = None
 
     @property
     def files(self) -> dict[str, bytes]:
         """What travels beside the code."""
         return {ORDER: self.order.text().encode(), FILE: self.text.encode()}
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Where to find what the job writes."""
+        return {"directory": self.directory, **({MIRROR: self.mirror} if self.mirror else {})}
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -97,11 +110,19 @@ def submit(
         MeasureError: The measurement as written cannot be.
         JobError: The name is another job's, or the cluster does not take it.
     """
-    asked = _asked(file, wishes, overrides)
+    return send(asked_for(file, wishes, overrides), cluster, tell)
+
+
+def send(asked: Asked, cluster: Cluster, tell: Tell) -> tuple[Job, bool]:
+    """Send what is asked for, or find the job that does it already; else as `submit`.
+
+    Raises:
+        JobError: The name is another job's, or the cluster does not take it.
+    """
     name, content = asked.order.name, content_hash({FILE: asked.text.encode()})
     latest = cluster.latest(name)
     if latest is not None and not latest.ended:
-        return _attached(latest, content, file), False
+        return _attached(latest, content, asked.file), False
     if asked.shipment is not None:
         ship(cluster, asked.shipment, tell)
     attempt = 1 if latest is None else latest.attempt + 1
@@ -111,12 +132,12 @@ def submit(
             cluster.submit(
                 name,
                 attempt,
-                [*COMMAND, "keep" if wishes.keep_alive else "run"],
-                labels(name, asked.order.kind, content, directory=asked.directory),
+                [*COMMAND, "keep" if asked.order.keep_alive else "run"],
+                labels(name, asked.order.kind, content, **asked.places),
                 package.path,
             )
         except NameTakenError:  # by another `submit`, just now
-            return _attached(cluster.named(name), content, file), False
+            return _attached(cluster.named(name), content, asked.file), False
     return cluster.named(name), True
 
 
@@ -150,15 +171,21 @@ def _attached(job: Job, content: str, file: Path) -> Job:
 
 
 # --- what is asked for
-def _asked(file: Path, wishes: Wanted, overrides: Sequence[str]) -> _Asked:
+def asked_for(file: Path, wishes: Wanted, overrides: Sequence[str]) -> Asked:
+    """What a file asks for: all of it that this machine can check is right.
+
+    Raises:
+        StudyError: The study as written cannot be run anywhere.
+        MeasureError: The measurement as written cannot be.
+        JobError: What is to be sent is not here.
+    """
     written = read_yaml_file(file, overrides, "study")
     if KEYS & written.values.keys():
         return _measurement(file, wishes, overrides)
     return _study(file, wishes, overrides)
 
 
-def _study(file: Path, wishes: Wanted, overrides: Sequence[str]) -> _Asked:
-    """A study: all of it that this machine can check is right."""
+def _study(file: Path, wishes: Wanted, overrides: Sequence[str]) -> Asked:
     written = read_study_file(file, overrides)
     draft = read_draft(file, overrides)
     checked = check_draft(draft)
@@ -190,7 +217,7 @@ def _study(file: Path, wishes: Wanted, overrides: Sequence[str]) -> _Asked:
         any_versions=wishes.any_versions,
     )
     directory = f"{values['storage']}/{draft.study.study}"
-    return _Asked(order, write_yaml(values), directory, shipment)
+    return Asked(file, order, write_yaml(values), directory, mirror_address(draft.study), shipment)
 
 
 def _is_the_clusters(key: str, *, data_here: bool) -> bool:
@@ -216,7 +243,7 @@ def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:
         yield from _texts(f"{key}.{name}", inner)
 
 
-def _measurement(file: Path, wishes: Wanted, overrides: Sequence[str]) -> _Asked:
+def _measurement(file: Path, wishes: Wanted, overrides: Sequence[str]) -> Asked:
     if wishes.send_data:
         raise JobError(
             "--send-data: expected a study; pictures of a measurement are not sent: put them on a "
@@ -240,7 +267,7 @@ def _measurement(file: Path, wishes: Wanted, overrides: Sequence[str]) -> _Asked
         keep_alive=wishes.keep_alive,
         any_versions=wishes.any_versions,
     )
-    return _Asked(order, write_yaml(values), str(values["out"]))
+    return Asked(file, order, write_yaml(values), str(values["out"]))
 
 
 def _numbered(named: Sequence[tuple[str, str]], n: int) -> str:

@@ -40,6 +40,7 @@ class Head:
         dashboard_port: Port that jobs are sent to.
         token: Token that it asks for; "" where it asks for none.
         environment: Environment of its nodes.
+        line: Link to the machine that its head is; None for this one.
         nodes: Its processes, the head first.
     """
 
@@ -49,12 +50,14 @@ class Head:
     dashboard_port: int
     token: str
     environment: Mapping[str, str]
+    line: Line | None = None
     nodes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def address(self) -> str:
         """The address that jobs are sent to."""
-        return f"http://127.0.0.1:{self.dashboard_port}"
+        ip = LOOPBACK if self.line is None else self.ip
+        return f"http://{ip}:{self.dashboard_port}"
 
     @property
     def user(self) -> dict[str, str]:
@@ -114,7 +117,12 @@ class Head:
 
 @contextlib.contextmanager
 def running_head(
-    *, cpus: int = 2, token: str = TOKEN, ip: str = LOOPBACK, **variables: str
+    *,
+    cpus: int = 2,
+    token: str = TOKEN,
+    ip: str = LOOPBACK,
+    line: Line | None = None,
+    **variables: str,
 ) -> Iterator[Head]:
     """Run a cluster of one node.
 
@@ -122,6 +130,7 @@ def running_head(
         cpus: CPU cores it counts.
         token: Token that it asks for; "" for none.
         ip: Address of its node.
+        line: Link to the machine that it is to be, at its far end; None for this one.
         variables: Of the environment of its nodes.
     """
     folder = Path(tempfile.mkdtemp(prefix="sgh-", dir="/tmp"))
@@ -137,12 +146,13 @@ def running_head(
         **variables,
     }
     port, dashboard_port = _free_ports(2)
-    head = Head(folder, ip, port, dashboard_port, token, environment)
+    ip = ip if line is None else line.there
+    head = Head(folder, ip, port, dashboard_port, token, environment, line)
     head.nodes.append(
         _ray_start(
             folder,
             environment,
-            [sys.executable],
+            [sys.executable] if line is None else line.inside([sys.executable]),
             "--head",
             f"--port={port}",
             f"--dashboard-port={dashboard_port}",

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tune.cli.jobs.options import Address, Insecure, JobName, the_cluster
-from tune.cli.options import Overrides, number_option
+from tune.cli.jobs.options import (
+    Address,
+    AnyVersions,
+    Insecure,
+    JobName,
+    KeepAlive,
+    SendData,
+    the_cluster,
+)
+from tune.cli.options import Overrides
 from tune.progress.folding import on_terminal
 
 if TYPE_CHECKING:
@@ -27,21 +35,11 @@ def submit(
         str | None,
         typer.Option("--name", metavar="NAME", help="Name of the job; default: the study's."),
     ] = None,
-    keep_alive: Annotated[
-        int, number_option("--keep-alive", "Times that a driver that died is started again.")
-    ] = 0,
+    keep_alive: KeepAlive = 0,
     overrides: Overrides = None,
     follow: Annotated[bool, typer.Option("--follow", help="Show its log until it ends.")] = False,
-    any_versions: Annotated[
-        bool,
-        typer.Option("--any-versions", help="Let nodes have other packages than those tested."),
-    ] = False,
-    send_data: Annotated[
-        bool,
-        typer.Option(
-            "--send-data", help="Send the study's data set to its storage, unless it is there."
-        ),
-    ] = False,
+    any_versions: AnyVersions = False,
+    send_data: SendData = False,
     insecure: Insecure = False,
 ) -> None:
     """Run a study or a measurement on a Ray cluster; sent again, it is found again.
