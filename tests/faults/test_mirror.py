@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from tests.support.servers.machines import WAIT_S, Computer, computers, wait_until
+from tests.support.servers.wandb_server import WandbServer, wandb_server
 from tests.support.simulation import decisions, values_written
 from tests.support.study_samples import write_study
 from tune.directory.reader import StudyDir
 from tune.mirror.bringing import bring, read_mirror
 from tune.mirror.mirror import place_of
+from tune.tracking.tracker import run_id
 
 pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -29,6 +31,15 @@ MOVES = 5
 def machines(tmp_path: Path) -> Iterator[list[Computer]]:
     with computers(tmp_path, 2) as made:
         yield made
+
+
+@pytest.fixture
+def wandb(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
+    """A W&B server, which the machines know."""
+    with wandb_server() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef" * 2 + "01234567")
+        yield server
 
 
 @pytest.fixture
@@ -144,26 +155,47 @@ def test_a_machine_and_its_disk_are_lost_and_another_goes_on(
 
 
 def test_a_driver_that_slept_through_its_lease_changes_nothing_when_it_wakes_up(
-    machines: list[Computer], address: str, unbroken: Decisions, tmp_path: Path
+    machines: list[Computer],
+    address: str,
+    unbroken: Decisions,
+    wandb: WandbServer,
+    tmp_path: Path,
 ) -> None:
     first, second = machines
-    file = study_of(tmp_path, address, storage=str(first.disk / "studies"))
+    online = {"wandb": {"mode": "online"}}
+    file = study_of(tmp_path, address, storage=str(first.disk / "studies"), tracking=online)
     sleeper = first.start("tune", file)
     wait_until("epochs are shipped", first.log, lambda: epochs_at(address) >= 4)
     sleeper.send_signal(signal.SIGSTOP)
+    its_own = set(wandb.runs)
     other = second.start("resume", address)
     before = epochs_at(address)
     wait_until("the other goes on", second.log, lambda: epochs_at(address) >= before + 2)
+    logged = {name: list(wandb.runs[name].steps) for name in its_own}
+    assert sum(map(len, logged.values())) >= 3
     sleeper.send_signal(signal.SIGCONT)
     assert sleeper.wait(timeout=WAIT_S) == 2, first.log.read_text()[-3000:]
+    assert {name: wandb.runs[name].steps for name in its_own} == logged
     assert "has taken over (term 2)" in first.log.read_text()
     assert "this driver has decided nothing since" in first.log.read_text()
     assert other.wait(timeout=WAIT_S) == 0, second.log.read_text()[-3000:]
     check_study(address, unbroken, tmp_path)
+    check_runs(wandb, StudyDir.open(tmp_path / "kept/sample"))
     again = first.run("resume", str(first.disk / "studies/sample"))
     assert again.endswith("exit code 0"), again
     taken = (second.copy_of(address) / "optuna.journal").read_bytes()
     assert (first.disk / "studies/sample/optuna.journal").read_bytes().startswith(taken)
+
+
+def check_runs(server: WandbServer, study: StudyDir) -> None:
+    """Each trial's run has every epoch once; those since the take-over are not the sleeper's."""
+    trials = study.trials()
+    assert {trial.takeover for trial in trials} >= {2}
+    for trial in trials:
+        uid = study.resolved["created"]
+        run = server.runs[run_id(study.study.study, uid, trial.number, trial.takeover)]
+        assert run.steps == list(range(1, trial.epochs + 1))
+        assert run.summary["state"] == trial.state
 
 
 def test_a_study_is_moved_back_and_forth_while_it_runs(

@@ -45,13 +45,21 @@ def watched(study_dir: Path, asked: Callable[[str], object]) -> Iterator[None]:
         thread.join()
 
 
-def ask_for(study_dir: Path, who: str, waiting: Callable[[], object]) -> None:
+def ask_for(
+    study_dir: Path,
+    who: str,
+    waiting: Callable[[], object],
+    look: Callable[[], object] = lambda: None,
+) -> None:
     """Have the driver of a study on this machine pause its trials and end, if there is one.
+
+    What ends the waiting, as Ctrl-C does, takes the request back.
 
     Args:
         study_dir: The study directory.
         who: Who asks, in words.
         waiting: Called once if there is a driver, before it is waited for.
+        look: Called again and again while it is waited for.
     """
     if not is_driven(study_dir):
         return
@@ -60,6 +68,7 @@ def ask_for(study_dir: Path, who: str, waiting: Callable[[], object]) -> None:
         while is_driven(study_dir):
             if not (study_dir / _REQUEST).exists():  # or a driver that began just then removed it
                 write_text(study_dir / _REQUEST, who)
+            look()
             time.sleep(_LOOK_S)
     finally:
         (study_dir / _REQUEST).unlink(missing_ok=True)
