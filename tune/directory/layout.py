@@ -14,6 +14,8 @@ STUDY, RESOLVED, JOURNAL, LOG = "study.yaml", "resolved.json", "optuna.journal",
 
 PARAMS, OUTCOME, ERROR = "params.json", "outcome.json", "error.txt"
 
+TRAIN_LOG = "train.log"  # what a trial's engine has printed, in all attempts
+
 NOTES = "notes.json"  # what the engine had to say of a trial
 
 SESSION = "session.json"  # how long the study has run, over all its drivers

@@ -14,6 +14,7 @@ from tests.support.rehearsed_study import go_on, rehearse
 from tune.directory.reader import StudyDir
 from tune.errors import StoreError
 from tune.mirror.bringing import Place, bring, read_mirror, standing
+from tune.mirror.files import TRAINING_LOG
 from tune.mirror.mirror import Mirror, mirror_address, mirrored, place_of
 from tune.mirror.opening import everything, nothing
 from tune.study.study import Study
@@ -187,6 +188,28 @@ def test_a_study_that_runs_is_refused_and_another_of_its_name_too(
         pass
     with pytest.raises(StorageError, match="expected a study, found none"):
         bring(place_of(f"{mirror_address(study.study)}-nowhere"), tmp_path / "nowhere")
+
+
+def test_training_logs_are_shipped_as_they_grow_and_up_to_a_limit(
+    study: StudyDir, tmp_path: Path
+) -> None:
+    log = study.path / "trials/2/train.log"
+    before = b"epoch 1\n\xff bytes that are no text\n"
+    log.write_bytes(before)
+    shipped(study)
+    log.write_bytes(before + b"one more\n" + b"x" * 99 + b"\n" * TRAINING_LOG)
+
+    def more(mirror: Mirror) -> None:
+        mirror.touch(2)
+
+    shipped(study, more)
+    there = tmp_path / "elsewhere" / "sample"
+    bring(place(study), there)
+    assert (there / "trials/2/train.log").read_bytes() == log.read_bytes()[:TRAINING_LOG]
+    (there / "trials/2/train.log").write_bytes(b"another trial of this number\n")  # lost journal
+    with mirrored(study.study, there, resume=True):
+        pass
+    assert bytes(read_mirror(place(study)).files["trials/2/train.log"]).startswith(b"another")
 
 
 def test_a_damaged_mirror_is_named_and_nothing_is_brought(study: StudyDir, tmp_path: Path) -> None:
