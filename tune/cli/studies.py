@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from tune.driver.driver import StudyResult
     from tune.plan.pace import Pace
     from tune.plan.plan import StudyPlan
-    from tune.remote.submitting import Wanted
 
 
 def init(
@@ -158,9 +157,7 @@ def move(
 
         study_dir = mirror_of_job(the_cluster(address, insecure), study_dir)
     if to.startswith(("http://", "https://")):
-        from tune.remote.submitting import Wanted  # slow: numpy
-
-        wishes = Wanted(None, keep_alive, any_versions, send_data)
+        wishes = (keep_alive, any_versions, send_data)
         _move_to_cluster(study_dir, the_cluster(to, insecure), wishes, overrides or [], through)
         return
     _refuse_clusters_own(through, keep_alive, any_versions, send_data)
@@ -174,12 +171,17 @@ def move(
 
 
 def _move_to_cluster(
-    place: str, cluster: "Cluster", wishes: "Wanted", overrides: list[str], through: str
+    place: str,
+    cluster: "Cluster",
+    wishes: tuple[int, bool, bool],
+    overrides: list[str],
+    through: str,
 ) -> None:
     from tune.remote.moving import move_to_cluster, waiting_told  # slow: numpy
-    from tune.remote.submitting import wait_until_begun  # as the other
+    from tune.remote.submitting import Wanted, wait_until_begun  # as the other
 
-    job, mirror = move_to_cluster(place, cluster, wishes, overrides, _note, through)
+    wanted = Wanted(None, *wishes)
+    job, mirror = move_to_cluster(place, cluster, wanted, overrides, _note, through)
     with waiting_told(mirror, _note):
         job = wait_until_begun(cluster, job, _note)
     at = shlex.quote(cluster.login.address)

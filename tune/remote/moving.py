@@ -174,7 +174,6 @@ def _check(cluster: Cluster, asked: Asked, tell: Tell) -> None:
         JobError: It cannot; with what its nodes say.
     """
     with packed(asked.files, asked.roots) as package:
-        tell(package.line())
         job = send_beside(cluster, [CHECK], package)
     said, well = ended_beside(cluster, job, tell)
     if not well:

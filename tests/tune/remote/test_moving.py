@@ -85,7 +85,6 @@ class TestOnAHead:
             driver = laptop.start("tune", str(file))
             wait_until("it runs", laptop.log, lambda: reports(here) >= 3)
             moved = _moved(laptop, head, here, tmp_path)
-            Path("/tmp/mv/move_said.txt").write_text(moved.stderr + moved.stdout)
             assert moved.returncode == 0, moved.stderr
             assert driver.wait(timeout=WAIT_S) == 0, laptop.log.read_text()[-3000:]
             assert "it goes on elsewhere" in laptop.log.read_text()
