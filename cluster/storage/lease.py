@@ -99,7 +99,8 @@ def parse_lease(text: str, place: str) -> Lease:
     for key, kind in _KINDS.items():
         if not _is_of(content[key], kind):
             raise _damaged(place, f"{key} {content[key]!r}"[:100])
-    if content["term"] < 1 or not 0 < content["seconds"] <= _LONGEST_S:
+    counts = content["term"] >= 1 and 0 <= content["takeover"] <= content["term"]
+    if not counts or not 0 < content["seconds"] <= _LONGEST_S:
         raise _damaged(place, f"term {content['term']}, seconds {content['seconds']}"[:100])
     return Lease(**content)
 
@@ -131,6 +132,7 @@ class Taker:
         seconds: Length of a lease.
         clock: Seconds since 1970.
         wait: Waits for some seconds.
+        dead: Name of an earlier holder that is known not to live any more; "" for none.
     """
 
     place: Documents
@@ -139,6 +141,7 @@ class Taker:
     seconds: float
     clock: Callable[[], float] = time.time
     wait: Callable[[float], object] = time.sleep
+    dead: str = ""
 
     def take(self, asking: Callable[[Lease], object] | None = None) -> Lease:
         """Take the lease, in the next term.
@@ -274,7 +277,7 @@ class Taker:
         if there.holder and not same:
             raise _OvertakenError
         term = there.term + 1
-        takeover = term if there.holder else there.takeover
+        takeover = there.takeover if there.holder in ("", self.dead) else term
         return Lease(
             term, self.holder, self.who, until, self.seconds, there.base, takeover=takeover
         )

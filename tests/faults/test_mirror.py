@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.rehearsed_study import rehearse
 from tests.support.servers.machines import WAIT_S, Computer, computers, wait_until
 from tests.support.servers.wandb_server import WandbServer, wandb_server
 from tests.support.simulation import decisions, values_written
@@ -25,6 +26,14 @@ pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.timeout(900)]
 EPOCHS = 8
 
 MOVES = 5
+
+STUDY: dict[str, Any] = {
+    "budget": {"trials": 4, "epochs": EPOCHS},
+    "scheduler": {"kind": "asha", "grace_period": 2, "reduction_factor": 2},
+    "plateau": "none",
+    "resources": {"concurrent": 1, "cpus_per_trial": 1},
+    "tracking": {"wandb": {"mode": "disabled"}},
+}
 
 
 @pytest.fixture
@@ -55,16 +64,7 @@ def study_of(tmp_path: Path, address: str, **changes: Any) -> str:
         "every_seconds": 0.5,
         "alone_minutes": 10.0,
     }
-    values: dict[str, Any] = {
-        "mirror": mirror,
-        "budget": {"trials": 4, "epochs": EPOCHS},
-        "scheduler": {"kind": "asha", "grace_period": 2, "reduction_factor": 2},
-        "plateau": "none",
-        "fixed": {"epoch_seconds": 0.7},
-        "resources": {"concurrent": 1, "cpus_per_trial": 1},
-        "tracking": {"wandb": {"mode": "disabled"}},
-        **changes,
-    }
+    values = {**STUDY, "mirror": mirror, "fixed": {"epoch_seconds": 0.7}, **changes}
     return str(write_study(tmp_path, **values))
 
 
@@ -77,17 +77,14 @@ def decided(journal: Path) -> Decisions:
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Decisions:
-    """The decisions of the same study, run from its beginning to its end."""
+    """The decisions of the same study, run by the real controller from its beginning to its end."""
     return whole_run(tmp_path_factory.mktemp("unbroken"))
 
 
 def whole_run(folder: Path, **changes: Any) -> Decisions:
-    folder.mkdir(exist_ok=True)
-    with computers(folder, 1) as [machine]:
-        fixed = {"epoch_seconds": 0.0}
-        file = study_of(folder, "gs://nowhere/else/sample", fixed=fixed, mirror=None, **changes)
-        assert machine.run("tune", file).endswith("exit code 0")
-    found = decided(folder / "studies/sample/optuna.journal")
+    as_asked = {"search_space": None, "warm_start": None}  # not as rehearsals have it
+    study = rehearse(folder, **{**STUDY, **as_asked, **changes})
+    found = decided(study.path / "optuna.journal")
     assert len(found) > 8
     return found
 

@@ -3,12 +3,13 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cluster.errors import LeaseError, StorageError
-from cluster.storage.lease import read_lease
+from cluster.storage.lease import LEASE, Lease, read_lease
 from cluster.storage.segments import segment_names
 from tests.support.rehearsed_study import go_on, rehearse
 from tune.directory.reader import StudyDir
@@ -210,6 +211,41 @@ def test_training_logs_are_shipped_as_they_grow_and_up_to_a_limit(
     with mirrored(study.study, there, resume=True):
         pass
     assert bytes(read_mirror(place(study)).files["trials/2/train.log"]).startswith(b"another")
+
+
+def test_a_driver_that_died_here_is_not_taken_for_one_that_sleeps(
+    study: StudyDir, tmp_path: Path
+) -> None:
+    """Its W&B runs go on where they were; from another folder, nobody knows that it is dead."""
+    documents = place(study).documents
+    taken: list[Lease] = []
+
+    def remember(mirror: Mirror) -> None:
+        del mirror
+        lease = read_lease(documents)
+        assert lease is not None
+        taken.append(lease)
+
+    def die() -> None:
+        """As a kill leaves the lease, and long ago."""
+        now = read_lease(documents)
+        assert now is not None
+        text = replace(now, holder=taken[-1].holder, until=1.0).text()
+        documents.update(LEASE, lambda _: text)
+
+    shipped(study, remember)
+    there = tmp_path / "elsewhere" / "sample"
+    bring(place(study), there)
+    shutil.copy(study.path / ".mirror-holder.json", there)  # a copy, hidden files and all
+    die()
+    with mirrored(study.study, study.path, resume=True) as mirror:
+        assert mirror is not None
+        assert mirror.takeover == 0
+        remember(mirror)
+    die()
+    with mirrored(study.study, there, resume=True) as mirror:
+        assert mirror is not None
+        assert mirror.takeover == 3
 
 
 def test_a_damaged_mirror_is_named_and_nothing_is_brought(study: StudyDir, tmp_path: Path) -> None:
