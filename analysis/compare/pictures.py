@@ -7,7 +7,6 @@ ranked in one list, and yet anybody can see whose finds are right.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, zip_longest
-from pathlib import Path
 from typing import Final
 
 import numpy as np

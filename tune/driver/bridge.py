@@ -99,6 +99,7 @@ class Bridge:
         self._parts = Resharing(cores, controller, recorder, self._left, self._useful_gpus)
         self.lease: Callable[[], Hold | None] | None = None
         self._paused: Hold | None = None
+        self._held: list[int] = []  # trials that paused by a hold, which may be lifted
         self.error: Exception | None = None
 
     # --- for Ray
@@ -108,6 +109,7 @@ class Bridge:
         self._fit_room()
         if self.hold() is not None:
             return None if self._running else str(Searcher.FINISHED)
+        self._let_held_go_on()
         if len(self._running) >= self._work.concurrent:
             return None
         task = self._next_task(ray_id)
@@ -178,8 +180,8 @@ class Bridge:
     def room(self, room: Room) -> None:
         self._parts.room = room
 
-    def pause(self, hold: Hold) -> None:
-        """Have every trial pause at the end of its epoch; from any thread."""
+    def pause(self, hold: Hold | None) -> None:
+        """Have every trial pause at the end of its epoch, or go on with None; from any thread."""
         self._paused = hold
 
     def hold(self) -> Hold | None:
@@ -219,6 +221,13 @@ class Bridge:
         """Have room for the trials that could run now, and for no more."""
         trials = max(len(self._running), min(self._work.concurrent, self._left()))
         self._parts.fit(trials, {*self._running.values(), *self._controller.unfinished})
+
+    def _let_held_go_on(self) -> None:
+        """Queue the trials that paused for somebody who does not come any more."""
+        running = set(self._running.values())
+        for number in [number for number in reversed(self._held) if number not in running]:
+            self._held.remove(number)
+            self._controller.again(number)
 
     def _left(self) -> int:
         """Number of trials that have not ended, or are not closed."""
@@ -290,6 +299,7 @@ class Bridge:
             self._recorder.end(number, _pause(epoch, decision))
         elif hold is not None:
             self._recorder.end(number, _held(epoch, hold))
+            self._held.append(number)
         else:
             self._move_if_due(ray_id, number, epoch, result["node"])
 
@@ -403,8 +413,9 @@ class Bridge:
             seed=task.seed,
             trial=task.number,
         )
-        name = run_id(task.study, self._work.created, task.number)
-        return ActorTask(task, self._work.tracking, config, name)
+        takeover = self._recorder.takeover_of(task.number)
+        name = run_id(task.study, self._work.created, task.number, takeover)
+        return ActorTask(task, self._work.tracking, config, name, takeover=takeover)
 
 
 def _held(epoch: int, hold: Hold) -> TrialOutcome:

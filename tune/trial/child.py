@@ -36,7 +36,7 @@ from trainables.registry import load_engine
 from trainables.trials.keeping import BestKeeper, keep_artifact
 from trainables.trials.layout import HISTORY_FILE
 from tune.datasets.copies import DataAwayError, bring, told
-from tune.directory.layout import ERROR
+from tune.directory.layout import ERROR, TRAIN_LOG
 from tune.stopping.decision import Rule
 from tune.trial.messages import (
     STOP,
@@ -247,7 +247,7 @@ def run_child(task: TrialTask, channel: mp.connection.Connection) -> None:
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's; it ends the runner
     die_with_parent(lambda: os.killpg(0, signal.SIGKILL))
-    _log_to(task.directory.parent / "train.log")
+    _log_to(task.directory.parent / TRAIN_LOG)
     os.environ["CUDA_VISIBLE_DEVICES"] = task.gpus or ""
     os.environ["OMP_NUM_THREADS"] = str(task.device.cpus)
     if task.device.name == "cpu":

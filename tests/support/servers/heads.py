@@ -40,6 +40,7 @@ class Head:
         dashboard_port: Port that jobs are sent to.
         token: Token that it asks for; "" where it asks for none.
         environment: Environment of its nodes.
+        line: Link to the machine that its head is; None for this one.
         nodes: Its processes, the head first.
     """
 
@@ -49,12 +50,14 @@ class Head:
     dashboard_port: int
     token: str
     environment: Mapping[str, str]
+    line: Line | None = None
     nodes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def address(self) -> str:
         """The address that jobs are sent to."""
-        return f"http://127.0.0.1:{self.dashboard_port}"
+        ip = LOOPBACK if self.line is None else self.ip
+        return f"http://{ip}:{self.dashboard_port}"
 
     @property
     def user(self) -> dict[str, str]:
@@ -126,7 +129,12 @@ class Head:
 
 @contextlib.contextmanager
 def running_head(
-    *, cpus: int = 2, token: str = TOKEN, ip: str = LOOPBACK, **variables: str
+    *,
+    cpus: int = 2,
+    token: str = TOKEN,
+    ip: str = LOOPBACK,
+    line: Line | None = None,
+    **variables: str,
 ) -> Iterator[Head]:
     """Run a cluster of one node.
 
@@ -134,6 +142,7 @@ def running_head(
         cpus: CPU cores it counts.
         token: Token that it asks for; "" for none.
         ip: Address of its node.
+        line: Link to the machine that it is to be, at its far end; None for this one.
         variables: Of the environment of its nodes.
     """
     folder = Path(tempfile.mkdtemp(prefix="sgh-", dir="/tmp"))
@@ -149,7 +158,8 @@ def running_head(
         **variables,
     }
     port, dashboard_port = _free_ports(2)
-    head = Head(folder, ip, port, dashboard_port, token, environment)
+    ip = ip if line is None else line.there
+    head = Head(folder, ip, port, dashboard_port, token, environment, line)
     head.nodes.append(_start_head(head, cpus))
     try:
         assert _comes_up(head), (folder / "start.log").read_text()
@@ -163,7 +173,7 @@ def _start_head(head: Head, cpus: int) -> subprocess.Popen[bytes]:
     return _ray_start(
         head.folder,
         head.environment,
-        [sys.executable],
+        [sys.executable] if head.line is None else head.line.inside([sys.executable]),
         "--head",
         f"--port={head.port}",
         f"--dashboard-port={head.dashboard_port}",

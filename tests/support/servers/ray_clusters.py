@@ -19,6 +19,7 @@ from ray.util.placement_group import placement_group_table
 from tests.support.places import ROOT, THIRD_PARTY
 
 PLACES = "AWKWARD_ENGINE_PLACES"
+GATE = "AWKWARD_ENGINE_GATE"
 
 HEARTBEAT = {  # a lost node is noticed after seconds, not after a minute
     "RAY_health_check_initial_delay_ms": "1000",
