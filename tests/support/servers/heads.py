@@ -129,20 +129,21 @@ class Head:
 
 @contextlib.contextmanager
 def running_head(
+    line: Line | None = None,
+    /,
     *,
     cpus: int = 2,
     token: str = TOKEN,
     ip: str = LOOPBACK,
-    line: Line | None = None,
     **variables: str,
 ) -> Iterator[Head]:
     """Run a cluster of one node.
 
     Args:
+        line: Link to the machine that it is to be, at its far end; None for this one.
         cpus: CPU cores it counts.
         token: Token that it asks for; "" for none.
         ip: Address of its node.
-        line: Link to the machine that it is to be, at its far end; None for this one.
         variables: Of the environment of its nodes.
     """
     folder = Path(tempfile.mkdtemp(prefix="sgh-", dir="/tmp"))
