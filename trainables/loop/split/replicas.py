@@ -102,7 +102,7 @@ class Replicas:
 
         def compute(number: int) -> Losses:
             part, device = parts[number], self._devices[number]
-            with _drawing(device, seeds[number]):
+            with _drawing(device, seeds[number]), _current(device):
                 return _told(networks[number], loss_of, part, (part.stop - part.start) / n)
 
         others = [self._start(compute, number) for number in range(1, len(parts))]
@@ -164,6 +164,11 @@ def _drawing(device: torch.device, seed: int) -> Iterator[None]:
             yield
         finally:
             source.set_state(state)
+
+
+def _current(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Let a thread work on a device, also where something names none."""
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
 
 
 def _source(device: torch.device) -> torch.Generator:
