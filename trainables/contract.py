@@ -29,6 +29,7 @@ from trainables.failures import OutOfMemory as OutOfMemory
 from trainables.failures import TrainingError as TrainingError
 from trainables.failures import TransientError as TransientError
 from trainables.failures import TrialStopped as TrialStopped
+from trainables.failures import UnreadableFile as UnreadableFile
 from trainables.files.errors import UserError as UserError
 from trainables.goal import Goal
 from trainables.results import Instances

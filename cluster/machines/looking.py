@@ -5,41 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import ray
 from ray.util.placement_group import placement_group_table
 
+from cluster.machines.nodes import Node
 from cluster.machines.sharing import Claim, gpus_a_unit, trials_a_unit
 
 PREFIX: Final = "segtune"
 """Beginning of the names of all studies' reservations."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """A living node of a cluster.
-
-    Attributes:
-        cpus: Number of CPU cores that Ray has there.
-        gpus: Number of GPUs.
-        labels: Labels of the node, `ray.io/node-id` among them.
-    """
-
-    cpus: int
-    gpus: int
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-
-def nodes_with(labels: Mapping[str, str]) -> dict[str, Node]:
-    """The living nodes of the cluster that carry some labels, by their id."""
-    return {
-        node["NodeID"]: Node(
-            int(node["Resources"].get("CPU", 0)),
-            int(node["Resources"].get("GPU", 0)),
-            node["Labels"],
-        )
-        for node in ray.nodes()
-        if node["Alive"] and labels.items() <= node["Labels"].items()
-    }
 
 
 def fitting_cpus(nodes: Mapping[str, Node], share: float) -> int:
@@ -73,6 +45,19 @@ class Wish:
     weight: float = 1.0
     labels: Mapping[str, str] = field(default_factory=dict)
 
+    def bundle(self) -> tuple[int, int]:
+        """GPUs and CPU cores of a unit.
+
+        >>> Wish("a", share=0.5, cpus=3).bundle(), Wish("a", share=2, cpus=3).bundle()
+        ((1, 6), (2, 3))
+        """
+        return gpus_a_unit(self.share), self.cpus * trials_a_unit(self.share)
+
+    def fits(self, node: Node) -> bool:
+        """Whether a unit fits on a node."""
+        gpus, cpus = self.bundle()
+        return node.gpus >= gpus and node.cpus >= cpus
+
 
 @dataclass(frozen=True)
 class View:
@@ -89,18 +74,24 @@ class View:
     others: Mapping[str, Claim]
 
 
-def look(me: str, wish: Wish) -> View:
-    """Look at all reservations of a cluster; two questions to Ray, a millisecond each."""
+def look(me: str, wish: Wish, nodes: Mapping[str, Node]) -> View:
+    """Look at all reservations of a cluster; a question to Ray, of a millisecond.
+
+    Args:
+        me: Name of the study's claim.
+        wish: What the study asks for.
+        nodes: Nodes on which its trials may begin.
+    """
     table = [group for group in placement_group_table().values() if group["state"] != "REMOVED"]
     cpus, gpus = Counter[str](), Counter[str]()
     for group in table:
         for index, node in group["bundles_to_node_id"].items():
             cpus[node] += group["bundles"][index].get("CPU", 0)
             gpus[node] += group["bundles"][index].get("GPU", 0)
-    size, cores = gpus_a_unit(wish.share), wish.cpus * trials_a_unit(wish.share)
+    size, cores = wish.bundle()
     free = {
         name: max(0, int(min((node.gpus - gpus[name]) // size, (node.cpus - cpus[name]) // cores)))
-        for name, node in nodes_with(wish.labels).items()
+        for name, node in nodes.items()
     }
     nodes_of = {
         group["placement_group_id"]: group["bundles_to_node_id"][0]

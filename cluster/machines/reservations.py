@@ -18,6 +18,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, placement_
 from ray.util.placement_group import remove_placement_group as remove
 
 from cluster.machines.looking import PREFIX, View, Wish, look
+from cluster.machines.nodes import NODE_ID, Nodes
 from cluster.machines.sharing import (
     Demand,
     Placement,
@@ -35,8 +36,6 @@ AIMED_S: Final = 3.0  # in which a node that has room gives it, or somebody else
 REST_S: Final = 10.0  # after giving a unit back for others, in which they take it
 
 TOLD_S: Final = 20.0  # of waiting for GPUs before the user hears of it
-
-_NODE: Final = "ray.io/node-id"
 
 
 @dataclass
@@ -66,20 +65,21 @@ class Reservations:
     Attributes:
         share: Fraction of a GPU that a slot is, or whole GPUs; a trial begins with one slot.
         cpus: CPU cores of a slot.
-        elastic: Always: GPUs are taken from Ray as trials need them, and given back.
     """
 
-    elastic = True
-
-    def __init__(self, wish: Wish, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, wish: Wish, nodes: Nodes | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Reserve nothing yet.
 
         Args:
             wish: What to reserve.
+            nodes: Nodes of the cluster; None to ask Ray for them.
             clock: Seconds that pass.
         """
         self.share, self.cpus = wish.share, wish.cpus
         self._wish = wish
+        self._nodes = Nodes(wish.labels, wish.fits) if nodes is None else nodes
         self._clock = clock
         self._me = f"{wish.study}/{uuid.uuid4().hex[:8]}"
         self._units: dict[str, _Unit] = {}
@@ -144,7 +144,7 @@ class Reservations:
         """Whether a node has so many whole units for a trial, once it has left its place."""
         spare = self._spare()
         own = self._units.get(self._placement.placed.get(trial, ""))
-        if own is not None and own.node:
+        if own is not None and own.node and not self._nodes.is_out(own.node):
             alone = self._placement.loads()[self._placement.placed[trial]] == (
                 self._placement.slots.get(trial, 1)
             )
@@ -163,13 +163,16 @@ class Reservations:
         loads, kept = self._placement.loads(), self._placement.kept
         return [
             name
-            for name, unit in self._units.items()
-            if unit.node and unit.size == 1 and loads[name] == 0 and name not in kept
+            for name, unit in self._staying().items()
+            if unit.node and loads[name] == 0 and name not in kept
         ]
 
     def grow(self, trial: str, slots: int) -> int:
         """Give a trial more slots of its unit, up to `slots`; returns how many it has then."""
         self._placement.nodes = self._standing()
+        unit = self._units.get(self._placement.placed.get(trial, ""))
+        if unit is not None and self._nodes.is_out(unit.node):
+            return self._placement.slots.get(trial, 1)  # it could not begin there again
         return self._placement.grow(trial, slots)
 
     def free(self, trial: str, *, keep: bool = False) -> None:
@@ -178,16 +181,24 @@ class Reservations:
 
     def _standing(self) -> dict[str, str]:
         """Node of each unit that takes trials."""
-        return {n: u.node for n, u in self._single().items() if u.node and not u.leaving}
+        return {n: u.node for n, u in self._staying().items() if u.node and not u.leaving}
 
-    def _single(self) -> dict[str, _Unit]:
-        """The reservations of one unit each."""
-        return {name: unit for name, unit in self._units.items() if unit.size == 1}
+    def _staying(self) -> dict[str, _Unit]:
+        """The reservations of one unit that wait, or stand where trials may begin."""
+        return {
+            name: unit
+            for name, unit in self._units.items()
+            if unit.size == 1 and not self._nodes.is_out(unit.node)
+        }
 
-    def leaves(self, trial: str) -> bool:
+    def leaves(self, trial: str, node: str = "") -> bool:
         """Whether a trial is to end its attempt here, and to go on elsewhere or later."""
         unit = self._units.get(self._placement.placed.get(trial, ""))
         return unit is not None and unit.leaving
+
+    def leave_out(self, node: str) -> bool:
+        """Have no trial begin on a node that cannot run any; False where there is no other."""
+        return self._nodes.leave_out(node)
 
     def group(self, name: str) -> PlacementGroup | None:
         """The placement group of a unit, if it stands now; asked of Ray itself."""
@@ -214,7 +225,8 @@ class Reservations:
         if now - self._looked < LOOK_S:
             return
         self._looked = now
-        view = look(self._me, self._wish)
+        self._nodes.look()
+        view = look(self._me, self._wish, self._nodes.usable)
         self._notice(view.nodes_of, now)
         self._know(view)
         self._fit_whole(whole, now)
@@ -223,11 +235,12 @@ class Reservations:
             most = max(0, most - sum(whole) * gpus_a_unit(self.share))
         demand = Demand(trials, self.share, most, self._wish.weight)
         free = sum(view.free.values()) if now >= self._greedy_from else 0
-        target = demand.target(len(self._single()), free, view.others, self._me)
+        target = demand.target(len(self._staying()), free, view.others, self._me)
         crowded = not free and any(claim.waiting for claim in view.others.values())
         self._shrink(target, leave=crowded)
+        self._part()
         if now >= self._rest_until:
-            for _ in range(target - len(self._single())):
+            for _ in range(target - len(self._staying())):
                 self._ask(view.free, now)
         self._give_up_waiting(demand.needed(), now)
         self._tell(now)
@@ -242,7 +255,7 @@ class Reservations:
         self._free = view.free
         self._usable = dict(view.free)
         for unit in self._units.values():
-            if unit.node:
+            if unit.node in self._nodes.usable:
                 self._usable[unit.node] = self._usable.get(unit.node, 0) + unit.size
             elif unit.aimed:
                 self._free[unit.aimed] = max(0, self._free.get(unit.aimed, 0) - unit.size)
@@ -254,8 +267,9 @@ class Reservations:
         several = {name: unit for name, unit in self._units.items() if unit.size > 1}
         for name in sorted(several, key=lambda name: name not in taken):  # those in use first
             unit = several[name]
-            unit.leaving = wanted[unit.size] == 0
-            wanted[unit.size] -= not unit.leaving
+            has_trial = wanted[unit.size] > 0
+            wanted[unit.size] -= has_trial
+            unit.leaving = not has_trial or self._nodes.is_left(unit.node)
             if unit.leaving and name not in taken:
                 self._give_back(name)
         for size in wanted.elements():
@@ -280,8 +294,8 @@ class Reservations:
         """Take in where units stand; those of a lost node are asked for anew, under their names."""
         for name, unit in list(self._units.items()):
             node = nodes_of.get(unit.group.id.hex())
-            if node is None and unit.size > 1:  # its trial goes on with less, or asks anew
-                self._give_back(name)
+            if node is None and (unit.size > 1 or self._nodes.is_out(unit.node)):
+                self._give_back(name)  # its trial asks anew; as was announced, or with less
             elif node is None:
                 log.warning("a node with reserved GPUs is lost; others are asked for")
                 remove(unit.group)
@@ -296,17 +310,16 @@ class Reservations:
             target: Number of units to keep.
             leave: Whether trials leave theirs for other studies, which wait.
         """
-        loads = self._placement.loads()
-        single = self._single()
-        on_node = Counter(unit.node for unit in single.values())
-        for unit in single.values():
+        loads, staying = self._placement.loads(), self._staying()
+        on_node = Counter(unit.node for unit in staying.values())
+        for unit in staying.values():
             unit.leaving = False
 
         def worth(name: str) -> tuple[bool, int, int]:
             node = self._units[name].node
             return node != "", loads[name], -on_node[node]
 
-        for name in sorted(single, key=worth)[: max(0, len(single) - target)]:
+        for name in sorted(staying, key=worth)[: max(0, len(staying) - target)]:
             if leave:  # for others, also what waits for a trial, which goes on elsewhere then
                 self._placement.kept.pop(name, None)
             if loads[name] == 0 and name not in self._placement.kept:
@@ -315,6 +328,18 @@ class Reservations:
                     self._rest_until = self._looked + REST_S
             else:
                 self._units[name].leaving = leave
+
+    def _part(self) -> None:
+        """Have trials leave the units of nodes that are left out, and give back what is idle."""
+        loads = self._placement.loads()
+        for name, unit in list(self._units.items()):
+            if unit.size > 1 or not self._nodes.is_out(unit.node):
+                continue
+            self._placement.kept.pop(name, None)  # what waits for a trial, it cannot have again
+            if loads[name] == 0:
+                self._give_back(name)
+            else:
+                unit.leaving = self._nodes.is_left(unit.node)
 
     def _ask(self, free: dict[str, int], now: float) -> None:
         """Ask for one more unit, of the node with room where the study has the fewest."""
@@ -327,10 +352,12 @@ class Reservations:
         self._units[f"{self._me}/{self._made}"] = _Unit(self._reserve(aimed), now, aimed)
 
     def _reserve(self, node: str, units: int = 1) -> PlacementGroup:
-        size, trials = units * gpus_a_unit(self.share), units * trials_a_unit(self.share)
-        labels = {**self._wish.labels, **({_NODE: node} if node else {})}
+        gpus, cpus = self._wish.bundle()
+        out = ",".join(self._nodes.left_out)
+        where = node or (f"!in({out})" if out else "")
+        labels = {**self._wish.labels, **({NODE_ID: where} if where else {})}
         group: PlacementGroup = placement_group(
-            [{"GPU": size, "CPU": self.cpus * trials}],
+            [{"GPU": units * gpus, "CPU": units * cpus}],
             name=f"{PREFIX}/{self._me}/{self._wish.weight:g}/{uuid.uuid4().hex[:8]}",
             bundle_label_selector=[labels] if labels else None,
         )
@@ -346,7 +373,7 @@ class Reservations:
                 self._give_back(name)
                 self._refused += 1
                 self._narrow_until = now + REST_S * 2**self._refused
-            elif len(self._single()) > needed and loads[name] == 0:
+            elif len(self._staying()) > needed and loads[name] == 0:
                 self._give_back(name)
                 self._greedy_from = now + REST_S
             elif unit.aimed:
@@ -362,7 +389,7 @@ class Reservations:
             self._told = False
         elif not self._told and now - min(unit.asked for unit in self._units.values()) > TOLD_S:
             self._told = True
-            size, cpus = gpus_a_unit(self.share), self.cpus * trials_a_unit(self.share)
+            size, cpus = self._wish.bundle()
             where = "".join(f", {key}={value}" for key, value in self._wish.labels.items())
             log.warning(
                 "the study waits for a node with %d free GPU%s and %d free CPU cores%s; "

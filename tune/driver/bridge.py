@@ -93,11 +93,13 @@ class Bridge:
         self._deaths: dict[str, Death] = {}
         self._moving: set[int] = set()  # trials that go on in another place, or with another part
         self._growing: set[int] = set()  # those of them whose slots wait for them
+        self._bare: set[str] = set()  # nodes that cannot run trials
         self._notes: set[str] = set()
         cores = Cores(1, work.concurrent)
         self._parts = Resharing(cores, controller, recorder, self._left, self._useful_gpus)
         self.lease: Callable[[], Hold | None] | None = None
         self._paused: Hold | None = None
+        self._held: list[int] = []  # trials that paused by a hold, which may be lifted
         self.error: Exception | None = None
 
     # --- for Ray
@@ -107,6 +109,7 @@ class Bridge:
         self._fit_room()
         if self.hold() is not None:
             return None if self._running else str(Searcher.FINISHED)
+        self._let_held_go_on()
         if len(self._running) >= self._work.concurrent:
             return None
         task = self._next_task(ray_id)
@@ -177,8 +180,8 @@ class Bridge:
     def room(self, room: Room) -> None:
         self._parts.room = room
 
-    def pause(self, hold: Hold) -> None:
-        """Have every trial pause at the end of its epoch; from any thread."""
+    def pause(self, hold: Hold | None) -> None:
+        """Have every trial pause at the end of its epoch, or go on with None; from any thread."""
         self._paused = hold
 
     def hold(self) -> Hold | None:
@@ -216,10 +219,15 @@ class Bridge:
 
     def _fit_room(self) -> None:
         """Have room for the trials that could run now, and for no more."""
-        if not self.room.elastic:
-            return
         trials = max(len(self._running), min(self._work.concurrent, self._left()))
         self._parts.fit(trials, {*self._running.values(), *self._controller.unfinished})
+
+    def _let_held_go_on(self) -> None:
+        """Queue the trials that paused for somebody who does not come any more."""
+        running = set(self._running.values())
+        for number in [number for number in reversed(self._held) if number not in running]:
+            self._held.remove(number)
+            self._controller.again(number)
 
     def _left(self) -> int:
         """Number of trials that have not ended, or are not closed."""
@@ -251,9 +259,10 @@ class Bridge:
         self._parts.narrow(assignment.number, assignment.last_epoch)
         return replace(self._training_task(assignment), place=places[0])
 
-    def _move_if_due(self, ray_id: str, number: int, epoch: int) -> None:
-        """Have a trial leave its place where others need it, or go on with a larger part."""
-        if self.room.elastic and self.room.leaves(ray_id):
+    def _move_if_due(self, ray_id: str, number: int, epoch: int, node: str) -> None:
+        """Have a trial leave a place that is to be given up, or go on with a larger part."""
+        if self.room.leaves(ray_id, node):
+            log.info("trial %d: leaves its place after epoch %d", number, epoch)
             self._parts.narrow(number, epoch)
             self._move(number, epoch, "moves to another place")
         elif self._work.reshare:
@@ -290,8 +299,9 @@ class Bridge:
             self._recorder.end(number, _pause(epoch, decision))
         elif hold is not None:
             self._recorder.end(number, _held(epoch, hold))
+            self._held.append(number)
         else:
-            self._move_if_due(ray_id, number, epoch)
+            self._move_if_due(ray_id, number, epoch, result["node"])
 
     def _ended(self, number: int, result: Mapping[str, Any]) -> None:
         if number in self._controller.outcomes:
@@ -329,8 +339,8 @@ class Bridge:
 
     def _died(self, number: int, death: Death) -> None:
         if death.unprepared:
-            raise unprepared_node(self._recorder.study, death.message)
-        if not death.of_node:
+            self._leave_out(number, death)
+        elif not death.of_node:
             self._crashed(number, death.message)
         elif self._controller.lost(number, death.message):
             log.warning(
@@ -339,6 +349,16 @@ class Bridge:
             )
         else:
             self._end(number)
+
+    def _leave_out(self, number: int, death: Death) -> None:
+        """Have a trial that could not begin on a node begin on another one, and all others, too."""
+        known = death.node in self._bare
+        self._bare.add(death.node)
+        if not (death.node and self.room.leave_out(death.node)):
+            raise unprepared_node(self._recorder.study, death.message)
+        if not known:
+            log.warning("%s; the study goes on without that node", death.message)
+        self._controller.again(number)
 
     def _crashed(self, number: int, message: str) -> None:
         if self._controller.crashed(number, message):
@@ -393,8 +413,9 @@ class Bridge:
             seed=task.seed,
             trial=task.number,
         )
-        name = run_id(task.study, self._work.created, task.number)
-        return ActorTask(task, self._work.tracking, config, name)
+        takeover = self._recorder.takeover_of(task.number)
+        name = run_id(task.study, self._work.created, task.number, takeover)
+        return ActorTask(task, self._work.tracking, config, name, takeover=takeover)
 
 
 def _held(epoch: int, hold: Hold) -> TrialOutcome:

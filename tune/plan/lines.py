@@ -1,6 +1,7 @@
 """A plan as lines for the terminal."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from search_spaces.names import written
@@ -24,7 +25,7 @@ def plan_lines(plan: StudyPlan, pace: Pace | None = None) -> list[str]:
     notes = remarks(plan) if plan.notes is None else plan.notes
     facts = [
         ("study", f"{study.study}, results in {plan.directory}"),
-        ("data", _data_text(plan.data)),
+        ("data", _data_text(plan.data, study.data)),
         ("engine", study.trainable),
         ("objective", _objective_text(study)),
         ("budget", _budget_text(plan)),
@@ -56,12 +57,12 @@ def _rows(title: str, rows: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         yield "" if i else title, f"{key:<{width}}  {text}"
 
 
-def _data_text(data: PreparedDataset) -> str:
+def _data_text(data: PreparedDataset, place: Path | str) -> str:
     counts = ", ".join(f"{split} {n}" for split, n in data.counts().items())
     counts += f", unlabelled {data.n_unlabelled}" if data.n_unlabelled else ""
     noun = "class" if len(data.classes) == 1 else "classes"
     classes = ", ".join(data.classes)
-    return f"{data.name} ({data.root}): pictures {counts}; {len(data.classes)} {noun}: {classes}"
+    return f"{data.name} ({place}): pictures {counts}; {len(data.classes)} {noun}: {classes}"
 
 
 def _budget_text(plan: StudyPlan) -> str:

@@ -120,7 +120,7 @@ def test_the_last_trials_have_the_gpus_of_a_node_each_and_give_them_back(nodes: 
     assert len({t["raylet"] for t in last.values()}) == 2
     first.kill()
     first.wait(timeout=60)
-    resumed = nodes.start("last", shares, trials=2, epochs=2000, seconds=0.3, verb="resume")
+    resumed = nodes.resume("last")
     began = time.time()
     until("it goes on", lambda: len(since(nodes.trained("last"), began)) == 2)
     assert all("," in t["gpus"] for t in nodes.trained("last") if t["begun"] > began), "as it was"
