@@ -16,16 +16,10 @@ import ray
 from ray.cluster_utils import Cluster
 from ray.util.placement_group import placement_group_table
 
+from cluster.templates.environment import HEARTBEAT
 from tests.support.places import ROOT, THIRD_PARTY
 
 PLACES = "AWKWARD_ENGINE_PLACES"
-
-HEARTBEAT = {  # a lost node is noticed after seconds, not after a minute
-    "RAY_health_check_initial_delay_ms": "1000",
-    "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "1000",
-    "RAY_health_check_failure_threshold": "5",
-}
 
 STUDY = """
 study: {name}
