@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -92,8 +93,7 @@ def test_a_study_whose_worker_node_is_lost_twice_ends_every_trial_once(tmp_path:
         node = head.add_node(TRIALS)
         submit_to_two_nodes(head, tmp_path)
         for attempt in (1, 2):
-            trained = f"trials/*/attempt-{attempt}/checkpoint"
-            until("all train", lambda part=trained: len(list(study.glob(part))) == TRIALS)
+            until("all train", partial(all_trained, study, attempt))
             head.lose(node)
             node = head.add_node(TRIALS)
         until("it ends", lambda: state_of(head, "lost") == "SUCCEEDED", 300)
@@ -104,6 +104,11 @@ def test_a_study_whose_worker_node_is_lost_twice_ends_every_trial_once(tmp_path:
         assert trial.state == "complete"
         assert [line["epoch"] for line in trial.metrics] == list(range(1, EPOCHS + 1))
         assert len(list((study / "trials" / f"{trial.number}").glob("attempt-*"))) == 3
+
+
+def all_trained(study: Path, attempt: int) -> bool:
+    """Whether every trial has a checkpoint of such an attempt."""
+    return len(list(study.glob(f"trials/*/attempt-{attempt}/checkpoint"))) == TRIALS
 
 
 def submit_to_two_nodes(head: Head, folder: Path) -> None:
