@@ -18,8 +18,9 @@ from ray.air.execution.resources.resource_manager import ResourceManager
 from ray.tune.execution.tune_controller import TuneController
 from ray.util.placement_group import PlacementGroup
 
+from cluster.machines.looking import Wish, fitting_cpus
 from cluster.machines.nodes import NODE_ID, Node, Nodes, nodes_with
-from cluster.machines.reservations import Reservations, Wish, fitting_cpus
+from cluster.machines.reservations import Reservations
 from tune.driver.room import Cores
 from tune.errors import DriverError
 from tune.plan.past_pace import gpu_share
@@ -104,12 +105,14 @@ def requests(plan: StudyPlan, reservations: Reservations | None) -> Requests:
     def on_gpus(config: Mapping[str, Any]) -> ray_tune.PlacementGroupFactory:
         slots = config["task"].trial.device.cpus // cpus
         bundle = {name: slots * n for name, n in slot.items()}
+        if slots > of_unit:  # whole units, which Ray counts without fractions
+            bundle["GPU"] = config["task"].trial.device.gpus
         return _InUnit(bundle, config["task"].place)
 
     if reservations is None:
         return on_cpu
     # Ray pickles the function, which must not hold the reservations
-    slot, cpus = reservations.bundle, reservations.cpus
+    slot, cpus, of_unit = reservations.bundle, reservations.cpus, reservations.slots
     return on_gpus
 
 

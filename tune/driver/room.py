@@ -1,7 +1,7 @@
 """Places for a study's trials: what a driver asks of machines, and the one for CPU cores."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from cluster.machines.nodes import Nodes
@@ -37,8 +37,19 @@ class Room(Protocol):
         """Number of slots there are."""
         ...
 
-    def take(self, trial: str, slots: int = 1) -> str | None:
-        """Give a trial a place, by name; None where there is none now."""
+    def take(self, trial: str, slots: int = 1, units: int = 1) -> str | None:
+        """Give a trial a place, by name: slots of one unit, or several whole units of one node.
+
+        None where there is none now.
+        """
+        ...
+
+    def due(self, left: int) -> int:
+        """Whole units of one node that each of so many trials could have; 1 where no more."""
+        ...
+
+    def roomy(self, trial: str, units: int) -> bool:
+        """Whether a node has so many whole units for a trial, once it has left its place."""
         ...
 
     def grow(self, trial: str, slots: int) -> int:
@@ -62,8 +73,8 @@ class Room(Protocol):
         """Have no trial begin on a node that cannot run any; False where there is no other."""
         ...
 
-    def update(self, trials: int) -> None:
-        """Have room for a number of slots; cheap if called often."""
+    def update(self, trials: int, whole: Sequence[int] = ()) -> None:
+        """Have room for a number of slots, and for trials of several units; cheap."""
         ...
 
 
@@ -100,8 +111,12 @@ class Cores:
         self._nodes, self._clock = nodes, clock
         self._looked = float("-inf")
 
-    def take(self, trial: str, slots: int = 1) -> str | None:
-        """Any place, as long as there are slots; it is named by the nodes that it is not on."""
+    def take(self, trial: str, slots: int = 1, units: int = 1) -> str | None:
+        """Any place, as long as there are slots; it is named by the nodes that it is not on.
+
+        No trial has several units.
+        """
+        del units
         if self._placement.place(trial, slots) is None:
             return None
         return "" if self._nodes is None else ",".join(self._nodes.left_out)
@@ -122,7 +137,15 @@ class Cores:
         """Have no trial begin on a node that cannot run any; False where there is no other."""
         return self._nodes is not None and self._nodes.leave_out(node)
 
-    def update(self, trials: int) -> None:
+    def due(self, left: int) -> int:
+        """Always one: cores are of one machine, and all of them are its slots."""
+        return 1
+
+    def roomy(self, trial: str, units: int) -> bool:
+        """Never."""
+        return False
+
+    def update(self, trials: int, whole: Sequence[int] = ()) -> None:
         """Look at the nodes of the cluster now and then."""
         now = self._clock()
         if self._nodes is not None and now - self._looked >= _LOOK_S:

@@ -20,6 +20,7 @@ from cluster.templates.environment import HEARTBEAT
 from tests.support.places import ROOT, THIRD_PARTY
 
 PLACES = "AWKWARD_ENGINE_PLACES"
+GATE = "AWKWARD_ENGINE_GATE"
 
 STUDY = """
 study: {name}
@@ -83,9 +84,16 @@ class Nodes:
                 storage=self._folder / "studies",
             )
         )
+        return self._driver(name, "tune", str(file))
+
+    def resume(self, name: str) -> subprocess.Popen[bytes]:
+        """Start another driver for a study whose last one has ended; returns it."""
+        return self._driver(name, "resume", str(self.study(name)))
+
+    def _driver(self, name: str, *words: str) -> subprocess.Popen[bytes]:
         with (self._folder / f"{name}.log").open("ab") as log:
             driver = subprocess.Popen(
-                [sys.executable, "-m", "tune.cli", "tune", str(file)],
+                [sys.executable, "-m", "tune.cli", *words],
                 env={**os.environ, "RAY_ADDRESS": self.cluster.address},
                 stdout=log,
                 stderr=log,

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from tune.driver.deaths import Death
 from tune.driver.room import Cores, Room
 from tune.driver.search import Search
 from tune.errors import DriverError
+from tune.mirror.holding import Hold
 from tune.stopping.decision import Decision, Rule
 from tune.study.configurations import Configurations
 from tune.study.study import Tracking, Wandb
@@ -43,6 +44,9 @@ class Watcher:
         self.told: list[str] = []
 
     def study_started(self, plan: Any, resumed: bool) -> None: ...
+
+    def trial_placed(self, number: int, part: str) -> None:
+        self.told.append(f"{number} has {part}")
 
     def trial_started(self, number: int, params: Mapping[str, Any], attempt: int) -> None:
         self.told.append(f"{number} started {attempt}")
@@ -89,8 +93,8 @@ class Study:
         )
         journal = Journal(self.folder / "optuna.journal", "try", "max")
         self.controller = Controller(self.rules, search, journal, lambda: self.elapsed_s)
-        recorder = Recorder(self.folder, tasks.fixed)
-        bridge = Bridge(work, self.controller, recorder, [self.watcher], self._tick)
+        self.recorder = Recorder(self.folder, tasks.fixed)
+        bridge = Bridge(work, self.controller, self.recorder, [self.watcher], self._tick)
         bridge.room = room or bridge.room
         return bridge
 
@@ -354,7 +358,7 @@ class Units(Cores):
     def leaves(self, trial: str, node: str) -> bool:
         return trial in self.sent_away
 
-    def update(self, trials: int) -> None:
+    def update(self, trials: int, whole: Sequence[int] = ()) -> None:
         self.asked.append(trials)
 
 
@@ -442,3 +446,34 @@ def test_an_observer_that_fails_breaks_nothing(
     suggested(bridge, "a")
     assert bridge.result("a", report(1))
     assert "trial_reported failed in Watcher" in caplog.text
+
+
+def test_trials_that_paused_for_somebody_who_does_not_come_go_on(study: Study) -> None:
+    bridge = study.bridge(trials=3, concurrent=2)
+    for ray_id in ("a", "b"):
+        suggested(bridge, ray_id)
+    bridge.pause(Hold("moved", "somebody goes on with it"))
+    assert bridge.result("a", report(1))
+    assert study.written(0, "outcome.json")["state"] == "waiting"
+    bridge.result("a", {"event": CLOSED, "whole": True, "notes": []})
+    bridge.complete("a", error=False)
+    assert bridge.suggest("c") is None
+    bridge.pause(None)
+    task = suggested(bridge, "c").trial
+    assert (task.number, task.reported) == (0, 1)
+    assert bridge.result("b", report(1))
+    assert not trial_dir(study.folder, 1).joinpath("outcome.json").exists()
+
+
+def test_after_a_take_over_the_records_of_open_trials_are_new_ones_and_stay_so(
+    study: Study,
+) -> None:
+    """A driver that may wake up yet writes into the runs that it had; nobody else does then."""
+    first = suggested(study.bridge(trials=2, concurrent=1), "a")
+    second = study.bridge(trials=2, concurrent=1)
+    study.recorder.takeover = 2
+    again = suggested(second, "a")
+    assert (again.trial.number, again.takeover) == (0, 2)
+    assert again.run_id != first.run_id
+    later = suggested(study.bridge(trials=2, concurrent=1), "a")  # without its mirror
+    assert (later.run_id, later.takeover) == (again.run_id, 2)
