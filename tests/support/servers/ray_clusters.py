@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,21 @@ class Nodes:
         self.nodes = [self.add() for _ in range(n)]
         ray.init(self.cluster.address, log_to_driver=False)
 
-    def add(self, **node: Any) -> Any:
-        """Add a node; returns Ray's handle of it."""
-        return self.cluster.add_node(**{**self._node, **node})
+    def add(self, attempts: int = 3, **node: Any) -> Any:
+        """Add a node; returns Ray's handle of it.
+
+        Ray gives a node 30 s to come up, which are too few where the machine is busy with others.
+        """
+        before = psutil.Process().children(recursive=True)
+        try:
+            return self.cluster.add_node(**{**self._node, **node})
+        except Exception as error:
+            if attempts == 1 or "timed out during startup" not in str(error):
+                raise
+        for process in set(psutil.Process().children(recursive=True)) - set(before):
+            with suppress(psutil.Error):
+                process.kill()
+        return self.add(attempts - 1, **node)
 
     def start(
         self,
