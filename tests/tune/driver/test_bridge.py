@@ -353,7 +353,6 @@ class Units(Cores):
         self.sent_away: set[str] = set()
 
     def take(self, trial: str, slots: int = 1, units: int = 1) -> str | None:
-        assert units == 1
         return self._placement.place(trial, slots)
 
     def leaves(self, trial: str, node: str) -> bool:
