@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -206,7 +206,7 @@ def confirm(
 
     With --address it is a job of a cluster, and STUDY_DIR the name of a study's job there.
     """
-    race_options = {"top": top, "trainings": trainings, "concurrent": concurrent}
+    race_options: dict[str, Any] = {"top": top, "trainings": trainings, "concurrent": concurrent}
     if address is not None:
         refuse_beside_address("confirm", {"--dry-run": dry_run or None})
         there = There(address, insecure, name, follow)
