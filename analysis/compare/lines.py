@@ -1,9 +1,10 @@
 """The table of compared studies for the terminal: one list a setting."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from analysis.compare.entries import Entry
 from analysis.compare.groups import Group, differences
+from trainables.files.columns import aligned
 from trainables.files.words import time_words
 
 HEAD = (
@@ -67,12 +68,7 @@ def _metric(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def _table(rows: Sequence[dict[str, str]]) -> Iterator[str]:
+def _table(rows: Sequence[dict[str, str]]) -> list[str]:
     shown = [name for name in HEAD if any(row[name] for row in rows)]
-    width = {name: max(len(name), *(len(row[name]) for row in rows)) for name in shown}
-    for row in ({name: name for name in shown}, *rows):
-        cells = (
-            f"{row[name]:<{width[name]}}" if name in _TEXT else f"{row[name]:>{width[name]}}"
-            for name in shown
-        )
-        yield f"  {'  '.join(cells)}".rstrip()
+    numbers = {place for place, name in enumerate(shown) if name not in _TEXT}
+    return aligned([shown, *([row[name] for name in shown] for row in rows)], numbers, "  ")

@@ -15,10 +15,10 @@ from analysis.compare.entries import Entry
 from analysis.compare.groups import Group, differences
 from analysis.compare.lines import HEAD, row_of
 from analysis.compare.panel import Member, Panel, members, panel_of
+from analysis.compare.pictures import Album
 from analysis.compare.spaces import contours, importance, parallel, slices
 from analysis.pages.environment import page_environment
 from analysis.pages.packing import pack
-from analysis.pages.pictures import Picture
 from analysis.pages.words import metric_words
 from analysis.report.keys import MOST_AXES, left_out, parallel_keys
 from analysis.report.looks import COLOURS, reason_of, reason_words
@@ -40,35 +40,27 @@ class Section:
         group: The studies.
         panels: Its trials by engine.
         drawn: Its charts, by name.
-        pictures: The best models on the same pictures, worst disagreement first.
-        pictures_note: What the pictures show, or why there are none.
     """
 
     name: str
     group: Group
     panels: tuple[Panel, ...]
     drawn: Mapping[str, Drawn]
-    pictures: tuple[Picture, ...]
-    pictures_note: str
 
 
-Pictured = tuple[tuple[Picture, ...], str]
-"""Pictures of a group, and what they show or why there are none."""
-
-
-def write_page(folder: Path, groups: Sequence[Group], pictured: Sequence[Pictured]) -> Path:
+def write_page(folder: Path, groups: Sequence[Group], albums: Sequence[Album] = ()) -> Path:
     """Write the page into a folder; returns its path.
 
     Args:
         folder: Folder to write into.
         groups: The studies, by setting.
-        pictured: The pictures of each group.
+        albums: The best models on the same pictures, of each data set.
     """
     entries = [entry for group in groups for entry in group.entries]
     numbered = {id(member.entry): member for member in members(entries)}
     sections = [
-        _section(place, group, [numbered[id(e)] for e in group.entries], shown)
-        for place, (group, shown) in enumerate(zip(groups, pictured, strict=True))
+        _section(place, group, [numbered[id(e)] for e in group.entries])
+        for place, group in enumerate(groups)
     ]
     everyone = list(numbered.values())
     rounded = sum(len(entry.summary.trials) for entry in entries) > MOST_WHOLE
@@ -77,6 +69,7 @@ def write_page(folder: Path, groups: Sequence[Group], pictured: Sequence[Picture
         .get_template(PAGE)
         .render(
             sections=sections,
+            albums=albums,
             members=everyone,
             differences=differences(groups),
             head=[name for name in HEAD if any(row_of(entry)[name] for entry in entries)],
@@ -92,7 +85,7 @@ def write_page(folder: Path, groups: Sequence[Group], pictured: Sequence[Picture
     return folder / PAGE
 
 
-def _section(place: int, group: Group, of: Sequence[Member], shown: Pictured) -> Section:
+def _section(place: int, group: Group, of: Sequence[Member]) -> Section:
     name = f"g{place}"
     panels = tuple(
         panel_of(f"{name}-{engine}", [m for m in of if m.entry.engine == engine])
@@ -113,7 +106,7 @@ def _section(place: int, group: Group, of: Sequence[Member], shown: Pictured) ->
             f"{panel.name}-importance": importance(panel),
         }
     drawn = {name: chart for name, chart in charts.items() if chart is not None}
-    return Section(name, group, panels, drawn, *shown)
+    return Section(name, group, panels, drawn)
 
 
 def _values(everyone: Sequence[Member], sections: Sequence[Section], *, rounded: bool) -> str:

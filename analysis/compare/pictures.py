@@ -1,10 +1,12 @@
-"""The best models of up to four studies on the same pictures, worst disagreement first."""
+"""The best models of up to four studies on the same pictures, worst disagreement first.
 
-import tempfile
+Which studies: those of one data set, whatever their engine and objective. Their values cannot be
+ranked in one list, and yet anybody can see whose finds are right.
+"""
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from pathlib import Path
+from itertools import combinations, zip_longest
 from typing import Final
 
 import numpy as np
@@ -13,15 +15,15 @@ from analysis.compare.entries import Entry
 from analysis.compare.groups import Group
 from analysis.errors import EvaluateError
 from analysis.evaluation.classes import ClassMap, match_classes
-from analysis.models.agreement import View
 from analysis.models.device import chosen_device
 from analysis.models.find import TrainedModel, find_model, load_model
-from analysis.models.side_by_side import draw_side_by_side
-from analysis.pages.pictures import Picture, data_uri
+from analysis.models.side_by_side import sure_finds, with_finds
+from analysis.pages.pictures import Picture, photo_uri
+from trainables.contract import Picker
 from trainables.datasets.prepared import DatasetError, PreparedDataset
 from trainables.datasets.records import ImageRecord
 from trainables.files.errors import UserError
-from trainables.metrics.matching import GroundTruth, match_image
+from trainables.metrics.matching import GroundTruth, ground_truth, match_image
 from trainables.metrics.names import Kind
 from trainables.results import Instances
 from tune.best.configuration import confidences_in
@@ -47,36 +49,97 @@ class Finds:
         name: Name of its study.
         confidence: Score from which its finds count.
         found: Its finds, one a picture, in the data's classes.
+        places: Whether it finds places alone, each of which is drawn as a disc.
     """
 
     name: str
     confidence: float
     found: Sequence[Instances]
+    places: bool = False
 
 
-def side_by_side(group: Group, progress: Progress) -> tuple[tuple[Picture, ...], str]:
-    """Pictures of a group's best models, and what they show or why there are none.
+@dataclass(frozen=True)
+class Row:
+    """A picture, with the truth and with what each model finds in it.
+
+    Attributes:
+        title: Name of the picture, and how far the models differ in it.
+        panels: The truth, then the finds of each model.
+    """
+
+    title: str
+    panels: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
+class Album:
+    """Pictures of a data set.
+
+    Attributes:
+        data_name: Name of the data set.
+        note: What the rows show, or why there are none.
+        rows: The pictures, worst disagreement first.
+    """
+
+    data_name: str
+    note: str
+    rows: tuple[Row, ...] = ()
+
+
+def of_each_data_set(groups: Sequence[Group]) -> list[tuple[Entry, ...]]:
+    """The studies of each data set: the best of every setting first, then the second ones."""
+    found: dict[str, list[tuple[Entry, ...]]] = {}
+    for group in groups:
+        found.setdefault(group.setting.fingerprint, []).append(group.entries)
+    return [
+        tuple(entry for rank in zip_longest(*same) for entry in rank if entry is not None)
+        for same in found.values()
+    ]
+
+
+def side_by_side(entries: Sequence[Entry], progress: Progress) -> Album:
+    """Pictures of a data set with what the best models of its studies find.
 
     Args:
-        group: The studies, best first.
+        entries: The studies of one data set, those that are asked first in front.
         progress: Told of a stage, and how many of how many pictures are done.
     """
-    with_model = [e for e in group.entries if e.best is not None and e.best.best_model is not None]
+    name = entries[0].data_name
+    with_model = [e for e in entries if e.best is not None and e.best.best_model is not None]
     if len(with_model) < 2:
-        return (), "Not shown: that needs two studies of this setting whose best model was kept."
+        return Album(
+            name, "Not shown: that needs two studies of this data set whose best model was kept."
+        )
     try:
         data = _data_of(with_model)
         images = spread(data.images("val"), MOST_LOOKED_AT)
         finds = [_finds(entry, data, images, progress) for entry in with_model[:MOST_MODELS]]
     except UserError as error:
-        return (), f"Not shown: {error}"
-    apart = [
-        disagreement([one.found[k] for one in finds], [one.confidence for one in finds], image)
-        for k, image in enumerate(images)
-    ]
+        return Album(name, f"Not shown: {error}")
+    rows = worst_first(data, images, finds)
+    if not rows:
+        return Album(name, "Not shown: none of the best models finds anything in them.")
+    return Album(name, _note(finds, len(with_model), len(images), len(data.images("val"))), rows)
+
+
+def worst_first(
+    data: PreparedDataset, images: Sequence[ImageRecord], finds: Sequence[Finds]
+) -> tuple[Row, ...]:
+    """The pictures on which models disagree most; none where no model finds anything in any.
+
+    Args:
+        data: The data set.
+        images: Its pictures that the models were asked about.
+        finds: What each model finds in them.
+    """
+    sure = [[sure_finds(one, model.confidence) for one in model.found] for model in finds]
+    if not any(map(len, (one for model in sure for one in model))):
+        return ()
+    apart = [disagreement([model[k] for model in sure], image) for k, image in enumerate(images)]
     order = sorted(range(len(images)), key=lambda k: -apart[k])[:MOST_SHOWN]
-    shown = tuple(_picture(data, images[k], k, finds, apart[k]) for k in order)
-    return shown, _note(finds, len(with_model), len(images), len(data.images("val")))
+    return tuple(
+        _row(data, images[k], [model[k] for model in sure], finds, apart[k]) for k in order
+    )
 
 
 def spread(images: Sequence[ImageRecord], most: int) -> list[ImageRecord]:
@@ -85,20 +148,16 @@ def spread(images: Sequence[ImageRecord], most: int) -> list[ImageRecord]:
     return [images[k * len(images) // n] for k in range(n)]
 
 
-def disagreement(
-    found: Sequence[Instances], confidences: Sequence[float], image: ImageRecord
-) -> float:
+def disagreement(found: Sequence[Instances], image: ImageRecord) -> float:
     """How far models differ in a picture, in [0, 1]: 1 less the mean F1 of every two of them.
 
     Finds of one class that overlap by an IoU of 0.5 are one; two models that find nothing agree.
 
     Args:
-        found: The finds of each model.
-        confidences: Score from which each one's count.
+        found: The finds of each model, at the confidence from which they count.
         image: The picture.
     """
-    sure = [_sure(one, least) for one, least in zip(found, confidences, strict=True)]
-    pairs = list(combinations(sure, 2))
+    pairs = list(combinations(found, 2))
     return sum(1 - _alike(a, b, image) for a, b in pairs) / len(pairs)
 
 
@@ -110,12 +169,6 @@ def _alike(one: Instances, other: Instances, image: ImageRecord) -> float:
     kind: Kind = "boxes" if one.masks is None or masks is None else "masks"
     matched = match_image(one, truth, kind, _NO_LIMIT)
     return 2 * float(matched.hits[:, 0].sum()) / (len(one) + len(other))
-
-
-def _sure(found: Instances, confidence: float) -> Instances:
-    n = int((found.scores >= confidence).sum())  # the best score is first
-    masks = None if found.masks is None else found.masks[:n]
-    return Instances(found.boxes[:n], found.scores[:n], found.classes[:n], masks)
 
 
 def _data_of(entries: Sequence[Entry]) -> PreparedDataset:
@@ -149,7 +202,8 @@ def _finds(
     for image in images:
         found += map(classes.predictions, predictor([data.read(image)]))
         progress(f"{entry.name}, trial {best.number}", len(found), len(images))
-    return Finds(entry.name, _confidence(model, entry.summary.metric), found)
+    confidence = _confidence(model, entry.summary.metric)
+    return Finds(entry.name, confidence, found, isinstance(predictor, Picker))
 
 
 def _confidence(model: TrainedModel, metric: str) -> float:
@@ -159,37 +213,42 @@ def _confidence(model: TrainedModel, metric: str) -> float:
     return known.get(metric.partition("/")[0], first)
 
 
-def _picture(
+def _row(
     data: PreparedDataset,
     image: ImageRecord,
-    place: int,
+    sure: Sequence[Instances],
     finds: Sequence[Finds],
     apart: float,
-) -> Picture:
-    pixels = np.ascontiguousarray(data.read(image))
-    sure = [_sure(one.found[place], one.confidence) for one in finds]
-    counts = ", ".join(f"{one.name} {len(found)}" for one, found in zip(finds, sure, strict=True))
-    with tempfile.TemporaryDirectory() as folder:
-        file = draw_side_by_side(
-            [View(image.path.name, pixels)],
-            [[found] for found in sure],
-            [one.confidence for one in finds],
-            len(data.classes),
-            Path(folder, "sheet.png"),
-            titles=[one.name for one in finds],
-        )
-        uri = data_uri(file, photo=True)
-    n = len(data.annotations(image))
-    title = f"{image.path.name}: disagreement {apart:.2f}; {n} true objects; found: {counts}"
-    return Picture(title, f"Finds of each model in {image.path.name}", uri)
+) -> Row:
+    pixels, name = np.ascontiguousarray(data.read(image)), image.path.name
+    truth = _as_found(ground_truth(data, image))
+    titles = [f"truth: {len(truth)}"]
+    titles += [
+        f"{model.name}: {len(one)} from confidence {model.confidence:.2g}"
+        for model, one in zip(finds, sure, strict=True)
+    ]
+    panels = tuple(
+        Picture(title, f"{name}, {title}", photo_uri(with_finds(pixels, one, len(data.classes))))
+        for title, one in zip(titles, (truth, *sure), strict=True)
+    )
+    size = f"{image.width} x {image.height} px"
+    return Row(f"{name}, {size}: disagreement {apart:.2f}", panels)
+
+
+def _as_found(truth: GroundTruth) -> Instances:
+    scores = np.ones(len(truth), np.float32)
+    return Instances(truth.boxes, scores, truth.classes, truth.masks)
 
 
 def _note(finds: Sequence[Finds], models: int, looked_at: int, there: int) -> str:
     names = ", ".join(one.name for one in finds)
-    first = "" if models <= MOST_MODELS else f" (the {MOST_MODELS} best of {models})"
+    first = "" if models <= MOST_MODELS else f" ({MOST_MODELS} of {models}, the best first)"
     part = f"{looked_at} pictures, spread over the {there}" if looked_at < there else f"{there}"
+    discs = ", ".join(one.name for one in finds if one.places)
+    drawn = f" {discs}: places, drawn as discs of the particles' radius." if discs else ""
     return (
-        f"What the best models of {names}{first} find in the same pictures, those on which they "
-        f"disagree most first, of {part} of the validation part: disagreement is 1 less the mean "
-        "F1 of every two models against each other, each at its own confidence."
+        f"The truth, and what the best models of {names}{first} find in the same pictures, those "
+        f"on which they disagree most first, of {part} of the validation part: disagreement is 1 "
+        "less the mean F1 of every two models against each other (IoU from 0.5 on), each at its "
+        f"own confidence.{drawn}"
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.int8.speed import ratio
+from trainables.files.columns import aligned
 from trainables.files.words import counted
 
 MAX_LOSS = 0.02
@@ -90,12 +91,7 @@ class Comparison:
     def lines(self) -> list[str]:
         """The table as text."""
         rows = [("", "float", "int8", ""), *self.rows()]
-        widths = [max(len(row[k]) for row in rows) for k in range(4)]
-        table = [
-            f"{name:<{widths[0]}}  {before:>{widths[1]}}  {after:>{widths[2]}}  {told}".rstrip()
-            for name, before, after, told in rows
-        ]
-        return [*table, self.told]
+        return [*aligned(rows, right={1, 2}), self.told]
 
     @property
     def told(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from analysis.models.agreement import Pixels, View
@@ -48,7 +49,7 @@ def draw_side_by_side(
     """
     rows = [
         [
-            _drawn(view.pixels, one[k], sure, n_classes)
+            with_finds(view.pixels, _shown(one[k], sure), n_classes)
             for one, sure in zip(found, confidences, strict=True)
         ]
         for k, view in enumerate(views)
@@ -73,19 +74,43 @@ def draw_side_by_side(
     return path
 
 
-def _drawn(pixels: Pixels, found: Instances, confidence: float, n_classes: int) -> Pixels:
+def with_finds(pixels: Pixels, found: Instances, n_classes: int) -> Pixels:
+    """A picture with the rims of finds, (h, w, 3) RGB of `_PANEL_PX` on its longer side.
+
+    Args:
+        pixels: (H, W, 3) RGB of the picture.
+        found: The finds; boxes where there are no masks.
+        n_classes: Number of classes, each of which has its colour.
+    """
     canvas, scale = displayed(pixels, _PANEL_PX)
     canvas = np.ascontiguousarray(canvas)
     colors = class_colors(n_classes)
-    sure = int((found.scores >= confidence).sum()) or min(len(found), _MOST_DRAWN)
-    for index in range(sure):
-        if found.masks is None:
-            x1, y1, x2, y2 = (found.boxes[index].astype(np.float64) * scale).tolist()
-            corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
-            rims = [np.rint((corners - 0.5) * 2**SHIFT).astype(np.int32)]
-        else:
-            mask: dict[str, Any] = dict(found.masks[index])
-            rims = outlines(mask, scale)
+    for index in range(len(found)):
         color = colors[int(found.classes[index])]
-        cv2.polylines(canvas, rims, True, color, 1, cv2.LINE_AA, SHIFT)
+        cv2.polylines(canvas, _rims(found, index, scale), True, color, 1, cv2.LINE_AA, SHIFT)
     return canvas
+
+
+def _rims(found: Instances, index: int, scale: float) -> list[npt.NDArray[np.int32]]:
+    if found.masks is not None:
+        mask: dict[str, Any] = dict(found.masks[index])
+        return outlines(mask, scale)
+    x1, y1, x2, y2 = (found.boxes[index].astype(np.float64) * scale).tolist()
+    corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
+    return [np.rint((corners - 0.5) * 2**SHIFT).astype(np.int32)]
+
+
+def sure_finds(found: Instances, confidence: float) -> Instances:
+    """The finds whose score is a confidence at least."""
+    return _surest(found, int((found.scores >= confidence).sum()))
+
+
+def _shown(found: Instances, confidence: float) -> Instances:
+    """Finds from a confidence on; the surest where there are none."""
+    sure = sure_finds(found, confidence)
+    return sure if len(sure) else _surest(found, _MOST_DRAWN)
+
+
+def _surest(found: Instances, n: int) -> Instances:
+    masks = None if found.masks is None else found.masks[:n]
+    return Instances(found.boxes[:n], found.scores[:n], found.classes[:n], masks)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 LONGEST_SIDE_PX = 1600
@@ -48,7 +50,16 @@ def data_uri(path: Path, *, photo: bool = False) -> str:
     forms = ("jpeg",) if photo else _FORMS
     encoded = {name: _encoded(picture, name, _FORMS[name]) for name in forms}
     name = min(encoded, key=lambda form: len(encoded[form]))
-    return f"data:image/{name};base64,{base64.b64encode(encoded[name]).decode('ascii')}"
+    return _uri(encoded[name], name)
+
+
+def photo_uri(pixels: npt.NDArray[np.uint8]) -> str:
+    """Pixels, (h, w, 3) RGB, as the `data:` URI of a JPEG."""
+    return _uri(_encoded(Image.fromarray(pixels), "jpeg", _FORMS["jpeg"]), "jpeg")
+
+
+def _uri(content: bytes, form: str) -> str:
+    return f"data:image/{form};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _encoded(picture: Image.Image, form: str, options: Mapping[str, Any]) -> bytes:

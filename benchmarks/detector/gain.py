@@ -147,12 +147,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rates", type=float, nargs="+", default=RATES)
     parser.add_argument("--cpus", type=int, default=1, help="threads of a training")
+    parser.add_argument("--epochs", type=int, help="of both arms; default: the study's")
     given = parser.parse_args()
     work, data = given.work.resolve(), given.data.resolve()
     work.mkdir(parents=True, exist_ok=True)
     export = [sys.executable, "-m", "tune.cli", "export", str(given.study.resolve())]
     subprocess.run(export, check=True, cwd=ROOT)
     best, prepared = load_best(given.study), PreparedDataset.load(data)
+    best = best.model_copy(update={"epochs": given.epochs or best.epochs})
     configs = {BEST: best}
     configs |= {f"{RECIPE}-{rate:g}": recipe_of(best, prepared, rate) for rate in given.rates}
     for name, config in configs.items():

@@ -7,6 +7,7 @@ from typing import Any
 from cluster.machines.machine import this_machine
 from search_spaces.names import nearest_name, written
 from trainables.datasets.prepared import PreparedDataset
+from trainables.files.columns import aligned
 from trainables.registry import engine_info
 from tune.best.backbones import backbone_name
 from tune.best.configuration import BestConfig
@@ -35,7 +36,7 @@ def table_lines(entries: Sequence[StoreEntry], place: str) -> list[str]:
             f"nothing is recorded in {place}; `segtune best set STUDY_DIR` records the best "
             "configuration of an exported study"
         ]
-    return _aligned([_HEAD, *rows]) if rows else []
+    return aligned([_HEAD, *rows]) if rows else []
 
 
 def refuse_damaged(entries: Sequence[StoreEntry]) -> None:
@@ -189,11 +190,3 @@ def _trials(best: BestConfig) -> str:
 
 def _param_lines(params: dict[str, Any]) -> list[str]:
     return [f"  {key}: {written(value)}" for key, value in params.items()]
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]

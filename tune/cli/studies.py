@@ -9,8 +9,11 @@ import typer
 
 from tune.cli.jobs.options import (
     Address,
+    AnyVersions,
     Follow,
     Insecure,
+    KeepAlive,
+    SendData,
     ThereAddress,
     ThereName,
     the_cluster,
@@ -33,9 +36,11 @@ from tune.cli.options import (
     number_option,
 )
 from tune.cli.values import new_file
+from tune.errors import UsageError
 from tune.progress.folding import on_terminal
 
 if TYPE_CHECKING:
+    from cluster.jobs.cluster import Cluster
     from tune.driver.driver import StudyResult
     from tune.plan.pace import Pace
     from tune.plan.plan import StudyPlan
@@ -120,18 +125,52 @@ def resume(
 
 
 def move(
-    study_dir: StudyPlace,
+    study_dir: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY_DIR",
+            help="A study directory, its study file, gs://BUCKET/FOLDER/STUDY, or with --address "
+            "a job.",
+        ),
+    ],
     to: Annotated[
         str,
         typer.Option(
             "--to",
             metavar="PLACE",
-            help="gs://BUCKET/FOLDER to ship to from now on, or the folder to go on in.",
+            help="URL of the cluster, or the folder of this machine, to go on in; or "
+            "gs://BUCKET/FOLDER to ship to from now on.",
         ),
     ],
     overrides: Overrides = None,
+    through: Annotated[
+        str,
+        typer.Option(
+            "--through",
+            metavar="PLACE",
+            help="To a cluster: gs://BUCKET/FOLDER, or a folder that it sees, for a study that is "
+            "shipped nowhere yet.",
+        ),
+    ] = "",
+    address: Address = None,
+    keep_alive: KeepAlive = 0,
+    any_versions: AnyVersions = False,
+    send_data: SendData = False,
+    insecure: Insecure = False,
 ) -> None:
-    """Go on here with a study that runs elsewhere, or ship it to a bucket; no epoch is lost."""
+    """Go on elsewhere with a study that runs: on a cluster, here, or with a bucket; loses nothing.
+
+    The options after --set are for clusters: --address is the one that the study runs on as a job.
+    """
+    if address is not None:
+        from tune.remote.moving import mirror_of_job  # slow: requests
+
+        study_dir = mirror_of_job(the_cluster(address, insecure), study_dir)
+    if to.startswith(("http://", "https://")):
+        wishes = (keep_alive, any_versions, send_data)
+        _move_to_cluster(study_dir, the_cluster(to, insecure), wishes, overrides or [], through)
+        return
+    _refuse_clusters_own(through, keep_alive, any_versions, send_data)
     from tune.verbs.moving import plan_move  # slow: Optuna
 
     made = plan_move(study_dir, to, overrides or [], _note)
@@ -139,6 +178,33 @@ def move(
     from tune.verbs.tuning import resume as go_on  # slow: Ray
 
     _conclude(made, go_on(made, observers=[make_progress()]))
+
+
+def _move_to_cluster(
+    place: str,
+    cluster: "Cluster",
+    wishes: tuple[int, bool, bool],
+    overrides: list[str],
+    through: str,
+) -> None:
+    from tune.remote.moving import move_to_cluster, waiting_told  # slow: numpy
+    from tune.remote.submitting import Wanted, wait_until_begun  # as the other
+
+    wanted = Wanted(None, *wishes)
+    job, mirror = move_to_cluster(place, cluster, wanted, overrides, _note, through)
+    with waiting_told(mirror, _note):
+        job = wait_until_begun(cluster, job, _note)
+    at = shlex.quote(cluster.login.address)
+    typer.echo(f"segtune logs {job.name} --address {at} --follow")
+
+
+def _refuse_clusters_own(through: str, *given: object) -> None:
+    """Refuse options that say how a study goes on on a cluster, where it goes on elsewhere."""
+    if through or any(given):
+        raise UsageError(
+            "--through, --keep-alive, --any-versions and --send-data: expected with the URL of a "
+            "cluster alone, such as --to http://localhost:8265"
+        )
 
 
 def status(

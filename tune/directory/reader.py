@@ -27,6 +27,7 @@ from tune.directory.layout import (
     PARAMS,
     RESOLVED,
     STUDY,
+    TAKEOVER,
     latest_attempt,
     read_json,
     read_metrics,
@@ -92,6 +93,7 @@ class TrialRecord:
             where it is kept.
         notes: Remarks of the engine.
         part: The part of a machine that it has, in words; "" for the one that all begin with.
+        takeover: Term of the mirror since which its W&B run is another one; 0 for none.
     """
 
     number: int
@@ -116,6 +118,7 @@ class TrialRecord:
     excess: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     part: str = ""
+    takeover: int = 0
 
     @property
     def violation(self) -> float:
@@ -293,6 +296,7 @@ class StudyDir:
             excess=excess.get(best_epoch or 0, {}),
             notes=read_notes(directory),
             part=part_words(trial.user_attrs),
+            takeover=params.get(TAKEOVER, 0),
         )
 
 

@@ -53,8 +53,9 @@ def run_on_ray(plan: StudyPlan, bridge: Bridge) -> None:
         if started:
             with _ray_into_log():
                 start_ray(_cpus_of_own(plan), plan.machine.gpus)
-        reservations = reservations_of(plan, own=started and not on_cluster())
-        bridge.room = reservations or cores_of(plan)
+        own = started and not on_cluster()
+        reservations = reservations_of(plan, own=own)
+        bridge.room = reservations or cores_of(plan, own=own)
         tuner = ray_tune.Tuner(
             ray_tune.with_resources(TrialActor, requests(plan, reservations)),
             tune_config=ray_tune.TuneConfig(

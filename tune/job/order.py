@@ -16,6 +16,9 @@ CHECKED: Final = "all as the job needs them"
 COMMAND: Final = ("python", "-m", "tune.job.entry")
 """Command of every job, before its verb."""
 
+CHECK: Final = "check"
+"""Verb of the job that only looks whether a study could run."""
+
 RECEIVE: Final = "receive"
 """Verb of the job that takes data."""
 

@@ -18,6 +18,7 @@ from trainables.datasets.prepared import PreparedDataset, picture_names
 from tune.datasets.copies import pictures_at
 from tune.job.checks import fingerprint
 from tune.job.order import CHECKED, COMMAND, FILE, ORDER, Order, Place
+from tune.mirror.mirror import mirror_address
 from tune.plan.planning import check_draft, read_draft
 from tune.remote.beside import own_words
 from tune.remote.shipping import Shipment, ship, shipment_of
@@ -34,6 +35,9 @@ from tune.study.problems import study_error
 
 DEFAULT_STORAGE: Final = "~/studies"
 """Folder of the studies where a study file names none, on the cluster's head."""
+
+MIRROR: Final = "mirror"
+"""Key of a job's metadata that has the address of its study's mirror."""
 
 _CLUSTERS_OWN: Final = frozenset(("resources", "storage", "warm_start.best"))
 """Keys that hold for the cluster: what is wrong with them is told there."""
@@ -69,6 +73,7 @@ class Asked:
         order: What the job needs.
         text: The file, with its overrides and with absolute places.
         directory: Folder that the job writes.
+        mirror: Address of the study's mirror; "" for none.
         shipment: Data that is sent before it; None for none.
         data: Data set that its nodes fetch from a bucket, where this machine can open it.
     """
@@ -77,6 +82,7 @@ class Asked:
     order: Order
     text: str
     directory: str
+    mirror: str = ""
     shipment: Shipment | None = None
     data: PreparedDataset | None = None
 
@@ -97,6 +103,11 @@ class Asked:
         return {ORDER: self.order.text().encode(), FILE: self.text.encode()}
 
     @property
+    def places(self) -> dict[str, str]:
+        """Where to find what the job writes."""
+        return {"directory": self.directory, **({MIRROR: self.mirror} if self.mirror else {})}
+
+    @property
     def roots(self) -> tuple[str, ...]:
         """What the job begins with."""
         of_kind: Mapping[str, Callable[[str], tuple[str, ...]]] = {
@@ -108,13 +119,12 @@ class Asked:
         return of_kind[self.order.kind](self.order.engine)
 
 
-def submit(asked: Asked, cluster: Cluster, keep_alive: int, tell: Tell) -> tuple[Job, bool]:
+def submit(asked: Asked, cluster: Cluster, tell: Tell) -> tuple[Job, bool]:
     """Send what is asked for to a cluster, or find the job that does it already.
 
     Args:
         asked: What is asked for.
         cluster: Where to.
-        keep_alive: Times that a driver that died is started again.
         tell: Takes what is to be known on the way.
 
     Returns:
@@ -140,14 +150,8 @@ def submit(asked: Asked, cluster: Cluster, keep_alive: int, tell: Tell) -> tuple
             cluster.submit(
                 name,
                 attempt,
-                [*COMMAND, "keep" if keep_alive else "run"],
-                labels(
-                    name,
-                    asked.order.kind,
-                    content,
-                    directory=asked.directory,
-                    engine=asked.order.engine,
-                ),
+                [*COMMAND, "keep" if asked.order.keep_alive else "run"],
+                labels(name, asked.order.kind, content, engine=asked.order.engine, **asked.places),
                 package.path,
             )
         except NameTakenError:  # by another `submit`, just now
@@ -238,7 +242,15 @@ def _study(file: Path, wishes: Wanted, overrides: Sequence[str]) -> Asked:
         any_versions=wishes.any_versions,
     )
     directory = f"{values['storage']}/{draft.study.study}"
-    return Asked(str(file), order, write_yaml(values), directory, shipment, checked.data)
+    return Asked(
+        str(file),
+        order,
+        write_yaml(values),
+        directory,
+        mirror_address(draft.study),
+        shipment,
+        checked.data,
+    )
 
 
 def _is_the_clusters(key: str, *, data_here: bool) -> bool:

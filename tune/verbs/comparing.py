@@ -8,7 +8,7 @@ from analysis.compare.entries import read_entries
 from analysis.compare.groups import Group, grouped
 from analysis.compare.lines import comparison_lines
 from analysis.compare.page import write_page
-from analysis.compare.pictures import side_by_side
+from analysis.compare.pictures import of_each_data_set, side_by_side
 from tune.mirror.opening import results
 from tune.verbs.opening import open_study
 
@@ -60,8 +60,11 @@ def compare(
     groups = tuple(grouped(read_entries(opened)))
     if out is None:
         return Comparison(groups, None)
-    none = ((), "Not shown: left out with --no-pictures.")
-    pictured = [side_by_side(group, progress) if pictures else none for group in groups]
+    albums = (
+        [side_by_side(entries, progress) for entries in of_each_data_set(groups)]
+        if pictures
+        else []
+    )
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    return Comparison(groups, write_page(folder, groups, pictured))
+    return Comparison(groups, write_page(folder, groups, albums))

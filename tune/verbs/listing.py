@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cluster.storage.lease import LEASE
 from cluster.storage.opening import is_address, open_files
+from trainables.files.columns import aligned
 from tune.directory.diary import read_diary
 from tune.directory.layout import JOURNAL, STUDY
 from tune.directory.leftovers import size_of
@@ -54,10 +55,11 @@ def list_lines(storage: str, listed: list[Listed]) -> list[str]:
     good = [one for one in listed if not one.problem]
     rows = [{"study": one.name, **one.cells, "size": f"{one.size / 1e6:.1f} MB"} for one in good]
     columns = [key for key in (rows[0] if rows else {}) if any(row[key] for row in rows)]
-    width = {key: max(len(key), *(len(row[key]) for row in rows)) for key in columns}
-    table = [{key: key for key in columns}, *rows] if rows else []
-    lines = ["  ".join(f"{row[key]:<{width[key]}}" for key in columns).rstrip() for row in table]
-    return [*lines, *(f"{one.name}: {one.problem}" for one in listed if one.problem)]
+    table = [columns, *([row[key] for key in columns] for row in rows)]
+    return [
+        *(aligned(table) if rows else ()),
+        *(f"{one.name}: {one.problem}" for one in listed if one.problem),
+    ]
 
 
 def _found(storage: str) -> Iterator[tuple[str, str, int]]:

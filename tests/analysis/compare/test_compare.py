@@ -15,7 +15,13 @@ from analysis.compare.groups import differences, grouped
 from analysis.compare.lines import comparison_lines
 from analysis.compare.page import write_page
 from analysis.compare.panel import members, panel_of
-from analysis.compare.pictures import disagreement, side_by_side
+from analysis.compare.pictures import (
+    Finds,
+    disagreement,
+    of_each_data_set,
+    side_by_side,
+    worst_first,
+)
 from analysis.compare.spaces import contours, parallel
 from analysis.errors import CompareError
 from analysis.pages.packing import unpack
@@ -24,8 +30,10 @@ from tests.support.rehearsed_study import rehearse
 from trainables.datasets.prepared import PreparedDataset
 from trainables.datasets.preparing.prepare import prepare
 from trainables.datasets.simulate import SPECS, simulate
+from trainables.metrics.matching import ground_truth
 from trainables.results import Instances
 from tune.directory.reader import StudyDir
+from tune.study.study import Mirror
 
 KEYS: dict[str, Any] = {
     "search": "random",
@@ -84,6 +92,20 @@ def test_the_table_has_what_each_study_reached_and_spent(studies: list[StudyDir]
     assert row.split()[1:4] == ["simulated", f"{best.objective:.4f}", str(best.best_epoch)]
     assert f" {sum(t.epochs for t in studies[0].trials())} " in row
     assert row.endswith("finished")
+
+
+def test_what_a_machine_gives_is_no_version_and_what_nobody_asked_of_a_mirror_no_difference(
+    studies: list[StudyDir],
+) -> None:
+    study = studies[0]
+    mirrored = study.study.model_copy(update={"mirror": Mirror(place="gs://bucket/there")})
+    resolved = {**study.resolved, "cpus_per_trial": 7}
+    other = replace(study, study=mirrored, resolved=resolved)
+    found = [(d.part, d.key, d.values[1]) for d in differing(study, other)]
+    assert found == [
+        ("configuration", "mirror.place", "gs://bucket/there"),
+        ("machine", "cpus_per_trial", "7"),
+    ]
 
 
 def test_a_study_named_twice_is_refused(studies: list[StudyDir]) -> None:
@@ -173,7 +195,7 @@ def test_studies_without_a_value_are_compared(tmp_path: Path) -> None:
         "not",
         "running",
     ]
-    page = write_page(tmp_path, groups, [((), "none")])
+    page = write_page(tmp_path, groups)
     assert "No trial has reported a value yet." in page.read_text()
 
 
@@ -189,22 +211,52 @@ def found(*boxes: tuple[float, float, float, float]) -> Instances:
 def test_disagreement_is_one_less_the_f1_of_two_models(studies: list[StudyDir]) -> None:
     image = PreparedDataset.load(Path(studies[0].resolved["data"])).images("val")[0]
     a, b = (0.0, 0.0, 10.0, 10.0), (30.0, 30.0, 40.0, 40.0)
-    assert disagreement([found(a, b), found(a, b)], [0.5, 0.5], image) == 0.0
-    assert disagreement([found(a), found(b)], [0.5, 0.5], image) == 1.0
-    assert disagreement([found(a, b), found(a)], [0.5, 0.5], image) == pytest.approx(1 / 3)
-    assert disagreement([found(a, b), found(a)], [0.7, 0.5], image) == 0.0
-    assert disagreement([found(), found()], [0.5, 0.5], image) == 0.0
+    assert disagreement([found(a, b), found(a, b)], image) == 0.0
+    assert disagreement([found(a), found(b)], image) == 1.0
+    assert disagreement([found(a, b), found(a)], image) == pytest.approx(1 / 3)
+    assert disagreement([found(), found()], image) == 0.0
+
+
+def test_studies_of_one_data_set_share_its_pictures_the_best_of_each_setting_first(
+    studies: list[StudyDir],
+) -> None:
+    groups = grouped(read_entries(studies))
+    (together,) = of_each_data_set(groups)
+    first, second = (entry.name for entry in groups[0].entries)
+    assert [entry.name for entry in together] == [first, "third", second]
 
 
 def test_the_best_models_are_asked_about_the_same_pictures(studies: list[StudyDir]) -> None:
-    (group,) = grouped(read_entries(studies[:2]))
+    (entries,) = of_each_data_set(grouped(read_entries(studies)))
     asked: list[str] = []
-    shown, note = side_by_side(group, lambda stage, done, total: asked.append(stage))
+    album = side_by_side(entries, lambda stage, done, total: asked.append(stage))
     n = len(PreparedDataset.load(Path(studies[0].resolved["data"])).images("val"))
-    assert len(shown) == min(6, n)
-    assert len(asked) == 2 * n
-    assert "the best models of" in note
-    assert shown[0].uri.startswith("data:image/jpeg")
+    assert len(asked) == 3 * n
+    assert album.note == "Not shown: none of the best models finds anything in them."
+    assert album.rows == ()
+
+
+def test_pictures_show_the_truth_and_every_models_finds_worst_first(
+    studies: list[StudyDir],
+) -> None:
+    data = PreparedDataset.load(Path(studies[0].resolved["data"]))
+    images = data.images("train")[:3]
+    truths = [ground_truth(data, image) for image in images]
+    seen = [
+        Instances(t.boxes, np.full(len(t), 0.8, np.float32), t.classes, t.masks) for t in truths
+    ]
+    missed = [found(), *seen[1:]]  # the first picture's are not found
+    rows = worst_first(data, images, [Finds("good", 0.5, seen), Finds("bad", 0.5, missed)])
+    assert len(rows) == len(images) == 3
+    assert rows[0].title.startswith(images[0].path.name)
+    assert rows[0].title.endswith("disagreement 1.00")
+    n = len(truths[0])
+    titles = [f"truth: {n}", f"good: {n} from confidence 0.5", "bad: 0 from confidence 0.5"]
+    assert [panel.title for panel in rows[0].panels] == titles
+    truth, good, bad = (panel.uri for panel in rows[0].panels)
+    assert truth.startswith("data:image/jpeg")
+    assert truth == good != bad
+    assert worst_first(data, images, [Finds("sure of nothing", 0.9, seen)] * 2) == ()
 
 
 def test_what_two_studies_differ_in_is_told_and_nothing_else(studies: list[StudyDir]) -> None:

@@ -36,7 +36,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     studies = [rehearse(folder, study=name, seed=k, **keys) for k, name in enumerate(("a", "b"))]
     grown = [many(study, 500, study.path) for study in studies]
     groups = grouped(read_entries(grown))
-    return write_page(folder, groups, [((), "Not shown.")] * len(groups))
+    return write_page(folder, groups)
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,7 @@ class Head:
         dashboard_port: Port that jobs are sent to.
         token: Token that it asks for; "" where it asks for none.
         environment: Environment of its nodes.
+        line: Link to the machine that its head is; None for this one.
         nodes: Its processes, the head first.
     """
 
@@ -49,12 +50,14 @@ class Head:
     dashboard_port: int
     token: str
     environment: Mapping[str, str]
+    line: Line | None = None
     nodes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def address(self) -> str:
         """The address that jobs are sent to."""
-        return f"http://127.0.0.1:{self.dashboard_port}"
+        ip = LOOPBACK if self.line is None else self.ip
+        return f"http://{ip}:{self.dashboard_port}"
 
     @property
     def user(self) -> dict[str, str]:
@@ -100,6 +103,18 @@ class Head:
         self.nodes.append(node)
         return node
 
+    def start_again(self, cpus: int, token: str) -> None:
+        """Start it anew in its place, after its processes were killed, with another token."""
+        self.token = token
+        self.environment = {**self.environment, "RAY_AUTH_TOKEN": token}
+        for _ in range(3):  # a busy machine does not start it within the time that Ray gives it
+            self.nodes.append(_start_head(self, cpus))
+            if _comes_up(self):
+                return
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.nodes[-1].pid, signal.SIGKILL)
+        raise AssertionError((self.folder / "start.log").read_text())
+
     def end(self) -> None:
         """End every process of the cluster."""
         for node in self.nodes:
@@ -114,7 +129,12 @@ class Head:
 
 @contextlib.contextmanager
 def running_head(
-    *, cpus: int = 2, token: str = TOKEN, ip: str = LOOPBACK, **variables: str
+    *,
+    cpus: int = 2,
+    token: str = TOKEN,
+    ip: str = LOOPBACK,
+    line: Line | None = None,
+    **variables: str,
 ) -> Iterator[Head]:
     """Run a cluster of one node.
 
@@ -122,6 +142,7 @@ def running_head(
         cpus: CPU cores it counts.
         token: Token that it asks for; "" for none.
         ip: Address of its node.
+        line: Link to the machine that it is to be, at its far end; None for this one.
         variables: Of the environment of its nodes.
     """
     folder = Path(tempfile.mkdtemp(prefix="sgh-", dir="/tmp"))
@@ -137,29 +158,32 @@ def running_head(
         **variables,
     }
     port, dashboard_port = _free_ports(2)
-    head = Head(folder, ip, port, dashboard_port, token, environment)
-    head.nodes.append(
-        _ray_start(
-            folder,
-            environment,
-            [sys.executable],
-            "--head",
-            f"--port={port}",
-            f"--dashboard-port={dashboard_port}",
-            f"--dashboard-host={LOOPBACK if ip == LOOPBACK else '0.0.0.0'}",
-            f"--node-ip-address={ip}",
-            f"--num-cpus={cpus}",
-            "--num-gpus=0",
-            f"--temp-dir={folder / 'ray'}",
-            "--object-store-memory=100000000",
-        )
-    )
+    ip = ip if line is None else line.there
+    head = Head(folder, ip, port, dashboard_port, token, environment, line)
+    head.nodes.append(_start_head(head, cpus))
     try:
-        _wait_until_it_answers(head)
+        assert _comes_up(head), (folder / "start.log").read_text()
         yield head
     finally:
         head.end()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_head(head: Head, cpus: int) -> subprocess.Popen[bytes]:
+    return _ray_start(
+        head.folder,
+        head.environment,
+        [sys.executable] if head.line is None else head.line.inside([sys.executable]),
+        "--head",
+        f"--port={head.port}",
+        f"--dashboard-port={head.dashboard_port}",
+        f"--dashboard-host={LOOPBACK if head.ip == LOOPBACK else '0.0.0.0'}",
+        f"--node-ip-address={head.ip}",
+        f"--num-cpus={cpus}",
+        "--num-gpus=0",
+        f"--temp-dir={head.folder / 'ray'}",
+        "--object-store-memory=100000000",
+    )
 
 
 def _ray_start(
@@ -188,17 +212,17 @@ def _free_ports(n: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def _wait_until_it_answers(head: Head) -> None:
+def _comes_up(head: Head) -> bool:
+    """Wait until the head takes jobs; False where its last process has ended before."""
     deadline = time.monotonic() + START_S
     request = urllib.request.Request(f"{head.address}/api/jobs/")
     if head.token:
         request.add_header("Authorization", f"Bearer {head.token}")
-    while True:
+    while head.nodes[-1].poll() is None:
         try:
             with urllib.request.urlopen(request, timeout=5):
-                return
+                return True
         except (OSError, urllib.error.URLError):
-            said = (head.folder / "start.log").read_text()
-            assert head.nodes[0].poll() is None, said
-            assert time.monotonic() < deadline, said
+            assert time.monotonic() < deadline, (head.folder / "start.log").read_text()
             time.sleep(0.3)
+    return False

@@ -19,6 +19,7 @@ from ray.util.placement_group import placement_group_table
 from tests.support.places import ROOT, THIRD_PARTY
 
 PLACES = "AWKWARD_ENGINE_PLACES"
+GATE = "AWKWARD_ENGINE_GATE"
 
 HEARTBEAT = {  # a lost node is noticed after seconds, not after a minute
     "RAY_health_check_initial_delay_ms": "1000",
@@ -89,9 +90,16 @@ class Nodes:
                 storage=self._folder / "studies",
             )
         )
+        return self._driver(name, "tune", str(file))
+
+    def resume(self, name: str) -> subprocess.Popen[bytes]:
+        """Start another driver for a study whose last one has ended; returns it."""
+        return self._driver(name, "resume", str(self.study(name)))
+
+    def _driver(self, name: str, *words: str) -> subprocess.Popen[bytes]:
         with (self._folder / f"{name}.log").open("ab") as log:
             driver = subprocess.Popen(
-                [sys.executable, "-m", "tune.cli", "tune", str(file)],
+                [sys.executable, "-m", "tune.cli", *words],
                 env={**os.environ, "RAY_ADDRESS": self.cluster.address},
                 stdout=log,
                 stderr=log,
@@ -152,7 +160,7 @@ def ray_nodes(folder: Path, data: Path, n: int = 2, **node: Any) -> Iterator[Nod
             made.close()
 
 
-def until(what: str, holds: Callable[[], bool], most_s: float = 180.0) -> float:
+def until(what: str, holds: Callable[[], object], most_s: float = 180.0) -> float:
     """Wait until something holds; returns the seconds it took."""
     started = time.monotonic()
     while not holds():

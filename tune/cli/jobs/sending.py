@@ -16,13 +16,11 @@ if TYPE_CHECKING:
 _EXIT_CODES = {"SUCCEEDED": 0, "FAILED": 1, "STOPPED": 130}
 
 
-def send_job(
-    asked: "Asked", cluster: "Cluster", *, keep_alive: int = 0, follow: bool = False
-) -> None:
+def send_job(asked: "Asked", cluster: "Cluster", *, follow: bool = False) -> None:
     """Send what is asked for to a cluster, and stay until it has begun, or to its end."""
     from tune.remote.submitting import submit, wait_until_begun  # loaded already
 
-    job, sent = submit(asked, cluster, keep_alive, note)
+    job, sent = submit(asked, cluster, note)
     if sent:
         again = f", attempt {job.attempt}" if job.attempt > 1 else ""
         note(f"job {job.name} on {cluster.login.address}{again}: its nodes are looked at")

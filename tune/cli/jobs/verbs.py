@@ -5,9 +5,17 @@ from typing import Annotated
 
 import typer
 
-from tune.cli.jobs.options import Address, Insecure, JobName, the_cluster
+from tune.cli.jobs.options import (
+    Address,
+    AnyVersions,
+    Insecure,
+    JobName,
+    KeepAlive,
+    SendData,
+    the_cluster,
+)
 from tune.cli.jobs.sending import followed, note, send_job
-from tune.cli.options import Overrides, number_option
+from tune.cli.options import Overrides
 from tune.errors import UsageError
 from tune.progress.folding import on_terminal
 
@@ -22,21 +30,11 @@ def submit(
         str | None,
         typer.Option("--name", metavar="NAME", help="Name of the job; default: the study's."),
     ] = None,
-    keep_alive: Annotated[
-        int, number_option("--keep-alive", "Times that a driver that died is started again.")
-    ] = 0,
+    keep_alive: KeepAlive = 0,
     overrides: Overrides = None,
     follow: Annotated[bool, typer.Option("--follow", help="Show its log until it ends.")] = False,
-    any_versions: Annotated[
-        bool,
-        typer.Option("--any-versions", help="Let nodes have other packages than those tested."),
-    ] = False,
-    send_data: Annotated[
-        bool,
-        typer.Option(
-            "--send-data", help="Send the study's data set to its storage, unless it is there."
-        ),
-    ] = False,
+    any_versions: AnyVersions = False,
+    send_data: SendData = False,
     to: Annotated[
         str | None,
         typer.Option(
@@ -55,7 +53,7 @@ def submit(
 
     wishes = Wanted(name, keep_alive, any_versions, send_data, _bucket(to, send_data))
     asked = read_asked(file, wishes, overrides or [])  # before any cluster is asked
-    send_job(asked, the_cluster(address, insecure), keep_alive=keep_alive, follow=follow)
+    send_job(asked, the_cluster(address, insecure), follow=follow)
 
 
 def jobs(address: Address = None, insecure: Insecure = False) -> None:
