@@ -107,13 +107,7 @@ class Head:
         """Start it anew in its place, after its processes were killed, with another token."""
         self.token = token
         self.environment = {**self.environment, "RAY_AUTH_TOKEN": token}
-        for _ in range(3):  # a busy machine does not start it within the time that Ray gives it
-            self.nodes.append(_start_head(self, cpus))
-            if _comes_up(self):
-                return
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.nodes[-1].pid, signal.SIGKILL)
-        raise AssertionError((self.folder / "start.log").read_text())
+        _start_head(self, cpus)
 
     def end(self) -> None:
         """End every process of the cluster."""
@@ -160,30 +154,40 @@ def running_head(
     port, dashboard_port = _free_ports(2)
     ip = ip if line is None else line.there
     head = Head(folder, ip, port, dashboard_port, token, environment, line)
-    head.nodes.append(_start_head(head, cpus))
     try:
-        assert _comes_up(head), (folder / "start.log").read_text()
+        _start_head(head, cpus)
         yield head
     finally:
         head.end()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start_head(head: Head, cpus: int) -> subprocess.Popen[bytes]:
-    return _ray_start(
-        head.folder,
-        head.environment,
-        [sys.executable] if head.line is None else head.line.inside([sys.executable]),
-        "--head",
-        f"--port={head.port}",
-        f"--dashboard-port={head.dashboard_port}",
-        f"--dashboard-host={LOOPBACK if head.ip == LOOPBACK else '0.0.0.0'}",
-        f"--node-ip-address={head.ip}",
-        f"--num-cpus={cpus}",
-        "--num-gpus=0",
-        f"--temp-dir={head.folder / 'ray'}",
-        "--object-store-memory=100000000",
-    )
+def _start_head(head: Head, cpus: int) -> None:
+    """Start a head's processes; more than once where a busy machine exceeds Ray's own 30 s."""
+    python = [sys.executable] if head.line is None else head.line.inside([sys.executable])
+    for _ in range(3):
+        before = _times_started(head)
+        head.nodes.append(
+            _ray_start(
+                head.folder,
+                head.environment,
+                python,
+                "--head",
+                f"--port={head.port}",
+                f"--dashboard-port={head.dashboard_port}",
+                f"--dashboard-host={LOOPBACK if head.ip == LOOPBACK else '0.0.0.0'}",
+                f"--node-ip-address={head.ip}",
+                f"--num-cpus={cpus}",
+                "--num-gpus=0",
+                f"--temp-dir={head.folder / 'ray'}",
+                "--object-store-memory=100000000",
+            )
+        )
+        if _comes_up(head, before):
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(head.nodes.pop().pid, signal.SIGKILL)
+    raise AssertionError((head.folder / "start.log").read_text())
 
 
 def _ray_start(
@@ -212,8 +216,14 @@ def _free_ports(n: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def _comes_up(head: Head) -> bool:
-    """Wait until the head takes jobs; False where its last process has ended before."""
+def _times_started(head: Head) -> int:
+    """How often `ray start` has said so; its jobs' port may answer before it gives up."""
+    log = head.folder / "start.log"
+    return log.read_text().count("Ray runtime started") if log.exists() else 0
+
+
+def _comes_up(head: Head, before: int) -> bool:
+    """Wait until the head has started once more and takes jobs; False where it has given up."""
     deadline = time.monotonic() + START_S
     request = urllib.request.Request(f"{head.address}/api/jobs/")
     if head.token:
@@ -221,8 +231,10 @@ def _comes_up(head: Head) -> bool:
     while head.nodes[-1].poll() is None:
         try:
             with urllib.request.urlopen(request, timeout=5):
-                return True
+                if _times_started(head) > before:
+                    return True
         except (OSError, urllib.error.URLError):
-            assert time.monotonic() < deadline, (head.folder / "start.log").read_text()
-            time.sleep(0.3)
+            pass
+        assert time.monotonic() < deadline, (head.folder / "start.log").read_text()
+        time.sleep(0.3)
     return False
