@@ -89,7 +89,7 @@ def place(tmp_path: Path, bucket: str) -> Iterator[Place]:
         tmp_path,
         study="beside",
         storage=str(tmp_path / "studies"),
-        budget={"trials": 40, "epochs": 60},
+        budget={"trials": 400, "epochs": 60},
         fixed={"epoch_seconds": 0.5},
         resources={"concurrent": 1, "cpus_per_trial": 1},
     )
