@@ -1,7 +1,7 @@
 """What it costs to ship a study of many trials to its mirror in a bucket.
 
-    python -m benchmarks.shipped_study --trials 5000
-    python -m benchmarks.shipped_study --training --epochs 8
+    python -m benchmarks.storage.shipped_study --trials 5000
+    python -m benchmarks.storage.shipped_study --training --epochs 8
 
 Journal, recorder and mirror are the real ones; trials are written one after the other by what a
 driver writes with, without waiting for an engine, a search or Ray. The bucket is the emulator, a
