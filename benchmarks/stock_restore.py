@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -278,10 +279,13 @@ def nan(stock: Stock) -> None:
 
 
 def two_drivers(stock: Stock) -> None:
-    """A second driver restores the study while the first one runs."""
+    """A driver sleeps, a second one restores its study, and the first wakes up."""
     first = stock.start()
     stock.wait_for(6)
+    os.kill(first.pid, signal.SIGSTOP)
     second = stock.start(restore=True)
+    stock.wait_for(len(stock.epochs()) + 6)
+    os.kill(first.pid, signal.SIGCONT)
     stock.finish(first)
     print(f"    the first driver ended with {first.returncode}")
     stock.finish(second)

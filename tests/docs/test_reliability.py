@@ -11,6 +11,10 @@ PAGE = (ROOT / "docs/reliability.md").read_text()
 HEADS = ["what happens", "what is lost", "what the user sees", "stock Ray Tune", "test"]
 
 FAULTS = {
+    "raylet of a node killed": r"node lost .*raylet killed",
+    "network of a node lost": r"node lost .*network cut",
+    "spot notice": r"notice \(spot",
+    "unimportable code": r"lacks segtune",
     "trial worker killed": r"worker .*killed",
     "driver killed": r"driver killed",
     "both": r"everything",
