@@ -103,12 +103,6 @@ class Head:
         self.nodes.append(node)
         return node
 
-    def start_again(self, cpus: int, token: str) -> None:
-        """Start it anew in its place, after its processes were killed, with another token."""
-        self.token = token
-        self.environment = {**self.environment, "RAY_AUTH_TOKEN": token}
-        _start_head(self, cpus)
-
     def end(self) -> None:
         """End every process of the cluster."""
         for node in self.nodes:
