@@ -104,8 +104,8 @@ def differences(groups: Sequence[Group]) -> list[str]:
     }
     differ = [words for words, values in parts.items() if len(set(values)) > 1]
     return [
-        f"{len(groups)} settings, which differ in {', '.join(differ)}: each is ranked by itself, "
-        "and a value of one says nothing against a value of another."
+        f"{len(groups)} settings, which differ in {' and '.join(differ)}: each is ranked by "
+        "itself, and a value of one says nothing against a value of another."
     ]
 
 
@@ -120,7 +120,8 @@ def _matching(entry: Entry) -> str:
         return f"paired from IoU {MATCH_IOU:g} on"
     if group in (PARTICLE_GROUP, PIXEL_GROUP):
         radii = sorted(set(_radii(entry)))
-        return f"paired within {' or '.join(f'{r:g}' for r in radii)} radii" if radii else ""
+        unit = "radius" if radii == [1.0] else "radii"
+        return f"paired within {' or '.join(f'{r:g}' for r in radii)} {unit}" if radii else ""
     return ""
 
 

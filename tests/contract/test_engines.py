@@ -21,6 +21,7 @@ from pycocotools import mask as coco_mask
 import trainables.engines
 from analysis.models.agreement import View, compare, views
 from analysis.picking.finding import Asked, find_particles
+from cluster.machines.machine import this_machine
 from search_spaces.presets.registry import presets
 from search_spaces.space import parse_space
 from tests.contract.conftest import CHEAP, DIVERGES, ENGINES, Train
@@ -277,6 +278,19 @@ def test_several_devices_train_what_parts_that_take_turns_train_and_go_on_from_e
     for trial in (rest, back):
         assert list(trial.reported) == [2]
         assert _timeless(trial.reported[2]) == pytest.approx(_timeless(turns.reported[2]), abs=1e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(this_machine().gpus < 2, reason="needs two CUDA devices")
+def test_two_gpus_train_what_one_trains_in_parts(train: Train, info: EngineInfo) -> None:
+    if info.max_gpus == 1 or info.name == "unet_selftraining":
+        pytest.skip("one device, or processes that train whole batches (`test_gpu.py`)")
+    half = CHEAP[info.name][info.batch] // 2
+    devices = Device("cuda:0", micro_batch=half), Device("cuda:0", gpus=2)
+    turns, both = (train({"amp": False}, epochs=2, seed=1, device=d) for d in devices)
+    for epoch, values in both.reported.items():
+        losses = {key: value for key, value in values.items() if key.startswith("train/")}
+        assert losses == pytest.approx({k: turns.reported[epoch][k] for k in losses}, rel=1e-2)
 
 
 def test_a_trial_that_is_over_only_draws_its_artifacts(stopped: MemoryTrial, train: Train) -> None:

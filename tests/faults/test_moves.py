@@ -190,7 +190,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         links = [opened.enter_context(line(number)) for number in range(2)]
         links[1].reach(links[0].here)
         bucket = opened.enter_context(bucket_server(host=links[0].here))
-        heads = [opened.enter_context(running_head(cpus=1, line=n, **variables)) for n in links]
+        heads = [opened.enter_context(running_head(n, cpus=1, **variables)) for n in links]
         disks = [folder / f"disk-{number}" for number in range(2)]
         for disk in disks:
             disk.mkdir()

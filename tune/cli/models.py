@@ -30,6 +30,9 @@ from tune.cli.options import (
     Seeds,
     Store,
     StudyPlace,
+    TrainedBest,
+    TrainedData,
+    TrainedOut,
     confidence_option,
     number_option,
     options_given,
@@ -107,30 +110,9 @@ def _tell_command(folder: Path) -> None:
 
 
 def retrain(
-    out: Annotated[
-        str,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FOLDER",
-            help="Folder for the trained model; with --address a folder there, or gs://...",
-        ),
-    ],
-    best: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="BEST.yaml",
-            help="best.yaml, or a study directory; with --address also a study's name there; none "
-            "with --trainable: the best known.",
-        ),
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DATA",
-            help="Prepared data set, a folder or gs://BUCKET/FOLDER; default: that of the study.",
-        ),
-    ] = None,
+    out: TrainedOut,
+    best: TrainedBest = None,
+    data: TrainedData = None,
     trainable: EngineName = None,
     backbone: Backbone = None,
     store: Store = None,

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -272,9 +272,9 @@ def confirm(
 
     With --address it is a job of a cluster, and STUDY_DIR the name of a study's job there.
     """
+    race_options: dict[str, Any] = {"top": top, "trainings": trainings, "concurrent": concurrent}
     if address is not None:
         refuse_beside_address("confirm", {"--dry-run": dry_run or None})
-        race_options = {"top": top, "trainings": trainings, "concurrent": concurrent}
         there = There(address, insecure, name, follow)
         confirm_there(study_dir, {**race_options, "resplit": resplit}, there)
         return
@@ -283,13 +283,7 @@ def confirm(
     from analysis.confirm.words import race_lines  # loaded with it
     from tune.verbs.opening import open_study  # slow: Optuna
 
-    made = plan_race(
-        open_study(study_dir),
-        top=top,
-        trainings=trainings,
-        concurrent=concurrent,
-        new_parts=resplit,
-    )
+    made = plan_race(open_study(study_dir), **race_options, new_parts=resplit)
     for line in on_terminal(race_lines(made)):
         typer.echo(line)
     if dry_run:

@@ -47,6 +47,7 @@ class Resharing:
         self._recorder = recorder
         self._left = left
         self._useful_gpus = useful_gpus
+        self._taken: dict[int, int] = {}  # whole units with which a trial began its last attempt
         self._too_large: set[int] = set()  # trials that ran out of memory on several GPUs
 
     def slots(self, number: int) -> int:
@@ -87,14 +88,23 @@ class Resharing:
             trials: Number of trials that run or could run now.
             begun: Those of them that have begun.
         """
-        units = {number: self.units(number) for number in begun}
+        units = {number: self._held(number) for number in begun}
         whole = [n for n in units.values() if n > 1]
         more = sum(self.slots(number) - 1 for number, n in units.items() if n == 1)
         self.room.update(trials - len(whole) + more, whole)
 
     def take(self, ray_id: str, number: int) -> str | None:
         """Give a trial a place for its part, by name; None where there is none now."""
-        return self.room.take(ray_id, self.slots(number), self.units(number))
+        units = self.units(number)
+        place = self.room.take(ray_id, self.slots(number), units)
+        if place is not None:
+            self._taken[number] = units
+        return place
+
+    def _held(self, number: int) -> int:
+        """Number of whole units that are a trial's; one that has ended keeps its place a while."""
+        ended = number in self._controller.outcomes
+        return self._taken.get(number, 1) if ended else self.units(number)
 
     # --- at the end of an epoch
     def grow(self, ray_id: str, number: int, epoch: int, rungs: tuple[int, ...]) -> str:

@@ -28,7 +28,7 @@ def bring_diary(place: Place, folder: Path) -> Diary:
     text = place.documents.read(DIARY)
     with locked(folder / DIARY, wait=True):
         here = read_diary(folder)
-        both = here if text is None else _parsed(text, place).with_notes_of(here)
+        both = here if text is None else parse_diary(text, place.address).with_notes_of(here)
         if both != here:
             replace_diary(folder, both)
     return both
@@ -43,7 +43,7 @@ def share_diary(place: Place, folder: Path) -> None:
     """
     both = bring_diary(place, folder)
     text = place.documents.read(DIARY)
-    if both != (Diary() if text is None else _parsed(text, place)):
+    if both != (Diary() if text is None else parse_diary(text, place.address)):
         _change(place, both, lambda diary: diary)
 
 
@@ -72,18 +72,25 @@ def _change(place: Place, here: Diary, changed: Callable[[Diary], Diary]) -> Dia
     made: list[Diary] = []
 
     def change(text: str | None) -> str:
-        made.append(changed(here if text is None else _parsed(text, place).with_notes_of(here)))
+        made.append(
+            changed(here if text is None else parse_diary(text, place.address).with_notes_of(here))
+        )
         return json.dumps(made[-1].model_dump(mode="json"), indent=1) + "\n"
 
     place.documents.update(DIARY, change)
     return made[-1]
 
 
-def _parsed(text: str, place: Place) -> Diary:
+def parse_diary(text: str, address: str) -> Diary:
+    """The diary that a mirror's document holds.
+
+    Raises:
+        StorageError: It holds something else.
+    """
     try:
         return Diary.model_validate(json.loads(text))
     except (ValueError, RecursionError, ValidationError) as error:
         raise StorageError(
-            f"{place.address}/{DIARY}: expected a diary, got another content "
+            f"{address}/{DIARY}: expected a diary, got another content "
             f"({type(error).__name__}); remove it, or put a copy in its place"
         ) from error

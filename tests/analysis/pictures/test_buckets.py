@@ -12,6 +12,7 @@ import pytest
 from analysis.errors import PicturesError
 from analysis.pictures import buckets
 from analysis.pictures.micrographs import find_micrographs, source_of
+from cluster.errors import StorageError
 from cluster.storage.bucket_files import BucketFiles
 from cluster.storage.copying import send
 from cluster.storage.opening import open_files
@@ -74,7 +75,7 @@ def test_one_that_was_changed_is_another_and_one_changed_since_is_refused(
     [after] = find_micrographs([f"{address}/a.png"])
     assert source_of(before) != source_of(after)
     assert after.path.read_bytes() == (tmp_path / "in" / "a.png").read_bytes()
-    with pytest.raises(buckets.StorageError, match="it was changed since"):
+    with pytest.raises(StorageError, match="it was changed since"):
         before.path.stat()
 
 

@@ -15,7 +15,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,17 +91,49 @@ class Head:
             python: Its Python.
             line: Link to the machine that it is to be; None for this one.
         """
-        node = _ray_start(
-            self.folder,
-            self.environment,
-            [str(python)] if line is None else line.inside([str(python)]),
-            f"--address={self.ip}:{self.port}",
-            f"--num-cpus={cpus}",
-            f"--node-ip-address={self.ip if line is None else line.there}",
-            f"--temp-dir={self.folder / f'node{len(self.nodes)}'}",
+        return self._start(
+            lambda: _ray_start(
+                self.folder,
+                self.environment,
+                [str(python)] if line is None else line.inside([str(python)]),
+                f"--address={self.ip}:{self.port}",
+                f"--num-cpus={cpus}",
+                f"--node-ip-address={self.ip if line is None else line.there}",
+                f"--temp-dir={self.folder / f'node{len(self.nodes)}'}",
+            )
         )
-        self.nodes.append(node)
-        return node
+
+    def lose(self, node: subprocess.Popen[bytes]) -> None:
+        """End a node as a power cut does: with everything that runs there."""
+        parent = psutil.Process(node.pid)
+        processes = [parent, *parent.children(recursive=True)]
+        for process in sorted(processes, key=lambda p: p.name() != "raylet"):  # it tells of others
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        node.wait(timeout=30)
+
+    def start(self, cpus: int) -> None:
+        """Start its head, and wait until that takes jobs."""
+        self._start(lambda: _start_head(self, cpus))
+        _wait_until_it_answers(self)
+
+    def _start(self, begin: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+        """Start a node, again where the 30 s that Ray gives it are too few on a busy machine."""
+        for _ in range(3):
+            before, node = self._n_started(), begin()
+            self.nodes.append(node)
+            while node.poll() is None:
+                if self._n_started() > before:
+                    return node
+                time.sleep(0.2)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(node.pid, signal.SIGKILL)
+        raise AssertionError((self.folder / "start.log").read_text())
+
+    def _n_started(self) -> int:
+        """Number of nodes that have said that they are up."""
+        log = self.folder / "start.log"
+        return log.read_text().count("Ray runtime started") if log.exists() else 0
 
     def end(self) -> None:
         """End every process of the cluster."""
@@ -117,20 +149,21 @@ class Head:
 
 @contextlib.contextmanager
 def running_head(
+    line: Line | None = None,
+    /,
     *,
     cpus: int = 2,
     token: str = TOKEN,
     ip: str = LOOPBACK,
-    line: Line | None = None,
     **variables: str,
 ) -> Iterator[Head]:
     """Run a cluster of one node.
 
     Args:
+        line: Link to the machine that it is to be, at its far end; None for this one.
         cpus: CPU cores it counts.
         token: Token that it asks for; "" for none.
         ip: Address of its node.
-        line: Link to the machine that it is to be, at its far end; None for this one.
         variables: Of the environment of its nodes.
     """
     folder = Path(tempfile.mkdtemp(prefix="sgh-", dir="/tmp"))
@@ -149,39 +182,28 @@ def running_head(
     ip = ip if line is None else line.there
     head = Head(folder, ip, port, dashboard_port, token, environment, line)
     try:
-        _start_head(head, cpus)
+        head.start(cpus)
         yield head
     finally:
         head.end()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start_head(head: Head, cpus: int) -> None:
-    """Start a head's processes; more than once where a busy machine exceeds Ray's own 30 s."""
-    python = [sys.executable] if head.line is None else head.line.inside([sys.executable])
-    for _ in range(3):
-        before = _times_started(head)
-        head.nodes.append(
-            _ray_start(
-                head.folder,
-                head.environment,
-                python,
-                "--head",
-                f"--port={head.port}",
-                f"--dashboard-port={head.dashboard_port}",
-                f"--dashboard-host={LOOPBACK if head.ip == LOOPBACK else '0.0.0.0'}",
-                f"--node-ip-address={head.ip}",
-                f"--num-cpus={cpus}",
-                "--num-gpus=0",
-                f"--temp-dir={head.folder / 'ray'}",
-                "--object-store-memory=100000000",
-            )
-        )
-        if _comes_up(head, before):
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(head.nodes.pop().pid, signal.SIGKILL)
-    raise AssertionError((head.folder / "start.log").read_text())
+def _start_head(head: Head, cpus: int) -> subprocess.Popen[bytes]:
+    return _ray_start(
+        head.folder,
+        head.environment,
+        [sys.executable] if head.line is None else head.line.inside([sys.executable]),
+        "--head",
+        f"--port={head.port}",
+        f"--dashboard-port={head.dashboard_port}",
+        f"--dashboard-host={LOOPBACK if head.ip == LOOPBACK else '0.0.0.0'}",
+        f"--node-ip-address={head.ip}",
+        f"--num-cpus={cpus}",
+        "--num-gpus=0",
+        f"--temp-dir={head.folder / 'ray'}",
+        "--object-store-memory=100000000",
+    )
 
 
 def _ray_start(
@@ -210,25 +232,17 @@ def _free_ports(n: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def _times_started(head: Head) -> int:
-    """How often `ray start` has said so; its jobs' port may answer before it gives up."""
-    log = head.folder / "start.log"
-    return log.read_text().count("Ray runtime started") if log.exists() else 0
-
-
-def _comes_up(head: Head, before: int) -> bool:
-    """Wait until the head has started once more and takes jobs; False where it has given up."""
+def _wait_until_it_answers(head: Head) -> None:
     deadline = time.monotonic() + START_S
     request = urllib.request.Request(f"{head.address}/api/jobs/")
     if head.token:
         request.add_header("Authorization", f"Bearer {head.token}")
-    while head.nodes[-1].poll() is None:
+    while True:
         try:
             with urllib.request.urlopen(request, timeout=5):
-                if _times_started(head) > before:
-                    return True
+                return
         except (OSError, urllib.error.URLError):
-            pass
-        assert time.monotonic() < deadline, (head.folder / "start.log").read_text()
-        time.sleep(0.3)
-    return False
+            said = (head.folder / "start.log").read_text()
+            assert head.nodes[-1].poll() is None, said
+            assert time.monotonic() < deadline, said
+            time.sleep(0.3)

@@ -352,7 +352,7 @@ class Units(Cores):
         self.asked: list[int] = []
         self.sent_away: set[str] = set()
 
-    def take(self, trial: str, slots: int = 1) -> str | None:
+    def take(self, trial: str, slots: int = 1, units: int = 1) -> str | None:
         return self._placement.place(trial, slots)
 
     def leaves(self, trial: str, node: str) -> bool:

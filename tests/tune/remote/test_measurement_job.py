@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,7 +80,7 @@ def place(tmp_path: Path, bucket: str) -> Iterator[Place]:
         fixed={"epoch_seconds": 0.5},
         resources={"concurrent": 1, "cpus_per_trial": 1},
     )
-    engine = {
+    engine: dict[str, Any] = {
         "PYTHONPATH": str(THIRD_PARTY),
         "THRESHOLD_ENGINE_COUNTED": str(tmp_path / "count"),
         "THRESHOLD_ENGINE_SECONDS": "0.3",

@@ -13,7 +13,7 @@ from tests.support.servers.heads import Head, running_head
 from tests.support.study_samples import write_study
 from tests.tune.remote.test_jobs import LIMIT_S, asked, log_of, wait_until_gone, with_mark
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.long]
 
 EPOCHS = 100_000  # more than there is time for: it ends when it is stopped
 

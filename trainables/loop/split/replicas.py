@@ -102,7 +102,7 @@ class Replicas:
 
         def compute(number: int) -> Losses:
             part, device = parts[number], self._devices[number]
-            with _drawing(device, seeds[number]):
+            with _drawing(device, seeds[number]), _current(device):
                 return _told(networks[number], loss_of, part, (part.stop - part.start) / n)
 
         others = [self._start(compute, number) for number in range(1, len(parts))]
@@ -132,9 +132,7 @@ class Replicas:
             copied.zero_grad(set_to_none=True)
             self._copies.append(copied)
         for twin in self._copies[: n - 1]:
-            for mine, theirs in zip(twin.parameters(), self._network.parameters(), strict=True):
-                mine.copy_(theirs)
-            for mine, theirs in zip(twin.buffers(), self._network.buffers(), strict=True):
+            for mine, theirs in zip(_tensors(twin), _tensors(self._network), strict=True):
                 mine.copy_(theirs)
             for module, other in zip(twin.modules(), self._network.modules(), strict=True):
                 module.training = other.training
@@ -143,10 +141,14 @@ class Replicas:
         return [self._network, *self._copies[: n - 1]]
 
 
+def _tensors(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]
+
+
 def _told(network: nn.Module, loss_of: LossOf, part: slice, share: float) -> Losses:
     """Take the gradients of a part, and tell its losses, weighted with its share of the batch."""
     loss, losses = loss_of(network, part)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     return {name: value.detach() * share for name, value in losses.items()}
 
 
@@ -162,6 +164,11 @@ def _drawing(device: torch.device, seed: int) -> Iterator[None]:
             yield
         finally:
             source.set_state(state)
+
+
+def _current(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Let a thread work on a device, also where something names none."""
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
 
 
 def _source(device: torch.device) -> torch.Generator:
