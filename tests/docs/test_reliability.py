@@ -19,7 +19,6 @@ FAULTS = {
     "driver killed": r"driver killed",
     "both": r"everything",
     "head's processes killed with the driver alive": r"head's processes killed",
-    "control store restarted on RocksDB": r"RocksDB",
     "two drivers at once": r"second driver|two drivers",
     "an attempt before the earlier one is gone": r"before .* gone",
     "contact lost while healthy": r"contact .*lost",
@@ -42,7 +41,7 @@ FAULTS = {
     "NaN": r"NaN",
     "out of memory": r"memory",
     "clock jump": r"clock jump",
-    "token rotated": r"token",
+    "token rotated": r"token .*exchanged",
     "object store full": r"object store",
 }
 """What may go wrong, and how its row begins."""

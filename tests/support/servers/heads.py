@@ -112,12 +112,6 @@ class Head:
                 process.kill()
         node.wait(timeout=30)
 
-    def start_again(self, cpus: int, token: str) -> None:
-        """Start it anew in its place, after its processes were killed, with another token."""
-        self.token = token
-        self.environment = {**self.environment, "RAY_AUTH_TOKEN": token}
-        self.start(cpus)
-
     def start(self, cpus: int) -> None:
         """Start its head, and wait until that takes jobs."""
         self._start(lambda: _start_head(self, cpus))

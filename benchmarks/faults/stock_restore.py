@@ -1,6 +1,6 @@
 """What a plain Ray Tune run makes of the faults in docs/reliability.md.
 
-    python -m benchmarks.stock_restore [FAULT ...]
+    python -m benchmarks.faults.stock_restore [FAULT ...]
 
 Each fault meets a driver of its own: `ray.tune.Tuner` over a simulated training that keeps a
 checkpoint after every epoch, and `Tuner.restore` after it. Printed is a line a fault: the trials
@@ -110,7 +110,7 @@ class Stock:
         words += ["--failures", str(self.failures), "--nan", str(self.nan)]
         with (self.folder / "log").open("ab") as log:
             driver = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.stock_restore", *words]
+                [sys.executable, "-m", "benchmarks.faults.stock_restore", *words]
                 + (["--restore"] if restore else []),
                 env=os.environ | ({"RAY_ADDRESS": self.address} if self.address else {}),
                 stdin=subprocess.DEVNULL,
