@@ -16,7 +16,7 @@ predictor does: it reads a picture, brings it to the network's size, runs the ne
 what is found twice and makes the masks of what counts in the job; one picture after the other, in
 as many processes as the job has actors, each with as many threads, or `--threads`. Then
 `segtune measure` measures the same pictures with all that it writes. Both take turns. Printed are
-pictures per second, the job's between its first and its last record, so starting Ray and loading
+pictures per second, the job's between its fifth and its last record, so starting Ray and loading
 the model are in neither; and the seconds on the processors that a picture takes, of all processes
 together: on a machine that does other things too they say what one that does not would need. Beside
 the loop's stands what its network alone takes of them.
@@ -64,9 +64,6 @@ from trainables.datasets.simulate.dataset import simulate
 from trainables.datasets.simulate.presets import SPECS
 
 MB = 10**6
-
-ON_THEIR_WAY = 8
-"""Pictures that are searched and not yet written down, at most, on a CPU."""
 
 WARM_UP = 4
 """Pictures that do not count yet."""
@@ -204,8 +201,7 @@ def job(asked: argparse.Namespace, folder: Path, out: Path) -> Pace:
     times = sorted(path.stat().st_mtime for path in (out / "done").iterdir())
     last = next(n for n, (rows, _) in enumerate(spent) if rows == spent[-1][0])
     n, cpu = (after - before for before, after in zip(spent[0], spent[last], strict=True))
-    n -= ON_THEIR_WAY - 1  # those that were searched at the first row: at most so many
-    per_second = (len(times) - 1) / (times[-1] - times[0])
+    per_second = (len(times) - 1 - WARM_UP) / (times[-1] - times[WARM_UP])
     return Pace(per_second, cpu / max(n, 1), first_s=first, peak_mb=peak)
 
 

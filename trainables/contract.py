@@ -29,6 +29,7 @@ from trainables.failures import OutOfMemory as OutOfMemory
 from trainables.failures import TrainingError as TrainingError
 from trainables.failures import TransientError as TransientError
 from trainables.failures import TrialStopped as TrialStopped
+from trainables.failures import UnreadableFile as UnreadableFile
 from trainables.files.errors import UserError as UserError
 from trainables.goal import Goal
 from trainables.results import Instances
@@ -66,7 +67,8 @@ class Device:
         cpus: CPU threads this trial may use, loader workers included.
         gpus: Number of GPUs this trial may use, `cuda:0` and those after it; more than one only
             for an engine whose `EngineInfo.max_gpus` allows it. On the CPU, where a study never
-            asks for more than one, the processes that such an engine trains with.
+            asks for more than one, the processes, or copies of its network, that such an engine
+            trains with.
         micro_batch: Most samples of a batch that may go through the network at once, after which
             their gradients are summed: the batch of a step stays what the hyperparameters say. 0
             for whole batches.
@@ -380,6 +382,15 @@ class EngineInfo:
         needed = [framework.requirement for framework in self.frameworks]
         named = [f"segtune[{self.extra}]"] if self.extra else needed
         return f"pip install {' '.join(map(repr, named))}"
+
+    def useful_gpus(self, params: Mapping[str, Any]) -> int:
+        """Most GPUs that one training can use: no more than a step has pictures.
+
+        Args:
+            params: Hyperparameters of the training, as for `value`.
+        """
+        batch = self.value(self.batch, params)
+        return min(self.max_gpus, batch) if isinstance(batch, int) else self.max_gpus
 
     def value(self, key: str, params: Mapping[str, Any]) -> Any:
         """Value that a training has for a hyperparameter; None where the engine has no such one.

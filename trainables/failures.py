@@ -7,6 +7,8 @@
     |-- EarlyStopped       the engine's own patience has run out: complete, with that reason
     |-- InfeasibleParams   the configuration can never train: failed, not retried
     |   |-- IneffectiveParam   what was sampled is not what would train, named by its key
+    |   |-- UnreadableFile     a checkpoint or a model is damaged: where a trial was to go on from
+    |   |                      it, it trains from its beginning
     |   `-- OutOfMemory        not in this share of memory: retried in smaller parts of a batch,
     |                          then with a larger share; failed where neither is left
     |-- Diverged           a loss is no longer finite: failed with the reason `diverged`
@@ -56,6 +58,10 @@ class InfeasibleParams(TrainingError):
 
 class IneffectiveParam(InfeasibleParams):
     """A sampled value is not the one the framework would train with."""
+
+
+class UnreadableFile(InfeasibleParams):
+    """A file of a training or of a model is damaged, or holds more than plain data."""
 
 
 class OutOfMemory(InfeasibleParams):

@@ -1,4 +1,4 @@
-"""What two studies differ in: configuration, data, versions."""
+"""What two studies differ in: configuration, data, versions, machine."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Difference:
     """A value that two studies do not share.
 
     Attributes:
-        part: configuration, data, versions, or result.
+        part: configuration, data, versions, machine, or result.
         key: Its name, with dots between the levels.
         values: The value in each study; "-" where it has none.
     """
@@ -55,7 +55,7 @@ def difference_lines(found: Sequence[Difference], names: tuple[str, str]) -> lis
         found: The differences.
         names: The studies as they were named.
     """
-    alike = all(d.part == "result" for d in found)
+    alike = all(d.part in ("machine", "result") for d in found)
     lines = ["configuration, data and versions are the same"] if alike else []
     width = max((len(d.key) for d in found), default=0)
     left = max([len(names[0]), *(len(d.values[0]) for d in found)])
@@ -72,12 +72,14 @@ def _parts(study: StudyDir) -> Iterator[tuple[str, dict[str, str]]]:
     resolved = study.resolved
     values = {k: v for k, v in study.study.model_dump(mode="json").items() if k != "data"}
     kept = {key: value for key, value in values.items() if key not in _NOT_A_CHOICE}
+    if study.study.mirror is not None:  # where it is shipped, and what was asked for beside that
+        kept["mirror"] = study.study.mirror.model_dump(mode="json", exclude_defaults=True)
     spaces = {"search_space": _domains(resolved), "fixed": resolved.get("fixed", {})}
     yield "configuration", dict(_flat({**kept, **spaces}))
     yield "data", dict(_flat({key: resolved.get(key) for key in _DATA}))
-    machine = {key: resolved.get(key) for key in _MACHINE}
     versions = {**resolved.get("versions", {}), "git commit": resolved.get("git_commit")}
-    yield "versions", dict(_flat({**versions, **machine}))
+    yield "versions", dict(_flat(versions))
+    yield "machine", dict(_flat({key: resolved.get(key) for key in _MACHINE}))
     yield "result", dict(_flat(_result(study)))
 
 

@@ -7,7 +7,6 @@ ranked in one list, and yet anybody can see whose finds are right.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, zip_longest
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -28,6 +27,7 @@ from trainables.metrics.matching import GroundTruth, ground_truth, match_image
 from trainables.metrics.names import Kind
 from trainables.results import Instances
 from tune.best.configuration import confidences_in
+from tune.datasets.opening import whole_data
 
 MOST_MODELS: Final = 4
 
@@ -181,7 +181,7 @@ def _data_of(entries: Sequence[Entry]) -> PreparedDataset:
     places = dict.fromkeys(str(entry.study.resolved["data"]) for entry in entries)
     for place in places:
         try:
-            data = PreparedDataset.load(Path(place))
+            data = whole_data(place)
         except DatasetError:
             continue
         if data.fingerprint == wanted and data.images("val"):

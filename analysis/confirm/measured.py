@@ -9,6 +9,7 @@ from analysis.models.confirmed import Contender, TestFigures, Verdict
 from trainables.contract import Device, Engine
 from trainables.datasets.prepared import PreparedDataset
 from trainables.registry import load_engine
+from tune.datasets.opening import whole_data
 from tune.directory.reader import StudyDir, TrialRecord
 
 
@@ -23,7 +24,7 @@ def test_figures(verdict: Verdict, race: StudyDir, device: Device) -> TestFigure
     winner, default = verdict.winner, verdict.default
     assert winner is not None
     engine = load_engine(race.study.trainable)
-    data, trials = PreparedDataset.load(race.study.data), race.trials()
+    data, trials = whole_data(race.study.data), race.trials()
     if default is winner or default is None or not default.trials:
         found, note = _of(winner, trials, engine, data, device)
         return TestFigures(recommended=_plain(found), note=note)

@@ -16,6 +16,7 @@ from cluster.machines.machine import Machine
 from trainables.datasets.prepared import PreparedDataset
 from trainables.datasets.preparing.resplit import resplit
 from trainables.files.words import counted
+from tune.datasets.opening import whole_data
 from tune.directory.layout import JOURNAL
 from tune.directory.lock import is_driven
 from tune.directory.reader import StudyDir, TrialRecord
@@ -228,7 +229,7 @@ def _plan(
 
 
 def _new_parts(study: StudyDir, place: Path, seed: int) -> PreparedDataset:
-    data = PreparedDataset.load(study.study.data)
+    data = whole_data(study.study.data)
     return resplit(data, place.with_name(f"{place.name}{DATA_SUFFIX}"), seed)
 
 

@@ -21,7 +21,7 @@ def race_lines(plan: RacePlan) -> list[str]:
     where = "train and val drawn anew" if verdict.resplit else "the search's parts"
     facts = [
         ("confirm", f"{verdict.study}, by a race in {study.directory}"),
-        ("data", f"{study.data.name} ({study.data.root}), {where}; seeds that it never saw"),
+        ("data", f"{study.data.name} ({study.study.data}), {where}; seeds that it never saw"),
         ("objective", f"{verdict.metric} ({verdict.mode})"),
         *_titled("candidates", _candidates(verdict.contenders)),
         (

@@ -120,7 +120,7 @@ def _training_pictures(config: BestConfig) -> tuple[PreparedDataset, list[ImageR
         ExportError: The data set is not at hand, or lacks training or validation pictures.
         DatasetError: A picture was changed.
     """
-    data = data_at_hand(config)
+    data = data_at_hand(config, pictures=True)
     if data is None:
         raise ExportError(
             f"--int8: {config.source}: expected the study's data set, whose training pictures give "

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from analysis.errors import MeasureError
 from analysis.measure.settings import MeasureSettings
+from cluster.storage.opening import is_address
 from tune.errors import StudyError
 from tune.spec import Spec
 from tune.study.allowed import validation_problems
@@ -87,6 +88,6 @@ def _located(written: Written) -> dict[str, Any]:
 
 
 def _absolute(place: object, folder: Path) -> object:
-    if not isinstance(place, str) or not place:
+    if not isinstance(place, str) or not place or is_address(place):
         return place
     return str((folder / Path(place).expanduser()).absolute())

@@ -29,7 +29,7 @@ from analysis.models.confirmed import read_verdict
 from analysis.models.overrides import write_overrides
 from analysis.models.record import write_record
 from trainables.contract import ExportForm
-from trainables.datasets.prepared import DatasetError, PreparedDataset
+from trainables.datasets.prepared import PreparedDataset
 from trainables.files.whole import locked, new_folder, write_json, write_text
 from trainables.files.words import counted
 from trainables.registry import engine_info, load_engine
@@ -46,6 +46,7 @@ from tune.best.configuration import (
     own_version,
 )
 from tune.best.file import to_yaml
+from tune.datasets.opening import data_here, in_bucket, whole_data
 from tune.directory.ranking import best_trial
 from tune.directory.reader import StudyDir, TrialRecord
 from tune.study.study import Objective
@@ -192,7 +193,7 @@ def _reached(objective: Objective, kept: KeptEpoch) -> Reached:
 def _tuned_on(resolved: Mapping[str, Any]) -> TrainedOn:
     """The data set of a study."""
     return TrainedOn(
-        path=Path(resolved["data"]),
+        path=resolved["data"],
         name=resolved.get("data_name", ""),
         fingerprint=resolved["fingerprint"],
         val_objects=resolved.get("val_objects"),
@@ -305,13 +306,21 @@ def _missing(what: str, error: Exception) -> str:
     return why
 
 
-def data_at_hand(config: BestConfig) -> PreparedDataset | None:
-    """The data set that a model was trained on; None where it is gone or another one by now."""
-    try:
-        data = PreparedDataset.load(config.data.path)
-    except DatasetError:
-        return None
-    return data if data.fingerprint == config.data.fingerprint else None
+def data_at_hand(config: BestConfig, *, pictures: bool = False) -> PreparedDataset | None:
+    """The data set that a model was trained on; None where it is gone or another one by now.
+
+    Args:
+        config: The configuration of the model.
+        pictures: Whether its pictures are wanted: of one in a bucket they are brought here.
+
+    Raises:
+        DatasetError: They cannot be brought.
+    """
+    known = config.data
+    if pictures and in_bucket(known.path):
+        data = whole_data(known.path)
+        return data if data.fingerprint == known.fingerprint else None
+    return data_here(known.path, known.name, known.fingerprint)
 
 
 def _why_nothing(

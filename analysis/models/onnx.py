@@ -162,7 +162,7 @@ def validation_views(config: BestConfig) -> list[View]:
     Raises:
         ExportError: The data set is not at hand.
     """
-    data = data_at_hand(config)
+    data = data_at_hand(config, pictures=True)
     if data is None or not data.images("val"):
         raise ExportError(
             f"{config.source}: expected the study's data set to compare the ONNX file with the "

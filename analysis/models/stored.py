@@ -24,6 +24,7 @@ from tune.best.entries import DataKey, lacking
 from tune.best.file import load_best
 from tune.best.store import BestStore
 from tune.best.warm_start import DEFAULT_EPOCHS, preset_start, start_line
+from tune.datasets.opening import open_data
 from tune.errors import BestConfigError
 from tune.study.fitting import circumstances
 
@@ -57,7 +58,7 @@ def to_stored(config: BestConfig) -> BestConfig:
 def choose(  # noqa: PLR0913  the command's options
     store: BestStore,
     trainable: str,
-    data: Path,
+    data: Path | str,
     backbone: str | None,
     out: Path,
     *,
@@ -72,7 +73,7 @@ def choose(  # noqa: PLR0913  the command's options
     Args:
         store: Store to look into.
         trainable: Name of the engine.
-        data: Folder of a prepared data set.
+        data: Folder of a prepared data set, or its address.
         backbone: Backbone to train; None for the recorded one, else the engine's default.
         out: Folder of the training.
         epochs: Length of the training; None for the recorded one.
@@ -88,13 +89,13 @@ def choose(  # noqa: PLR0913  the command's options
     began = out / CONFIG
     if began.is_file():
         return Chosen(_begun(began, info, backbone), f"goes on with the configuration of {began}")
-    prepared = PreparedDataset.load(data)
+    prepared = open_data(data)
     found, given = store.find_asked(info, DataKey.of(prepared), backbone)
     if found.best is not None:
         return Chosen(_known(found.best, given, prepared), found.line())
     there = circumstances(prepared, epochs or DEFAULT_EPOCHS, gpus)
     preset, start = preset_start(info, given, there)
-    return Chosen(_unknown(info, start, prepared), start_line(found, preset))
+    return Chosen(_unknown(info, start, prepared, data), start_line(found, preset))
 
 
 def _begun(file: Path, info: EngineInfo, backbone: str | None) -> BestConfig:
@@ -123,14 +124,16 @@ def _known(best: BestConfig, given: dict[str, Any], data: PreparedDataset) -> Be
     )
 
 
-def _unknown(info: EngineInfo, start: dict[str, Any], data: PreparedDataset) -> BestConfig:
+def _unknown(
+    info: EngineInfo, start: dict[str, Any], data: PreparedDataset, place: Path | str
+) -> BestConfig:
     """The start of a preset, to be trained on a data set of which nothing is recorded."""
     return BestConfig(
         engine=info.name,
         params=start,
         epochs=DEFAULT_EPOCHS,
         objective=Reached(metric=info.objective, mode=direction(info.objective)),
-        data=trained_on(data),
+        data=trained_on(data, place),
         classes=data.classes,
         source=ConfigOrigin(study=f"{info.name}-defaults", segtune=own_version()),
     )

@@ -3,12 +3,15 @@
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from analysis.errors import PicturesError
+from analysis.pictures.buckets import BucketPicture, bring_all, bucket_pictures, shown
+from cluster.errors import StorageError
+from cluster.storage.opening import is_address
 from search_spaces.names import nearest_file
 from trainables.datasets.images import PAGED, SUFFIXES, UnreadableImageError, probe
 
@@ -22,17 +25,28 @@ class Micrograph:
     """One picture, a page of a file.
 
     Attributes:
-        path: File of the picture.
+        file: File of the picture; of one in a bucket its address, which is no file here.
         page: Index of the page of the file, or of the section of a stack.
         name: Name of the file as the user gave it; of a later page with `_p1` and so on, as in
             `prepare`. Bytes in it that are not UTF-8 are replaced.
         stem: Stem of the files that are written for it; no two micrographs of a run share one.
+        remote: Where it is in a bucket; None for a file of this machine.
     """
 
-    path: Path
+    file: Path
     page: int
     name: str
     stem: str
+    remote: BucketPicture | None = None
+
+    @property
+    def path(self) -> Path:
+        """Its file on this machine; one in a bucket is brought, and to be opened at once.
+
+        Raises:
+            StorageError: It cannot be brought.
+        """
+        return self.file if self.remote is None else self.remote.here()
 
 
 def find_micrographs(asked: Sequence[str], out: Path | None = None) -> list[Micrograph]:
@@ -42,7 +56,8 @@ def find_micrographs(asked: Sequence[str], out: Path | None = None) -> list[Micr
     by their folders too.
 
     Args:
-        asked: Files, folders (what lies in them, not below) and patterns such as `grid*/*.mrc`.
+        asked: Files, folders (what lies in them, not below) and patterns such as `grid*/*.mrc`;
+            also in a bucket, as gs://BUCKET/FOLDER.
         out: Folder of the results, if there is one: nothing below it is a micrograph.
 
     Raises:
@@ -51,17 +66,42 @@ def find_micrographs(asked: Sequence[str], out: Path | None = None) -> list[Micr
     problems: list[str] = []
     results = None if out is None else out.resolve()
     files: dict[Path, Path] = {}
+    remote: dict[Path, BucketPicture] = {}
     for text in asked:
         try:
-            found = list(_files(text, results))
-        except PicturesError as error:
+            if is_address(text):
+                there = {Path(one.address): one for one in bucket_pictures(text)}
+                remote |= there
+                found = list(there)
+            else:
+                found = list(_files(text, results))
+        except (PicturesError, StorageError) as error:
             problems.append(str(error))
         else:
             files |= {file.resolve(): file for file in found if file.resolve() not in files}
     if problems:
         raise PicturesError("\n".join(problems))
-    pages = [(file, page) for file in files.values() for page in _pages(file)]
-    return _named(pages)
+    counted = _pages_there([remote[file] for file in files.values() if file in remote])
+    pages = [
+        (file, page)
+        for file in files.values()
+        for page in (range(counted[remote[file]]) if file in remote else _pages(file))
+    ]
+    return _named(pages, remote)
+
+
+def _pages_there(pictures: list[BucketPicture]) -> dict[BucketPicture, int]:
+    """Number of pages of files in a bucket; those of kinds that may have several are read for it.
+
+    Raises:
+        PicturesError: One cannot be read.
+    """
+    paged = [one for one in pictures if Path(one.name).suffix.lower() in PAGED]
+    try:
+        found = bring_all(paged, lambda file: len(_pages(file)))
+    except StorageError as error:
+        raise PicturesError(str(error)) from error
+    return {**dict.fromkeys(pictures, 1), **dict(zip(paged, found, strict=True))}
 
 
 def _files(text: str, out: Path | None) -> Iterator[Path]:
@@ -130,7 +170,9 @@ def _pages(file: Path) -> Sequence[int]:
         return (0,)
 
 
-def _named(pages: Sequence[tuple[Path, int]]) -> list[Micrograph]:
+def _named(
+    pages: Sequence[tuple[Path, int]], remote: Mapping[Path, BucketPicture]
+) -> list[Micrograph]:
     """Micrographs with different stems.
 
     Raises:
@@ -151,7 +193,13 @@ def _named(pages: Sequence[tuple[Path, int]]) -> list[Micrograph]:
             f"be called {', '.join(twice)}; ask for them in two runs"
         )
     return [
-        Micrograph(file, page, _text(file.with_stem(_paged(file.stem, page)).as_posix()), stem)
+        Micrograph(
+            file,
+            page,
+            _text(shown(file.with_stem(_paged(file.stem, page)))),
+            stem,
+            remote.get(file),
+        )
         for stem, (file, page) in zip(stems, pages, strict=True)
     ]
 
@@ -171,6 +219,11 @@ def _text(name: str) -> str:
 
 
 def source_of(micrograph: Micrograph) -> list[int]:
-    """The state of a micrograph's file: its size in bytes and its time of change."""
+    """The state of a micrograph's file: its size in bytes and its time of change.
+
+    Of one in a bucket: its size, and its checksum as a number.
+    """
+    if micrograph.remote is not None:
+        return micrograph.remote.state
     state = os.stat(micrograph.path)  # noqa: PTH116  both numbers of one moment
     return [state.st_size, state.st_mtime_ns]

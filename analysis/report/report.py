@@ -26,9 +26,10 @@ from analysis.report.leaderboard import gap_level
 from analysis.report.pareto import fronts_of
 from analysis.report.pictures import confusion_matrices, contact_sheets, finds, round_figures
 from analysis.report.summary import Summary, end_of, first_of, summarise
-from trainables.datasets.prepared import DatasetError, PreparedDataset
+from trainables.datasets.prepared import PreparedDataset
 from trainables.files.cells import markdown_text
 from trainables.files.whole import write_json, write_text
+from tune.datasets.opening import data_here
 from tune.directory.layout import STUDY
 from tune.directory.reader import StudyDir, TrialRecord
 
@@ -149,11 +150,9 @@ def _packed(drawn: Mapping[str, str]) -> str:
 
 
 def _data_of(study: StudyDir) -> PreparedDataset | None:
-    """The study's data set, or None where it is no longer there."""
-    try:
-        return PreparedDataset.load(Path(study.resolved["data"]))
-    except DatasetError:
-        return None
+    """The study's data set, or None where it is no longer there, or another one by now."""
+    known = study.resolved
+    return data_here(known["data"], known.get("data_name", ""), known["fingerprint"])
 
 
 def _pictures(summary: Summary, data: PreparedDataset | None) -> list[Picture]:

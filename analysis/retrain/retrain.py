@@ -51,6 +51,8 @@ from tune.best.configuration import (
     trained_on,
 )
 from tune.best.file import load_best, to_yaml
+from tune.datasets.copies import told
+from tune.datasets.opening import whole_data
 from tune.plan.data_remarks import crowded_pictures, lacking_classes
 
 log = logging.getLogger(__name__)
@@ -66,6 +68,7 @@ class _RetrainPlan:
         config: Configuration to train, with the epochs and the seed of this training.
         tuned: Configuration as it came.
         data: Data set to train on.
+        place: Where it was named: its folder, or its address.
         out: Folder of the result, absolute.
         replay: Whether the trial is to be trained again as it was, to its best epoch.
     """
@@ -73,6 +76,7 @@ class _RetrainPlan:
     config: BestConfig
     tuned: BestConfig
     data: PreparedDataset
+    place: Path | str
     out: Path
     replay: bool = False
 
@@ -115,7 +119,7 @@ def retrain(  # noqa: PLR0913  the command's options
 
     Args:
         best: A `best.yaml`, its folder, a study directory, or the configuration itself.
-        data: Another prepared data set than the one it was tuned on.
+        data: Another prepared data set than the one it was tuned on: its folder, or gs://BUCKET/FOLDER.
         out: Folder for the result.
         epochs: Length of the training; default: the study's.
         seed: Default: the trial's.
@@ -132,7 +136,7 @@ def retrain(  # noqa: PLR0913  the command's options
         EngineError: The engine's framework is not installed.
     """
     source = best if isinstance(best, BestConfig) else Path(best)
-    plan = _plan(source, None if data is None else Path(data), Path(out), epochs, seed)
+    plan = _plan(source, data, Path(out), epochs, seed)
     if replay:
         check_replay(plan.tuned, plan.data, {"--epochs": epochs, "--seed": seed})
         plan = replace(plan, replay=True)
@@ -157,18 +161,23 @@ def retrain(  # noqa: PLR0913  the command's options
 
 
 def _plan(
-    best: Path | BestConfig, data: Path | None, out: Path, epochs: int | None, seed: int | None
+    best: Path | BestConfig,
+    data: Path | str | None,
+    out: Path,
+    epochs: int | None,
+    seed: int | None,
 ) -> _RetrainPlan:
     tuned = best if isinstance(best, BestConfig) else load_best(best)
     changes = {"epochs": epochs, "seed": seed}
     given = {key: value for key, value in changes.items() if value is not None}
+    place = data or tuned.data.path
     prepared = _load_data(tuned, data)
-    return _RetrainPlan(tuned.model_copy(update=given), tuned, prepared, out.absolute())
+    return _RetrainPlan(tuned.model_copy(update=given), tuned, prepared, place, out.absolute())
 
 
-def _load_data(config: BestConfig, data: Path | None) -> PreparedDataset:
+def _load_data(config: BestConfig, data: Path | str | None) -> PreparedDataset:
     try:
-        prepared = PreparedDataset.load(data or config.data.path)
+        prepared = whole_data(data or config.data.path, told(log.info))
         check_trainable(prepared)
         if problem := boxes_problem(engine_info(config.engine), prepared):
             raise DatasetError(f"{prepared.root}: {problem}")
@@ -330,7 +339,7 @@ def _retrained(plan: _RetrainPlan, kept: KeptEpoch, notes: Sequence[str]) -> Bes
     return config.model_copy(
         update={
             "objective": objective,
-            "data": trained_on(plan.data),
+            "data": trained_on(plan.data, plan.place),
             "classes": plan.data.classes,
             "metrics": dict(kept.values),
             "confidences": confidences_in(kept.values),

@@ -128,7 +128,7 @@ def _reading(
     reason: str = "",
 ) -> ScaleReading:
     return ScaleReading(
-        path=micrograph.path,
+        path=micrograph.file,
         page=micrograph.page,
         name=micrograph.name,
         scale=scale,
@@ -172,7 +172,7 @@ def _found(
 ) -> list[Scale]:
     """All scales that are known, the one that wins first."""
     given = wishes.pixel_size
-    table = wishes.table.of(micrograph.path, micrograph.page) if wishes.table else None
+    table = wishes.table.of(micrograph.file, micrograph.page) if wishes.table else None
     scales = [
         _given(given) if given else None,
         table,

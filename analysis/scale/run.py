@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from analysis.errors import ScaleError
+from analysis.pictures.buckets import shown
 from analysis.pictures.micrographs import Micrograph, find_micrographs
 from analysis.scale.bar.ocr import HOW_TO_INSTALL, ocr_is_installed, require_ocr
 from analysis.scale.debug import write_debug_picture
@@ -193,7 +194,7 @@ def _read_all(
             log.warning("%s: not expected, left out", micrograph.name, exc_info=True)
             why = f"{type(error).__name__}: {error}"
             return ScaleReading(
-                micrograph.path, micrograph.page, micrograph.name, None, failure=why, reason=why
+                micrograph.file, micrograph.page, micrograph.name, None, failure=why, reason=why
             )
         return found.reading
 
@@ -223,7 +224,7 @@ def _row(reading: ScaleReading) -> dict[str, Any]:
     scale, bar = reading.scale, reading.bar
     square = scale is not None and scale.is_square
     row: dict[str, Any] = {
-        "file": str(reading.path),
+        "file": shown(reading.path),
         "page": reading.page,
         "um_per_px": _number(scale.um_per_px) if scale and square else "",
         "um_per_px_x": _number(scale.um_per_px_x) if scale else "",

@@ -10,6 +10,8 @@ T = TypeVar("T")
 
 _LACKS: Final = "its Python cannot import {}, which segtune needs"
 
+_LOOK_S: Final = 1.0
+
 ANSWER_S = 120.0  # a node gets and unpacks the package first, and may be busy
 
 
@@ -29,7 +31,10 @@ class Answer(Generic[T]):
 
 
 def ask_every_node(
-    function: Callable[..., T], *arguments: Any, timeout_s: float = ANSWER_S
+    function: Callable[..., T],
+    *arguments: Any,
+    timeout_s: float = ANSWER_S,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> list[Answer[T]]:
     """The answers of all living nodes, by a task on each that asks for no share of it.
 
@@ -37,6 +42,7 @@ def ask_every_node(
         function: Importable by its name from the job's package.
         arguments: Of the function.
         timeout_s: Longest time to wait for all of them.
+        meanwhile: Called every second while they are waited for; what it raises ends the waiting.
     """
     import ray  # put off: slow to import, and a process may have no use for it
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # as Ray
@@ -49,7 +55,11 @@ def ask_every_node(
         for node in ray.nodes()
         if node["Alive"]
     }
-    deadline = time.monotonic() + timeout_s
+    deadline, waiting = time.monotonic() + timeout_s, list(asked)
+    while waiting and time.monotonic() < deadline:
+        _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=_LOOK_S)
+        if waiting:
+            meanwhile()
     answers = []
     for reference, node in asked.items():
         try:

@@ -10,19 +10,24 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
-import ray
 from ray.util.placement_group import PlacementGroup, placement_group, placement_group_table
 from ray.util.placement_group import remove_placement_group as remove
 
-from cluster.machines.sharing import Claim, Demand, Placement, gpus_a_unit, trials_a_unit
+from cluster.machines.looking import PREFIX, View, Wish, look
+from cluster.machines.nodes import NODE_ID, Nodes
+from cluster.machines.sharing import (
+    Demand,
+    Placement,
+    gpus_a_unit,
+    trials_a_unit,
+    units_due,
+)
 
 log = logging.getLogger(__name__)
-
-PREFIX: Final = "segtune"
 
 LOOK_S: Final = 0.5  # from one look at the cluster to the next
 
@@ -32,51 +37,10 @@ REST_S: Final = 10.0  # after giving a unit back for others, in which they take 
 
 TOLD_S: Final = 20.0  # of waiting for GPUs before the user hears of it
 
-_NODE: Final = "ray.io/node-id"
-
-
-@dataclass(frozen=True)
-class Node:
-    """A living node of a cluster.
-
-    Attributes:
-        cpus: Number of CPU cores that Ray has there.
-        gpus: Number of GPUs.
-        labels: Labels of the node, `ray.io/node-id` among them.
-    """
-
-    cpus: int
-    gpus: int
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-
-def nodes_with(labels: Mapping[str, str]) -> dict[str, Node]:
-    """The living nodes of the cluster that carry some labels, by their id."""
-    return {
-        node["NodeID"]: Node(
-            int(node["Resources"].get("CPU", 0)),
-            int(node["Resources"].get("GPU", 0)),
-            node["Labels"],
-        )
-        for node in ray.nodes()
-        if node["Alive"] and labels.items() <= node["Labels"].items()
-    }
-
-
-def fitting_cpus(nodes: Mapping[str, Node], share: float) -> int:
-    """CPU cores a trial that leave no GPU of any node without its part; at least 1.
-
-    >>> fitting_cpus({"a": Node(16, 2), "b": Node(12, 2), "c": Node(4, 0)}, 0.5)
-    3
-    """
-    size, trials = gpus_a_unit(share), trials_a_unit(share)
-    fits = [n.cpus // (n.gpus // size) // trials for n in nodes.values() if n.gpus >= size]
-    return max(1, min(fits, default=1))
-
 
 @dataclass
 class _Unit:
-    """One reservation.
+    """One reservation: a unit, or several of one node for one trial.
 
     Attributes:
         group: Ray's placement group.
@@ -84,6 +48,7 @@ class _Unit:
         aimed: Node that it was asked of; "" for any.
         node: Node that has given it; "" while it waits.
         leaving: Whether it is given back as soon as its trials have left.
+        size: Number of units.
     """
 
     group: PlacementGroup
@@ -91,27 +56,7 @@ class _Unit:
     aimed: str
     node: str = ""
     leaving: bool = False
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a study asks of a cluster.
-
-    Attributes:
-        study: Name of the study.
-        share: Fraction of a GPU a trial takes, or whole GPUs.
-        cpus: CPU cores a trial takes.
-        most: Most GPUs that the study may take; None for any number.
-        weight: Its part where several studies want the same GPUs.
-        labels: Labels that a node must carry.
-    """
-
-    study: str
-    share: float
-    cpus: int
-    most: int | None = None
-    weight: float = 1.0
-    labels: Mapping[str, str] = field(default_factory=dict)
+    size: int = 1
 
 
 class Reservations:
@@ -120,26 +65,31 @@ class Reservations:
     Attributes:
         share: Fraction of a GPU that a slot is, or whole GPUs; a trial begins with one slot.
         cpus: CPU cores of a slot.
-        elastic: Always: GPUs are taken from Ray as trials need them, and given back.
     """
 
-    elastic = True
-
-    def __init__(self, wish: Wish, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, wish: Wish, nodes: Nodes | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Reserve nothing yet.
 
         Args:
             wish: What to reserve.
+            nodes: Nodes of the cluster; None to ask Ray for them.
             clock: Seconds that pass.
         """
         self.share, self.cpus = wish.share, wish.cpus
         self._wish = wish
+        self._nodes = Nodes(wish.labels, wish.fits) if nodes is None else nodes
         self._clock = clock
         self._me = f"{wish.study}/{uuid.uuid4().hex[:8]}"
         self._units: dict[str, _Unit] = {}
         self._made = 0
         self._placement = Placement(wish.share, {})
-        self._looked = self._rest_until = self._greedy_from = float("-inf")
+        self._looked = self._rest_until = self._greedy_from = self._narrow_until = float("-inf")
+        self._usable: dict[str, int] = {}  # by node: what the study has and what nobody has
+        self._free: dict[str, int] = {}  # by node: what nobody has
+        self._awaited = False  # whether other studies wait for units
+        self._refused = 0  # how often several units that looked free were not given
         self._told = False
 
     # --- trials
@@ -151,10 +101,18 @@ class Reservations:
     @property
     def places(self) -> int:
         """Number of slots of the units that stand."""
-        return self.slots * sum(1 for unit in self._units.values() if unit.node)
+        return self.slots * sum(unit.size for unit in self._units.values() if unit.node)
 
-    def take(self, trial: str, slots: int = 1) -> str | None:
-        """Give a trial its place: the name of a unit, or None where there is no room now."""
+    def take(self, trial: str, slots: int = 1, units: int = 1) -> str | None:
+        """Give a trial its place: the name of a reservation, or None where there is no room now.
+
+        Args:
+            trial: Name of the trial.
+            slots: Number of slots, all of one unit.
+            units: Number of whole units, where it is more than one; `update` asks for them.
+        """
+        if units > 1:
+            return self._take_whole(trial, units)
         self._placement.nodes = standing = self._standing()
         while (name := self._placement.place(trial, slots)) is not None and self.group(
             name
@@ -163,9 +121,58 @@ class Reservations:
             standing.pop(name)  # its node is lost, which the next look at the cluster will notice
         return name
 
+    def _take_whole(self, trial: str, units: int) -> str | None:
+        taken = set(self._placement.placed.values())
+        for name, unit in self._units.items():
+            fits = unit.size == units and unit.node and not unit.leaving and name not in taken
+            if fits and self.group(name) is not None:
+                self._placement.placed[trial] = name
+                self._placement.slots[trial] = units * self.slots
+                return name
+        return None
+
+    def due(self, left: int) -> int:
+        """Whole units of one node that each of so many trials could have, as last looked at."""
+        if self._awaited or self._looked < self._narrow_until:
+            return 1
+        size = gpus_a_unit(self.share)
+        total = sum(self._usable.values())
+        most = total if self._wish.most is None else self._wish.most // size
+        return units_due(self._usable.values(), left, most)
+
+    def roomy(self, trial: str, units: int) -> bool:
+        """Whether a node has so many whole units for a trial, once it has left its place."""
+        spare = self._spare()
+        own = self._units.get(self._placement.placed.get(trial, ""))
+        if own is not None and own.node and not self._nodes.is_out(own.node):
+            alone = self._placement.loads()[self._placement.placed[trial]] == (
+                self._placement.slots.get(trial, 1)
+            )
+            spare[own.node] += own.size if alone else 0
+        return any(n >= units for n in spare.values())
+
+    def _spare(self) -> Counter[str]:
+        """Units of each node that nobody has, and those of the study's without a trial."""
+        spare = Counter(self._free)
+        for name in self._idle():
+            spare[self._units[name].node] += 1
+        return spare
+
+    def _idle(self) -> list[str]:
+        """Units that stand, of one each, on which there is no trial and none is awaited."""
+        loads, kept = self._placement.loads(), self._placement.kept
+        return [
+            name
+            for name, unit in self._staying().items()
+            if unit.node and loads[name] == 0 and name not in kept
+        ]
+
     def grow(self, trial: str, slots: int) -> int:
         """Give a trial more slots of its unit, up to `slots`; returns how many it has then."""
         self._placement.nodes = self._standing()
+        unit = self._units.get(self._placement.placed.get(trial, ""))
+        if unit is not None and self._nodes.is_out(unit.node):
+            return self._placement.slots.get(trial, 1)  # it could not begin there again
         return self._placement.grow(trial, slots)
 
     def free(self, trial: str, *, keep: bool = False) -> None:
@@ -174,12 +181,24 @@ class Reservations:
 
     def _standing(self) -> dict[str, str]:
         """Node of each unit that takes trials."""
-        return {n: u.node for n, u in self._units.items() if u.node and not u.leaving}
+        return {n: u.node for n, u in self._staying().items() if u.node and not u.leaving}
 
-    def leaves(self, trial: str) -> bool:
+    def _staying(self) -> dict[str, _Unit]:
+        """The reservations of one unit that wait, or stand where trials may begin."""
+        return {
+            name: unit
+            for name, unit in self._units.items()
+            if unit.size == 1 and not self._nodes.is_out(unit.node)
+        }
+
+    def leaves(self, trial: str, node: str = "") -> bool:
         """Whether a trial is to end its attempt here, and to go on elsewhere or later."""
         unit = self._units.get(self._placement.placed.get(trial, ""))
         return unit is not None and unit.leaving
+
+    def leave_out(self, node: str) -> bool:
+        """Have no trial begin on a node that cannot run any; False where there is no other."""
+        return self._nodes.leave_out(node)
 
     def group(self, name: str) -> PlacementGroup | None:
         """The placement group of a unit, if it stands now; asked of Ray itself."""
@@ -195,25 +214,33 @@ class Reservations:
         return {"CPU": float(self.cpus), "GPU": gpu}
 
     # --- units
-    def update(self, trials: int) -> None:
+    def update(self, trials: int, whole: Sequence[int] = ()) -> None:
         """Ask for the units that are needed, and give back the others; cheap if called often.
 
         Args:
             trials: Number of slots of the trials that run or could run now.
+            whole: Number of units of each trial that has several, which `trials` leaves out.
         """
         now = self._clock()
         if now - self._looked < LOOK_S:
             return
         self._looked = now
-        view = _look(self._me, self._wish)
+        self._nodes.look()
+        view = look(self._me, self._wish, self._nodes.usable)
         self._notice(view.nodes_of, now)
-        demand = Demand(trials, self.share, self._wish.most, self._wish.weight)
+        self._know(view)
+        self._fit_whole(whole, now)
+        most = self._wish.most
+        if most is not None:
+            most = max(0, most - sum(whole) * gpus_a_unit(self.share))
+        demand = Demand(trials, self.share, most, self._wish.weight)
         free = sum(view.free.values()) if now >= self._greedy_from else 0
-        target = demand.target(len(self._units), free, view.others, self._me)
+        target = demand.target(len(self._staying()), free, view.others, self._me)
         crowded = not free and any(claim.waiting for claim in view.others.values())
         self._shrink(target, leave=crowded)
+        self._part()
         if now >= self._rest_until:
-            for _ in range(target - len(self._units)):
+            for _ in range(target - len(self._staying())):
                 self._ask(view.free, now)
         self._give_up_waiting(demand.needed(), now)
         self._tell(now)
@@ -223,11 +250,53 @@ class Reservations:
         for name in list(self._units):
             self._give_back(name)
 
+    def _know(self, view: View) -> None:
+        """Remember what a look has shown, for trials that could have several units."""
+        self._free = view.free
+        self._usable = dict(view.free)
+        for unit in self._units.values():
+            if unit.node in self._nodes.usable:
+                self._usable[unit.node] = self._usable.get(unit.node, 0) + unit.size
+            elif unit.aimed:
+                self._free[unit.aimed] = max(0, self._free.get(unit.aimed, 0) - unit.size)
+        self._awaited = any(claim.waiting for claim in view.others.values())
+
+    def _fit_whole(self, whole: Sequence[int], now: float) -> None:
+        """Have a reservation for each trial that has several units, and no others of the kind."""
+        taken, wanted = set(self._placement.placed.values()), Counter(whole)
+        several = {name: unit for name, unit in self._units.items() if unit.size > 1}
+        for name in sorted(several, key=lambda name: name not in taken):  # those in use first
+            unit = several[name]
+            has_trial = wanted[unit.size] > 0
+            wanted[unit.size] -= has_trial
+            unit.leaving = not has_trial or self._nodes.is_left(unit.node)
+            if unit.leaving and name not in taken:
+                self._give_back(name)
+        for size in wanted.elements():
+            self._ask_whole(size, now)
+
+    def _ask_whole(self, size: int, now: float) -> None:
+        """Ask for several units of the node that has few more, in place of idle ones there."""
+        spare = self._spare()
+        node = min((n for n in spare if spare[n] >= size), key=lambda n: spare[n], default=None)
+        if node is None:
+            return
+        idle = [name for name in self._idle() if self._units[name].node == node]
+        for name in idle[: max(0, size - self._free.get(node, 0))]:
+            self._give_back(name)
+            self._free[node] = self._free.get(node, 0) + 1
+        self._free[node] -= size
+        self._made += 1
+        group = self._reserve(node, size)
+        self._units[f"{self._me}/{self._made}"] = _Unit(group, now, node, size=size)
+
     def _notice(self, nodes_of: Mapping[str, str | None], now: float) -> None:
         """Take in where units stand; those of a lost node are asked for anew, under their names."""
-        for name, unit in self._units.items():
+        for name, unit in list(self._units.items()):
             node = nodes_of.get(unit.group.id.hex())
-            if node is None:
+            if node is None and (unit.size > 1 or self._nodes.is_out(unit.node)):
+                self._give_back(name)  # its trial asks anew; as was announced, or with less
+            elif node is None:
                 log.warning("a node with reserved GPUs is lost; others are asked for")
                 remove(unit.group)
                 self._units[name] = _Unit(self._reserve(""), now, "")
@@ -241,16 +310,16 @@ class Reservations:
             target: Number of units to keep.
             leave: Whether trials leave theirs for other studies, which wait.
         """
-        loads = self._placement.loads()
-        on_node = Counter(unit.node for unit in self._units.values())
-        for unit in self._units.values():
+        loads, staying = self._placement.loads(), self._staying()
+        on_node = Counter(unit.node for unit in staying.values())
+        for unit in staying.values():
             unit.leaving = False
 
         def worth(name: str) -> tuple[bool, int, int]:
             node = self._units[name].node
             return node != "", loads[name], -on_node[node]
 
-        for name in sorted(self._units, key=worth)[: max(0, len(self._units) - target)]:
+        for name in sorted(staying, key=worth)[: max(0, len(staying) - target)]:
             if leave:  # for others, also what waits for a trial, which goes on elsewhere then
                 self._placement.kept.pop(name, None)
             if loads[name] == 0 and name not in self._placement.kept:
@@ -259,6 +328,18 @@ class Reservations:
                     self._rest_until = self._looked + REST_S
             else:
                 self._units[name].leaving = leave
+
+    def _part(self) -> None:
+        """Have trials leave the units of nodes that are left out, and give back what is idle."""
+        loads = self._placement.loads()
+        for name, unit in list(self._units.items()):
+            if unit.size > 1 or not self._nodes.is_out(unit.node):
+                continue
+            self._placement.kept.pop(name, None)  # what waits for a trial, it cannot have again
+            if loads[name] == 0:
+                self._give_back(name)
+            else:
+                unit.leaving = self._nodes.is_left(unit.node)
 
     def _ask(self, free: dict[str, int], now: float) -> None:
         """Ask for one more unit, of the node with room where the study has the fewest."""
@@ -270,11 +351,13 @@ class Reservations:
         self._made += 1
         self._units[f"{self._me}/{self._made}"] = _Unit(self._reserve(aimed), now, aimed)
 
-    def _reserve(self, node: str) -> PlacementGroup:
-        size, trials = gpus_a_unit(self.share), trials_a_unit(self.share)
-        labels = {**self._wish.labels, **({_NODE: node} if node else {})}
+    def _reserve(self, node: str, units: int = 1) -> PlacementGroup:
+        gpus, cpus = self._wish.bundle()
+        out = ",".join(self._nodes.left_out)
+        where = node or (f"!in({out})" if out else "")
+        labels = {**self._wish.labels, **({NODE_ID: where} if where else {})}
         group: PlacementGroup = placement_group(
-            [{"GPU": size, "CPU": self.cpus * trials}],
+            [{"GPU": units * gpus, "CPU": units * cpus}],
             name=f"{PREFIX}/{self._me}/{self._wish.weight:g}/{uuid.uuid4().hex[:8]}",
             bundle_label_selector=[labels] if labels else None,
         )
@@ -286,7 +369,11 @@ class Reservations:
         for name, unit in list(self._units.items()):
             if unit.node or now - unit.asked < AIMED_S:
                 continue
-            if len(self._units) > needed and loads[name] == 0:
+            if unit.size > 1:  # its trial has one unit until there may be more
+                self._give_back(name)
+                self._refused += 1
+                self._narrow_until = now + REST_S * 2**self._refused
+            elif len(self._staying()) > needed and loads[name] == 0:
                 self._give_back(name)
                 self._greedy_from = now + REST_S
             elif unit.aimed:
@@ -302,61 +389,10 @@ class Reservations:
             self._told = False
         elif not self._told and now - min(unit.asked for unit in self._units.values()) > TOLD_S:
             self._told = True
-            size, cpus = gpus_a_unit(self.share), self.cpus * trials_a_unit(self.share)
+            size, cpus = self._wish.bundle()
             where = "".join(f", {key}={value}" for key, value in self._wish.labels.items())
             log.warning(
                 "the study waits for a node with %d free GPU%s and %d free CPU cores%s; "
                 "`ray status` shows what the cluster has",
                 *(size, "s" if size > 1 else "", cpus, where),
             )
-
-
-@dataclass(frozen=True)
-class _View:
-    """A cluster, as one look finds it.
-
-    Attributes:
-        nodes_of: Node of each standing placement group, by its id; "" where it waits.
-        free: Number of units that fit on each node beside what is reserved there.
-        others: Claims of the other studies.
-    """
-
-    nodes_of: Mapping[str, str]
-    free: dict[str, int]
-    others: Mapping[str, Claim]
-
-
-def _look(me: str, wish: Wish) -> _View:
-    """Look at all reservations of a cluster; two questions to Ray, a millisecond each."""
-    table = [group for group in placement_group_table().values() if group["state"] != "REMOVED"]
-    cpus, gpus = Counter[str](), Counter[str]()
-    for group in table:
-        for index, node in group["bundles_to_node_id"].items():
-            cpus[node] += group["bundles"][index].get("CPU", 0)
-            gpus[node] += group["bundles"][index].get("GPU", 0)
-    size, cores = gpus_a_unit(wish.share), wish.cpus * trials_a_unit(wish.share)
-    free = {
-        name: max(0, int(min((node.gpus - gpus[name]) // size, (node.cpus - cpus[name]) // cores)))
-        for name, node in nodes_with(wish.labels).items()
-    }
-    nodes_of = {
-        group["placement_group_id"]: group["bundles_to_node_id"][0]
-        for group in table
-        if group["state"] != "RESCHEDULING"
-    }
-    return _View(nodes_of, free, _claims(table, me))
-
-
-def _claims(table: list[dict[str, Any]], me: str) -> dict[str, Claim]:
-    """The claims of all studies but one, read from the names of their reservations."""
-    claims: dict[str, Claim] = {}
-    for group in table:
-        prefix, *parts = group["name"].split("/")
-        if prefix != PREFIX or len(parts) != 4 or "/".join(parts[:2]) == me:
-            continue
-        study, weight = "/".join(parts[:2]), float(parts[2])
-        n, has = int(group["bundles"][0]["GPU"]), group["state"] in ("CREATED", "PREPARED")
-        before = claims.get(study, Claim(0, 0))
-        held, waiting = before.held + n * has, before.waiting + n * (not has)
-        claims[study] = Claim(held, waiting, weight)
-    return claims

@@ -8,7 +8,7 @@ here trials are spread first, over units and nodes, and each process is held to 
 import math
 import os
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -156,6 +156,30 @@ def slots_due(passed: int, rungs: int, places: int, left: int, most: int) -> int
     """
     by_rung = most if 0 < rungs <= passed else 2**passed
     return max(1, min(most, max(by_rung, places // max(1, left))))
+
+
+def units_due(nodes: Iterable[int], left: int, most: int) -> int:
+    """Number of whole units, all of one node, that each of the last trials is due; at least one.
+
+    It is the largest number that all of them can have at once, so it is one until there are twice
+    as many units as trials.
+
+    Args:
+        nodes: Number of units that the study has or could have, of each node.
+        left: Number of trials that have not ended.
+        most: Most units that a study may have.
+
+    >>> [units_due([4, 4], left, most=8) for left in (9, 5, 4, 3, 2, 1)]
+    [1, 1, 2, 2, 4, 4]
+    >>> units_due([4, 1], 2, most=8), units_due([2, 2], 1, most=8), units_due([8], 2, most=6)
+    (2, 2, 3)
+    """
+    sizes, left = list(nodes), max(1, left)
+
+    def fits(each: int) -> bool:
+        return each * left <= most and sum(size // each for size in sizes) >= left
+
+    return next((each for each in range(max(sizes, default=1), 1, -1) if fits(each)), 1)
 
 
 def own_units(n_gpus: int, share: float) -> dict[str, str]:

@@ -110,7 +110,7 @@ def send(
     with _translated(folder):
         try:
             sent = {name: one(name) for name in ordered if name in first}
-            sent |= _at_once(one, [name for name in ordered if name not in first])
+            sent |= at_once(one, [name for name in ordered if name not in first])
             _put_index(place, sent)
             equal_now = sent
         finally:
@@ -165,7 +165,7 @@ def fetch(
                 )
             work.done(stored, equal=equal, expected=stored.size)
 
-        _at_once(one, list(index))
+        at_once(one, list(index))
         for extra in set(_names(new)) - set(index):
             (new / extra).unlink()
         _keep_hidden(folder, new)
@@ -193,8 +193,16 @@ class _Work:
             self._tick(self._done, self._total)
 
 
-def _at_once(act: Callable[[str], _T], names: Sequence[str]) -> dict[str, _T]:
-    """Do the same for several files at once; the first error ends what has not begun."""
+def at_once(act: Callable[[str], _T], names: Sequence[str]) -> dict[str, _T]:
+    """Do the same for several files at once; the first error ends what has not begun.
+
+    Args:
+        act: What is done with a file of a name.
+        names: Names of the files.
+
+    Returns:
+        What it returned, by name.
+    """
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         running: dict[str, Future[_T]] = {name: pool.submit(act, name) for name in names}
         try:
@@ -238,7 +246,7 @@ def _names(folder: Path) -> list[str]:
 
 def _contents(folder: Path, names: Iterable[str]) -> dict[str, Stored]:
     with _translated(folder):
-        return _at_once(lambda name: content_of(folder / name), list(names))
+        return at_once(lambda name: content_of(folder / name), list(names))
 
 
 def _keep_hidden(folder: Path, new: Path) -> None:

@@ -8,6 +8,7 @@ taken: when its holder has given it back, when it ended long ago, or when it was
 as it lasts and was not renewed.
 """
 
+import contextlib
 import json
 import logging
 import time
@@ -44,6 +45,8 @@ class Lease:
         base: Name of the segment that reading begins with; "" for the first.
         wanted: Who asks for it to be given back, in words; "" for nobody.
         moved: Address where what was written here goes on; "" while it does here.
+        takeover: Last term that was taken from a holder who had not given it back, and who may
+            therefore only be asleep; 0 for none.
     """
 
     term: int
@@ -54,6 +57,7 @@ class Lease:
     base: str = ""
     wanted: str = ""
     moved: str = ""
+    takeover: int = 0
 
     def text(self) -> str:
         """The document of it, with a checksum."""
@@ -63,6 +67,7 @@ class Lease:
 
 _CHECK: Final = "crc32c"
 _KINDS: Final = {field.name: field.type for field in fields(Lease)}
+_ADDED: Final = {"takeover": 0}  # what leases of earlier versions do not say
 _LONGEST_S: Final = 86_400.0
 
 
@@ -86,14 +91,16 @@ def parse_lease(text: str, place: str) -> Lease:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _damaged(place, str(error)) from error
-    if not isinstance(content, dict) or set(content) != {*_KINDS, _CHECK}:
+    if not isinstance(content, dict) or {*content, *_ADDED} != {*_KINDS, _CHECK}:
         raise _damaged(place, f"keys other than {', '.join(_KINDS)}")
     if content.pop(_CHECK) != _checksum(content):
         raise _damaged(place, "one with another checksum: it is not as it was written")
+    content = {**_ADDED, **content}
     for key, kind in _KINDS.items():
         if not _is_of(content[key], kind):
             raise _damaged(place, f"{key} {content[key]!r}"[:100])
-    if content["term"] < 1 or not 0 < content["seconds"] <= _LONGEST_S:
+    counts = content["term"] >= 1 and 0 <= content["takeover"] <= content["term"]
+    if not counts or not 0 < content["seconds"] <= _LONGEST_S:
         raise _damaged(place, f"term {content['term']}, seconds {content['seconds']}"[:100])
     return Lease(**content)
 
@@ -125,6 +132,7 @@ class Taker:
         seconds: Length of a lease.
         clock: Seconds since 1970.
         wait: Waits for some seconds.
+        dead: Name of an earlier holder that is known not to live any more; "" for none.
     """
 
     place: Documents
@@ -133,18 +141,28 @@ class Taker:
     seconds: float
     clock: Callable[[], float] = time.time
     wait: Callable[[float], object] = time.sleep
+    dead: str = ""
 
     def take(self, asking: Callable[[Lease], object] | None = None) -> Lease:
         """Take the lease, in the next term.
 
         Args:
             asking: Called again and again with the lease while its holder is asked to give it
-                back, and is waited for; None: one that its holder renews is refused at once.
+                back, and is waited for; None: one that its holder renews is refused at once. What
+                ends the waiting, as Ctrl-C does, takes the asking back.
 
         Raises:
             LeaseError: Another process has it.
             StorageError: The place cannot be read or written.
         """
+        try:
+            return self._take(asking)
+        except BaseException:
+            if asking is not None:
+                self._withdraw()
+            raise
+
+    def _take(self, asking: Callable[[Lease], object] | None) -> Lease:
         while True:
             seen = read_lease(self.place)
             self._refuse_moved(seen)
@@ -188,6 +206,8 @@ class Taker:
     def give_back(self, lease: Lease, moved: str = "") -> None:
         """Give the lease back, so that the next one need not wait.
 
+        It is given back, too, where the answer to that was lost and the next one has it by now.
+
         Args:
             lease: As it was taken or renewed last.
             moved: Address where it goes on, if nobody is to take this lease any more.
@@ -196,10 +216,18 @@ class Taker:
             LeaseError: Another process has taken it.
             StorageError: The place cannot be read or written.
         """
-        self.place.update(
-            LEASE,
-            lambda text: replace(self._own(lease, text), holder="", wanted="", moved=moved).text(),
-        )
+        tried: list[str] = []
+
+        def change(text: str | None) -> str:
+            there = None if text is None else parse_lease(text, self.place.place)
+            if tried and there is not None and _is_given_back(there, lease, moved):
+                raise _OvertakenError
+            own = self._own(lease, text)
+            tried.append(replace(own, holder="", wanted="", moved=moved).text())
+            return tried[-1]
+
+        with contextlib.suppress(_OvertakenError):
+            self.place.update(LEASE, change)
 
     def _own(self, lease: Lease, text: str | None) -> Lease:
         there = None if text is None else parse_lease(text, self.place.place)
@@ -248,23 +276,44 @@ class Taker:
         same = seen is not None and (there.term, there.until) == (seen.term, seen.until)
         if there.holder and not same:
             raise _OvertakenError
-        return Lease(there.term + 1, self.holder, self.who, until, self.seconds, there.base)
+        term = there.term + 1
+        takeover = there.takeover if there.holder in ("", self.dead) else term
+        return Lease(
+            term, self.holder, self.who, until, self.seconds, there.base, takeover=takeover
+        )
 
     def _ask(self, seen: Lease) -> None:
         def change(text: str | None) -> str:
             there = None if text is None else parse_lease(text, self.place.place)
-            if there is None or there.term != seen.term or there.wanted:
+            if there is None or there.term != seen.term or there.wanted or not there.holder:
                 raise _OvertakenError
             return replace(there, wanted=self.who).text()
 
-        try:
+        with contextlib.suppress(_OvertakenError):
             self.place.update(LEASE, change)
-        except _OvertakenError:
-            return
+
+    def _withdraw(self) -> None:
+        """Ask for the lease no more, so that its holder goes on."""
+
+        def change(text: str | None) -> str:
+            there = None if text is None else parse_lease(text, self.place.place)
+            if there is None or there.wanted != self.who:
+                raise _OvertakenError
+            return replace(there, wanted="").text()
+
+        with contextlib.suppress(_OvertakenError, StorageError):
+            self.place.update(LEASE, change)
 
 
 class _OvertakenError(Exception):
     """The lease is not the one that was seen."""
+
+
+def _is_given_back(there: Lease, lease: Lease, moved: str) -> bool:
+    """Whether a lease says that its giving back, whose answer was lost, was done all the same."""
+    if moved:  # which nobody takes any more
+        return there.moved == moved
+    return there.term > lease.term or (there.term == lease.term and not there.holder)
 
 
 def held(place: str, lease: Lease) -> LeaseError:

@@ -38,13 +38,17 @@ def open_documents(place: str, patience_s: float | None = None) -> Documents:
     return FolderDocuments(_folder(place))
 
 
-def open_files(place: str) -> "Files":
+def open_files(place: str, patience_s: float | None = None) -> "Files":
     """The files at `place`, a folder or gs://BUCKET/FOLDER; nothing is read yet.
+
+    Args:
+        place: The place.
+        patience_s: Time in which a request to a bucket is tried again.
 
     Raises:
         StorageError: It is neither.
     """
-    return _opened(place)
+    return _opened(place, patience_s)
 
 
 def open_objects(place: str) -> "Objects":
@@ -56,11 +60,11 @@ def open_objects(place: str) -> "Objects":
     return _opened(place)
 
 
-def _opened(place: str) -> "FolderFiles | BucketFiles":
+def _opened(place: str, patience_s: float | None = None) -> "FolderFiles | BucketFiles":
     if is_address(place):
         from cluster.storage.bucket_files import BucketFiles  # the client takes its time to import
 
-        return BucketFiles(_bucket_place(place))
+        return BucketFiles(_bucket_place(place, patience_s))
     return FolderFiles(_folder(place))
 
 

@@ -21,9 +21,10 @@ from pycocotools import mask as coco_mask
 import trainables.engines
 from analysis.models.agreement import View, compare, views
 from analysis.picking.finding import Asked, find_particles
+from cluster.machines.machine import this_machine
 from search_spaces.presets.registry import presets
 from search_spaces.space import parse_space
-from tests.contract.conftest import DIVERGES, ENGINES, Train
+from tests.contract.conftest import CHEAP, DIVERGES, ENGINES, Train
 from tests.support.models.planted import Planted
 from tests.support.places import ROOT
 from trainables.contract import (
@@ -257,6 +258,39 @@ def test_batches_in_parts_train_exactly_as_whole_ones_where_no_norm_sees_them_to
     assert split.reported.keys() == whole.reported.keys() != set()
     for epoch, values in split.reported.items():
         assert _timeless(values) == pytest.approx(_timeless(whole.reported[epoch]), abs=1e-5)
+
+
+def test_several_devices_train_what_parts_that_take_turns_train_and_go_on_from_each_other(
+    train: Train, info: EngineInfo
+) -> None:
+    if info.max_gpus == 1 or info.name == "unet_selftraining":
+        pytest.skip("one device, or processes that train whole batches (`test_ranks.py`)")
+    batch = CHEAP[info.name][info.batch]
+    turns = train(epochs=2, seed=1, device=Device(micro_batch=batch // 2))
+    first = train(epochs=2, seed=1, stop_after=1, device=Device(gpus=2))
+    (note,) = [note for note in first.notes if note.startswith("2 GPUs: ")]
+    assert f"batches of {batch} are computed in parts of {batch // 2}, not exactly" in note
+    rest = train(epochs=2, seed=1, resume_from=first.checkpoint, device=Device(gpus=2))
+    back = train(
+        epochs=2, seed=1, resume_from=first.checkpoint, device=Device(micro_batch=batch // 2)
+    )
+    assert _timeless(first.reported[1]) == pytest.approx(_timeless(turns.reported[1]), abs=1e-6)
+    for trial in (rest, back):
+        assert list(trial.reported) == [2]
+        assert _timeless(trial.reported[2]) == pytest.approx(_timeless(turns.reported[2]), abs=1e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(this_machine().gpus < 2, reason="needs two CUDA devices")
+def test_two_gpus_train_what_one_trains_in_parts(train: Train, info: EngineInfo) -> None:
+    if info.max_gpus == 1 or info.name == "unet_selftraining":
+        pytest.skip("one device, or processes that train whole batches (`test_gpu.py`)")
+    half = CHEAP[info.name][info.batch] // 2
+    devices = Device("cuda:0", micro_batch=half), Device("cuda:0", gpus=2)
+    turns, both = (train({"amp": False}, epochs=2, seed=1, device=d) for d in devices)
+    for epoch, values in both.reported.items():
+        losses = {key: value for key, value in values.items() if key.startswith("train/")}
+        assert losses == pytest.approx({k: turns.reported[epoch][k] for k in losses}, rel=1e-2)
 
 
 def test_a_trial_that_is_over_only_draws_its_artifacts(stopped: MemoryTrial, train: Train) -> None:

@@ -19,7 +19,9 @@ from cluster.storage.opening import open_files
 from cluster.storage.segments import Name, Segment, parse_segment
 from tests.support.rehearsed_study import rehearse
 from trainables.files.errors import UserError
+from tune.directory.diary import Diary
 from tune.directory.journal import Lines
+from tune.mirror.diaries import parse_diary
 from tune.mirror.records import Content, add_up, appended, filled, gone, written
 
 SEGMENT = Segment(
@@ -79,6 +81,15 @@ def test_a_damaged_lease(damage: Callable[[bytes], bytes]) -> None:
     text = damage(LEASE.text().encode()).decode(errors="surrogateescape")
     found = read(lambda: parse_lease(text, "here"))
     assert found is None or found == LEASE
+
+
+@given(damages())
+def test_a_damaged_diary(damage: Callable[[bytes], bytes]) -> None:
+    diary = Diary().changed("a note with a \u00b5", tags=["paper"])
+    content = damage(json.dumps(diary.model_dump(mode="json"), indent=1).encode())
+    found = read(lambda: parse_diary(content.decode(errors="surrogateescape"), "here"))
+    if found is not None:
+        assert Diary.model_validate(json.loads(json.dumps(found.model_dump(mode="json")))) == found
 
 
 JSON = st.recursive(

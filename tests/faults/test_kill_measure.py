@@ -32,7 +32,7 @@ THRESHOLD = ("model", "--trainable", "threshold", "--set", "finding.confidence=0
 """A model that counts what it is shown, and what is asked of it."""
 
 BATCH = 8
-"""Pictures that are searched and not yet written down, at most (`analysis.measure.run`)."""
+"""Pictures that are searched and not yet written down, at most: two of each of four actors."""
 
 
 @pytest.fixture(scope="module")

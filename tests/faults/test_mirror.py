@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 
+from tests.support.rehearsed_study import rehearse
 from tests.support.servers.machines import WAIT_S, Computer, computers, wait_until
+from tests.support.servers.wandb_server import WandbServer, wandb_server
 from tests.support.simulation import decisions, values_written
 from tests.support.study_samples import write_study
 from tune.directory.reader import StudyDir
 from tune.mirror.bringing import bring, read_mirror
 from tune.mirror.mirror import place_of
+from tune.tracking.tracker import run_id
 
 pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -24,11 +27,28 @@ EPOCHS = 8
 
 MOVES = 5
 
+STUDY: dict[str, Any] = {
+    "budget": {"trials": 4, "epochs": EPOCHS},
+    "scheduler": {"kind": "asha", "grace_period": 2, "reduction_factor": 2},
+    "plateau": "none",
+    "resources": {"concurrent": 1, "cpus_per_trial": 1},
+    "tracking": {"wandb": {"mode": "disabled"}},
+}
+
 
 @pytest.fixture
 def machines(tmp_path: Path) -> Iterator[list[Computer]]:
     with computers(tmp_path, 2) as made:
         yield made
+
+
+@pytest.fixture
+def wandb(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
+    """A W&B server, which the machines know."""
+    with wandb_server() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef" * 2 + "01234567")
+        yield server
 
 
 @pytest.fixture
@@ -44,16 +64,7 @@ def study_of(tmp_path: Path, address: str, **changes: Any) -> str:
         "every_seconds": 0.5,
         "alone_minutes": 10.0,
     }
-    values: dict[str, Any] = {
-        "mirror": mirror,
-        "budget": {"trials": 4, "epochs": EPOCHS},
-        "scheduler": {"kind": "asha", "grace_period": 2, "reduction_factor": 2},
-        "plateau": "none",
-        "fixed": {"epoch_seconds": 0.7},
-        "resources": {"concurrent": 1, "cpus_per_trial": 1},
-        "tracking": {"wandb": {"mode": "disabled"}},
-        **changes,
-    }
+    values = {**STUDY, "mirror": mirror, "fixed": {"epoch_seconds": 0.7}, **changes}
     return str(write_study(tmp_path, **values))
 
 
@@ -66,17 +77,14 @@ def decided(journal: Path) -> Decisions:
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Decisions:
-    """The decisions of the same study, run from its beginning to its end."""
+    """The decisions of the same study, run by the real controller from its beginning to its end."""
     return whole_run(tmp_path_factory.mktemp("unbroken"))
 
 
 def whole_run(folder: Path, **changes: Any) -> Decisions:
-    folder.mkdir(exist_ok=True)
-    with computers(folder, 1) as [machine]:
-        fixed = {"epoch_seconds": 0.0}
-        file = study_of(folder, "gs://nowhere/else/sample", fixed=fixed, mirror=None, **changes)
-        assert machine.run("tune", file).endswith("exit code 0")
-    found = decided(folder / "studies/sample/optuna.journal")
+    as_asked = {"search_space": None, "warm_start": None}  # not as rehearsals have it
+    study = rehearse(folder, **{**STUDY, **as_asked, **changes})
+    found = decided(study.path / "optuna.journal")
     assert len(found) > 8
     return found
 
@@ -144,26 +152,51 @@ def test_a_machine_and_its_disk_are_lost_and_another_goes_on(
 
 
 def test_a_driver_that_slept_through_its_lease_changes_nothing_when_it_wakes_up(
-    machines: list[Computer], address: str, unbroken: Decisions, tmp_path: Path
+    machines: list[Computer],
+    address: str,
+    unbroken: Decisions,
+    wandb: WandbServer,
+    tmp_path: Path,
 ) -> None:
     first, second = machines
-    file = study_of(tmp_path, address, storage=str(first.disk / "studies"))
+    online = {"wandb": {"mode": "online"}}
+    file = study_of(tmp_path, address, storage=str(first.disk / "studies"), tracking=online)
     sleeper = first.start("tune", file)
     wait_until("epochs are shipped", first.log, lambda: epochs_at(address) >= 4)
+    wait_until(
+        "W&B has some", first.log, lambda: sum(len(r.steps) for r in wandb.runs.values()) > 2
+    )
+    assert sleeper.poll() is None, first.log.read_text()[-3000:]
     sleeper.send_signal(signal.SIGSTOP)
+    its_own = set(wandb.runs)
     other = second.start("resume", address)
     before = epochs_at(address)
     wait_until("the other goes on", second.log, lambda: epochs_at(address) >= before + 2)
+    logged = {name: list(wandb.runs[name].steps) for name in its_own}
+    assert sum(map(len, logged.values())) > 2
     sleeper.send_signal(signal.SIGCONT)
     assert sleeper.wait(timeout=WAIT_S) == 2, first.log.read_text()[-3000:]
+    assert {name: wandb.runs[name].steps for name in its_own} == logged
     assert "has taken over (term 2)" in first.log.read_text()
     assert "this driver has decided nothing since" in first.log.read_text()
     assert other.wait(timeout=WAIT_S) == 0, second.log.read_text()[-3000:]
     check_study(address, unbroken, tmp_path)
+    check_runs(wandb, StudyDir.open(tmp_path / "kept/sample"))
     again = first.run("resume", str(first.disk / "studies/sample"))
     assert again.endswith("exit code 0"), again
     taken = (second.copy_of(address) / "optuna.journal").read_bytes()
     assert (first.disk / "studies/sample/optuna.journal").read_bytes().startswith(taken)
+
+
+def check_runs(server: WandbServer, study: StudyDir) -> None:
+    """Each trial's run has every epoch once; those since the take-over are not the sleeper's."""
+    trials = study.trials()
+    assert {trial.takeover for trial in trials} >= {2}
+    for trial in trials:
+        uid = study.resolved["created"]
+        run = server.runs[run_id(study.study.study, uid, trial.number, trial.takeover)]
+        assert run.steps == list(range(1, trial.epochs + 1))
+        assert run.summary["state"] == trial.state
 
 
 def test_a_study_is_moved_back_and_forth_while_it_runs(

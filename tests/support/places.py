@@ -17,3 +17,6 @@ THIRD_PARTY: Final = ROOT / "tests" / "contract" / "thirdparty"
 
 ORACLES: Final = ROOT / "tests" / "analysis" / "plugins"
 """Engines that know the truth, with their entry points."""
+
+ALTERED: Final = ROOT / "tests" / "support" / "altered"
+"""On the path of a Python, its clock may jump or its disk be slow."""

@@ -54,6 +54,12 @@ def rehearse(
     return rehearse_plan(plan_file(write_study(folder, **asked)), run=run, stop_after=stop_after)
 
 
+def rehearse_file(file: Path | str, storage: Path) -> StudyDir:
+    """Run the study of a study file, in another storage and without its epochs' time."""
+    changes = [f"storage={storage}", "fixed.epoch_seconds=0"]
+    return rehearse_plan(plan_file(Path(file), changes))
+
+
 def rehearse_plan(plan: StudyPlan, *, run: bool = True, stop_after: int | None = None) -> StudyDir:
     """Run a study that is planned, as `rehearse` does."""
     plan.directory.mkdir(parents=True, exist_ok=True)

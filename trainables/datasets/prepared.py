@@ -30,6 +30,16 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
+from trainables.datasets.manifest import AGAIN, load_manifest
+from trainables.datasets.manifest import ANNOTATIONS as ANNOTATIONS
+from trainables.datasets.manifest import BOXES_VERSION as BOXES_VERSION
+from trainables.datasets.manifest import FORMAT_VERSION as FORMAT_VERSION
+from trainables.datasets.manifest import IMAGES as IMAGES
+from trainables.datasets.manifest import MANIFEST as MANIFEST
+from trainables.datasets.manifest import PICTURES as PICTURES
+from trainables.datasets.manifest import SPLITS as SPLITS
+from trainables.datasets.manifest import ChangedDataError as ChangedDataError
+from trainables.datasets.manifest import DatasetError as DatasetError
 from trainables.datasets.records import (
     PICTURE_STATES,
     Annotation,
@@ -38,32 +48,8 @@ from trainables.datasets.records import (
     Split,
     remember_pictures,
 )
-from trainables.files.errors import UserError
-
-FORMAT_VERSION: Final = 1
-
-BOXES_VERSION: Final = 2  # of sets whose objects have no masks: earlier segtunes refuse them
-
-MANIFEST: Final = "dataset.json"
-
-ANNOTATIONS: Final = "annotations.json"
-
-IMAGES: Final = "images"
-
-PICTURES: Final = "pictures"
-"""Key of the manifest: SHA-256 of each picture's file by its name; earlier versions have none."""
-
-SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")
 
 UNLABELLED: Final = "unlabelled"
-
-
-class DatasetError(UserError):
-    """A mistake in a data set or in how it was asked for; `str()` is the whole message."""
-
-
-class ChangedDataError(DatasetError):
-    """A data set that is not as it was prepared, so that no figure on it would be right."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +97,7 @@ class PreparedDataset:
             DatasetError: `root` is missing, no prepared data set, broken, or of another version.
         """
         root = Path(root).absolute()
-        return cls.from_manifest(root, _read_manifest(root))
+        return cls.from_manifest(root, load_manifest(root))
 
     @classmethod
     def from_manifest(cls, root: Path, manifest: Mapping[str, Any]) -> Self:
@@ -204,17 +190,17 @@ class PreparedDataset:
             content = np.fromfile(image.path, dtype=np.uint8)
         except OSError as error:
             raise DatasetError(
-                f"{image.path}: cannot be read: {error.strerror}. {_AGAIN}"
+                f"{image.path}: cannot be read: {error.strerror}. {AGAIN}"
             ) from error
         pixels = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
         if pixels is None:
             raise ChangedDataError(
-                f"{image.path}: expected a PNG picture, got something else. {_AGAIN}"
+                f"{image.path}: expected a PNG picture, got something else. {AGAIN}"
             )
         if pixels.shape[:2] != (image.height, image.width):
             raise ChangedDataError(
                 f"{image.path}: expected {image.width} x {image.height} pixels, got "
-                f"{pixels.shape[1]} x {pixels.shape[0]}; it was changed since. {_AGAIN}"
+                f"{pixels.shape[1]} x {pixels.shape[0]}; it was changed since. {AGAIN}"
             )
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
@@ -237,14 +223,18 @@ class PreparedDataset:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise DatasetError(f"{path}: cannot be read ({error.strerror}). {_AGAIN}") from error
+            raise DatasetError(f"{path}: cannot be read ({error.strerror}). {AGAIN}") from error
         if hashlib.sha256(content).hexdigest() != self.manifest["annotations_sha256"]:
-            raise ChangedDataError(f"{path}: it was changed after it was prepared. {_AGAIN}")
+            raise ChangedDataError(f"{path}: it was changed after it was prepared. {AGAIN}")
         return _parse(self.root, json.loads(content))
 
 
-def check_trainable(data: PreparedDataset) -> None:
+def check_trainable(data: PreparedDataset, *, pictures: bool = True) -> None:
     """Check that a model can be trained and validated on `data`; no picture is opened.
+
+    Args:
+        data: The data set.
+        pictures: Whether its pictures are checked; not where they are still to come.
 
     Raises:
         DatasetError: The set is for evaluation only, `train` or `val` has no object, or it is no
@@ -263,7 +253,8 @@ def check_trainable(data: PreparedDataset) -> None:
             f"({counts}). Prepare it again with other fractions (--splits), another --seed, or a "
             "splits.csv of your own in the raw folder."
         )
-    _check_unchanged(data)
+    if pictures:
+        _check_unchanged(data)
 
 
 def _check_unchanged(data: PreparedDataset) -> None:
@@ -280,9 +271,9 @@ def _check_unchanged(data: PreparedDataset) -> None:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         there = {picture.name for picture in (data.root / IMAGES).iterdir()}
     except OSError as error:
-        raise DatasetError(f"{data.root}: cannot be read: {error.strerror}. {_AGAIN}") from error
+        raise DatasetError(f"{data.root}: cannot be read: {error.strerror}. {AGAIN}") from error
     if digest != data.manifest["annotations_sha256"]:
-        raise ChangedDataError(f"{path}: it was changed after it was prepared. {_AGAIN}")
+        raise ChangedDataError(f"{path}: it was changed after it was prepared. {AGAIN}")
     if PICTURES in data.manifest:
         check_pictures(data)
         return
@@ -294,7 +285,7 @@ def _check_unchanged(data: PreparedDataset) -> None:
     if missing:
         raise ChangedDataError(
             f"{data.root / IMAGES}: expected {expected} pictures, "
-            f"{len(missing)} missing, the first is {missing[0]}. {_AGAIN}"
+            f"{len(missing)} missing, the first is {missing[0]}. {AGAIN}"
         )
 
 
@@ -314,20 +305,56 @@ def check_pictures(data: PreparedDataset, images: Iterable[ImageRecord] | None =
     """
     prepared = data.manifest.get(PICTURES, {})
     names = list(prepared) if images is None else [image.path.name for image in images]
-    now = {name: _state(data, name) for name in names} if prepared else {}
-    wrong = [name for name, state in now.items() if not state or state.sha256 != prepared.get(name)]
+    wrong = _unlike(data, names) if prepared else {}
     if wrong:
-        what = "changed" if now[wrong[0]] else "missing"
+        first, what = next(iter(wrong.items()))
         raise ChangedDataError(
             f"{data.root / IMAGES}: expected {len(names)} pictures as they were prepared, got "
-            f"{len(wrong)} missing or changed, the first is {wrong[0]} ({what}). Put them back, or "
+            f"{len(wrong)} missing or changed, the first is {first} ({what}). Put them back, or "
             "prepare the data set again into a new folder: segtune prepare RAW --out FOLDER"
         )
+
+
+def lacking_pictures(data: PreparedDataset) -> list[str]:
+    """Names of the pictures that are not in the folder as they were prepared.
+
+    Of the sets of earlier versions, which have no hashes, only missing ones are known.
+
+    Raises:
+        DatasetError: A picture or `annotations.json` cannot be read.
+    """
+    if data.manifest.get(PICTURES):
+        return list(_unlike(data, picture_names(data)))
+    folder = data.root / IMAGES
+    return [name for name in picture_names(data) if not (folder / name).is_file()]
+
+
+def picture_names(data: PreparedDataset) -> list[str]:
+    """Names of the files of all pictures.
+
+    Raises:
+        DatasetError: `annotations.json` of an earlier version's set cannot be read.
+    """
+    if prepared := data.manifest.get(PICTURES):
+        return list(prepared)
+    images = [*data.unlabelled(), *(image for split in SPLITS for image in data.images(split))]
+    return [image.path.name for image in images]
+
+
+def _unlike(data: PreparedDataset, names: Iterable[str]) -> dict[str, str]:
+    """What is wrong with pictures that are not as they were prepared: "changed" or "missing".
+
+    Those that were hashed for it are remembered.
+    """
+    prepared = data.manifest[PICTURES]
+    now = {name: _state(data, name) for name in names}
     known = data._states
-    hashed = {name: state for name, state in now.items() if state and state != known.get(name)}
+    right = {n: state for n, state in now.items() if state and state.sha256 == prepared.get(n)}
+    hashed = {name: state for name, state in right.items() if state != known.get(name)}
     if hashed:
         known.update(hashed)
         remember_pictures(data.root, known)
+    return {name: "changed" if now[name] else "missing" for name in now if name not in right}
 
 
 def _state(data: PreparedDataset, name: str) -> PictureState | None:
@@ -341,77 +368,7 @@ def _state(data: PreparedDataset, name: str) -> PictureState | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror}. {_AGAIN}") from error
-
-
-_AGAIN: Final = "Prepare the data set again: segtune prepare RAW --out FOLDER --force"
-
-_KEYS: Final[dict[str, type]] = {
-    "name": str,
-    "classes": list,
-    "fingerprint": str,
-    "evaluation_only": str,
-    "annotations_sha256": str,
-    "counts": dict,
-    PICTURES: dict,
-}
-
-
-def _read_manifest(root: Path) -> dict[str, Any]:
-    path = root / MANIFEST
-    if not path.is_file():
-        raise DatasetError(_why_no_manifest(root))
-    try:
-        manifest = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: cannot be read: {error}. {_AGAIN}") from error
-    _check_manifest(path, manifest)
-    missing = [name for name in (ANNOTATIONS, IMAGES) if not (root / name).exists()]
-    if missing:
-        raise DatasetError(f"{root}: {' and '.join(missing)} missing beside {MANIFEST}. {_AGAIN}")
-    return dict(manifest)
-
-
-def _why_no_manifest(root: Path) -> str:
-    if not root.exists():
-        near = f"; {root.parent} does not exist either" if not root.parent.exists() else ""
-        return f"{root}: expected a prepared data set, the folder does not exist{near}. {_FIRST}"
-    if not root.is_dir():
-        return f"{root}: expected the folder of a prepared data set, got a file. {_FIRST}"
-    inside = sorted(p.name for p in root.iterdir() if (p / MANIFEST).is_file())
-    if inside:
-        return f"{root}: no {MANIFEST} here; did you mean {root / inside[0]}?"
-    return f"{root}: not a prepared data set (no {MANIFEST}). {_FIRST}"
-
-
-_FIRST: Final = "Make one from raw annotations: segtune prepare RAW --out FOLDER"
-
-
-def _check_manifest(path: Path, manifest: Any) -> None:
-    """Refuse a manifest whose version or keys are not ours."""
-    version = manifest.get("format_version") if isinstance(manifest, dict) else None
-    if version not in (FORMAT_VERSION, BOXES_VERSION):
-        raise DatasetError(
-            f"{path}: expected format_version {FORMAT_VERSION} or {BOXES_VERSION}, got {version!r};"
-            f" it was written by another version of segtune, or by hand. {_AGAIN}"
-        )
-    wrong = [
-        f"{key} ({kind.__name__})"
-        for key, kind in _KEYS.items()
-        if not isinstance({PICTURES: {}, **manifest}.get(key), kind)
-    ]
-    if wrong or not _has_counts(manifest["counts"]):
-        raise DatasetError(f"{path}: missing or wrong: {', '.join(wrong) or 'counts'}. {_AGAIN}")
-
-
-def _has_counts(counts: Mapping[str, Any]) -> bool:
-    parts = [counts.get(split) for split in SPLITS]
-    return all(
-        isinstance(part, dict)
-        and isinstance(part.get("images"), int)
-        and isinstance(part.get("objects"), dict)
-        for part in parts
-    )
+        raise DatasetError(f"{path}: cannot be read: {error.strerror}. {AGAIN}") from error
 
 
 def _parse(root: Path, coco: Mapping[str, Any]) -> _Index:
@@ -419,7 +376,7 @@ def _parse(root: Path, coco: Mapping[str, Any]) -> _Index:
     for entry in sorted(coco["images"], key=lambda image: int(image["id"])):
         split = entry["split"]
         if split not in images:
-            raise DatasetError(f"{root / ANNOTATIONS}: unknown split {split!r}. {_AGAIN}")
+            raise DatasetError(f"{root / ANNOTATIONS}: unknown split {split!r}. {AGAIN}")
         images[split].append(_record(root, entry))
     annotations: dict[int, dict[Any, Annotation]] = {}
     n_twice: Counter[int] = Counter()

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from trainables.contract import EpochMetrics, InfeasibleParams
+from trainables.contract import EpochMetrics, InfeasibleParams, UnreadableFile
 from trainables.files.whole import finish_replacing, replace_folder, write_text
 from trainables.trials.layout import CHECKPOINT_FOLDER, HISTORY_FILE, MODEL_FILE
 
@@ -76,6 +76,7 @@ def read_content(path: Path, engine: str, version: int) -> dict[str, Any]:
         version: The file format it must have.
 
     Raises:
+        UnreadableFile: It is damaged, or holds more than plain data.
         InfeasibleParams: There is none, or it is not of this engine.
     """
     file = path / MODEL_FILE if path.is_dir() else path
@@ -100,25 +101,37 @@ def read_plain(file: Path, device: torch.device, engine: str) -> dict[str, Any]:
     """Read a file of plain data.
 
     Raises:
-        InfeasibleParams: It is broken, or holds more than plain data.
+        UnreadableFile: It is broken, or holds more than plain data.
     """
     if file.is_file() and not zipfile.is_zipfile(file):
-        raise InfeasibleParams(
+        raise UnreadableFile(
             f"{file}: expected a file written by segtune's {engine} engine, got one that is no "
             "PyTorch file, or only the beginning of one"
         )
     try:
+        damaged = _damaged_part(file)
         content: Any = torch.load(file, map_location=device, weights_only=True)
     except Exception as error:  # a broken or foreign file fails in any way there is
         said = str(error).splitlines()[0] if str(error) else repr(error)
         reason = said if isinstance(error, OSError | RuntimeError) else NOT_PLAIN
-        raise InfeasibleParams(
+        raise UnreadableFile(
             f"{file}: expected a file written by segtune's {engine} engine, got one that cannot "
             f"be read: {reason}"
         ) from error
+    if damaged:
+        raise UnreadableFile(
+            f"{file}: expected a file written by segtune's {engine} engine, got one that was "
+            f"damaged since: the checksum of {damaged} in it differs"
+        )
     if not isinstance(content, dict):
-        raise InfeasibleParams(
+        raise UnreadableFile(
             f"{file}: expected a file written by segtune's {engine} engine, got one that holds "
             f"one {type(content).__name__}"
         )
     return content
+
+
+def _damaged_part(file: Path) -> str | None:
+    """A part of a PyTorch file that is not as it was written; PyTorch does not look at the sums."""
+    with zipfile.ZipFile(file) as parts:
+        return parts.testzip()

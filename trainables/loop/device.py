@@ -36,7 +36,8 @@ def use_device(device: Device, workers: int = 0) -> None:
     torch.set_num_threads(max(1, device.cpus - workers))
     if device.name != "cpu":
         torch.cuda.empty_cache()
-        torch.cuda.set_per_process_memory_fraction(device.memory_fraction, device.name)
+        for gpu in range(device.gpus) if device.gpus > 1 else [device.name]:
+            torch.cuda.set_per_process_memory_fraction(device.memory_fraction, gpu)
 
 
 def forget_peak_memory(device: torch.device) -> None:

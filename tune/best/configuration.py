@@ -14,7 +14,7 @@ from trainables.metrics.names import GROUPS, PARTICLE_GROUP
 from tune.spec import Spec
 from tune.study.allowed import validation_problems
 from tune.study.problems import Problem
-from tune.study.study import Bound, TrainMetricsSpec, limits_of
+from tune.study.study import Bound, DataPlace, TrainMetricsSpec, limits_of
 
 BEST_FOLDER: Final = "best"
 
@@ -53,7 +53,7 @@ class TrainedOn(Spec):
     """The data set a configuration was tuned on.
 
     Attributes:
-        path: Folder of the data set, at that time.
+        path: Folder of the data set, at that time, or its address as a text.
         name: Name that `prepare` gave it.
         fingerprint: Fingerprint of its content.
         val_objects: Number of true objects of its validation part, on which confidences were
@@ -61,17 +61,22 @@ class TrainedOn(Spec):
         picture_px: Longer side of its median training picture, px; None where nobody wrote it down.
     """
 
-    path: Path
+    path: DataPlace
     name: str = ""
     fingerprint: str
     val_objects: int | None = None
     picture_px: int | None = None
 
 
-def trained_on(data: PreparedDataset) -> TrainedOn:
-    """A data set as a configuration remembers it."""
+def trained_on(data: PreparedDataset, place: Path | str | None = None) -> TrainedOn:
+    """A data set as a configuration remembers it.
+
+    Args:
+        data: The data set.
+        place: Where it was named; default: its folder.
+    """
     return TrainedOn(
-        path=data.root,
+        path=data.root if place is None else place,
         name=data.name,
         fingerprint=data.fingerprint,
         val_objects=data.n_objects("val"),

@@ -37,7 +37,7 @@ def demo(
     _say("5/7  exporting the best configuration")
     export(str(study_dir))
     _say("6/7  retraining it")
-    retrain(folder / "retrained", study_dir / "best" / "best.yaml")
+    retrain(str(folder / "retrained"), str(study_dir / "best" / "best.yaml"))
     _say("7/7  measuring with it")
     page = _measured(folder)
     _say(f"done in {time.monotonic() - started:.0f} s; open {study_dir / 'report.html'} and {page}")

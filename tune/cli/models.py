@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tune.cli.jobs.options import Follow, Insecure, ThereAddress, ThereName
+from tune.cli.jobs.there import (
+    There,
+    refuse_beside_address,
+    refuse_without_address,
+    retrain_there,
+)
 from tune.cli.options import (
     MODEL_HELP,
     Backbone,
@@ -23,6 +30,9 @@ from tune.cli.options import (
     Seeds,
     Store,
     StudyPlace,
+    TrainedBest,
+    TrainedData,
+    TrainedOut,
     confidence_option,
     number_option,
     options_given,
@@ -100,18 +110,9 @@ def _tell_command(folder: Path) -> None:
 
 
 def retrain(
-    out: Annotated[Path, out_option("Folder for the trained model.")],
-    best: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="BEST.yaml",
-            help="best.yaml, or a study directory; none with --trainable: the best known.",
-        ),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Prepared data set; default: the one it was tuned on."),
-    ] = None,
+    out: TrainedOut,
+    best: TrainedBest = None,
+    data: TrainedData = None,
     trainable: EngineName = None,
     backbone: Backbone = None,
     store: Store = None,
@@ -127,26 +128,36 @@ def retrain(
     ] = False,
     replay: Replay = False,
     seeds: Seeds = None,
+    address: ThereAddress = None,
+    name: ThereName = None,
+    follow: Follow = False,
+    insecure: Insecure = False,
 ) -> None:
-    """Train the best configuration to full length and measure it on the test part."""
-    from analysis.retrain.retrain import retrain as train_again  # loaded when asked for
+    """Train the best configuration to full length and measure it on the test part.
 
+    With --address it is a job of a cluster, on the node that has room for it.
+    """
+    known = {"--trainable": trainable, "--backbone": backbone, "--store": store}
+    asked: dict[str, Any] = {"epochs": epochs, "seed": seed, "other_classes": other_classes}
     if replay and (given := options_given({"--seeds": seeds, "--trainable": trainable})):
         raise UsageError(f"retrain: {given[0]}: expected none beside --replay, got one")
     if best is not None:
-        _refuse_beside(best, {"--trainable": trainable, "--backbone": backbone, "--store": store})
-    source = best or _best_known(trainable, data, backbone, store, out, epochs, device)
-    options: dict[str, Any] = {
-        "epochs": epochs,
-        "seed": seed,
-        "device": device,
-        "progress": EpochTicker(),
-        "other_classes": other_classes,
-    }
+        _refuse_beside(best, known)
+    if address is not None:
+        refuse_beside_address("retrain", {**known, "--device": device})
+        asked |= {"data": data, "out": out, "seeds": seeds, "replay": replay}
+        retrain_there(best, asked, There(address, insecure, name, follow))
+        return
+    refuse_without_address("retrain", {"--name": name, "--follow": follow or None})
+    folder = new_place("--out")(out)
+    source = best or _best_known(trainable, data, backbone, store, folder, epochs, device)
+    options = {**asked, "device": device, "progress": EpochTicker()}
     if seeds is None:
-        _tell_trained(train_again(source, data, out, replay=replay, **options))
+        from analysis.retrain.retrain import retrain as train_again  # loaded when asked for
+
+        _tell_trained(train_again(source, data, folder, replay=replay, **options))
     else:
-        _tell_trained(_several(source, data, out, seeds, options))
+        _tell_trained(_several(source, data, folder, seeds, options))
 
 
 def _tell_trained(result: "RetrainResult | EnsembleResult") -> None:
@@ -269,7 +280,7 @@ def _conclude_picking(result: "PickResult") -> None:
         raise typer.Exit(3 if result.records else 1)
 
 
-def _refuse_beside(best: Path, options: Mapping[str, object]) -> None:
+def _refuse_beside(best: str, options: Mapping[str, object]) -> None:
     if given := options_given(options):
         raise UsageError(
             f"retrain: expected BEST or --trainable, got {best} and {', '.join(given)}; "
@@ -278,8 +289,8 @@ def _refuse_beside(best: Path, options: Mapping[str, object]) -> None:
 
 
 def _several(
-    source: "Path | BestConfig",
-    data: Path | None,
+    source: "str | BestConfig",
+    data: str | None,
     out: Path,
     seeds: int,
     options: dict[str, Any],
@@ -292,7 +303,7 @@ def _several(
 
 def _best_known(
     trainable: str | None,
-    data: Path | None,
+    data: str | None,
     backbone: str | None,
     store: str | None,
     out: Path,

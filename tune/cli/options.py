@@ -173,3 +173,31 @@ Seeds = Annotated[
     int | None,
     number_option("--seeds", "Train so many times: an ensemble, and its spread.", 2, 100),
 ]
+
+TrainedOut = Annotated[
+    str,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FOLDER",
+        help="Folder for the trained model; with --address a folder there, or gs://...",
+    ),
+]
+
+TrainedBest = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="BEST.yaml",
+        help="best.yaml, or a study directory; with --address also a study's name there; none "
+        "with --trainable: the best known.",
+    ),
+]
+
+TrainedData = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="DATA",
+        help="Prepared data set, a folder or gs://BUCKET/FOLDER; default: that of the study.",
+    ),
+]

@@ -3,11 +3,27 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tune.cli.jobs.options import Address, Insecure, the_cluster
+from tune.cli.jobs.options import (
+    Address,
+    AnyVersions,
+    Follow,
+    Insecure,
+    KeepAlive,
+    SendData,
+    ThereAddress,
+    ThereName,
+    the_cluster,
+)
+from tune.cli.jobs.there import (
+    There,
+    confirm_there,
+    refuse_beside_address,
+    refuse_without_address,
+)
 from tune.cli.options import (
     DataFolder,
     EngineName,
@@ -20,12 +36,15 @@ from tune.cli.options import (
     number_option,
 )
 from tune.cli.values import new_file
+from tune.errors import UsageError
 from tune.progress.folding import on_terminal
 
 if TYPE_CHECKING:
+    from cluster.jobs.cluster import Cluster
     from tune.driver.driver import StudyResult
     from tune.plan.pace import Pace
     from tune.plan.plan import StudyPlan
+    from tune.progress.conclusion import Conclusion
 
 
 def init(
@@ -61,7 +80,7 @@ def plan(
 
     made = plan_study(study, overrides or [])
     pace = _probe(made) if probe else _known_pace(made)
-    for line in on_terminal([*plan_lines(made, pace), disk_line(made)]):
+    for line in on_terminal([*plan_lines(made, pace), disk_line(made), *_fetched(made)]):
         typer.echo(line)
 
 
@@ -106,18 +125,52 @@ def resume(
 
 
 def move(
-    study_dir: StudyPlace,
+    study_dir: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY_DIR",
+            help="A study directory, its study file, gs://BUCKET/FOLDER/STUDY, or with --address "
+            "a job.",
+        ),
+    ],
     to: Annotated[
         str,
         typer.Option(
             "--to",
             metavar="PLACE",
-            help="gs://BUCKET/FOLDER to ship to from now on, or the folder to go on in.",
+            help="URL of the cluster, or the folder of this machine, to go on in; or "
+            "gs://BUCKET/FOLDER to ship to from now on.",
         ),
     ],
     overrides: Overrides = None,
+    through: Annotated[
+        str,
+        typer.Option(
+            "--through",
+            metavar="PLACE",
+            help="To a cluster: gs://BUCKET/FOLDER, or a folder that it sees, for a study that is "
+            "shipped nowhere yet.",
+        ),
+    ] = "",
+    address: Address = None,
+    keep_alive: KeepAlive = 0,
+    any_versions: AnyVersions = False,
+    send_data: SendData = False,
+    insecure: Insecure = False,
 ) -> None:
-    """Go on here with a study that runs elsewhere, or ship it to a bucket; no epoch is lost."""
+    """Go on elsewhere with a study that runs: on a cluster, here, or with a bucket; loses nothing.
+
+    The options after --set are for clusters: --address is the one that the study runs on as a job.
+    """
+    if address is not None:
+        from tune.remote.moving import mirror_of_job  # slow: requests
+
+        study_dir = mirror_of_job(the_cluster(address, insecure), study_dir)
+    if to.startswith(("http://", "https://")):
+        wishes = (keep_alive, any_versions, send_data)
+        _move_to_cluster(study_dir, the_cluster(to, insecure), wishes, overrides or [], through)
+        return
+    _refuse_clusters_own(through, keep_alive, any_versions, send_data)
     from tune.verbs.moving import plan_move  # slow: Optuna
 
     made = plan_move(study_dir, to, overrides or [], _note)
@@ -125,6 +178,33 @@ def move(
     from tune.verbs.tuning import resume as go_on  # slow: Ray
 
     _conclude(made, go_on(made, observers=[make_progress()]))
+
+
+def _move_to_cluster(
+    place: str,
+    cluster: "Cluster",
+    wishes: tuple[int, bool, bool],
+    overrides: list[str],
+    through: str,
+) -> None:
+    from tune.remote.moving import move_to_cluster, waiting_told  # slow: numpy
+    from tune.remote.submitting import Wanted, wait_until_begun  # as the other
+
+    wanted = Wanted(None, *wishes)
+    job, mirror = move_to_cluster(place, cluster, wanted, overrides, _note, through)
+    with waiting_told(mirror, _note):
+        job = wait_until_begun(cluster, job, _note)
+    at = shlex.quote(cluster.login.address)
+    typer.echo(f"segtune logs {job.name} --address {at} --follow")
+
+
+def _refuse_clusters_own(through: str, *given: object) -> None:
+    """Refuse options that say how a study goes on on a cluster, where it goes on elsewhere."""
+    if through or any(given):
+        raise UsageError(
+            "--through, --keep-alive, --any-versions and --send-data: expected with the URL of a "
+            "cluster alone, such as --to http://localhost:8265"
+        )
 
 
 def status(
@@ -183,36 +263,36 @@ def confirm(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be trained, and how long.")
     ] = False,
+    address: ThereAddress = None,
+    name: ThereName = None,
+    follow: Follow = False,
+    insecure: Insecure = False,
 ) -> None:
-    """Race a study's best and the default with fresh seeds; killed, the same command goes on."""
+    """Race a study's best and the default with fresh seeds; killed, the same command goes on.
+
+    With --address it is a job of a cluster, and STUDY_DIR the name of a study's job there.
+    """
+    race_options: dict[str, Any] = {"top": top, "trainings": trainings, "concurrent": concurrent}
+    if address is not None:
+        refuse_beside_address("confirm", {"--dry-run": dry_run or None})
+        there = There(address, insecure, name, follow)
+        confirm_there(study_dir, {**race_options, "resplit": resplit}, there)
+        return
+    refuse_without_address("confirm", {"--name": name, "--follow": follow or None})
     from analysis.confirm.planning import plan_race  # slow: numpy
-    from analysis.confirm.words import race_lines, verdict_lines  # loaded with it
+    from analysis.confirm.words import race_lines  # loaded with it
     from tune.verbs.opening import open_study  # slow: Optuna
 
-    made = plan_race(
-        open_study(study_dir),
-        top=top,
-        trainings=trainings,
-        concurrent=concurrent,
-        new_parts=resplit,
-    )
+    made = plan_race(open_study(study_dir), **race_options, new_parts=resplit)
     for line in on_terminal(race_lines(made)):
         typer.echo(line)
     if dry_run:
         return
     from tune.progress.terminal import make_progress  # slow: rich
+    from tune.verbs.confirming import conclude_race  # slow: Ray
     from tune.verbs.confirming import confirm as race  # slow: Ray
 
-    result = race(made, observers=[make_progress()])
-    for line in on_terminal([*verdict_lines(result.verdict), f"wrote {result.page}"]):
-        typer.echo(line)
-    if result.exported is not None:
-        typer.echo(f"exported to {result.exported}")
-    if not result.verdict.over:
-        typer.echo("interrupted; the same command goes on with it", err=True)
-        raise typer.Exit(130)
-    if result.verdict.winner is None:
-        raise typer.Exit(1)
+    _tell(conclude_race(race(made, observers=[make_progress()])))
 
 
 def dashboard(
@@ -260,7 +340,11 @@ def _conclude(plan: "StudyPlan", result: "StudyResult") -> None:
     """Say where the results of a run are and what to do next."""
     from tune.verbs.concluding import conclude  # loaded already
 
-    said = conclude(plan, result)
+    _tell(conclude(plan, result))
+
+
+def _tell(said: "Conclusion") -> None:
+    """Say how a run has ended, and end with its exit code."""
     for line in on_terminal(said.lines):
         typer.echo(line)
     problems = [line for text in said.problems for line in text.split("\n")]
@@ -281,6 +365,15 @@ def _probe(plan: "StudyPlan") -> "Pace":
     pace = probe(plan)
     keep_probed(plan, pace)
     return pace
+
+
+def _fetched(plan: "StudyPlan") -> list[str]:
+    """A line on the pictures of a data set in a bucket."""
+    from tune.datasets.copies import fetch_line  # slow: numpy
+    from tune.datasets.opening import in_bucket  # slow: numpy
+
+    place = plan.study.data
+    return [fetch_line(plan.data, str(place))] if in_bucket(place) else []
 
 
 def _known_pace(plan: "StudyPlan") -> "Pace | None":

@@ -74,6 +74,11 @@ class Diary(Spec):
         kept = sorted({*self.tags, *tags} - set(untag))
         return type(self).model_validate({"notes": notes, "tags": tuple(kept)})
 
+    def with_notes_of(self, other: Self) -> Self:
+        """The diary with the notes of another one of the study too, each once, oldest first."""
+        notes = sorted({*self.notes, *other.notes}, key=lambda note: (note.at, note.text))
+        return self.model_copy(update={"notes": tuple(notes)})
+
 
 def read_diary(study: Path) -> Diary:
     """The diary in a study directory, empty where nobody has written one.
@@ -96,16 +101,31 @@ def write_diary(
         StoreError: The diary is damaged, or note or tags cannot be kept.
     """
     with locked(study / DIARY, wait=True):
-        before = read_diary(study)
-        if missing := sorted(set(untag) - set(before.tags)):
-            has = ", ".join(before.tags) or "none"
-            raise StoreError(f"--untag: expected one of its tags ({has}), got {missing[0]}")
-        try:
-            after = before.changed(text, tags, untag)
-        except ValidationError as error:
-            raise StoreError(f"{study}: {_said(error)}") from error
-        write_json(study / DIARY, after.model_dump(mode="json"))
+        after = noted(read_diary(study), study, text, tags, untag)
+        replace_diary(study, after)
     return after
+
+
+def noted(
+    before: Diary, study: Path, text: str, tags: Sequence[str], untag: Sequence[str]
+) -> Diary:
+    """A study's diary with a note more and with other tags.
+
+    Raises:
+        StoreError: Note or tags cannot be kept.
+    """
+    if missing := sorted(set(untag) - set(before.tags)):
+        has = ", ".join(before.tags) or "none"
+        raise StoreError(f"--untag: expected one of its tags ({has}), got {missing[0]}")
+    try:
+        return before.changed(text, tags, untag)
+    except ValidationError as error:
+        raise StoreError(f"{study}: {_said(error)}") from error
+
+
+def replace_diary(study: Path, diary: Diary) -> None:
+    """Write a study's diary; its file must be locked."""
+    write_json(study / DIARY, diary.model_dump(mode="json"))
 
 
 def _said(error: ValidationError) -> str:

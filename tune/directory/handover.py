@@ -21,16 +21,20 @@ def watched(study_dir: Path, asked: Callable[[str], object]) -> Iterator[None]:
 
     Args:
         study_dir: The study directory.
-        asked: Called once, by a thread, with who asks, in words.
+        asked: Called, by a thread, with who asks, in words; with "" when nobody does any more.
     """
     request, over = study_dir / _REQUEST, threading.Event()
     request.unlink(missing_ok=True)
 
     def look() -> None:
+        before = ""
         while not over.wait(_LOOK_S):
+            who = ""
             with contextlib.suppress(OSError):
-                asked(request.read_text("utf-8"))
-                return
+                who = request.read_text("utf-8")
+            if who != before:
+                asked(who)
+            before = who
 
     thread = threading.Thread(target=look, daemon=True, name="hand-over")
     thread.start()
@@ -41,13 +45,21 @@ def watched(study_dir: Path, asked: Callable[[str], object]) -> Iterator[None]:
         thread.join()
 
 
-def ask_for(study_dir: Path, who: str, waiting: Callable[[], object]) -> None:
+def ask_for(
+    study_dir: Path,
+    who: str,
+    waiting: Callable[[], object],
+    look: Callable[[], object] = lambda: None,
+) -> None:
     """Have the driver of a study on this machine pause its trials and end, if there is one.
+
+    What ends the waiting, as Ctrl-C does, takes the request back.
 
     Args:
         study_dir: The study directory.
         who: Who asks, in words.
         waiting: Called once if there is a driver, before it is waited for.
+        look: Called again and again while it is waited for.
     """
     if not is_driven(study_dir):
         return
@@ -56,6 +68,7 @@ def ask_for(study_dir: Path, who: str, waiting: Callable[[], object]) -> None:
         while is_driven(study_dir):
             if not (study_dir / _REQUEST).exists():  # or a driver that began just then removed it
                 write_text(study_dir / _REQUEST, who)
+            look()
             time.sleep(_LOOK_S)
     finally:
         (study_dir / _REQUEST).unlink(missing_ok=True)

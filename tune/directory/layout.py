@@ -14,6 +14,8 @@ STUDY, RESOLVED, JOURNAL, LOG = "study.yaml", "resolved.json", "optuna.journal",
 
 PARAMS, OUTCOME, ERROR = "params.json", "outcome.json", "error.txt"
 
+TRAIN_LOG = "train.log"  # what a trial's engine has printed, in all attempts
+
 NOTES = "notes.json"  # what the engine had to say of a trial
 
 SESSION = "session.json"  # how long the study has run, over all its drivers
@@ -25,6 +27,8 @@ CLOSED = "closed.json"  # a trial that has ended, its artifacts drawn and its re
 LAYOUT = 2  # of a study directory, in its RESOLVED; 1, which does not say so, had no CLOSED
 
 ELAPSED = "elapsed_s"  # column of the metrics table: wall time of all attempts so far
+
+TAKEOVER = "takeover"  # of a trial's parameters: the take-over since which its records are new
 
 CHECK = "check"  # checksum of an outcome or a line of metrics; earlier versions had none
 
@@ -39,6 +43,7 @@ _SHAPES: Final[Mapping[str, Mapping[str, type | tuple[type, ...]]]] = {
         "fixed": dict,
         "seed": int,
         "warm_start": (int, type(None)),
+        TAKEOVER: int,
     },
     OUTCOME: {
         "state": str,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -27,6 +27,7 @@ from tune.directory.layout import (
     PARAMS,
     RESOLVED,
     STUDY,
+    TAKEOVER,
     latest_attempt,
     read_json,
     read_metrics,
@@ -60,6 +61,9 @@ _ALWAYS_RESOLVED = (
 )
 
 
+_NAMED: Final = 3  # studies that a hint names
+
+
 @dataclass(frozen=True)
 class TrialRecord:
     """One trial as the study directory holds it.
@@ -89,6 +93,7 @@ class TrialRecord:
             where it is kept.
         notes: Remarks of the engine.
         part: The part of a machine that it has, in words; "" for the one that all begin with.
+        takeover: Term of the mirror since which its W&B run is another one; 0 for none.
     """
 
     number: int
@@ -113,6 +118,7 @@ class TrialRecord:
     excess: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     part: str = ""
+    takeover: int = 0
 
     @property
     def violation(self) -> float:
@@ -167,8 +173,9 @@ class StudyDir:
         path = path.resolve()
         missing = [name for name in (STUDY, RESOLVED, JOURNAL) if not (path / name).is_file()]
         if missing:
+            what = f" with {', '.join(missing)}" if path.exists() else ", there is no such folder"
             raise StoreError(
-                f"{path}: expected a study directory with {', '.join(missing)}"
+                f"{path}: expected a study directory{what}"
                 f"{_near(path) or '; `segtune tune` makes one at <storage>/<study>'}"
             )
         resolved = read_json(path / RESOLVED)
@@ -289,6 +296,7 @@ class StudyDir:
             excess=excess.get(best_epoch or 0, {}),
             notes=read_notes(directory),
             part=part_words(trial.user_attrs),
+            takeover=params.get(TAKEOVER, 0),
         )
 
 
@@ -347,13 +355,22 @@ def _study(path: Path, resolved: Mapping[str, Any]) -> Study:
 
 
 def _near(path: Path) -> str:
-    """Hint at the study that may be meant: one below, the one around, or one of like name."""
-    beside = list(path.parent.glob("*")) if path.parent.is_dir() else []
-    alike = difflib.get_close_matches(path.name, [p.name for p in beside], n=3)
-    places = [*path.glob("*"), *path.glob("studies/*"), *path.parents[:3]]
-    places += [path.with_name(name) for name in alike]
-    studies = sorted(p for p in places if (p / STUDY).is_file() and (p / JOURNAL).is_file())
-    return f"; did you mean {studies[0]}?" if studies else ""
+    """Hint at the studies that may be meant: those below, the one around, or the nearest beside."""
+    near = [p for p in (*path.glob("*"), *path.glob("studies/*"), *path.parents[:3]) if _is_one(p)]
+    if not near and path.parent.is_dir():
+        places = (*path.parent.glob("*"), *path.parent.glob("studies/*"))
+        beside = {str(p): p for p in sorted(places) if _is_one(p)}
+        alike = difflib.get_close_matches(path.name, [p.name for p in beside.values()], _NAMED)
+        near = [p for name in alike for p in beside.values() if p.name == name]
+        if not near and beside:
+            return f"; there: {', '.join(list(beside)[:_NAMED])}"
+    names = " or ".join(str(p) for p in sorted(near)[:_NAMED])
+    return f"; did you mean {names}?" if near else ""
+
+
+def _is_one(path: Path) -> bool:
+    """Whether a folder is a study directory."""
+    return (path / STUDY).is_file() and (path / JOURNAL).is_file()
 
 
 def refuse_begun(directory: Path) -> None:

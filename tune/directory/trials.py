@@ -39,6 +39,8 @@ SLOTS: Final = "slots"  # what a trial's slots are journalled under: how many, a
 
 MICRO_BATCH: Final = "micro_batch"  # the same of the samples that go through the network at once
 
+GPUS: Final = "gpus"  # the same of the whole GPUs that it has instead of slots, of one node
+
 State = Literal["waiting", "running", "complete", "pruned", "failed"]
 """State of a trial: waiting where no driver trains it just now, running where one does."""
 
@@ -54,9 +56,13 @@ def part_words(attributes: Mapping[str, Any]) -> str:
 
     >>> part_words({"slots": [2, 3], "micro_batch": [4, 3]}), part_words({})
     ('2 shares, micro_batch 4', '')
+    >>> part_words({"slots": [4, 7], "gpus": [2, 9]})
+    '2 GPUs'
     """
-    slots, micro_batch = (attributes.get(key, (0, 0))[0] for key in (SLOTS, MICRO_BATCH))
+    keys = SLOTS, MICRO_BATCH, GPUS
+    slots, micro_batch, gpus = (attributes.get(key, (0, 0))[0] for key in keys)
     shares = [f"{slots} shares"] if slots > 1 else []
+    shares = [f"{gpus} GPUs"] if gpus else shares
     return ", ".join(shares + ([f"micro_batch {micro_batch}"] if micro_batch else []))
 
 

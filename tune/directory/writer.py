@@ -28,6 +28,7 @@ from tune.directory.layout import (
     OUTCOME,
     PARAMS,
     SESSION,
+    TAKEOVER,
     attempt_number,
     attempts,
     elapsed_before_s,
@@ -117,6 +118,8 @@ class Recorder:
     Attributes:
         study: The study directory.
         changed: Told of each trial whose folder was written into.
+        takeover: Last term of the study's mirror that was taken from a driver which may only be
+            asleep; 0 for none.
     """
 
     def __init__(self, study_dir: Path, fixed: Mapping[str, Any]) -> None:
@@ -128,6 +131,7 @@ class Recorder:
         """
         self.study = study_dir
         self.changed: Callable[[int], None] = lambda number: None
+        self.takeover = 0
         self._fixed = dict(fixed)
         self._attempts: dict[int, _Attempt] = {}
 
@@ -148,6 +152,7 @@ class Recorder:
         last = int(written[-1]["epoch"]) if written else 0
         before_s = written[-1].get(ELAPSED, 0.0) if written else 0.0
         self._attempts[assignment.number] = _Attempt(directory / METRICS, last, before_s)
+        takeover = max(self.takeover, read_json(directory / PARAMS).get(TAKEOVER, 0))
         write_json(
             directory / PARAMS,
             {
@@ -155,6 +160,7 @@ class Recorder:
                 "fixed": self._fixed,
                 "seed": assignment.seed,
                 "warm_start": assignment.proposal.warm_start,
+                **({TAKEOVER: takeover} if takeover else {}),
             },
         )
         folder, checkpoint = _new_attempt(directory)
@@ -191,6 +197,20 @@ class Recorder:
         write_json(directory / OUTCOME, {**said, CHECK: outcome_check(said)})
         self.changed(number)
         return outcome
+
+    def takeover_of(self, number: int) -> int:
+        """Take-over since which a trial's records elsewhere are new ones; 0 for none.
+
+        A driver that may wake up yet goes on writing into those from before it. So a trial that is
+        begun, gone on with or closed after a take-over gets records of its own.
+        """
+        path = trial_dir(self.study, number) / PARAMS
+        params = read_json(path)
+        before: int = params.get(TAKEOVER, 0)
+        if params and before < self.takeover:
+            write_json(path, {**params, TAKEOVER: self.takeover})
+            self.changed(number)
+        return max(before, self.takeover)
 
     def has_outcome(self, number: int) -> bool:
         """Whether a trial's end is written."""

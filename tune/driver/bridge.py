@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from ray.tune.search import Searcher
 
-from cluster.machines.sharing import slots_due
 from tune.directory.layout import attempt_number
 from tune.directory.trials import TrialAssignment, TrialOutcome
 from tune.directory.writer import Recorder
-from tune.driver.allotments import Allotment, relief
 from tune.driver.controller import Controller
 from tune.driver.deaths import Death
+from tune.driver.resharing import Resharing, UsefulGpus
 from tune.driver.room import Cores, Room
 from tune.errors import changed_data, no_room, unprepared_node
 from tune.mirror.holding import Hold
@@ -24,7 +23,7 @@ from tune.progress.observer import Observer
 from tune.stopping.decision import Decision, Rule
 from tune.tracking.tracker import run_config, run_id
 from tune.trial.actor import CLOSED, ENDED, REPORT, ActorTask
-from tune.trial.task import Part, StudyTasks, TrialTask
+from tune.trial.task import StudyTasks, TrialTask
 
 if TYPE_CHECKING:
     from tune.study.study import Tracking
@@ -48,6 +47,7 @@ class Work:
         rungs: Epochs at which trials can be stopped, rising.
         reshare: Whether trials get larger parts of the machine as they pass rungs, and as others
             drop away.
+        useful_gpus: Says how many GPUs a trial can use, from all of its hyperparameters.
     """
 
     tasks: StudyTasks
@@ -56,6 +56,7 @@ class Work:
     concurrent: int
     rungs: tuple[int, ...] = ()
     reshare: bool = False
+    useful_gpus: UsefulGpus = lambda _: 1
 
 
 class Bridge:
@@ -69,7 +70,6 @@ class Bridge:
         tick: Keeps the study's time; called at each report, and while there is none.
 
     Attributes:
-        room: Where trials find their parts of machines.
         lease: Of a study with a mirror, asked before each decision whether trials are to pause.
         error: First error of a callback, which ends the study; or None.
     """
@@ -93,10 +93,13 @@ class Bridge:
         self._deaths: dict[str, Death] = {}
         self._moving: set[int] = set()  # trials that go on in another place, or with another part
         self._growing: set[int] = set()  # those of them whose slots wait for them
+        self._bare: set[str] = set()  # nodes that cannot run trials
         self._notes: set[str] = set()
-        self.room: Room = Cores(1, work.concurrent)
+        cores = Cores(1, work.concurrent)
+        self._parts = Resharing(cores, controller, recorder, self._left, self._useful_gpus)
         self.lease: Callable[[], Hold | None] | None = None
         self._paused: Hold | None = None
+        self._held: list[int] = []  # trials that paused by a hold, which may be lifted
         self.error: Exception | None = None
 
     # --- for Ray
@@ -106,6 +109,7 @@ class Bridge:
         self._fit_room()
         if self.hold() is not None:
             return None if self._running else str(Searcher.FINISHED)
+        self._let_held_go_on()
         if len(self._running) >= self._work.concurrent:
             return None
         task = self._next_task(ray_id)
@@ -146,7 +150,8 @@ class Bridge:
         if number is None:
             return
         moving = number in self._moving
-        self.room.free(ray_id, keep=moving and number in self._growing)
+        grows = number in self._growing and self._parts.units(number) == 1
+        self.room.free(ray_id, keep=moving and grows)
         self._moving.discard(number)
         self._growing.discard(number)
         if self.error is not None:  # which ends the study, and is not the trial's
@@ -166,8 +171,17 @@ class Bridge:
 
     # --- for the driver
 
-    def pause(self, hold: Hold) -> None:
-        """Have every trial pause at the end of its epoch; from any thread."""
+    @property
+    def room(self) -> Room:
+        """Where trials find their parts of machines."""
+        return self._parts.room
+
+    @room.setter
+    def room(self, room: Room) -> None:
+        self._parts.room = room
+
+    def pause(self, hold: Hold | None) -> None:
+        """Have every trial pause at the end of its epoch, or go on with None; from any thread."""
         self._paused = hold
 
     def hold(self) -> Hold | None:
@@ -205,25 +219,29 @@ class Bridge:
 
     def _fit_room(self) -> None:
         """Have room for the trials that could run now, and for no more."""
-        if not self.room.elastic:
-            return
         trials = max(len(self._running), min(self._work.concurrent, self._left()))
-        begun = {*self._running.values(), *self._controller.unfinished}
-        self.room.update(trials + sum(self._slots(number) - 1 for number in begun))
+        self._parts.fit(trials, {*self._running.values(), *self._controller.unfinished})
+
+    def _let_held_go_on(self) -> None:
+        """Queue the trials that paused for somebody who does not come any more."""
+        running = set(self._running.values())
+        for number in [number for number in reversed(self._held) if number not in running]:
+            self._held.remove(number)
+            self._controller.again(number)
 
     def _left(self) -> int:
         """Number of trials that have not ended, or are not closed."""
         return self._controller.n_trials - len(self._controller.outcomes) + len(self._open)
 
-    def _slots(self, number: int) -> int:
-        return min(self._controller.allotments.of(number).slots, self.room.slots)
+    def _useful_gpus(self, sampled: Mapping[str, Any]) -> int:
+        return self._work.useful_gpus({**self._work.tasks.fixed, **sampled})
 
     def _next_task(self, ray_id: str) -> ActorTask | None:
         """The task of the next trial that has room, which it then has; None where none has."""
         places: list[str] = []
 
         def fits(number: int) -> bool:
-            place = self.room.take(ray_id, self._slots(number))
+            place = self._parts.take(ray_id, number)
             places.extend([] if place is None else [place])
             return place is not None
 
@@ -238,29 +256,20 @@ class Bridge:
         if assignment is None:
             return None
         self._running[ray_id] = assignment.number
+        self._parts.narrow(assignment.number, assignment.last_epoch)
         return replace(self._training_task(assignment), place=places[0])
 
-    def _grown(self, ray_id: str, number: int, epoch: int) -> int:
-        """Number of slots that a trial has after an epoch, if it is more than before; else 0."""
-        passed = sum(rung <= epoch for rung in self._work.rungs)
-        n_rungs, most, has = len(self._work.rungs), self.room.slots, self._slots(number)
-        due = slots_due(passed, n_rungs, self.room.places, self._left(), most)
-        got = self.room.grow(ray_id, due) if due > has else has
-        if got <= has:
-            return 0
-        allotments = self._controller.allotments
-        allotments.give(number, replace(allotments.of(number), slots=got), epoch)
-        self._recorder.note(number, f"from epoch {epoch + 1} on it has {got} of {most} shares")
-        log.info("trial %d: goes on with %d of %d shares after epoch %d", number, got, most, epoch)
-        return got
-
-    def _move_if_due(self, ray_id: str, number: int, epoch: int) -> None:
-        """Have a trial leave its place where others need it, or go on with a larger part."""
-        if self.room.elastic and self.room.leaves(ray_id):
+    def _move_if_due(self, ray_id: str, number: int, epoch: int, node: str) -> None:
+        """Have a trial leave a place that is to be given up, or go on with a larger part."""
+        if self.room.leaves(ray_id, node):
+            log.info("trial %d: leaves its place after epoch %d", number, epoch)
+            self._parts.narrow(number, epoch)
             self._move(number, epoch, "moves to another place")
-        elif self._work.reshare and (slots := self._grown(ray_id, number, epoch)):
-            self._growing.add(number)
-            self._move(number, epoch, f"goes on with {slots} of {self.room.slots} shares")
+        elif self._work.reshare:
+            part = self._parts.grow(ray_id, number, epoch, self._work.rungs)
+            if part:
+                self._growing.add(number)
+                self._move(number, epoch, f"goes on with {part}")
 
     def _move(self, number: int, epoch: int, what: str) -> None:
         """Have a trial end its attempt after an epoch, and go on in another one."""
@@ -290,8 +299,9 @@ class Bridge:
             self._recorder.end(number, _pause(epoch, decision))
         elif hold is not None:
             self._recorder.end(number, _held(epoch, hold))
+            self._held.append(number)
         else:
-            self._move_if_due(ray_id, number, epoch)
+            self._move_if_due(ray_id, number, epoch, result["node"])
 
     def _ended(self, number: int, result: Mapping[str, Any]) -> None:
         if number in self._controller.outcomes:
@@ -317,22 +327,20 @@ class Bridge:
 
     def _relieve(self, number: int, at_once: int, message: str) -> None:
         """Have a trial that ran out of memory go on with what may suffice, or fail it."""
-        allotments, epoch = self._controller.allotments, self._controller.last_epoch(number)
-        before, most = replace(allotments.of(number), slots=self._slots(number)), self.room.slots
-        after = relief(before, at_once, most)
-        if after is None:
+        epoch = self._controller.last_epoch(number)
+        part = self._parts.relieve(number, at_once, epoch)
+        if not part:
             self._controller.fail(number, Rule.ERROR, message)
             self._end(number)
             return
-        allotments.give(number, after, epoch)
-        self._note(number, f"out of memory after epoch {epoch}; {_relieved(before, after, most)}")
+        self._note(number, f"out of memory after epoch {epoch}; it goes on with {part}")
         log.debug("trial %d: %s", number, message)
         self._moving.add(number)
 
     def _died(self, number: int, death: Death) -> None:
         if death.unprepared:
-            raise unprepared_node(self._recorder.study, death.message)
-        if not death.of_node:
+            self._leave_out(number, death)
+        elif not death.of_node:
             self._crashed(number, death.message)
         elif self._controller.lost(number, death.message):
             log.warning(
@@ -341,6 +349,16 @@ class Bridge:
             )
         else:
             self._end(number)
+
+    def _leave_out(self, number: int, death: Death) -> None:
+        """Have a trial that could not begin on a node begin on another one, and all others, too."""
+        known = death.node in self._bare
+        self._bare.add(death.node)
+        if not (death.node and self.room.leave_out(death.node)):
+            raise unprepared_node(self._recorder.study, death.message)
+        if not known:
+            log.warning("%s; the study goes on without that node", death.message)
+        self._controller.again(number)
 
     def _crashed(self, number: int, message: str) -> None:
         if self._controller.crashed(number, message):
@@ -364,6 +382,8 @@ class Bridge:
     def _training_task(self, assignment: TrialAssignment) -> ActorTask:
         attempt, checkpoint, reported = self._recorder.begin(assignment)
         task = self._task(assignment, attempt)
+        if self._work.reshare:
+            self.tell("trial_placed", assignment.number, self._parts.words(assignment.number))
         self.tell("trial_started", assignment.number, task.params, attempt_number(attempt))
         return self._for_actor(replace(task, resume_from=checkpoint, reported=reported))
 
@@ -379,14 +399,7 @@ class Bridge:
 
     def _task(self, assignment: TrialAssignment, attempt: Path) -> TrialTask:
         params, number = assignment.proposal.params, assignment.number
-        slots, share = self._slots(number), self.room.share
-        part = Part(
-            cpus=self.room.cpus * slots,
-            share=share * slots,
-            gpus=None if share else "",  # its actor knows its GPUs
-            memory=slots / self.room.places if not share else 1.0,
-            micro_batch=self._controller.allotments.of(number).micro_batch,
-        )
+        part = self._parts.part(number)
         return self._work.tasks.first(number, params, assignment.seed, attempt, part)
 
     def _for_actor(self, task: TrialTask) -> ActorTask:
@@ -400,14 +413,9 @@ class Bridge:
             seed=task.seed,
             trial=task.number,
         )
-        name = run_id(task.study, self._work.created, task.number)
-        return ActorTask(task, self._work.tracking, config, name)
-
-
-def _relieved(before: Allotment, after: Allotment, most: int) -> str:
-    if after.slots > before.slots:
-        return f"it goes on with all {most} shares instead of {before.slots}"
-    return f"it goes on with micro_batch={after.micro_batch}"
+        takeover = self._recorder.takeover_of(task.number)
+        name = run_id(task.study, self._work.created, task.number, takeover)
+        return ActorTask(task, self._work.tracking, config, name, takeover=takeover)
 
 
 def _held(epoch: int, hold: Hold) -> TrialOutcome:

@@ -1,10 +1,12 @@
 """Why a trial's actor died: by itself, with its node, or before it could begin."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import ray
 import ray.cloudpickle as cloudpickle
 from ray.exceptions import RayActorError
 
@@ -25,11 +27,13 @@ class Death:
         message: What happened, for the user.
         of_node: Whether its node was lost, of which the trial is not the cause.
         unprepared: Whether no actor can begin on its node, which lacks what is to run there.
+        node: That node, by Ray's id of it; "" where it is not known.
     """
 
     message: str = "its worker died"
     of_node: bool = False
     unprepared: bool = False
+    node: str = ""
 
 
 def kept_error(trial: Any) -> BaseException | None:
@@ -41,13 +45,25 @@ def kept_error(trial: Any) -> BaseException | None:
     return error
 
 
-def death_of(error: BaseException | None) -> Death:
-    """The death that an error of Ray's tells of; None where Ray has kept no error."""
+def node_of_actor(actor: str) -> str:
+    """The node on which an actor was to run, which Ray also knows of dead ones; "" for unknown."""
+    return str(ray._private.state.actors(actor).get("Address", {}).get("NodeID", ""))
+
+
+def death_of(error: BaseException | None, node_of: Callable[[str], str] = node_of_actor) -> Death:
+    """The death that an error of Ray's tells of.
+
+    Args:
+        error: The error; None where Ray has kept none.
+        node_of: Function from Ray's id of an actor to that of its node.
+    """
     text = str(error)
     if isinstance(error, RayActorError) and error.actor_init_failed:
         host = _HOST.search(text)
         where = f"a node of the cluster ({host[1]})" if host else "a node of the cluster"
-        return Death(f"{where} cannot run trials: {_why_not_begun(error, text)}", unprepared=True)
+        message = f"{where} cannot run trials: {_why_not_begun(error, text)}"
+        node = node_of(error.actor_id) if error.actor_id else ""
+        return Death(message, unprepared=True, node=node)
     if isinstance(error, RayActorError) and error.preempted:
         return Death("its node was preempted", of_node=True)
     if isinstance(error, RayActorError) and any(words in text for words in _OF_NODE):

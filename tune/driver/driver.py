@@ -88,7 +88,7 @@ def run_study(
         recorder = Recorder(plan.directory, plan.fixed)
         bridge = Bridge(work_of(plan), controller, recorder, watching, clock.tick)
         if mirror is not None:
-            recorder.changed = mirror.touch
+            recorder.changed, recorder.takeover = mirror.touch, mirror.takeover
             bridge.lease = mirror.hold
         bridge.tell("study_started", plan, resume)
         for note in plan.notes or ():
@@ -115,8 +115,8 @@ def run_study(
         return StudyResult(plan.directory, reason, outcomes, plan.notes or ())
 
 
-def _moved(who: str) -> Hold:
-    return Hold("moved", f"{who} goes on with it")
+def _moved(who: str) -> Hold | None:
+    return Hold("moved", f"{who} goes on with it") if who else None
 
 
 def _held(hold: Hold, directory: Path) -> str:

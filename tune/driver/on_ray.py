@@ -34,6 +34,7 @@ _MEMORY = Path("/dev/shm")  # Ray makes a folder a trial that nobody reads
 _RAY_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",  # else Tune itself begins a lost attempt again
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
@@ -53,8 +54,9 @@ def run_on_ray(plan: StudyPlan, bridge: Bridge) -> None:
         if started:
             with _ray_into_log():
                 start_ray(_cpus_of_own(plan), plan.machine.gpus)
-        reservations = reservations_of(plan, own=started and not on_cluster())
-        bridge.room = reservations or cores_of(plan)
+        own = started and not on_cluster()
+        reservations = reservations_of(plan, own=own)
+        bridge.room = reservations or cores_of(plan, own=own)
         tuner = ray_tune.Tuner(
             ray_tune.with_resources(TrialActor, requests(plan, reservations)),
             tune_config=ray_tune.TuneConfig(

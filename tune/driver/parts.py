@@ -55,4 +55,5 @@ def work_of(plan: "StudyPlan") -> Work:
         concurrent=plan.study.resources.concurrent,
         rungs=plan.early_rungs,
         reshare=plan.study.resources.shares == "rungs",
+        useful_gpus=plan.info.useful_gpus,
     )

@@ -18,7 +18,9 @@ from ray.air.execution.resources.resource_manager import ResourceManager
 from ray.tune.execution.tune_controller import TuneController
 from ray.util.placement_group import PlacementGroup
 
-from cluster.machines.reservations import Reservations, Wish, fitting_cpus, nodes_with
+from cluster.machines.looking import Wish, fitting_cpus
+from cluster.machines.nodes import NODE_ID, Node, Nodes, nodes_with
+from cluster.machines.reservations import Reservations
 from tune.driver.room import Cores
 from tune.errors import DriverError
 from tune.plan.past_pace import gpu_share
@@ -62,11 +64,21 @@ def reservations_of(plan: StudyPlan, *, own: bool) -> Reservations | None:
     )
 
 
-def cores_of(plan: StudyPlan) -> Cores:
-    """The CPU cores of a study that trains without GPUs; Ray knows where they are."""
-    cpus = plan.shares.cpus
-    most = max((node.cpus for node in nodes_with(plan.study.resources.labels).values()), default=0)
-    return Cores(cpus, plan.study.resources.concurrent, max(1, most // cpus))
+def cores_of(plan: StudyPlan, *, own: bool) -> Cores:
+    """The CPU cores of a study that trains without GPUs; Ray knows where they are.
+
+    Args:
+        plan: The study.
+        own: Whether Ray was started for this study alone.
+    """
+    cpus, labels = plan.shares.cpus, plan.study.resources.labels
+    most = max((node.cpus for node in nodes_with(labels).values()), default=0)
+
+    def fits(node: Node) -> bool:
+        return node.cpus >= cpus
+
+    nodes = None if own else Nodes(labels, fits)
+    return Cores(cpus, plan.study.resources.concurrent, max(1, most // cpus), nodes)
 
 
 def _tell_of_no_node(labels: Mapping[str, str], *, own: bool) -> None:
@@ -84,20 +96,23 @@ def requests(plan: StudyPlan, reservations: Reservations | None) -> Requests:
     labels = dict(plan.study.resources.labels)
 
     def on_cpu(config: Mapping[str, Any]) -> ray_tune.PlacementGroupFactory:
-        cpus = config["task"].trial.device.cpus
+        cpus, without = config["task"].trial.device.cpus, config["task"].place
+        where = {**({NODE_ID: f"!in({without})"} if without else {}), **labels}
         return ray_tune.PlacementGroupFactory(
-            [{"CPU": cpus}], bundle_label_selector=[labels] if labels else None
+            [{"CPU": cpus}], bundle_label_selector=[where] if where else None
         )
 
     def on_gpus(config: Mapping[str, Any]) -> ray_tune.PlacementGroupFactory:
         slots = config["task"].trial.device.cpus // cpus
         bundle = {name: slots * n for name, n in slot.items()}
+        if slots > of_unit:  # whole units, which Ray counts without fractions
+            bundle["GPU"] = config["task"].trial.device.gpus
         return _InUnit(bundle, config["task"].place)
 
     if reservations is None:
         return on_cpu
     # Ray pickles the function, which must not hold the reservations
-    slot, cpus = reservations.bundle, reservations.cpus
+    slot, cpus, of_unit = reservations.bundle, reservations.cpus, reservations.slots
     return on_gpus
 
 

@@ -1,8 +1,13 @@
 """Places for a study's trials: what a driver asks of machines, and the one for CPU cores."""
 
-from typing import Protocol
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
+from cluster.machines.nodes import Nodes
 from cluster.machines.sharing import Placement
+
+_LOOK_S: Final = 1.0  # from one look at the cluster's nodes to the next
 
 
 class Room(Protocol):
@@ -11,11 +16,6 @@ class Room(Protocol):
     Parts are counted in equal slots, of which a trial has one or more.
     `cluster.machines.reservations` has the one for GPUs.
     """
-
-    @property
-    def elastic(self) -> bool:
-        """Whether its places are taken as trials need them, and given back."""
-        ...
 
     @property
     def share(self) -> float:
@@ -37,8 +37,19 @@ class Room(Protocol):
         """Number of slots there are."""
         ...
 
-    def take(self, trial: str, slots: int = 1) -> str | None:
-        """Give a trial a place, by name; None where there is none now."""
+    def take(self, trial: str, slots: int = 1, units: int = 1) -> str | None:
+        """Give a trial a place, by name: slots of one unit, or several whole units of one node.
+
+        None where there is none now.
+        """
+        ...
+
+    def due(self, left: int) -> int:
+        """Whole units of one node that each of so many trials could have; 1 where no more."""
+        ...
+
+    def roomy(self, trial: str, units: int) -> bool:
+        """Whether a node has so many whole units for a trial, once it has left its place."""
         ...
 
     def grow(self, trial: str, slots: int) -> int:
@@ -49,12 +60,21 @@ class Room(Protocol):
         """A trial has left its place; with `keep`, its slots wait for it to take them again."""
         ...
 
-    def leaves(self, trial: str) -> bool:
-        """Whether a trial is to leave its elastic place at its epoch's end, and go on elsewhere."""
+    def leaves(self, trial: str, node: str) -> bool:
+        """Whether a trial is to leave its place at its epoch's end, and go on elsewhere.
+
+        Args:
+            trial: The trial.
+            node: Node that it trains on, by Ray's id of it.
+        """
         ...
 
-    def update(self, trials: int) -> None:
-        """Have room for a number of slots; cheap if called often."""
+    def leave_out(self, node: str) -> bool:
+        """Have no trial begin on a node that cannot run any; False where there is no other."""
+        ...
+
+    def update(self, trials: int, whole: Sequence[int] = ()) -> None:
+        """Have room for a number of slots, and for trials of several units; cheap."""
         ...
 
 
@@ -66,20 +86,40 @@ class Cores:
         places: Number of slots there are: as many as trials may run at once.
         slots: Most slots that one trial can have.
         share: No GPU.
-        elastic: Never: Ray has the cores.
     """
 
-    elastic = False
+    def __init__(
+        self,
+        cpus: int,
+        places: int,
+        slots: int | None = None,
+        nodes: Nodes | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """All slots are free.
 
-    def __init__(self, cpus: int, places: int, slots: int | None = None) -> None:
-        """All slots are free; `slots` is less than all where no node has so many cores."""
+        Args:
+            cpus: CPU cores of a slot.
+            places: Number of slots.
+            slots: Most slots of a trial, where no node has as many cores as all of them.
+            nodes: Nodes of a cluster; None for this machine alone.
+            clock: Seconds that pass.
+        """
         self.share, self.cpus, self.places = 0.0, cpus, places
         self.slots = places if slots is None else min(slots, places)
         self._placement = Placement(1 / places, {"": ""})
+        self._nodes, self._clock = nodes, clock
+        self._looked = float("-inf")
 
-    def take(self, trial: str, slots: int = 1) -> str | None:
-        """Any place, as long as there are slots."""
-        return self._placement.place(trial, slots)
+    def take(self, trial: str, slots: int = 1, units: int = 1) -> str | None:
+        """Any place, as long as there are slots; it is named by the nodes that it is not on.
+
+        No trial has several units.
+        """
+        del units
+        if self._placement.place(trial, slots) is None:
+            return None
+        return "" if self._nodes is None else ",".join(self._nodes.left_out)
 
     def grow(self, trial: str, slots: int) -> int:
         """Give a trial more slots, up to `slots`; returns how many it has then."""
@@ -89,9 +129,25 @@ class Cores:
         """Let others have a trial's slots; with `keep`, none but the trial itself."""
         self._placement.free(trial, keep=keep)
 
-    def leaves(self, trial: str) -> bool:
+    def leaves(self, trial: str, node: str) -> bool:
+        """Whether the node of a trial will be taken away while there is another one."""
+        return self._nodes is not None and self._nodes.is_left(node)
+
+    def leave_out(self, node: str) -> bool:
+        """Have no trial begin on a node that cannot run any; False where there is no other."""
+        return self._nodes is not None and self._nodes.leave_out(node)
+
+    def due(self, left: int) -> int:
+        """Always one: cores are of one machine, and all of them are its slots."""
+        return 1
+
+    def roomy(self, trial: str, units: int) -> bool:
         """Never."""
         return False
 
-    def update(self, trials: int) -> None:
-        """Nothing."""
+    def update(self, trials: int, whole: Sequence[int] = ()) -> None:
+        """Look at the nodes of the cluster now and then."""
+        now = self._clock()
+        if self._nodes is not None and now - self._looked >= _LOOK_S:
+            self._looked = now
+            self._nodes.look()

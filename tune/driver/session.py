@@ -87,7 +87,7 @@ def study_log(directory: Path) -> Iterator[None]:
         shown.setLevel(logging.getLogger().level)
     handler = _LogFile(directory / LOG, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    loggers = [STUDY_LOGGER, *map(logging.getLogger, ("tune", "trainables", "analysis"))]
+    loggers = [STUDY_LOGGER, *map(logging.getLogger, ("tune", "trainables", "analysis", "cluster"))]
     for logger in loggers:
         logger.setLevel(logging.DEBUG)
         logger.addHandler(handler)

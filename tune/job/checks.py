@@ -8,18 +8,24 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
-from cluster.errors import JobError
+from cluster.errors import JobError, StorageError
 from cluster.jobs.environment import Environment, differences, read_pins, this_environment
 from cluster.jobs.nodes import Answer, why_no_import
+from cluster.storage.opening import is_address, open_files
+from trainables.datasets.manifest import DatasetError
+from tune.datasets.copies import fingerprint_at
 from tune.job.order import Order, Place
 
 SECRETS: Final = ("WANDB_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS")
 """Variables of the nodes' own environment that studies use; their values are never looked at."""
 
 _MANIFEST: Final = "dataset.json"
+
+_PATIENCE_S: Final = 20.0
+"""Time in which a question to a bucket is tried again."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class Findings:
         trouble: Why the module cannot be imported; "" where it can.
         lacking: Packages that must be installed and are not.
         fingerprints: Fingerprint of each place by its key; "" where there is nothing.
+        reasons: Why that of a place in a bucket is not known, by its key.
         sees_proof: Whether it sees the file.
         secrets: Names of the secrets that it has.
     """
@@ -58,6 +65,7 @@ class Findings:
     trouble: str = ""
     lacking: tuple[str, ...] = ()
     fingerprints: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
     sees_proof: bool = True
     secrets: tuple[str, ...] = ()
 
@@ -69,14 +77,39 @@ def look(question: Question) -> Findings:
         importlib.import_module(question.module)
     except ImportError as error:
         trouble = why_no_import(error)
+    prints, reasons = _fingerprints(question.places)
     return Findings(
         environment=this_environment(question.packages),
         trouble=trouble,
         lacking=tuple(name for name in question.distributions if not _is_installed(name)),
-        fingerprints={place.key: fingerprint(Path(place.path)) for place in question.places},
+        fingerprints=prints,
+        reasons=reasons,
         sees_proof=not question.proof or Path(question.proof).is_file(),
         secrets=tuple(name for name in SECRETS if os.environ.get(name)),
     )
+
+
+def _fingerprints(places: Sequence[Place]) -> tuple[dict[str, str], dict[str, str]]:
+    """Fingerprints of places by their keys, and why some of them are not known."""
+    found, reasons = dict[str, str](), dict[str, str]()
+    for place in places:
+        try:
+            if not is_address(place.path):
+                found[place.key] = fingerprint(Path(place.path))
+            elif place.key == "data":
+                found[place.key] = fingerprint_at(place.path)
+            else:
+                found[place.key] = _listed(place.path)
+        except (DatasetError, StorageError) as error:
+            found[place.key], reasons[place.key] = "", str(error)
+    return found, reasons
+
+
+def _listed(address: str) -> str:
+    """What tells the files of a bucket's folder, or of the folder around a file, from others."""
+    folder = address.rpartition("/")[0] if PurePosixPath(address).suffix else address
+    listed = open_files(folder, _PATIENCE_S).listed()
+    return hashlib.sha256(repr(sorted(listed.items())).encode()).hexdigest()[:16]
 
 
 def fingerprint(path: Path) -> str:
@@ -123,7 +156,9 @@ def _problems(
             continue
         for key, there in answer.value.fingerprints.items():
             expected[key] = expected[key] or there
-            if problem := _other_place(places[key], there, expected[key]):
+            if reason := answer.value.reasons.get(key):
+                yield answer.node, f"{key}: {reason}"
+            elif problem := _other_place(places[key], there, expected[key]):
                 yield answer.node, problem
         yield from ((answer.node, what) for what in _lacking(order, answer.value, wanted))
 
@@ -155,6 +190,12 @@ def _other_place(place: Place, there: str, expected: str) -> str:
         return ""
     got = f"another ({there[:12]})" if there else "none"
     wanted = f" ({expected[:12]})" if expected else ""
+    if is_address(place.path):
+        return (
+            f"{place.key}: expected {place.path} to be the data set{wanted} that this machine and "
+            f"the other nodes see there, {got.replace('another', 'got another')}; put each data "
+            "set at an address of its own"
+        )
     sent = ", or --send-data sends it to the storage" if place.key == "data" else ""
     return (
         f"{place.key}: expected {place.path}{wanted} as the other nodes and this machine have it, "

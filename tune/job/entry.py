@@ -1,7 +1,8 @@
 """The command of every job, run in the folder of its unpacked package.
 
-`run` does what the order says; `keep` does it again where its process died; `nodes` tells what each
-node has, `status` shows a study, `sweep` ends what another job has left, `receive` takes data.
+`run` does what the order says; `keep` does it again where its process died; `check` only says
+whether it could be done; `nodes` tells what each node has, `status` shows a study, `sweep` ends
+what another job has left, `receive` takes data.
 """
 
 import importlib
@@ -17,7 +18,7 @@ from typing import Any, Final
 from cluster.errors import LostClusterError
 from cluster.jobs.watch import LOST
 from trainables.files.errors import UserError
-from tune.job.order import FILE, RECEIVE, read_order
+from tune.job.order import CHECK, FILE, RECEIVE, read_order
 from tune.progress.conclusion import Conclusion
 
 _DIED: Final = 70
@@ -32,6 +33,7 @@ def main(words: list[str]) -> int:
     verbs: Mapping[str, Callable[..., int]] = {
         "run": _run,
         "keep": _keep,
+        CHECK: _check,
         "nodes": _nodes,
         "status": _status,
         "sweep": _sweep,
@@ -82,6 +84,16 @@ def _keep() -> int:
 
 def _how(code: int) -> str:
     return signal.Signals(-code).name if code < 0 else "an error, above"
+
+
+def _check() -> int:
+    """Check the nodes and the study, and begin nothing."""
+    from tune.job.nodes import connect  # slow: Ray
+
+    order = read_order(Path())
+    connect()
+    _say([_part(order.kind).checked_study(order, Path(FILE))])
+    return 0
 
 
 def _nodes() -> int:

@@ -1,9 +1,7 @@
 """A measurement as a job, on the processors of its cluster that nobody holds."""
 
 import logging
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -16,6 +14,7 @@ from trainables.contract import Device
 from tune.job.nodes import check_nodes, free_processors, has_gpus
 from tune.job.order import CHECKED, Order
 from tune.job.sharing import proof_of_sharing
+from tune.job.stopping import interrupted_by_sigterm
 from tune.progress.conclusion import Conclusion
 
 _GOES_ON: Final = "`segtune submit` with the same file goes on"
@@ -45,23 +44,13 @@ def run_job(
     machine = free_processors(tell, refuse_if_stopped)
     plan = replace(plan, gpus=machine.gpus, device=Device(device, cpus=machine.cpus))
     try:
-        with watched(_GOES_ON), _interrupted_by_sigterm():
+        with watched(_GOES_ON), interrupted_by_sigterm():
             refuse_if_stopped()
             result = run_measure(plan, _progress, tell, machine)
     except KeyboardInterrupt:
         return Conclusion((), (f"interrupted; {_GOES_ON}",), 130)
     code = 1 if result.failed or not result.complete else 0
     return Conclusion(tuple(result.lines()), tuple(result.warnings()), code)
-
-
-@contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends what runs in the block as Ctrl-C does: what is done stays, nothing waits."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _progress(done: int, total: int) -> None:

@@ -16,13 +16,16 @@ CHECKED: Final = "all as the job needs them"
 COMMAND: Final = ("python", "-m", "tune.job.entry")
 """Command of every job, before its verb."""
 
+CHECK: Final = "check"
+"""Verb of the job that only looks whether a study could run."""
+
 RECEIVE: Final = "receive"
 """Verb of the job that takes data."""
 
 READY: Final = "ready to take data"
 """What that job says when data may be sent to it."""
 
-Kind = Literal["study", "measure"]
+Kind = Literal["study", "measure", "retrain", "confirm"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Order:
     """What is to be done, and what it needs.
 
     Attributes:
-        kind: Whether `FILE` is a study or a measurement.
+        kind: What `FILE` is: a study, a measurement, a training or a race that is asked for.
         name: Name of the job.
         python: Version of Python where it was sent from.
         ray: Version of Ray there.

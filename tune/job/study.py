@@ -7,10 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from trainables.registry import engine_info
+from tune.directory.reader import StudyDir
 from tune.errors import StudyError
+from tune.job.data import bring_data
 from tune.job.nodes import check_nodes
 from tune.job.order import CHECKED, Order
 from tune.job.sharing import proof_of_sharing
+from tune.mirror.mirror import mirror_address
+from tune.mirror.opening import bring_copy, has_study
 from tune.plan.plan import StudyPlan
 from tune.plan.planning import read_draft
 from tune.plan.resolved import written_values
@@ -49,7 +53,7 @@ def planned_study(file: Path) -> tuple[StudyPlan, bool]:
     directory = place_of_study(file)
     if not has_begun(file):
         return plan(file), False
-    (begun, _), wanted = open_to_resume(file), plan(file)
+    begun, wanted = _begun(file, directory), plan(file)
     resolved = Study.model_validate(written_values(wanted))
     changed = [
         key
@@ -63,9 +67,35 @@ def planned_study(file: Path) -> tuple[StudyPlan, bool]:
             f"{directory}: {', '.join(changed)}: expected the value that the study there began "
             "with, as it goes on; name the study otherwise to begin another one"
         )
-    values = wanted.study.model_dump(mode="json", include={"budget", "resources", "data"})
+    values = wanted.study.model_dump(mode="json", include=set(RESUMABLE) - {"storage"})
+    if values["mirror"] is None:  # a study that was moved keeps the one that it has
+        del values["mirror"]
     overrides = [f"{key}={json.dumps(value)}" for key, value in values.items()]
     return plan_resumed(begun, overrides), True
+
+
+def _begun(file: Path, directory: Path) -> StudyDir:
+    """The study that has begun, as it is at the mirror that the file names, if it is there."""
+    mirror = mirror_address(read_draft(file).study)
+    if mirror and has_study(mirror):
+        return StudyDir.open(bring_copy(mirror, directory))
+    return open_to_resume(file)[0]
+
+
+def checked_study(order: Order, file: Path) -> str:
+    """Check every node, the study and the way to its mirror; returns a line about the nodes.
+
+    Raises:
+        JobError: A node is not as it must be.
+        StudyError: It cannot be run here.
+        StorageError: Its mirror cannot be read from here.
+    """
+    with proof_of_sharing(place_of_study(file)) as proof:
+        nodes = check_nodes(order, _distributions(order.engine), proof)
+    mirror = mirror_address(plan(file).study)
+    if mirror:
+        has_study(mirror)  # there or not: it can be asked
+    return f"{nodes}; {CHECKED}"
 
 
 def run_job(
@@ -88,6 +118,7 @@ def run_job(
             nodes = checked.result()  # what is wrong with them comes before what is with the plan
     refuse_if_stopped()
     tell(f"{nodes}; {CHECKED}")
+    bring_data(made.study, made.data, tell, refuse_if_stopped)
     tell(f"study {made.study.study} {'goes on' if goes_on else 'begins'}: {directory}")
     for note in made.notes or ():
         tell(f"note: {note}")

@@ -18,7 +18,7 @@ from cluster.storage.files import Objects, Stored, below, content_of
 from cluster.storage.lease import read_lease
 from cluster.storage.segments import read_segments
 from trainables.files.whole import replace_folder, write_whole
-from tune.directory.layout import JOURNAL, attempt_number, attempts
+from tune.directory.layout import DIARY, JOURNAL, attempt_number, attempts
 from tune.mirror.records import TRIAL_FILES, Content, Shipped, add_up
 
 Standing = Literal["absent", "behind", "same", "ahead", "apart"]
@@ -141,7 +141,10 @@ class _Bringing:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for done, _ in enumerate(pool.map(self._folder, names), start=1):
                 tick(done, len(names))
-            list(pool.map(self._file, (n for n in self.shipped.files if n != JOURNAL)))
+            names = [n for n in self.shipped.files if n not in (JOURNAL, DIARY)]
+            list(pool.map(self._file, names))
+        if not (self.folder / DIARY).exists():  # segments of earlier versions have one
+            self._file(DIARY)
         if not self.fill:
             self._remove_outdated()
             self._set_strangers_aside()
@@ -149,9 +152,9 @@ class _Bringing:
 
     def _file(self, name: str) -> None:
         path = below(self.folder, name)
-        if self.fill and path.exists():
+        text = self.shipped.files.get(name)
+        if text is None or (self.fill and path.exists()):
             return
-        text = self.shipped.files[name]
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.is_file() or path.read_bytes() != text:
             write_whole(path, lambda temporary: temporary.write_bytes(text), on_disk=False)

@@ -10,14 +10,17 @@ import google_crc32c
 
 from cluster.storage.segments import Record
 from trainables.trials.layout import METRICS
-from tune.directory.layout import CLOSED, DIARY, JOURNAL, LOG, RESOLVED, SESSION, STUDY
+from tune.directory.layout import CLOSED, JOURNAL, LOG, RESOLVED, SESSION, STUDY, TRAIN_LOG
 from tune.mirror.records import TRIAL_FILES, Shipped, appended, gone, written
 
 PIECE: Final = 1 << 17
 """Bytes of a file that grows that stand in one record at most."""
 
-_ALWAYS: Final = (STUDY, RESOLVED, DIARY)
+_ALWAYS: Final = (STUDY, RESOLVED)
 """Small files of a study directory that are looked at each time."""
+
+TRAINING_LOG: Final = 1 << 18
+"""Bytes of a trial's training log that are shipped at most; those of our engines have 10 kB."""
 
 RESULTS: Final = ("leaderboard.csv", "report.html", "report.md", "report.json")
 """Files that are looked at when a study ends."""
@@ -75,6 +78,7 @@ class Files:
                 name = f"trials/{number}/{file}"
                 if file != CLOSED:
                     yield from self._table(name) if file == METRICS else self._whole(name)
+            yield from self._table(f"trials/{number}/{TRAIN_LOG}", TRAINING_LOG)
         yield from self._grown(LOG)
 
     def closings(self, trials: Iterable[int]) -> Iterator[Record]:
@@ -112,11 +116,17 @@ class Files:
             more = more[: more.rfind(b"\n") + 1]
         yield from self._appended(name, sent, more)
 
-    def _table(self, name: str) -> Iterator[Record]:
-        """What was appended to a table, or all of it where it was written anew."""
+    def _table(self, name: str, most: int | None = None) -> Iterator[Record]:
+        """What was appended to a file of lines, or all of it where it was written anew.
+
+        Args:
+            name: Name of it.
+            most: Bytes at its beginning that are looked at; None for all.
+        """
         sent = self._sent.get(name)
         try:
-            text = (self._folder / name).read_bytes()
+            with (self._folder / name).open("rb") as file:
+                text = file.read(most)
         except FileNotFoundError:
             yield from self._gone(name)
             return

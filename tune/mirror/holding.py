@@ -152,8 +152,15 @@ class Holding:
         with self._state:
             self.lease, self._renewed, away = lease, began, self._failed is not None
             self._failed = None
+            asked = self._hold is None and bool(lease.wanted)
+            lifted = self._hold is not None and self._hold.why == "moved" and not lease.wanted
+            self._hold = None if lifted else self._hold
         if away:
             log.warning("%s can be written again", self._place)
+        if asked:
+            log.info("%s asks for the study: the trials pause at their epochs' ends", lease.wanted)
+        if lifted:
+            log.info("nobody asks for the study any more: it goes on here")
         self._tried(Hold("moved", f"{lease.wanted} goes on with it") if lease.wanted else None)
 
     def _tried(self, hold: Hold | None) -> None:

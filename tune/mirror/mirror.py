@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from cluster.errors import ClusterError, StorageError
-from cluster.storage.lease import Lease, Taker
+from cluster.storage.lease import Lease, Taker, read_lease
 from cluster.storage.opening import open_documents, open_objects
-from tune.directory.layout import JOURNAL, trial_numbers
+from trainables.files.whole import write_json
+from tune.directory.layout import JOURNAL, read_json, trial_numbers
+from tune.directory.lock import is_driven
 from tune.errors import StoreError
 from tune.mirror.bringing import Place, read_mirror, standing
+from tune.mirror.diaries import share_diary
 from tune.mirror.files import Files
 from tune.mirror.folders import Folders
 from tune.mirror.holding import Hold, Holding
@@ -45,10 +48,37 @@ def place_of(address: str, patience_s: float | None = None) -> Place:
     return Place(address, open_documents(address, patience_s), open_objects(address))
 
 
-def taker_of(place: Place, seconds: float) -> Taker:
-    """This process, as one that takes leases."""
-    who = f"process {os.getpid()} on {socket.gethostname()}"
-    return Taker(place.documents, uuid.uuid4().hex, who, seconds)
+_HOLDER: Final = ".mirror-holder.json"
+"""Hidden file of a study directory with the last driver here that had the mirror's lease."""
+
+
+def _dead_holder(directory: Path) -> str:
+    """The last holder of a lease that drove a folder here, where its driver has ended; else ""."""
+    with contextlib.suppress(StoreError, OSError):
+        said = read_json(directory / _HOLDER)
+        if not is_driven(directory) and said.get("place") == _here(directory):
+            return str(said.get("holder", ""))
+    return ""
+
+
+def _keep_holder(directory: Path, holder: str) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    write_json(directory / _HOLDER, {"holder": holder, "place": _here(directory)})
+
+
+def _here(directory: Path) -> str:
+    """A folder of this machine, told from a copy of it elsewhere."""
+    return f"{socket.gethostname()}:{directory.absolute()}"
+
+
+def ourselves() -> str:
+    """This process in words, for people."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def taker_of(place: Place, seconds: float, dead: str = "") -> Taker:
+    """This process, as one that takes leases; `dead` is as of `Taker`."""
+    return Taker(place.documents, uuid.uuid4().hex, ourselves(), seconds, dead=dead)
 
 
 def retire(address: str, seconds: float, moved: str, asking: Callable[[Lease], object]) -> None:
@@ -61,9 +91,13 @@ def retire(address: str, seconds: float, moved: str, asking: Callable[[Lease], o
         asking: As for `Taker.take`.
 
     Raises:
-        StorageError: It cannot be read or written, or was moved already.
+        StorageError: It cannot be read or written, or was moved to another place already.
     """
-    taker = taker_of(place_of(address), seconds)
+    place = place_of(address)
+    there = read_lease(place.documents)
+    if moved and there is not None and there.moved == moved:
+        return  # by an earlier call, which was cut after that
+    taker = taker_of(place, seconds)
     taker.give_back(taker.take(asking), moved)
 
 
@@ -73,10 +107,14 @@ class Mirror:
     Attributes:
         address: Where it is.
         counts: What was shipped.
+        takeover: Last term that was taken from a holder who may only be asleep; 0 for none.
+        whole: Whether all of the study was shipped when it was closed.
     """
 
     def __init__(self, address: str, holding: Holding, shipping: Shipping) -> None:
         self.address = address
+        self.takeover = holding.lease.takeover
+        self.whole = False
         self._holding, self._shipping = holding, shipping
 
     @property
@@ -101,6 +139,7 @@ class Mirror:
             return
         try:
             self._shipping.finish(0 if hold is not None and hold.why == "away" else _PATIENCE_S)
+            self.whole = True
             self._holding.end(give_back=True)
         except ClusterError as error:
             self._holding.end(give_back=False)
@@ -133,11 +172,13 @@ def mirrored(
         return
     address, seconds = mirror_address(study), study.mirror.lease_seconds
     place = place_of(address, seconds / 2)
-    taker = taker_of(place, seconds)
+    taker = taker_of(place, seconds, _dead_holder(directory))
     lease = taker.take()
     holding = Holding(taker, lease, study.mirror.alone_minutes * 60)
     try:
         shipped = _compared(place, directory, resume=resume)
+        share_diary(place, directory)
+        _keep_holder(directory, taker.holder)
     except BaseException:  # Ctrl-C, too: nobody is to wait for a lease that nobody uses
         with contextlib.suppress(StorageError):
             holding.end(give_back=True)

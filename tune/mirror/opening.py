@@ -19,6 +19,7 @@ from tune.directory.lock import is_driven
 from tune.errors import StoreError
 from tune.mirror.bringing import Wanted as Wanted
 from tune.mirror.bringing import bring, read_mirror
+from tune.mirror.diaries import bring_diary
 from tune.mirror.mirror import place_of
 
 _CACHE: Final = "XDG_CACHE_HOME"
@@ -72,8 +73,10 @@ def bring_copy(
     """
     try:
         with locked(folder, wait=True):
+            place = place_of(address)
             if not is_driven(folder):
-                bring(place_of(address), folder, wanted, tick)
+                bring(place, folder, wanted, tick)
+            bring_diary(place, folder)
     except OSError as error:
         raise StoreError(
             f"{error.filename or folder}: expected a folder to bring {address} to, got: "

@@ -1,6 +1,7 @@
 """A plan as lines for the terminal."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from search_spaces.names import written
@@ -24,7 +25,7 @@ def plan_lines(plan: StudyPlan, pace: Pace | None = None) -> list[str]:
     notes = remarks(plan) if plan.notes is None else plan.notes
     facts = [
         ("study", f"{study.study}, results in {plan.directory}"),
-        ("data", _data_text(plan.data)),
+        ("data", _data_text(plan.data, study.data)),
         ("engine", study.trainable),
         ("objective", _objective_text(study)),
         ("budget", _budget_text(plan)),
@@ -32,6 +33,8 @@ def plan_lines(plan: StudyPlan, pace: Pace | None = None) -> list[str]:
         ("scheduler", _scheduler_text(plan)),
         ("plateau", _plateau_text(study)),
         ("resources", _resources_text(plan)),
+        *_shares(plan),
+        *_mirror(study),
         ("epochs", _epochs_text(plan.forecast)),
         ("time", _time_text(estimate_hours(plan, pace), pace)),
         *_cost(plan, estimate_hours(plan, pace)),
@@ -54,12 +57,12 @@ def _rows(title: str, rows: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         yield "" if i else title, f"{key:<{width}}  {text}"
 
 
-def _data_text(data: PreparedDataset) -> str:
+def _data_text(data: PreparedDataset, place: Path | str) -> str:
     counts = ", ".join(f"{split} {n}" for split, n in data.counts().items())
     counts += f", unlabelled {data.n_unlabelled}" if data.n_unlabelled else ""
     noun = "class" if len(data.classes) == 1 else "classes"
     classes = ", ".join(data.classes)
-    return f"{data.name} ({data.root}): pictures {counts}; {len(data.classes)} {noun}: {classes}"
+    return f"{data.name} ({place}): pictures {counts}; {len(data.classes)} {noun}: {classes}"
 
 
 def _budget_text(plan: StudyPlan) -> str:
@@ -134,6 +137,32 @@ def _resources_text(plan: StudyPlan) -> str:
     here = f"this machine has {plan.machine.cpus} CPU cores, {plan.machine.gpus} GPUs"
     more = ", more than there are" if n * cpus > plan.machine.cpus else ""
     return f"{n} at once, each {cpus} CPU and {gpus} ({here}{more})"
+
+
+def _shares(plan: StudyPlan) -> Iterator[tuple[str, str]]:
+    """The row on parts of the machine that grow, where they do."""
+    if plan.study.resources.shares == "fixed":
+        return
+    more = "twice as much with each rung that a trial passes, and as others drop away"
+    gpu = plan.shares.gpu_fraction
+    if gpu == 0 or (gpu is None and not plan.machine.gpus):
+        yield "shares", f"rungs: {more}, up to all cores"
+    elif plan.info.max_gpus == 1:
+        yield "shares", f"rungs: {more}, up to one GPU, all that {plan.info.name} can train on"
+    else:
+        most = plan.info.max_gpus
+        yield "shares", f"rungs: {more}; the last get whole GPUs of one node, up to {most} each"
+
+
+def _mirror(study: Study) -> Iterator[tuple[str, str]]:
+    """The row on where a study is shipped, if it is."""
+    if (mirror := study.mirror) is not None:
+        yield (
+            "mirror",
+            f"{mirror.place}/{study.study}, every {mirror.every_seconds:g} s, with the models of "
+            f"the best {mirror.best}; without it the study goes on for "
+            f"{time_words(mirror.alone_minutes / 60)}",
+        )
 
 
 def _epochs_text(expected: Forecast) -> str:

@@ -46,7 +46,7 @@ def resolved(plan: StudyPlan) -> dict[str, Any]:
         "study": study.study,
         "engine": study.trainable,
         "classes": list(plan.data.classes),
-        "data": str(plan.data.root),
+        "data": str(study.data),
         "data_name": plan.data.name,
         "fingerprint": plan.data.fingerprint,
         "val_objects": plan.data.n_objects("val"),

@@ -30,15 +30,11 @@ def plan_resumed(opened: StudyDir, overrides: Sequence[str]) -> StudyPlan:
             another study; its engine does not take its values any more; or its data is gone.
         StoreError: The study's folder was renamed.
     """
-    if opened.path.name != opened.study.study:
-        raise StoreError(
-            f"{opened.path}: expected the folder of study {opened.study.study} to have its name; "
-            f"rename it to {opened.path.with_name(opened.study.study)}, then resume it there"
-        )
+    refuse_renamed(opened)
     _refuse_another_place(opened, overrides)
     here = f"storage={json.dumps(str(opened.path.parent))}"
     draft = read_draft(opened.path / STUDY, [*overrides, here])
-    _refuse_another_study(opened, draft)
+    refuse_another_study(opened, draft)
     checked = check_draft(draft, begun=True)
     _refuse_another_engine(opened, draft, checked.problems)
     _say_where_data_may_be(opened, checked)
@@ -47,6 +43,19 @@ def plan_resumed(opened: StudyDir, overrides: Sequence[str]) -> StudyPlan:
     _refuse_other_data(opened, plan)
     rungs = opened.resolved.get("rungs")
     return plan if rungs is None else replace(plan, begun_rungs=tuple(rungs))
+
+
+def refuse_renamed(opened: StudyDir) -> None:
+    """Refuse to go on in a folder of another name than the study's, such as a copy of it.
+
+    Raises:
+        StoreError: With the name that it should have.
+    """
+    if opened.path.name != opened.study.study:
+        raise StoreError(
+            f"{opened.path}: expected the folder of study {opened.study.study} to have its name; "
+            f"rename it to {opened.path.with_name(opened.study.study)}, then resume it there"
+        )
 
 
 def _refuse_another_place(opened: StudyDir, overrides: Sequence[str]) -> None:
@@ -87,8 +96,12 @@ def _say_where_it_goes_on(opened: StudyDir, checked: Checked) -> None:
     ]
 
 
-def _refuse_another_study(opened: StudyDir, draft: Draft) -> None:
-    """Refuse values that differ from those the study began with, but may not."""
+def refuse_another_study(opened: StudyDir, draft: Draft) -> None:
+    """Refuse values that differ from those the study began with, but may not.
+
+    Raises:
+        StudyError: With the keys, and what may change.
+    """
     began = opened.study
     changed = [
         key

@@ -106,6 +106,10 @@ class Board:
             self.trials[record.number] = view
             self.eta.restore(record.number, record.epochs, record.seconds, ended=ended)
 
+    def place(self, number: int, part: str) -> None:
+        """A trial has a part of the machine, in words."""
+        self.trials.setdefault(number, TrialView(number)).part = part
+
     def start(self, number: int, now: float, params: Mapping[str, Any] | None = None) -> None:
         """A trial begins, or goes on."""
         view = self.trials.setdefault(number, TrialView(number))

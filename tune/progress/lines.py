@@ -57,12 +57,18 @@ class LineProgress:
             left = len(board.ended) < board.eta.trials
             self._write(f"resumed: {_summary(board, self._clock_s(), left=left)}")
 
+    def trial_placed(self, number: int, part: str) -> None:
+        """Remember a trial's part of the machine, to be told when it starts."""
+        self._board.place(number, part)
+
     def trial_started(self, number: int, params: Mapping[str, Any], attempt: int) -> None:
         """Say which configuration is tried."""
         self._board.start(number, self._clock_s())
         again = f" again (attempt {attempt})" if attempt > 1 else ""
         sampled = {key: value for key, value in params.items() if key in self._sampled}
-        self._write(f"trial {number} started{again}: {_parameters(sampled)}")
+        part = self._board.trials[number].part
+        on = f" on {part}" if part else ""
+        self._write(f"trial {number} started{again}{on}: {_parameters(sampled)}")
 
     def trial_reported(
         self, number: int, epoch: int, values: Mapping[str, float], decision: Decision

@@ -17,6 +17,10 @@ class Observer(Protocol):
         """Trials are about to start."""
         ...
 
+    def trial_placed(self, number: int, part: str) -> None:
+        """A trial is about to start with a part of the machine, where parts grow; in words."""
+        ...
+
     def trial_started(self, number: int, params: Mapping[str, Any], attempt: int) -> None:
         """A trial starts, or goes on in a new attempt."""
         ...

@@ -68,6 +68,11 @@ class TerminalProgress:
         self._live.start()
         self._divert_logs()
 
+    def trial_placed(self, number: int, part: str) -> None:
+        """Show a trial's part of the machine."""
+        with self._lock:
+            self._board.place(number, part)
+
     def trial_started(self, number: int, params: Mapping[str, Any], attempt: int) -> None:
         """Show a trial."""
         with self._lock:

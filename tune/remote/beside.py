@@ -10,7 +10,7 @@ from typing import Final
 from cluster.jobs.cluster import Cluster
 from cluster.jobs.following import Starting, follow
 from cluster.jobs.job import Job
-from cluster.jobs.package import packed
+from cluster.jobs.package import Package, packed
 from tune.job.order import COMMAND, ORDER, Order, Place
 from tune.remote.travelling import TRIAL, roots_beside
 
@@ -34,9 +34,14 @@ def begin_beside(cluster: Cluster, words: Sequence[str], places: Sequence[Place]
     """Begin a short job of ours on a cluster, which knows of some places."""
     own = (platform.python_version(), version("ray"), TRIAL)
     order = Order("study", words[0], *own, places=tuple(places))
-    name = f"segtune-{words[0]}-{time.time_ns() // 1_000_000}"
     with packed({ORDER: order.text().encode()}, roots_beside(words[0])) as package:
-        cluster.submit(name, 1, [*COMMAND, *words], {}, package.path)
+        return send_beside(cluster, words, package)
+
+
+def send_beside(cluster: Cluster, words: Sequence[str], package: Package) -> Job:
+    """Begin a short job of ours on a cluster, with a package that is made."""
+    name = f"segtune-{words[0]}-{time.time_ns() // 1_000_000}"
+    cluster.submit(name, 1, [*COMMAND, *words], {}, package.path)
     return Job(name, name, 1, words[0], "")
 
 

@@ -61,7 +61,7 @@ def remote_status(cluster: Cluster, name: str, tell: Tell, *, every: bool) -> st
     """
     job = cluster.named(name)
     words = ["status", job.metadata.get("directory", ""), *(["all"] if every else [])]
-    if job.kind != "study":
+    if job.kind not in ("study", "confirm"):
         return "\n".join([f"{job.name}: {job.state.lower()}", *_last_words(cluster.log(job.id))])
     shown, well = run_beside(cluster, words, tell)
     if not well:

@@ -12,6 +12,8 @@ from cluster.jobs.cluster import Cluster
 from cluster.jobs.following import Starting, follow
 from cluster.jobs.job import Job
 from cluster.jobs.sending import Progress, send_folder
+from cluster.storage.copying import send
+from cluster.storage.opening import is_address, open_files
 from trainables.datasets.prepared import PreparedDataset
 from tune.job.order import READY, RECEIVE, Place
 from tune.remote.beside import begin_beside, ended_beside
@@ -38,17 +40,28 @@ class Shipment:
 
 
 def shipment_of(data: PreparedDataset, folder: Path, storage: str) -> Shipment:
-    """A data set on its way to a storage, under a name that only the same data have."""
-    target = f"{storage}/{FOLDER}/{data.name}-{data.fingerprint[:12]}"
-    return Shipment(folder, Place("data", target, data.fingerprint))
+    """A data set on its way to a storage or a bucket, under a name that only the same data have.
+
+    Args:
+        data: The data set.
+        folder: Where it is on this machine.
+        storage: The storage of its study; or gs://BUCKET/FOLDER, below which it is to lie.
+    """
+    name = f"{data.name}-{data.fingerprint[:12]}"
+    below = storage.rstrip("/") if is_address(storage) else f"{storage}/{FOLDER}"
+    return Shipment(folder, Place("data", f"{below}/{name}", data.fingerprint))
 
 
 def ship(cluster: Cluster, shipment: Shipment, tell: Tell) -> None:
-    """Send a data set to a cluster, unless it is there.
+    """Send a data set to a cluster, or to a bucket that its nodes read, unless it is there.
 
     Raises:
         JobError: The head cannot take it, or not all of it came.
+        StorageError: The bucket cannot be written.
     """
+    if is_address(shipment.place.path):
+        _to_bucket(shipment, tell)
+        return
     transfer = uuid.uuid4().hex[:12]
     taker = begin_beside(cluster, [RECEIVE, transfer], [shipment.place])
     said: list[str] = []
@@ -65,6 +78,15 @@ def ship(cluster: Cluster, shipment: Shipment, tell: Tell) -> None:
     if broken is not None:
         raise broken
     tell(answer.splitlines()[-1])
+
+
+def _to_bucket(shipment: Shipment, tell: Tell) -> None:
+    place = shipment.place.path
+    done = send(shipment.folder, open_files(place), tick=_progress(shipment.folder.name, tell))
+    if done.sent:
+        tell(f"data was sent to {place}: {done.size / 1e6:.1f} MB, {done.equal} files were there")
+    else:
+        tell(f"data is there already: {place}")
 
 
 def _send(cluster: Cluster, shipment: Shipment, transfer: str, taker: Job, tell: Tell) -> None:

@@ -1,7 +1,7 @@
 """Studies and measurements sent to a cluster as jobs, from any machine."""
 
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,17 +13,31 @@ from cluster.jobs.cluster import Cluster
 from cluster.jobs.following import Starting, follow
 from cluster.jobs.job import Job, checked_name, labels
 from cluster.jobs.package import content_hash, packed
+from cluster.storage.opening import is_address
+from trainables.datasets.prepared import PreparedDataset, picture_names
+from tune.datasets.copies import pictures_at
 from tune.job.checks import fingerprint
 from tune.job.order import CHECKED, COMMAND, FILE, ORDER, Order, Place
+from tune.mirror.mirror import mirror_address
 from tune.plan.planning import check_draft, read_draft
 from tune.remote.beside import own_words
 from tune.remote.shipping import Shipment, ship, shipment_of
-from tune.remote.travelling import MEASURING, TRIAL, roots_of_measurement, roots_of_study
+from tune.remote.travelling import (
+    MEASURING,
+    TRIAL,
+    roots_of_measurement,
+    roots_of_race,
+    roots_of_study,
+    roots_of_training,
+)
 from tune.study.file import FILE_KEYS, Written, read_study_file, read_yaml_file, write_yaml
 from tune.study.problems import study_error
 
 DEFAULT_STORAGE: Final = "~/studies"
 """Folder of the studies where a study file names none, on the cluster's head."""
+
+MIRROR: Final = "mirror"
+"""Key of a job's metadata that has the address of its study's mirror."""
 
 _CLUSTERS_OWN: Final = frozenset(("resources", "storage", "warm_start.best"))
 """Keys that hold for the cluster: what is wrong with them is told there."""
@@ -39,30 +53,49 @@ class Wanted:
         name: Name of the job; None for the study's, or the file's.
         keep_alive: Times that a driver that died is started again.
         any_versions: Whether other versions of packages than the tested ones are let pass.
-        send_data: Whether the data set of this machine is sent to the study's storage.
+        send_data: Whether the data set of this machine is sent to where the nodes find it.
+        to: gs://BUCKET/FOLDER that it is sent to; None for the study's storage.
     """
 
     name: str | None = None
     keep_alive: int = 0
     any_versions: bool = False
     send_data: bool = False
+    to: str | None = None
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What a file asks for.
+class Asked:
+    """What a file asks for, checked as far as this machine can.
 
     Attributes:
+        named: What the user named: a file. Messages begin with it.
         order: What the job needs.
         text: The file, with its overrides and with absolute places.
         directory: Folder that the job writes.
+        mirror: Address of the study's mirror; "" for none.
         shipment: Data that is sent before it; None for none.
+        data: Data set that its nodes fetch from a bucket, where this machine can open it.
     """
 
+    named: str
     order: Order
     text: str
     directory: str
+    mirror: str = ""
     shipment: Shipment | None = None
+    data: PreparedDataset | None = None
+
+    def fetched(self) -> Iterator[str]:
+        """A line about the data set that each node fetches.
+
+        Raises:
+            DatasetError: Its bucket lacks some of it.
+        """
+        for place in self.order.places:
+            if place.key == "data" and is_address(place.path) and self.data is not None:
+                pictures = pictures_at(place.path, picture_names(self.data))
+                yield f"data: {place.path}, {pictures}; each node fetches them once"
 
     @property
     def files(self) -> dict[str, bytes]:
@@ -70,40 +103,46 @@ class _Asked:
         return {ORDER: self.order.text().encode(), FILE: self.text.encode()}
 
     @property
+    def places(self) -> dict[str, str]:
+        """Where to find what the job writes."""
+        return {"directory": self.directory, **({MIRROR: self.mirror} if self.mirror else {})}
+
+    @property
     def roots(self) -> tuple[str, ...]:
         """What the job begins with."""
-        if self.order.kind == "measure":
-            return roots_of_measurement(self.order.engine)
-        return roots_of_study(self.order.engine)
+        of_kind: Mapping[str, Callable[[str], tuple[str, ...]]] = {
+            "study": roots_of_study,
+            "measure": roots_of_measurement,
+            "retrain": roots_of_training,
+            "confirm": roots_of_race,
+        }
+        return of_kind[self.order.kind](self.order.engine)
 
 
-def submit(
-    file: Path, cluster: Cluster, wishes: Wanted, overrides: Sequence[str], tell: Tell
-) -> tuple[Job, bool]:
-    """Send a study or a measurement to a cluster, or find the job that does it already.
+def submit(asked: Asked, cluster: Cluster, tell: Tell) -> tuple[Job, bool]:
+    """Send what is asked for to a cluster, or find the job that does it already.
 
     Args:
-        file: A study file, or the file of a measurement.
+        asked: What is asked for.
         cluster: Where to.
-        wishes: How it is wanted.
-        overrides: Keys of the file to override.
         tell: Takes what is to be known on the way.
 
     Returns:
         The job, and whether it was sent by this call.
 
     Raises:
-        StudyError: The study as written cannot be run anywhere.
-        MeasureError: The measurement as written cannot be.
         JobError: The name is another job's, or the cluster does not take it.
+        DatasetError: Data in a bucket are not all there.
+        StorageError: Data cannot be sent to a bucket.
     """
-    asked = _asked(file, wishes, overrides)
     name, content = asked.order.name, content_hash({FILE: asked.text.encode()})
     latest = cluster.latest(name)
     if latest is not None and not latest.ended:
-        return _attached(latest, content, file), False
+        return _attached(latest, content, asked.named), False
     if asked.shipment is not None:
         ship(cluster, asked.shipment, tell)
+    for line in asked.fetched():
+        tell(line)
     attempt = 1 if latest is None else latest.attempt + 1
     with packed(asked.files, asked.roots) as package:
         tell(package.line())
@@ -111,12 +150,12 @@ def submit(
             cluster.submit(
                 name,
                 attempt,
-                [*COMMAND, "keep" if wishes.keep_alive else "run"],
-                labels(name, asked.order.kind, content, directory=asked.directory),
+                [*COMMAND, "keep" if asked.order.keep_alive else "run"],
+                labels(name, asked.order.kind, content, engine=asked.order.engine, **asked.places),
                 package.path,
             )
         except NameTakenError:  # by another `submit`, just now
-            return _attached(cluster.named(name), content, file), False
+            return _attached(cluster.named(name), content, asked.named), False
     return cluster.named(name), True
 
 
@@ -135,7 +174,7 @@ def wait_until_begun(cluster: Cluster, job: Job, tell: Tell) -> Job:
     raise JobError(own_words(log) or job.message or f"{job.name}: ended without a word")
 
 
-def _attached(job: Job, content: str, file: Path) -> Job:
+def _attached(job: Job, content: str, named: str) -> Job:
     """A running job, if it does what was asked for.
 
     Raises:
@@ -144,25 +183,38 @@ def _attached(job: Job, content: str, file: Path) -> Job:
     if job.content == content:
         return job
     raise JobError(
-        f"{file}: expected the file that job {job.name} was sent with, as it is running, got "
+        f"{named}: expected what job {job.name} was sent with, as it is running, got "
         f"another; `segtune stop {job.name}` ends it, or --name gives this one another name"
     )
 
 
 # --- what is asked for
-def _asked(file: Path, wishes: Wanted, overrides: Sequence[str]) -> _Asked:
+def read_asked(file: Path, wishes: Wanted, overrides: Sequence[str]) -> Asked:
+    """What a file asks for; no cluster is asked for it.
+
+    Args:
+        file: A study file, or the file of a measurement.
+        wishes: How it is wanted.
+        overrides: Keys of the file to override.
+
+    Raises:
+        StudyError: The study as written cannot be run anywhere.
+        MeasureError: The measurement as written cannot be.
+        JobError: No job can have its name, or what is to be sent is not here.
+    """
     written = read_yaml_file(file, overrides, "study")
     if KEYS & written.values.keys():
         return _measurement(file, wishes, overrides)
     return _study(file, wishes, overrides)
 
 
-def _study(file: Path, wishes: Wanted, overrides: Sequence[str]) -> _Asked:
+def _study(file: Path, wishes: Wanted, overrides: Sequence[str]) -> Asked:
     """A study: all of it that this machine can check is right."""
     written = read_study_file(file, overrides)
     draft = read_draft(file, overrides)
     checked = check_draft(draft)
     here = Path(str(written.values.get("data", ""))).is_dir()
+    here = here or any(p.key == "data" for p in draft.problems)  # no place of data anywhere
     problems = [p for p in checked.problems if not _is_the_clusters(p.key, data_here=here)]
     if problems:
         raise study_error(draft.name, problems, draft.places)
@@ -170,12 +222,12 @@ def _study(file: Path, wishes: Wanted, overrides: Sequence[str]) -> _Asked:
     place = Place("data", str(values["data"]), checked.data.fingerprint if checked.data else "")
     shipment = None
     if wishes.send_data:
-        if checked.data is None:
+        if checked.data is None or is_address(place.path):
             raise JobError(
                 f"--send-data: expected a prepared data set on this machine, found none: "
                 f"{place.path}"
             )
-        shipment = shipment_of(checked.data, Path(place.path), str(values["storage"]))
+        shipment = shipment_of(checked.data, Path(place.path), wishes.to or str(values["storage"]))
         place = shipment.place
         values["data"] = place.path
     order = Order(
@@ -190,7 +242,15 @@ def _study(file: Path, wishes: Wanted, overrides: Sequence[str]) -> _Asked:
         any_versions=wishes.any_versions,
     )
     directory = f"{values['storage']}/{draft.study.study}"
-    return _Asked(order, write_yaml(values), directory, shipment)
+    return Asked(
+        str(file),
+        order,
+        write_yaml(values),
+        directory,
+        mirror_address(draft.study),
+        shipment,
+        checked.data,
+    )
 
 
 def _is_the_clusters(key: str, *, data_here: bool) -> bool:
@@ -216,7 +276,7 @@ def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:
         yield from _texts(f"{key}.{name}", inner)
 
 
-def _measurement(file: Path, wishes: Wanted, overrides: Sequence[str]) -> _Asked:
+def _measurement(file: Path, wishes: Wanted, overrides: Sequence[str]) -> Asked:
     if wishes.send_data:
         raise JobError(
             "--send-data: expected a study; pictures of a measurement are not sent: put them on a "
@@ -226,7 +286,7 @@ def _measurement(file: Path, wishes: Wanted, overrides: Sequence[str]) -> _Asked
     named = [("images", place) for place in values["images"] if "*" not in place]
     named += [("model", place) for place in values["model"]]
     places = (
-        Place(_numbered(named, n), path, fingerprint(Path(path)))
+        Place(_numbered(named, n), path, "" if is_address(path) else fingerprint(Path(path)))
         for n, (_, path) in enumerate(named)
     )
     order = Order(
@@ -240,7 +300,7 @@ def _measurement(file: Path, wishes: Wanted, overrides: Sequence[str]) -> _Asked
         keep_alive=wishes.keep_alive,
         any_versions=wishes.any_versions,
     )
-    return _Asked(order, write_yaml(values), str(values["out"]))
+    return Asked(str(file), order, write_yaml(values), str(values["out"]))
 
 
 def _numbered(named: Sequence[tuple[str, str]], n: int) -> str:

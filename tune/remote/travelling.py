@@ -10,6 +10,9 @@ TRIAL: Final = "tune.trial.actor"
 MEASURING: Final = "analysis.measure.run"
 """Module that the workers of a measurement import."""
 
+TRAINING: Final = "tune.job.training"
+"""Module that the worker of a training without a study imports."""
+
 _EVERY: Final = ("tune.job.entry", "tune.job.nodes", "search_spaces.presets")
 
 _STUDY: Final = (*_EVERY, "tune.job.study", TRIAL, "tune.trial.child")
@@ -24,6 +27,21 @@ def roots_beside(word: str) -> tuple[str, ...]:
 def roots_of_study(engine: str) -> tuple[str, ...]:
     """The same of a study: of other engines than its own it knows the parameters alone."""
     return (*_STUDY, *_known_engines(), *_whole_engine(engine))
+
+
+def roots_of_race(engine: str) -> tuple[str, ...]:
+    """The same of a race between a study's best; its engine may be known on the cluster only.
+
+    Args:
+        engine: Engine of the study; "" where that is not known here.
+    """
+    return (*roots_of_study(engine), "tune.job.confirm")
+
+
+def roots_of_training(engine: str) -> tuple[str, ...]:
+    """The same of a training without a study; its engine as for a race."""
+    roots = (*_EVERY, "tune.job.retrain", TRAINING)
+    return (*roots, *_known_engines(), *_whole_engine(engine))
 
 
 def roots_of_measurement(engine: str) -> tuple[str, ...]:

@@ -10,13 +10,16 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    PlainValidator,
     PositiveFloat,
     PositiveInt,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
+from cluster.storage.opening import is_address
 from trainables.goal import Goal, Limit
 from trainables.metrics.names import direction, normal_name
 from trainables.registry import EngineError, engine_info
@@ -54,6 +57,18 @@ def _local(path: Any) -> Any:
     if "://" in str(path) or not str(path) or not _can_name_a_file(str(path)):
         raise ValueError(f"expected a local folder, got {str(path)!r}")
     return Path(path).absolute()
+
+
+def _place_of_data(place: Any) -> Path | str:
+    """The address of a bucket's folder as it is; of anything else an absolute path."""
+    if not isinstance(place, str | Path):
+        raise ValueError(f"expected a folder or gs://BUCKET/FOLDER, got {place!r}")
+    if not isinstance(place, str) or not is_address(place):
+        return Path(_local(place))
+    bucket, _, folder = place.removeprefix("gs://").rstrip("/").partition("/")
+    if not bucket or not folder:
+        raise ValueError(f"expected gs://BUCKET/FOLDER, got {place}")
+    return place.rstrip("/")
 
 
 def _can_name_a_file(path: str) -> bool:
@@ -94,6 +109,13 @@ def _mapping_with(key: str, default: str) -> BeforeValidator:
 MetricName = Annotated[str, AfterValidator(normal_name)]
 
 Folder = Annotated[Path, Field(strict=False), BeforeValidator(_local)]
+
+DataPlace = Annotated[
+    Path | str,
+    PlainValidator(_place_of_data),
+    WithJsonSchema({"type": "string", "format": "path"}),
+]
+"""Place of a data set: an absolute folder, or gs://BUCKET/FOLDER as a text."""
 
 
 class Budget(Spec):
@@ -334,7 +356,7 @@ class Study(Spec):
 
     Attributes:
         study: Name of the study, and of its directory <storage>/<study>.
-        data: Absolute folder of the prepared data set.
+        data: Absolute folder of the prepared data set, or gs://BUCKET/FOLDER.
         search_space: A preset's name, a preset with replaced keys, or a space; see
             `tune.study.space`.
         storage: Absolute folder of the study directories.
@@ -344,7 +366,9 @@ class Study(Spec):
     study: Annotated[str, AfterValidator(_study_name)] = Field(
         description="name of the study and of its folder below `storage`"
     )
-    data: Folder = Field(description="folder of a prepared data set (segtune prepare)")
+    data: DataPlace = Field(
+        description="folder of a prepared data set (segtune prepare), or gs://BUCKET/FOLDER"
+    )
     trainable: str = Field(description="the engine: what is trained")
     budget: Budget = Field(description="what the study may spend")
     fixed: dict[str, Any] = Field(

@@ -25,6 +25,7 @@ class RunInfo:
         directory: `trials/<n>/wandb`, where W&B's files lie; W&B fixes the last name.
         past: Metrics of the epochs that earlier attempts trained and the journal has, in order.
         attempt: 1-based.
+        takeover: Take-over since which the run is another one, with its id; 0 for none.
     """
 
     study: str
@@ -35,6 +36,7 @@ class RunInfo:
     directory: Path
     past: Sequence[Mapping[str, float]] = ()
     attempt: int = 1
+    takeover: int = 0
 
     def __post_init__(self) -> None:
         if self.directory.name != "wandb":
@@ -131,15 +133,27 @@ def run_config(  # noqa: PLR0913  the lines of a record
     }
 
 
-def run_id(study: str, uid: str, trial: int) -> str:
+def run_name(trial: int, takeover: int) -> str:
+    """The name that a trial's run is shown under.
+
+    >>> run_name(3, 0), run_name(3, 2)
+    ('trial_3', 'trial_3 (term 2)')
+    """
+    return f"trial_{trial} (term {takeover})" if takeover else f"trial_{trial}"
+
+
+def run_id(study: str, uid: str, trial: int, takeover: int = 0) -> str:
     """The id of a trial's W&B run: the same for every attempt, another for every other trial.
 
     Args:
         study: The study's name.
         uid: Tells studies of one name apart; fixed when the study is created.
         trial: The trial's number.
+        takeover: Last term that was taken from a driver which may wake up yet: it writes into the
+            run of another id. 0 for none.
 
     >>> run_id("powder", "7f3a", 4) == run_id("powder", "7f3a", 4) != run_id("powder", "7f3a", 5)
     True
     """
-    return hashlib.sha256(f"{study}\n{uid}\n{trial}".encode()).hexdigest()[:16]
+    since = f"\n{takeover}" if takeover else ""
+    return hashlib.sha256(f"{study}\n{uid}\n{trial}{since}".encode()).hexdigest()[:16]

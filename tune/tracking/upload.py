@@ -24,7 +24,7 @@ from tune.directory.trials import UNFINISHED
 from tune.errors import TrackingError
 from tune.tracking.connection import connection
 from tune.tracking.summary import plain_goal, run_tags
-from tune.tracking.tracker import run_config, run_id
+from tune.tracking.tracker import run_config, run_id, run_name
 from tune.tracking.wandb import recording_environment
 
 
@@ -202,8 +202,8 @@ def _run(
     return {
         "mode": "online",
         **where,
-        "run_id": run_id(study.study.study, resolved["created"], trial.number),
-        "name": f"trial_{trial.number}",
+        "run_id": run_id(study.study.study, resolved["created"], trial.number, trial.takeover),
+        "name": run_name(trial.number, trial.takeover),
         "group": study.study.study,
         "config": config,
         "tags": run_tags(config),

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from trainables.files.scratch import make_scratch
 from tune.tracking.connection import connection
 from tune.tracking.summary import plain_goal, run_tags
-from tune.tracking.tracker import NullTracker, RunInfo, Tracker
+from tune.tracking.tracker import NullTracker, RunInfo, Tracker, run_name
 
 if TYPE_CHECKING:
     from trainables.contract import ArtifactKind
@@ -127,7 +127,7 @@ class WandbTracker:
             "project": self._spec.project or "segtune",
             "entity": self._spec.entity,
             "run_id": run.run_id,
-            "name": f"trial_{run.trial}",
+            "name": run_name(run.trial, run.takeover),
             "group": run.study,
             "config": dict(run.config),
             "tags": run_tags(run.config),

@@ -1,7 +1,8 @@
 """The Ray side of a trial: a light actor that is reused, and what passes through it.
 
-The actor starts the engine's child process, logs each epoch to the tracker *before* it reports
-it, and lets the engine finish its artifacts when the trial ends.
+The actor starts the engine's child process, logs each epoch to the tracker when the driver has
+taken it in, and lets the engine finish its artifacts when the trial ends. An epoch of a driver that
+was fenced is not logged; one that a crash keeps from being logged is logged by the next attempt.
 """
 
 import contextlib
@@ -49,6 +50,7 @@ class ActorTask:
         engine_runs: Whether the engine is started; where it is not, only the record of an ended
             trial is closed.
         place: Where the room of the study has it; "" for anywhere.
+        takeover: Take-over since which the run is another one; 0 for none.
     """
 
     trial: TrialTask
@@ -57,6 +59,7 @@ class ActorTask:
     run_id: str
     engine_runs: bool = True
     place: str = ""
+    takeover: int = 0
 
     def __repr__(self) -> str:
         """Short: Ray writes a trial's configuration into its name."""
@@ -76,6 +79,7 @@ class TrialActor(ray_tune.Trainable):
     _begun: bool
     _artifacts: list[HandedOver]
     _notes: list[str]
+    _reported: dict[str, Any] | None  # an epoch that the driver has not answered yet
     _waiting: bool  # the engine has reported and waits for an answer
     _running: bool  # the engine has not ended
     _closed: bool  # the trial's record is closed, or its attempt's
@@ -99,18 +103,20 @@ class TrialActor(ray_tune.Trainable):
         if outcome is not None:
             whole = self._finish(outcome)
             return {"event": CLOSED, "whole": whole, "notes": self._notes}
+        self._log_reported(None)
         if self._waiting:
             self._runner.go_on()
             self._waiting = False
         event = self._next()
         notes, self._notes = self._notes, []
         if isinstance(event, Reported):
-            self._tracker.log({"epoch": event.epoch, **event.values})
+            self._reported = {"epoch": event.epoch, **event.values}
             self._waiting = True
             return {
                 "event": REPORT,
                 "epoch": event.epoch,
                 "values": json.dumps(dict(event.values)),
+                "node": _node(),
                 "notes": notes,
             }
         self._running = False
@@ -148,6 +154,7 @@ class TrialActor(ray_tune.Trainable):
         self._begun = True
         self._artifacts = []
         self._notes = []
+        self._reported = None
         self._waiting = False
         self._running = task.engine_runs
         self._closed = False
@@ -162,6 +169,7 @@ class TrialActor(ray_tune.Trainable):
                 directory=trial_dir / "wandb",
                 past=_past(trial_dir, task.trial.reported),
                 attempt=attempt_number(task.trial.directory),
+                takeover=task.takeover,
             )
         )
         if task.engine_runs:
@@ -194,6 +202,7 @@ class TrialActor(ray_tune.Trainable):
         if not self._begun or self._closed:
             return True
         self._closed = True
+        self._log_reported(outcome)
         if outcome is not None and outcome["stop_reason"] == Rule.MOVED:
             self._runner.kill()  # its checkpoint is whole, and it draws nothing yet
             self._running = False
@@ -211,6 +220,15 @@ class TrialActor(ray_tune.Trainable):
             self._tracker.artifact(kept.path, ArtifactKind.CURVES, name)
         self._tracker.finish(outcome)
         return whole
+
+    def _log_reported(self, outcome: Mapping[str, Any] | None) -> None:
+        """Log the last epoch, unless the trial was paused before it, as by a fenced driver."""
+        reported, self._reported = self._reported, None
+        if reported is None:
+            return
+        moved = outcome is not None and outcome["stop_reason"] == Rule.MOVED
+        if outcome is None or not moved or outcome["epoch"] >= reported["epoch"]:
+            self._tracker.log(reported)
 
     def _end_engine(self) -> bool:
         """Let the engine finish its artifacts and end; False where it crashed over them."""
@@ -254,9 +272,13 @@ def _here(task: TrialTask) -> TrialTask:
 
 def _cpus_of_node() -> int:
     """CPU cores that Ray counts on this node: so many trials of one core it may start here."""
-    here = ray.get_runtime_context().get_node_id()
-    counted = (node["Resources"].get("CPU", 1) for node in ray.nodes() if node["NodeID"] == here)
+    counted = (node["Resources"].get("CPU", 1) for node in ray.nodes() if node["NodeID"] == _node())
     return max(1, int(next(counted, 1)))
+
+
+def _node() -> str:
+    """Ray's id of this node; "" without Ray."""
+    return str(ray.get_runtime_context().get_node_id()) if ray.is_initialized() else ""
 
 
 def _past(trial_dir: Path, last: int) -> list[dict[str, float]]:

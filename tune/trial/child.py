@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cluster.machines.memory import hold_to_share
@@ -18,12 +18,14 @@ from trainables.contract import (
     ArtifactKind,
     Diverged,
     EarlyStopped,
+    Engine,
     EpochMetrics,
     InfeasibleParams,
     OutOfMemory,
     TrainingError,
     TransientError,
     TrialStopped,
+    UnreadableFile,
 )
 from trainables.datasets.prepared import ChangedDataError, check_pictures
 from trainables.failures import says_out_of_memory
@@ -33,7 +35,8 @@ from trainables.processes import die_with_parent
 from trainables.registry import load_engine
 from trainables.trials.keeping import BestKeeper, keep_artifact
 from trainables.trials.layout import HISTORY_FILE
-from tune.directory.layout import ERROR
+from tune.datasets.copies import DataAwayError, bring, told
+from tune.directory.layout import ERROR, TRAIN_LOG
 from tune.stopping.decision import Rule
 from tune.trial.messages import (
     STOP,
@@ -149,12 +152,12 @@ def run_task(task: TrialTask, channel: Channel) -> None:
     """Train one trial and say how it ended; never raises."""
     name = f"{task.study}/{task.number}"
     try:
-        trial = WorkerTrial(task, channel, name)
+        trial = WorkerTrial(_with_data(task), channel, name)
         engine = load_engine(task.engine)
         trial.report_history()
         if not trial.over:
-            check_pictures(task.data)
-        engine.train(trial)
+            check_pictures(trial.data)
+        _train(engine, trial)
         ended = Ended()
     except (TrialStopped, EarlyStopped, Diverged, InfeasibleParams, TransientError) as error:
         ended = _ended_on_purpose(error)
@@ -168,6 +171,37 @@ def run_task(task: TrialTask, channel: Channel) -> None:
         level = logging.INFO if ended.rule is Rule.PATIENCE else logging.ERROR
         log.log(level, "%s: %s", name, ended.message)
     channel.send(ended)
+
+
+def _train(engine: Engine, trial: WorkerTrial) -> None:
+    """Train, from the beginning where the checkpoint to go on from is damaged.
+
+    Epochs that were reported before are reported again, and are answered as they were.
+    """
+    try:
+        engine.train(trial)
+    except UnreadableFile as error:
+        if trial.resume_from is None or trial.over:
+            raise
+        trial.note(f"{error}; it trains from its beginning")
+        trial.resume_from = None
+        engine.train(trial)
+
+
+def _with_data(task: TrialTask) -> TrialTask:
+    """A task with the data set as this machine has it; what lacks of one in a bucket is brought.
+
+    Raises:
+        TransientError: The bucket cannot be reached now.
+        DatasetError: It holds another data set by now.
+    """
+    if not task.address:
+        return task
+    try:
+        data = bring(task.address, task.data, told(log.info))
+    except DataAwayError as error:
+        raise TransientError(str(error)) from error
+    return replace(task, data=data)
 
 
 def _failed(task: TrialTask, error: Exception) -> Ended:
@@ -213,7 +247,7 @@ def run_child(task: TrialTask, channel: mp.connection.Connection) -> None:
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's; it ends the runner
     die_with_parent(lambda: os.killpg(0, signal.SIGKILL))
-    _log_to(task.directory.parent / "train.log")
+    _log_to(task.directory.parent / TRAIN_LOG)
     os.environ["CUDA_VISIBLE_DEVICES"] = task.gpus or ""
     os.environ["OMP_NUM_THREADS"] = str(task.device.cpus)
     if task.device.name == "cpu":

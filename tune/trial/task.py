@@ -9,6 +9,7 @@ from cluster.machines.sharing import gpus_a_unit
 from trainables.contract import Device, TrainMetrics
 from trainables.datasets.prepared import PreparedDataset
 from trainables.goal import Goal
+from tune.datasets.opening import in_bucket
 
 if TYPE_CHECKING:
     from tune.plan.plan import StudyPlan
@@ -58,6 +59,7 @@ class TrialTask:
         params: Fixed and sampled hyperparameters.
         sampled: Names of the sampled ones.
         data: Prepared data set.
+        address: Address of it, where it is in a bucket; "" elsewhere.
         epochs: Length of a full training.
         seed: Seed of the training.
         device: CPUs and GPUs it may use.
@@ -87,6 +89,7 @@ class TrialTask:
     train_metrics: TrainMetrics
     gpus: str | None = ""
     over: bool = False
+    address: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ class StudyTasks:
         study: Name of the study.
         fixed: Hyperparameters that have one value in all trials.
         data: Prepared data set.
+        address: As for a task.
         epochs: Length of a full training.
         goal: Says which epoch of a trial is the best.
         train_metrics: Frequency and extent of measuring the training part.
@@ -110,6 +114,7 @@ class StudyTasks:
     epochs: int
     goal: Goal
     train_metrics: TrainMetrics
+    address: str = ""
 
     def first(
         self,
@@ -144,6 +149,7 @@ class StudyTasks:
             goal=self.goal,
             train_metrics=self.train_metrics,
             gpus=part.gpus,
+            address=self.address,
         )
 
 
@@ -159,4 +165,5 @@ def tasks_of(plan: "StudyPlan") -> StudyTasks:
         epochs=study.budget.epochs,
         goal=study.objective.goal,
         train_metrics=TrainMetrics(study.train_metrics.every, None if images == "auto" else images),
+        address=str(study.data) if in_bucket(study.data) else "",
     )

@@ -2,6 +2,7 @@
 
 from analysis.report.leaderboard import LEADERBOARD
 from analysis.report.report import REPORT_HTML
+from tune.directory.layout import TRAIN_LOG, trial_dir
 from tune.driver.driver import StudyResult
 from tune.plan.plan import StudyPlan
 from tune.progress.conclusion import Conclusion
@@ -25,6 +26,6 @@ def conclude(plan: StudyPlan, result: StudyResult) -> Conclusion:
     if not failed or len(failed) < len(result.outcomes):
         return Conclusion(tuple(lines))
     last = result.outcomes[failed[-1]]
-    log = result.directory / "trials" / str(failed[-1]) / "train.log"
+    log = trial_dir(result.directory, failed[-1]) / TRAIN_LOG
     said = f"segtune: all {len(failed)} trials failed; the last: {last.message}; see {log}"
     return Conclusion(tuple(lines), (said,), 1)

@@ -9,12 +9,14 @@ from analysis.confirm.measured import test_figures
 from analysis.confirm.page import write_page
 from analysis.confirm.planning import RacePlan, plan_race
 from analysis.confirm.verdict import judged
+from analysis.confirm.words import verdict_lines
 from analysis.models.confirmed import Verdict, write_verdict
 from analysis.models.device import chosen_device
 from analysis.models.export import export_best
 from tune.directory.reader import StudyDir
 from tune.driver.driver import StudyResult, run_study
 from tune.plan.past_pace import keep_probed
+from tune.progress.conclusion import Conclusion
 from tune.progress.observer import Observer
 from tune.verbs.opening import open_study
 from tune.verbs.reporting import report
@@ -90,6 +92,16 @@ def confirm(
     run = run_study(plan.study, observers, resume=plan.begun)
     report(run.directory)
     return _concluded(plan.verdict, run)
+
+
+def conclude_race(result: ConfirmResult) -> Conclusion:
+    """Say what a race has shown, and where its page and its model are."""
+    lines = [*verdict_lines(result.verdict), f"wrote {result.page}"]
+    if result.exported is not None:
+        lines.append(f"exported to {result.exported}")
+    if not result.verdict.over:
+        return Conclusion(tuple(lines), ("interrupted; the same command goes on with it",), 130)
+    return Conclusion(tuple(lines), exit_code=0 if result.verdict.winner is not None else 1)
 
 
 def _concluded(stated: Verdict, run: StudyResult) -> ConfirmResult:

@@ -1,8 +1,6 @@
 """A study moved while it runs: its driver pauses it at the ends of epochs, and it goes on here."""
 
-import os
 import shlex
-import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -12,7 +10,7 @@ from cluster.storage.opening import is_address
 from tune.directory.handover import ask_for
 from tune.directory.reader import StudyDir
 from tune.errors import StoreError, UsageError
-from tune.mirror.mirror import mirror_address, retire
+from tune.mirror.mirror import mirror_address, ourselves, retire
 from tune.mirror.opening import bring_copy, everything, is_mirror
 from tune.plan.plan import StudyPlan
 from tune.plan.resume import plan_resumed
@@ -44,8 +42,8 @@ def plan_move(
     """
     if not is_address(to) and "://" in to:
         raise UsageError(
-            f"--to: expected gs://BUCKET/FOLDER or a folder of this machine, got {to}; to go on on "
-            "a cluster, name its folder there: on one of its machines, or in a job"
+            "--to: expected gs://BUCKET/FOLDER, a folder of this machine, or the http:// or "
+            f"https:// address of a cluster, got {to}"
         )
     if is_address(to):
         return _to_bucket(place, to.rstrip("/"), overrides, tell)
@@ -61,7 +59,7 @@ def _to_folder(address: str, storage: Path, overrides: Sequence[str], tell: Tell
     name = address.rpartition("/")[2]
     folder = storage.absolute() / name
     _refuse_another(folder, name)
-    retire(address, _LEASE_S, "", _telling(tell))
+    have_it_left(address, tell)
     bring_copy(address, folder, everything)
     mirror = f"mirror.place={address.rpartition('/')[0]}"
     return plan_resumed(StudyDir.open(folder), [mirror, *overrides])
@@ -73,15 +71,11 @@ def _to_bucket(place: Path | str, to: str, overrides: Sequence[str], tell: Tell)
     changes = [f"{key}={to}", *overrides]
     plan_resumed(opened, changes)  # what cannot go on here stays where it is
     if not is_mirror(place):
-        ask_for(
-            opened.path,
-            _ourselves(),
-            lambda: tell("waiting for its driver: the trials pause at the ends of their epochs"),
-        )
+        have_it_paused(opened, tell)
     before = str(place).rstrip("/") if is_mirror(place) else mirror_address(opened.study)
     after = f"{to}/{opened.study.study}"
     if before:
-        retire(before, _LEASE_S, after if after != before else "", _telling(tell))
+        have_it_left(before, tell, after if after != before else "")
     if is_mirror(place):
         opened = open_study(place, everything)
     return plan_resumed(opened, changes)
@@ -92,8 +86,24 @@ def _refuse_another(folder: Path, name: str) -> None:
         raise StoreError(f"{folder}: expected no folder, or that of study {name}, got another")
 
 
-def _ourselves() -> str:
-    return f"process {os.getpid()} on {socket.gethostname()}"
+def have_it_paused(opened: StudyDir, tell: Tell) -> None:
+    """Have the driver of a study on this machine pause its trials and end, if there is one."""
+    waiting = "waiting for its driver: the trials pause at the ends of their epochs"
+    ask_for(opened.path, ourselves(), lambda: tell(waiting))
+
+
+def have_it_left(address: str, tell: Tell, moved: str = "") -> None:
+    """Have the driver of a mirrored study, wherever it runs, pause its trials, ship all and end.
+
+    Args:
+        address: The mirror.
+        tell: Told whom it waits for.
+        moved: Address of its new mirror; "" where it stays.
+
+    Raises:
+        StorageError: The mirror cannot be read or written, or was moved elsewhere already.
+    """
+    retire(address, _LEASE_S, moved, _telling(tell))
 
 
 def _telling(tell: Tell) -> Callable[[Lease], object]:

@@ -20,6 +20,7 @@ from tune.mirror.opening import (
     refuse_absent,
 )
 from tune.plan.planning import read_draft
+from tune.plan.resume import refuse_renamed
 from tune.study.problems import study_error
 from tune.study.study import Mirror
 
@@ -64,6 +65,7 @@ def open_to_resume(place: Path | str, *, download: bool = True) -> tuple[StudyDi
         address = str(place).rstrip("/")
         told = mirror_address(opened.study) == address
         return opened, [] if told else [f"mirror.place={address.rpartition('/')[0]}"]
+    refuse_renamed(opened)  # before what is at the mirror is brought to it
     address = mirror_address(opened.study)
     if not address or not download:
         return opened, []

@@ -120,7 +120,7 @@ def _read(file: Path, cpus: int, gpus: int) -> tuple[Study, StudyNeeds]:
     share = _share(study)
     there = {
         **values,
-        "data": f"{BUCKET_FOLDER}/data/{study.data.name}",
+        "data": _data_there(study.data),
         "storage": f"{BUCKET_FOLDER}/studies",
         "resources": {
             **values.get("resources", {}),
@@ -131,6 +131,11 @@ def _read(file: Path, cpus: int, gpus: int) -> tuple[Study, StudyNeeds]:
     text = f"# {file.name} as it runs on the cluster\n{write_yaml(there)}"
     needed = _gpus_at_once(study.resources.concurrent, share)
     return study, StudyNeeds(study.study, text, needed, study.budget.hours)
+
+
+def _data_there(data: Path | str) -> str:
+    """Where nodes find the data set: at its address, or in the mounted bucket."""
+    return data if isinstance(data, str) else f"{BUCKET_FOLDER}/data/{data.name}"
 
 
 def _share(study: Study) -> float:

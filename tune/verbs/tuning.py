@@ -4,6 +4,9 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from cluster.machines.local_ray import on_cluster
+from tune.datasets.copies import bring, told
+from tune.datasets.opening import in_bucket
 from tune.driver.driver import StudyResult, run_study
 from tune.mirror.mirror import mirrored
 from tune.plan.plan import StudyPlan
@@ -41,6 +44,7 @@ def tune(
 
     Raises:
         StudyError: The study cannot be run.
+        DatasetError: Its pictures cannot be brought from their bucket.
         StoreError: Its directory holds a study already, or is another driver's.
         ClusterError: Ray cannot be started here.
         StorageError: Its mirror cannot be read or written, or is another driver's.
@@ -78,6 +82,7 @@ def resume(
 
     Raises:
         StudyError: The study cannot go on as it was begun.
+        DatasetError: As for `tune`.
         StoreError: Its directory cannot be read, or is another driver's.
         ClusterError: Ray cannot be started here.
         StorageError: Its mirror cannot be read or written, or is another driver's.
@@ -95,6 +100,8 @@ def resume(
 def _run(
     planned: StudyPlan, observers: Sequence[Observer], *, resume: bool, upload: bool
 ) -> StudyResult:
+    if in_bucket(planned.study.data) and not on_cluster():  # of a cluster, each node brings them
+        bring(str(planned.study.data), planned.data, told(log.info))
     study = planned.study if upload else planned.study.model_copy(update={"mirror": None})
     with mirrored(study, planned.directory, resume=resume) as mirror:
         result = run_study(planned, observers, resume=resume, mirror=mirror)

@@ -9,9 +9,8 @@ import numpy as np
 from analysis.finding.finder import Found
 from analysis.finding.overlaps import mask_boxes
 from analysis.finding.quality import quality
-from analysis.measure.job.stages import ReadPicture, Searched, analysed_rectangle, in_colours
+from analysis.measure.job.stages import ReadPicture, Searched, analysed_rectangle, for_models
 from analysis.pictures.micrographs import Micrograph
-from trainables.datasets.images import read_picture
 from trainables.files.words import counted
 from trainables.results import Instances
 
@@ -59,7 +58,7 @@ class OutlineSearcher:
             tuple(outlines.masks),
         )
         left, top, right, bottom = analysed_rectangle(read)
-        pixels = in_colours(read_picture(picture.path, picture.page).pixels)
+        pixels = for_models(picture, read)
         found = Found(
             instances,
             capped=False,

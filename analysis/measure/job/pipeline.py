@@ -1,19 +1,22 @@
 """Pictures through three stages on Ray Data: reading, searching in actors, measuring.
 
 Numbers of pictures travel, what is known of their scale, and what was found as run-length
-encodings; never pixels: each process reads the files itself. Actors that search on a CPU also read,
-as whatever reads beside them would take their cores; a GPU is not to wait for that. A stage never
-raises; what is wrong with a picture becomes its reason.
+encodings; never pixels: each process reads the files itself. A stage never raises; what is wrong
+with a picture becomes its reason.
 
-A picture is on its way from the moment an actor takes it until it is written down. An actor waits
-while too many are: what is searched and not yet written down, a kill would have searched again.
+A GPU is not to wait for the other stages: they are tasks of their own. There a picture is on its
+way from the moment an actor takes it until it is written down. An actor waits while too many are:
+what is searched and not yet written down, a kill would have searched again.
+
+Actors that search on a CPU do all three stages, as whatever is done beside them would take their
+cores, and what a task costs Ray is more than what measuring a small picture costs.
 """
 
 import asyncio
 import logging
-import math
 import pickle
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
@@ -25,8 +28,6 @@ from trainables.files.errors import UserError
 log = logging.getLogger(__name__)
 
 _ITEM, _NUMBER, _READ, _FOUND, _REASON = "item", "number", "read", "found", "reason"
-
-_BLOCKS_AT_LEAST: Final = 8  # so that the first pictures are done soon
 
 _TASK_CPUS: Final = 0.9
 """Most cores that Ray counts for a task that reads or measures. Less than an actor's: Ray would
@@ -79,16 +80,17 @@ class Workers:
         actors: Number of actors that search.
         cpus: CPU cores of each; less where Ray has too few, as the other stages need one.
         gpus: GPUs, or the share of one, of each.
-        batch: Number of pictures that travel, and are searched, together.
+        batch: Most pictures that travel together.
         on_their_way: Most pictures that are searched and not yet written down, of all actors
-            together; not less than `batch`.
+            together, not less than `batch`, where reading and measuring are tasks of their own;
+            None where each actor does all stages.
     """
 
     actors: int
     cpus: float
     gpus: float
     batch: int
-    on_their_way: int
+    on_their_way: int | None
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,9 @@ def passed(numbers: list[int], stages: Stages, workers: Workers) -> Iterator[Pas
     Raises:
         NoSearcherError: Nothing can be searched.
     """
-    import ray  # put off: slow to import, and a job is planned without it
-    from ray.data import ActorPoolStrategy, DataContext  # put off as Ray is
-
-    gate = ray.remote(num_cpus=0)(Gate).remote(workers.on_their_way)
+    import pyarrow as pa  # put off: slow to import, and a job is planned without it
+    import ray  # put off as above
+    from ray.data import ActorPoolStrategy, DataContext  # put off as above
 
     context = DataContext.get_current()
     context.enable_progress_bars = False
@@ -132,26 +133,48 @@ def passed(numbers: list[int], stages: Stages, workers: Workers) -> Iterator[Pas
     free = ray.available_resources().get("CPU", 1.0)  # others may hold the rest for hours
     actor_cpus = _cpus_of_an_actor(workers, free)
     task_cpus = _cpus_of_a_task(free - actor_cpus * workers.actors)
-    n_blocks = min(len(numbers), max(math.ceil(len(numbers) / workers.batch), _BLOCKS_AT_LEAST))
-    rows: ray.data.Dataset = ray.data.from_items(numbers, override_num_blocks=n_blocks)
-    if workers.gpus:
+    blocks = [{_ITEM: block} for block in _blocks(numbers, workers)]
+    rows = ray.data.from_arrow([pa.table(block) for block in blocks])
+    actors: dict[str, Any] = {
+        "batch_size": None,  # a block as it is: one of two blocks might never pass the gate
+        "num_cpus": actor_cpus,
+        "num_gpus": workers.gpus or None,
+        "compute": ActorPoolStrategy(size=workers.actors, max_tasks_in_flight_per_actor=2),
+    }
+    if workers.on_their_way is None:
+        all_stages = (stages.searcher, stages.reader, stages.measurer)
+        done = rows.map_batches(_AllStages, fn_constructor_args=all_stages, **actors)
+    else:
+        gate = ray.remote(num_cpus=0)(Gate).remote(workers.on_their_way)
         reading = partial(_reading, reader=stages.reader)
-        rows = rows.map_batches(reading, batch_size=None, num_cpus=task_cpus)
-    found = rows.map_batches(
-        _Searching,
-        fn_constructor_args=(stages.searcher, gate, None if workers.gpus else stages.reader),
-        batch_size=None,  # a block as it is: one of two blocks might never pass the gate
-        num_cpus=actor_cpus,
-        num_gpus=workers.gpus or None,
-        compute=ActorPoolStrategy(size=workers.actors, max_tasks_in_flight_per_actor=2),
-    )
-    measuring = partial(_measuring, measure=stages.measurer, gate=gate)
-    done = found.map_batches(measuring, batch_size=None, num_cpus=task_cpus)
+        read = rows.map_batches(reading, batch_size=None, num_cpus=task_cpus)
+        found = read.map_batches(_Searching, fn_constructor_args=(stages.searcher, gate), **actors)
+        measuring = partial(_measuring, measure=stages.measurer, gate=gate)
+        done = found.map_batches(measuring, batch_size=None, num_cpus=task_cpus)
     for batch in done.iter_batches(batch_size=None, prefetch_batches=0):
         for number, reason in zip(batch[_NUMBER], batch[_REASON], strict=True):
             if number < 0:
                 raise NoSearcherError(reason)
             yield Passed(int(number), str(reason))
+
+
+def _blocks(numbers: list[int], workers: Workers) -> list[list[int]]:
+    """The pictures that travel together.
+
+    At first it is one, as the first rows are waited for, and near the end fewer and fewer, where
+    one actor would have to wait for another.
+
+    >>> [len(block) for block in _blocks(list(range(30)), Workers(2, 1, 0, 6, None))]
+    [1, 1, 6, 5, 4, 3, 2, 2, 1, 1, 1, 1, 1, 1]
+    """
+    blocks: list[list[int]] = []
+    start = 0
+    while start < len(numbers):
+        share = (len(numbers) - start) // (2 * workers.actors)
+        size = 1 if len(blocks) < workers.actors else max(1, min(workers.batch, share))
+        blocks.append(numbers[start : start + size])
+        start += size
+    return blocks
 
 
 def _cpus_of_an_actor(workers: Workers, free: float) -> float:
@@ -184,15 +207,14 @@ def _cpus_of_a_task(left: float) -> float:
 
 
 def _reading(batch: Batch, reader: Reader) -> Batch:
-    """The first stage."""
-    read, reasons = _read(batch[_ITEM], reader)
-    return {_NUMBER: batch[_ITEM], _READ: _pickled(read), _REASON: np.array(reasons, object)}
-
-
-def _read(numbers: Any, reader: Reader) -> tuple[list[Any], list[str]]:
-    """What is known of pictures, and why it is not of some."""
-    outcomes = [_tried(reader, int(number)) for number in numbers]
-    return [read for read, _ in outcomes], [reason for _, reason in outcomes]
+    """The first stage, as a task of its own."""
+    outcomes = [_tried(reader, int(number)) for number in batch[_ITEM]]
+    reasons = np.array([reason for _, reason in outcomes], object)
+    return {
+        _NUMBER: batch[_ITEM],
+        _READ: _pickled([read for read, _ in outcomes]),
+        _REASON: reasons,
+    }
 
 
 class Gate:
@@ -226,31 +248,76 @@ class Gate:
             self._changed.notify_all()
 
 
+class _AllStages:
+    """The actor that does all stages of its pictures, one picture after the other.
+
+    A picture is measured while the next one is read and searched.
+
+    Args:
+        maker: Maker of what searches.
+        reader: What reads.
+        measurer: What measures.
+    """
+
+    def __init__(self, maker: Callable[[], Searcher], reader: Reader, measurer: Measurer) -> None:
+        self._reader, self._measurer = reader, measurer
+        self._search, self._why = _tried(maker)
+        self._beside = ThreadPoolExecutor(1)
+
+    def __call__(self, batch: Batch) -> Batch:
+        numbers = batch[_ITEM]
+        if self._why:
+            return _cannot_search(len(numbers), self._why)
+        reasons, measuring = [], _done("")
+        for number in map(int, numbers):
+            read, reason = _tried(self._reader, number)
+            if not reason:
+                found, reason = _tried(self._search, [number], [read])
+            reasons.append(measuring.result())
+            measuring = (
+                _done(reason)
+                if reason
+                else self._beside.submit(_why_not, self._measurer, number, read, found[0])
+            )
+        reasons.append(measuring.result())
+        return {_NUMBER: numbers, _REASON: np.array(reasons[1:], object)}
+
+
+def _done(reason: str) -> "Future[str]":
+    """A measurement that has ended."""
+    ended: Future[str] = Future()
+    ended.set_result(reason)
+    return ended
+
+
+def _why_not(measure: Measurer, number: int, read: Any, found: Any) -> str:
+    """Measure a picture, and return the reason why it could not be done."""
+    return _tried(measure, number, read, found)[1]
+
+
+def _cannot_search(pictures: int, why: str) -> Batch:
+    """What an actor says that cannot load its models: number -1, and why."""
+    return {_NUMBER: np.full(pictures, -1), _REASON: np.full(pictures, why, object)}
+
+
 class _Searching:
-    """The actor of the second stage. Where its models cannot be loaded it says so by number -1.
+    """The actor of the second stage, where the others are tasks of their own.
 
     Args:
         maker: Maker of what searches.
         gate: The gate of the pictures that are on their way.
-        reader: What reads, where this actor does that, too.
     """
 
-    def __init__(self, maker: Callable[[], Searcher], gate: Any, reader: Reader | None) -> None:
+    def __init__(self, maker: Callable[[], Searcher], gate: Any) -> None:
         self._gate = gate
-        self._reader = reader
         self._search, self._why = _tried(maker)
 
     def __call__(self, batch: Batch) -> Batch:
-        asked = batch[_ITEM] if self._reader is not None else batch[_NUMBER]
-        nothing = _pickled([None] * len(asked))
+        asked = batch[_NUMBER]
         if self._why:
-            why = np.full(len(asked), self._why, object)
-            numbers = np.full(len(asked), -1)
-            return {_NUMBER: numbers, _READ: nothing, _FOUND: nothing, _REASON: why}
-        if self._reader is not None:
-            read, reasons = _read(asked, self._reader)
-        else:
-            read, reasons = [pickle.loads(one) for one in batch[_READ]], list(batch[_REASON])
+            nothing = _pickled([None] * len(asked))
+            return {**_cannot_search(len(asked), self._why), _READ: nothing, _FOUND: nothing}
+        read, reasons = [pickle.loads(one) for one in batch[_READ]], list(batch[_REASON])
         founds: list[Any] = [None] * len(asked)
         places = [place for place in range(len(asked)) if not reasons[place]]
         right = [int(asked[place]) for place in places]
@@ -261,7 +328,7 @@ class _Searching:
         _call(self._gate.give_back, [int(asked[place]) for place in places if reasons[place]])
         return {
             _NUMBER: asked,
-            _READ: _pickled(read),
+            _READ: batch[_READ],
             _FOUND: _pickled(founds),
             _REASON: np.array(reasons, object),
         }
@@ -286,12 +353,12 @@ def _call(method: Any, numbers: list[int]) -> None:
 
 
 def _measuring(batch: Batch, measure: Measurer, gate: Any) -> Batch:
-    """The third stage."""
+    """The third stage, as a task of its own."""
     reasons = list(batch[_REASON])
     for place, number in enumerate(batch[_NUMBER]):
         if not reasons[place]:
             read, found = (pickle.loads(batch[name][place]) for name in (_READ, _FOUND))
-            _, reasons[place] = _tried(measure, int(number), read, found)
+            reasons[place] = _why_not(measure, int(number), read, found)
     gate.give_back.remote([int(number) for number in batch[_NUMBER]])
     return {_NUMBER: batch[_NUMBER], _REASON: np.array(reasons, object)}
 

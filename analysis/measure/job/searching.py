@@ -3,17 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
 from analysis.finding.finder import Finder
 from analysis.measure.job.loading import load_finding_model
-from analysis.measure.job.stages import ReadPicture, Searched, in_colours
+from analysis.measure.job.stages import ReadPicture, Searched, for_models
 from analysis.measure.settings import MeasureSettings
 from analysis.models.find import TrainedModel
 from analysis.pictures.micrographs import Micrograph
 from trainables.contract import Device
-from trainables.datasets.images import read_picture
 
 
 @dataclass(frozen=True)
@@ -46,13 +42,7 @@ class PictureSearcher:
 
     def __call__(self, numbers: Sequence[int], read: Sequence[ReadPicture]) -> list[Searched]:
         """Find the particles of pictures."""
-        pixels = [self._pixels(*given) for given in zip(numbers, read, strict=True)]
+        pictures = [self.pictures[number] for number in numbers]
+        pixels = [for_models(*given) for given in zip(pictures, read, strict=True)]
         found = self.finder.find_all(pixels, [known.left_out for known in read])
         return [Searched(one, self.finder.classes) for one in found]
-
-    def _pixels(self, number: int, read: ReadPicture) -> npt.NDArray[np.uint8]:
-        """(H, W, 3) uint8 of a picture; it is read again where another process had read it."""
-        if read.pixels is not None:
-            return in_colours(read.pixels)
-        picture = self.pictures[number]
-        return in_colours(read_picture(picture.path, picture.page).pixels)

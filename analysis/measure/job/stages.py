@@ -24,7 +24,12 @@ from analysis.pictures.micrographs import Micrograph, source_of
 from analysis.scale.reading import ScaleWishes, grey_of, scale_of_pixels
 from analysis.scale.region import region_mask
 from analysis.scale.scale import Area, ScaleReading, Source
-from trainables.datasets.images import UnreadableImageError, probe, read_picture
+from trainables.datasets.images import (
+    DecodedPicture,
+    UnreadableImageError,
+    probe,
+    read_picture,
+)
 from trainables.files.errors import UserError
 from trainables.results import Instances
 
@@ -57,8 +62,8 @@ class ReadPicture:
         scale_rel_uncertainty: Relative standard uncertainty of it, or None.
         flags: What a person should look at, each a reason in words.
         left_out: Rectangles that are not searched: data bar, scale bar, frames.
-        pixels: (H, W) or (H, W, 3) uint8, the picture as models see it; they stay in the process
-            that read them, and are None in any other.
+        decoded: The picture, as it is stored and as models see it; it stays in the process that
+            read it, and is None in any other.
     """
 
     source: Sequence[int]
@@ -70,11 +75,11 @@ class ReadPicture:
     scale_rel_uncertainty: float | None = None
     flags: tuple[str, ...] = ()
     left_out: tuple[Window, ...] = ()
-    pixels: npt.NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    decoded: DecodedPicture | None = field(default=None, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """What travels to other processes."""
-        return {**vars(self), "pixels": None}
+        return {**vars(self), "decoded": None}
 
 
 @dataclass(frozen=True)
@@ -114,20 +119,20 @@ class PictureReader:
         try:
             source = source_of(picture)
             header = probe(picture.path)
-            pixels = read_picture(picture.path, picture.page).pixels
+            decoded = read_picture(picture.path, picture.page, keep_stored=True)
         except OSError as error:
             raise UserError(f"it cannot be read: {error.strerror}") from error
         except UnreadableImageError as error:
             raise UserError(str(error)) from error
         wishes = self.wishes or ScaleWishes(source=Source.GIVEN)
-        found = scale_of_pixels(picture, grey_of(pixels), wishes)
+        found = scale_of_pixels(picture, grey_of(decoded.pixels), wishes)
         read = ReadPicture(
             source,
             header.width,
             header.height,
             len(header.pages),
             left_out=_left_out(found.reading.analysed, header.width, header.height),
-            pixels=pixels,
+            decoded=decoded,
         )
         return read if self.wishes is None else _scaled(read, found.reading)
 
@@ -176,6 +181,11 @@ def in_colours(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
 
 
+def for_models(picture: Micrograph, read: ReadPicture) -> npt.NDArray[np.uint8]:
+    """(H, W, 3) uint8 of a picture; it is read again where another process had read it."""
+    return in_colours((read.decoded or read_picture(picture.path, picture.page)).pixels)
+
+
 @dataclass(frozen=True)
 class Seen:
     """The particles of a picture.
@@ -210,7 +220,7 @@ class PictureMeasurer:
     def __call__(self, number: int, read: ReadPicture, found: Searched) -> None:
         """Measure and write a picture's particles."""
         picture, result = self.pictures[number], found.found
-        decoded = read_picture(picture.path, picture.page, keep_stored=True)
+        decoded = read.decoded or read_picture(picture.path, picture.page, keep_stored=True)
         assert decoded.stored is not None
         seen = Seen(result.instances, found.classes, runs_in(result.instances, read))
         particles = measured(seen, decoded.stored, read, self.settings.feret)
@@ -246,7 +256,7 @@ class PictureMeasurer:
             return
         particles = drawn_particles(seen.instances, seen.classes, runs)
         if folder.writes(LABELME):
-            page = LabelledPage(picture.path, picture.page, (read.height, read.width), pixels)
+            page = LabelledPage(picture.file, picture.page, (read.height, read.width), pixels)
             write_labelme(particles, page, folder.file(LABELME, picture))
         if folder.writes(ROIS):
             write_rois(particles, picture.page, read.n_pages, folder.file(ROIS, picture))

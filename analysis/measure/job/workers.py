@@ -11,7 +11,7 @@ _ON_CPU: Final = 4
 """Most actors that search on a CPU: each has a model in memory. Where there are more cores, each
 actor has several."""
 
-_CPU_BATCH: Final = 8  # pictures; a CPU searches each by itself, so fewer are not slower
+_CPU_BATCH: Final = 8  # pictures an actor gets at a time: what Ray does for them is done once
 
 _GPU_BATCH: Final = 16  # pictures a GPU: eight are shown to the model while eight are written down
 
@@ -36,8 +36,8 @@ class SharedOut:
 def shared_out(device: Device, gpus: int, machine: Machine) -> SharedOut:
     """Share a machine's processors out.
 
-    On a GPU an actor searches, and the CPU reads, measures and writes. On a CPU searching takes
-    most of the time: actors and the other stages share all cores, and the system sees to it.
+    On a GPU an actor searches, and the CPU reads, measures and writes. On a CPU, where searching
+    takes most of the time, each actor does all that with its pictures.
 
     Args:
         device: Where the models are to run.
@@ -49,6 +49,6 @@ def shared_out(device: Device, gpus: int, machine: Machine) -> SharedOut:
         on = Device("cuda:0", cpus=max(1, machine.cpus // gpus))  # Ray shows each actor its own
         return SharedOut(workers, on, _GPU_BATCH // 2, machine.cpus + gpus)
     actors = max(1, min(device.cpus, _ON_CPU))
-    workers = Workers(actors, 1, 0, max(1, _CPU_BATCH // (2 * actors)), _CPU_BATCH)
+    workers = Workers(actors, 1, 0, _CPU_BATCH, None)
     on = Device("cpu", cpus=max(1, device.cpus // actors))
     return SharedOut(workers, on, 1, machine.cpus + actors)

@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.measure.outputs.rims import Rim
+from analysis.pictures.buckets import shown
+from cluster.storage.opening import is_address
 from trainables.datasets import geometry
 from trainables.files.whole import write_text
 
@@ -82,7 +84,7 @@ def write_labelme(particles: Sequence[DrawnParticle], page: LabelledPage, path: 
         "version": _VERSION,
         "flags": {},
         "shapes": [_shape(particle) for particle in particles],
-        "imagePath": os.path.relpath(picture, path.parent),
+        "imagePath": there if is_address(there := shown(picture)) else _below(picture, path),
         "imageData": data,
         "imageHeight": height,
         "imageWidth": width,
@@ -90,6 +92,10 @@ def write_labelme(particles: Sequence[DrawnParticle], page: LabelledPage, path: 
     text = json.dumps(content) + "\n"  # not indented, which takes five times as long
     write_text(path, text, on_disk=False)  # later, with the others of the picture
     return path
+
+
+def _below(picture: Path, path: Path) -> str:
+    return os.path.relpath(picture, path.parent)
 
 
 def _shape(particle: DrawnParticle) -> dict[str, Any]:

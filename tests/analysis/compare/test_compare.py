@@ -33,6 +33,7 @@ from trainables.datasets.simulate import SPECS, simulate
 from trainables.metrics.matching import ground_truth
 from trainables.results import Instances
 from tune.directory.reader import StudyDir
+from tune.study.study import Mirror
 
 KEYS: dict[str, Any] = {
     "search": "random",
@@ -91,6 +92,20 @@ def test_the_table_has_what_each_study_reached_and_spent(studies: list[StudyDir]
     assert row.split()[1:4] == ["simulated", f"{best.objective:.4f}", str(best.best_epoch)]
     assert f" {sum(t.epochs for t in studies[0].trials())} " in row
     assert row.endswith("finished")
+
+
+def test_what_a_machine_gives_is_no_version_and_what_nobody_asked_of_a_mirror_no_difference(
+    studies: list[StudyDir],
+) -> None:
+    study = studies[0]
+    mirrored = study.study.model_copy(update={"mirror": Mirror(place="gs://bucket/there")})
+    resolved = {**study.resolved, "cpus_per_trial": 7}
+    other = replace(study, study=mirrored, resolved=resolved)
+    found = [(d.part, d.key, d.values[1]) for d in differing(study, other)]
+    assert found == [
+        ("configuration", "mirror.place", "gs://bucket/there"),
+        ("machine", "cpus_per_trial", "7"),
+    ]
 
 
 def test_a_study_named_twice_is_refused(studies: list[StudyDir]) -> None:

@@ -16,6 +16,7 @@ from cluster.machines.sharing import (
     gpu_names,
     own_units,
     trials_a_unit,
+    units_due,
 )
 from tests.support.study_samples import write_study
 from trainables.contract import Device
@@ -77,6 +78,26 @@ def test_trials_that_grow_never_have_more_than_there_is_and_find_kept_what_they_
     for trial in list(placement.placed):
         placement.free(trial)
     assert placement.place("whole", part) is not None, "nothing is kept for nobody"
+
+
+@given(
+    nodes=st.lists(st.integers(1, 8), min_size=1, max_size=6),
+    left=st.integers(1, 20),
+    most=st.integers(1, 40),
+)
+def test_the_last_trials_have_as_many_gpus_of_one_node_as_all_of_them_can_have_at_once(
+    nodes: list[int], left: int, most: int
+) -> None:
+    def all_fit(each: int) -> bool:
+        blocks = sum(gpus // each for gpus in nodes)
+        return blocks >= left and each * left <= most
+
+    due = units_due(nodes, left, most)
+    assert due == 1 or all_fit(due)
+    assert not any(all_fit(more) for more in range(due + 1, max(nodes) + 1))
+    assert due == 1 or due * left <= sum(nodes)
+    assert due == 1 or left < sum(nodes), "only while there are fewer trials than GPUs"
+    assert units_due(nodes, left + 1, most) <= due, "one that ends leaves nobody with less"
 
 
 @given(

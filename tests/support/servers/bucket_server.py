@@ -24,19 +24,22 @@ BUCKET = "segtune-test"
 
 
 @contextmanager
-def bucket_server() -> Iterator[str]:
+def bucket_server(host: str = "127.0.0.1") -> Iterator[str]:
     """Runs the emulator, for child processes too; gives the address of an empty bucket.
+
+    Args:
+        host: Address of this machine that it listens at.
 
     The package's own class is not used: nobody reads what the emulator it starts has to say, so
     that after some hundred requests the emulator waits for ever.
     """
-    port = _free_port()
-    command = [str(_emulator()), "-scheme=http", "-host=127.0.0.1", f"-port={port}"]
-    command += ["-backend=memory", "-log-level=error", f"-external-url=http://127.0.0.1:{port}"]
+    port = _free_port(host)
+    command = [str(_emulator()), "-scheme=http", f"-host={host}", f"-port={port}"]
+    command += ["-backend=memory", "-log-level=error", f"-external-url=http://{host}:{port}"]
     with subprocess.Popen(command) as server, pytest.MonkeyPatch.context() as patch:
         try:
-            _wait_for(port, server)
-            patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+            _wait_for(host, port, server)
+            patch.setenv("STORAGE_EMULATOR_HOST", f"http://{host}:{port}")
             storage.Client(project=None).create_bucket(BUCKET)
             yield f"gs://{BUCKET}"
         finally:
@@ -48,17 +51,17 @@ def _emulator() -> Path:
     return next(path for path in folder.iterdir() if os.access(path, os.X_OK))
 
 
-def _free_port() -> int:
+def _free_port(host: str) -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 
-def _wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
+def _wait_for(host: str, port: int, server: "subprocess.Popen[bytes]") -> None:
     started = time.monotonic()
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port)).close()
+            socket.create_connection((host, port)).close()
             return
         except OSError:
             assert server.poll() is None, "the emulator has ended"

@@ -15,7 +15,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,6 +40,7 @@ class Head:
         dashboard_port: Port that jobs are sent to.
         token: Token that it asks for; "" where it asks for none.
         environment: Environment of its nodes.
+        line: Link to the machine that its head is; None for this one.
         nodes: Its processes, the head first.
     """
 
@@ -49,12 +50,14 @@ class Head:
     dashboard_port: int
     token: str
     environment: Mapping[str, str]
+    line: Line | None = None
     nodes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def address(self) -> str:
         """The address that jobs are sent to."""
-        return f"http://127.0.0.1:{self.dashboard_port}"
+        ip = LOOPBACK if self.line is None else self.ip
+        return f"http://{ip}:{self.dashboard_port}"
 
     @property
     def user(self) -> dict[str, str]:
@@ -88,17 +91,55 @@ class Head:
             python: Its Python.
             line: Link to the machine that it is to be; None for this one.
         """
-        node = _ray_start(
-            self.folder,
-            self.environment,
-            [str(python)] if line is None else line.inside([str(python)]),
-            f"--address={self.ip}:{self.port}",
-            f"--num-cpus={cpus}",
-            f"--node-ip-address={self.ip if line is None else line.there}",
-            f"--temp-dir={self.folder / f'node{len(self.nodes)}'}",
+        return self._start(
+            lambda: _ray_start(
+                self.folder,
+                self.environment,
+                [str(python)] if line is None else line.inside([str(python)]),
+                f"--address={self.ip}:{self.port}",
+                f"--num-cpus={cpus}",
+                f"--node-ip-address={self.ip if line is None else line.there}",
+                f"--temp-dir={self.folder / f'node{len(self.nodes)}'}",
+            )
         )
-        self.nodes.append(node)
-        return node
+
+    def lose(self, node: subprocess.Popen[bytes]) -> None:
+        """End a node as a power cut does: with everything that runs there."""
+        parent = psutil.Process(node.pid)
+        processes = [parent, *parent.children(recursive=True)]
+        for process in sorted(processes, key=lambda p: p.name() != "raylet"):  # it tells of others
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        node.wait(timeout=30)
+
+    def start_again(self, cpus: int, token: str) -> None:
+        """Start it anew in its place, after its processes were killed, with another token."""
+        self.token = token
+        self.environment = {**self.environment, "RAY_AUTH_TOKEN": token}
+        self.start(cpus)
+
+    def start(self, cpus: int) -> None:
+        """Start its head, and wait until that takes jobs."""
+        self._start(lambda: _start_head(self, cpus))
+        _wait_until_it_answers(self)
+
+    def _start(self, begin: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+        """Start a node, again where the 30 s that Ray gives it are too few on a busy machine."""
+        for _ in range(3):
+            before, node = self._n_started(), begin()
+            self.nodes.append(node)
+            while node.poll() is None:
+                if self._n_started() > before:
+                    return node
+                time.sleep(0.2)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(node.pid, signal.SIGKILL)
+        raise AssertionError((self.folder / "start.log").read_text())
+
+    def _n_started(self) -> int:
+        """Number of nodes that have said that they are up."""
+        log = self.folder / "start.log"
+        return log.read_text().count("Ray runtime started") if log.exists() else 0
 
     def end(self) -> None:
         """End every process of the cluster."""
@@ -114,11 +155,18 @@ class Head:
 
 @contextlib.contextmanager
 def running_head(
-    *, cpus: int = 2, token: str = TOKEN, ip: str = LOOPBACK, **variables: str
+    line: Line | None = None,
+    /,
+    *,
+    cpus: int = 2,
+    token: str = TOKEN,
+    ip: str = LOOPBACK,
+    **variables: str,
 ) -> Iterator[Head]:
     """Run a cluster of one node.
 
     Args:
+        line: Link to the machine that it is to be, at its far end; None for this one.
         cpus: CPU cores it counts.
         token: Token that it asks for; "" for none.
         ip: Address of its node.
@@ -137,29 +185,31 @@ def running_head(
         **variables,
     }
     port, dashboard_port = _free_ports(2)
-    head = Head(folder, ip, port, dashboard_port, token, environment)
-    head.nodes.append(
-        _ray_start(
-            folder,
-            environment,
-            [sys.executable],
-            "--head",
-            f"--port={port}",
-            f"--dashboard-port={dashboard_port}",
-            f"--dashboard-host={LOOPBACK if ip == LOOPBACK else '0.0.0.0'}",
-            f"--node-ip-address={ip}",
-            f"--num-cpus={cpus}",
-            "--num-gpus=0",
-            f"--temp-dir={folder / 'ray'}",
-            "--object-store-memory=100000000",
-        )
-    )
+    ip = ip if line is None else line.there
+    head = Head(folder, ip, port, dashboard_port, token, environment, line)
     try:
-        _wait_until_it_answers(head)
+        head.start(cpus)
         yield head
     finally:
         head.end()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_head(head: Head, cpus: int) -> subprocess.Popen[bytes]:
+    return _ray_start(
+        head.folder,
+        head.environment,
+        [sys.executable] if head.line is None else head.line.inside([sys.executable]),
+        "--head",
+        f"--port={head.port}",
+        f"--dashboard-port={head.dashboard_port}",
+        f"--dashboard-host={LOOPBACK if head.ip == LOOPBACK else '0.0.0.0'}",
+        f"--node-ip-address={head.ip}",
+        f"--num-cpus={cpus}",
+        "--num-gpus=0",
+        f"--temp-dir={head.folder / 'ray'}",
+        "--object-store-memory=100000000",
+    )
 
 
 def _ray_start(
@@ -199,6 +249,6 @@ def _wait_until_it_answers(head: Head) -> None:
                 return
         except (OSError, urllib.error.URLError):
             said = (head.folder / "start.log").read_text()
-            assert head.nodes[0].poll() is None, said
+            assert head.nodes[-1].poll() is None, said
             assert time.monotonic() < deadline, said
             time.sleep(0.3)

@@ -27,6 +27,10 @@ class Line:
         """A command that is run within the namespace."""
         return ["ip", "netns", "exec", self.name, *command]
 
+    def reach(self, address: str) -> None:
+        """Let the namespace reach another address of this machine, too."""
+        _run(*self.inside(["ip", "route", "add", address, "via", self.here]))
+
     def cut(self) -> None:
         """Take the link down at the far end: this machine keeps its own address."""
         _run(*self.inside(["ip", "link", "set", f"{self.name}n", "down"]))

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,11 @@ import ray
 from ray.cluster_utils import Cluster
 from ray.util.placement_group import placement_group_table
 
+from cluster.templates.environment import HEARTBEAT
 from tests.support.places import ROOT, THIRD_PARTY
 
 PLACES = "AWKWARD_ENGINE_PLACES"
-
-HEARTBEAT = {  # a lost node is noticed after seconds, not after a minute
-    "RAY_health_check_initial_delay_ms": "1000",
-    "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "1000",
-    "RAY_health_check_failure_threshold": "5",
-}
+GATE = "AWKWARD_ENGINE_GATE"
 
 STUDY = """
 study: {name}
@@ -64,9 +59,21 @@ class Nodes:
         self.nodes = [self.add() for _ in range(n)]
         ray.init(self.cluster.address, log_to_driver=False)
 
-    def add(self, **node: Any) -> Any:
-        """Add a node; returns Ray's handle of it."""
-        return self.cluster.add_node(**{**self._node, **node})
+    def add(self, attempts: int = 3, **node: Any) -> Any:
+        """Add a node; returns Ray's handle of it.
+
+        Ray gives a node 30 s to come up, which are too few where the machine is busy with others.
+        """
+        before = psutil.Process().children(recursive=True)
+        try:
+            return self.cluster.add_node(**{**self._node, **node})
+        except Exception as error:
+            if attempts == 1 or "timed out during startup" not in str(error):
+                raise
+        for process in set(psutil.Process().children(recursive=True)) - set(before):
+            with suppress(psutil.Error):
+                process.kill()
+        return self.add(attempts - 1, **node)
 
     def start(
         self,
@@ -89,9 +96,16 @@ class Nodes:
                 storage=self._folder / "studies",
             )
         )
+        return self._driver(name, "tune", str(file))
+
+    def resume(self, name: str) -> subprocess.Popen[bytes]:
+        """Start another driver for a study whose last one has ended; returns it."""
+        return self._driver(name, "resume", str(self.study(name)))
+
+    def _driver(self, name: str, *words: str) -> subprocess.Popen[bytes]:
         with (self._folder / f"{name}.log").open("ab") as log:
             driver = subprocess.Popen(
-                [sys.executable, "-m", "tune.cli", "tune", str(file)],
+                [sys.executable, "-m", "tune.cli", *words],
                 env={**os.environ, "RAY_ADDRESS": self.cluster.address},
                 stdout=log,
                 stderr=log,
@@ -152,7 +166,7 @@ def ray_nodes(folder: Path, data: Path, n: int = 2, **node: Any) -> Iterator[Nod
             made.close()
 
 
-def until(what: str, holds: Callable[[], bool], most_s: float = 180.0) -> float:
+def until(what: str, holds: Callable[[], object], most_s: float = 180.0) -> float:
     """Wait until something holds; returns the seconds it took."""
     started = time.monotonic()
     while not holds():

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason="needs torch")
 from trainables.contract import (
     EpochMetrics,
     InfeasibleParams,
+    UnreadableFile,
 )
 from trainables.loop.checkpoint import read_content, read_history, read_plain, write_checkpoint
 
@@ -62,6 +63,18 @@ def test_a_broken_file_is_named(content: bytes, tmp_path: Path) -> None:
     (folder / "state.pt").write_bytes(content)
     with pytest.raises(InfeasibleParams, match=r"state\.pt: expected .* is no PyTorch file"):
         read_plain(folder / "state.pt", CPU, "mine")
+
+
+def test_a_flipped_byte_is_noticed(tmp_path: Path) -> None:
+    folder = _written(tmp_path)
+    file = folder / "model.pt"
+    torch.save({"engine": "mine", "format": 1, "weights": torch.zeros(1000)}, file)
+    whole = bytearray(file.read_bytes())
+    whole[whole.index(bytes(3000)) + 1500] ^= 1
+    file.write_bytes(whole)
+    assert torch.load(file, weights_only=True)["weights"].any(), "PyTorch itself takes it"
+    with pytest.raises(UnreadableFile, match=r"the checksum of \S+ in it differs"):
+        read_content(folder, "mine", 1)
 
 
 class _Code:

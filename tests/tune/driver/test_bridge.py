@@ -2,13 +2,14 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ray.tune.search import Searcher
 
+from cluster.machines.nodes import Node, Nodes
 from cluster.machines.sharing import Placement, trials_a_unit
 from search_spaces.schema import Hyperparameters
 from search_spaces.space import parse_space
@@ -22,9 +23,11 @@ from tune.directory.trials import TrialOutcome
 from tune.directory.writer import Recorder
 from tune.driver.bridge import Bridge, Work
 from tune.driver.controller import MAX_CRASHES, Controller, Rules
+from tune.driver.deaths import Death
 from tune.driver.room import Cores, Room
 from tune.driver.search import Search
 from tune.errors import DriverError
+from tune.mirror.holding import Hold
 from tune.stopping.decision import Decision, Rule
 from tune.study.configurations import Configurations
 from tune.study.study import Tracking, Wandb
@@ -41,6 +44,9 @@ class Watcher:
         self.told: list[str] = []
 
     def study_started(self, plan: Any, resumed: bool) -> None: ...
+
+    def trial_placed(self, number: int, part: str) -> None:
+        self.told.append(f"{number} has {part}")
 
     def trial_started(self, number: int, params: Mapping[str, Any], attempt: int) -> None:
         self.told.append(f"{number} started {attempt}")
@@ -87,8 +93,8 @@ class Study:
         )
         journal = Journal(self.folder / "optuna.journal", "try", "max")
         self.controller = Controller(self.rules, search, journal, lambda: self.elapsed_s)
-        recorder = Recorder(self.folder, tasks.fixed)
-        bridge = Bridge(work, self.controller, recorder, [self.watcher], self._tick)
+        self.recorder = Recorder(self.folder, tasks.fixed)
+        bridge = Bridge(work, self.controller, self.recorder, [self.watcher], self._tick)
         bridge.room = room or bridge.room
         return bridge
 
@@ -114,7 +120,7 @@ def suggested(bridge: Bridge, ray_id: str) -> ActorTask:
 
 def report(epoch: int, value: float = 0.5, notes: tuple[str, ...] = ()) -> dict[str, Any]:
     values = json.dumps({F1: value})
-    return {"event": REPORT, "epoch": epoch, "values": values, "notes": list(notes)}
+    return {"event": REPORT, "epoch": epoch, "values": values, "node": "", "notes": list(notes)}
 
 
 def ended(message: str = "", rule: Rule | None = None, **more: Any) -> dict[str, Any]:
@@ -339,8 +345,6 @@ def test_nothing_is_left_to_start_when_all_have_ended_and_are_closed(study: Stud
 class Units(Cores):
     """A room of GPUs that are there, from which trials can be sent away."""
 
-    elastic = True
-
     def __init__(self, *names: str, share: float = 1.0) -> None:
         super().__init__(1, len(names) * trials_a_unit(share), trials_a_unit(share))
         self.share = share
@@ -348,10 +352,13 @@ class Units(Cores):
         self.asked: list[int] = []
         self.sent_away: set[str] = set()
 
-    def leaves(self, trial: str) -> bool:
+    def take(self, trial: str, slots: int = 1, units: int = 1) -> str | None:
+        return self._placement.place(trial, slots)
+
+    def leaves(self, trial: str, node: str) -> bool:
         return trial in self.sent_away
 
-    def update(self, trials: int) -> None:
+    def update(self, trials: int, whole: Sequence[int] = ()) -> None:
         self.asked.append(trials)
 
 
@@ -399,6 +406,26 @@ def test_a_trial_that_is_sent_away_goes_on_in_its_next_place_before_new_ones(stu
     assert study.watcher.told == ["0 started 1", "0 reported 1", "0 started 2"]
 
 
+def test_a_node_that_cannot_run_trials_costs_them_nothing_while_there_is_another(
+    study: Study, caplog: pytest.LogCaptureFixture
+) -> None:
+    living = {"good": Node(4, 0), "bare": Node(4, 0)}
+    nodes = Nodes({}, lambda node: True, lambda labels: living, dict)
+    bridge = study.bridge(room=Cores(1, 2, nodes=nodes))
+    for ray_id in "ab":
+        suggested(bridge, ray_id)
+    for ray_id in "ab":
+        bridge.died(ray_id, Death("a node lacks all", unprepared=True, node="bare"))
+        bridge.complete(ray_id, error=True)
+    assert caplog.text.count("a node lacks all; the study goes on without that node") == 1
+    again = [suggested(bridge, ray_id) for ray_id in "cd"]
+    assert sorted((task.trial.number, task.place) for task in again) == [(0, "bare"), (1, "bare")]
+    assert all("crashed" not in t.user_attrs for t in study.controller._journal.trials())
+    bridge.died("c", Death("all nodes lack all", unprepared=True, node="good"))
+    with pytest.raises(DriverError, match="all nodes lack all; expected the same segtune"):
+        bridge.complete("c", error=True)
+
+
 def test_what_several_trials_say_is_shown_once_and_kept_with_each(
     study: Study, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -419,3 +446,34 @@ def test_an_observer_that_fails_breaks_nothing(
     suggested(bridge, "a")
     assert bridge.result("a", report(1))
     assert "trial_reported failed in Watcher" in caplog.text
+
+
+def test_trials_that_paused_for_somebody_who_does_not_come_go_on(study: Study) -> None:
+    bridge = study.bridge(trials=3, concurrent=2)
+    for ray_id in ("a", "b"):
+        suggested(bridge, ray_id)
+    bridge.pause(Hold("moved", "somebody goes on with it"))
+    assert bridge.result("a", report(1))
+    assert study.written(0, "outcome.json")["state"] == "waiting"
+    bridge.result("a", {"event": CLOSED, "whole": True, "notes": []})
+    bridge.complete("a", error=False)
+    assert bridge.suggest("c") is None
+    bridge.pause(None)
+    task = suggested(bridge, "c").trial
+    assert (task.number, task.reported) == (0, 1)
+    assert bridge.result("b", report(1))
+    assert not trial_dir(study.folder, 1).joinpath("outcome.json").exists()
+
+
+def test_after_a_take_over_the_records_of_open_trials_are_new_ones_and_stay_so(
+    study: Study,
+) -> None:
+    """A driver that may wake up yet writes into the runs that it had; nobody else does then."""
+    first = suggested(study.bridge(trials=2, concurrent=1), "a")
+    second = study.bridge(trials=2, concurrent=1)
+    study.recorder.takeover = 2
+    again = suggested(second, "a")
+    assert (again.trial.number, again.takeover) == (0, 2)
+    assert again.run_id != first.run_id
+    later = suggested(study.bridge(trials=2, concurrent=1), "a")  # without its mirror
+    assert (later.run_id, later.takeover) == (again.run_id, 2)

@@ -40,6 +40,7 @@ def actor_error(text: str, *, preempted: bool = False, begins: bool = False) -> 
                 "a node of the cluster (192.0.2.2) cannot run trials: its Python cannot import "
                 "tune, which segtune needs",
                 unprepared=True,
+                node="node of 0",
             ),
         ),
         (RayError("its node has died"), Death("its worker died")),
@@ -48,4 +49,4 @@ def actor_error(text: str, *, preempted: bool = False, begins: bool = False) -> 
     ids=["lost", "preempted", "killed", "without segtune", "not an actor's", "unknown"],
 )
 def test_only_a_node_that_is_gone_excuses_a_trial(error: RayError | None, death: Death) -> None:
-    assert death_of(error) == death
+    assert death_of(error, lambda actor: f"node of {actor}") == death

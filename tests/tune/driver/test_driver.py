@@ -68,6 +68,8 @@ class Watcher:
     def study_started(self, plan: Any, resumed: bool) -> None:
         pass
 
+    def trial_placed(self, number: int, part: str) -> None: ...
+
     def trial_started(self, number: int, params: Mapping[str, Any], attempt: int) -> None:
         self.started.append((number, attempt))
 

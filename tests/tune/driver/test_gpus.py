@@ -105,6 +105,40 @@ def test_trials_of_a_lost_node_go_on_elsewhere_from_their_last_epoch(nodes: Node
     assert sum(often.values()) <= 4 * 40 + len(struck), "of each the running epoch at most"
 
 
+def test_the_last_trials_have_the_gpus_of_a_node_each_and_give_them_back(nodes: Nodes) -> None:
+    shares = "{concurrent: 4, gpus_per_trial: 1, cpus_per_trial: 1, shares: rungs}"
+    first = nodes.start("last", shares, trials=2, epochs=2000, seconds=0.3)
+
+    def now_on(n: int) -> bool:
+        """Whether the last epoch of each trial was on so many GPUs, all of one node."""
+        last = {t["trial"]: t for t in nodes.trained("last")}
+        return len(last) == 2 and all(len(t["gpus"].split(",")) == n for t in last.values())
+
+    until("each has both GPUs of a node", lambda: now_on(2))
+    assert nodes.held("last") == 4
+    last = {t["trial"]: t for t in nodes.trained("last")}
+    assert len({t["raylet"] for t in last.values()}) == 2
+    first.kill()
+    first.wait(timeout=60)
+    resumed = nodes.resume("last")
+    began = time.time()
+    until("it goes on", lambda: len(since(nodes.trained("last"), began)) == 2)
+    assert all("," in t["gpus"] for t in nodes.trained("last") if t["begun"] > began), "as it was"
+
+    second = nodes.start("other", "{concurrent: 2, gpus_per_trial: 1}", trials=2, epochs=8)
+    until("the other has two of them", lambda: nodes.held("other") == 2)
+    until("one is left to each", lambda: now_on(1))
+    assert second.wait(timeout=180) == 0, nodes.log("other")[-3000:]
+    until("each has two again", lambda: now_on(2))
+    resumed.terminate()
+    assert resumed.wait(timeout=60) == 130, nodes.log("last")[-3000:]
+    check_each_epoch_once(nodes, "other")
+    for trial in StudyDir.open(nodes.study("last")).trials():
+        assert [line["epoch"] for line in trial.metrics] == list(range(1, trial.epochs + 1))
+        assert trial.part == "2 GPUs"
+        assert any(note.endswith("on it has 1 GPU") for note in trial.notes)
+
+
 def test_a_node_without_the_engine_ends_the_study_with_what_to_do(nodes: Nodes) -> None:
     nodes.add(num_gpus=0, labels={"has": "nothing"}, env_vars={"PYTHONPATH": ""})
     study = "{concurrent: 1, cpus_per_trial: 1, gpus_per_trial: 0, labels: {has: nothing}}"

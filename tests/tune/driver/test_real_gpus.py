@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,16 +39,33 @@ def test_a_probe_measures_how_much_of_a_gpu_a_trial_takes(tmp_path: Path) -> Non
 
 
 def test_two_trials_share_each_gpu_and_see_no_other(tmp_path: Path) -> None:
-    n_gpus, places = this_machine().gpus, tmp_path / "places.jsonl"
-    file = tmp_path / "study.yaml"
+    n_gpus = this_machine().gpus
+    halves = f"{{concurrent: {2 * n_gpus}, gpus_per_trial: 0.5, cpus_per_trial: 1}}"
+    trained = trained_on(tmp_path, halves, 2 * n_gpus)
+    seen = {t["trial"]: t["gpus"] for t in trained}
+    assert sorted(Counter(seen.values()).values()) == [2] * n_gpus, seen
+
+
+@pytest.mark.skipif(this_machine().gpus < 2, reason="needs two CUDA devices")
+def test_the_last_trial_has_all_gpus(tmp_path: Path) -> None:
+    n_gpus = min(8, this_machine().gpus)
+    rungs = f"{{concurrent: {n_gpus}, gpus_per_trial: 1, cpus_per_trial: 1, shares: rungs}}"
+    trained = trained_on(tmp_path, rungs, 1)
+    assert [t["epoch"] for t in trained] == list(range(1, 11))
+    assert len(trained[-1]["gpus"].split(",")) == n_gpus
+
+
+def trained_on(tmp_path: Path, resources: str, trials: int) -> list[dict[str, Any]]:
+    """Every epoch of a study on this machine, and on which GPUs it was."""
+    places, file = tmp_path / "places.jsonl", tmp_path / "study.yaml"
     file.write_text(
         STUDY.format(
             name="real",
             data=prepare_discs(tmp_path / "discs").root,
-            trials=2 * n_gpus,
+            trials=trials,
             epochs=10,
             seconds=1.0,
-            resources=f"{{concurrent: {2 * n_gpus}, gpus_per_trial: 0.5, cpus_per_trial: 1}}",
+            resources=resources,
             storage=tmp_path / "studies",
         )
     )
@@ -59,6 +77,4 @@ def test_two_trials_share_each_gpu_and_see_no_other(tmp_path: Path) -> None:
         cwd=ROOT,
         check=True,
     )
-    trained = [json.loads(line) for line in places.read_text().splitlines()]
-    seen = {t["trial"]: t["gpus"] for t in trained}
-    assert sorted(Counter(seen.values()).values()) == [2] * n_gpus, seen
+    return [json.loads(line) for line in places.read_text().splitlines()]

@@ -102,6 +102,30 @@ def test_who_asks_for_it_has_the_trials_pause(driver: Driver) -> None:
     assert (now.term, now.who) == (2, "process b")
 
 
+def test_who_asks_no_more_has_the_trials_go_on(
+    driver: Driver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    over = threading.Event()
+
+    def ask(lease: Lease) -> None:
+        del lease
+        if over.is_set():
+            raise KeyboardInterrupt
+
+    def take() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            other(driver.place).take(ask)
+
+    taking = threading.Thread(target=take, daemon=True)
+    taking.start()
+    soon(lambda: driver.holding.hold() is not None)
+    over.set()
+    taking.join(WAIT_S)
+    soon(lambda: driver.holding.hold() is None)
+    soon(lambda: "nobody asks for the study any more" in caplog.text)
+
+
 def test_a_driver_that_slept_asks_before_it_decides(driver: Driver) -> None:
     """Its thread has not run since it slept, either: it decides nothing before that has asked."""
     other(driver.place.there, 3600).take()

@@ -3,17 +3,19 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cluster.errors import LeaseError, StorageError
-from cluster.storage.lease import read_lease
+from cluster.storage.lease import LEASE, Lease, read_lease
 from cluster.storage.segments import segment_names
 from tests.support.rehearsed_study import go_on, rehearse
 from tune.directory.reader import StudyDir
 from tune.errors import StoreError
 from tune.mirror.bringing import Place, bring, read_mirror, standing
+from tune.mirror.files import TRAINING_LOG
 from tune.mirror.mirror import Mirror, mirror_address, mirrored, place_of
 from tune.mirror.opening import everything, nothing
 from tune.study.study import Study
@@ -187,6 +189,63 @@ def test_a_study_that_runs_is_refused_and_another_of_its_name_too(
         pass
     with pytest.raises(StorageError, match="expected a study, found none"):
         bring(place_of(f"{mirror_address(study.study)}-nowhere"), tmp_path / "nowhere")
+
+
+def test_training_logs_are_shipped_as_they_grow_and_up_to_a_limit(
+    study: StudyDir, tmp_path: Path
+) -> None:
+    log = study.path / "trials/2/train.log"
+    before = b"epoch 1\n\xff bytes that are no text\n"
+    log.write_bytes(before)
+    shipped(study)
+    log.write_bytes(before + b"one more\n" + b"x" * 99 + b"\n" * TRAINING_LOG)
+
+    def more(mirror: Mirror) -> None:
+        mirror.touch(2)
+
+    shipped(study, more)
+    there = tmp_path / "elsewhere" / "sample"
+    bring(place(study), there)
+    assert (there / "trials/2/train.log").read_bytes() == log.read_bytes()[:TRAINING_LOG]
+    (there / "trials/2/train.log").write_bytes(b"another trial of this number\n")  # lost journal
+    with mirrored(study.study, there, resume=True):
+        pass
+    assert bytes(read_mirror(place(study)).files["trials/2/train.log"]).startswith(b"another")
+
+
+def test_a_driver_that_died_here_is_not_taken_for_one_that_sleeps(
+    study: StudyDir, tmp_path: Path
+) -> None:
+    """Its W&B runs go on where they were; from another folder, nobody knows that it is dead."""
+    documents = place(study).documents
+    taken: list[Lease] = []
+
+    def remember(mirror: Mirror) -> None:
+        del mirror
+        lease = read_lease(documents)
+        assert lease is not None
+        taken.append(lease)
+
+    def die() -> None:
+        """As a kill leaves the lease, and long ago."""
+        now = read_lease(documents)
+        assert now is not None
+        text = replace(now, holder=taken[-1].holder, until=1.0).text()
+        documents.update(LEASE, lambda _: text)
+
+    shipped(study, remember)
+    there = tmp_path / "elsewhere" / "sample"
+    bring(place(study), there)
+    shutil.copy(study.path / ".mirror-holder.json", there)  # a copy, hidden files and all
+    die()
+    with mirrored(study.study, study.path, resume=True) as mirror:
+        assert mirror is not None
+        assert mirror.takeover == 0
+        remember(mirror)
+    die()
+    with mirrored(study.study, there, resume=True) as mirror:
+        assert mirror is not None
+        assert mirror.takeover == 3
 
 
 def test_a_damaged_mirror_is_named_and_nothing_is_brought(study: StudyDir, tmp_path: Path) -> None:

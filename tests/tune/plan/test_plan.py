@@ -205,6 +205,26 @@ def test_a_budget_in_hours_limits_the_estimate(tmp_path: Path) -> None:
 
 # --- what is shown
 
+
+def test_a_plan_says_how_shares_grow_and_where_the_study_is_mirrored(tmp_path: Path) -> None:
+    there, rungs = Machine(cpus=4, gpus=2), {"shares": "rungs"}
+    shared = plan(tmp_path, there, **YOLO, resources=rungs)
+    (said,) = lines(shared, "shares")
+    assert said == (
+        "rungs: twice as much with each rung that a trial passes, and as others drop away; the "
+        "last get whole GPUs of one node, up to 8 each"
+    )
+    one = plan(tmp_path, there, resources=rungs, mirror=str(tmp_path / "there"))
+    assert lines(one, "shares")[0].endswith("up to one GPU, all that simulated can train on")
+    assert lines(one, "mirror") == [
+        f"{tmp_path}/there/sample, every 5 s, with the models of the best 10; without it the study "
+        "goes on for 30 minutes"
+    ]
+    cores = plan(tmp_path, resources=rungs)
+    assert lines(cores, "shares")[0].endswith("up to all cores")
+    assert lines(plan(tmp_path), "shares") == lines(plan(tmp_path), "mirror") == []
+
+
 SHOWN = """\
 study       sample, results in ROOT/studies/sample
 data        powder (ROOT/data): pictures train 8, val 3, test 2; 1 class: particle

@@ -46,6 +46,21 @@ def test_in_a_log_each_start_and_each_end_is_one_line(plan: StudyPlan) -> None:
     ]
 
 
+def test_a_start_says_which_part_of_the_machine_a_trial_has_where_parts_grow(
+    plan: StudyPlan,
+) -> None:
+    lines: list[str] = []
+    progress = LineProgress(lines.append, clock_s=Clock())
+    progress.study_started(plan, resumed=False)
+    for attempt, part in ((1, "1/4 GPU"), (2, "2 GPUs")):
+        progress.trial_placed(0, part)
+        progress.trial_started(0, {"lr0": 0.01}, attempt)
+    assert lines[1:] == [
+        "trial 0 started on 1/4 GPU: lr0=0.01",
+        "trial 0 started again (attempt 2) on 2 GPUs: lr0=0.01",
+    ]
+
+
 def test_in_a_log_the_study_has_a_line_a_minute(plan: StudyPlan) -> None:
     lines: list[str] = []
     clock = Clock()

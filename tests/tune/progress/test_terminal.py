@@ -68,6 +68,20 @@ def test_a_terminal_gets_a_table_of_the_trials(plan: StudyPlan, screen: Screen) 
     assert re.search(r"\b1 +3/50 +0\.600 +0\.600 +3 +waiting", last)
 
 
+def test_the_table_shows_the_part_of_the_machine_that_a_trial_has(
+    plan: StudyPlan, screen: Screen
+) -> None:
+    progress = make_progress(screen.stream)
+    progress.study_started(plan, resumed=False)
+    progress.trial_placed(0, "2 threads")
+    for _ in tell(progress, 0, 2):
+        pass
+    assert isinstance(progress, TerminalProgress)
+    progress._live.refresh()  # type: ignore[union-attr]
+    assert "running (2 threads)" in screen.text()
+    progress.study_ended("finished")
+
+
 def test_the_table_is_drawn_at_most_four_times_a_second(plan: StudyPlan, screen: Screen) -> None:
     progress = make_progress(screen.stream)
     began = time.monotonic()

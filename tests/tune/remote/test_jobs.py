@@ -17,10 +17,11 @@ import pytest
 from cluster.jobs.cluster import Cluster
 from cluster.jobs.leftovers import SHARED
 from cluster.jobs.login import find_login
+from tests.support.discs import prepare_discs
 from tests.support.places import ROOT
 from tests.support.servers.heads import TOKEN, Head, running_head
 from tests.support.study_samples import write_study
-from trainables.datasets.prepared import PreparedDataset
+from trainables.datasets.prepared import PreparedDataset, check_trainable
 from tune.cli.main import VERBS
 from tune.remote.shipping import ship, shipment_of
 
@@ -36,7 +37,8 @@ LIMIT_S = 300
 
 
 @pytest.fixture(scope="module")
-def head() -> Iterator[Head]:
+def head(bucket: str) -> Iterator[Head]:
+    del bucket  # its server is in the environment of the nodes
     with running_head(WANDB_API_KEY=KEY, WANDB_MODE="offline") as head:
         yield head
 
@@ -209,6 +211,41 @@ def test_data_is_sent_once_to_where_the_nodes_see_it(head: Head, folder: Path) -
     assert place.stat().st_mtime_ns == before
 
 
+def test_data_in_a_bucket_come_once_to_a_node(head: Head, folder: Path, bucket: str) -> None:
+    discs = prepare_discs(folder / "pictures", 6)
+    budget = ["--set", "budget={trials: 2, epochs: 2}", "--set", "study=fetched", "--follow"]
+    data = ["--set", f"data={discs.root}", "--send-data", "--to", f"{bucket}/sets"]
+    sent = asked(folder, head.user, "submit", "study.yaml", *budget, *data)
+    assert sent.returncode == 0, sent.stderr
+    address = f"{bucket}/sets/{discs.name}-{discs.fingerprint[:12]}"
+    assert f"data was sent to {address}: " in sent.stderr
+    assert f"data: {address}, 6 pictures, " in sent.stderr
+    copy = head.folder / "home/.cache/segtune/data" / address.rpartition("/")[2]
+    assert f"data: 1 node has {address} in {copy}" in sent.stdout
+    check_trainable(PreparedDataset.load(copy))
+    assert f"data: {address}" in (folder / "studies/fetched/study.yaml").read_text()
+    came = {path.name: path.stat().st_mtime_ns for path in (copy / "images").iterdir()}
+
+    words = ["submit", "study.yaml", "--set", "budget={trials: 1, epochs: 1}", "--follow"]
+    named = ["--set", "study=again", "--set", f"data={address}"]
+    assert asked(folder, head.user, *words, *named).returncode == 0
+    assert {path.name: path.stat().st_mtime_ns for path in (copy / "images").iterdir()} == came
+
+    nowhere = ["--set", "study=nowhere", "--set", f"data={bucket}-absent/data"]
+    refused = asked(folder, head.user, *words, *nowhere)
+    assert refused.returncode == 2
+    assert "nowhere: nothing was started" in refused.stderr
+    assert f"data: {bucket}-absent/data: expected a bucket" in refused.stderr
+
+
+def test_a_file_that_is_not_there_is_told_before_any_cluster_is_asked(folder: Path) -> None:
+    nowhere = {"HOME": str(folder), "RAY_API_SERVER_ADDRESS": "http://127.0.0.1:9"}
+    said = asked(folder, nowhere, "submit", "studi.yaml")
+    assert said.returncode == 2
+    assert "studi.yaml: expected a study file (YAML), found none; did you mean" in said.stderr
+    assert "127.0.0.1" not in said.stderr
+
+
 def test_doctor_says_which_node_lacks_what(head: Head, folder: Path) -> None:
     answer = asked(folder, head.user, "doctor", "--address", head.address)
     assert re.search(r"^ok    \S+ \(\w+\): Python 3\.\d", answer.stdout, re.MULTILINE)
@@ -261,7 +298,7 @@ def files_with(secret: str, folder: Path) -> list[Path]:
 
 
 EVERY_VERB = """
-from trainables.datasets.prepared import PreparedDataset
+from trainables.datasets.prepared import PreparedDataset, check_trainable
 from tune.cli.main import VERBS, main
 
 for verb in VERBS:

@@ -4,9 +4,12 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cluster.storage.copying import send
+from cluster.storage.opening import open_files
 from tests.support.places import THIRD_PARTY
 from tests.support.samples.measured_grains import grains_picture, write_model, write_picture
 from tests.support.servers.heads import Head, running_head
@@ -58,12 +61,15 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def place(tmp_path: Path, bucket: str) -> Iterator[Place]:
     for n in range(PICTURES):
-        write_picture(tmp_path / "in" / f"{n:03d}.tif", grains_picture())
+        folder = "in" if n % 2 else "sent"
+        write_picture(tmp_path / folder / f"{n:03d}.tif", grains_picture())
+    send(tmp_path / "sent", open_files(f"{bucket}/{tmp_path.name}"))
     write_model(tmp_path / "model")
     (tmp_path / "measure.yaml").write_text(
-        "images: in\nmodel: model\nout: measured\ntrainable: threshold\n"
+        f"images: [in, {bucket}/{tmp_path.name}]\n"
+        "model: model\nout: measured\ntrainable: threshold\n"
         "settings: {finding: {confidence: 0.1}, scale: {pixel_size: 2nm}}\n"
     )
     write_study(
@@ -74,7 +80,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
         fixed={"epoch_seconds": 0.5},
         resources={"concurrent": 1, "cpus_per_trial": 1},
     )
-    engine = {
+    engine: dict[str, Any] = {
         "PYTHONPATH": str(THIRD_PARTY),
         "THRESHOLD_ENGINE_COUNTED": str(tmp_path / "count"),
         "THRESHOLD_ENGINE_SECONDS": "0.3",
@@ -109,6 +115,8 @@ def test_a_measurement_runs_beside_a_study_and_outlives_kill_and_stop(place: Pla
     assert len(rows) == 1 + 3 * PICTURES
     assert f"in {PICTURES} of {PICTURES} pictures" in done.stdout
     assert (place.folder / "measured" / "report.html").is_file()
+    kept = (place.head.folder / "home" / ".cache" / "segtune" / "pictures").glob("*/*.tif")
+    assert len(list(kept)) == PICTURES / 2  # those of the bucket
     assert place.shown() <= PICTURES + 2 * BATCH  # each once, but for what two ends cut
     wait_for_reports(place.study, before + 1)
     assert asked(place.folder, user, "stop", "beside").returncode == 0

@@ -10,11 +10,20 @@ import pytest
 
 from cluster.jobs.package import FOLDERS, MOST_BYTES, packed
 from trainables.registry import BUILT_IN
-from tune.remote.travelling import roots_beside, roots_of_measurement, roots_of_study
+from tune.remote.travelling import (
+    roots_beside,
+    roots_of_measurement,
+    roots_of_race,
+    roots_of_study,
+    roots_of_training,
+)
 
 ROOTS = {
     **{f"study of {engine}": roots_of_study(engine) for engine in BUILT_IN},
     "study of another": roots_of_study("another"),
+    "race of simulated": roots_of_race("simulated"),
+    "training of yolo_seg": roots_of_training("yolo_seg"),
+    "training of another": roots_of_training(""),
     "measurement": roots_of_measurement(""),
     "measurement with another": roots_of_measurement("another"),
     **{word: roots_beside(word) for word in ("nodes", "status", "sweep")},

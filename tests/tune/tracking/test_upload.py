@@ -14,6 +14,9 @@ from tests.support.servers.wandb_server import ServedRun, WandbServer, wandb_ser
 from tune.directory.reader import StudyDir
 from tune.directory.trials import UNFINISHED
 from tune.errors import TrackingError
+from tune.mirror.mirror import mirrored
+from tune.mirror.opening import copy_of
+from tune.study.study import Mirror
 from tune.tracking.tracker import run_id
 from tune.tracking.upload import Uploaded, upload
 
@@ -29,6 +32,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbSer
         if name.startswith("WANDB_") or name == "NETRC":
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     with wandb_server() as running:
         monkeypatch.setenv("WANDB_BASE_URL", running.url)
         monkeypatch.setenv("WANDB_API_KEY", KEY)
@@ -77,6 +81,21 @@ def assert_exact(runs: Mapping[str, ServedRun], study: StudyDir) -> None:
 
 def files_of(study: StudyDir) -> dict[Path, int]:
     return {p: p.stat().st_mtime_ns for p in study.path.rglob("*") if p.is_file()}
+
+
+def test_a_study_whose_disk_is_lost_is_uploaded_from_its_mirror(
+    study: StudyDir, server: WandbServer, tmp_path: Path
+) -> None:
+    """W&B's own offline files are not shipped: all that they hold is in the study's."""
+    place = tmp_path / "shared"
+    mirror = Mirror.model_validate({"place": str(place), "lease_seconds": 1})
+    with mirrored(study.study.model_copy(update={"mirror": mirror}), study.path, resume=True):
+        pass
+    shutil.rmtree(study.path)
+    done = segtune(tmp_path, "wandb", "upload", str(place / "sample"))
+    assert done.returncode == 0, done.stderr
+    assert "trial 1: waiting, 3 epochs" in done.stdout
+    assert_exact(server.projects["powder"], StudyDir.open(copy_of(str(place / "sample"))))
 
 
 def test_uploaded_in_the_middle_twice_with_a_resume_between_each_epoch_is_there_once(

@@ -1,6 +1,8 @@
 """What a trial's actor does when; without Ray, whose calls are made here."""
 
+import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,8 @@ from tests.support.discs import prepare_discs
 from trainables.contract import Device, TrainMetrics
 from trainables.goal import Goal
 from tune.study.study import Tracking, Wandb
-from tune.trial.actor import ENDED, ActorTask, TrialActor
+from tune.tracking.tracker import NullTracker
+from tune.trial.actor import CLOSED, ENDED, ActorTask, TrialActor
 from tune.trial.task import TrialTask
 
 
@@ -48,3 +51,30 @@ def test_an_actor_trains_an_epoch_a_step(task: ActorTask) -> None:
     actor = TrialActor({"task": task})
     assert [actor.step()["epoch"] for _ in range(3)] == [1, 2, 3]
     assert actor.step()["event"] == ENDED
+
+
+class Remembering(NullTracker):
+    """Remembers the epochs that it is told of."""
+
+    def __init__(self) -> None:
+        self.epochs: list[float] = []
+
+    def log(self, metrics: Mapping[str, float]) -> None:
+        self.epochs.append(metrics["epoch"])
+
+
+@pytest.mark.parametrize(("paused_after", "logged"), [(1, [1]), (2, [1, 2])])
+def test_an_epoch_is_logged_when_its_driver_has_taken_it_in_and_that_of_a_fenced_one_is_not(
+    task: ActorTask, paused_after: int, logged: list[int]
+) -> None:
+    actor = TrialActor({"task": task})
+    tracker = Remembering()
+    actor._tracker = tracker
+    assert actor.step()["epoch"] == 1
+    assert tracker.epochs == []
+    assert actor.step()["epoch"] == 2
+    assert tracker.epochs == [1]
+    outcome = {"state": "waiting", "stop_reason": "moved", "epoch": paused_after}
+    (task.trial.directory.parent / "outcome.json").write_text(json.dumps(outcome))
+    assert actor.step()["event"] == CLOSED
+    assert tracker.epochs == logged

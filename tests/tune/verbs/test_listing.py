@@ -86,8 +86,8 @@ def test_studies_in_a_bucket_are_listed_and_compared_with_their_notes(
         note(made.path, "shipped", tags=["far"])
         with mirrored(made.study, made.path, resume=True):
             pass
-        with pytest.raises(StoreError, match="expected the study directory itself"):
-            note(f"{bucket}/lab/sample", "there")
+        note(f"{bucket}/lab/sample", "from afar")
+        assert [one.text for one in note(made.path).notes] == ["shipped", "from afar"]
         (listed,) = list_studies(f"{bucket}/lab")
         assert listed.name == "sample"
         assert listed.size > 0

@@ -1,15 +1,17 @@
 """A study is opened by its directory or by its study file."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.support.command_line import segtune
-from tests.support.rehearsed_study import rehearse
+from tests.support.rehearsed_study import go_on, rehearse
 from tests.support.study_samples import write_study
 from trainables.files.errors import UserError
 from tune.directory.reader import StudyDir, TrialRecord
-from tune.verbs.opening import has_begun, open_study
+from tune.mirror.mirror import mirrored
+from tune.verbs.opening import has_begun, open_study, open_to_resume
 from tune.verbs.reporting import report
 
 
@@ -97,3 +99,18 @@ def test_or_start_starts_a_study_goes_on_with_it_and_leaves_it_when_complete(
     missing = segtune(tmp_path, "resume", "--or-start", "studdy.yaml")
     assert missing.returncode == 2
     assert "did you mean study.yaml?" in missing.stderr
+
+
+def test_a_copy_of_a_mirrored_study_is_refused_before_its_mirror_is_brought_to_it(
+    tmp_path: Path,
+) -> None:
+    mirror = {"place": str(tmp_path / "shared"), "lease_seconds": 1}
+    study = rehearse(tmp_path, budget={"trials": 2, "epochs": 5}, mirror=mirror, stop_after=7)
+    copy = shutil.copytree(study.path, study.path.with_name("copied"))
+    go_on(study)
+    with mirrored(study.study, study.path, resume=True):
+        pass
+    before = (copy / "optuna.journal").read_bytes()
+    with pytest.raises(UserError, match="expected the folder of study sample to have its name"):
+        open_to_resume(copy)
+    assert (copy / "optuna.journal").read_bytes() == before

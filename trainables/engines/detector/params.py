@@ -433,6 +433,7 @@ INFO = EngineInfo(
     frameworks=(Framework("torch>=2.7"), Framework("torchvision>=0.22")),
     extra="detector",
     backbone="model",
+    max_gpus=8,
     batch="batch_size",
     data_problems=data_problems,
     default_space=default_space,

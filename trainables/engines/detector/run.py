@@ -34,7 +34,7 @@ from trainables.loop.device import loader_processes, memory_errors
 from trainables.loop.epochs import finite
 from trainables.loop.optimizers import set_learning_rate
 from trainables.loop.schedule import EpochSchedule
-from trainables.loop.split.parts import parts_of
+from trainables.loop.split.replicas import Replicas
 
 Losses = dict[str, Tensor]
 
@@ -79,7 +79,7 @@ class DetectorRun:
         workers = loader_processes(params.workers, trial.device)
         self.loader = training_loader(trial.data, params, self._seed, workers)
         self.multiplier = params.batch_multiplier
-        self.micro_batch = trial.device.micro_batch
+        self._replicas = Replicas(self.net, trial.device, params.batch_size)
         self.clip = params.clip
         self.schedule = plan_schedule(params, trial.epochs * self.steps_an_epoch)
 
@@ -136,25 +136,26 @@ class DetectorRun:
         n_summed = min(self.multiplier, len(self.loader) - first)
         if index == first:
             self.optimizer.zero_grad(set_to_none=True)
-        sums: dict[str, float] = {}
-        for part in parts_of(len(batch), self.micro_batch):
+
+        def loss_of(net: nn.Module, part: slice) -> tuple[Tensor, Losses]:
+            losses = self._losses(net, batch[part])
             share = (part.stop - part.start) / len(batch)
-            losses = self._losses(batch[part])
             total = torch.stack(list(losses.values())).sum()
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + share * float(value.detach())
-            finite(sums, epoch)
-            self.scaler.scale(total * (share / n_summed)).backward()
+            return self.scaler.scale(total * (share / n_summed)), losses
+
+        told = self._replicas.backward(len(batch), loss_of, (self._seed, 1 + epoch, index))
+        sums = finite({name: float(value) for name, value in told.items()}, epoch)
         if index - first + 1 == n_summed:
             self._step(epoch * self.steps_an_epoch + index // self.multiplier)
         return sums
 
-    def _losses(self, batch: Sequence[Sample]) -> Losses:
+    def _losses(self, net: nn.Module, batch: Sequence[Sample]) -> Losses:
         """Compute torchvision's losses of some pictures."""
-        images = [image.to(self.device) for image, _ in batch]
-        targets = [{key: t.to(self.device) for key, t in target.items()} for _, target in batch]
+        device = next(net.parameters()).device
+        images = [image.to(device) for image, _ in batch]
+        targets = [{key: t.to(device) for key, t in target.items()} for _, target in batch]
         with torch.autocast(self.device.type, torch.float16, enabled=self.scaler.is_enabled()):
-            losses: Losses = self.net(images, targets)
+            losses: Losses = net(images, targets)
         return losses
 
     def _step(self, step: int) -> None:

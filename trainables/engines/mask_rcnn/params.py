@@ -430,6 +430,7 @@ INFO = EngineInfo(
     install="make setup, or pip install 'segtune[mask-rcnn]' and then python "
     "tools/install_detectron2.py, in segtune's checkout",
     backbone="backbone",
+    max_gpus=8,
     batch="ims_per_batch",
     data_problems=data_problems,
     default_space=default_space,

@@ -34,7 +34,7 @@ from trainables.loop.averaging import WeightAverage
 from trainables.loop.device import loader_processes, memory_errors
 from trainables.loop.epochs import finite
 from trainables.loop.optimizers import set_learning_rate
-from trainables.loop.split.parts import parts_of
+from trainables.loop.split.replicas import Replicas
 
 Losses = dict[str, torch.Tensor]
 
@@ -52,6 +52,7 @@ class MemberNetwork:
         average: Moving average of its weights, or None.
         weights: Weights that its training starts or started from: `none`, `coco` or a file.
         taken: Sentence on what was taken from there now, or "".
+        replicas: The network on all devices of the trial.
     """
 
     backbone: str
@@ -62,23 +63,23 @@ class MemberNetwork:
     average: WeightAverage | None
     weights: str
     taken: str
+    replicas: Replicas
 
     @property
     def validated(self) -> Any:
         """Network that is measured and kept: the average where there is one."""
         return self.net if self.average is None else self.average.model
 
-    def step(self, batch: Sequence[NetworkInput], clip: float, micro_batch: int = 0) -> Losses:
-        """Learn from a batch, in parts of at most `micro_batch`; returns Detectron2's losses."""
+    def step(self, batch: Sequence[NetworkInput], clip: float, seed: Sequence[int] = ()) -> Losses:
+        """Learn from a batch, of which `seed` are numbers of its own; Detectron2's losses."""
         self.optimizer.zero_grad(set_to_none=True)
-        sums: Losses = {}
-        for part in parts_of(len(batch), micro_batch):
-            share = (part.stop - part.start) / len(batch)
-            losses = self._losses(batch[part])
-            total = sum(losses.values(), torch.zeros((), device=self.net.device))
-            self.scaler.scale(total * share).backward()
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0) + value.detach() * share
+
+        def loss_of(net: Any, part: slice) -> tuple[torch.Tensor, Losses]:
+            losses = self._losses(net, batch[part])
+            total = sum(losses.values(), torch.zeros((), device=net.device))
+            return self.scaler.scale(total * ((part.stop - part.start) / len(batch))), losses
+
+        sums = self.replicas.backward(len(batch), loss_of, seed)
         if clip:
             self.scaler.unscale_(self.optimizer)
             trained = [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -89,9 +90,9 @@ class MemberNetwork:
             self.average.update(self.net)
         return sums
 
-    def _losses(self, batch: Sequence[NetworkInput]) -> Losses:
-        with torch.autocast(self.net.device.type, torch.float16, enabled=self.scaler.is_enabled()):
-            losses: Losses = self.net(list(batch))
+    def _losses(self, net: Any, batch: Sequence[NetworkInput]) -> Losses:
+        with torch.autocast(net.device.type, torch.float16, enabled=self.scaler.is_enabled()):
+            losses: Losses = net(list(batch))
         return losses
 
 
@@ -99,7 +100,7 @@ def build_member(
     params: MaskRcnnParams,
     backbone: str,
     n_classes: int,
-    device: torch.device,
+    device: Device,
     seed: int,
     config: str | None = None,
 ) -> MemberNetwork:
@@ -109,7 +110,7 @@ def build_member(
         params: Hyperparameters of the training.
         backbone: Backbone of the network.
         n_classes: Number of classes of the data set.
-        device: Device that it goes to.
+        device: Devices of the trial; it goes to the first.
         seed: Seed of its random weights.
         config: Detectron2's configuration, YAML, of a training that goes on: its weights come from
             its checkpoint, not from where they once came from.
@@ -120,14 +121,18 @@ def build_member(
     """
     torch.manual_seed(_mixed(seed, 0))
     cfg, net, taken = _build_network(params, backbone, n_classes, config)
-    net = net.to(device)
+    first = torch.device(device.name)
+    net = net.to(first)
     average = None
     if params.ema_decay:
         average = WeightAverage(net, params.ema_decay, warm_up=params.ema_warmup)
     optimizer = build_optimizer(net, params)
-    amp = params.amp and device.type == "cuda"
-    scaler = torch.amp.GradScaler(device.type, enabled=amp)
-    return MemberNetwork(backbone, cfg, net, optimizer, scaler, average, params.weights, taken)
+    amp = params.amp and first.type == "cuda"
+    scaler = torch.amp.GradScaler(first.type, enabled=amp)
+    replicas = Replicas(net, device, params.ims_per_batch)
+    return MemberNetwork(
+        backbone, cfg, net, optimizer, scaler, average, params.weights, taken, replicas
+    )
 
 
 def _build_network(
@@ -182,7 +187,6 @@ class MaskRcnnRun:
         schedule: Schedule of the learning rate.
         clip: Largest norm of the gradient, 0 for any.
         device: Device that it runs on.
-        micro_batch: Most pictures that go through a network at once; 0 for whole batches.
         steady_epoch_s: Time of the last epoch as it would be without its first batch's delay.
     """
 
@@ -196,14 +200,13 @@ class MaskRcnnRun:
         self._seed = trial.seed % 2**31
         n_classes = len(trial.data.classes)
         self.members = {
-            name: build_member(params, name, n_classes, self.device, self._seed, begun.get(name))
+            name: build_member(params, name, n_classes, trial.device, self._seed, begun.get(name))
             for name in params.backbones
         }
         workers = loader_processes(params.workers, trial.device)
         self.loader = training_loader(trial.data, params, self._seed, workers)
         self.schedule: StepSchedule = plan_schedule(params, trial.epochs, len(self.loader))
         self.clip = params.clip
-        self.micro_batch = trial.device.micro_batch
 
     @property
     def networks(self) -> dict[str, Any]:
@@ -238,7 +241,8 @@ class MaskRcnnRun:
         marks = [time.perf_counter()]
         with EventStorage(), diverged_in(epoch):
             for i, batch in enumerate(self.loader):
-                for name, value in self._train_batch(batch, self.schedule(step + i)).items():
+                seed = (self._seed, 1 + epoch, i)
+                for name, value in self._train_batch(batch, self.schedule(step + i), seed).items():
                     sums[name] = sums[name] + value if name in sums else value
                 marks.append(time.perf_counter())
         n = len(marks) - 1
@@ -247,11 +251,13 @@ class MaskRcnnRun:
         count = n * len(self.members)
         return finite({name: float(value) / count for name, value in sums.items()}, epoch)
 
-    def _train_batch(self, batch: Sequence[NetworkInput], factor: float) -> Losses:
+    def _train_batch(
+        self, batch: Sequence[NetworkInput], factor: float, seed: Sequence[int]
+    ) -> Losses:
         sums: Losses = {}
         for member in self.members.values():
             set_learning_rate(member.optimizer, factor)
-            for name, value in member.step(batch, self.clip, self.micro_batch).items():
+            for name, value in member.step(batch, self.clip, seed).items():
                 sums[name] = sums[name] + value if name in sums else value
         return sums
 

@@ -270,5 +270,5 @@ def choose_kernels(params: UnetParams, device: torch.device) -> None:
 def within_memory(params: UnetParams, device: Device) -> AbstractContextManager[None]:
     """Turn running out of memory into an error that names the settings to lower."""
     size = f"batch_size={params.batch_size} at tile_px={params.tile_px} and width={params.width}"
-    batch = params.batch_size if device.gpus == 1 else 0
+    batch = params.batch_size if device.gpus == 1 else 0  # over several it cannot be split more
     return memory_errors(device, size, "one of them", batch)

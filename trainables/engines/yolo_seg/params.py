@@ -324,6 +324,7 @@ INFO = EngineInfo(
     "fall under AGPL-3.0 as the code does, unless one holds an Ultralytics Enterprise licence: who "
     "offers this model, also as a service, has to offer the source under AGPL-3.0.",
     backbone="model",
+    max_gpus=8,
     batch="batch",
     data_problems=data_problems,
     remarks=remarks,

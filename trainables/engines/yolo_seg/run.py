@@ -33,7 +33,7 @@ from trainables.engines.yolo_seg.params import YoloSegParams, native_config
 from trainables.failures import says_out_of_memory
 from trainables.loop.device import loader_processes, memory_errors
 from trainables.loop.epochs import finite
-from trainables.loop.split.parts import parts_of
+from trainables.loop.split.replicas import Replicas
 
 log = logging.getLogger(__name__)
 
@@ -92,10 +92,10 @@ class YoloSegRun(SegmentationTrainer):  # type: ignore[misc]  # untyped
     steady_epoch_s: float
 
     def __init__(
-        self, settings: Mapping[str, Any], dataset: Mapping[str, Any], micro_batch: int = 0
+        self, settings: Mapping[str, Any], dataset: Mapping[str, Any], device: Device
     ) -> None:
         self._described = dict(dataset)
-        self._micro_batch = micro_batch
+        self._of_trial = device
         super().__init__(overrides=dict(settings))
         self.last_opt_step = -1
         self.mosaic_until = self.epochs - self.args.close_mosaic
@@ -128,6 +128,7 @@ class YoloSegRun(SegmentationTrainer):  # type: ignore[misc]  # untyped
         self.ema.ema.end2end = False
         model = unwrap_model(self.model)
         model.criterion = model.init_criterion()
+        self._replicas = Replicas(model, self._of_trial, self.args.batch, _follow_criterion)
         self.warm_up = WarmUp(
             self._get_warmup_iterations(len(self.train_loader)),
             self.args.warmup_momentum,
@@ -242,7 +243,7 @@ class YoloSegRun(SegmentationTrainer):  # type: ignore[misc]  # untyped
 
     def _train_batch(self, batch: dict[str, Any], number: int) -> dict[str, torch.Tensor]:
         self._warm_up(number)
-        losses = self._gradients(batch)
+        losses = self._gradients(batch, number)
         if number - self.last_opt_step >= self.accumulate:
             self.optimizer_step()
             self.last_opt_step = number
@@ -264,17 +265,18 @@ class YoloSegRun(SegmentationTrainer):  # type: ignore[misc]  # untyped
             if "momentum" in group:
                 group["momentum"] = ramp(self.warm_up.momentum, self.args.momentum)
 
-    def _gradients(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+    def _gradients(self, batch: dict[str, Any], number: int) -> dict[str, torch.Tensor]:
         batch = self.preprocess_batch(batch)
-        n, sums = len(batch["img"]), dict[str, torch.Tensor]()
-        for part in parts_of(n, self._micro_batch):
+
+        def loss_of(net: Any, part: slice) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+            chosen = part_of_batch(batch, part, overlap=self.args.overlap_mask)
+            place = next(net.parameters()).device
+            moved = {k: v.to(place) if torch.is_tensor(v) else v for k, v in chosen.items()}
             with autocast(self.amp, device=self.device.type):
-                chosen = part_of_batch(batch, part, overlap=self.args.overlap_mask)
-                loss, losses = self.model(chosen)
-            self.scaler.scale(loss.sum()).backward()  # a sum over pictures, of Ultralytics' own
-            share = (part.stop - part.start) / n
-            sums = {name: sums.get(name, 0) + value * share for name, value in losses.items()}
-        return sums
+                loss, losses = net(moved)
+            return self.scaler.scale(loss.sum()), losses  # a sum over pictures, of Ultralytics' own
+
+        return self._replicas.backward(len(batch["img"]), loss_of, (number,))
 
 
 def part_of_batch(batch: Mapping[str, Any], part: slice, *, overlap: bool) -> dict[str, Any]:
@@ -291,6 +293,15 @@ def part_of_batch(batch: Mapping[str, Any], part: slice, *, overlap: bool) -> di
     of_objects = {"batch_idx", "bboxes", "cls", *(() if overlap else ("masks",))}
     found = {name: row[chosen if name in of_objects else part] for name, row in batch.items()}
     return {**found, "batch_idx": found["batch_idx"] - part.start}
+
+
+def _follow_criterion(model: Any, twin: Any) -> None:
+    """Give a copy of a network a loss of its own, on its device, as far as the network's is."""
+    place = next(twin.parameters()).device
+    if getattr(twin, "criterion_on", None) != place:
+        twin.criterion, twin.criterion_on = twin.init_criterion(), place
+    of_numbers = {k: v for k, v in vars(model.criterion).items() if isinstance(v, int | float)}
+    vars(twin.criterion).update(of_numbers)  # YOLO26 shifts weight between its two heads
 
 
 def within_memory(params: YoloSegParams, device: Device) -> AbstractContextManager[None]:

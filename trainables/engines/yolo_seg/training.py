@@ -47,7 +47,7 @@ def train_trial(trial: Trial, params: YoloSegParams) -> None:
     for loss in (*lost, mask_note(trial.data, params.imgsz, params.mask_ratio)):
         if loss:
             trial.note(loss)
-    run = YoloSegRun(overrides(params, trial), described, trial.device.micro_batch)
+    run = YoloSegRun(overrides(params, trial), described, trial.device)
     try:
         with within_memory(params, trial.device):
             run.build()

@@ -1,1 +1,1 @@
-"""Batches split over the processes of a training, or into parts that take turns."""
+"""Batches split over the processes or devices of a training, or into parts that take turns."""

@@ -34,12 +34,14 @@ def parts_of(n: int, micro_batch: int) -> list[slice]:
 
 
 def at_once(batch: int, device: Device) -> int:
-    """Number of samples that go through the network at once.
+    """Number of samples that go through the network at once, on each of a trial's devices.
 
     >>> at_once(8, Device(micro_batch=3)), at_once(2, Device(micro_batch=3)), at_once(8, Device())
     (3, 2, 8)
+    >>> at_once(8, Device(gpus=3)), at_once(8, Device(gpus=2, micro_batch=2))
+    (3, 2)
     """
-    return min(batch, device.micro_batch or batch)
+    return min(batch, device.micro_batch or batch, -(-batch // device.gpus))
 
 
 def note_parts(trial: Trial, batch: int, inexact: str = "") -> None:
@@ -55,7 +57,9 @@ def note_parts(trial: Trial, batch: int, inexact: str = "") -> None:
     if part == batch:
         return
     same = f"not exactly the training of whole batches: {inexact}" if inexact else "the same steps"
-    trial.note(f"micro_batch={part}: batches of {batch} are computed in parts, {same}")
+    gpus = trial.device.gpus
+    why, each = (f"{gpus} GPUs", f" of {part}") if gpus > 1 else (f"micro_batch={part}", "")
+    trial.note(f"{why}: batches of {batch} are computed in parts{each}, {same}")
 
 
 def whole_sums(compute: Sequence[Callable[[Sum], object]]) -> list[Sum]:

@@ -38,10 +38,11 @@ def wandb_upload(
     entity: Entity = None,
 ) -> None:
     """Upload what W&B lacks of studies: epochs, states, artifacts; doing it twice does no harm."""
+    from tune.mirror.opening import results  # slow: Optuna
     from tune.tracking.upload import upload  # slow: Optuna
     from tune.verbs.opening import open_study  # slow: Optuna
 
-    for study in [open_study(place) for place in studies]:
+    for study in [open_study(place, results) for place in studies]:
         typer.echo(f"{study.path}:")
         done = upload(study, project, entity, lambda one: typer.echo(f"  {one.line()}"))
         typer.echo(f"  {len(done)} {'trial is' if len(done) == 1 else 'trials are'} at W&B")

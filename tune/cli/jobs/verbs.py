@@ -1,20 +1,23 @@
 """Verbs about jobs on a cluster: submit, jobs, logs, stop."""
 
-import shlex
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from tune.cli.jobs.options import Address, Insecure, JobName, the_cluster
-from tune.cli.options import Overrides, number_option
+from tune.cli.jobs.options import (
+    Address,
+    AnyVersions,
+    Insecure,
+    JobName,
+    KeepAlive,
+    SendData,
+    the_cluster,
+)
+from tune.cli.jobs.sending import followed, note, send_job
+from tune.cli.options import Overrides
+from tune.errors import UsageError
 from tune.progress.folding import on_terminal
-
-if TYPE_CHECKING:
-    from cluster.jobs.job import Job
-
-_EXIT_CODES = {"SUCCEEDED": 0, "FAILED": 1, "STOPPED": 130}
 
 
 def submit(
@@ -27,43 +30,30 @@ def submit(
         str | None,
         typer.Option("--name", metavar="NAME", help="Name of the job; default: the study's."),
     ] = None,
-    keep_alive: Annotated[
-        int, number_option("--keep-alive", "Times that a driver that died is started again.")
-    ] = 0,
+    keep_alive: KeepAlive = 0,
     overrides: Overrides = None,
     follow: Annotated[bool, typer.Option("--follow", help="Show its log until it ends.")] = False,
-    any_versions: Annotated[
-        bool,
-        typer.Option("--any-versions", help="Let nodes have other packages than those tested."),
-    ] = False,
-    send_data: Annotated[
-        bool,
+    any_versions: AnyVersions = False,
+    send_data: SendData = False,
+    to: Annotated[
+        str | None,
         typer.Option(
-            "--send-data", help="Send the study's data set to its storage, unless it is there."
+            "--to",
+            metavar="gs://BUCKET/FOLDER",
+            help="With --send-data: send it there, where each node fetches it once.",
         ),
-    ] = False,
+    ] = None,
     insecure: Insecure = False,
 ) -> None:
     """Run a study or a measurement on a Ray cluster; sent again, it is found again.
 
     It goes on whatever becomes of this machine. A job that has ended is gone on with.
     """
-    from tune.remote.submitting import Wanted, wait_until_begun  # slow: numpy
-    from tune.remote.submitting import submit as send  # as the other
+    from tune.remote.submitting import Wanted, read_asked  # slow: numpy
 
-    cluster = the_cluster(address, insecure)
-    wishes = Wanted(name, keep_alive, any_versions, send_data)
-    job, sent = send(file, cluster, wishes, overrides or [], _note)
-    if sent:
-        again = f", attempt {job.attempt}" if job.attempt > 1 else ""
-        _note(f"job {job.name} on {cluster.login.address}{again}: its nodes are looked at")
-        job = wait_until_begun(cluster, job, _note)
-    else:
-        _note(f"job {job.name} on {cluster.login.address} is running already")
-    at = f"{job.name} --address {shlex.quote(cluster.login.address)}"
-    if follow:
-        raise typer.Exit(_followed(address, insecure, job))
-    typer.echo(f"segtune logs {at} --follow")
+    wishes = Wanted(name, keep_alive, any_versions, send_data, _bucket(to, send_data))
+    asked = read_asked(file, wishes, overrides or [])  # before any cluster is asked
+    send_job(asked, the_cluster(address, insecure), follow=follow)
 
 
 def jobs(address: Address = None, insecure: Insecure = False) -> None:
@@ -90,7 +80,7 @@ def logs(
     cluster = the_cluster(address, insecure)
     job = cluster.named(name)
     if follow:
-        raise typer.Exit(_followed(address, insecure, job))
+        raise typer.Exit(followed(cluster, job))
     typer.echo(cluster.log(job.id), nl=False)
 
 
@@ -102,24 +92,16 @@ def stop(name: JobName, address: Address = None, insecure: Insecure = False) -> 
     from tune.remote.overseeing import stop as end  # slow: requests
 
     cluster = the_cluster(address, insecure)
-    for line in on_terminal(end(cluster, cluster.named(name), _note)):
+    for line in on_terminal(end(cluster, cluster.named(name), note)):
         typer.echo(line)
 
 
-def _followed(address: str | None, insecure: bool, job: "Job") -> int:
-    """Show a job's log to its end; returns the exit code that says how it ended."""
-    from cluster.jobs.following import follow  # slow: requests
-
-    cluster = the_cluster(address, insecure)
-    try:
-        ended = follow(cluster, job, lambda text: typer.echo(text, nl=False), _note)
-    except KeyboardInterrupt:
-        _note(f"{job.name} goes on; `segtune stop {job.name}` ends it")
-        return 130
-    return _EXIT_CODES.get(ended.state, 1)
-
-
-def _note(line: str) -> None:
-    """A line about what is going on."""
-    for piece in on_terminal([line], sys.stderr):
-        typer.echo(piece, err=True)
+def _bucket(to: str | None, send_data: bool) -> str | None:
+    """Where data are to be sent, if a bucket is named."""
+    if to is None:
+        return None
+    if not send_data:
+        raise UsageError("--to: expected --send-data beside it, got none")
+    if not to.startswith("gs://") or not to.removeprefix("gs://").strip("/"):
+        raise UsageError(f"--to: expected gs://BUCKET/FOLDER, got {to}")
+    return to

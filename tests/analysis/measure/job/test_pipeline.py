@@ -16,7 +16,9 @@ from trainables.files.errors import UserError
 
 pytestmark = pytest.mark.ray
 
-WORKERS = Workers(actors=1, cpus=1, gpus=0, batch=3, on_their_way=6)
+APART = Workers(actors=1, cpus=1, gpus=0, batch=3, on_their_way=6)
+TOGETHER = replace(APART, on_their_way=None)
+each_way = pytest.mark.parametrize("workers", [APART, TOGETHER], ids=["apart", "together"])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -58,9 +60,12 @@ def stages(folder: Path) -> Stages:
     return Stages(read, partial(Search, folder), Measure(folder))
 
 
-def test_each_picture_is_measured_once_and_what_fails_has_its_reason(tmp_path: Path) -> None:
+@each_way
+def test_each_picture_is_measured_once_and_what_fails_has_its_reason(
+    workers: Workers, tmp_path: Path
+) -> None:
     numbers = [*range(40), 100]
-    done = sorted(passed(numbers, stages(tmp_path), WORKERS), key=lambda p: p.number)
+    done = sorted(passed(numbers, stages(tmp_path), workers), key=lambda p: p.number)
     reasons = {6: "picture {} ends early", 8: "RuntimeError: not expected", 9: "no scale"}
     assert done == [Passed(n, reasons.get(n % 10, "").format(n)) for n in numbers]
     written = {path.stem: path.read_text() for path in tmp_path.glob("*.txt")}
@@ -68,7 +73,10 @@ def test_each_picture_is_measured_once_and_what_fails_has_its_reason(tmp_path: P
     assert (tmp_path / "made").read_text() == "once\n", "the model is loaded once an actor"
 
 
-def test_the_first_picture_is_measured_before_the_last_one_is_read(tmp_path: Path) -> None:
+@each_way
+def test_the_first_picture_is_measured_before_the_last_one_is_read(
+    workers: Workers, tmp_path: Path
+) -> None:
     def last_waits(number: int) -> Any:
         end = time.monotonic() + 240
         while number == 30 and not list(tmp_path.glob("*.txt")):
@@ -78,13 +86,16 @@ def test_the_first_picture_is_measured_before_the_last_one_is_read(tmp_path: Pat
         return f"read {number}"
 
     last_is_read = replace(stages(tmp_path), reader=last_waits)
-    assert Passed(30, "") in list(passed(list(range(31)), last_is_read, WORKERS))
+    assert Passed(30, "") in list(passed(list(range(31)), last_is_read, workers))
 
 
-def test_a_model_that_cannot_be_loaded_ends_the_job_with_its_reason(tmp_path: Path) -> None:
+@each_way
+def test_a_model_that_cannot_be_loaded_ends_the_job_with_its_reason(
+    workers: Workers, tmp_path: Path
+) -> None:
     def cannot() -> Any:
         raise UserError("model.pt: expected a model, got a text")
 
     broken = Stages(read, cannot, Measure(tmp_path))
     with pytest.raises(NoSearcherError, match="expected a model, got a text"):
-        list(passed(list(range(5)), broken, WORKERS))
+        list(passed(list(range(5)), broken, workers))

@@ -8,14 +8,12 @@ from cluster.machines.machine import Machine
 from trainables.contract import Device
 
 
-@pytest.mark.parametrize(
-    ("cores", "actors", "threads", "batch"), [(1, 1, 1, 4), (2, 2, 1, 2), (16, 4, 4, 1)]
-)
-def test_on_a_cpu_actors_share_the_cores_and_few_pictures_are_on_their_way(
-    cores: int, actors: int, threads: int, batch: int
+@pytest.mark.parametrize(("cores", "actors", "threads"), [(1, 1, 1), (2, 2, 1), (16, 4, 4)])
+def test_on_a_cpu_actors_share_the_cores_and_each_does_all_stages(
+    cores: int, actors: int, threads: int
 ) -> None:
     shares = shared_out(Device("cpu", cpus=cores), 0, Machine(cores, 0))
-    assert shares.workers == Workers(actors, 1, 0, batch, 8)
+    assert shares.workers == Workers(actors, 1, 0, 8, None)
     assert shares.device == Device("cpu", cpus=threads)
     assert shares.ray_cpus == cores + actors, "as many tasks of other stages as there are cores"
 

@@ -32,4 +32,6 @@ INFO = EngineInfo(
     metrics=("seg_metrics",),
     objective="seg_metrics/F1",
     preset="awkward",
+    max_gpus=8,
+    batch="batch",
 )

@@ -71,7 +71,7 @@ def _check(trial: MemoryTrial, without: str | None = None) -> None:
     if without is not None:
         del settings[without]
     described, _ = describe_dataset(trial.data, trial.directory)
-    run = YoloSegRun(settings, described)
+    run = YoloSegRun(settings, described, trial.device)
     try:
         run.build()
         detection = Detection(run.args.iou, run.args.max_det)
@@ -108,7 +108,7 @@ def test_another_model_than_asked_for_is_caught(make_trial: MakeTrial) -> None:
     trial = make_trial({"model": UNUSUAL["model"]})
     params = YoloSegParams.model_validate(trial.params)
     settings = {**overrides(params, trial), "model": "yolo11n-seg.yaml"}
-    run = YoloSegRun(settings, describe_dataset(trial.data, trial.directory)[0])
+    run = YoloSegRun(settings, describe_dataset(trial.data, trial.directory)[0], trial.device)
     run.build()
     with pytest.raises(IneffectiveParam, match=r"model: expected yolo11s-seg\.yaml, got yolo11n"):
         check_effective(run, Detection(0.7, 300), params, IGNORED)

@@ -72,7 +72,7 @@ def test_our_loop_trains_what_ultralytics_own_loop_trains(
     theirs = _Theirs(*_settings(other))
     theirs.train()
 
-    ours = YoloSegRun(*_settings(trial))
+    ours = YoloSegRun(*_settings(trial), Device())
     ours.build()
     losses = [ours.train_epoch(epoch) for epoch in range(3)]
     ours.close()
@@ -89,7 +89,7 @@ def test_our_loop_trains_what_ultralytics_own_loop_trains(
 
 def test_two_learning_rates_give_two_first_steps(make_trial: MakeTrial) -> None:
     def first_epoch(lr0: float) -> Any:
-        run = YoloSegRun(*_settings(make_trial({"lr0": lr0}, epochs=3)))
+        run = YoloSegRun(*_settings(make_trial({"lr0": lr0}, epochs=3)), Device())
         run.build()
         run.train_epoch(0)
         run.close()
@@ -111,7 +111,7 @@ def test_a_loss_that_is_no_number_ends_the_trial_without_a_report(make_trial: Ma
 def test_memory_that_does_not_suffice_never_halves_the_batch(
     make_trial: MakeTrial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def too_much(run: YoloSegRun, batch: dict[str, Any]) -> None:
+    def too_much(run: YoloSegRun, batch: dict[str, Any], number: int) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(YoloSegRun, "_gradients", too_much)

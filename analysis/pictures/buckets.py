@@ -1,0 +1,192 @@
+"""Pictures in a bucket: listed by their names, and on this machine only while they are read.
+
+A file comes when somebody asks for its path, and lies in the user's cache, of which the last 2 GB
+stay: so several that read one picture one after the other bring it once, and a run over any number
+of pictures needs no more disk than that.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from analysis.errors import PicturesError
+from cluster.errors import StorageError
+from cluster.storage.copying import at_once
+from cluster.storage.files import Stored
+from cluster.storage.opening import open_files
+from trainables.datasets.images import SUFFIXES
+from trainables.files.whole import locked, new_file
+from tune.datasets.copies import cache_folder
+
+MOST_BYTES: Final = 2_000_000_000
+"""Bytes of pictures that a machine keeps."""
+
+_IN_USE_S: Final = 120.0
+"""Age up to which a picture may be read just now, and stays, s."""
+
+_WILD: Final = frozenset("*?[")
+
+_KINDS: Final = "MRC, TIFF, PNG, JPEG"
+
+
+@dataclass(frozen=True)
+class BucketPicture:
+    """A picture's file in a bucket.
+
+    Attributes:
+        folder: Address of its folder.
+        name: Name of the file.
+        size: Bytes.
+        crc32c: Checksum, as the service says it.
+    """
+
+    folder: str
+    name: str
+    size: int
+    crc32c: str
+
+    @property
+    def address(self) -> str:
+        """Where it is."""
+        return f"{self.folder}/{self.name}"
+
+    @property
+    def state(self) -> list[int]:
+        """What changes with its content: its size in bytes, and its checksum as a number."""
+        return [self.size, int.from_bytes(self.crc32c.encode(), "big")]
+
+    def here(self) -> Path:
+        """Its file on this machine, brought where it lacks; to be opened within two minutes.
+
+        Raises:
+            StorageError: It cannot be brought.
+        """
+        mark = hashlib.sha256(f"{self.address}\0{self.crc32c}".encode()).hexdigest()[:20]
+        place = cache_folder("pictures", mark) / self.name
+        if _touched(place.parent) and place.is_file():
+            return place
+        with locked(place.parent, wait=True):
+            if not place.is_file():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with new_file(place, on_disk=False) as temporary:
+                    self._bring(temporary)
+        _trim(place.parents[1], MOST_BYTES)
+        return place
+
+    def _bring(self, target: Path) -> None:
+        came = open_files(self.folder).get(self.name, target)
+        if came != Stored(self.size, self.crc32c):
+            raise StorageError(
+                f"{self.address}: expected the picture that was listed, got another; it was "
+                "changed since"
+            )
+
+
+def bucket_pictures(asked: str) -> Iterator[BucketPicture]:
+    """The pictures of one argument that is an address: a file, a folder, or a pattern.
+
+    Raises:
+        PicturesError: There are none.
+        StorageError: The bucket cannot be read.
+    """
+    folder, wanted = _folder_and_rest(asked)
+    listed = open_files(folder).listed()
+    names = [name for name in sorted(listed) if wanted(name) and _is_picture(name)]
+    if not names:
+        raise PicturesError(f"{asked}: expected pictures there ({_KINDS}), found none")
+    for name in names:
+        below, _, file = name.rpartition("/")
+        yield BucketPicture(f"{folder}/{below}".rstrip("/"), file, *listed[name])
+
+
+def bring_all(pictures: list[BucketPicture], use: Callable[[Path], int]) -> list[int]:
+    """A number of each picture, from its file: eight are brought at once.
+
+    Raises:
+        StorageError: One cannot be brought.
+    """
+    numbered = {str(n): picture for n, picture in enumerate(pictures)}
+    found = at_once(lambda n: use(numbered[n].here()), list(numbered))
+    return [found[n] for n in numbered]
+
+
+def _folder_and_rest(asked: str) -> tuple[str, Callable[[str], bool]]:
+    """The folder to list, and which names below it are meant.
+
+    >>> folder, wanted = _folder_and_rest("gs://lab/day/*/a?.tif")
+    >>> folder, [wanted(name) for name in ("1/a1.tif", "1/2/a1.tif", "a1.tif")]
+    ('gs://lab/day', [True, False, False])
+    >>> _folder_and_rest("gs://lab/day/a.tif")[0], _folder_and_rest("gs://lab/day/")[0]
+    ('gs://lab/day', 'gs://lab/day')
+    """
+    parts = asked.removeprefix("gs://").rstrip("/").split("/")
+    wild = next((n for n, part in enumerate(parts) if _WILD & set(part)), None)
+    if wild is not None and wild > 0:
+        pattern = _translated("/".join(parts[wild:]))
+        return "gs://" + "/".join(parts[:wild]), lambda name: bool(pattern.fullmatch(name))
+    if len(parts) > 1 and _is_picture(parts[-1]):
+        return "gs://" + "/".join(parts[:-1]), lambda name: name == parts[-1]
+    return "gs://" + "/".join(parts), lambda name: "/" not in name
+
+
+def _translated(pattern: str) -> re.Pattern[str]:
+    """A pattern of the command line as a regular expression; `**` stands for any folders.
+
+    >>> bool(_translated("**/*.tif").fullmatch("a.tif")), bool(_translated("*").fullmatch("a/b"))
+    (True, False)
+    """
+    text = ""
+    for piece in re.findall(r"\*\*/|\*\*|\*|\?|\[[^\]]+\]|.", pattern):
+        known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+        own = piece.replace("[!", "[^") if piece.startswith("[") else re.escape(piece)
+        text += known.get(piece, own)
+    return re.compile(text)
+
+
+def _is_picture(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def shown(file: Path) -> str:
+    """A file as the user named it: paths make one slash of two.
+
+    >>> shown(Path("gs://lab/a.tif")), shown(Path("day/a.tif"))
+    ('gs://lab/a.tif', 'day/a.tif')
+    """
+    text = file.as_posix()
+    return text.replace("gs:/", "gs://", 1) if text.startswith("gs:/") else text
+
+
+# --- the cache
+def _touched(folder: Path) -> bool:
+    """Whether a picture's folder is there; it is then marked as used just now."""
+    try:
+        os.utime(folder)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _trim(folder: Path, most: int) -> None:
+    """Remove what was used longest ago, down to so many bytes; what may be in use stays."""
+    kept = []
+    for one in folder.iterdir():
+        try:
+            size = sum(file.stat().st_size for file in one.iterdir()) if one.is_dir() else 0
+            kept.append((one.stat().st_mtime, size, one))
+        except FileNotFoundError:  # by another process, just now
+            continue
+    total, now = sum(size for _, size, _ in kept), time.time()
+    for used, size, one in sorted(kept):
+        if total <= most or now - used < _IN_USE_S:
+            return
+        if size:
+            shutil.rmtree(one, ignore_errors=True)
+            total -= size
