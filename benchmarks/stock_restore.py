@@ -56,7 +56,7 @@ def training(config: dict[str, Any]) -> None:
 
 def drive(folder: Path, storage: Path, *, restore: bool, failures: int, nan: int) -> None:
     """Be the driver: run the study, or go on with it; writes what came of it."""
-    own = {"address": "local", "num_cpus": 2, "include_dashboard": False}
+    own: dict[str, Any] = {"address": "local", "num_cpus": 2, "include_dashboard": False}
     ray.init(**({} if os.environ.get("RAY_ADDRESS") else own), log_to_driver=False)
     trainable = ray_tune.with_resources(training, {"cpu": 1})
     if restore:
@@ -77,8 +77,8 @@ def drive(folder: Path, storage: Path, *, restore: bool, failures: int, nan: int
     results = tuner.fit()
     errors = [str(error).strip().splitlines()[-1] for error in results.errors]
     try:
-        best = results.get_best_result().config.get("n")
-    except (RuntimeError, AttributeError) as error:
+        best = (results.get_best_result().config or {}).get("n")
+    except RuntimeError as error:
         best = str(error)
     ended = {"trials": len(results), "errors": errors, "best": best}
     (folder / "ended.json").write_text(json.dumps(ended))
@@ -241,12 +241,12 @@ def cluster_killed(stock: Stock) -> None:
 
 def state_cut(stock: Stock) -> None:
     """The driver is killed and the file of its state loses its second half."""
-    driver_killed_then(stock, lambda: [_cut(f) for f in _of(stock, "experiment_state-*.json")])
+    driver_killed_then(stock, lambda: _cut(_of(stock, "experiment_state-*.json")))
 
 
 def searcher_cut(stock: Stock) -> None:
     """The driver is killed and `tuner.pkl` loses its second half."""
-    driver_killed_then(stock, lambda: [_cut(file) for file in _of(stock, "tuner.pkl")])
+    driver_killed_then(stock, lambda: _cut(_of(stock, "tuner.pkl")))
 
 
 def checkpoint_damaged(stock: Stock) -> None:
@@ -323,7 +323,7 @@ def node_lost(stock: Stock) -> None:
     """The raylet of a node with half of the trials is killed; nothing is restored."""
     from ray.cluster_utils import Cluster
 
-    one = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+    one: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
     cluster = Cluster(initialize_head=True, head_node_args={**one, "include_dashboard": False})
     node = cluster.add_node(**one)
     try:
@@ -362,9 +362,10 @@ def _of(stock: Stock, pattern: str) -> list[Path]:
     return found
 
 
-def _cut(file: Path) -> None:
-    content = file.read_bytes()
-    file.write_bytes(content[: len(content) // 2])
+def _cut(files: list[Path]) -> None:
+    for file in files:
+        content = file.read_bytes()
+        file.write_bytes(content[: len(content) // 2])
 
 
 FAULTS: Final[dict[str, Callable[[Stock], None]]] = {

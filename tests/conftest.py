@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from hypothesis import settings
 
 settings.register_profile("segtune", derandomize=True, deadline=None)
 settings.load_profile("segtune")  # the same cases everywhere; a slow machine is no failure
+
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # a busy machine exceeds Ray's 30 s
 
 RAM = Path("/dev/shm")
 

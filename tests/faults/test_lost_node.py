@@ -62,7 +62,7 @@ def test_trials_of_a_lost_node_go_on_and_no_epoch_is_missing_or_double(
         head = opened.enter_context(running_head(cpus=2, ip=ip, **HEARTBEAT))
         node = head.add_node(2, line=link)
         submit_to_two_nodes(head, tmp_path)
-        until("all train", lambda: len(list(study.glob("trials/*/metrics.jsonl"))) == TRIALS)
+        until("all train", partial(all_trained, study, 1))
         below = psutil.Process(node.pid).children(recursive=True)
         raylet = next(p for p in below if p.name() == "raylet")
         if link is None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.test_mirror import check_study, decided, epochs_at, study_of
+from tests.faults.test_mirror import check_study, decided, epochs_at, more_than, study_of
 from tests.support.places import ALTERED, ROOT
 from tests.support.rehearsed_study import rehearse_file
 from tests.support.servers.machines import WAIT_S, computers, wait_until
@@ -27,11 +27,9 @@ def test_a_clock_that_jumps_changes_no_decision_and_no_hours(bucket: str, tmp_pa
         unbroken = decided(rehearse_file(file, tmp_path / "unbroken").path / JOURNAL)
         driver = machine.start("tune", file, PYTHONPATH=path, ALTERED_CLOCK=str(shift))
         for jump in (DAY_S, -2 * DAY_S):
-            before = epochs_at(address)
-            wait_until("it is shipped", machine.log, lambda n=before: epochs_at(address) > n)
+            wait_until("it is shipped", machine.log, more_than(epochs_at(address), address))
             shift.write_text(str(jump))
-        before = epochs_at(address)
-        wait_until("it goes on", machine.log, lambda: epochs_at(address) > before)
+        wait_until("it goes on", machine.log, more_than(epochs_at(address), address))
         assert driver.wait(timeout=WAIT_S) == 0, machine.log.read_text()[-3000:]
         said = machine.log.read_text()
         assert "Traceback" not in said

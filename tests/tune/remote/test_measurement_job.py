@@ -53,6 +53,19 @@ class Place:
         count = self.folder / "count"
         return count.read_text().count("x") if count.is_file() else 0
 
+    def hold(self, most: int) -> None:
+        """Have the model wait once it was shown more pictures than that, until it is let go."""
+        (self.folder / "held").write_text(str(most))
+
+    def let_go(self) -> None:
+        (self.folder / "held").unlink()
+
+    def wait_until_it_died(self) -> None:
+        deadline = time.monotonic() + LIMIT_S
+        while "the driver died (SIGKILL)" not in (log := log_of(self.head, "measure")):
+            assert time.monotonic() < deadline, log
+            time.sleep(0.2)
+
     def wait_until_shown(self, n: int) -> None:
         deadline = time.monotonic() + LIMIT_S
         while self.shown() < n:
@@ -76,7 +89,7 @@ def place(tmp_path: Path, bucket: str) -> Iterator[Place]:
         tmp_path,
         study="beside",
         storage=str(tmp_path / "studies"),
-        budget={"trials": 40, "epochs": 60},
+        budget={"trials": 400, "epochs": 60},
         fixed={"epoch_seconds": 0.5},
         resources={"concurrent": 1, "cpus_per_trial": 1},
     )
@@ -84,6 +97,7 @@ def place(tmp_path: Path, bucket: str) -> Iterator[Place]:
         "PYTHONPATH": str(THIRD_PARTY),
         "THRESHOLD_ENGINE_COUNTED": str(tmp_path / "count"),
         "THRESHOLD_ENGINE_SECONDS": "0.3",
+        "THRESHOLD_ENGINE_HELD": str(tmp_path / "held"),
     }
     with running_head(cpus=4, **engine) as head:
         yield Place(head, tmp_path)
@@ -93,6 +107,7 @@ def test_a_measurement_runs_beside_a_study_and_outlives_kill_and_stop(place: Pla
     user = place.user
     assert asked(place.folder, user, "submit", "study.yaml").returncode == 0
     wait_for_reports(place.study, 1)
+    place.hold(6)  # so that whatever comes next finds it running, on however slow a machine
     sent = asked(place.folder, user, "submit", "measure.yaml", "--keep-alive", "1")
     assert sent.returncode == 0, sent.stderr
     wait_for_line(place.folder, user, r"^beside +running +study", "jobs")
@@ -101,13 +116,14 @@ def test_a_measurement_runs_beside_a_study_and_outlives_kill_and_stop(place: Pla
     place.wait_until_shown(2)
     [driver] = [p for p in with_mark("measure") if p.cmdline()[-1:] == ["run"]]
     driver.kill()
-    place.wait_until_shown(4)
-    assert "the driver died (SIGKILL)" in log_of(place.head, "measure")
+    place.wait_until_it_died()
+    place.wait_until_shown(place.shown() + 1)
     stopped = asked(place.folder, user, "stop", "measure")
     assert stopped.returncode == 0, stopped.stderr
     assert "interrupted; `segtune submit`" in stopped.stdout
     wait_until_gone("measure")
 
+    place.let_go()
     before = reports(place.study)
     done = asked(place.folder, user, "submit", "measure.yaml", "--follow")
     assert done.returncode == 0, done.stderr

@@ -32,6 +32,7 @@ from trainables.results import Instances
 SLOPE = 20.0
 COUNTED = "THRESHOLD_ENGINE_COUNTED"  # file that gets an x a picture to search, and a dot after
 SECONDS = "THRESHOLD_ENGINE_SECONDS"  # that a search takes longer
+HELD = "THRESHOLD_ENGINE_HELD"  # file with a number: while it is there, further searches wait
 _Pair = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | float]
 
 
@@ -82,6 +83,8 @@ class _Predictor:
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
         _count("x" * len(images))
         time.sleep(float(os.environ.get(SECONDS, "0")))
+        while _held():
+            time.sleep(0.05)
         found = [self._find(_grey(image)) for image in images]
         _count(".")
         return found
@@ -102,6 +105,15 @@ def _count(marks: str) -> None:
     if counted := os.environ.get(COUNTED):
         with Path(counted).open("a") as file:
             file.write(marks)
+
+
+def _held() -> bool:
+    """Whether more pictures were counted than the file that holds searches says."""
+    try:
+        most = int(Path(os.environ[HELD]).read_text())
+    except (KeyError, FileNotFoundError):
+        return False
+    return Path(os.environ[COUNTED]).read_text().count("x") > most
 
 
 def _grey(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
