@@ -69,7 +69,7 @@ class Diary(Spec):
             tags: Tags to add.
             untag: Tags to take away.
         """
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        now = datetime.now(UTC).isoformat(timespec="microseconds")
         notes = (*self.notes, Note(at=now, text=text)) if text else self.notes
         kept = sorted({*self.tags, *tags} - set(untag))
         return type(self).model_validate({"notes": notes, "tags": tuple(kept)})
