@@ -6,7 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from analysis.confirm.words import cost_words, gain_words, overtuning_words, test_words
+from analysis.confirm.words import (
+    cost_words,
+    gain_words,
+    overtuning_words,
+    retraining_words,
+    test_words,
+)
 from analysis.models.confirmed import Contender, Verdict
 from analysis.pages.environment import page_environment
 from search_spaces.names import written
@@ -80,6 +86,7 @@ def write_page(folder: Path, verdict: Verdict) -> Path:
             height=_ROW * (len(rows) + 1) + 8,
             left=_LEFT,
             gain=gain_words(verdict) if winner else "",
+            retraining=retraining_words(verdict) if winner else [],
             overtuning=list(overtuning_words(verdict)) if winner else [],
             test=test_words(verdict),
             cost={one.name: cost_words(one) for one in verdict.contenders},

@@ -54,6 +54,7 @@ def verdict_lines(verdict: Verdict) -> list[str]:
         ("confirmed", f"{_set_told(verdict)}, {done}"),
         *_titled("", _table(verdict)),
         ("recommended", _recommended(verdict)),
+        *_titled("retraining", retraining_words(verdict)),
         ("gain", gain_words(verdict)),
         *_titled("overtuning", list(overtuning_words(verdict))),
         *_titled("test part", test_words(verdict)),
@@ -78,6 +79,15 @@ def gain_words(verdict: Verdict) -> str:
     told = f"{'better' if better else 'worse'} than the default by {size}"
     alike = verdict.contenders.index(default) in verdict.alive
     return f"{told}, from which it cannot be told apart" if alike else told
+
+
+def retraining_words(verdict: Verdict) -> list[str]:
+    """What a single further training of the recommended configuration reaches, in words."""
+    winner = verdict.winner
+    assert winner is not None
+    if winner.mean is None or winner.next_half_width is None:
+        return []
+    return [f"a single one reaches {winner.mean:.4f} ± {winner.next_half_width:.4f} (95 %)"]
 
 
 def overtuning_words(verdict: Verdict) -> Iterator[str]:

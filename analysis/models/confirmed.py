@@ -1,6 +1,7 @@
 """`confirm.json`: what a race between a study's best said, in the directory of the race's study."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -50,6 +51,20 @@ class Contender(Spec):
     half_width: float | None = None
     seconds: float | None = None
     dropped_p: float | None = None
+
+    @property
+    def next_half_width(self) -> float | None:
+        """Half the width of the interval of a single further training, at 95 %.
+
+        It is a prediction interval (Hahn and Meeker 1991, section 4.7): wider than that of the mean
+        of n trainings by the root of n + 1, as the further one differs from the mean, too.
+
+        >>> Contender(name="trial 1", params={}, values=(0.1, 0.2), half_width=0.1).next_half_width
+        0.17320508075688773
+        """
+        return (
+            None if self.half_width is None else self.half_width * math.sqrt(len(self.values) + 1)
+        )
 
 
 class TestFigures(Spec):

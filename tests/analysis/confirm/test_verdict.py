@@ -91,6 +91,8 @@ def test_the_verdict_names_the_set_its_cheapest_the_gain_and_the_overtuning(
     if default is not said.winner:
         assert said.gain == pytest.approx((said.winner.mean or 0) - (default.mean or 0))
         assert f"by {abs(said.gain or 0):.4f} ± {said.gain_half_width:.4f} (95 %)" in text
+    half = (said.winner.half_width or 0) * (len(values) + 1) ** 0.5
+    assert f"a single one reaches {said.winner.mean:.4f} ± {half:.4f} (95 %)" in text
     first = said.contenders[0]
     assert f"the search said {first.searched:.4f} of its best, {first.name}" in text
     assert f"reach {first.mean:.4f} on average" in text
