@@ -1,7 +1,7 @@
 """The figures of a run: size distributions with intervals, uncertainty and verdicts, by class."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -63,6 +63,8 @@ class ClassFigures:
         fit: The log-normal distribution that fits, and whether it does.
         nano: Share of the particles of at most 100 nm; None without a scale or without masks.
         size: Column that the sizes are taken from: of a model of boxes their width.
+        area_unit: Unit of area in which a reader is told numbers per area, one for all classes of a
+            run, and what a number per square of `unit` is multiplied by.
     """
 
     name: str
@@ -71,7 +73,8 @@ class ClassFigures:
     combined: Mapping[str, Uncertainty]
     fit: LogNormalFit
     nano: NanoShare | None
-    size: str = SIZE
+    size: str
+    area_unit: tuple[str, float] = ("px^2", 1.0)
 
     @property
     def size_words(self) -> str:
@@ -120,11 +123,11 @@ class ClassFigures:
         }
 
     def said(self, name: str) -> Uncertainty:
-        """A figure as a reader is told it: a number per area in the unit of area that fits it."""
+        """A figure as a reader is told it: a number per area in the unit of area of the run."""
         whole = self.combined[name]
         if name != "number_density":
             return whole
-        unit, factor = area_unit(whole.value, self.unit)
+        unit, factor = self.area_unit
         return whole.times(factor, f"per {unit}")
 
     def _unit_of(self, name: str) -> str:
@@ -169,9 +172,10 @@ def run_figures(
     sources = _sources(done, models, unit)
     size = next((size_column(part) for _, _, part in done.parts(SIZES)), SIZE)
 
+    shown = unit or "px"
+
     def figures_of(name: str, chosen: Any) -> ClassFigures:
         """Figures of the chosen particles, under the name of their class."""
-        shown = unit or "px"
         sample = Sample.of(
             sizes[chosen], weights[chosen], numbers[chosen], areas, unit=shown, border=border
         )
@@ -191,7 +195,8 @@ def run_figures(
     result = [figures_of(ALL, np.ones(len(sizes), bool))]
     if len(classes) > 1:
         result += [figures_of(name, names == name) for name in classes]
-    return result
+    area = area_unit(result[0].estimates["number_density"].value, shown)
+    return [replace(one, area_unit=area) for one in result]
 
 
 def _unit(figure: str, unit: str) -> str:

@@ -84,6 +84,17 @@ def test_means_and_densities_are_weighted_and_in_the_unit(
     assert value(whole, "number_density") == pytest.approx(density, rel=1e-9)
 
 
+def test_the_numbers_per_area_of_all_classes_are_told_in_one_unit(
+    done: DonePictures, plan: MeasurePlan
+) -> None:
+    figures = run_figures(part_of(done, "grains"), "nm", plan.models)
+    assert len(figures) > 1
+    [unit] = {one.said("number_density").words.rpartition(" per ")[2].split()[0] for one in figures}
+    for one in figures:
+        said, per_nm2 = one.said("number_density"), value(one, "number_density")
+        assert said.value == pytest.approx(per_nm2 * {"um^2": 1e6, "nm^2": 1.0}[unit], rel=1e-9)
+
+
 def test_a_picture_without_grains_counts_with_its_area(
     done: DonePictures, plan: MeasurePlan
 ) -> None:
