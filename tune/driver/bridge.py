@@ -150,8 +150,7 @@ class Bridge:
         if number is None:
             return
         moving = number in self._moving
-        grows = number in self._growing and self._parts.units(number) == 1
-        self.room.free(ray_id, keep=moving and grows)
+        self._parts.leave(ray_id, number, grows=moving and number in self._growing)
         self._moving.discard(number)
         self._growing.discard(number)
         if self.error is not None:  # which ends the study, and is not the trial's
@@ -161,7 +160,7 @@ class Bridge:
             return
         if moving:
             self._controller.again(number)
-        elif error and number not in self._controller.outcomes:
+        elif error and number not in (*self._controller.outcomes, *self._held):
             self._died(number, death)
         self._reopen_if_open(number)
 
@@ -220,7 +219,8 @@ class Bridge:
     def _fit_room(self) -> None:
         """Have room for the trials that could run now, and for no more."""
         trials = max(len(self._running), min(self._work.concurrent, self._left()))
-        self._parts.fit(trials, {*self._running.values(), *self._controller.unfinished})
+        begun = dict.fromkeys([*self._running.values(), *self._controller.unfinished])
+        self._parts.fit(trials, list(begun)[:trials])
 
     def _let_held_go_on(self) -> None:
         """Queue the trials that paused for somebody who does not come any more."""
@@ -254,6 +254,8 @@ class Bridge:
             return replace(self._closing_task(number), place=places[0])
         assignment = self._controller.next_trial(fits)
         if assignment is None:
+            if places:  # there was room, and is nothing to try yet
+                self.room.free(ray_id)
             return None
         self._running[ray_id] = assignment.number
         self._parts.narrow(assignment.number, assignment.last_epoch)

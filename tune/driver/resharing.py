@@ -47,7 +47,7 @@ class Resharing:
         self._recorder = recorder
         self._left = left
         self._useful_gpus = useful_gpus
-        self._taken: dict[int, int] = {}  # whole units with which a trial began its last attempt
+        self._taken: dict[int, int] = {}  # whole units of each trial that has a place
         self._too_large: set[int] = set()  # trials that ran out of memory on several GPUs
 
     def slots(self, number: int) -> int:
@@ -59,7 +59,8 @@ class Resharing:
         gpus = self._controller.allotments.of(number).gpus
         if not gpus or number in self._controller.outcomes:
             return 1
-        return max(1, min(gpus // gpus_a_unit(self.room.share), self.room.due(self._left())))
+        due = self.room.due(self._left(), self._taken.get(number, 1))
+        return max(1, min(gpus // gpus_a_unit(self.room.share), due))
 
     def part(self, number: int) -> Part:
         """The part of a machine that a trial has now."""
@@ -100,6 +101,11 @@ class Resharing:
         if place is not None:
             self._taken[number] = units
         return place
+
+    def leave(self, ray_id: str, number: int, *, grows: bool) -> None:
+        """Take in that a trial has left its place; where it grows there, its slots wait for it."""
+        self.room.free(ray_id, keep=grows and self.units(number) == 1)
+        self._taken.pop(number, None)
 
     def _held(self, number: int) -> int:
         """Number of whole units that are a trial's; one that has ended keeps its place a while."""
