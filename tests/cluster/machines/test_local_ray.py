@@ -1,5 +1,6 @@
 """The Ray that a command runs on."""
 
+import os
 from typing import Any
 
 import pytest
@@ -12,13 +13,20 @@ from cluster.machines.local_ray import start_ray
 def test_a_ray_that_a_busy_machine_does_not_start_in_time_is_one_message(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    given = []
+
     def late(**asked: Any) -> None:
+        given.append(os.environ["RAY_raylet_start_wait_time_s"])
         raise Exception("The current node timed out during startup.")
 
     monkeypatch.setattr(ray, "init", late)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "")  # so that it is set back afterwards
+    monkeypatch.delenv("RAY_raylet_start_wait_time_s")
     with pytest.raises(ClusterError) as raised:
         start_ray(1, 0)
     assert str(raised.value) == (
         "Ray cannot be started on this machine: The current node timed out during startup; "
         "`segtune doctor` says more"
     )
+    assert given == ["120"], "seconds, where Ray's own limit is 30"
