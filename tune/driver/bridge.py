@@ -14,7 +14,7 @@ from tune.directory.layout import attempt_number
 from tune.directory.trials import TrialAssignment, TrialOutcome
 from tune.directory.writer import Recorder
 from tune.driver.controller import Controller
-from tune.driver.deaths import Death
+from tune.driver.deaths import Death, Doubts
 from tune.driver.resharing import Resharing, UsefulGpus
 from tune.driver.room import Cores, Room
 from tune.errors import changed_data, no_room, unprepared_node
@@ -91,6 +91,7 @@ class Bridge:
         self._open: deque[int] = deque()  # ended trials that a crash left without their ending
         self._reopened: set[int] = set()
         self._deaths: dict[str, Death] = {}
+        self._doubts = Doubts()
         self._moving: set[int] = set()  # trials that go on in another place, or with another part
         self._growing: set[int] = set()  # those of them whose slots wait for them
         self._bare: set[str] = set()  # nodes that cannot run trials
@@ -106,6 +107,7 @@ class Bridge:
 
     def suggest(self, ray_id: str) -> dict[str, Any] | str | None:
         """The next trial's configuration; None to ask again later; FINISHED when all is done."""
+        self._settle_doubts()  # also here: Ray does nothing but ask while no trial runs
         self._fit_room()
         if self.hold() is not None:
             return None if self._running else str(Searcher.FINISHED)
@@ -189,7 +191,7 @@ class Bridge:
 
     def idle(self) -> bool:
         """Whether nothing is left to start."""
-        return self._controller.exhausted and not self._open
+        return self._controller.exhausted and not self._open and not self._doubts
 
     def finish_decided(self) -> None:
         """Write the outcomes that a killed driver decided but did not write.
@@ -204,6 +206,7 @@ class Bridge:
     def tick(self) -> None:
         """Keep the study's time and its room; called many times a second, by Ray."""
         self._tick()
+        self._settle_doubts()
         self._fit_room()
 
     def tell(self, event: str, *details: Any) -> None:
@@ -342,6 +345,8 @@ class Bridge:
     def _died(self, number: int, death: Death) -> None:
         if death.unprepared:
             self._leave_out(number, death)
+        elif death.node and not death.of_node:
+            self._doubts.add(number, death)
         elif not death.of_node:
             self._crashed(number, death.message)
         elif self._controller.lost(number, death.message):
@@ -351,6 +356,13 @@ class Bridge:
             )
         else:
             self._end(number)
+
+    def _settle_doubts(self) -> None:
+        """Queue trials whose workers died, once it is known whether their nodes live."""
+        hold = self.hold() if self._doubts else None
+        if hold is None or hold.decides:
+            for number, death in self._doubts.settled():
+                self._died(number, death)
 
     def _leave_out(self, number: int, death: Death) -> None:
         """Have a trial that could not begin on a node begin on another one, and all others, too."""

@@ -23,7 +23,7 @@ from tune.directory.trials import TrialOutcome
 from tune.directory.writer import Recorder
 from tune.driver.bridge import Bridge, Work
 from tune.driver.controller import MAX_CRASHES, Controller, Rules
-from tune.driver.deaths import Death
+from tune.driver.deaths import Death, Doubts
 from tune.driver.room import Cores, Room
 from tune.driver.search import Search
 from tune.errors import DriverError
@@ -513,3 +513,17 @@ def test_a_trial_gets_no_more_cores_where_there_is_no_node_to_begin_again_on() -
     room.update(1)
     assert not room.leaves("a", "only")
     assert room.grow("a", 4) == 1
+
+
+def test_a_study_does_not_end_while_it_is_unknown_what_a_worker_died_of(study: Study) -> None:
+    bridge, alive = study.bridge(trials=1), {"far"}
+    bridge._doubts = Doubts(alive.__contains__, iter(range(9)).__next__)
+    suggested(bridge, "a")
+    bridge.died("a", Death(node="far"))
+    bridge.complete("a", error=True)
+    assert bridge.suggest("b") is None
+    assert not bridge.idle()
+    alive.clear()
+    assert suggested(bridge, "c").trial.number == 0
+    attributes = study.controller._journal.trials()[0].user_attrs
+    assert (attributes["lost"], "crashed" in attributes) == ([1, 0], False)
