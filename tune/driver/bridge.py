@@ -72,6 +72,7 @@ class Bridge:
     Attributes:
         lease: Of a study with a mirror, asked before each decision whether trials are to pause.
         error: First error of a callback, which ends the study; or None.
+        stopped: Whether nothing was started at last as all trials had paused.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Bridge:
         self._paused: Hold | None = None
         self._held: list[int] = []  # trials that paused by a hold, which may be lifted
         self.error: Exception | None = None
+        self.stopped = False
 
     # --- for Ray
 
@@ -109,8 +111,10 @@ class Bridge:
         """The next trial's configuration; None to ask again later; FINISHED when all is done."""
         self._settle_doubts()  # also here: Ray does nothing but ask while no trial runs
         self._fit_room()
-        if self.hold() is not None:
-            return None if self._running else str(Searcher.FINISHED)
+        paused = self.hold() is not None
+        self.stopped = paused and not self._running
+        if paused:
+            return str(Searcher.FINISHED) if self.stopped else None
         self._let_held_go_on()
         if len(self._running) >= self._work.concurrent:
             return None
