@@ -179,7 +179,7 @@ class Reservations:
         return [
             name
             for name, unit in self._staying().items()
-            if unit.node and loads[name] == 0 and name not in kept
+            if unit.node and loads[name] == 0 and not kept.get(name)
         ]
 
     def grow(self, trial: str, slots: int) -> int:
@@ -342,7 +342,7 @@ class Reservations:
         for name in sorted(staying, key=worth)[: max(0, len(staying) - target)]:
             if leave:  # for others, also what waits for a trial, which goes on elsewhere then
                 self._placement.kept.pop(name, None)
-            if loads[name] == 0 and name not in self._placement.kept:
+            if loads[name] == 0 and not self._placement.kept.get(name):
                 self._give_back(name)
                 if leave:
                     self._rest_until = self._looked + REST_S

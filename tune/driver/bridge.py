@@ -94,7 +94,6 @@ class Bridge:
         self._deaths: dict[str, Death] = {}
         self._doubts = Doubts()
         self._moving: set[int] = set()  # trials that go on in another place, or with another part
-        self._growing: set[int] = set()  # those of them whose slots wait for them
         self._bare: set[str] = set()  # nodes that cannot run trials
         self._notes: set[str] = set()
         cores = Cores(1, work.concurrent)
@@ -156,9 +155,8 @@ class Bridge:
         if number is None:
             return
         moving = number in self._moving
-        self._parts.leave(ray_id, number, grows=moving and number in self._growing)
+        self._parts.leave(ray_id, number, moves=moving)
         self._moving.discard(number)
-        self._growing.discard(number)
         if self.error is not None:  # which ends the study, and is not the trial's
             return
         hold = self.hold()
@@ -277,7 +275,6 @@ class Bridge:
         elif self._work.reshare:
             part = self._parts.grow(ray_id, number, epoch, self._work.rungs)
             if part:
-                self._growing.add(number)
                 self._move(number, epoch, f"goes on with {part}")
 
     def _move(self, number: int, epoch: int, what: str) -> None:

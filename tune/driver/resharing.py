@@ -48,6 +48,7 @@ class Resharing:
         self._left = left
         self._useful_gpus = useful_gpus
         self._taken: dict[int, int] = {}  # whole units of each trial that has a place
+        self._growing: set[int] = set()  # trials that leave a place for more slots of its unit
         self._too_large: set[int] = set()  # trials that ran out of memory on several GPUs
 
     def slots(self, number: int) -> int:
@@ -102,9 +103,10 @@ class Resharing:
             self._taken[number] = units
         return place
 
-    def leave(self, ray_id: str, number: int, *, grows: bool) -> None:
+    def leave(self, ray_id: str, number: int, *, moves: bool) -> None:
         """Take in that a trial has left its place; where it grows there, its slots wait for it."""
-        self.room.free(ray_id, keep=grows and self.units(number) == 1)
+        self.room.free(ray_id, keep=moves and number in self._growing)
+        self._growing.discard(number)
         self._taken.pop(number, None)
 
     def _held(self, number: int) -> int:
@@ -133,8 +135,8 @@ class Resharing:
         got = self.room.grow(ray_id, due) if due > has else has
         if got <= has:
             return 0
-        allotments = self._controller.allotments
-        self._give(number, replace(allotments.of(number), slots=got), epoch)
+        self._growing.add(number)
+        self._give(number, replace(self._controller.allotments.of(number), slots=got), epoch)
         self._tell(number, f"{got} of {most} shares", epoch)
         return got
 

@@ -236,3 +236,22 @@ def test_gpus_are_held_for_as_many_trials_as_may_run(study: Study, cluster: Fake
     assert begun(again, "a").gpus == 2
     looked(again)
     assert list(cluster.sizes.values()) == [2]
+
+
+def test_a_trial_that_does_not_get_the_gpus_it_left_for_holds_none_besides(
+    study: Study, cluster: FakeCluster
+) -> None:
+    bridge = started(study, cluster, trials=1)
+    begun(bridge, "a")
+    bridge.result("a", report(1))
+    assert study.written(0, "outcome.json")["message"] == "goes on with 4 GPUs after epoch 1"
+    cluster.others = {"other/1": Claim(0, 1)}
+    looked(bridge)
+    bridge.result("a", closed())
+    bridge.complete("a", error=False)
+    looked(bridge)
+    assert begun(bridge, "b").gpus == 1
+    cluster.others = {"other/1": Claim(4, 0)}
+    end(bridge, "b", *map(report, range(2, 10)))
+    looked(bridge)
+    assert not cluster.sizes
