@@ -11,6 +11,10 @@ from cluster.errors import ClusterError
 
 _STORE_BYTES: Final = 100 * 2**20  # what travels through the object store is small
 
+_START_S: Final = ("RAY_raylet_start_wait_time_s", "120")
+"""Variable with the time in which a node must come up: Ray's own 30 s are too few where a machine
+is very busy. Ray reads it when it is started first in a process, not when it is imported."""
+
 
 def on_cluster() -> bool:
     """Whether RAY_ADDRESS names a Ray, which others may use, too."""
@@ -57,6 +61,8 @@ def start_ray(cpus: int, gpus: int) -> None:
         "include_dashboard": False,
         "object_store_memory": _STORE_BYTES,
     }
+    if not on_cluster():
+        os.environ.setdefault(*_START_S)
     try:
         ray.init(
             log_to_driver=False,

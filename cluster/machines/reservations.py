@@ -124,32 +124,47 @@ class Reservations:
     def _take_whole(self, trial: str, units: int) -> str | None:
         taken = set(self._placement.placed.values())
         for name, unit in self._units.items():
-            fits = unit.size == units and unit.node and not unit.leaving and name not in taken
+            stands = unit.node and not unit.leaving and not self._nodes.is_out(unit.node)
+            fits = stands and unit.size == units and name not in taken
             if fits and self.group(name) is not None:
                 self._placement.placed[trial] = name
                 self._placement.slots[trial] = units * self.slots
                 return name
         return None
 
-    def due(self, left: int) -> int:
-        """Whole units of one node that each of so many trials could have, as last looked at."""
-        if self._awaited or self._looked < self._narrow_until:
+    def due(self, left: int, has: int = 1) -> int:
+        """Whole units of one node that each of so many trials could have, as last looked at.
+
+        Args:
+            left: Number of trials.
+            has: Number that one of them has, which it keeps where others were refused.
+        """
+        if self._awaited:
             return 1
         size = gpus_a_unit(self.share)
         total = sum(self._usable.values())
         most = total if self._wish.most is None else self._wish.most // size
-        return units_due(self._usable.values(), left, most)
+        due = units_due(self._usable.values(), left, most)
+        return min(due, has) if self._looked < self._narrow_until else due
 
     def roomy(self, trial: str, units: int) -> bool:
         """Whether a node has so many whole units for a trial, once it has left its place."""
-        spare = self._spare()
+        spare, leaves = self._spare(), 0
         own = self._units.get(self._placement.placed.get(trial, ""))
-        if own is not None and own.node and not self._nodes.is_out(own.node):
+        if own is not None and own.node:
             alone = self._placement.loads()[self._placement.placed[trial]] == (
                 self._placement.slots.get(trial, 1)
             )
-            spare[own.node] += own.size if alone else 0
-        return any(n >= units for n in spare.values())
+            leaves = own.size if alone else 0
+            spare[own.node] += leaves if not self._nodes.is_out(own.node) else 0
+        return self._may_have(units - leaves) and any(n >= units for n in spare.values())
+
+    def _may_have(self, more: int) -> bool:
+        """Whether the study may take so many units more, in place of idle ones."""
+        if self._wish.most is None:
+            return True
+        held = sum(unit.size for unit in self._units.values()) - len(self._idle())
+        return (held + more) * gpus_a_unit(self.share) <= self._wish.most
 
     def _spare(self) -> Counter[str]:
         """Units of each node that nobody has, and those of the study's without a trial."""
@@ -164,7 +179,7 @@ class Reservations:
         return [
             name
             for name, unit in self._staying().items()
-            if unit.node and loads[name] == 0 and name not in kept
+            if unit.node and loads[name] == 0 and not kept.get(name)
         ]
 
     def grow(self, trial: str, slots: int) -> int:
@@ -230,10 +245,7 @@ class Reservations:
         self._notice(view.nodes_of, now)
         self._know(view)
         self._fit_whole(whole, now)
-        most = self._wish.most
-        if most is not None:
-            most = max(0, most - sum(whole) * gpus_a_unit(self.share))
-        demand = Demand(trials, self.share, most, self._wish.weight)
+        demand = Demand(trials, self.share, self._most_single(whole), self._wish.weight)
         free = sum(view.free.values()) if now >= self._greedy_from else 0
         target = demand.target(len(self._staying()), free, view.others, self._me)
         crowded = not free and any(claim.waiting for claim in view.others.values())
@@ -250,12 +262,19 @@ class Reservations:
         for name in list(self._units):
             self._give_back(name)
 
+    def _most_single(self, whole: Sequence[int]) -> int | None:
+        """Most GPUs in reservations of one unit, beside what others hold or will; None for any."""
+        if self._wish.most is None:
+            return None
+        held = sum(unit.size for unit in self._units.values()) - len(self._staying())
+        return max(0, self._wish.most - max(sum(whole), held) * gpus_a_unit(self.share))
+
     def _know(self, view: View) -> None:
         """Remember what a look has shown, for trials that could have several units."""
         self._free = view.free
         self._usable = dict(view.free)
         for unit in self._units.values():
-            if unit.node in self._nodes.usable:
+            if unit.node and not self._nodes.is_left(unit.node):
                 self._usable[unit.node] = self._usable.get(unit.node, 0) + unit.size
             elif unit.aimed:
                 self._free[unit.aimed] = max(0, self._free.get(unit.aimed, 0) - unit.size)
@@ -267,7 +286,8 @@ class Reservations:
         several = {name: unit for name, unit in self._units.items() if unit.size > 1}
         for name in sorted(several, key=lambda name: name not in taken):  # those in use first
             unit = several[name]
-            has_trial = wanted[unit.size] > 0
+            takes = name in taken or not self._nodes.is_out(unit.node)
+            has_trial = takes and wanted[unit.size] > 0
             wanted[unit.size] -= has_trial
             unit.leaving = not has_trial or self._nodes.is_left(unit.node)
             if unit.leaving and name not in taken:
@@ -279,7 +299,7 @@ class Reservations:
         """Ask for several units of the node that has few more, in place of idle ones there."""
         spare = self._spare()
         node = min((n for n in spare if spare[n] >= size), key=lambda n: spare[n], default=None)
-        if node is None:
+        if node is None or not self._may_have(size):
             return
         idle = [name for name in self._idle() if self._units[name].node == node]
         for name in idle[: max(0, size - self._free.get(node, 0))]:
@@ -322,7 +342,7 @@ class Reservations:
         for name in sorted(staying, key=worth)[: max(0, len(staying) - target)]:
             if leave:  # for others, also what waits for a trial, which goes on elsewhere then
                 self._placement.kept.pop(name, None)
-            if loads[name] == 0 and name not in self._placement.kept:
+            if loads[name] == 0 and not self._placement.kept.get(name):
                 self._give_back(name)
                 if leave:
                     self._rest_until = self._looked + REST_S

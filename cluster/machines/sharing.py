@@ -43,7 +43,7 @@ class Placement:
         placed: Unit of each trial; a trial is known by any name.
         slots: Number of slots of each trial that has more than one.
         wishes: Number of slots that a trial is to have as soon as others of its unit leave.
-        kept: Number of slots of a unit that are kept for a trial which begins anew there.
+        kept: Numbers of slots of a unit that are kept for trials which begin anew there.
         emptying: Unit that takes no trials of one slot until one that needs more has room there.
     """
 
@@ -52,7 +52,7 @@ class Placement:
     placed: dict[Hashable, str] = field(default_factory=dict)
     slots: dict[Hashable, int] = field(default_factory=dict)
     wishes: dict[Hashable, int] = field(default_factory=dict)
-    kept: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, list[int]] = field(default_factory=dict)
     emptying: str | None = None
 
     def place(self, trial: Hashable, slots: int = 1) -> str | None:
@@ -69,8 +69,9 @@ class Placement:
         for unit, n in loads.items():
             on_node[self.nodes.get(unit, "")] += n
         for unit in self.nodes:
-            if slots > 1 and self.kept.get(unit) == slots:
-                self.placed[trial], self.slots[trial] = unit, self.kept.pop(unit)
+            if slots > 1 and slots in self.kept.get(unit, ()):
+                self.kept[unit].remove(slots)
+                self.placed[trial], self.slots[trial] = unit, slots
                 return unit
         wanted = self._wanted() if slots == 1 else Counter[str]()
         free = [unit for unit in self.nodes if self._free(unit, loads) - wanted[unit] >= slots]
@@ -112,11 +113,20 @@ class Placement:
         return self.slots.get(trial, 1)
 
     def free(self, trial: Hashable, *, keep: bool = False) -> None:
-        """A trial has ended; with `keep`, its slots wait for it to be placed again."""
+        """A trial has ended; with `keep`, its slots wait for it to be placed again.
+
+        >>> p = Placement(0.25, {"a": ""})
+        >>> [p.place(trial) for trial in range(2)], p.grow(0, 2), p.free(0, keep=True)
+        (['a', 'a'], 2, None)
+        >>> p.grow(1, 2), p.free(1, keep=True), p.place(2)
+        (2, None, None)
+        >>> p.place(0, slots=2), p.place(1, slots=2)
+        ('a', 'a')
+        """
         unit, slots = self.placed.pop(trial, None), self.slots.pop(trial, 1)
         self.wishes.pop(trial, None)
         if keep and unit is not None:
-            self.kept[unit] = slots
+            self.kept.setdefault(unit, []).append(slots)
 
     def loads(self) -> Counter[str]:
         """Number of slots that trials have on each unit."""
@@ -126,7 +136,7 @@ class Placement:
         return loads
 
     def _free(self, unit: str, loads: Mapping[str, int]) -> int:
-        return trials_a_unit(self.share) - loads.get(unit, 0) - self.kept.get(unit, 0)
+        return trials_a_unit(self.share) - loads.get(unit, 0) - sum(self.kept.get(unit, ()))
 
     def _wanted(self) -> Counter[str]:
         """Number of slots of each unit that its trials wait for."""

@@ -14,7 +14,7 @@ from tune.directory.layout import attempt_number
 from tune.directory.trials import TrialAssignment, TrialOutcome
 from tune.directory.writer import Recorder
 from tune.driver.controller import Controller
-from tune.driver.deaths import Death
+from tune.driver.deaths import Death, Doubts
 from tune.driver.resharing import Resharing, UsefulGpus
 from tune.driver.room import Cores, Room
 from tune.errors import changed_data, no_room, unprepared_node
@@ -72,6 +72,7 @@ class Bridge:
     Attributes:
         lease: Of a study with a mirror, asked before each decision whether trials are to pause.
         error: First error of a callback, which ends the study; or None.
+        stopped: Whether nothing was started at last as all trials had paused.
     """
 
     def __init__(
@@ -91,8 +92,8 @@ class Bridge:
         self._open: deque[int] = deque()  # ended trials that a crash left without their ending
         self._reopened: set[int] = set()
         self._deaths: dict[str, Death] = {}
+        self._doubts = Doubts()
         self._moving: set[int] = set()  # trials that go on in another place, or with another part
-        self._growing: set[int] = set()  # those of them whose slots wait for them
         self._bare: set[str] = set()  # nodes that cannot run trials
         self._notes: set[str] = set()
         cores = Cores(1, work.concurrent)
@@ -101,14 +102,18 @@ class Bridge:
         self._paused: Hold | None = None
         self._held: list[int] = []  # trials that paused by a hold, which may be lifted
         self.error: Exception | None = None
+        self.stopped = False
 
     # --- for Ray
 
     def suggest(self, ray_id: str) -> dict[str, Any] | str | None:
         """The next trial's configuration; None to ask again later; FINISHED when all is done."""
+        self._settle_doubts()  # also here: Ray does nothing but ask while no trial runs
         self._fit_room()
-        if self.hold() is not None:
-            return None if self._running else str(Searcher.FINISHED)
+        paused = self.hold() is not None
+        self.stopped = paused and not self._running
+        if paused:
+            return str(Searcher.FINISHED) if self.stopped else None
         self._let_held_go_on()
         if len(self._running) >= self._work.concurrent:
             return None
@@ -150,10 +155,8 @@ class Bridge:
         if number is None:
             return
         moving = number in self._moving
-        grows = number in self._growing and self._parts.units(number) == 1
-        self.room.free(ray_id, keep=moving and grows)
+        self._parts.leave(ray_id, number, moves=moving)
         self._moving.discard(number)
-        self._growing.discard(number)
         if self.error is not None:  # which ends the study, and is not the trial's
             return
         hold = self.hold()
@@ -161,7 +164,7 @@ class Bridge:
             return
         if moving:
             self._controller.again(number)
-        elif error and number not in self._controller.outcomes:
+        elif error and number not in (*self._controller.outcomes, *self._held):
             self._died(number, death)
         self._reopen_if_open(number)
 
@@ -190,7 +193,7 @@ class Bridge:
 
     def idle(self) -> bool:
         """Whether nothing is left to start."""
-        return self._controller.exhausted and not self._open
+        return self._controller.exhausted and not self._open and not self._doubts
 
     def finish_decided(self) -> None:
         """Write the outcomes that a killed driver decided but did not write.
@@ -205,6 +208,7 @@ class Bridge:
     def tick(self) -> None:
         """Keep the study's time and its room; called many times a second, by Ray."""
         self._tick()
+        self._settle_doubts()
         self._fit_room()
 
     def tell(self, event: str, *details: Any) -> None:
@@ -220,7 +224,8 @@ class Bridge:
     def _fit_room(self) -> None:
         """Have room for the trials that could run now, and for no more."""
         trials = max(len(self._running), min(self._work.concurrent, self._left()))
-        self._parts.fit(trials, {*self._running.values(), *self._controller.unfinished})
+        begun = dict.fromkeys([*self._running.values(), *self._controller.unfinished])
+        self._parts.fit(trials, list(begun)[:trials])
 
     def _let_held_go_on(self) -> None:
         """Queue the trials that paused for somebody who does not come any more."""
@@ -254,6 +259,8 @@ class Bridge:
             return replace(self._closing_task(number), place=places[0])
         assignment = self._controller.next_trial(fits)
         if assignment is None:
+            if places:  # there was room, and is nothing to try yet
+                self.room.free(ray_id)
             return None
         self._running[ray_id] = assignment.number
         self._parts.narrow(assignment.number, assignment.last_epoch)
@@ -268,7 +275,6 @@ class Bridge:
         elif self._work.reshare:
             part = self._parts.grow(ray_id, number, epoch, self._work.rungs)
             if part:
-                self._growing.add(number)
                 self._move(number, epoch, f"goes on with {part}")
 
     def _move(self, number: int, epoch: int, what: str) -> None:
@@ -340,6 +346,8 @@ class Bridge:
     def _died(self, number: int, death: Death) -> None:
         if death.unprepared:
             self._leave_out(number, death)
+        elif death.node and not death.of_node:
+            self._doubts.add(number, death)
         elif not death.of_node:
             self._crashed(number, death.message)
         elif self._controller.lost(number, death.message):
@@ -349,6 +357,13 @@ class Bridge:
             )
         else:
             self._end(number)
+
+    def _settle_doubts(self) -> None:
+        """Queue trials whose workers died, once it is known whether their nodes live."""
+        hold = self.hold() if self._doubts else None
+        if hold is None or hold.decides:
+            for number, death in self._doubts.settled():
+                self._died(number, death)
 
     def _leave_out(self, number: int, death: Death) -> None:
         """Have a trial that could not begin on a node begin on another one, and all others, too."""

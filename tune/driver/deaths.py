@@ -1,8 +1,9 @@
 """Why a trial's actor died: by itself, with its node, or before it could begin."""
 
 import re
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,11 @@ from ray.exceptions import RayActorError
 from cluster.jobs.nodes import why_no_worker
 
 _OF_NODE: Final = ("node has died", "node was preempted", "node was terminated")
+
+DOUBT_S: Final = 20.0
+"""In which Ray has noticed that the node of a dead worker is gone, too."""
+
+_LOOK_S: Final = 0.5  # from one look at doubted nodes to the next
 
 _RAISED: Final = re.compile(r"^([\w.]+(?:Error|Exception)): (.*)$", re.MULTILINE)
 
@@ -27,7 +33,7 @@ class Death:
         message: What happened, for the user.
         of_node: Whether its node was lost, of which the trial is not the cause.
         unprepared: Whether no actor can begin on its node, which lacks what is to run there.
-        node: That node, by Ray's id of it; "" where it is not known.
+        node: Its node, by Ray's id of it, where that matters; "" where it is not known.
     """
 
     message: str = "its worker died"
@@ -50,12 +56,27 @@ def node_of_actor(actor: str) -> str:
     return str(ray._private.state.actors(actor).get("Address", {}).get("NodeID", ""))
 
 
-def death_of(error: BaseException | None, node_of: Callable[[str], str] = node_of_actor) -> Death:
+def own_node() -> str:
+    """The driver's node, by Ray's id of it."""
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def is_alive(node: str) -> bool:
+    """Whether Ray knows of a node that it lives."""
+    return any(known["NodeID"] == node and known["Alive"] for known in ray.nodes())
+
+
+def death_of(
+    error: BaseException | None,
+    node_of: Callable[[str], str] = node_of_actor,
+    own: Callable[[], str] = own_node,
+) -> Death:
     """The death that an error of Ray's tells of.
 
     Args:
         error: The error; None where Ray has kept none.
         node_of: Function from Ray's id of an actor to that of its node.
+        own: Says which node is the driver's, which lives as long as it does.
     """
     text = str(error)
     if isinstance(error, RayActorError) and error.actor_init_failed:
@@ -68,7 +89,56 @@ def death_of(error: BaseException | None, node_of: Callable[[str], str] = node_o
         return Death("its node was preempted", of_node=True)
     if isinstance(error, RayActorError) and any(words in text for words in _OF_NODE):
         return Death("its node was lost", of_node=True)
+    if isinstance(error, RayActorError) and error.actor_id:
+        node = node_of(error.actor_id)
+        return Death(node="" if node == own() else node)
     return Death()
+
+
+class Doubts:
+    """Dead workers whose nodes may have died with them.
+
+    Where all processes of a node end at once, Ray hears of a worker's death from the node, and only
+    some seconds later that the node is gone.
+    """
+
+    def __init__(
+        self,
+        alive: Callable[[str], bool] = is_alive,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Doubt nothing yet.
+
+        Args:
+            alive: Says whether a node lives.
+            clock: Seconds that pass.
+        """
+        self._alive, self._clock = alive, clock
+        self._since: dict[int, tuple[float, Death]] = {}
+        self._looked = float("-inf")
+
+    def __len__(self) -> int:
+        return len(self._since)
+
+    def add(self, number: int, death: Death) -> None:
+        """Wait and see what a trial's worker has died of."""
+        self._since[number] = self._clock(), death
+
+    def settled(self) -> list[tuple[int, Death]]:
+        """Trials of which it is known by now, each with its death; they are doubted no more."""
+        now = self._clock()
+        if not self._since or now - self._looked < _LOOK_S:
+            return []
+        self._looked, known = now, list[tuple[int, Death]]()
+        for number, (since, death) in list(self._since.items()):
+            if not self._alive(death.node):
+                known.append((number, Death("its node was lost", of_node=True)))
+            elif now - since >= DOUBT_S:
+                known.append((number, replace(death, node="")))
+            else:
+                continue
+            del self._since[number]
+        return known
 
 
 def _why_not_begun(error: BaseException, text: str) -> str:

@@ -96,12 +96,10 @@ def run_study(
         reason = "interrupted"
         try:
             bridge.finish_decided()
-            if not bridge.idle():
-                with watched(plan.directory, lambda who: bridge.pause(_moved(who))):
-                    run_on_ray(plan, bridge)
+            hold = _run(plan, bridge)
             if controller.complete:
                 reason = "finished"
-            elif (hold := bridge.hold()) is not None:
+            elif hold is not None:
                 reason = _held(hold, plan.directory)
             elif controller.out_of_time():
                 reason = "out of time"
@@ -113,6 +111,20 @@ def run_study(
             bridge.tell("study_ended", reason)
         outcomes = dict(controller.outcomes)
         return StudyResult(plan.directory, reason, outcomes, plan.notes or ())
+
+
+def _run(plan: StudyPlan, bridge: Bridge) -> Hold | None:
+    """Run what is left of a study; returns why its trials have paused, if they have.
+
+    Where somebody asked for the study and did so no more when Ray had just ended, it goes on.
+    """
+    while not bridge.idle():
+        with watched(plan.directory, lambda who: bridge.pause(_moved(who))):
+            run_on_ray(plan, bridge)
+        hold = bridge.hold()
+        if hold is not None or not bridge.stopped:
+            return hold
+    return bridge.hold()
 
 
 def _moved(who: str) -> Hold | None:

@@ -47,7 +47,8 @@ class Resharing:
         self._recorder = recorder
         self._left = left
         self._useful_gpus = useful_gpus
-        self._taken: dict[int, int] = {}  # whole units with which a trial began its last attempt
+        self._taken: dict[int, int] = {}  # whole units of each trial that has a place
+        self._growing: set[int] = set()  # trials that leave a place for more slots of its unit
         self._too_large: set[int] = set()  # trials that ran out of memory on several GPUs
 
     def slots(self, number: int) -> int:
@@ -59,7 +60,8 @@ class Resharing:
         gpus = self._controller.allotments.of(number).gpus
         if not gpus or number in self._controller.outcomes:
             return 1
-        return max(1, min(gpus // gpus_a_unit(self.room.share), self.room.due(self._left())))
+        due = self.room.due(self._left(), self._taken.get(number, 1))
+        return max(1, min(gpus // gpus_a_unit(self.room.share), due))
 
     def part(self, number: int) -> Part:
         """The part of a machine that a trial has now."""
@@ -101,6 +103,12 @@ class Resharing:
             self._taken[number] = units
         return place
 
+    def leave(self, ray_id: str, number: int, *, moves: bool) -> None:
+        """Take in that a trial has left its place; where it grows there, its slots wait for it."""
+        self.room.free(ray_id, keep=moves and number in self._growing)
+        self._growing.discard(number)
+        self._taken.pop(number, None)
+
     def _held(self, number: int) -> int:
         """Number of whole units that are a trial's; one that has ended keeps its place a while."""
         ended = number in self._controller.outcomes
@@ -127,8 +135,8 @@ class Resharing:
         got = self.room.grow(ray_id, due) if due > has else has
         if got <= has:
             return 0
-        allotments = self._controller.allotments
-        self._give(number, replace(allotments.of(number), slots=got), epoch)
+        self._growing.add(number)
+        self._give(number, replace(self._controller.allotments.of(number), slots=got), epoch)
         self._tell(number, f"{got} of {most} shares", epoch)
         return got
 

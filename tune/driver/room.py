@@ -44,8 +44,13 @@ class Room(Protocol):
         """
         ...
 
-    def due(self, left: int) -> int:
-        """Whole units of one node that each of so many trials could have; 1 where no more."""
+    def due(self, left: int, has: int = 1) -> int:
+        """Whole units of one node that each of so many trials could have; 1 where no more.
+
+        Args:
+            left: Number of trials.
+            has: Number that one of them has, which it keeps where others were refused.
+        """
         ...
 
     def roomy(self, trial: str, units: int) -> bool:
@@ -123,6 +128,8 @@ class Cores:
 
     def grow(self, trial: str, slots: int) -> int:
         """Give a trial more slots, up to `slots`; returns how many it has then."""
+        if self._nodes is not None and not self._nodes.usable:
+            return self._placement.slots.get(trial, 1)  # there is no node to begin again on
         return self._placement.grow(trial, slots)
 
     def free(self, trial: str, *, keep: bool = False) -> None:
@@ -137,7 +144,7 @@ class Cores:
         """Have no trial begin on a node that cannot run any; False where there is no other."""
         return self._nodes is not None and self._nodes.leave_out(node)
 
-    def due(self, left: int) -> int:
+    def due(self, left: int, has: int = 1) -> int:
         """Always one: cores are of one machine, and all of them are its slots."""
         return 1
 

@@ -19,7 +19,7 @@ class FakeCluster:
         self.gpus, self.others = gpus, dict[str, Claim]()
         self.sizes, self.on = dict[str, int](), dict[str, str]()
         self.nodes, self.notices, self.made = ["node"], dict[str, float](), 0
-        self.waits = False
+        self.waits, self.waiting = False, set[str]()
 
     def living(self, labels: object) -> dict[str, Node]:
         return {name: Node(8, self.gpus) for name in self.nodes}
@@ -27,6 +27,8 @@ class FakeCluster:
     def reserve(self, bundles: list[dict[str, int]], **details: object) -> SimpleNamespace:
         name, self.made = f"{self.made}", self.made + 1
         self.sizes[name] = bundles[0]["GPU"]
+        if self.waits:
+            self.waiting.add(name)
         self.on[name] = next((node for node in self.nodes if node not in self.notices), "")
         return SimpleNamespace(id=SimpleNamespace(hex=lambda: name))
 
@@ -45,9 +47,11 @@ class FakeCluster:
         held = sum(claim.held for claim in self.others.values())
         taken = Counter[str]()
         for name, node in self.on.items():
-            taken[node] += self.sizes[name] * (not self.waits)
+            taken[node] += self.sizes[name] * (name not in self.waiting)
         free = {name: max(0, self.gpus - taken[name] - held) for name in nodes}
-        nodes_of = dict.fromkeys(self.on, "") if self.waits else dict(self.on)
+        nodes_of = {
+            name: node if name not in self.waiting else "" for name, node in self.on.items()
+        }
         return SimpleNamespace(nodes_of=nodes_of, free=free, others=self.others)
 
     def stand_in(self, patch: pytest.MonkeyPatch) -> None:
@@ -109,8 +113,8 @@ def test_gpus_that_are_not_given_in_time_are_not_waited_for(cluster: FakeCluster
     assert room.due(1) == 2
 
 
-def room_of(cluster: FakeCluster, trials: int) -> Reservations:
-    seconds, wish = iter(range(1000)), Wish("study", share=0.5, cpus=1)
+def room_of(cluster: FakeCluster, trials: int, most: int | None = None) -> Reservations:
+    seconds, wish = iter(range(1000)), Wish("study", share=0.5, cpus=1, most=most)
     nodes = Nodes({}, wish.fits, cluster.living, lambda: cluster.notices)
     room = Reservations(wish, nodes, lambda: float(next(seconds)))
     room.update(trials)
@@ -178,3 +182,40 @@ def test_a_trial_gets_no_more_of_a_unit_in_which_it_could_not_begin_again(
     room.update(1)
     assert not room.leaves("a"), "there is no other node"
     assert room.grow("a", 2) == 1
+
+
+def test_several_gpus_of_a_node_that_cannot_run_trials_are_not_taken_again(
+    cluster: FakeCluster,
+) -> None:
+    room = room_of(cluster, 0)
+    for _ in range(2):
+        room.update(0, [2])
+    cluster.nodes.append("other")
+    assert room.leave_out("node")
+    assert room.take("a", units=2) is None
+    cluster.notices = {"node": 0.0}  # so that the other one is given
+    for _ in range(2):
+        room.update(0, [2])
+    assert list(cluster.on.values()) == ["other"]
+    assert room.take("a", units=2) is not None
+
+
+@pytest.mark.parametrize("why", ["another study waits", "its node is drained"])
+def test_a_study_that_moves_takes_no_more_gpus_than_it_may(cluster: FakeCluster, why: str) -> None:
+    cluster.gpus = 8
+    room = room_of(cluster, 0, most=2)
+    for _ in range(2):
+        room.update(0, [2])
+    assert room.take("a", units=2) is not None
+    if why == "another study waits":
+        cluster.others = {"other/1": Claim(0, 1)}
+    else:
+        cluster.notices = {"node": 0.0}
+        cluster.nodes.append("other")
+    for _ in range(5):
+        room.update(1)
+        assert list(cluster.sizes.values()) == [2]
+    room.free("a")
+    for _ in range(3):
+        room.update(1)
+    assert list(cluster.sizes.values()) == [1]

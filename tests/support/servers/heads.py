@@ -104,10 +104,10 @@ class Head:
         )
 
     def lose(self, node: subprocess.Popen[bytes]) -> None:
-        """End a node as a power cut does: with everything that runs there."""
+        """End a node with everything that runs there; its raylet, which tells of others, last."""
         parent = psutil.Process(node.pid)
         processes = [parent, *parent.children(recursive=True)]
-        for process in sorted(processes, key=lambda p: p.name() != "raylet"):  # it tells of others
+        for process in sorted(processes, key=lambda p: p.name() == "raylet"):
             with contextlib.suppress(psutil.Error):
                 process.kill()
         node.wait(timeout=30)

@@ -23,7 +23,7 @@ from tune.directory.trials import TrialOutcome
 from tune.directory.writer import Recorder
 from tune.driver.bridge import Bridge, Work
 from tune.driver.controller import MAX_CRASHES, Controller, Rules
-from tune.driver.deaths import Death
+from tune.driver.deaths import Death, Doubts
 from tune.driver.room import Cores, Room
 from tune.driver.search import Search
 from tune.errors import DriverError
@@ -477,3 +477,53 @@ def test_after_a_take_over_the_records_of_open_trials_are_new_ones_and_stay_so(
     assert again.run_id != first.run_id
     later = suggested(study.bridge(trials=2, concurrent=1), "a")  # without its mirror
     assert (later.run_id, later.takeover) == (again.run_id, 2)
+
+
+def test_a_trial_that_paused_and_whose_worker_died_goes_on_once(study: Study) -> None:
+    bridge = study.bridge(trials=2, concurrent=2)
+    for ray_id in "ab":
+        suggested(bridge, ray_id)
+    bridge.pause(Hold("moved", "somebody goes on with it"))
+    bridge.result("a", report(1))
+    bridge.complete("a", error=True)
+    bridge.pause(None)
+    assert suggested(bridge, "c").trial.number == 0
+    bridge.complete("b", error=True)
+    assert suggested(bridge, "d").trial.number == 1
+    assert "crashed" not in study.controller._journal.trials()[0].user_attrs
+
+
+def test_where_there_is_room_and_nothing_to_try_yet_the_room_stays(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bridge = study.bridge(concurrent=2)
+    with monkeypatch.context() as round_runs:
+        round_runs.setattr(Search, "propose", lambda *given: None)
+        assert [bridge.suggest(ray_id) for ray_id in "abc"] == [None] * 3
+    assert [suggested(bridge, ray_id).trial.number for ray_id in "de"] == [0, 1]
+
+
+def test_a_trial_gets_no_more_cores_where_there_is_no_node_to_begin_again_on() -> None:
+    notices, seconds = dict[str, float](), iter(range(9))
+    nodes = Nodes({}, lambda node: True, lambda labels: {"only": Node(4, 0)}, lambda: notices)
+    room = Cores(1, 4, nodes=nodes, clock=lambda: float(next(seconds)))
+    room.update(1)
+    assert room.take("a") == ""
+    notices["only"] = 0.0
+    room.update(1)
+    assert not room.leaves("a", "only")
+    assert room.grow("a", 4) == 1
+
+
+def test_a_study_does_not_end_while_it_is_unknown_what_a_worker_died_of(study: Study) -> None:
+    bridge, alive = study.bridge(trials=1), {"far"}
+    bridge._doubts = Doubts(alive.__contains__, iter(range(9)).__next__)
+    suggested(bridge, "a")
+    bridge.died("a", Death(node="far"))
+    bridge.complete("a", error=True)
+    assert bridge.suggest("b") is None
+    assert not bridge.idle()
+    alive.clear()
+    assert suggested(bridge, "c").trial.number == 0
+    attributes = study.controller._journal.trials()[0].user_attrs
+    assert (attributes["lost"], "crashed" in attributes) == ([1, 0], False)

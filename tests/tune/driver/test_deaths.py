@@ -3,7 +3,7 @@
 import pytest
 from ray.exceptions import RayActorError, RayError
 
-from tune.driver.deaths import Death, death_of
+from tune.driver.deaths import DOUBT_S, Death, Doubts, death_of
 
 LOST = """The actor died unexpectedly before finishing this task.
 \tpid: 23747
@@ -33,7 +33,7 @@ def actor_error(text: str, *, preempted: bool = False, begins: bool = False) -> 
     [
         (actor_error(LOST), Death("its node was lost", of_node=True)),
         (actor_error("", preempted=True), Death("its node was preempted", of_node=True)),
-        (actor_error(KILLED), Death("its worker died")),
+        (actor_error(KILLED), Death("its worker died", node="node of 0")),
         (
             actor_error(WITHOUT, begins=True),
             Death(
@@ -49,4 +49,22 @@ def actor_error(text: str, *, preempted: bool = False, begins: bool = False) -> 
     ids=["lost", "preempted", "killed", "without segtune", "not an actor's", "unknown"],
 )
 def test_only_a_node_that_is_gone_excuses_a_trial(error: RayError | None, death: Death) -> None:
-    assert death_of(error, lambda actor: f"node of {actor}") == death
+    assert death_of(error, lambda actor: f"node of {actor}", lambda: "the driver's") == death
+
+
+def test_the_drivers_own_node_is_not_doubted() -> None:
+    assert death_of(actor_error(KILLED), lambda actor: "here", lambda: "here") == Death()
+
+
+def test_a_dead_worker_is_no_crash_of_its_trial_where_its_node_turns_out_to_be_gone() -> None:
+    alive, seconds = {"a", "b"}, [0.0]
+    doubts = Doubts(alive.__contains__, lambda: seconds[0])
+    doubts.add(0, Death(node="a"))
+    doubts.add(1, Death(node="b"))
+    assert doubts.settled() == []
+    seconds[0] = 5.0
+    alive.remove("a")
+    assert doubts.settled() == [(0, Death("its node was lost", of_node=True))]
+    seconds[0] = DOUBT_S
+    assert doubts.settled() == [(1, Death("its worker died"))]
+    assert not doubts

@@ -23,8 +23,12 @@ from tune.directory.journal import Journal
 from tune.directory.layout import JOURNAL
 from tune.directory.reader import StudyDir
 from tune.directory.trials import TrialOutcome
+from tune.driver.bridge import Bridge
 from tune.driver.driver import StudyResult, run_study
+from tune.driver.on_ray import run_on_ray
 from tune.errors import DriverError, StoreError, StudyError
+from tune.mirror.holding import Hold
+from tune.plan.plan import StudyPlan
 from tune.plan.planning import plan_file, plan_study
 from tune.plan.resume import plan_resumed
 from tune.stopping.decision import Decision, Rule
@@ -511,3 +515,22 @@ def test_the_journal_opens_in_plain_optuna(tmp_path: Path, prepared: Path) -> No
     assert study.best_value == max(
         t.value or 0.0 for t in study.trials if t.state.name == "COMPLETE"
     )
+
+
+def test_a_study_that_is_no_longer_asked_for_when_all_has_paused_goes_on(
+    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = []
+
+    def run_ray(plan: StudyPlan, bridge: Bridge) -> None:
+        runs.append(plan)
+        if len(runs) == 1:
+            bridge.pause(Hold("moved", "somebody goes on with it"))
+            assert bridge.suggest("a") == "FINISHED"
+            bridge.pause(None)
+        else:
+            run_on_ray(plan, bridge)
+
+    monkeypatch.setattr("tune.driver.driver.run_on_ray", run_ray)
+    result, _ = run(tmp_path, prepared, "", trials=1)
+    assert (result.reason, len(runs)) == ("finished", 2)

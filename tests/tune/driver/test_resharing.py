@@ -13,6 +13,7 @@ from tests.cluster.machines.test_reservations import FakeCluster
 from tests.tune.driver.test_allotments import end, out_of_memory
 from tests.tune.driver.test_bridge import Study, checkpoint, closed, report, suggested
 from trainables.contract import Device
+from tune.directory.layout import trial_dir
 from tune.directory.trials import part_words
 from tune.driver.bridge import Bridge
 from tune.driver.room import Cores
@@ -177,3 +178,80 @@ def test_trials_on_the_cpu_and_with_fixed_shares_never_have_several(
     looked(bridge)
     begun(bridge, "a", 5)
     assert "gpus" not in attributes(study, 0)
+
+
+def test_several_gpus_of_the_only_node_are_kept_until_it_is_taken_away(
+    study: Study, cluster: FakeCluster
+) -> None:
+    bridge = started(study, cluster, trials=1)
+    begun(bridge, "a")
+    moved(bridge, "a", 1)
+    assert begun(bridge, "b", 1).gpus == 4
+    cluster.notices = {"node": 0.0}
+    looked(bridge)
+    bridge.result("b", report(2))
+    assert not trial_dir(study.folder, 0).joinpath("outcome.json").exists(), "it trains on"
+    cluster.nodes.append("other")
+    looked(bridge)
+    moved(bridge, "b", 3)
+    assert begun(bridge, "c").gpus == 4
+
+
+def test_a_trial_keeps_its_gpus_where_another_one_is_refused_as_many(
+    study: Study, cluster: FakeCluster
+) -> None:
+    bridge = started(study, cluster, trials=2)
+    for ray_id in "ab":
+        begun(bridge, ray_id)
+    moved(bridge, "a", 1)
+    assert begun(bridge, "c", 1).gpus == 2
+    bridge.result("b", report(1))
+    bridge.result("b", closed())
+    cluster.waits = True  # somebody has them whom Ray's table does not show
+    bridge.complete("b", error=False)
+    for _ in range(9):
+        bridge.tick()
+        assert not bridge.room.leaves("c", "")
+    cluster.waits = False
+    cluster.waiting.clear()
+    assert begun(bridge, "d").gpus == 1
+    assert attributes(study, 1)["gpus"] == [0, 1]
+    bridge.result("c", report(2))
+    assert not trial_dir(study.folder, 0).joinpath("outcome.json").exists()
+
+
+def test_gpus_are_held_for_as_many_trials_as_may_run(study: Study, cluster: FakeCluster) -> None:
+    bridge = started(study, cluster, trials=2)
+    for ray_id in "ab":
+        begun(bridge, ray_id)
+    for ray_id, then in (("a", "c"), ("b", "d")):
+        moved(bridge, ray_id, 1)
+        assert begun(bridge, then, 1).gpus == 2
+    cluster.sizes.clear()
+    cluster.on.clear()
+    again = study.bridge(
+        2, 1, room_on(cluster, 1), rungs=(5, 6), reshare=True, useful_gpus=lambda params: 8
+    )
+    looked(again)
+    assert begun(again, "a").gpus == 2
+    looked(again)
+    assert list(cluster.sizes.values()) == [2]
+
+
+def test_a_trial_that_does_not_get_the_gpus_it_left_for_holds_none_besides(
+    study: Study, cluster: FakeCluster
+) -> None:
+    bridge = started(study, cluster, trials=1)
+    begun(bridge, "a")
+    bridge.result("a", report(1))
+    assert study.written(0, "outcome.json")["message"] == "goes on with 4 GPUs after epoch 1"
+    cluster.others = {"other/1": Claim(0, 1)}
+    looked(bridge)
+    bridge.result("a", closed())
+    bridge.complete("a", error=False)
+    looked(bridge)
+    assert begun(bridge, "b").gpus == 1
+    cluster.others = {"other/1": Claim(4, 0)}
+    end(bridge, "b", *map(report, range(2, 10)))
+    looked(bridge)
+    assert not cluster.sizes
