@@ -16,8 +16,9 @@ from typing import Any, Final
 from analysis.errors import MeasureError
 from analysis.measure.job.folder import LABELME, SETTINGS
 from analysis.measure.job.outlines import PictureOutlines
+from analysis.pictures.buckets import shown
 from analysis.pictures.micrographs import Micrograph
-from trainables.datasets.images import SUFFIXES
+from trainables.datasets.images import SUFFIXES, UnreadableImageError
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.raw.entries import LEFT_OUT, RawImage
 from trainables.datasets.raw.folder import RawFolder
@@ -78,9 +79,12 @@ def read_outlines(
             f"--from: expected a folder of outlines, got {folder}, that of a measurement; its "
             f"outlines are in {folder / LABELME}"
         )
-    elsewhere = [picture.path for picture in pictures] or _named_elsewhere(folder)
     try:
+        named = {picture.path: picture for picture in pictures}
+        elsewhere = list(named) or _named_elsewhere(folder)
         raw = read_raw(RawFolder(folder, elsewhere), format_name=form, classes=None)
+    except UnreadableImageError as error:
+        raise MeasureError(str(error)) from error
     except DatasetError as error:
         raise MeasureError(f"--from: {error}{_hint(str(error), pictures)}") from error
     if raw.format.sized:
@@ -98,7 +102,7 @@ def read_outlines(
         folder,
         raw.format.name,
         raw.classes,
-        [_micrograph(folder, image) for image in raw.images],
+        [_micrograph(folder, image, named.get(image.path)) for image in raw.images],
         [_outlines(raw, image) for image in raw.images],
         _problems(raw),
         complete=all(problem.action != LEFT_OUT for problem in raw.problems),
@@ -112,10 +116,14 @@ def _hint(said: str, pictures: Sequence[Micrograph]) -> str:
     return "\npictures that lie elsewhere are named too: segtune measure IMAGES --from DIR"
 
 
-def _micrograph(folder: Path, image: RawImage) -> Micrograph:
+def _micrograph(folder: Path, image: RawImage, named: Micrograph | None) -> Micrograph:
+    """The picture of outlines; one in a bucket is brought again when it is read."""
+    remote = None if named is None else named.remote
     file = Path(os.path.normpath(folder / image.file))
-    name = file.with_stem(f"{file.stem}_p{image.page}") if image.page else file
-    return Micrograph(image.path, image.page, name.as_posix(), image.stem)
+    if named is not None and remote is not None:
+        file = named.file
+    name = shown(file.with_stem(f"{file.stem}_p{image.page}") if image.page else file)
+    return Micrograph(image.path if remote is None else file, image.page, name, image.stem, remote)
 
 
 def _outlines(raw: RawData, image: RawImage) -> PictureOutlines:
