@@ -80,8 +80,8 @@ def read_outlines(
             f"outlines are in {folder / LABELME}"
         )
     try:
-        named = {picture.path: picture for picture in pictures}
-        elsewhere = list(named) or _named_elsewhere(folder)
+        here = {picture.path: picture for picture in pictures}
+        elsewhere = list(here) or _named_elsewhere(folder)
         raw = read_raw(RawFolder(folder, elsewhere), format_name=form, classes=None)
     except UnreadableImageError as error:
         raise MeasureError(str(error)) from error
@@ -98,12 +98,15 @@ def read_outlines(
             f"--from: expected outlines or masks, got {counted(boxes, 'object')} with a box alone "
             f"in {folder} ({raw.format.title}): a box has no area and no shape"
         )
+    remote = {path: picture for path, picture in here.items() if picture.remote is not None}
+    order = {path: number for number, path in enumerate(remote)}
+    images = sorted(raw.images, key=lambda image: order.get(_plain(image), -1))
     return Outlines(
         folder,
         raw.format.name,
         raw.classes,
-        [_micrograph(folder, image, named.get(image.path)) for image in raw.images],
-        [_outlines(raw, image) for image in raw.images],
+        [_micrograph(folder, image, remote.get(_plain(image))) for image in images],
+        [_outlines(raw, image) for image in images],
         _problems(raw),
         complete=all(problem.action != LEFT_OUT for problem in raw.problems),
     )
@@ -116,14 +119,17 @@ def _hint(said: str, pictures: Sequence[Micrograph]) -> str:
     return "\npictures that lie elsewhere are named too: segtune measure IMAGES --from DIR"
 
 
-def _micrograph(folder: Path, image: RawImage, named: Micrograph | None) -> Micrograph:
+def _plain(image: RawImage) -> Path:
+    return Path(os.path.normpath(image.path))
+
+
+def _micrograph(folder: Path, image: RawImage, there: Micrograph | None) -> Micrograph:
     """The picture of outlines; one in a bucket is brought again when it is read."""
-    remote = None if named is None else named.remote
-    file = Path(os.path.normpath(folder / image.file))
-    if named is not None and remote is not None:
-        file = named.file
+    file = Path(os.path.normpath(folder / image.file)) if there is None else there.file
     name = shown(file.with_stem(f"{file.stem}_p{image.page}") if image.page else file)
-    return Micrograph(image.path if remote is None else file, image.page, name, image.stem, remote)
+    if there is None:
+        return Micrograph(image.path, image.page, name, image.stem)
+    return Micrograph(there.file, image.page, name, image.stem, there.remote)
 
 
 def _outlines(raw: RawData, image: RawImage) -> PictureOutlines:

@@ -113,7 +113,9 @@ def _check_manifest(path: str, manifest: Any) -> None:
         raise DatasetError(f"{path}: missing or wrong: {', '.join(wrong) or 'counts'}. {AGAIN}")
     for name in manifest.get(PICTURES, {}):
         if name != PurePosixPath(name).name or name in ("", "..") or "\0" in name:
-            raise DatasetError(f"{path}: {PICTURES}: expected names of files, got {name!r}. {AGAIN}")
+            raise DatasetError(
+                f"{path}: {PICTURES}: expected names of files, got {name!r}. {AGAIN}"
+            )
 
 
 def _has_counts(counts: Mapping[str, Any]) -> bool:
