@@ -29,6 +29,9 @@ from trainables.datasets.prepared import (
     check_trainable,
 )
 from trainables.goal import Goal
+from tune.best.store import BestStore
+from tune.best.table import used_lines
+from tune.cli.main import main
 from tune.datasets.copies import bring, copy_of, fetch_line
 from tune.datasets.opening import data_here, open_data, whole_data
 from tune.errors import StudyError
@@ -187,6 +190,18 @@ def test_another_form_of_the_same_data_takes_the_place_of_the_copy(
     check_trainable(data)
     assert data.root == copy_of(discs.name, discs.fingerprint)
     assert {image.um_per_px for image in data.images("val")} == {0.5}
+
+
+def test_init_and_best_take_its_address_too(
+    address: str, discs: PreparedDataset, tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["init", f"{address}/", "--out", str(tmp_path / "study.yaml")])
+    assert f"\ndata: {address}/\n" in (tmp_path / "study.yaml").read_text()
+    shown = used_lines(BestStore(str(tmp_path / "store")), "unet_selftraining", None, address)
+    assert shown == used_lines(
+        BestStore(str(tmp_path / "store")), "unet_selftraining", None, str(discs.root)
+    )
 
 
 def test_no_name_of_a_picture_leads_out_of_the_copy(
