@@ -1,6 +1,7 @@
 """An evaluation that was asked for, checked before anything is computed or written."""
 
 import json
+import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ from trainables.datasets.records import ImageRecord, Split
 from trainables.metrics.names import GROUPS, PARTICLE_GROUP, needs_masks
 from trainables.registry import engine_info
 from trainables.trials.layout import METRICS_FILE
+from tune.datasets.copies import told
+from tune.datasets.opening import whole_data
+
+log = logging.getLogger(__name__)
 
 Part = Literal["train", "val", "test", "all"]
 
@@ -113,12 +118,14 @@ class EvaluationPlan:
         return f"{part}{self.part_words}"
 
 
-def plan_evaluation(model: Path, data: Path, out: Path | None, wishes: Wishes) -> EvaluationPlan:
+def plan_evaluation(
+    model: Path, data: Path | str, out: Path | None, wishes: Wishes
+) -> EvaluationPlan:
     """Check the options of an evaluation, and find model and data.
 
     Args:
         model: As `find_model` takes it.
-        data: Folder of a prepared data set.
+        data: A prepared data set: its folder, or gs://BUCKET/FOLDER, of which a copy is made here.
         out: Folder to write; None for one below `evaluations/`.
         wishes: The other options.
 
@@ -128,8 +135,8 @@ def plan_evaluation(model: Path, data: Path, out: Path | None, wishes: Wishes) -
         EngineError: There is no such engine.
         TuneError: The study cannot be read.
     """
-    prepared = PreparedDataset.load(data)
     trained = find_model(model, wishes.trainable)
+    prepared = whole_data(data, told(log.info))
     if trained.classes:
         match_classes(
             trained.classes, prepared.classes, prepared.root, other_classes=wishes.other_classes

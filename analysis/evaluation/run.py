@@ -57,7 +57,7 @@ from tune.best.configuration import confidences_in
 
 
 def evaluate_model(
-    model: Path, data: Path, out: Path | None = None, wishes: Wishes | None = None
+    model: Path, data: Path | str, out: Path | None = None, wishes: Wishes | None = None
 ) -> EvaluationResult | ParticleResult:
     """Measure a trained model on a part of a prepared data set, and write everything down.
 
@@ -67,7 +67,7 @@ def evaluate_model(
 
     Args:
         model: As `find_model` takes it.
-        data: Folder of a prepared data set.
+        data: A prepared data set: its folder, or gs://BUCKET/FOLDER.
         out: Folder to write; None for one below `evaluations/`. It appears as a whole.
         wishes: The other options.
 

@@ -16,8 +16,9 @@ from typing import Any, Final
 from analysis.errors import MeasureError
 from analysis.measure.job.folder import LABELME, SETTINGS
 from analysis.measure.job.outlines import PictureOutlines
+from analysis.pictures.buckets import shown
 from analysis.pictures.micrographs import Micrograph
-from trainables.datasets.images import SUFFIXES
+from trainables.datasets.images import SUFFIXES, UnreadableImageError
 from trainables.datasets.prepared import DatasetError
 from trainables.datasets.raw.entries import LEFT_OUT, RawImage
 from trainables.datasets.raw.folder import RawFolder
@@ -78,9 +79,12 @@ def read_outlines(
             f"--from: expected a folder of outlines, got {folder}, that of a measurement; its "
             f"outlines are in {folder / LABELME}"
         )
-    elsewhere = [picture.path for picture in pictures] or _named_elsewhere(folder)
     try:
+        here = {picture.path: picture for picture in pictures}
+        elsewhere = list(here) or _named_elsewhere(folder)
         raw = read_raw(RawFolder(folder, elsewhere), format_name=form, classes=None)
+    except UnreadableImageError as error:
+        raise MeasureError(str(error)) from error
     except DatasetError as error:
         raise MeasureError(f"--from: {error}{_hint(str(error), pictures)}") from error
     if raw.format.sized:
@@ -94,12 +98,15 @@ def read_outlines(
             f"--from: expected outlines or masks, got {counted(boxes, 'object')} with a box alone "
             f"in {folder} ({raw.format.title}): a box has no area and no shape"
         )
+    remote = {path: picture for path, picture in here.items() if picture.remote is not None}
+    order = {path: number for number, path in enumerate(remote)}
+    images = sorted(raw.images, key=lambda image: order.get(_plain(image), -1))
     return Outlines(
         folder,
         raw.format.name,
         raw.classes,
-        [_micrograph(folder, image) for image in raw.images],
-        [_outlines(raw, image) for image in raw.images],
+        [_micrograph(folder, image, remote.get(_plain(image))) for image in images],
+        [_outlines(raw, image) for image in images],
         _problems(raw),
         complete=all(problem.action != LEFT_OUT for problem in raw.problems),
     )
@@ -112,10 +119,17 @@ def _hint(said: str, pictures: Sequence[Micrograph]) -> str:
     return "\npictures that lie elsewhere are named too: segtune measure IMAGES --from DIR"
 
 
-def _micrograph(folder: Path, image: RawImage) -> Micrograph:
-    file = Path(os.path.normpath(folder / image.file))
-    name = file.with_stem(f"{file.stem}_p{image.page}") if image.page else file
-    return Micrograph(image.path, image.page, name.as_posix(), image.stem)
+def _plain(image: RawImage) -> Path:
+    return Path(os.path.normpath(image.path))
+
+
+def _micrograph(folder: Path, image: RawImage, there: Micrograph | None) -> Micrograph:
+    """The picture of outlines; one in a bucket is brought again when it is read."""
+    file = Path(os.path.normpath(folder / image.file)) if there is None else there.file
+    name = shown(file.with_stem(f"{file.stem}_p{image.page}") if image.page else file)
+    if there is None:
+        return Micrograph(image.path, image.page, name, image.stem)
+    return Micrograph(there.file, image.page, name, image.stem, there.remote)
 
 
 def _outlines(raw: RawData, image: RawImage) -> PictureOutlines:

@@ -7,6 +7,7 @@ of pictures needs no more disk than that.
 
 import hashlib
 import os
+import random
 import re
 import shutil
 import time
@@ -26,6 +27,9 @@ from tune.datasets.copies import cache_folder
 
 MOST_BYTES: Final = 2_000_000_000
 """Bytes of pictures that a machine keeps."""
+
+_TRIMS: Final = 20
+"""How often old ones are removed while as many bytes come as are kept, on average."""
 
 _IN_USE_S: Final = 120.0
 """Age up to which a picture may be read just now, and stays, s."""
@@ -69,15 +73,20 @@ class BucketPicture:
         """
         mark = hashlib.sha256(f"{self.address}\0{self.crc32c}".encode()).hexdigest()[:20]
         place = cache_folder("pictures", mark) / self.name
-        if _touched(place.parent) and place.is_file():
+        if _touched(place.parent) and self._is(place):
             return place
         with locked(place.parent, wait=True):
-            if not place.is_file():
+            if not self._is(place):
                 place.parent.mkdir(parents=True, exist_ok=True)
                 with new_file(place, on_disk=False) as temporary:
                     self._bring(temporary)
-        _trim(place.parents[1], MOST_BYTES)
+        if random.random() * MOST_BYTES < self.size * _TRIMS:  # each looks at all that is kept
+            _trim(place.parents[1], MOST_BYTES)
         return place
+
+    def _is(self, place: Path) -> bool:
+        """Whether a file is there, and not cut: a power cut may leave a name without content."""
+        return place.is_file() and place.stat().st_size == self.size
 
     def _bring(self, target: Path) -> None:
         came = open_files(self.folder).get(self.name, target)
@@ -91,13 +100,16 @@ class BucketPicture:
 def bucket_pictures(asked: str) -> Iterator[BucketPicture]:
     """The pictures of one argument that is an address: a file, a folder, or a pattern.
 
+    One of exactly that name is meant before a pattern, as of files of this machine.
+
     Raises:
         PicturesError: There are none.
         StorageError: The bucket cannot be read.
     """
-    folder, wanted = _folder_and_rest(asked)
+    folder, rest, wanted = _folder_and_rest(asked)
     listed = open_files(folder).listed()
-    names = [name for name in sorted(listed) if wanted(name) and _is_picture(name)]
+    names = [rest] if rest in listed else [name for name in sorted(listed) if wanted(name)]
+    names = [name for name in names if _is_picture(name)]
     if not names:
         raise PicturesError(f"{asked}: expected pictures there ({_KINDS}), found none")
     for name in names:
@@ -116,23 +128,32 @@ def bring_all(pictures: list[BucketPicture], use: Callable[[Path], int]) -> list
     return [found[n] for n in numbered]
 
 
-def _folder_and_rest(asked: str) -> tuple[str, Callable[[str], bool]]:
-    """The folder to list, and which names below it are meant.
+def _folder_and_rest(asked: str) -> tuple[str, str, Callable[[str], bool]]:
+    """The folder to list, the name below it, and which names are meant where there is none such.
 
-    >>> folder, wanted = _folder_and_rest("gs://lab/day/*/a?.tif")
-    >>> folder, [wanted(name) for name in ("1/a1.tif", "1/2/a1.tif", "a1.tif")]
-    ('gs://lab/day', [True, False, False])
-    >>> _folder_and_rest("gs://lab/day/a.tif")[0], _folder_and_rest("gs://lab/day/")[0]
-    ('gs://lab/day', 'gs://lab/day')
+    >>> folder, rest, wanted = _folder_and_rest("gs://lab/day/*/a?.tif")
+    >>> folder, rest, [wanted(name) for name in ("1/a1.tif", "1/2/a1.tif", "a1.tif")]
+    ('gs://lab/day', '*/a?.tif', [True, False, False])
+    >>> _folder_and_rest("gs://lab/day/a.tif")[:2], _folder_and_rest("gs://lab/day/")[:2]
+    (('gs://lab/day', 'a.tif'), ('gs://lab/day', ''))
+
+    Raises:
+        PicturesError: It is a pattern that nothing can match.
     """
     parts = asked.removeprefix("gs://").rstrip("/").split("/")
     wild = next((n for n, part in enumerate(parts) if _WILD & set(part)), None)
     if wild is not None and wild > 0:
-        pattern = _translated("/".join(parts[wild:]))
-        return "gs://" + "/".join(parts[:wild]), lambda name: bool(pattern.fullmatch(name))
+        rest = "/".join(parts[wild:])
+        try:
+            pattern = _translated(rest)
+        except re.error as error:
+            raise PicturesError(
+                f"{asked}: expected a pattern of *, ?, [...] and **/, got {rest}: {error}"
+            ) from error
+        return "gs://" + "/".join(parts[:wild]), rest, lambda name: bool(pattern.fullmatch(name))
     if len(parts) > 1 and _is_picture(parts[-1]):
-        return "gs://" + "/".join(parts[:-1]), lambda name: name == parts[-1]
-    return "gs://" + "/".join(parts), lambda name: "/" not in name
+        return "gs://" + "/".join(parts[:-1]), parts[-1], lambda name: False
+    return "gs://" + "/".join(parts), "", lambda name: "/" not in name
 
 
 def _translated(pattern: str) -> re.Pattern[str]:
@@ -144,7 +165,8 @@ def _translated(pattern: str) -> re.Pattern[str]:
     text = ""
     for piece in re.findall(r"\*\*/|\*\*|\*|\?|\[[^\]]+\]|.", pattern):
         known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-        own = piece.replace("[!", "[^") if piece.startswith("[") else re.escape(piece)
+        within = piece.replace("\\", r"\\").replace("[!", "[^")
+        own = within if piece.startswith("[") and len(piece) > 1 else re.escape(piece)
         text += known.get(piece, own)
     return re.compile(text)
 

@@ -14,6 +14,7 @@ from cluster.errors import StorageError
 from cluster.storage.opening import is_address
 from search_spaces.names import nearest_file
 from trainables.datasets.images import PAGED, SUFFIXES, UnreadableImageError, probe
+from trainables.files.errors import UserError
 
 _PATTERN: Final = frozenset("*?[")
 
@@ -44,9 +45,14 @@ class Micrograph:
         """Its file on this machine; one in a bucket is brought, and to be opened at once.
 
         Raises:
-            StorageError: It cannot be brought.
+            UnreadableImageError: It cannot be brought, so that the others go on.
         """
-        return self.file if self.remote is None else self.remote.here()
+        if self.remote is None:
+            return self.file
+        try:
+            return self.remote.here()
+        except UserError as error:
+            raise UnreadableImageError(str(error)) from error
 
 
 def find_micrographs(asked: Sequence[str], out: Path | None = None) -> list[Micrograph]:

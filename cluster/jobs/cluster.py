@@ -37,6 +37,9 @@ _LATER_S: Final = (5.0, 30.0)
 _AGENT_S: Final = 30.0
 """Time that a head has from its first answer until it takes jobs, s."""
 
+_AWAY: Final = re.compile(r"status code (502|503|504)\b")
+"""What Ray's client says where a proxy does not reach the head."""
+
 _REDIRECTED: Final = (ADDRESS_VARIABLE, "RAY_ADDRESS")
 """Variables that Ray's client would follow instead of the address that it is given."""
 
@@ -178,6 +181,11 @@ class Cluster:
         except (requests.exceptions.RequestException, ConnectionError) as error:
             raise _no_contact(self.login, error) from error
         except RuntimeError as error:
+            if away := _AWAY.search(str(error)):
+                raise ContactError(
+                    f"{self.login.address}: expected an answer of the cluster, got "
+                    f"{away.group(1)} of what stands before it (a proxy, a tunnel); does it run?"
+                ) from error
             raise JobError(f"{self.login.address}: {_last_sentence(str(error))}") from error
 
     def _client(self) -> "JobSubmissionClient":

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from trainables.datasets.records import Split
@@ -111,6 +111,11 @@ def _check_manifest(path: str, manifest: Any) -> None:
     ]
     if wrong or not _has_counts(manifest["counts"]):
         raise DatasetError(f"{path}: missing or wrong: {', '.join(wrong) or 'counts'}. {AGAIN}")
+    for name in manifest.get(PICTURES, {}):
+        if name != PurePosixPath(name).name or name in ("", "..") or "\0" in name:
+            raise DatasetError(
+                f"{path}: {PICTURES}: expected names of files, got {name!r}. {AGAIN}"
+            )
 
 
 def _has_counts(counts: Mapping[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from tune.best.configuration import BestConfig
 from tune.best.entries import DataKey, StoreEntry, not_comparable
 from tune.best.store import BestStore
 from tune.best.warm_start import DEFAULT_EPOCHS, preset_start, start_line
+from tune.datasets.opening import open_data
 from tune.errors import StoreError, UsageError
 from tune.study.fitting import circumstances
 from tune.study.space import defaults
@@ -58,7 +59,7 @@ def used_lines(
         store: Store to look into.
         trainable: The engine.
         backbone: None for the one recorded.
-        data: Folder or recorded name of a data set; None for the global best.
+        data: Folder, address or recorded name of a data set; None for the global best.
 
     Raises:
         EngineError: There is no such engine.
@@ -67,7 +68,7 @@ def used_lines(
         StoreError: As for `BestStore.find`.
     """
     info = engine_info(trainable)
-    prepared = None if data is None or not _is_folder(data) else PreparedDataset.load(Path(data))
+    prepared = None if data is None or not _is_folder(data) else open_data(data)
     key = None if data is None else _data_key(store, data, prepared)
     found, given = store.find_asked(info, key, backbone)
     best = found.best
@@ -109,7 +110,7 @@ def cleared_lines(
         store: Store to clear entries of.
         trainable: Engine whose entries are meant; None for all.
         backbone: Backbone whose entries are meant; None for all.
-        data: Folder or name of the data set whose entries are meant; None for all.
+        data: Folder, address or name of the data set whose entries are meant; None for all.
         everywhere: Whether only the global entries are meant.
 
     Raises:
@@ -118,7 +119,7 @@ def cleared_lines(
     if data is not None and everywhere:
         raise UsageError(f"best clear: expected --data or --global, got --data {data} and --global")
     entries = store.entries()
-    prepared = None if data is None or not _is_folder(data) else PreparedDataset.load(Path(data))
+    prepared = None if data is None or not _is_folder(data) else open_data(data)
     name = None if data is None else _data_key(store, data, prepared).name
     key = None if backbone is None else backbone_name(backbone)
     chosen = [

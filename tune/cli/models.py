@@ -17,7 +17,7 @@ from tune.cli.jobs.there import (
 from tune.cli.options import (
     MODEL_HELP,
     Backbone,
-    DataFolder,
+    DataGiven,
     DeviceName,
     EngineName,
     EvaluatedPart,
@@ -169,7 +169,7 @@ def _tell_trained(result: "RetrainResult | EnsembleResult") -> None:
 
 def evaluate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help=MODEL_HELP)],
-    data: DataFolder,
+    data: DataGiven,
     split: EvaluatedPart = None,
     out: Annotated[
         Path | None, out_option("Folder for the figures; default: one below evaluations/.")

@@ -12,7 +12,10 @@ RawFolder = Annotated[
     Path, typer.Argument(metavar="RAW", help="Folder with pictures and annotations.")
 ]
 
-DataFolder = Annotated[Path, typer.Argument(metavar="DATA", help="A prepared data set.")]
+DataGiven = Annotated[
+    str,
+    typer.Argument(metavar="DATA", help="A prepared data set: its folder, or gs://BUCKET/FOLDER."),
+]
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
 

@@ -25,7 +25,7 @@ from tune.cli.jobs.there import (
     refuse_without_address,
 )
 from tune.cli.options import (
-    DataFolder,
+    DataGiven,
     EngineName,
     NoDownload,
     NoUpload,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 
 def init(
-    data: DataFolder,
+    data: DataGiven,
     trainable: EngineName = None,
     out: Annotated[
         Path,

@@ -82,9 +82,9 @@ def open_copy(address: str) -> PreparedDataset:
         _get(files, MANIFEST, came)
         manifest = read_manifest(came, f"{address}/{MANIFEST}")
         folder = copy_of(manifest["name"], manifest["fingerprint"])
-        if not _has(folder, manifest["fingerprint"]):
+        if not _has(folder, manifest):
             with locked(folder, wait=True):
-                _begin(files, folder, came, manifest["fingerprint"])
+                _begin(files, folder, came, manifest)
     return PreparedDataset.load(folder)
 
 
@@ -163,7 +163,7 @@ def bring(
         DatasetError: It holds another data set by now, or a part of it; or the disk has no room.
     """
     folder = copy_of(data.name, data.fingerprint)
-    if not _has(folder, data.fingerprint) and open_copy(address).fingerprint != data.fingerprint:
+    if not _has(folder, data.manifest) and open_copy(address).fingerprint != data.fingerprint:
         raise ChangedDataError(
             f"{address}: expected the data set of fingerprint {data.fingerprint[:12]}, got another "
             "by now; put each data set at an address of its own"
@@ -177,15 +177,15 @@ def bring(
 
 
 # --- what comes
-def _begin(files: Files, folder: Path, manifest: Path, fingerprint: str) -> None:
-    """Make a copy without pictures; the manifest is put in place last."""
-    if _has(folder, fingerprint):  # by another process, just now
+def _begin(files: Files, folder: Path, came: Path, manifest: Mapping[str, Any]) -> None:
+    """Make a copy without pictures; the manifest that came is put in place last."""
+    if _has(folder, manifest):  # by another process, just now
         return
     (folder / IMAGES).mkdir(parents=True, exist_ok=True)
     with new_file(folder / ANNOTATIONS) as temporary:
         _get(files, ANNOTATIONS, temporary)
     with new_file(folder / MANIFEST) as temporary:
-        shutil.copyfile(manifest, temporary)
+        shutil.copyfile(came, temporary)
 
 
 def _bring_pictures(address: str, data: PreparedDataset, missing: Pictures, tick: Progress) -> None:
@@ -249,15 +249,18 @@ def _at(place: str, patience_s: float | None = None) -> Files:
     return open_files(place, patience_s)
 
 
-def _has(folder: Path, fingerprint: str) -> bool:
-    """Whether a folder has manifest and annotations of a data set, as they were prepared."""
+def _has(folder: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether a folder has this manifest of a data set, and its annotations as prepared.
+
+    Data of one fingerprint may have other files and other sizes of a pixel: models see the same.
+    """
     try:
         there = read_manifest(folder / MANIFEST)
         with (folder / ANNOTATIONS).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except (DatasetError, OSError):
         return False
-    return bool(there["fingerprint"] == fingerprint and there["annotations_sha256"] == digest)
+    return there == manifest and bool(there["annotations_sha256"] == digest)
 
 
 def _get(files: Files, name: str, target: Path) -> None:

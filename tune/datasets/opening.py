@@ -20,7 +20,7 @@ def open_data(place: Path | str) -> PreparedDataset:
     Raises:
         DatasetError: There is none, or it cannot be read.
     """
-    return open_copy(str(place)) if in_bucket(place) else PreparedDataset.load(Path(place))
+    return open_copy(_address(place)) if in_bucket(place) else PreparedDataset.load(Path(place))
 
 
 def whole_data(place: Path | str, tick: Progress = lambda done, total: None) -> PreparedDataset:
@@ -34,7 +34,7 @@ def whole_data(place: Path | str, tick: Progress = lambda done, total: None) -> 
         DatasetError: As for `open_data`; or not all pictures are there, or have room here.
     """
     data = open_data(place)
-    return bring(str(place), data, tick) if in_bucket(place) else data
+    return bring(_address(place), data, tick) if in_bucket(place) else data
 
 
 def data_here(place: Path | str, name: str, fingerprint: str) -> PreparedDataset | None:
@@ -51,3 +51,8 @@ def data_here(place: Path | str, name: str, fingerprint: str) -> PreparedDataset
     except DatasetError:
         return None
     return data if data.fingerprint == fingerprint else None
+
+
+def _address(place: Path | str) -> str:
+    """An address without slashes at its end, as folders are named below it."""
+    return f"gs://{str(place).removeprefix('gs://').rstrip('/')}"

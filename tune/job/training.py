@@ -4,6 +4,7 @@ The node says each epoch in the cluster's control store, from where the job's dr
 looks there after each epoch whether it is to end.
 """
 
+import hashlib
 import logging
 import platform
 import shutil
@@ -12,20 +13,27 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from analysis.errors import RetrainError
+from analysis.models.layout import IDENTITY
 from analysis.retrain.ensemble import EnsembleResult, retrain_seeds
 from analysis.retrain.result import RetrainResult
 from analysis.retrain.retrain import retrain
+from cluster.errors import StorageError
 from cluster.storage.copying import INDEX, fetch, send
+from cluster.storage.files import Files
 from cluster.storage.opening import is_address, open_files
 from trainables.contract import Device, EpochMetrics
 from trainables.files.errors import UserError
+from trainables.files.whole import locked
 from trainables.files.words import counted, time_words
 from tune.best.configuration import BestConfig
 from tune.datasets.copies import cache_folder
 from tune.job.asked import RetrainAsked
+
+log = logging.getLogger(__name__)
 
 _SHIPPED_S: Final = 30.0
 """Age at which what was trained is shipped to a bucket, at the end of an epoch, s."""
@@ -120,29 +128,53 @@ class _Telling:
 def _out_here(out: str) -> Iterator[tuple[Path, Callable[[], None]]]:
     """The folder of this node to train in, and what ships it to the bucket that it is of.
 
-    What another node has shipped is brought first; all is shipped at the end of the block.
+    What another node has shipped is brought first; all is shipped at the end of the block. While it
+    trains a bucket may be away.
+
+    Raises:
+        RetrainError: Something else is there.
+        FolderError: Another training of this node is shipped there, too.
+        StorageError: The bucket cannot be read or written.
     """
     if not is_address(out):
         yield Path(out).expanduser(), lambda: None
         return
-    folder, place = cache_folder("trained", out), open_files(out)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if INDEX in place.listed():
-        fetch(place, folder)
+    place = open_files(out)
+    mark = hashlib.sha256(place.place.encode()).hexdigest()[:12]
+    folder = cache_folder("trained", f"{place.place}-{mark}")
     shipped = time.monotonic()
 
     def ship() -> None:
         nonlocal shipped
-        if time.monotonic() - shipped > _SHIPPED_S:
-            send(folder, place, force=True)
-            shipped = time.monotonic()
+        if time.monotonic() - shipped <= _SHIPPED_S:
+            return
+        try:
+            _send(folder, place)
+        except StorageError as error:
+            log.warning("not shipped this time: %s", error)
+        shipped = time.monotonic()
 
-    try:
-        yield folder, ship
-    finally:
-        if folder.is_dir() and any(folder.iterdir()):
-            send(folder, place, force=True)
+    with locked(folder.with_name(f"{folder.name}.used")):
+        shutil.rmtree(folder, ignore_errors=True)
+        there = place.listed()
+        if INDEX in there:
+            fetch(place, folder)
+        elif there and not any(PurePosixPath(name).name == IDENTITY for name in there):
+            raise RetrainError(
+                f"{out}: expected an empty folder or the same training, got one with other files, "
+                f"such as {min(there)}; choose another --out"
+            )
+        try:
+            yield folder, ship
+        finally:
+            if folder.is_dir() and any(folder.iterdir()):
+                _send(folder, place)
+
+
+def _send(folder: Path, place: Files) -> None:
+    """Ship what was trained, first of all what says that it is that."""
+    first = [path.relative_to(folder).as_posix() for path in folder.rglob(IDENTITY)]
+    send(folder, place, first=first, force=True)
 
 
 # --- the control store

@@ -15,6 +15,7 @@ from trainables.datasets.prepared import DatasetError, PreparedDataset, check_tr
 from trainables.files.whole import write_text
 from trainables.proposal import EngineProposal, Setting, proposal, suited
 from trainables.registry import EngineError, boxes_problem, engine_info
+from tune.datasets.opening import in_bucket, open_data
 from tune.proposal.text import Block, study_text
 from tune.study.problems import Problem, study_error
 
@@ -54,7 +55,7 @@ class ProposedStudy:
 
 
 def write_proposal(
-    data: Path,
+    data: Path | str,
     out: Path = Path("study.yaml"),
     *,
     trainable: str | None = None,
@@ -64,7 +65,7 @@ def write_proposal(
     """Write a study file with values fitted to a data set, each with what it was derived from.
 
     Args:
-        data: Folder of a prepared data set.
+        data: A prepared data set: its folder, or gs://BUCKET/FOLDER.
         out: The file to write.
         trainable: The engine; default: the one that suits the data.
         force: Whether to replace a file.
@@ -86,20 +87,21 @@ def write_proposal(
         problems.append(Problem("--trainable", wrong))
     if problems or prepared is None:
         raise study_error("init", problems)
-    made = propose_study(prepared, info, out.absolute().parent, machine or this_machine())
+    there = str(data) if in_bucket(data) else _from(out.absolute().parent, prepared.root)
+    made = propose_study(prepared, info, there, machine or this_machine())
     write_text(out, made.text)
     return made
 
 
 def propose_study(
-    data: PreparedDataset, info: EngineInfo | None, folder: Path, machine: Machine
+    data: PreparedDataset, info: EngineInfo | None, there: str, machine: Machine
 ) -> ProposedStudy:
     """A study of a data set as text.
 
     Args:
         data: Trainable.
         info: The engine; None for the one that suits the data.
-        folder: Folder of the file, where paths in it start.
+        there: The data's place, as the file is to have it.
         machine: Machine to train on.
     """
     facts = data_facts(data)
@@ -110,7 +112,7 @@ def propose_study(
     proposed = proposal(name, facts, machine.gpus)
     others = [other for other in fitting if other != name]
     blocks = [
-        *_first_blocks(data, info, folder, why, others),
+        *_first_blocks(data, info, there, why, others),
         *_budget(proposed, machine),
         *_hyperparameters(proposed),
         *_last_blocks(info, machine),
@@ -118,10 +120,10 @@ def propose_study(
     return ProposedStudy(name, why, study_text(_head(data.name, facts, machine), blocks))
 
 
-def _checked(data: Path, problems: list[Problem]) -> PreparedDataset | None:
+def _checked(data: Path | str, problems: list[Problem]) -> PreparedDataset | None:
     try:
-        prepared = PreparedDataset.load(data)
-        check_trainable(prepared)
+        prepared = open_data(data)
+        check_trainable(prepared, pictures=not in_bucket(data))
     except DatasetError as error:
         problems.append(Problem("", str(error)))
         return None
@@ -163,14 +165,14 @@ def _machine_words(machine: Machine) -> str:
 
 
 def _first_blocks(
-    data: PreparedDataset, info: EngineInfo, folder: Path, why: str, others: Sequence[str]
+    data: PreparedDataset, info: EngineInfo, there: str, why: str, others: Sequence[str]
 ) -> list[Block]:
     also = f"; {' and '.join(others)} could learn these data, too" if others else ""
     name = re.sub(r"[^A-Za-z0-9_]+", "-", f"{data.name}-{info.name}").strip("-_")[:100]
     results = f"the results will lie in studies/{name}, beside this file"
     return [
         Block("study", Setting(name, results)),
-        Block("data", Setting(_from(folder, data.root), "the prepared data set")),
+        Block("data", Setting(there, "the prepared data set")),
         Block("trainable", Setting(info.name, f"the engine: {why}{also}")),
     ]
 

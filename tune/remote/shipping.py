@@ -14,7 +14,8 @@ from cluster.jobs.job import Job
 from cluster.jobs.sending import Progress, send_folder
 from cluster.storage.copying import send
 from cluster.storage.opening import is_address, open_files
-from trainables.datasets.prepared import PreparedDataset
+from trainables.datasets.prepared import DatasetError, PreparedDataset, picture_names
+from tune.datasets.copies import DataAwayError, fingerprint_at, pictures_at
 from tune.job.order import READY, RECEIVE, Place
 from tune.remote.beside import begin_beside, ended_beside
 
@@ -82,11 +83,28 @@ def ship(cluster: Cluster, shipment: Shipment, tell: Tell) -> None:
 
 def _to_bucket(shipment: Shipment, tell: Tell) -> None:
     place = shipment.place.path
-    done = send(shipment.folder, open_files(place), tick=_progress(shipment.folder.name, tell))
-    if done.sent:
-        tell(f"data was sent to {place}: {done.size / 1e6:.1f} MB, {done.equal} files were there")
-    else:
+    if _is_whole(shipment):
         tell(f"data is there already: {place}")
+        return
+    done = send(shipment.folder, open_files(place), tick=_progress(shipment.folder.name, tell))
+    tell(f"data was sent to {place}: {done.size / 1e6:.1f} MB, {done.equal} files were there")
+
+
+def _is_whole(shipment: Shipment) -> bool:
+    """Whether a bucket has the data set, whoever sent it: no two reports of one are equal.
+
+    Raises:
+        DataAwayError: It cannot be reached.
+    """
+    place = shipment.place
+    try:
+        there = fingerprint_at(place.path)
+        pictures_at(place.path, picture_names(PreparedDataset.load(shipment.folder)))
+    except DataAwayError:
+        raise
+    except DatasetError:  # nothing, or a part of it
+        return False
+    return there == place.fingerprint
 
 
 def _send(cluster: Cluster, shipment: Shipment, transfer: str, taker: Job, tell: Tell) -> None:

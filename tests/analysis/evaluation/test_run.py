@@ -27,6 +27,8 @@ from analysis.evaluation.run import evaluate_model
 from analysis.evaluation.split import evaluate_split
 from analysis.retrain.result import RetrainResult
 from analysis.retrain.retrain import retrain
+from cluster.storage.copying import send
+from cluster.storage.opening import open_files
 from tests.support.discs import CLASSES, prepare_discs
 from tests.support.places import ORACLES, THIRD_PARTY
 from tests.support.rehearsed_study import rehearse
@@ -106,7 +108,7 @@ def copy(discs: PreparedDataset, tmp_path: Path) -> PreparedDataset:
     return PreparedDataset.load(shutil.copytree(discs.root, tmp_path / "copy"))
 
 
-def measure(model: Path, data: Path, *more: Any) -> EvaluationResult:
+def measure(model: Path, data: Path | str, *more: Any) -> EvaluationResult:
     """Evaluate a model that finds instances."""
     result = evaluate_model(model, data, *more)
     assert isinstance(result, EvaluationResult)
@@ -196,6 +198,23 @@ def test_every_figure_is_told_by_every_file(
     assert f"F1 {result.metrics['seg_metrics/F1']:.4f}" in said
     assert f"AP {result.metrics['seg_coco/AP']:.3f}" in said
     assert "count_error" in said
+
+
+def test_data_in_a_bucket_are_measured_as_those_in_a_folder(
+    discs: PreparedDataset,
+    bucket: str,
+    undrawn: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    send(discs.root, open_files(f"{bucket}/discs"))
+    folder = run_oracle(discs, tmp_path, out="folder", overlays=0)
+    wishes = Wishes("val", "oracle", overlays=0)
+    there = measure(tmp_path / "model.pt", f"{bucket}/discs/", tmp_path / "bucket", wishes)
+    assert there.metrics == folder.metrics
+    with pytest.raises(DatasetError, match="expected a bucket absent, found none"):
+        measure(tmp_path / "model.pt", "gs://absent/discs", tmp_path / "absent", wishes)
 
 
 def test_a_blind_spot_shows_in_recall_confusion_and_count(

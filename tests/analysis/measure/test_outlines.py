@@ -17,6 +17,8 @@ from analysis.measure.plan import MeasurePlan, plan_outlines
 from analysis.measure.run import MeasureResult, run_measure
 from analysis.measure.settings import MeasureSettings
 from analysis.measure.tables import DonePictures, particle_rows, values_of
+from cluster.storage.copying import send
+from cluster.storage.opening import open_files
 from tests.support.samples.measured_grains import (
     LARGE,
     empty_picture,
@@ -132,6 +134,21 @@ def test_pictures_may_be_named_and_so_may_the_format(corrected: Path) -> None:
     ]  # fmt: skip
     with pytest.raises(MeasureError, match="no annotations of the format coco"):
         plan_of(outlines, pictures=[str(moved.parent / "elsewhere")], form="coco")
+
+
+def test_pictures_named_in_a_bucket_are_brought_again_where_they_are_read(
+    corrected: Path, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    shutil.move(corrected.parent.parent / "in", tmp_path / "elsewhere")
+    here = plan_of(corrected, pictures=[str(tmp_path / "elsewhere")])
+    send(tmp_path / "elsewhere", open_files(f"{bucket}/in"))
+    plan = plan_of(corrected, pictures=[f"{bucket}/in"])
+    assert [one.stem for one in plan.pictures] == [one.stem for one in here.pictures]
+    assert plan.pictures[0].name == f"{bucket}/in/a.tif"
+    shutil.rmtree(tmp_path / "cache")  # as others have taken its room
+    done = measured_outlines(plan)
+    assert len(done.records) == len(here.pictures)
 
 
 def test_boxes_are_no_outlines(corrected: Path) -> None:

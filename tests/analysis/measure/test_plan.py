@@ -1,5 +1,6 @@
 """What is asked of a measurement, checked before anything is computed or written."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,13 @@ import pytest
 from analysis.errors import MeasureError
 from analysis.measure import plan as planning
 from analysis.measure.job.pace import remember_pace
+from analysis.measure.job.stages import PictureReader
 from analysis.measure.plan import plan_measure
 from analysis.measure.settings import MeasureSettings, read_measure_settings
 from analysis.models.find import find_model
+from cluster.storage.bucket_files import BucketFiles
+from cluster.storage.copying import send
+from cluster.storage.opening import open_files
 from tests.support.samples.measured_grains import (
     CPU,
     grains_picture,
@@ -21,6 +26,7 @@ from tests.support.samples.measured_grains import (
     write_model,
     write_picture,
 )
+from trainables.files.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("threshold")
 
@@ -198,3 +204,17 @@ def test_all_wrong_settings_are_named_at_once(tmp_path: Path) -> None:
         assert part in said, said
     with pytest.raises(MeasureError, match=r"no\.yaml"):
         read_measure_settings(tmp_path / "no.yaml")
+
+
+def test_a_picture_that_leaves_its_bucket_is_a_reason_and_ends_no_measurement(
+    pictures: list[Path], bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    send(pictures[0].parent, files := open_files(f"{bucket}/in"))
+    plan = planned([f"{bucket}/in"], write_model(tmp_path), tmp_path / "out")
+    assert isinstance(files, BucketFiles)
+    files.remove("a.tif")
+    shutil.rmtree(tmp_path / "cache")
+    assert plan.kind()["pixels"] == []
+    with pytest.raises(UserError, match=r"in/a\.tif: expected a file, found none"):
+        PictureReader(plan.pictures, None)(0)

@@ -12,11 +12,12 @@ import pytest
 from analysis.errors import PicturesError
 from analysis.pictures import buckets
 from analysis.pictures.micrographs import find_micrographs, source_of
-from cluster.errors import StorageError
 from cluster.storage.bucket_files import BucketFiles
 from cluster.storage.copying import send
+from cluster.storage.files import head_of
 from cluster.storage.opening import open_files
 from tests.support.raw_samples import write_picture
+from trainables.datasets.images import UnreadableImageError
 
 
 @pytest.fixture
@@ -75,8 +76,27 @@ def test_one_that_was_changed_is_another_and_one_changed_since_is_refused(
     [after] = find_micrographs([f"{address}/a.png"])
     assert source_of(before) != source_of(after)
     assert after.path.read_bytes() == (tmp_path / "in" / "a.png").read_bytes()
-    with pytest.raises(StorageError, match="it was changed since"):
+    with pytest.raises(UnreadableImageError, match="it was changed since"):  # a row's reason
         before.path.stat()
+
+
+def test_one_that_a_power_cut_left_empty_is_brought_again(address: str) -> None:
+    [picture] = find_micrographs([f"{address}/a.png"])
+    picture.path.write_bytes(b"")
+    assert picture.path.stat().st_size > 0
+
+
+def test_a_name_goes_before_a_pattern_and_a_broken_pattern_is_said(address: str) -> None:
+    content = find_micrographs([f"{address}/a.png"])[0].path.read_bytes()
+    with head_of(content) as head:
+        for name in ("odd/a[1] #%?.png", "odd/a1 #%x.png"):
+            open_files(address).put(name, head)
+    [odd] = find_micrographs([f"{address}/odd/a[1] #%?.png"])
+    assert (odd.name, odd.path.read_bytes()) == (f"{address}/odd/a[1] #%?.png", content)
+    [other] = find_micrographs([f"{address}/odd/a[1] #%[x].png"])
+    assert other.name == f"{address}/odd/a1 #%x.png"
+    with pytest.raises(PicturesError, match=r"expected a pattern of .*, got \[z-a\]\.png"):
+        find_micrographs([f"{address}/[z-a].png"])
 
 
 def test_the_disk_holds_the_last_ones_alone(

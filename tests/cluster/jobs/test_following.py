@@ -1,12 +1,16 @@
 """A log that is followed: each line once, whatever the way to the cluster does."""
 
+import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any, cast
 
 import pytest
 
-from cluster.errors import ContactError, JobError
+from cluster.errors import ContactError, JobError, LoginError
 from cluster.jobs.cluster import Cluster
 from cluster.jobs.following import Starting, follow
 from cluster.jobs.job import Job
@@ -94,3 +98,49 @@ def test_a_job_that_is_not_started_in_time_is_taken_back_and_told() -> None:
     with pytest.raises(JobError, match=reason):
         follow(cluster, JOB, list[str]().append, list[str]().append, look=Starting(cluster, 0.2))
     assert waiting.stopped == ["powder"]
+
+
+@contextmanager
+def answering(*statuses: int) -> Iterator[Cluster]:
+    """A cluster behind a proxy: what it answers when a job is asked for, the last one for ever."""
+    asked = iter(statuses)
+    job = {
+        "type": "SUBMISSION",
+        "submission_id": JOB.id,
+        "status": "SUCCEEDED",
+        "entrypoint": "x",
+    }
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answers: dict[str, Any] = {"/api/version": {"version": "4", "ray_version": "2"}}
+            answer = answers.get(self.path, {"logs": "a\n"} if "logs" in self.path else job)
+            status = next(asked) if answer is job else 200
+            body = b"<html>\n</html>" if status == 502 else json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            del format, args
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield Cluster(Login(f"http://127.0.0.1:{server.server_port}"))
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_proxy_without_its_cluster_is_lost_contact_and_another_token_ends_the_following() -> None:
+    said, told = list[str](), list[str]()
+    with answering(502, 502, 200) as cluster:
+        assert follow(cluster, JOB, said.append, told.append).state == "SUCCEEDED"
+    assert said == ["a\n"]
+    assert len(told) == 2
+    with answering(403) as cluster, pytest.raises(LoginError, match=r"got another one \(403\)"):
+        follow(cluster, JOB, said.append, told.append)

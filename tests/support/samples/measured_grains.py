@@ -89,7 +89,7 @@ def settings_of(**values: Any) -> MeasureSettings:
     return MeasureSettings.model_validate({"finding": finding, **values})
 
 
-def planned(pictures: Sequence[Path], model: Path, out: Path, **values: Any) -> MeasurePlan:
+def planned(pictures: Sequence[Path | str], model: Path, out: Path, **values: Any) -> MeasurePlan:
     """The plan of a measurement with the threshold engine."""
     return plan_measure(
         [str(path) for path in pictures],

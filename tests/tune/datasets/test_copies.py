@@ -1,16 +1,22 @@
 """A data set in a bucket: planned without its pictures, and brought once to a machine, whole."""
 
+import hashlib
 import json
 import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
+from PIL import Image
 
+from cluster.errors import StorageError
+from cluster.jobs.cluster import Cluster
 from cluster.storage.bucket_files import BucketFiles
 from cluster.storage.copying import send
+from cluster.storage.files import head_of
 from cluster.storage.opening import open_files
 from tests.support.discs import prepare_discs
 from tests.support.study_samples import write_study
@@ -23,11 +29,15 @@ from trainables.datasets.prepared import (
     check_trainable,
 )
 from trainables.goal import Goal
+from tune.best.store import BestStore
+from tune.best.table import used_lines
+from tune.cli.main import main
 from tune.datasets.copies import bring, copy_of, fetch_line
 from tune.datasets.opening import data_here, open_data, whole_data
 from tune.errors import StudyError
 from tune.plan.planning import plan_file
 from tune.plan.resolved import resolved, to_yaml
+from tune.remote.shipping import ship, shipment_of
 from tune.trial.messages import Ended, HandedOver, Noted, Reported
 from tune.trial.runner import TrialRunner
 from tune.trial.task import TrialTask
@@ -59,6 +69,10 @@ def came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     monkeypatch.setattr(BucketFiles, "get", counting)
     return counted
+
+
+def sha256_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def pictures(counted: Counter[str]) -> list[int]:
@@ -154,6 +168,77 @@ def test_another_data_set_at_the_address_by_now_is_refused(
     send(other, open_files(address), force=True)
     with pytest.raises(ChangedDataError, match="got another by now"):
         bring(address, discs)
+
+
+def test_another_form_of_the_same_data_takes_the_place_of_the_copy(
+    address: str, bucket: str, discs: PreparedDataset, tmp_path: Path
+) -> None:
+    assert open_data(f"{address}/").images("val")[0].um_per_px is None
+    (whole_data(address).root / "images" / "p00.png").unlink()
+    other = shutil.copytree(discs.root, tmp_path / "other")
+    pixels = Image.open(other / "images" / "p00.png")
+    pixels.save(other / "images" / "p00.png", compress_level=0)
+    coco = json.loads((other / "annotations.json").read_text())
+    coco["images"] = [{**image, "um_per_px": 0.5} for image in coco["images"]]
+    (other / "annotations.json").write_text(json.dumps(coco))
+    manifest = json.loads((other / "dataset.json").read_text())
+    manifest["annotations_sha256"] = sha256_of(other / "annotations.json")
+    manifest["pictures"]["p00.png"] = sha256_of(other / "images" / "p00.png")
+    (other / "dataset.json").write_text(json.dumps(manifest))
+    send(other, open_files(f"{bucket}/other"))
+    data = whole_data(f"{bucket}/other/")
+    check_trainable(data)
+    assert data.root == copy_of(discs.name, discs.fingerprint)
+    assert {image.um_per_px for image in data.images("val")} == {0.5}
+
+
+def test_init_and_best_take_its_address_too(
+    address: str, discs: PreparedDataset, tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["init", f"{address}/", "--out", str(tmp_path / "study.yaml")])
+    assert f"\ndata: {address}/\n" in (tmp_path / "study.yaml").read_text()
+    shown = used_lines(BestStore(str(tmp_path / "store")), "unet_selftraining", None, address)
+    assert shown == used_lines(
+        BestStore(str(tmp_path / "store")), "unet_selftraining", None, str(discs.root)
+    )
+
+
+def test_no_name_of_a_picture_leads_out_of_the_copy(
+    bucket: str, discs: PreparedDataset, tmp_path: Path
+) -> None:
+    hostile = shutil.copytree(discs.root, tmp_path / "hostile")
+    manifest = json.loads((hostile / "dataset.json").read_text())
+    for name in ("../../out.png", str(tmp_path / "out.png"), ".."):
+        manifest["pictures"] = {name: sha256_of(hostile / "images" / "p00.png")}
+        (hostile / "dataset.json").write_text(json.dumps(manifest))
+        send(hostile, open_files(f"{bucket}/hostile"), force=True)
+        with pytest.raises(DatasetError, match="pictures: expected names of files, got"):
+            whole_data(f"{bucket}/hostile")
+
+
+def test_data_that_somebody_else_sent_are_there_already(
+    bucket: str, discs: PreparedDataset, tmp_path: Path
+) -> None:
+    def sent(folder: Path, to: str) -> str:
+        said = list[str]()
+        ship(
+            cast("Cluster", None),
+            shipment_of(PreparedDataset.load(folder), folder, to),
+            said.append,
+        )
+        return said[-1]
+
+    assert "data was sent to" in sent(discs.root, f"{bucket}/sent")
+    other = tmp_path / "other"
+    shutil.copytree(discs.root, other, ignore=shutil.ignore_patterns(".*"))
+    (other / "report.json").write_text("{}")
+    assert "data is there already" in sent(other, f"{bucket}/sent/")
+    place = open_files(f"{bucket}/taken/{discs.name}-{discs.fingerprint[:12]}")
+    with head_of(b"{}") as head:
+        place.put("dataset.json", head)
+    with pytest.raises(StorageError, match=r"dataset\.json changed there"):
+        sent(other, f"{bucket}/taken")
 
 
 def test_a_trial_brings_them_to_its_machine_or_is_tried_again(

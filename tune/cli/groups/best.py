@@ -24,7 +24,7 @@ def best_show(
     backbone: Backbone = None,
     data: Annotated[
         str | None,
-        typer.Option(metavar="DATA", help="A prepared data set, or the name of one."),
+        typer.Option(metavar="DATA", help="A prepared data set: folder, gs://... or name."),
     ] = None,
     store: Store = None,
 ) -> None:
@@ -84,7 +84,7 @@ def best_clear(
     trainable: EngineName = None,
     backbone: Backbone = None,
     data: Annotated[
-        str | None, typer.Option(metavar="DATA", help="Of this data set: its folder or its name.")
+        str | None, typer.Option(metavar="DATA", help="Of this data set: folder, gs://... or name.")
     ] = None,
     everywhere: Annotated[bool, typer.Option("--global", help="The global ones.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="All of the store.")] = False,

@@ -29,7 +29,7 @@ def evaluate(  # noqa: PLR0913  the command's options
 
     Args:
         model: A study, an exported or retrained folder, a trial's folder, or a model file.
-        data: Folder of a prepared data set.
+        data: A prepared data set: its folder, or gs://BUCKET/FOLDER.
         out: Folder to write; default: one below `evaluations/`.
         split: train, val, test or all; default: test, or val where there is none.
         trainable: Engine of the model, where nothing beside its file says so.
@@ -62,4 +62,4 @@ def evaluate(  # noqa: PLR0913  the command's options
         overlays=overlays,
         progress=progress or (lambda stage, done, total: None),
     )
-    return evaluate_model(Path(model), Path(data), None if out is None else Path(out), wishes)
+    return evaluate_model(Path(model), data, None if out is None else Path(out), wishes)
