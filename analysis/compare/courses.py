@@ -25,12 +25,12 @@ def progress(of: Sequence[Member], by: Spent) -> Drawn | None:
     with_value = [member for member in of if member.entry.best is not None]
     if not with_value:
         return None
-    traces = [_course(member, by) for member in with_value]
+    courses = [list(spent_and_best(member, by)) for member in with_value]
+    unit, size = ("epochs", 1) if by == "epochs" else _unit(max(c[-1][0] for c in courses))
+    traces = [_course(*each, unit, size) for each in zip(with_value, courses, strict=True)]
+    title = "epochs trained, over all trials" if by == "epochs" else f"{unit} of training"
     figure = go.Figure()
-    figure.update_xaxes(
-        title="epochs trained, over all trials" if by == "epochs" else "hours of training",
-        rangemode="tozero",
-    )
+    figure.update_xaxes(title=title, rangemode="tozero")
     figure.update_yaxes(title=f"best {metric_words(of[0].entry.summary.metric)} so far")
     return Drawn(Chart(traces, figure), [{"study": m.place} for m in with_value])
 
@@ -62,16 +62,27 @@ def _of_epoch(row: Mapping[str, float], by: Spent) -> float:
     return float(row["epoch"]) if by == "epochs" else float(row.get(ELAPSED, 0.0)) / 3600
 
 
-def _course(member: Member, by: Spent) -> dict[str, Any]:
-    points = list(spent_and_best(member, by))
+def _unit(hours: float) -> tuple[str, int]:
+    """The unit in which a time is drawn, and how many of it an hour has.
+
+    >>> _unit(7.5), _unit(0.5), _unit(0.0005)
+    (('hours', 1), ('minutes', 60), ('seconds', 3600))
+    """
+    units = (("hours", 1), ("minutes", 60), ("seconds", 3600))
+    return next((unit for unit in units if hours * unit[1] >= 2), units[-1])
+
+
+def _course(
+    member: Member, points: Sequence[tuple[float, float]], unit: str, size: int
+) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines",
         "name": member.entry.name,
-        "x": [spent for spent, _ in points],
+        "x": [spent * size for spent, _ in points],
         "y": [value for _, value in points],
         "line": {"shape": "hv", "width": 2.5, "color": member.colour},
-        "hovertemplate": "%{fullData.name}<br>%{x:.4~g} " + by + ": %{y:.4f}<extra></extra>",
+        "hovertemplate": "%{fullData.name}<br>%{x:.4~g} " + unit + ": %{y:.4f}<extra></extra>",
     }
 
 

@@ -282,7 +282,8 @@ def _index(place: Files) -> dict[str, Stored]:
             place.get(INDEX, copy)
         except StorageError as error:
             raise StorageError(
-                f"{error}; it is written last: there is no copy, or an unfinished one"
+                f"{error}; it is written last: there is no copy, or an unfinished one (a study "
+                f"that is shipped while it runs has none: `segtune status {place.place}` brings it)"
             ) from error
         try:
             files = _whole_index(json.loads(copy.read_text("utf-8")))

@@ -5,7 +5,10 @@ permission is not. Each exception of the client is translated into one sentence 
 """
 
 import json
-from collections.abc import Iterator
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,8 +19,10 @@ from google.api_core.exceptions import (
     GoogleAPICallError,
     GoogleAPIError,
     NotFound,
+    RetryError,
     Unauthorized,
 )
+from google.api_core.retry import Retry
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
@@ -26,8 +31,13 @@ from requests.exceptions import RequestException
 
 from cluster.errors import StorageError
 
+log = logging.getLogger(__name__)
+
 PATIENCE_S: Final = 60.0
 """How long a request is tried again while the service cannot be reached or is overloaded."""
+
+QUIET_S: Final = 3.0
+"""After how long without an answer it is said that a request is tried again."""
 
 ANSWER_S: Final = 60.0
 """How long one try waits for the service to say anything."""
@@ -71,10 +81,30 @@ class BucketPlace:
     def asked(self) -> dict[str, Any]:
         """How a request is made: Google's own rule of what may pass, with our patience."""
         patience_s = PATIENCE_S if self.patience_s is None else self.patience_s
-        return {
-            "retry": DEFAULT_RETRY.with_timeout(patience_s),
-            "timeout": min(ANSWER_S, patience_s),
-        }
+        rule = DEFAULT_RETRY.with_timeout(patience_s)
+        if self.patience_s is None:  # who has a patience of its own has words of its own
+            rule = Retry(
+                predicate=DEFAULT_RETRY._predicate, timeout=patience_s, on_error=self._waiting()
+            )
+        return {"retry": rule, "timeout": min(ANSWER_S, patience_s)}
+
+    def _waiting(self) -> Callable[[Exception], None]:
+        """Says once for this place that a request is tried again, when that takes long."""
+        began = time.monotonic()
+
+        def failed(error: Exception) -> None:
+            if time.monotonic() - began > QUIET_S and not self._said_so:
+                self._said_so.append(True)
+                log.warning(
+                    "%s: no answer yet (%s); tried again for up to %.0f s",
+                    *(self, _cause(error), PATIENCE_S),
+                )
+
+        return failed
+
+    @cached_property
+    def _said_so(self) -> list[bool]:
+        return []
 
     def check_bucket(self) -> None:
         """Tell a missing object from a missing bucket, which is answered in the same way.
@@ -126,7 +156,7 @@ class BucketPlace:
             )
         if isinstance(error, GoogleAPICallError) and error.code:
             return f"the service answered {error.code} {_reason(error)}"
-        return f"cannot be reached: {_line(error)}"
+        return f"cannot be reached: {_cause(error)}"
 
 
 def _reason(error: GoogleAPICallError) -> str:
@@ -137,5 +167,12 @@ def _reason(error: GoogleAPICallError) -> str:
     return said.splitlines()[0][:200] if said else type(error).__name__
 
 
-def _line(error: Exception) -> str:
+def _cause(error: BaseException) -> str:
+    """What a request failed with: in a word or two where the connection did, else as it is said."""
+    within = error.cause if isinstance(error, RetryError) and error.cause else error
+    found = re.search(r"Connection refused|Name or service not known|No route to host", str(within))
+    return found.group(0).lower() if found else _line(within)
+
+
+def _line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -143,7 +143,8 @@ def fetch_line(data: PreparedDataset, address: str) -> str:
     if not missing:
         return f"fetched     {every}, all of which are in {data.root} already"
     left = Pictures({name: every.sizes[name] for name in missing})
-    return f"fetched     {left} of {every}, once, to {data.root} of each machine that trains"
+    some = f"{left} of {every}" if len(missing) < len(every.sizes) else f"{every}"
+    return f"fetched     {some}, once, to {data.root} of each machine that trains"
 
 
 def bring(

@@ -115,9 +115,9 @@ class _Telling:
         now = time.monotonic()
         began, first = self._first = self._first or (now, metrics.epoch)
         left = ""
-        if metrics.epoch > first:
+        if first < metrics.epoch < epochs:
             span_s = (now - began) / (metrics.epoch - first) * (epochs - metrics.epoch)
-            left = f", about {time_words(span_s / 3600)} left"
+            left = f", about {time_words(max(1.0, float(f'{span_s:.2g}')) / 3600)} left"
         say(self._ticket, f"{self._which}epoch {metrics.epoch} of {epochs}{left}")
         self._ship()
         if asked_to_stop(self._ticket):

@@ -13,6 +13,7 @@ from rich.text import Text
 from tune.directory.diary import read_diary
 from tune.directory.layout import elapsed_before_s
 from tune.directory.running import study_state
+from tune.mirror.mirror import mirror_address
 from tune.plan.cost import cost_so_far
 from tune.progress.beginning import empty_board
 from tune.progress.board import Board, Section
@@ -99,7 +100,14 @@ def next_step(study: "Study", directory: Path, ended: int, trials: int) -> str:
 
 
 def _next_step(study_dir: "StudyDir", board: Board) -> str:
-    return next_step(study_dir.study, study_dir.path, len(board.ended), board.eta.trials)
+    step = next_step(study_dir.study, study_dir.path, len(board.ended), board.eta.trials)
+    address = mirror_address(study_dir.study)
+    if not address or len(board.ended) >= board.eta.trials:
+        return step
+    return (
+        f"as it is in this folder: `segtune status {shlex.quote(address)}` shows it as it is at "
+        f"its mirror, where another driver may have gone on with it; {step}"
+    )
 
 
 def _board_of(study_dir: "StudyDir", trials: "Sequence[TrialRecord]") -> Board:

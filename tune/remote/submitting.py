@@ -143,6 +143,8 @@ def submit(asked: Asked, cluster: Cluster, tell: Tell) -> tuple[Job, bool]:
         ship(cluster, asked.shipment, tell)
     for line in asked.fetched():
         tell(line)
+    if latest is not None and (line := _elsewhere(latest, asked)):
+        tell(line)
     attempt = 1 if latest is None else latest.attempt + 1
     with packed(asked.files, asked.roots) as package:
         tell(package.line())
@@ -172,6 +174,17 @@ def wait_until_begun(cluster: Cluster, job: Job, tell: Tell) -> Job:
         tell(next(line for line in log.splitlines() if CHECKED in line))
         return job
     raise JobError(own_words(log) or job.message or f"{job.name}: ended without a word")
+
+
+def _elsewhere(before: Job, asked: Asked) -> str:
+    """A line on a job whose results go to another folder than before, where it begins anew."""
+    folder = before.metadata.get("directory", "")
+    if not folder or folder == asked.directory:
+        return ""
+    return (
+        f"note: {asked.order.name} wrote to {folder} before and does not go on with that: "
+        f"this one writes to {asked.directory}"
+    )
 
 
 def _attached(job: Job, content: str, named: str) -> Job:

@@ -48,11 +48,22 @@ def plan_move(
     if is_address(to):
         return _to_bucket(place, to.rstrip("/"), overrides, tell)
     if not is_mirror(place):
-        raise UsageError(
-            f"{place}: expected the address of a study in a bucket with --to FOLDER, got a folder; "
-            f"`segtune move {shlex.quote(str(place))} --to gs://BUCKET/FOLDER` ships it there first"
-        )
+        raise UsageError(_no_mirror(place, to))
     return _to_folder(str(place).rstrip("/"), Path(to), overrides, tell)
+
+
+def _no_mirror(place: Path | str, to: str) -> str:
+    """Why a study of this machine does not go to a folder of it, and what does it."""
+    opened = open_study(place, everything, download=False)
+    expected = f"{place}: expected the address of a study's mirror with --to FOLDER, got "
+    if address := mirror_address(opened.study):
+        asked = f"segtune move {shlex.quote(address)} --to {shlex.quote(to)}"
+        return f"{expected}its folder; `{asked}` goes on there"
+    ship = f"segtune move {shlex.quote(str(place))} --to gs://BUCKET/FOLDER"
+    return (
+        f"{expected}a study without one; `{ship}` gives it one. On this machine none is needed: "
+        f"Ctrl-C its driver, move the folder, and `segtune resume` it there"
+    )
 
 
 def _to_folder(address: str, storage: Path, overrides: Sequence[str], tell: Tell) -> StudyPlan:
