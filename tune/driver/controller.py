@@ -21,7 +21,7 @@ from tune.driver.allotments import Allotments, Fits
 from tune.driver.search import Search
 from tune.stopping.asha import Rungs
 from tune.stopping.decision import GO_ON, Decision, Rule
-from tune.stopping.plateau import NoPlateau, Slope, Std, curve_end
+from tune.stopping.plateau import NoPlateau, Slope, Std, curve_end, without_floor
 
 MAX_CRASHES = 3
 MAX_LOSSES = 10  # without an epoch between them: such a trial takes its nodes along
@@ -134,7 +134,7 @@ class Controller:
         self._watched = None if watched == self._metric else watched
         towards = direction(self._watched) if self._watched else rules.goal.mode
         self._watched_sign = 1.0 if towards == "max" else -1.0
-        self._plateau = _without_floor(rules.plateau) if self._watched_sign < 0 else rules.plateau
+        self._plateau = without_floor(rules.plateau) if self._watched_sign < 0 else rules.plateau
         self._watched_every = _every(self._watched, rules.train_every)
         self._rungs = Rungs(rules.rungs, rules.reduction_factor)
         self._n_trials = search.trials(journal.trials())
@@ -190,13 +190,12 @@ class Controller:
     def report(self, number: int, epoch: int, values: Mapping[str, float]) -> Decision:
         """Decide on a report and write both into the journal, the decision first.
 
-        An epoch the journal already has is answered as it was then. Where the study's hours are
-        used up, a trial that would go on pauses: the answer is no, with the rule `BUDGET`, and
-        the journal has nothing of it, so that with more hours the trial goes on.
+        An epoch the journal has is answered as it was then. Where the study's hours are used up,
+        a trial that would go on pauses (`BUDGET`); the journal has nothing of that answer.
         """
         curve = self._curves[number]
         if epoch <= len(curve.objective) or number in self.outcomes:
-            return self._known(number, epoch)
+            return self._in_time(self._known(number, epoch))
         try:
             arrival = self._arrival(number, epoch, values)
         except UnusableReportError as error:
@@ -210,9 +209,7 @@ class Controller:
             self._journal.report(arrival)
         if not decision.go_on:
             self._finish(number, decision)
-        elif self.out_of_time():
-            return Decision(False, Rule.BUDGET, None, self._hours, self._elapsed_s() / 3600)
-        return decision
+        return self._in_time(decision)
 
     def fail(self, number: int, rule: Rule, message: str) -> TrialOutcome:
         """End a trial that cannot go on; the message is for the user."""
@@ -277,6 +274,12 @@ class Controller:
         )
 
     # --- decisions
+
+    def _in_time(self, decision: Decision) -> Decision:
+        """A decision to go on, unless the study's hours are used up."""
+        if decision.go_on and self.out_of_time():
+            return Decision(False, Rule.BUDGET, None, self._hours, self._elapsed_s() / 3600)
+        return decision
 
     def _arrival(self, number: int, epoch: int, values: Mapping[str, float]) -> Arrival:
         due = self.last_epoch(number) + 1
@@ -412,6 +415,8 @@ class Controller:
                     self._finish(trial.number, stops[-1])
                 elif curve.crashes >= MAX_CRASHES:
                     self.fail(trial.number, Rule.ERROR, f"its worker died ({curve.crashes} times)")
+                elif curve.losses >= MAX_LOSSES:
+                    self.fail(trial.number, Rule.ERROR, f"its node was lost ({curve.losses} times)")
                 else:
                     self._waiting.append(trial.number)
 
@@ -435,11 +440,6 @@ class Controller:
 def _every(metric: str | None, train_every: int) -> int:
     """Every how many epochs an engine is to report a metric."""
     return train_every if metric is not None and of_training(metric) else 1
-
-
-def _without_floor(rule: Slope | Std | NoPlateau) -> Slope | Std | NoPlateau:
-    """A metric to be minimised has no floor under which nothing was learnt."""
-    return rule if isinstance(rule, NoPlateau) else rule.model_copy(update={"floor": -math.inf})
 
 
 def _metric(values: Mapping[str, float], name: str) -> float:

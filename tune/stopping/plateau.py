@@ -4,6 +4,7 @@ Everything here is a pure function of journalled reports, so that a killed study
 unbroken one. Values are oriented: a metric to be minimised comes in negated.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
@@ -97,6 +98,11 @@ class NoPlateau(Spec):
 
 
 Plateau = Annotated[Slope | Std | NoPlateau, Field(discriminator="kind")]
+
+
+def without_floor(rule: Slope | Std | NoPlateau) -> Slope | Std | NoPlateau:
+    """The rule for a metric to be minimised, which has no floor under which nothing was learnt."""
+    return rule if isinstance(rule, NoPlateau) else rule.model_copy(update={"floor": -math.inf})
 
 
 def slope_of(values: Sequence[float]) -> float:

@@ -222,9 +222,12 @@ class TrialActor(ray_tune.Trainable):
         return whole
 
     def _log_reported(self, outcome: Mapping[str, Any] | None) -> None:
-        """Log the last epoch, unless the trial was paused before it, as by a fenced driver."""
+        """Log the last epoch, unless the trial was paused before it, as by a fenced driver.
+
+        Those of earlier attempts are logged already; a damaged checkpoint has them trained again.
+        """
         reported, self._reported = self._reported, None
-        if reported is None:
+        if reported is None or reported["epoch"] <= self._task.trial.reported:
             return
         moved = outcome is not None and outcome["stop_reason"] == Rule.MOVED
         if outcome is None or not moved or outcome["epoch"] >= reported["epoch"]:

@@ -220,12 +220,13 @@ def test_a_trial_that_gets_further_between_its_crashes_goes_on(ram_path: Path) -
     assert not make(ram_path).crashed(number, "its worker died")
 
 
+@pytest.mark.parametrize(("what", "most"), [("crashed", MAX_CRASHES), ("lost", MAX_LOSSES)])
 def test_a_driver_killed_between_the_last_crash_and_its_outcome_fails_the_trial(
-    ram_path: Path,
+    ram_path: Path, what: str, most: int
 ) -> None:
     controller = make(ram_path)
     number = start(controller)
-    controller._journal.annotate(number, "crashed", [MAX_CRASHES, 0])
+    controller._journal.annotate(number, what, [most, 0])
     resumed = make(ram_path)
     assert resumed.outcomes[number].stop_reason == Rule.ERROR
     assert start(resumed) == number + 1
@@ -240,6 +241,8 @@ def test_no_trial_is_started_after_the_hours_are_used_up(ram_path: Path) -> None
     assert controller.next_trial() is None
     decision = controller.report(number, 2, {F1: 0.2})
     assert (decision.go_on, decision.rule) == (False, Rule.BUDGET)
+    again = controller.report(number, 1, {F1: 0.1})
+    assert again.rule is Rule.BUDGET, "nor is an epoch trained again, after a damaged checkpoint"
     assert controller.outcomes == {}
 
 

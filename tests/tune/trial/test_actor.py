@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.support.discs import prepare_discs
 from trainables.contract import Device, TrainMetrics
 from trainables.goal import Goal
+from tune.directory.writer import metrics_line
 from tune.study.study import Tracking, Wandb
 from tune.tracking.tracker import NullTracker
 from tune.trial.actor import CLOSED, ENDED, ActorTask, TrialActor
@@ -78,3 +80,16 @@ def test_an_epoch_is_logged_when_its_driver_has_taken_it_in_and_that_of_a_fenced
     (task.trial.directory.parent / "outcome.json").write_text(json.dumps(outcome))
     assert actor.step()["event"] == CLOSED
     assert tracker.epochs == logged
+
+
+def test_epochs_of_earlier_attempts_are_not_logged_again_where_they_are_trained_again(
+    task: ActorTask,
+) -> None:
+    lines = "".join(metrics_line({"epoch": epoch}) for epoch in (1, 2))
+    (task.trial.directory.parent / "metrics.jsonl").write_text(lines)
+    actor = TrialActor({"task": replace(task, trial=replace(task.trial, reported=2))})
+    tracker = Remembering()
+    actor._tracker = tracker
+    assert [actor.step()["epoch"] for _ in range(3)] == [1, 2, 3]
+    assert actor.step()["event"] == ENDED
+    assert tracker.epochs == [3]
