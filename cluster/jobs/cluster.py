@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import requests
 
 from cluster.errors import ClusterError, ContactError, JobError, LoginError, NameTakenError
-from cluster.jobs.job import Job, as_it_is, read_job, submission_id
+from cluster.jobs.job import LOST, Job, as_it_is, lost, read_job, submission_id
 from cluster.jobs.leftovers import MARK
 from cluster.jobs.login import ADDRESS_VARIABLE, Login
 from search_spaces.names import nearest_name
@@ -43,6 +43,8 @@ _AWAY: Final = re.compile(r"status code (502|503|504)\b")
 _REDIRECTED: Final = (ADDRESS_VARIABLE, "RAY_ADDRESS")
 """Variables that Ray's client would follow instead of the address that it is given."""
 
+_NODES_S: Final = 5.0  # from one look at the cluster's nodes to the next
+
 STOP_WAIT_S: Final = 60
 """Time that a job has to end in order before Ray ends it, s; Ray's own is 3."""
 
@@ -62,11 +64,12 @@ class Cluster:
         self.login = login
         self.ray_version = _first_answer(login)
         self._made: JobSubmissionClient | None = None
+        self._looked, self._nodes = float("-inf"), frozenset[str]()
 
     def jobs(self) -> list[Job]:
         """Every attempt at a job of ours, oldest first."""
         listed = self._ask(lambda client: client.list_jobs())
-        found = [job for details in listed if (job := read_job(details)) is not None]
+        found = [self._seen(job) for details in listed if (job := read_job(details)) is not None]
         return sorted(found, key=lambda job: (job.started_s or time.time(), job.attempt))
 
     def latest(self, name: str) -> Job | None:
@@ -92,7 +95,20 @@ class Cluster:
 
     def refreshed(self, job: Job) -> Job:
         """The same attempt as it is now."""
-        return as_it_is(job, self._ask(lambda client: client.get_job_info(job.id)))
+        return self._seen(as_it_is(job, self._ask(lambda client: client.get_job_info(job.id))))
+
+    def _seen(self, job: Job) -> Job:
+        """A job as it is: one that Ray still calls running is lost if its driver's node is.
+
+        So it is of a head that was started again with its tables, as another node than before.
+        """
+        if job.ended or not job.node:
+            return job
+        if (now := time.monotonic()) - self._looked >= _NODES_S:
+            self._looked = now
+            there = self.state("nodes")
+            self._nodes = frozenset(n["node_id"] for n in there if n.get("state") == "ALIVE")
+        return job if job.node in self._nodes or not self._nodes else lost(job)
 
     def submit(
         self,
@@ -138,9 +154,11 @@ class Cluster:
             else:
                 return job_id
 
-    def log(self, job_id: str) -> str:
-        """All that a job has printed so far."""
-        return str(self._ask(lambda client: client.get_job_logs(job_id)))
+    def log(self, job: Job) -> str:
+        """All that a job has printed so far; of one that is lost nothing."""
+        if job.state == LOST:
+            return ""
+        return str(self._ask(lambda client: client.get_job_logs(job.id)))
 
     def stop(self, job_id: str) -> None:
         """Ask a job to end."""
@@ -185,6 +203,10 @@ class Cluster:
                 raise ContactError(
                     f"{self.login.address}: expected an answer of the cluster, got "
                     f"{away.group(1)} of what stands before it (a proxy, a tunnel); does it run?"
+                ) from error
+            if "Cannot connect to host" in str(error):
+                raise ContactError(
+                    f"{self.login.address}: its head does not reach the node of the job's driver"
                 ) from error
             raise JobError(f"{self.login.address}: {_last_sentence(str(error))}") from error
 

@@ -43,7 +43,7 @@ def follow(
     while True:
         try:
             job = cluster.refreshed(job)  # before the log, which is then whole where it has ended
-            log = cluster.log(job.id)
+            log = cluster.log(job)
         except ContactError:
             if not lost:
                 tell(

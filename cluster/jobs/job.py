@@ -7,8 +7,11 @@ from typing import Any, Final
 
 from cluster.errors import JobError
 
-ENDED: Final = frozenset(("SUCCEEDED", "FAILED", "STOPPED"))
-"""States of jobs that have ended, in Ray's words."""
+LOST: Final = "LOST"
+"""State of a job whose driver went with its node, which Ray calls RUNNING for ever."""
+
+ENDED: Final = frozenset(("SUCCEEDED", "FAILED", "STOPPED", LOST))
+"""States of jobs that have ended, in Ray's words but for `LOST`."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
 
@@ -26,8 +29,9 @@ class Job:
         kind: What it does: "study", "measure".
         content: Hash of what it was sent with: what is to be done, without the code.
         metadata: All that it was sent with, as texts.
-        state: Ray's word: PENDING, RUNNING, SUCCEEDED, FAILED, STOPPED.
+        state: Ray's word: PENDING, RUNNING, SUCCEEDED, FAILED, STOPPED; or `LOST`.
         ray_id: Id of its driver within Ray; "" before it has one.
+        node: Ray's id of the node of its driver; "" before it has one.
         started_s: Time of its start, s since 1970; None where Ray does not say.
         ended_s: Time of its end, s since 1970; None while it runs.
         message: What Ray says about its end.
@@ -41,6 +45,7 @@ class Job:
     metadata: Mapping[str, str] = field(default_factory=dict)
     state: str = "PENDING"
     ray_id: str = ""
+    node: str = ""
     started_s: float | None = None
     ended_s: float | None = None
     message: str = ""
@@ -88,10 +93,20 @@ def as_it_is(job: Job, details: Any) -> Job:
         job,
         state=str(getattr(details.status, "value", details.status)),
         ray_id=details.job_id or "",
+        node=details.driver_node_id or "",
         started_s=None if not details.start_time else details.start_time / 1000,
         ended_s=None if not details.end_time else details.end_time / 1000,
         message=details.message or "",
     )
+
+
+def lost(job: Job) -> Job:
+    """A job whose driver is gone with its node."""
+    message = (
+        f"{job.name}: the node of its driver is gone, and its log with it; `segtune submit` of the "
+        "same file goes on with it"
+    )
+    return replace(job, state=LOST, message=message)
 
 
 def checked_name(name: str) -> str:

@@ -19,6 +19,7 @@ FAULTS = {
     "driver killed": r"driver killed",
     "both": r"everything",
     "head's processes killed with the driver alive": r"head's processes killed",
+    "control store restarted on RocksDB": r"RocksDB",
     "two drivers at once": r"second driver|two drivers",
     "an attempt before the earlier one is gone": r"before .* gone",
     "contact lost while healthy": r"contact .*lost",

@@ -50,7 +50,7 @@ def stop(cluster: Cluster, job: Job, tell: Tell) -> list[str]:
             f"{job.name}: no process of it is left, but it still holds {held}; `ray list "
             "placement-groups` on the head says more"
         )
-    return [*_last_words(cluster.log(job.id)), *left.splitlines()]
+    return [*_last_words(cluster.log(job)), *left.splitlines()]
 
 
 def remote_status(cluster: Cluster, name: str, tell: Tell, *, every: bool) -> str:
@@ -62,7 +62,7 @@ def remote_status(cluster: Cluster, name: str, tell: Tell, *, every: bool) -> st
     job = cluster.named(name)
     words = ["status", job.metadata.get("directory", ""), *(["all"] if every else [])]
     if job.kind not in ("study", "confirm"):
-        return "\n".join([f"{job.name}: {job.state.lower()}", *_last_words(cluster.log(job.id))])
+        return "\n".join([f"{job.name}: {job.state.lower()}", *_last_words(cluster.log(job))])
     shown, well = run_beside(cluster, words, tell)
     if not well:
         raise JobError(f"{job.name}: {shown}")

@@ -35,8 +35,8 @@ class Line:
             raise ContactError("no contact")
         return replace(job, state="RUNNING" if self._left else "SUCCEEDED")
 
-    def log(self, job_id: str) -> str:
-        assert job_id == JOB.id
+    def log(self, job: Job) -> str:
+        assert job.id == JOB.id
         assert self._now is not None
         return self._now
 
@@ -84,7 +84,7 @@ class Waiting:
     def refreshed(self, job: Job) -> Job:
         return replace(job, state="PENDING", message="it may be waiting for resources")
 
-    def log(self, job_id: str) -> str:
+    def log(self, job: Job) -> str:
         return ""
 
     def stop(self, job_id: str) -> None:

@@ -36,12 +36,15 @@ def send_job(asked: "Asked", cluster: "Cluster", *, follow: bool = False) -> Non
 def followed(cluster: "Cluster", job: "Job") -> int:
     """Show a job's log to its end; returns the exit code that says how it ended."""
     from cluster.jobs.following import follow  # slow: requests
+    from cluster.jobs.job import LOST  # loaded with it
 
     try:
         ended = follow(cluster, job, lambda text: typer.echo(text, nl=False), note)
     except KeyboardInterrupt:
         note(f"{job.name} goes on; `segtune stop {job.name}` ends it")
         return 130
+    if ended.state == LOST:
+        note(ended.message)
     return _EXIT_CODES.get(ended.state, 1)
 
 

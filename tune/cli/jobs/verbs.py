@@ -77,11 +77,16 @@ def logs(
     With --follow the exit code is the job's: 0 when it is done, 1 where it failed, 130 where it
     was stopped.
     """
+    from cluster.errors import JobError  # loaded when asked for
+    from cluster.jobs.job import LOST  # as the other
+
     cluster = the_cluster(address, insecure)
     job = cluster.named(name)
     if follow:
         raise typer.Exit(followed(cluster, job))
-    typer.echo(cluster.log(job.id), nl=False)
+    if job.state == LOST:
+        raise JobError(job.message)
+    typer.echo(cluster.log(job), nl=False)
 
 
 def stop(name: JobName, address: Address = None, insecure: Insecure = False) -> None:
