@@ -350,9 +350,10 @@ class _Searching:
         if not numbers:
             return []
         again = self._deaths.had_one(numbers)
-        found, why = (None, "alone") if again else _tried(self._search, numbers, read)
-        if not why:
-            return [(one, "") for one in found]
+        if not again:
+            found, why = _tried(self._search, numbers, read)
+            if not why:
+                return [(one, "") for one in found]
         alone = [
             _alone(again, self._deaths, n, self._search, [n], [known])
             for n, known in zip(numbers, read, strict=True)
