@@ -4,6 +4,7 @@ Which studies: those of one data set, whatever their engine and objective. Their
 ranked in one list, and yet anybody can see whose finds are right.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, zip_longest
@@ -28,6 +29,8 @@ from trainables.metrics.names import Kind
 from trainables.results import Instances
 from tune.best.configuration import confidences_in
 from tune.datasets.opening import whole_data
+
+log = logging.getLogger(__name__)
 
 MOST_MODELS: Final = 4
 
@@ -116,6 +119,9 @@ def side_by_side(entries: Sequence[Entry], progress: Progress) -> Album:
         finds = [_finds(entry, data, images, progress) for entry in with_model[:MOST_MODELS]]
     except UserError as error:
         return Album(name, f"Not shown: {error}")
+    except Exception as error:  # whatever a model raises, such as for want of memory
+        log.warning("%s: the models could not be asked", name, exc_info=True)
+        return Album(name, f"Not shown: {type(error).__name__}: {error}")
     rows = worst_first(data, images, finds)
     if not rows:
         return Album(name, "Not shown: none of the best models finds anything in them.")

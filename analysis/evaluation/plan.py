@@ -1,7 +1,6 @@
 """An evaluation that was asked for, checked before anything is computed or written."""
 
 import json
-import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,10 +18,7 @@ from trainables.datasets.records import ImageRecord, Split
 from trainables.metrics.names import GROUPS, PARTICLE_GROUP, needs_masks
 from trainables.registry import engine_info
 from trainables.trials.layout import METRICS_FILE
-from tune.datasets.copies import told
 from tune.datasets.opening import whole_data
-
-log = logging.getLogger(__name__)
 
 Part = Literal["train", "val", "test", "all"]
 
@@ -136,7 +132,9 @@ def plan_evaluation(
         TuneError: The study cannot be read.
     """
     trained = find_model(model, wishes.trainable)
-    prepared = whole_data(data, told(log.info))
+    prepared = whole_data(
+        data, lambda done, total: wishes.progress("bytes of the data set", done, total)
+    )
     if trained.classes:
         match_classes(
             trained.classes, prepared.classes, prepared.root, other_classes=wishes.other_classes

@@ -2,7 +2,7 @@
 
 Numbers of pictures travel, what is known of their scale, and what was found as run-length
 encodings; never pixels: each process reads the files itself. A stage never raises; what is wrong
-with a picture becomes its reason.
+with a picture becomes its reason, and a process that dies on it, too (`deaths`).
 
 A GPU is not to wait for the other stages: they are tasks of their own. There a picture is on its
 way from the moment an actor takes it until it is written down. An actor waits while too many are:
@@ -23,6 +23,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from analysis.measure.job.deaths import Begun, Deaths
 from trainables.files.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -141,15 +142,19 @@ def passed(numbers: list[int], stages: Stages, workers: Workers) -> Iterator[Pas
         "num_gpus": workers.gpus or None,
         "compute": ActorPoolStrategy(size=workers.actors, max_tasks_in_flight_per_actor=2),
     }
+    begun = ray.remote(num_cpus=0)(Begun).remote()
     if workers.on_their_way is None:
-        all_stages = (stages.searcher, stages.reader, stages.measurer)
+        deaths = Deaths(begun, "measuring")
+        all_stages = (stages.searcher, stages.reader, stages.measurer, deaths)
         done = rows.map_batches(_AllStages, fn_constructor_args=all_stages, **actors)
     else:
         gate = ray.remote(num_cpus=0)(Gate).remote(workers.on_their_way)
-        reading = partial(_reading, reader=stages.reader)
+        reading = partial(_reading, reader=stages.reader, deaths=Deaths(begun, "reading"))
+        searching = (stages.searcher, gate, Deaths(begun, "searching"))
         read = rows.map_batches(reading, batch_size=None, num_cpus=task_cpus)
-        found = read.map_batches(_Searching, fn_constructor_args=(stages.searcher, gate), **actors)
-        measuring = partial(_measuring, measure=stages.measurer, gate=gate)
+        found = read.map_batches(_Searching, fn_constructor_args=searching, **actors)
+        deaths = Deaths(begun, "measuring")
+        measuring = partial(_measuring, measure=stages.measurer, gate=gate, deaths=deaths)
         done = found.map_batches(measuring, batch_size=None, num_cpus=task_cpus)
     for batch in done.iter_batches(batch_size=None, prefetch_batches=0):
         for number, reason in zip(batch[_NUMBER], batch[_REASON], strict=True):
@@ -206,9 +211,10 @@ def _cpus_of_a_task(left: float) -> float:
     return min(_TASK_CPUS, left / 2)
 
 
-def _reading(batch: Batch, reader: Reader) -> Batch:
+def _reading(batch: Batch, reader: Reader, deaths: Deaths) -> Batch:
     """The first stage, as a task of its own."""
-    outcomes = [_tried(reader, int(number)) for number in batch[_ITEM]]
+    again = deaths.had_one(batch[_ITEM])
+    outcomes = [_alone(again, deaths, int(n), reader, int(n)) for n in batch[_ITEM]]
     reasons = np.array([reason for _, reason in outcomes], object)
     return {
         _NUMBER: batch[_ITEM],
@@ -257,10 +263,13 @@ class _AllStages:
         maker: Maker of what searches.
         reader: What reads.
         measurer: What measures.
+        deaths: The deaths of such actors.
     """
 
-    def __init__(self, maker: Callable[[], Searcher], reader: Reader, measurer: Measurer) -> None:
-        self._reader, self._measurer = reader, measurer
+    def __init__(
+        self, maker: Callable[[], Searcher], reader: Reader, measurer: Measurer, deaths: Deaths
+    ) -> None:
+        self._reader, self._measurer, self._deaths = reader, measurer, deaths
         self._search, self._why = _tried(maker)
         self._beside = ThreadPoolExecutor(1)
 
@@ -268,9 +277,11 @@ class _AllStages:
         numbers = batch[_ITEM]
         if self._why:
             return _cannot_search(len(numbers), self._why)
-        reasons, measuring = [], _done("")
+        reasons, measuring, again = [], _done(""), self._deaths.had_one(numbers)
         for number in map(int, numbers):
-            read, reason = _tried(self._reader, number)
+            if again:
+                measuring.result()  # a death is that of one picture
+            read, reason = _alone(again, self._deaths, number, self._reader, number)
             if not reason:
                 found, reason = _tried(self._search, [number], [read])
             reasons.append(measuring.result())
@@ -306,10 +317,11 @@ class _Searching:
     Args:
         maker: Maker of what searches.
         gate: The gate of the pictures that are on their way.
+        deaths: The deaths of such actors.
     """
 
-    def __init__(self, maker: Callable[[], Searcher], gate: Any) -> None:
-        self._gate = gate
+    def __init__(self, maker: Callable[[], Searcher], gate: Any, deaths: Deaths) -> None:
+        self._gate, self._deaths = gate, deaths
         self._search, self._why = _tried(maker)
 
     def __call__(self, batch: Batch) -> Batch:
@@ -337,10 +349,15 @@ class _Searching:
         """What is found in pictures together; where one is at fault, in each by itself."""
         if not numbers:
             return []
-        found, why = _tried(self._search, numbers, read)
-        if not why:
-            return [(one, "") for one in found]
-        alone = [_tried(self._search, [n], [known]) for n, known in zip(numbers, read, strict=True)]
+        again = self._deaths.had_one(numbers)
+        if not again:
+            found, why = _tried(self._search, numbers, read)
+            if not why:
+                return [(one, "") for one in found]
+        alone = [
+            _alone(again, self._deaths, n, self._search, [n], [known])
+            for n, known in zip(numbers, read, strict=True)
+        ]
         return [(None if why else found[0], why) for found, why in alone]
 
 
@@ -352,19 +369,29 @@ def _call(method: Any, numbers: list[int]) -> None:
         ray.get(method.remote(numbers))
 
 
-def _measuring(batch: Batch, measure: Measurer, gate: Any) -> Batch:
+def _measuring(batch: Batch, measure: Measurer, gate: Any, deaths: Deaths) -> Batch:
     """The third stage, as a task of its own."""
-    reasons = list(batch[_REASON])
+    reasons, again = list(batch[_REASON]), deaths.had_one(batch[_NUMBER])
     for place, number in enumerate(batch[_NUMBER]):
         if not reasons[place]:
             read, found = (pickle.loads(batch[name][place]) for name in (_READ, _FOUND))
-            reasons[place] = _why_not(measure, int(number), read, found)
+            _, reasons[place] = _alone(
+                again, deaths, int(number), measure, int(number), read, found
+            )
     gate.give_back.remote([int(number) for number in batch[_NUMBER]])
     return {_NUMBER: batch[_NUMBER], _REASON: np.array(reasons, object)}
 
 
 def _pickled(values: list[Any]) -> Any:
     return np.array([pickle.dumps(value) for value in values], object)
+
+
+def _alone(
+    again: bool, deaths: Deaths, number: int, action: Callable[..., Any], *args: Any
+) -> tuple[Any, str]:
+    """The same as `_tried`, of a picture that is left out where processes died on it."""
+    why = deaths.why_not(number) if again else ""
+    return (None, why) if why else _tried(action, *args)
 
 
 def _tried(action: Callable[..., Any], *args: Any) -> tuple[Any, str]:

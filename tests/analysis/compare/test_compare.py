@@ -30,6 +30,7 @@ from tests.support.rehearsed_study import rehearse
 from trainables.datasets.prepared import PreparedDataset
 from trainables.datasets.preparing.prepare import prepare
 from trainables.datasets.simulate import SPECS, simulate
+from trainables.engines.simulated.engine import SimulatedPredictor
 from trainables.metrics.matching import ground_truth
 from trainables.results import Instances
 from tune.directory.reader import StudyDir
@@ -234,6 +235,18 @@ def test_the_best_models_are_asked_about_the_same_pictures(studies: list[StudyDi
     assert len(asked) == 3 * n
     assert album.note == "Not shown: none of the best models finds anything in them."
     assert album.rows == ()
+
+
+def test_a_model_that_fails_at_a_picture_leaves_the_page_its_other_parts(
+    studies: list[StudyDir], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(images: object) -> list[Instances]:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(SimulatedPredictor, "__call__", lambda self, images: no_memory(images))
+    (entries,) = of_each_data_set(grouped(read_entries(studies)))
+    album = side_by_side(entries, lambda stage, done, total: None)
+    assert album.note == "Not shown: RuntimeError: out of memory"
 
 
 def test_pictures_show_the_truth_and_every_models_finds_worst_first(

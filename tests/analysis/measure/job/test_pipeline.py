@@ -1,5 +1,6 @@
 """Pictures through all stages on a real local Ray."""
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -87,6 +88,21 @@ def test_the_first_picture_is_measured_before_the_last_one_is_read(
 
     last_is_read = replace(stages(tmp_path), reader=last_waits)
     assert Passed(30, "") in list(passed(list(range(31)), last_is_read, workers))
+
+
+@each_way
+def test_a_picture_on_which_its_process_dies_is_left_out_with_the_reason(
+    workers: Workers, tmp_path: Path
+) -> None:
+    def read_or_die(number: int) -> Any:
+        if number == 3:
+            os._exit(1)
+        return f"read {number}"
+
+    deadly = replace(stages(tmp_path), reader=read_or_die)
+    done = {one.number: one.reason for one in passed(list(range(6)), deadly, workers)}
+    assert "it died 3 times: a damaged file, or more memory" in done.pop(3)
+    assert done == dict.fromkeys([0, 1, 2, 4, 5], "")
 
 
 @each_way
