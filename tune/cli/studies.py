@@ -1,5 +1,6 @@
 """Verbs about studies, from init, plan and tune to report, confirm and clean."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cluster.jobs.login import ADDRESS_VARIABLE
 from tune.cli.jobs.options import (
     Address,
     AnyVersions,
@@ -36,7 +38,7 @@ from tune.cli.options import (
     number_option,
 )
 from tune.cli.values import new_file
-from tune.errors import UsageError
+from tune.errors import StoreError, UsageError
 from tune.progress.folding import on_terminal
 
 if TYPE_CHECKING:
@@ -226,7 +228,12 @@ def status(
     from tune.progress.status import STATUS_ROWS, status_lines  # slow: rich
     from tune.verbs.opening import open_study  # slow: Optuna
 
-    opened = open_study(study_dir, download=not no_download)
+    try:
+        opened = open_study(study_dir, download=not no_download)
+    except StoreError as error:
+        if ADDRESS_VARIABLE not in os.environ or Path(str(study_dir)).exists():
+            raise
+        raise StoreError(f"{error}. A job is shown with --address ${ADDRESS_VARIABLE}") from error
     lines = status_lines(opened, rows=None if every else STATUS_ROWS)
     for line in on_terminal(lines):
         typer.echo(line)

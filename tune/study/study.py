@@ -63,7 +63,7 @@ def _place_of_data(place: Any) -> Path | str:
     """The address of a bucket's folder as it is; of anything else an absolute path."""
     if not isinstance(place, str | Path):
         raise ValueError(f"expected a folder or gs://BUCKET/FOLDER, got {place!r}")
-    if isinstance(place, str) and re.match("[a-z0-9]{2,}:/", place) and not is_address(place):
+    if isinstance(place, str) and "://" in place and not is_address(place):
         raise ValueError(f"expected a folder or gs://BUCKET/FOLDER, got {place!r}")
     if not isinstance(place, str) or not is_address(place):
         return Path(_local(place))

@@ -229,11 +229,17 @@ def test_what_may_pass_is_tried_again() -> None:
         assert listings == [listings[0]] * 3
 
 
-def test_a_service_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_that_stays_away_is_told_of_and_given_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(cluster.storage.service, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(cluster.storage.service, "QUIET_S", 0.0)
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
-    with pytest.raises(StorageError, match=f"gs://{BUCKET}/x: cannot be reached"):
+    said = f"gs://{BUCKET}/x: cannot be reached: connection refused"
+    with pytest.raises(StorageError, match=f"^{said}$"):
         open_documents(f"gs://{BUCKET}/x").names()
+    [waited] = caplog.messages
+    assert waited.startswith(f"gs://{BUCKET}/x: no answer yet (connection refused); tried again")
 
 
 def test_no_credentials_are_said_with_the_remedy(

@@ -44,6 +44,14 @@ def test_the_status_of_an_interrupted_study_says_how_to_go_on(tmp_path: Path) ->
     assert lines[-1] == f"`segtune resume {opened.path}` goes on"
 
 
+def test_the_status_of_a_mirrored_study_that_stands_still_names_its_mirror(tmp_path: Path) -> None:
+    mirror = {"place": str(tmp_path / "shared")}
+    budget = {"trials": 6, "epochs": 12}
+    opened = rehearse(tmp_path, budget=budget, mirror=mirror, stop_after=15)
+    last = status_lines(opened, width=110)[-1]
+    assert f"`segtune status {tmp_path / 'shared' / opened.study.study}` shows it" in last
+
+
 def test_a_long_study_shows_its_best_and_what_runs_and_says_how_many_more(tmp_path: Path) -> None:
     early = {"kind": "asha", "grace_period": 1}
     opened = rehearse(tmp_path, budget={"trials": 12, "epochs": 4}, scheduler=early)

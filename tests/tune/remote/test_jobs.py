@@ -161,6 +161,7 @@ def test_a_job_is_sent_found_again_shown_stopped_and_gone_on_with(head: Head, fo
     before = reports(study)
     on = asked(folder, user, "submit", "study.yaml", "--keep-alive", "1")
     assert "attempt 2" in on.stderr
+    assert "note:" not in on.stderr, "it goes on in the folder that it was in"
     assert "study sent goes on" in log_of(head, "sent~2")
     [driver] = [p for p in with_mark("sent~2") if p.cmdline()[-1:] == ["run"]]
     driver.kill()

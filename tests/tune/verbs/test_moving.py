@@ -7,7 +7,7 @@ import pytest
 from cluster.storage.lease import read_lease
 from tests.support.rehearsed_study import rehearse
 from tune.directory.reader import StudyDir
-from tune.errors import StudyError
+from tune.errors import StoreError, StudyError, UsageError
 from tune.mirror.mirror import mirror_address, mirrored, place_of
 from tune.verbs.moving import plan_move
 
@@ -32,3 +32,16 @@ def test_a_study_that_cannot_go_on_here_stays_where_it_is(
     lease = read_lease(place_of(before).documents)
     assert lease is not None
     assert lease.moved == f"{bucket}/moved/{study.study}"
+
+
+def test_a_study_of_this_machine_is_told_what_brings_it_to_another_folder(tmp_path: Path) -> None:
+    plain = rehearse(tmp_path / "plain", budget={"trials": 1, "epochs": 2}).path
+    with pytest.raises(UsageError, match=r"without one;.*--to gs://BUCKET/FOLDER.*move the folder"):
+        plan_move(plain, str(tmp_path / "there"))
+    shared = {"place": str(tmp_path / "shared")}
+    mirrored_one = rehearse(tmp_path / "m", budget={"trials": 1, "epochs": 2}, mirror=shared)
+    address = mirror_address(mirrored_one.study)
+    with pytest.raises(UsageError, match=f"its folder; `segtune move {address} --to"):
+        plan_move(mirrored_one.path, str(tmp_path / "there"))
+    with pytest.raises(StoreError, match="there is no such folder"):
+        plan_move(tmp_path / "nothing", str(tmp_path / "there"))
