@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -132,9 +133,11 @@ def plan_evaluation(
         TuneError: The study cannot be read.
     """
     trained = find_model(model, wishes.trainable)
-    prepared = whole_data(
-        data, lambda done, total: wishes.progress("bytes of the data set", done, total)
-    )
+    if isinstance(data, Path):
+        prepared = PreparedDataset.load(data)
+    else:
+        tick = partial(wishes.progress, "bytes of the data set")
+        prepared = whole_data(data, tick)
     if trained.classes:
         match_classes(
             trained.classes, prepared.classes, prepared.root, other_classes=wishes.other_classes

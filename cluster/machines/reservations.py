@@ -65,7 +65,10 @@ class Reservations:
     Attributes:
         share: Fraction of a GPU that a slot is, or whole GPUs; a trial begins with one slot.
         cpus: CPU cores of a slot.
+        elastic: Always: GPUs are taken from Ray as trials need them, and given back.
     """
+
+    elastic = True
 
     def __init__(
         self, wish: Wish, nodes: Nodes | None = None, clock: Callable[[], float] = time.monotonic

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from cluster.storage.files import Files, Objects
     from cluster.storage.service import BucketPlace
 
-_SCHEME: Final = "gs://"
+SCHEME: Final = "gs://"
+"""Beginning of a bucket's address."""
 
 
 def is_address(place: str) -> bool:
     """Whether a place is a bucket's address, not a folder of this machine."""
-    return place.startswith(_SCHEME)
+    return place.startswith(SCHEME)
 
 
 def open_documents(place: str, patience_s: float | None = None) -> Documents:
@@ -75,7 +76,7 @@ def _folder(place: str) -> Path:
 
 
 def _bucket_place(place: str, patience_s: float | None = None) -> "BucketPlace":
-    bucket, _, folder = place.removeprefix(_SCHEME).partition("/")
+    bucket, _, folder = place.removeprefix(SCHEME).partition("/")
     if not bucket:
         raise StorageError(f"{place}: expected gs://BUCKET/FOLDER, got no bucket")
     from cluster.storage.service import BucketPlace  # the client takes its time to import

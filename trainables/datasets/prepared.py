@@ -20,51 +20,36 @@ Loading reads it alone and imports no image library: broken sets are refused in 
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from trainables.datasets.manifest import AGAIN, load_manifest
-from trainables.datasets.manifest import ANNOTATIONS as ANNOTATIONS
-from trainables.datasets.manifest import BOXES_VERSION as BOXES_VERSION
-from trainables.datasets.manifest import FORMAT_VERSION as FORMAT_VERSION
-from trainables.datasets.manifest import IMAGES as IMAGES
-from trainables.datasets.manifest import MANIFEST as MANIFEST
-from trainables.datasets.manifest import PICTURES as PICTURES
-from trainables.datasets.manifest import SPLITS as SPLITS
-from trainables.datasets.manifest import ChangedDataError as ChangedDataError
-from trainables.datasets.manifest import DatasetError as DatasetError
+from trainables.datasets.layout import AGAIN
+from trainables.datasets.layout import ANNOTATIONS as ANNOTATIONS
+from trainables.datasets.layout import BOXES_VERSION as BOXES_VERSION
+from trainables.datasets.layout import FORMAT_VERSION as FORMAT_VERSION
+from trainables.datasets.layout import IMAGES as IMAGES
+from trainables.datasets.layout import MANIFEST as MANIFEST
+from trainables.datasets.layout import PICTURES as PICTURES
+from trainables.datasets.layout import SPLITS as SPLITS
+from trainables.datasets.layout import UNLABELLED as UNLABELLED
+from trainables.datasets.layout import ChangedDataError as ChangedDataError
+from trainables.datasets.layout import DatasetError as DatasetError
 from trainables.datasets.records import (
     PICTURE_STATES,
     Annotation,
     ImageRecord,
+    Index,
     PictureState,
     Split,
+    index_of,
     remember_pictures,
 )
-
-UNLABELLED: Final = "unlabelled"
-
-
-@dataclass(frozen=True)
-class _Index:
-    """`annotations.json`, read once.
-
-    Attributes:
-        images: Pictures by part.
-        annotations: Objects by the id of their picture, each once.
-        n_twice: Number of objects by the id of their picture that stood there before.
-    """
-
-    images: dict[str, tuple[ImageRecord, ...]]
-    annotations: dict[int, tuple[Annotation, ...]]
-    n_twice: dict[int, int]
 
 
 @dataclass(frozen=True)
@@ -218,7 +203,7 @@ class PreparedDataset:
             return {}
 
     @cached_property
-    def _index(self) -> _Index:
+    def _index(self) -> Index:
         path = self.root / ANNOTATIONS
         try:
             content = path.read_bytes()
@@ -226,7 +211,7 @@ class PreparedDataset:
             raise DatasetError(f"{path}: cannot be read ({error.strerror}). {AGAIN}") from error
         if hashlib.sha256(content).hexdigest() != self.manifest["annotations_sha256"]:
             raise ChangedDataError(f"{path}: it was changed after it was prepared. {AGAIN}")
-        return _parse(self.root, json.loads(content))
+        return index_of(self.root, json.loads(content))
 
 
 def check_trainable(data: PreparedDataset, *, pictures: bool = True) -> None:
@@ -371,37 +356,95 @@ def _state(data: PreparedDataset, name: str) -> PictureState | None:
         raise DatasetError(f"{path}: cannot be read: {error.strerror}. {AGAIN}") from error
 
 
-def _parse(root: Path, coco: Mapping[str, Any]) -> _Index:
-    images: dict[str, list[ImageRecord]] = {split: [] for split in (*SPLITS, UNLABELLED)}
-    for entry in sorted(coco["images"], key=lambda image: int(image["id"])):
-        split = entry["split"]
-        if split not in images:
-            raise DatasetError(f"{root / ANNOTATIONS}: unknown split {split!r}. {AGAIN}")
-        images[split].append(_record(root, entry))
-    annotations: dict[int, dict[Any, Annotation]] = {}
-    n_twice: Counter[int] = Counter()
-    for entry in coco["annotations"]:
-        image, found = entry["image_id"], Annotation.of_entry(entry)
-        known = annotations.setdefault(image, {})
-        what = found.box if found.rle is None else found.rle["counts"]
-        n_twice[image] += (same := (found.category, what)) in known
-        known.setdefault(same, found)
-    return _Index(
-        {split: tuple(records) for split, records in images.items()},
-        {image: tuple(objects.values()) for image, objects in annotations.items()},
-        n_twice,
-    )
+# --- the manifest
+_KEYS: Final[dict[str, type]] = {
+    "name": str,
+    "classes": list,
+    "fingerprint": str,
+    "evaluation_only": str,
+    "annotations_sha256": str,
+    "counts": dict,
+    PICTURES: dict,
+}
 
 
-def _record(root: Path, entry: Mapping[str, Any]) -> ImageRecord:
-    labelled = entry["split"] != UNLABELLED
-    return ImageRecord(
-        id=entry["id"],
-        path=root / entry["file_name"],
-        width=entry["width"],
-        height=entry["height"],
-        split=entry["split"] if labelled else "train",
-        group=entry["group"],
-        labelled=labelled,
-        um_per_px=entry.get("um_per_px"),
+def load_manifest(root: Path) -> dict[str, Any]:
+    """The manifest of the data set below `root`.
+
+    Raises:
+        DatasetError: `root` is missing, no prepared data set, broken, or of another version.
+    """
+    path = root / MANIFEST
+    if not path.is_file():
+        raise DatasetError(_why_no_manifest(root))
+    manifest = read_manifest(path)
+    missing = [name for name in (ANNOTATIONS, IMAGES) if not (root / name).exists()]
+    if missing:
+        raise DatasetError(f"{root}: {' and '.join(missing)} missing beside {MANIFEST}. {AGAIN}")
+    return manifest
+
+
+def read_manifest(path: Path, named: str = "") -> dict[str, Any]:
+    """The content of a file `dataset.json`; what lies beside it is not looked at.
+
+    Args:
+        path: The file.
+        named: What messages call it; default: by its path.
+
+    Raises:
+        DatasetError: It cannot be read, or another version's.
+    """
+    named = named or str(path)
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{named}: cannot be read: {error}. {AGAIN}") from error
+    _check_manifest(named, manifest)
+    return dict(manifest)
+
+
+def _why_no_manifest(root: Path) -> str:
+    if not root.exists():
+        near = f"; {root.parent} does not exist either" if not root.parent.exists() else ""
+        return f"{root}: expected a prepared data set, the folder does not exist{near}. {_FIRST}"
+    if not root.is_dir():
+        return f"{root}: expected the folder of a prepared data set, got a file. {_FIRST}"
+    inside = sorted(p.name for p in root.iterdir() if (p / MANIFEST).is_file())
+    if inside:
+        return f"{root}: no {MANIFEST} here; did you mean {root / inside[0]}?"
+    return f"{root}: not a prepared data set (no {MANIFEST}). {_FIRST}"
+
+
+_FIRST: Final = "Make one from raw annotations: segtune prepare RAW --out FOLDER"
+
+
+def _check_manifest(path: str, manifest: Any) -> None:
+    """Refuse a manifest whose version or keys are not ours."""
+    version = manifest.get("format_version") if isinstance(manifest, dict) else None
+    if version not in (FORMAT_VERSION, BOXES_VERSION):
+        raise DatasetError(
+            f"{path}: expected format_version {FORMAT_VERSION} or {BOXES_VERSION}, got {version!r};"
+            f" it was written by another version of segtune, or by hand. {AGAIN}"
+        )
+    wrong = [
+        f"{key} ({kind.__name__})"
+        for key, kind in _KEYS.items()
+        if not isinstance({PICTURES: {}, **manifest}.get(key), kind)
+    ]
+    if wrong or not _has_counts(manifest["counts"]):
+        raise DatasetError(f"{path}: missing or wrong: {', '.join(wrong) or 'counts'}. {AGAIN}")
+    for name in manifest.get(PICTURES, {}):
+        if name != PurePosixPath(name).name or name in ("", "..") or "\0" in name:
+            raise DatasetError(
+                f"{path}: {PICTURES}: expected names of files, got {name!r}. {AGAIN}"
+            )
+
+
+def _has_counts(counts: Mapping[str, Any]) -> bool:
+    parts = [counts.get(split) for split in SPLITS]
+    return all(
+        isinstance(part, dict)
+        and isinstance(part.get("images"), int)
+        and isinstance(part.get("objects"), dict)
+        for part in parts
     )

@@ -3,17 +3,18 @@
 import contextlib
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
+from trainables.datasets.layout import AGAIN, ANNOTATIONS, SPLITS, UNLABELLED, DatasetError
+from trainables.datasets.layout import Split as Split
 from trainables.files.errors import UserError
 from trainables.files.whole import write_text
 
 PICTURE_STATES: Final = "pictures.json"
-
-Split = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True)
@@ -138,3 +139,59 @@ class Annotation:
             "counts": entry["segmentation"]["counts"].encode("ascii"),
         }
         return cls(entry["category_id"] - 1, rle, box, entry["area"], disc)
+
+
+@dataclass(frozen=True)
+class Index:
+    """`annotations.json`, read once.
+
+    Attributes:
+        images: Pictures by part.
+        annotations: Objects by the id of their picture, each once.
+        n_twice: Number of objects by the id of their picture that stood there before.
+    """
+
+    images: dict[str, tuple[ImageRecord, ...]]
+    annotations: dict[int, tuple[Annotation, ...]]
+    n_twice: dict[int, int]
+
+
+def index_of(root: Path, coco: Mapping[str, Any]) -> Index:
+    """The pictures and objects of a data set from the content of its `annotations.json`.
+
+    Raises:
+        DatasetError: A picture is in no part that is known.
+    """
+    images: dict[str, list[ImageRecord]] = {split: [] for split in (*SPLITS, UNLABELLED)}
+    for entry in sorted(coco["images"], key=lambda image: int(image["id"])):
+        split = entry["split"]
+        if split not in images:
+            raise DatasetError(f"{root / ANNOTATIONS}: unknown split {split!r}. {AGAIN}")
+        images[split].append(_record(root, entry))
+    annotations: dict[int, dict[Any, Annotation]] = {}
+    n_twice: Counter[int] = Counter()
+    for entry in coco["annotations"]:
+        image, found = entry["image_id"], Annotation.of_entry(entry)
+        known = annotations.setdefault(image, {})
+        what = found.box if found.rle is None else found.rle["counts"]
+        n_twice[image] += (same := (found.category, what)) in known
+        known.setdefault(same, found)
+    return Index(
+        {split: tuple(records) for split, records in images.items()},
+        {image: tuple(objects.values()) for image, objects in annotations.items()},
+        n_twice,
+    )
+
+
+def _record(root: Path, entry: Mapping[str, Any]) -> ImageRecord:
+    labelled = entry["split"] != UNLABELLED
+    return ImageRecord(
+        id=entry["id"],
+        path=root / entry["file_name"],
+        width=entry["width"],
+        height=entry["height"],
+        split=entry["split"] if labelled else "train",
+        group=entry["group"],
+        labelled=labelled,
+        um_per_px=entry.get("um_per_px"),
+    )

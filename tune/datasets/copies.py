@@ -27,15 +27,13 @@ from cluster.errors import MissingError, StorageError
 from cluster.storage.copying import Progress, at_once
 from cluster.storage.files import Files, Stored
 from cluster.storage.opening import open_files
-from trainables.datasets.manifest import (
-    ANNOTATIONS,
-    IMAGES,
-    MANIFEST,
-    ChangedDataError,
-    DatasetError,
+from trainables.datasets.layout import ANNOTATIONS, IMAGES, MANIFEST, ChangedDataError, DatasetError
+from trainables.datasets.prepared import (
+    PreparedDataset,
+    lacking_pictures,
+    picture_names,
     read_manifest,
 )
-from trainables.datasets.prepared import PreparedDataset, lacking_pictures, picture_names
 from trainables.files.whole import locked, new_file
 from trainables.files.words import counted
 

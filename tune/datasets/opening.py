@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from cluster.storage.copying import Progress
-from cluster.storage.opening import is_address
-from trainables.datasets.manifest import DatasetError
+from cluster.storage.opening import SCHEME
+from trainables.datasets.layout import DatasetError
 from trainables.datasets.prepared import PreparedDataset
 from tune.datasets.copies import bring, copy_of, open_copy
 
 
 def in_bucket(place: Path | str) -> bool:
     """Whether the place of a data set is a bucket's address."""
-    return is_address(str(place))
+    return str(place).startswith(SCHEME)
 
 
 def open_data(place: Path | str) -> PreparedDataset:

@@ -193,7 +193,7 @@ class Bridge:
 
     def idle(self) -> bool:
         """Whether nothing is left to start."""
-        return self._controller.exhausted and not self._open and not self._doubts
+        return self._controller.exhausted and not self._open and not self._doubts.open
 
     def finish_decided(self) -> None:
         """Write the outcomes that a killed driver decided but did not write.
@@ -223,6 +223,8 @@ class Bridge:
 
     def _fit_room(self) -> None:
         """Have room for the trials that could run now, and for no more."""
+        if not self.room.elastic:
+            return
         trials = max(len(self._running), min(self._work.concurrent, self._left()))
         begun = dict.fromkeys([*self._running.values(), *self._controller.unfinished])
         self._parts.fit(trials, list(begun)[:trials])
@@ -268,7 +270,7 @@ class Bridge:
 
     def _move_if_due(self, ray_id: str, number: int, epoch: int, node: str) -> None:
         """Have a trial leave a place that is to be given up, or go on with a larger part."""
-        if self.room.leaves(ray_id, node):
+        if self.room.elastic and self.room.leaves(ray_id, node):
             log.info("trial %d: leaves its place after epoch %d", number, epoch)
             self._parts.narrow(number, epoch)
             self._move(number, epoch, "moves to another place")
@@ -360,7 +362,9 @@ class Bridge:
 
     def _settle_doubts(self) -> None:
         """Queue trials whose workers died, once it is known whether their nodes live."""
-        hold = self.hold() if self._doubts else None
+        if not self._doubts.open:
+            return
+        hold = self.hold()
         if hold is None or hold.decides:
             for number, death in self._doubts.settled():
                 self._died(number, death)

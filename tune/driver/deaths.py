@@ -100,6 +100,9 @@ class Doubts:
 
     Where all processes of a node end at once, Ray hears of a worker's death from the node, and only
     some seconds later that the node is gone.
+
+    Attributes:
+        open: Trials whose workers are doubted: when each has died, and of what.
     """
 
     def __init__(
@@ -114,30 +117,27 @@ class Doubts:
             clock: Seconds that pass.
         """
         self._alive, self._clock = alive, clock
-        self._since: dict[int, tuple[float, Death]] = {}
+        self.open: dict[int, tuple[float, Death]] = {}
         self._looked = float("-inf")
-
-    def __len__(self) -> int:
-        return len(self._since)
 
     def add(self, number: int, death: Death) -> None:
         """Wait and see what a trial's worker has died of."""
-        self._since[number] = self._clock(), death
+        self.open[number] = self._clock(), death
 
     def settled(self) -> list[tuple[int, Death]]:
         """Trials of which it is known by now, each with its death; they are doubted no more."""
         now = self._clock()
-        if not self._since or now - self._looked < _LOOK_S:
+        if not self.open or now - self._looked < _LOOK_S:
             return []
         self._looked, known = now, list[tuple[int, Death]]()
-        for number, (since, death) in list(self._since.items()):
+        for number, (since, death) in list(self.open.items()):
             if not self._alive(death.node):
                 known.append((number, Death("its node was lost", of_node=True)))
             elif now - since >= DOUBT_S:
                 known.append((number, replace(death, node="")))
             else:
                 continue
-            del self._since[number]
+            del self.open[number]
         return known
 
 

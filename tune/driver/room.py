@@ -18,6 +18,11 @@ class Room(Protocol):
     """
 
     @property
+    def elastic(self) -> bool:
+        """Whether places come and go: a node may be taken away, and GPUs are shared with others."""
+        ...
+
+    @property
     def share(self) -> float:
         """Fraction of a GPU that a slot is, or number of whole ones; 0 for none."""
         ...
@@ -91,6 +96,7 @@ class Cores:
         places: Number of slots there are: as many as trials may run at once.
         slots: Most slots that one trial can have.
         share: No GPU.
+        elastic: Whether the cores are those of a cluster's nodes.
     """
 
     def __init__(
@@ -113,7 +119,7 @@ class Cores:
         self.share, self.cpus, self.places = 0.0, cpus, places
         self.slots = places if slots is None else min(slots, places)
         self._placement = Placement(1 / places, {"": ""})
-        self._nodes, self._clock = nodes, clock
+        self._nodes, self._clock, self.elastic = nodes, clock, nodes is not None
         self._looked = float("-inf")
 
     def take(self, trial: str, slots: int = 1, units: int = 1) -> str | None:

@@ -15,7 +15,7 @@ from cluster.errors import JobError, StorageError
 from cluster.jobs.environment import Environment, differences, read_pins, this_environment
 from cluster.jobs.nodes import Answer, why_no_import
 from cluster.storage.opening import is_address, open_files
-from trainables.datasets.manifest import DatasetError
+from trainables.datasets.layout import DatasetError
 from tune.datasets.copies import fingerprint_at
 from tune.job.order import Order, Place
 

@@ -16,11 +16,11 @@ from cluster.errors import ClusterError
 from cluster.machines.machine import Machine, this_machine
 from cluster.machines.sharing import most_at_once
 from trainables.contract import EngineInfo
-from trainables.datasets.prepared import DatasetError, check_trainable
+from trainables.datasets.prepared import DatasetError, PreparedDataset, check_trainable
 from trainables.files.places import why_not_writable
 from tune.best.store import BestStore, store_place
 from tune.best.warm_start import best_points
-from tune.datasets.opening import in_bucket, open_data
+from tune.datasets.opening import open_data
 from tune.errors import StoreError
 from tune.plan.plan import StudyPlan
 from tune.study.allowed import validation_problems
@@ -201,8 +201,9 @@ def _load_data(checked: Checked, parts: Parts) -> list[Problem]:
     if "data" not in parts:
         return []
     try:
-        checked.data = open_data(parts["data"])
-        check_trainable(checked.data, pictures=not in_bucket(parts["data"]))
+        here = isinstance(place := parts["data"], Path)  # else an address
+        checked.data = PreparedDataset.load(place) if here else open_data(place)
+        check_trainable(checked.data, pictures=here)
     except DatasetError as error:
         return [Problem("data", str(error))]
     return []

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from cluster.storage.opening import is_address
+from cluster.storage.opening import SCHEME
 from trainables.goal import Goal, Limit
 from trainables.metrics.names import direction, normal_name
 from trainables.registry import EngineError, engine_info
@@ -63,11 +63,11 @@ def _place_of_data(place: Any) -> Path | str:
     """The address of a bucket's folder as it is; of anything else an absolute path."""
     if not isinstance(place, str | Path):
         raise ValueError(f"expected a folder or gs://BUCKET/FOLDER, got {place!r}")
-    if isinstance(place, str) and "://" in place and not is_address(place):
+    if isinstance(place, str) and "://" in place and not place.startswith(SCHEME):
         raise ValueError(f"expected a folder or gs://BUCKET/FOLDER, got {place!r}")
-    if not isinstance(place, str) or not is_address(place):
+    if not isinstance(place, str) or not place.startswith(SCHEME):
         return Path(_local(place))
-    bucket, _, folder = place.removeprefix("gs://").rstrip("/").partition("/")
+    bucket, _, folder = place.removeprefix(SCHEME).rstrip("/").partition("/")
     if not bucket or not folder:
         raise ValueError(f"expected gs://BUCKET/FOLDER, got {place}")
     return place.rstrip("/")

@@ -347,7 +347,7 @@ class Units(Cores):
 
     def __init__(self, *names: str, share: float = 1.0) -> None:
         super().__init__(1, len(names) * trials_a_unit(share), trials_a_unit(share))
-        self.share = share
+        self.share, self.elastic = share, True
         self._placement = Placement(share, dict.fromkeys(names, ""))
         self.asked: list[int] = []
         self.sent_away: set[str] = set()

@@ -67,4 +67,4 @@ def test_a_dead_worker_is_no_crash_of_its_trial_where_its_node_turns_out_to_be_g
     assert doubts.settled() == [(0, Death("its node was lost", of_node=True))]
     seconds[0] = DOUBT_S
     assert doubts.settled() == [(1, Death("its worker died"))]
-    assert not doubts
+    assert not doubts.open
