@@ -88,7 +88,7 @@ def test_it_is_planned_without_its_pictures_and_says_how_much_will_come(
     assert f"data: {address}\n" in to_yaml(plan)
     assert resolved(plan)["data"] == address
     size = sum(p.stat().st_size for p in (discs.root / "images").iterdir()) / 1e6
-    assert f"{PICTURES} pictures, {size:.1f} MB of" in fetch_line(plan.data, address)
+    assert f"{PICTURES} pictures, {size:.1f} MB, once" in fetch_line(plan.data, address)
 
 
 def test_it_comes_whole_and_once(address: str, discs: PreparedDataset, came: Counter[str]) -> None:
