@@ -81,7 +81,7 @@ def ours(run: MaskRcnnRun, batches: Sequence[Any]) -> Iterator[Step]:
     """A step of segtune's loop, its learning rate included."""
     rest = cycle(batches)
     with EventStorage():
-        yield lambda: run._train_batch(next(rest), 0.1)
+        yield lambda: run._train_batch(next(rest), 0.1, (1,))
 
 
 @contextmanager

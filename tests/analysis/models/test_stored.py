@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> BestStore:
 
 
 def data_of(exported: Path) -> Path:
-    return StudyDir.open(exported).study.data
+    return Path(StudyDir.open(exported).study.data)
 
 
 def test_a_studys_best_trains_again_from_the_store_as_from_its_file(
