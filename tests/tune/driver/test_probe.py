@@ -118,7 +118,7 @@ def test_a_probe_that_is_interrupted_leaves_no_process_behind(tmp_path: Path, di
         time.sleep(0.5)
         children = [p for p in probing.children(recursive=True) if "forkserver" in str(p.cmdline())]
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=300)
     assert (process.returncode, said) == (130, "interrupted\n")
     assert len(children) == 3
     assert psutil.wait_procs(children, timeout=20)[1] == []
