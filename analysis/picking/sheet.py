@@ -3,6 +3,7 @@
 Of micrographs that the sheet shows at less than half their size, crops at full resolution follow.
 """
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -22,8 +23,10 @@ from trainables.datasets.drawing import (
     lay_out,
     window_around,
 )
-from trainables.datasets.images import read_picture
+from trainables.datasets.images import UnreadableImageError, read_picture
 from trainables.files.whole import write_whole
+
+log = logging.getLogger(__name__)
 
 MOST: Final = 12
 
@@ -52,7 +55,11 @@ def draw_sheet(
     thumbs: list[tuple[str, npt.NDArray[np.uint8]]] = []
     crops: list[tuple[str, npt.NDArray[np.uint8]]] = []
     for micrograph, record in shown:
-        pixels = read_picture(micrograph.path, micrograph.page).pixels
+        try:
+            pixels = read_picture(micrograph.path, micrograph.page).pixels
+        except (OSError, UnreadableImageError) as error:  # it has gone since
+            log.warning("%s is left out of the sheet: %s", micrograph.name, error)
+            continue
         centers = outputs.picks(micrograph).centers
         thumbs.append(
             (f"{micrograph.stem}: {record.picks}", _thumb(pixels, centers, record, _THUMB_PX))
@@ -63,6 +70,8 @@ def draw_sheet(
             crop = _thumb(window, centers - corner, record, max(window.shape[:2]))
             crops.append((full_resolution(micrograph.stem), crop))
     thumbs += chosen_for_crops(crops)
+    if not thumbs:
+        return
     sheet = lay_out(title, thumbs, thumb_px=_THUMB_PX)
     write_whole(path, lambda temporary: sheet.save(temporary, format="png", compress_level=6))
 

@@ -78,12 +78,12 @@ def read_scale(micrograph: Micrograph, wishes: ScaleWishes) -> PictureScale:
     """
     try:
         pixels = read_picture(micrograph.path, micrograph.page).pixels
+        return scale_of_pixels(micrograph, grey_of(pixels), wishes)
     except UnreadableImageError as error:
         return PictureScale(_reading(micrograph, None, failure=str(error)))
     except OSError as error:
         why = f"it cannot be read: {error.strerror}"
         return PictureScale(_reading(micrograph, None, failure=why))
-    return scale_of_pixels(micrograph, grey_of(pixels), wishes)
 
 
 def scale_of_pixels(micrograph: Micrograph, grey: Grey, wishes: ScaleWishes) -> PictureScale:

@@ -35,3 +35,14 @@ def test_a_large_micrograph_is_shown_at_full_resolution_around_a_pick(tmp_path: 
     rows, columns = np.nonzero(rims)
     assert 38 <= np.ptp(rows) <= 44
     assert 38 <= np.ptp(columns) <= 44
+
+
+def test_a_micrograph_that_has_gone_since_is_left_out(tmp_path: Path) -> None:
+    _sheet(tmp_path, 400).close()
+    (micrograph,) = find_micrographs([str(tmp_path / "m.png")])
+    (tmp_path / "m.png").unlink()
+    (tmp_path / "sheet.png").unlink()
+    record = Record("m.png", {}, [], 400, 400, None, 1, 0.9, 20.0, "", 0.0)
+    outputs = Outputs(tmp_path / "out", save_prob=False)
+    draw_sheet(outputs, [(micrograph, record)], "picks", tmp_path / "sheet.png")
+    assert not (tmp_path / "sheet.png").exists()
