@@ -133,11 +133,7 @@ def plan_evaluation(
         TuneError: The study cannot be read.
     """
     trained = find_model(model, wishes.trainable)
-    if isinstance(data, Path):
-        prepared = PreparedDataset.load(data)
-    else:
-        tick = partial(wishes.progress, "bytes of the data set")
-        prepared = whole_data(data, tick)
+    prepared = whole_data(data, partial(wishes.progress, "bytes of the data set"))
     if trained.classes:
         match_classes(
             trained.classes, prepared.classes, prepared.root, other_classes=wishes.other_classes

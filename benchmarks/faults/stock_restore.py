@@ -191,13 +191,7 @@ def driver_killed(stock: Stock) -> None:
 
 def everything_killed(stock: Stock) -> None:
     """The driver and all that it started are killed at once, and the driver is restored."""
-    driver = stock.start()
-    stock.wait_for(_LATE)
-    for process in [psutil.Process(driver.pid), *stock.below()]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    driver.wait()
-    stock.finish(stock.start(restore=True))
+    driver_killed_then(stock, lambda: None)
 
 
 def worker_killed(stock: Stock) -> None:

@@ -157,7 +157,7 @@ class Taker:
         """
         try:
             return self._take(asking)
-        except BaseException:
+        except BaseException:  # Ctrl-C, too: nobody asks any more
             if asking is not None:
                 self._withdraw()
             raise

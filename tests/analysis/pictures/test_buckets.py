@@ -12,11 +12,11 @@ import pytest
 from analysis.errors import PicturesError
 from analysis.pictures import buckets
 from analysis.pictures.micrographs import find_micrographs, source_of
-from cluster.storage.bucket_files import BucketFiles
 from cluster.storage.copying import send
 from cluster.storage.files import head_of
 from cluster.storage.opening import open_files
 from tests.support.raw_samples import write_picture
+from tests.support.servers.bucket_server import counted_gets
 from trainables.datasets.images import UnreadableImageError
 
 
@@ -38,14 +38,7 @@ def address(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str
 @pytest.fixture
 def came(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each file came."""
-    counted, get = Counter[str](), BucketFiles.get
-
-    def counting(files: BucketFiles, name: str, target: Path) -> object:
-        counted[name] += 1
-        return get(files, name, target)
-
-    monkeypatch.setattr(BucketFiles, "get", counting)
-    return counted
+    return counted_gets(monkeypatch)
 
 
 def test_files_folders_and_patterns_are_found_and_come_when_they_are_read(

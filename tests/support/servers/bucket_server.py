@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from google.cloud import storage
+
+from cluster.storage.bucket_files import BucketFiles
 
 BUCKET = "segtune-test"
 
@@ -242,3 +245,15 @@ def _serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[None]:
             server.shutdown()
             thread.join()
             server.server_close()
+
+
+def counted_gets(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each file comes from a bucket from now on, by its name; each really comes."""
+    counted, get = Counter[str](), BucketFiles.get
+
+    def counting(files: BucketFiles, name: str, target: Path) -> object:
+        counted[name] += 1
+        return get(files, name, target)
+
+    monkeypatch.setattr(BucketFiles, "get", counting)
+    return counted

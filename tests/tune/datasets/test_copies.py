@@ -14,11 +14,11 @@ from PIL import Image
 
 from cluster.errors import StorageError
 from cluster.jobs.cluster import Cluster
-from cluster.storage.bucket_files import BucketFiles
 from cluster.storage.copying import send
 from cluster.storage.files import head_of
 from cluster.storage.opening import open_files
 from tests.support.discs import prepare_discs
+from tests.support.servers.bucket_server import counted_gets
 from tests.support.study_samples import write_study
 from trainables.contract import Device, TrainMetrics
 from trainables.datasets.prepared import (
@@ -61,14 +61,7 @@ def address(bucket: str, discs: PreparedDataset, tmp_path: Path) -> str:
 def came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each file came from the bucket, to a machine that has nothing yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    counted, get = Counter[str](), BucketFiles.get
-
-    def counting(files: BucketFiles, name: str, target: Path) -> object:
-        counted[name] += 1
-        return get(files, name, target)
-
-    monkeypatch.setattr(BucketFiles, "get", counting)
-    return counted
+    return counted_gets(monkeypatch)
 
 
 def sha256_of(path: Path) -> str:
