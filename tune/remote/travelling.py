@@ -15,6 +15,16 @@ TRAINING: Final = "tune.job.training"
 
 _EVERY: Final = ("tune.job.entry", "tune.job.nodes", "search_spaces.presets")
 
+_OPEN_TO_ENGINES: Final = (
+    *(f"trainables.{name}" for name in ("contract", "engines", "failures", "files", "goal")),
+    *(f"trainables.{name}" for name in ("graphs", "loop", "metrics", "onnx", "processes")),
+    *(f"trainables.{name}" for name in ("proposal", "registry", "results", "trials")),
+    *(f"trainables.datasets.{name}" for name in ("drawing", "facts", "geometry", "images")),
+    *(f"trainables.datasets.{name}" for name in ("particle_size", "prepared", "records", "views")),
+    "search_spaces",
+)
+"""What an engine of other people may import: all but what makes data sets."""
+
 _STUDY: Final = (*_EVERY, "tune.job.study", TRIAL, "tune.trial.child")
 
 
@@ -61,4 +71,4 @@ def _known_engines() -> list[str]:
 
 def _whole_engine(engine: str) -> tuple[str, ...]:
     """The package of an engine; what those of other people import of ours is not known here."""
-    return (BUILT_IN[engine],) if engine in BUILT_IN else ("trainables", "search_spaces")
+    return (BUILT_IN[engine],) if engine in BUILT_IN else _OPEN_TO_ENGINES

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import trainables
 from cluster.jobs.package import FOLDERS, MOST_BYTES, packed
 from trainables.registry import BUILT_IN
 from tune.remote.travelling import (
@@ -58,6 +59,15 @@ def test_all_that_it_imports_travels_and_what_it_has_no_use_for_does_not(sent: P
             place = module.replace(".", "/")
             assert {f"{place}.py", f"{place}/__init__.py"} & files, f"{name} imports {module}"
     assert [file for file in files if file.startswith(OTHERS.get(sent.name, ("none",)))] == []
+
+
+@pytest.mark.parametrize("sent", ["study of another", "training of another"], indirect=True)
+def test_an_engine_of_other_people_may_import_all_but_what_makes_data_sets(sent: Path) -> None:
+    here = Path(trainables.__file__).parent
+    all_of_ours = {path.relative_to(here).as_posix() for path in here.rglob("*.py")}
+    there = {path.relative_to(sent / "trainables").as_posix() for path in sent.rglob("*.py")}
+    left = {Path(name).parent.as_posix() for name in all_of_ours - there}
+    assert left <= {f"datasets/{name}" for name in ("preparing", "simulate", "raw", "coordinates")}
 
 
 IMPORT_ALL = """
