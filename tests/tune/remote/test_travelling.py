@@ -65,7 +65,8 @@ def test_all_that_it_imports_travels_and_what_it_has_no_use_for_does_not(sent: P
 def test_an_engine_of_other_people_may_import_all_but_what_makes_data_sets(sent: Path) -> None:
     here = Path(trainables.__file__).parent
     all_of_ours = {path.relative_to(here).as_posix() for path in here.rglob("*.py")}
-    there = {path.relative_to(sent / "trainables").as_posix() for path in sent.rglob("*.py")}
+    sent_too = sent / "trainables"
+    there = {path.relative_to(sent_too).as_posix() for path in sent_too.rglob("*.py")}
     left = {Path(name).parent.as_posix() for name in all_of_ours - there}
     assert left <= {f"datasets/{name}" for name in ("preparing", "simulate", "raw", "coordinates")}
 
