@@ -54,6 +54,8 @@ with _quiet():
     SegmentationTrainer: Any = _get("models.yolo.segment", "SegmentationTrainer")
     tasks_module: Any = importlib.import_module("ultralytics.nn.tasks")
     SegmentationModel: Any = _get("nn.tasks", "SegmentationModel")
+    Conv: Any = _get("nn.modules.conv", "Conv")
+    DWConv: Any = _get("nn.modules.conv", "DWConv")
     yaml_model_load: Any = _get("nn.tasks", "yaml_model_load")
     non_max_suppression: Any = _get("utils.nms", "non_max_suppression")
     autocast: Any = _get("utils.torch_utils", "autocast")

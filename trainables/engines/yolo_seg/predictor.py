@@ -12,7 +12,12 @@ import torch
 from trainables.contract import Adjustable, Device, InfeasibleParams, Predictor, Reporting
 from trainables.engines.yolo_seg.checkpoint import SavedYolo, read_model
 from trainables.engines.yolo_seg.framework import SegmentationModel
-from trainables.engines.yolo_seg.inference import Detection, find_instances
+from trainables.engines.yolo_seg.inference import (
+    Detection,
+    as_input,
+    find_instances,
+    finding_network,
+)
 from trainables.onnx.letterbox import Frame, letterbox
 from trainables.results import Instances
 
@@ -84,7 +89,7 @@ class YoloSegPredictor:
         self._device = torch.device(device.name)
         if self._device.type == "cpu":
             torch.set_num_threads(device.cpus)
-        self._net = build_network(saved).to(self._device)
+        self._net = finding_network(build_network(saved).to(self._device))
         self._imgsz = saved.imgsz
         self._stride = stride_of(self._net)
         self._detection = Detection(saved.iou, saved.max_det)
@@ -110,8 +115,8 @@ class YoloSegPredictor:
 
     @torch.no_grad()
     def _predict(self, pixels: npt.NDArray[np.uint8], frames: list[Frame]) -> list[Instances]:
-        batch = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2).contiguous()
-        output = self._net(batch.float() / 255)
+        batch = torch.from_numpy(pixels).to(self._device).permute(0, 3, 1, 2)
+        output = self._net(as_input(batch))
         return find_instances(output, frames, len(self.classes), self._detection)
 
 

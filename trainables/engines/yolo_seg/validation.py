@@ -7,7 +7,12 @@ from typing import Any
 import torch
 
 from trainables.engines.yolo_seg.data import MeasuredBatches, frames
-from trainables.engines.yolo_seg.inference import Detection, find_instances
+from trainables.engines.yolo_seg.inference import (
+    Detection,
+    as_input,
+    find_instances,
+    finding_network,
+)
 from trainables.loop.instances import SplitEvaluation, TimedItems
 from trainables.metrics.instances import Evaluation, evaluate_groups
 from trainables.metrics.names import GROUPS
@@ -61,7 +66,7 @@ def _predict(
     detection: Detection,
     losses: bool,
 ) -> tuple[list[Instances], dict[str, torch.Tensor]]:
-    net.eval()
+    net = finding_network(net)
     device = next(net.parameters()).device
     predictions: list[Instances] = []
     sums: dict[str, torch.Tensor] = {}
@@ -81,5 +86,5 @@ def _to_device(stored: Mapping[str, Any], device: torch.device) -> dict[str, Any
         key: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
         for key, value in stored.items()
     }
-    batch["img"] = batch["img"].float() / 255
+    batch["img"] = as_input(batch["img"])
     return batch
