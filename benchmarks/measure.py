@@ -1,7 +1,7 @@
 """`segtune measure` against the bare loop of its model, and its memory at few and many pictures.
 
     python benchmarks/measure.py speed MODEL [--trainable NAME] [--imgsz 640] [--pictures 48]
-        [--side 640] [--rounds 3] [--threads N] [--device cpu]
+        [--side 640] [--rounds 3] [--threads N] [--device cpu] [--own]
     python benchmarks/measure.py stages MODEL [--trainable NAME] [--imgsz 640] [--pictures 48]
         [--side 640]
     python benchmarks/measure.py memory MODEL [--trainable NAME] [--imgsz N] [--few 100]
@@ -11,10 +11,11 @@ MODEL finds spheres and rods as `segtune demo` draws them, such as the demo's `r
 `--imgsz` a copy of a YOLO model is taken whose pictures are that long: its windows are then as
 large as the pictures.
 
-speed: simulated pictures with 30 and with 100 particles. The bare loop is what a model's own
-predictor does: it reads a picture, brings it to the network's size, runs the network, suppresses
-what is found twice and makes the masks of what counts in the job; one picture after the other, in
-as many processes as the job has actors, each with as many threads, or `--threads`. Then
+speed: simulated pictures with 30 and with 100 particles. The bare loop reads a picture, brings it
+to the network's size, runs the network, suppresses what is found twice and makes the masks of what
+counts in the job; one picture after the other, in as many processes as the job has actors, each
+with as many threads, or `--threads`. It is the framework's own: of a YOLO model `YOLO.predict` of
+Ultralytics on the exported file, of others the engine's predictor (also with `--own`). Then
 `segtune measure` measures the same pictures with all that it writes. Both take turns. Printed are
 pictures per second, the job's between its fifth and its last record, so starting Ray and loading
 the model are in neither; and the seconds on the processors that a picture takes, of all processes
@@ -58,10 +59,11 @@ from analysis.measure.settings import MeasureSettings, ScaleSettings
 from analysis.models.device import chosen_device
 from analysis.models.find import find_model
 from cluster.machines.machine import this_machine
-from trainables.contract import Device
+from trainables.contract import Device, ExportForm
 from trainables.datasets.images import read_picture
 from trainables.datasets.simulate.dataset import simulate
 from trainables.datasets.simulate.presets import SPECS
+from trainables.registry import load_engine
 
 MB = 10**6
 
@@ -83,25 +85,37 @@ from analysis.models.find import find_model
 from trainables.contract import Device
 from trainables.datasets.images import read_picture
 
-model, trainable, device, threads, folder, mine, processes = sys.argv[1:]
+model, trainable, device, threads, folder, mine, processes, native = sys.argv[1:]
 found = find_model(Path(model), trainable or None)
-model = load_finding_model(found, Device(device, cpus=int(threads)))
-Finder([model], FindingSettings())  # tells it which instances count, as the job does
+ours = load_finding_model(found, Device(device, cpus=int(threads)))
+Finder([ours], FindingSettings())  # tells it which instances count, as the job does
 files = sorted(Path(folder).iterdir())[int(mine)::int(processes)]
+if native:
+    from trainables.engines.yolo_seg.framework import YOLO
+    theirs = YOLO(native)
+    size, confidence = torch.load(found.path, weights_only=True)["imgsz"], ours.predictor.confidence
+    def predict(file):
+        theirs.predict(str(file), imgsz=size, conf=confidence, device=device, verbose=False)
+    predict(files[0])  # makes the network that predicts
+    torch.set_num_threads(int(threads))
+    networks = [theirs.predictor.model.model]
+else:
+    def predict(file):
+        ours.predictor([in_colours(read_picture(file).pixels)])
+    networks = [one for one in vars(ours.predictor).values() if isinstance(one, torch.nn.Module)]
 spent = [0.0]
 def count(seconds):
     spent[0] += seconds
-for network in vars(model.predictor).values():
-    if isinstance(network, torch.nn.Module):
-        network.register_forward_pre_hook(lambda *_: count(-time.process_time()))
-        network.register_forward_hook(lambda *_: count(time.process_time()))
-model.predictor([in_colours(read_picture(files[0]).pixels)])
+for network in networks:
+    network.register_forward_pre_hook(lambda *_: count(-time.process_time()))
+    network.register_forward_hook(lambda *_: count(time.process_time()))
+predict(files[0])
 print("ready", flush=True)
 sys.stdin.readline()
 spent[0] = 0.0
 begin, cpu = time.perf_counter(), time.process_time()
 for file in files:
-    model.predictor([in_colours(read_picture(file).pixels)])
+    predict(file)
 seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
 print(len(files) / seconds, cpu / len(files), spent[0] / len(files))
 """
@@ -151,13 +165,23 @@ def with_side(model: Path, trainable: str | None, imgsz: int, to: Path) -> tuple
     return to / "model.pt", found.engine
 
 
+def natively(asked: argparse.Namespace) -> str:
+    """The file that Ultralytics loads of a YOLO model, beside it; "" of another engine."""
+    found = find_model(asked.model, asked.trainable)
+    if found.engine != "yolo_seg":
+        return ""
+    to = asked.work / "native"
+    return str(load_engine(found.engine).export(found.path, to, ExportForm.NATIVE))
+
+
 def bare_loop(asked: argparse.Namespace, folder: Path, processes: int, threads: int) -> Pace:
     """The pace of reading and of the model alone, in processes of their own, begun together."""
     device = chosen_device(asked.device).name
     words = [str(asked.model), asked.trainable or "", device, str(threads), str(folder)]
+    native = "" if asked.own else natively(asked)
     loops = [
         subprocess.Popen(
-            [sys.executable, "-c", BARE, *words, str(number), str(processes)],
+            [sys.executable, "-c", BARE, *words, str(number), str(processes), native],
             env={**os.environ, "OMP_NUM_THREADS": str(threads)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -315,6 +339,7 @@ def main() -> None:
     parser.add_argument("--device")
     parser.add_argument("--imgsz", type=int)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--own", action="store_true")
     parser.add_argument("--pictures", type=int, default=48)
     parser.add_argument("--particles", type=int, nargs="+", default=[30, 100])
     parser.add_argument("--side", type=int)
@@ -324,7 +349,7 @@ def main() -> None:
     asked = parser.parse_args()
     asked.side = asked.side or (160 if asked.what == "memory" else 640)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = asked.work = Path(name)
         if asked.imgsz:
             changed = with_side(asked.model, asked.trainable, asked.imgsz, folder / "model")
             asked.model, asked.trainable = changed
