@@ -42,7 +42,8 @@ class Replayed:
             return f"all {self.metrics} metrics of epoch {epoch} as in the trial, to {CLOSE:g}"
         return (
             f"{self.metric} differs by {self.difference:.3g} from the trial at epoch {epoch}; "
-            "another device, number of threads or version of the framework rounds differently"
+            "another device, number of threads or version of the framework rounds differently, as "
+            "do the parts of batches of a trial that ran out of memory or had several GPUs"
         )
 
 
