@@ -190,17 +190,18 @@ def troubled() -> Iterator[Trouble]:
 
 
 def _flipped(body: bytes, trouble: Trouble) -> bytes:
-    if trouble.how != "flipped":
-        return body
-    trouble.n += 1
-    return _with_a_byte_flipped(body)
+    flipped = _with_a_byte_flipped(body) if trouble.how == "flipped" else body
+    trouble.n += flipped != body
+    return flipped
 
 
 def _with_a_byte_flipped(body: bytes) -> bytes:
-    """A write whose content has another last byte; what follows a part is left as it is."""
+    """A write whose content has another last byte, if any; what follows a part is left as it is."""
     end = body.rfind(b"\r\n--")
-    place = (len(body) if end < 0 else end) - 1
-    return body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :] if body else body
+    content = body if end < 0 else body[:end]
+    if not content or content.endswith(b"\r\n\r\n"):  # nothing follows the part's head
+        return body
+    return content[:-1] + bytes([content[-1] ^ 1]) + body[len(content) :]
 
 
 def _line(
@@ -213,7 +214,8 @@ def _line(
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            body = sent(body) if self.command in WRITES else body
+            announces = self.command == "POST" and "uploadType=resumable" in self.path
+            body = sent(body) if self.command in WRITES and not announces else body
             line = http.client.HTTPConnection(emulator)
             line.request(self.command, self.path, body, dict(self.headers))
             answer = line.getresponse()
