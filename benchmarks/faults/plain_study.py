@@ -269,8 +269,10 @@ class Stock:
             return f"driver {number}: {of}, best: {ended['best']}"
         if driver.poll() is None:
             return f"driver {number} runs"
+        if driver.returncode < 0:
+            return f"driver {number} was killed"
         lines = self.log(number).strip().splitlines()
-        return f"driver {number} raised ({driver.returncode}): {lines[-1][:300] if lines else ''}"
+        return f"driver {number} raised: {lines[-1][:300] if lines else ''}"
 
 
 def main() -> None:

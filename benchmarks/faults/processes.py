@@ -74,7 +74,7 @@ def cluster_killed(stock: Stock) -> None:
 def driver_asleep(stock: Stock) -> None:
     """A driver sleeps, a second one restores its study, and the first wakes up."""
     first = stock.start()
-    stock.wait_for(6)
+    stock.wait_for(LATE)
     os.kill(first.pid, signal.SIGSTOP)
     second = stock.start(restore=True)
     stock.wait_for(len(stock.diary()) + 6)
