@@ -46,7 +46,7 @@ class Plan:
         patience_s: How long the bucket's client tries again; None for as long as it does by itself.
         failures: `max_failures` of a trial.
         nan: Number of the trial whose metric is NaN from epoch 3 on; -1 for none.
-        hungry: Number of the trial that takes 4 GiB from epoch 3 on; -1 for none.
+        hungry: Number of the trial that takes 6 GiB from epoch 3 on; -1 for none.
         limit: Whether a trial may have 2 GiB only.
         pictures: Folder of the data set that is read in every epoch; "" for none.
         wandb: Whether Ray's callback tells W&B of it.
@@ -77,7 +77,7 @@ def training(config: dict[str, Any]) -> None:
         particles = seen_in(config["pictures"])
         epoch += 1
         if config["n"] == config["hungry"] and epoch >= 3:
-            held = b"\1" * (4 * GIB)
+            held = b"\1" * (6 * GIB)
         line = {"trial": trial, "epoch": epoch, "pid": os.getpid(), "raylet": os.getppid()}
         with Path(config["diary"]).open("a") as diary:
             diary.write(json.dumps({**line, "particles": particles}) + "\n")

@@ -18,7 +18,7 @@ def nan(stock: Stock) -> None:
 
 
 def memory_limit(stock: Stock) -> None:
-    """A trial wants 4 GiB where it may have 2; then the study is restored."""
+    """A trial wants 6 GiB where it may have 2; then the study is restored."""
     stock.plan.hungry, stock.plan.limit = 1, True
     stock.finish(stock.start())
     stock.tell("before it is restored")
@@ -32,15 +32,17 @@ def memory_limit_retried(stock: Stock) -> None:
 
 
 def memory_watched(stock: Stock) -> None:
-    """A trial wants 4 GiB where Ray's memory monitor leaves 2; nothing is restored."""
+    """A trial wants 6 GiB where Ray's memory monitor leaves 4; then it is restored."""
     memory = psutil.virtual_memory()
-    most = (memory.total - memory.available + 2 * GIB) / memory.total
+    most = (memory.total - memory.available + 4 * GIB) / memory.total
     stock.environment |= {
         "RAY_memory_usage_threshold": f"{most:.3f}",
         "RAY_memory_monitor_refresh_ms": "100",
     }
     stock.plan.hungry = 1
     stock.finish(stock.start())
+    stock.tell("before it is restored")
+    stock.finish(stock.start(restore=True))
 
 
 def memory_watched_retried(stock: Stock) -> None:
