@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.models.confirmed import Verdict, read_verdict
 from cluster.storage.lease import LEASE
 from cluster.storage.opening import is_address, open_files
 from trainables.files.columns import aligned
@@ -91,22 +92,29 @@ def _listed(name: str, place: str, size: int) -> Listed:
         study = open_study(place)
         trials = study.trials()
         best = best_trial(trials, study.study.objective.goal)
-        diary = read_diary(study.path)
+        diary, race = read_diary(study.path), read_verdict(study.path)
     except TuneError as error:
         return Listed(name, size, {}, str(error))
-    value = best.objective if best is not None else None
     ended = [one for one in trials if one.state not in UNFINISHED]
     cells = {
         "state": study_state(study, trials),
         "engine": str(study.resolved["engine"]),
         "data": str(study.resolved.get("data_name") or ""),
         "trials": f"{len(ended)} of {study.resolved['trials']}",
-        "best": "" if value is None else f"{value:.4f}",
+        "best": _best(best.objective if best is not None else None, race),
         "objective": study.study.objective.metric,
         "tags": ", ".join(diary.tags),
         "last note": _short(diary.notes[-1].text) if diary.notes else "",
     }
     return Listed(name, size, cells)
+
+
+def _best(value: float | None, race: Verdict | None) -> str:
+    """The best value of a search, or the mean of what a race recommends, as one value is luck."""
+    if race is None:
+        return "" if value is None else f"{value:.4f}"
+    sure = race.confirmed
+    return "" if sure is None else f"{sure.mean:.4f}, mean of {sure.seeds}"
 
 
 def _short(text: str, most: int = 40) -> str:
