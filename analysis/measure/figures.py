@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from analysis.finding.settings import FindingSettings
 from analysis.measure.geometry.calibration import UM_PER_UNIT, area_unit
 from analysis.measure.geometry.runs import Floats
 from analysis.measure.job.stages import CLASS
@@ -29,6 +30,7 @@ from analysis.measure.tables import (
 )
 from analysis.models.find import TrainedModel
 from trainables.metrics.names import DIAMETER_BIAS, MEASURE, shifts_by_size
+from tune.best.configuration import confidences_in
 
 FIGURES: Final = "figures"
 
@@ -242,13 +244,30 @@ def _sources(done: DonePictures, models: Sequence[TrainedModel], unit: str) -> S
         known = [model.metrics[name] for model in models if name in model.metrics]
         return max(known) if known and len(known) == len(models) else None
 
+    alike = found_as_validated(done.settings.finding, models)
     return Sources(
         max(scales) if known_scale else None,
-        worst(DIAMETER_BIAS),
-        worst(f"{MEASURE}/count_error"),
-        worst_shifts(models),
+        worst(DIAMETER_BIAS) if alike else None,
+        worst(f"{MEASURE}/count_error") if alike else None,
+        worst_shifts(models) if alike else {},
         sorted({row["um_per_px"] / UM_PER_UNIT[unit] for row in scaled}) if unit else (1.0,),
     )
+
+
+def found_as_validated(finding: FindingSettings, models: Sequence[TrainedModel]) -> bool:
+    """Whether what counts is what counted on the validation pictures, whose errors are on record.
+
+    These are of finds of any size at the confidence on record. At a higher one fewer are found, and
+    how wrong their number and their sizes then are nobody has measured.
+    """
+    if finding.confidence_by_quality or finding.min_size_px:
+        return False
+    for model in models:
+        own = next(iter(confidences_in(model.metrics).values()), None)
+        asked = [finding.confidence, *(one.confidence for one in finding.classes.values())]
+        if any(value not in (None, own) for value in asked):
+            return False
+    return not any(one.min_size_px for one in finding.classes.values())
 
 
 def worst_shifts(models: Sequence[TrainedModel]) -> dict[int, float]:

@@ -190,6 +190,7 @@ def plan_measure(  # noqa: PLR0913  the command's options
     checked.end()
     assert pictures is not None
     assert chosen is not None
+    wishes = wishes and wishes.among(pictures)
     gpus = 0 if chosen.name == "cpu" else 1 if device is not None else this_machine().gpus
     return MeasurePlan(known, pictures, out, chosen, settings, wishes, gpus, figures)
 
@@ -227,6 +228,7 @@ def plan_outlines(
         checked.problems.append(f"--out: expected a folder outside of {folder}, got {out}")
     checked.end()
     assert outlines is not None
+    wishes = wishes and wishes.among(outlines.pictures)
     device = Device("cpu", cpus=this_machine().cpus)
     return MeasurePlan((), outlines.pictures, out, device, settings, wishes, outlines=outlines)
 

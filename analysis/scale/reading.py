@@ -52,6 +52,12 @@ class ScaleWishes:
         """Whether burnt-in scale bars are looked for."""
         return self.source is Source.BAR or (self.source is None and ocr_is_installed())
 
+    def among(self, pictures: Sequence[Micrograph]) -> "ScaleWishes":
+        """The wishes for these pictures, of which several may have one name in the table."""
+        if self.table is None:
+            return self
+        return replace(self, table=self.table.among([picture.file for picture in pictures]))
+
 
 @dataclass(frozen=True)
 class PictureScale:

@@ -154,7 +154,7 @@ def read_scales(
     if debug is not None:
         debug.mkdir(parents=True, exist_ok=True)
     readings = []
-    for reading in _read_all(micrographs, wishes, debug):
+    for reading in _read_all(micrographs, wishes.among(micrographs), debug):
         readings.append(reading)
         progress(len(readings), len(micrographs))
     if out is not None:

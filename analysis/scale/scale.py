@@ -52,15 +52,20 @@ class Scale:
         """Side of the square of a pixel's area, in micrometres."""
         return math.sqrt(self.um_per_px_x * self.um_per_px_y)
 
+    @property
+    def sides(self) -> tuple[float, float]:
+        """Width and height of a pixel in micrometres."""
+        return self.um_per_px_x, self.um_per_px_y
+
+    def is_near(self, other: "Scale", within: float) -> bool:
+        """Whether both sides differ by no more than this share from the other's."""
+        pairs = zip(self.sides, other.sides, strict=True)
+        return all(abs(a / b - 1) <= within for a, b in pairs)
+
     def differs_from(self, other: "Scale") -> bool:
         """Whether both say something else: by 3 %, or more where a bar is too short for that."""
         bars = [s.rel_uncertainty for s in (self, other) if s.source is Source.BAR]
-        limit = max([TOLERANCE, *bars])
-        pairs = (
-            (self.um_per_px_x, other.um_per_px_x),
-            (self.um_per_px_y, other.um_per_px_y),
-        )
-        return any(abs(a / b - 1) > limit for a, b in pairs)
+        return not self.is_near(other, max([TOLERANCE, *bars]))
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from analysis.finding.settings import FindingSettings
 from analysis.measure.figures import ClassFigures, run_figures, shift_line, worst_shifts
 from analysis.measure.plan import MeasurePlan
 from analysis.measure.report.words import figure_rows
@@ -143,7 +145,8 @@ def test_errors_by_size_are_those_of_the_size_that_a_quantile_has_in_pixels(
     done: DonePictures, plan: MeasurePlan
 ) -> None:
     low = 2 ** int(np.log2(DIAMETERS[0]))  # of the small grain, in pixels
-    recorded = {"measure/diameter_bias": 0.02, f"measure/diameter_shift_{low}_to_{2 * low}px": -0.3}
+    bias = {"seg_metrics/confidence": 0.1, "measure/diameter_bias": 0.02}
+    recorded = {**bias, f"measure/diameter_shift_{low}_to_{2 * low}px": -0.3}
     models = [replace(plan.models[0], metrics=recorded)]
     [figures, *_] = run_figures(part_of(done, "grains", "none"), "nm", models)
     parts = {name: one.parts.get("segmentation") for name, one in figures.combined.items()}
@@ -152,10 +155,41 @@ def test_errors_by_size_are_those_of_the_size_that_a_quantile_has_in_pixels(
         f"diameters on the validation pictures: -30 % from {low} to {2 * low} px"
     )
     assert worst_shifts([*models, plan.models[0]]) == {}, "one of them has no record"
-    elsewhere = {"measure/diameter_bias": 0.02, "measure/diameter_shift_512_to_1024px": -0.3}
+    elsewhere = {**bias, "measure/diameter_shift_512_to_1024px": -0.3}
     models = [replace(plan.models[0], metrics=elsewhere)]
     [figures, *_] = run_figures(part_of(done, "grains", "none"), "nm", models)
     assert figures.combined["d10_number"].parts["segmentation"] == 0.02
+
+
+@pytest.mark.parametrize(
+    ("finding", "known"),
+    [
+        ({}, True),
+        ({"confidence": 0.4}, True),
+        ({"confidence": 0.9}, False),
+        ({"classes": {"grain": {"confidence": 0.9}}}, False),
+        ({"classes": {"grain": {"min_size_px": 9}}}, False),
+        ({"classes": {"grain": {"iou": 0.3}}}, True),
+        ({"min_size_px": 9}, False),
+        ({"confidence_by_quality": True}, False),
+    ],
+)
+def test_errors_on_record_are_of_the_confidence_on_record_and_of_all_sizes(
+    done: DonePictures, plan: MeasurePlan, finding: dict[str, Any], known: bool
+) -> None:
+    recorded = {
+        "seg_metrics/confidence": 0.4,
+        "measure/diameter_bias": 0.02,
+        "measure/count_error": 0.09,
+    }
+    models = [replace(plan.models[0], metrics=recorded)]
+    some = part_of(done, "grains", "none")
+    asked = some.settings.model_copy(update={"finding": FindingSettings(**finding)})
+    [figures, *_] = run_figures(replace(some, settings=asked), "nm", models)
+    for name, error in (("mean_1_0", 0.02), ("number_density", 0.09)):
+        one = figures.combined[name]
+        assert one.parts.get("segmentation") == (error if known else None)
+        assert ("segmentation" in one.missing) is not known
 
 
 def test_of_one_picture_no_interval_is_said(done: DonePictures, plan: MeasurePlan) -> None:

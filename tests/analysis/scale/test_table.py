@@ -30,6 +30,38 @@ def test_a_name_that_two_pictures_share_stands_for_none_of_them(tmp_path: Path) 
     assert scale.um_per_px == 0.5
 
 
+def test_a_picture_of_which_none_is_known_has_not_that_of_one_of_its_name(tmp_path: Path) -> None:
+    text = "file,page,um_per_px\nx/a.tif,,0.25\ny/a.tif,,\nz/s.tif,,0.5\nz/s.tif,1,\n"
+    table = read_table(written(tmp_path, text))
+    for unknown in (tmp_path / "y" / "a.tif", Path("elsewhere/a.tif")):
+        assert table.of(unknown, 0) is None
+    known = table.of(tmp_path / "x" / "a.tif", 0)
+    assert known is not None
+    assert known.um_per_px == 0.25
+    for stack in (tmp_path / "z" / "s.tif", Path("elsewhere/s.tif")):
+        assert table.of(stack, 0) is not None
+        assert table.of(stack, 1) is None
+
+
+def test_rows_of_two_stacks_of_one_name_are_not_mixed_page_by_page(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, "file,page,um_per_px\nx/s.tif,,0.25\ny/s.tif,0,0.5\n"))
+    assert table.of(Path("elsewhere/s.tif"), 0) is None
+    assert table.of(Path("elsewhere/s.tif"), 1) is None
+
+
+def test_a_row_with_a_folder_is_not_that_of_two_pictures_of_its_name(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, "file,um_per_px\nx/a.tif,0.25\nb.tif,0.5\n"))
+    x, y = tmp_path / "x" / "a.tif", tmp_path / "y" / "a.tif"
+    assert table.of(x, 0) is not None
+    assert table.among([y]).of(y, 0) == table.of(x, 0)
+    both = table.among([x, y])
+    assert both.of(x, 0) == table.of(x, 0)
+    assert both.of(y, 0) is None
+    first, second = tmp_path / "x" / "b.tif", tmp_path / "y" / "b.tif"
+    bare = table.among([first, second])
+    assert bare.of(first, 0) == bare.of(second, 0) == table.of(Path("b.tif"), 0)
+
+
 def test_units_pages_separators_and_uncertainties_are_taken(tmp_path: Path) -> None:
     text = (
         "file;page;pixel_size;unit;rel_uncertainty\ns.tif;0;4.5;nm;0.02\ns.tif;1;1.77;Å;\n"
@@ -84,6 +116,25 @@ def test_pixels_that_are_not_square_keep_both_sides(tmp_path: Path) -> None:
         ("file,um_per_px\n,2\n", "line 2: expected the name of a picture, got none"),
         ("file,um_per_px\na,1\na,2\n", "line 3: a has another pixel size than in a line before"),
         ("file,page,um_per_px\na,one,1\n", "line 2: page: expected a whole number, got 'one'"),
+        (
+            "file,um_per_px,um_per_px_x,um_per_px_y\na,0.02,0.01,0.01\n",
+            "line 2: um_per_px_x 0.01, um_per_px_y 0.01 and um_per_px 0.02 are not one pixel size",
+        ),
+        (
+            "file,um_per_px,pixel_size,unit\na,5,5,nm\n",
+            "line 2: um_per_px 5 and pixel_size 5 are not one pixel size: correct both, or",
+        ),
+        (
+            "file,um_per_px,unit\na,5,nm\n",
+            "line 2: unit: expected um or none beside um_per_px, got nm",
+        ),
+        ("file,um_per_px\na.tif,1,5\n", "line 2: expected as many cells as columns, got 5 beyond"),
+        ("file,um_per_px\na,1_0\n", "line 2: um_per_px: expected a number above 0, got '1_0'"),
+        ("file,um_per_px,um_per_px\na,1,2\n", "expected each column once, got um_per_px twice"),
+        (
+            "file,um_per_px,um_per_px_x,um_per_px_y\na,,1,2\na,,2,1\n",
+            "line 3: a has another pixel size than in a line before",
+        ),
     ],
 )
 def test_a_table_that_says_no_pixel_size_is_refused_by_its_line(
