@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -271,8 +272,8 @@ class Stock:
             return f"driver {number} runs"
         if driver.returncode < 0:
             return f"driver {number} was killed"
-        lines = self.log(number).strip().splitlines()
-        return f"driver {number} raised: {lines[-1][:300] if lines else ''}"
+        raised = re.findall(r"^[\w.]*(?:Error|Exception): .*", self.log(number), re.MULTILINE)
+        return f"driver {number} raised: {raised[-1][:300] if raised else ''}"
 
 
 def main() -> None:
