@@ -272,8 +272,9 @@ class Stock:
             return f"driver {number} runs"
         if driver.returncode < 0:
             return f"driver {number} was killed"
-        raised = re.findall(r"^[\w.]*(?:Error|Exception): .*", self.log(number), re.MULTILINE)
-        return f"driver {number} raised: {raised[-1][:300] if raised else ''}"
+        said = self.log(number)
+        raised = re.findall(r"^[\w.]*(?:Error|Exception): .*", said, re.MULTILINE)
+        return f"driver {number} raised: {(raised or said.splitlines()[-1:] or [''])[-1][:300]}"
 
 
 def main() -> None:
