@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -271,8 +272,9 @@ class Stock:
             return f"driver {number} runs"
         if driver.returncode < 0:
             return f"driver {number} was killed"
-        lines = self.log(number).strip().splitlines()
-        return f"driver {number} raised: {lines[-1][:300] if lines else ''}"
+        said = self.log(number)
+        raised = re.findall(r"^[\w.]*(?:Error|Exception): .*", said, re.MULTILINE)
+        return f"driver {number} raised: {(raised or said.splitlines()[-1:] or [''])[-1][:300]}"
 
 
 def main() -> None:
