@@ -22,6 +22,7 @@ from pathlib import Path
 import psutil
 
 from tests.support.servers.network import Line
+from tests.support.servers.processes import is_raylet, send
 
 TOKEN = "canary-token-0123456789abcdef0123456789abcdef"
 LOOPBACK = "127.0.0.1"
@@ -120,9 +121,7 @@ class Head:
         """End a node with everything that runs there; its raylet, which tells of others, last."""
         parent = psutil.Process(node.pid)
         processes = [parent, *parent.children(recursive=True)]
-        for process in sorted(processes, key=lambda p: p.name() == "raylet"):
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        send(signal.SIGKILL, sorted(processes, key=is_raylet))
         node.wait(timeout=30)
 
     def start(self, cpus: int) -> None:
