@@ -54,7 +54,7 @@ class ReadPicture:
     """What is known of a picture before it is searched.
 
     Attributes:
-        source: Size in bytes and time of change of its file.
+        source: Its file as it was, as `source_of` gives it.
         width: Columns.
         height: Rows.
         n_pages: Pages of its file.
@@ -67,7 +67,7 @@ class ReadPicture:
             read it, and is None in any other.
     """
 
-    source: Sequence[int]
+    source: Sequence[int | str]
     width: int
     height: int
     n_pages: int = 1
