@@ -76,7 +76,7 @@ class Record:
 
     micrograph: str
     settings: Mapping[str, Any]
-    source: Sequence[int]
+    source: Sequence[int | str]
     width: int
     height: int
     um_per_px: float | None

@@ -30,7 +30,7 @@ from analysis.picking.plan import (
     validated_confidence,
 )
 from analysis.picking.sheet import draw_sheet
-from analysis.pictures.micrographs import Micrograph, source_of
+from analysis.pictures.micrographs import Micrograph, is_as_it_was, source_of
 from analysis.scale.reading import region_of
 from analysis.scale.scale import Area
 from trainables.contract import Predictor
@@ -117,7 +117,7 @@ class _Read:
 
     pixels: npt.NDArray[np.uint8]
     header_um: float | None
-    source: Sequence[int]
+    source: Sequence[int | str]
     areas: Sequence[Area]
 
 
@@ -136,7 +136,7 @@ class _Picking:
         if record is None or self.plan.wishes.overwrite or record.settings != self.settings:
             return False
         try:
-            return list(record.source) == source_of(micrograph)
+            return is_as_it_was(micrograph, record.micrograph, record.source)
         except OSError:
             return False
 

@@ -224,12 +224,35 @@ def _text(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def source_of(micrograph: Micrograph) -> list[int]:
-    """The state of a micrograph's file: its size in bytes and its time of change.
+def source_of(micrograph: Micrograph) -> list[int | str]:
+    """The state of a micrograph's file: its size in bytes, its time of change and its place.
 
     Of one in a bucket: its size, and its checksum as a number.
     """
     if micrograph.remote is not None:
-        return micrograph.remote.state
+        return [*micrograph.remote.state]
     state = os.stat(micrograph.path)  # noqa: PTH116  both numbers of one moment
-    return [state.st_size, state.st_mtime_ns]
+    return [state.st_size, state.st_mtime_ns, _text(str(micrograph.path.absolute()))]
+
+
+def is_as_it_was(micrograph: Micrograph, name: str, source: Sequence[int | str]) -> bool:
+    """Whether a micrograph is the file, unchanged, that was once read under a name.
+
+    Files of one size and time may be different pictures: those of an archive often have one time.
+    So it is the file of the same place, or of the same name where nothing is at that place any
+    more, as it was moved.
+
+    Args:
+        micrograph: The micrograph.
+        name: Name under which it was read.
+        source: What `source_of` gave then.
+
+    Raises:
+        OSError: Its file cannot be read.
+    """
+    now = source_of(micrograph)
+    if list(source) == now:
+        return True
+    if micrograph.remote is not None or list(source[:-1]) != now[:-1]:
+        return False
+    return name == micrograph.name and not Path(str(source[-1])).exists()

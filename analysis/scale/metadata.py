@@ -3,6 +3,7 @@
 Only what is a length on the specimen counts: the resolution tag of a plain TIFF is of a screen or a
 printer and is never read. Where a file also says for which width and height it was written, and
 these are not the file's own, the picture was resampled or cropped, and what it says is not used.
+Of a file of several pages a page's own tags go before those of the first one.
 
 | file | where |
 | --- | --- |
@@ -30,6 +31,14 @@ from trainables.datasets.images import UnreadableImageError, probe
 from trainables.datasets.units import UM, rounding, unit_named
 
 _TESCAN: Final = 50431
+
+_ZEISS: Final = 34118
+
+_FEI: Final = (34680, 34682)
+
+_TVIPS: Final = 37706
+
+_SIS: Final = (33471, 33560)
 
 _SIZES: Final = re.compile(rb"(PixelSize[XY]|ImageStripSize)=([-+0-9.eE]+)")
 
@@ -75,6 +84,35 @@ class _Found:
     strip_px: int | None = None
 
 
+@dataclass(frozen=True)
+class _Page:
+    """A page of a TIFF file: pages may have been put together that are of different scale."""
+
+    tiff: tifffile.TiffFile
+    number: int
+    file: str
+
+    def tag(self, code: int) -> Any:
+        """A maker's tag of the page itself, else of the first one; None where there is none."""
+        own: Any = self.tiff.pages[self.number].aspage()
+        return own.tags.valueof(code, self.tiff.pages.first.tags.valueof(code))
+
+    def said(self, *codes: int) -> dict[str, Any]:
+        """What tags that hold words say together, the last one first."""
+        tags = [tag for tag in map(self.tag, codes) if isinstance(tag, Mapping)]
+        return {name: value for tag in tags for name, value in tag.items()}
+
+    def is_in(self, data: ET.Element) -> bool:
+        """Whether a TiffData of OME is of this page."""
+        names = {found.get("FileName", self.file) for found in data.findall("{*}UUID")}
+        if names - {self.file}:
+            return False
+        first, count = data.get("IFD"), data.get("PlaneCount")
+        if first is None and count is None:
+            return True  # of all pages
+        return int(first or 0) <= self.number < int(first or 0) + int(count or 1)
+
+
 def read_metadata(path: Path, page: int = 0) -> Metadata:
     """What a file says about its scale; nothing where it says nothing.
 
@@ -90,7 +128,8 @@ def read_metadata(path: Path, page: int = 0) -> Metadata:
         with tifffile.TiffFile(path) as tiff:
             leaf: Any = tiff.pages[page].aspage()
             size = (int(leaf.imagewidth), int(leaf.imagelength))
-            found = next(filter(None, (read(tiff) for read in _READERS)), None)
+            own = _Page(tiff, page, path.name)
+            found = next(filter(None, (read(own) for read in _READERS)), None)
     except Exception as error:  # noqa: BLE001  tags are the maker's own, and may hold anything
         return Metadata(flags=(f"its metadata cannot be read: {error}",))
     return _judged(found, size) if found else Metadata()
@@ -120,11 +159,11 @@ def _of_mrc(path: Path) -> Metadata:
     return Metadata(Scale(um, um, Source.METADATA, _SINGLE, "MRC header")) if um else Metadata()
 
 
-def _of_tescan(tiff: tifffile.TiffFile) -> _Found | None:
-    tag = tiff.pages.first.tags.get(_TESCAN)
-    if tag is None or not isinstance(tag.value, bytes):
+def _of_tescan(page: _Page) -> _Found | None:
+    tag = page.tag(_TESCAN)
+    if not isinstance(tag, bytes):
         return None
-    said = {name.decode(): value.decode() for name, value in _SIZES.findall(tag.value)}
+    said = {name.decode(): value.decode() for name, value in _SIZES.findall(tag)}
     if "PixelSizeX" not in said:
         return None
     x = said["PixelSizeX"]
@@ -139,8 +178,11 @@ def _of_tescan(tiff: tifffile.TiffFile) -> _Found | None:
     )
 
 
-def _of_zeiss(tiff: tifffile.TiffFile) -> _Found | None:
-    said = {v[0]: v[1:] for v in (tiff.sem_metadata or {}).values() if isinstance(v[0], str)}
+def _of_zeiss(page: _Page) -> _Found | None:
+    tag = page.tag(_ZEISS)
+    if not isinstance(tag, Mapping):
+        return None
+    said = {v[0]: v[1:] for v in tag.values() if isinstance(v, tuple) and isinstance(v[0], str)}
     if _ZEISS_KEY not in said:
         return None
     value, unit = said[_ZEISS_KEY][0], unit_named(str(said[_ZEISS_KEY][-1]))
@@ -152,8 +194,8 @@ def _of_zeiss(tiff: tifffile.TiffFile) -> _Found | None:
     return _Found(um, um, rounding(f"{value}"), f"Zeiss tag 34118, {_ZEISS_KEY}", size)
 
 
-def _of_fei(tiff: tifffile.TiffFile) -> _Found | None:
-    said: Mapping[str, Any] = tiff.fei_metadata or {}
+def _of_fei(page: _Page) -> _Found | None:
+    said = page.said(*_FEI)
     for section in _FEI_SECTIONS:
         part = said.get(section)
         if isinstance(part, Mapping) and part.get("PixelWidth"):
@@ -170,29 +212,37 @@ def _of_fei(tiff: tifffile.TiffFile) -> _Found | None:
     return None
 
 
-def _of_ome(tiff: tifffile.TiffFile) -> _Found | None:
-    if not tiff.is_ome or not tiff.ome_metadata:
+def _of_ome(page: _Page) -> _Found | None:
+    if not page.tiff.is_ome or not page.tiff.ome_metadata:
         return None
-    pixels = ET.fromstring(tiff.ome_metadata).find(".//{*}Pixels")
-    if pixels is None or "PhysicalSizeX" not in pixels.attrib:
+    every = ET.fromstring(page.tiff.ome_metadata).findall(".//{*}Pixels")
+    own = [pixels for pixels in every if any(map(page.is_in, pixels.findall("{*}TiffData")))]
+    found = dict.fromkeys(map(_of_pixels, own or every))
+    if len(found) > 1:
+        raise ValueError("OME has several images of different scale, and not which this one is")
+    return next(iter(found), None)
+
+
+def _of_pixels(pixels: ET.Element) -> _Found | None:
+    """What an image of OME says of its pixels."""
+    if "PhysicalSizeX" not in pixels.attrib:
         return None
     said = pixels.attrib
     sides = []
-    for axis in "XY":
-        text = said.get(f"PhysicalSize{axis}", said["PhysicalSizeX"])
+    for axis in ("X", "Y" if "PhysicalSizeY" in said else "X"):
         unit = unit_named(said.get(f"PhysicalSize{axis}Unit", "µm"))
         if unit is None:
             return None  # pixels, or a reference frame
-        sides.append(float(text) * UM[unit])
+        sides.append(float(said[f"PhysicalSize{axis}"]) * UM[unit])
     size = (int(said["SizeX"]), int(said["SizeY"]))
     where = "OME PhysicalSizeX"
     return _Found(sides[0], sides[1], rounding(said["PhysicalSizeX"]), where, size)
 
 
-def _of_imagej(tiff: tifffile.TiffFile) -> _Found | None:
-    said = tiff.imagej_metadata or {}
+def _of_imagej(page: _Page) -> _Found | None:
+    said = page.tiff.imagej_metadata or {}
     unit = unit_named(str(said.get("unit", "")))
-    tags = tiff.pages.first.tags
+    tags = page.tiff.pages.first.tags
     if unit is None or "XResolution" not in tags:
         return None
     sides = []
@@ -204,8 +254,8 @@ def _of_imagej(tiff: tifffile.TiffFile) -> _Found | None:
     return _Found(sides[0], sides[1], _FRACTION, f"ImageJ resolution in {unit}")
 
 
-def _of_tvips(tiff: tifffile.TiffFile) -> _Found | None:
-    said = tiff.tvips_metadata or {}
+def _of_tvips(page: _Page) -> _Found | None:
+    said = page.said(_TVIPS)
     x, y = float(said.get("PixelSizeX") or 0), float(said.get("PixelSizeY") or 0)
     if x <= 0:
         return None
@@ -213,14 +263,14 @@ def _of_tvips(tiff: tifffile.TiffFile) -> _Found | None:
     return _Found(x * UM["nm"], (y or x) * UM["nm"], _SINGLE, "TVIPS PixelSizeX", size)
 
 
-def _of_sis(tiff: tifffile.TiffFile) -> _Found | None:
-    said = tiff.sis_metadata or {}
+def _of_sis(page: _Page) -> _Found | None:
+    said = page.said(*_SIS)
     x, y = float(said.get("pixelsizex") or 0), float(said.get("pixelsizey") or 0)
     if x <= 0:
         return None
     return _Found(x * _UM_PER_M, (y or x) * _UM_PER_M, _SINGLE, "Olympus SIS pixelsizex")
 
 
-_READERS: Final[tuple[Callable[[tifffile.TiffFile], _Found | None], ...]] = (
+_READERS: Final[tuple[Callable[[_Page], _Found | None], ...]] = (
     *(_of_tescan, _of_zeiss, _of_fei, _of_ome, _of_imagej, _of_tvips, _of_sis),
 )

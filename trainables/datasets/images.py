@@ -112,6 +112,7 @@ class Header:
         pages: Pages of this size, in the order of the file: their indices.
         um_per_px: Side of a pixel in micrometres, or None where the file does not say it.
         orientation: The orientation that is applied, 1 (upright) to 8, of EXIF or TIFF.
+        others: Indices of further pages of another size that are no previews; nobody reads them.
     """
 
     width: int
@@ -119,6 +120,7 @@ class Header:
     pages: tuple[int, ...] = (0,)
     um_per_px: float | None = None
     orientation: int = 1
+    others: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -255,8 +257,14 @@ def _probe(path: Path) -> Header:
         (n_pages, height, width), um_per_px = shape_of_mrc(path)
         return Header(width, height, tuple(range(n_pages)), um_per_px)
     if kind == "tiff":
-        pages, height, width, orientation = shape_of_tiff(path)
-        return Header(width, height, pages, orientation=orientation)
+        shape = shape_of_tiff(path)
+        return Header(
+            shape.width,
+            shape.height,
+            shape.pages,
+            orientation=shape.orientation,
+            others=shape.others,
+        )
     return _probe_other(path)
 
 

@@ -1,12 +1,14 @@
 """TIFF files: their pages, channels and compressions. What cannot be read raises a ValueError.
 
-Pages of the first one's size are pictures; smaller ones are previews. The photometric tag says how
-many channels are colour; of the others only those are transparency that the ExtraSamples tag calls
-so. What else is there, a second detector for instance, is left out, and said.
+Pages of the first one's size are pictures; others are left out, and told of if they are no
+previews. The photometric tag says how many channels are colour; of the others only those are
+transparency that the ExtraSamples tag calls so. What else is there, a second detector for instance,
+is left out, and said.
 
 The Orientation tag is applied, as OpenCV, Pillow and viewers do and tifffile does not.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +31,10 @@ _ALPHA: Final = 2
 
 _ORIENTATION: Final = 274
 
+_SUBFILE_TYPE: Final = 254
+
+_REDUCED: Final = 1
+
 _UPRIGHT: Final = 1
 
 FIRST_SIDEWAYS: Final = 5
@@ -39,18 +45,44 @@ TURNED: Final = "turned as its orientation says"
 Pixels = npt.NDArray[Any]
 
 
-def shape_of_tiff(path: Path) -> tuple[tuple[int, ...], int, int, int]:
-    """Indices of the pages of the first one's size; its rows, columns and orientation (1 to 8).
+@dataclass(frozen=True)
+class TiffShape:
+    """The pages of a TIFF file.
 
-    Rows and columns are those that are seen, after the orientation is applied.
+    Attributes:
+        pages: Indices of the pages of the first one's size.
+        height: Its rows as seen, that is, after the orientation is applied.
+        width: Its columns as seen.
+        orientation: Its orientation, 1 (upright) to 8.
+        others: Indices of pages of another size that are no previews.
     """
+
+    pages: tuple[int, ...]
+    height: int
+    width: int
+    orientation: int
+    others: tuple[int, ...] = ()
+
+
+def shape_of_tiff(path: Path) -> TiffShape:
+    """The pages of a TIFF file; of the pixels nothing is decoded."""
     with tifffile.TiffFile(path) as tiff:
         # tifffile hands out light stand-ins of later pages
         leaves = [page.aspage() for page in tiff.pages]
         orientation = _orientation(leaves[0])
         sizes = [_size(leaf) for leaf in leaves]
+        previews = [_is_preview(leaf, sizes[0]) for leaf in leaves]
     pages = tuple(i for i, size in enumerate(sizes) if size == sizes[0])
-    return pages, *sizes[0], orientation
+    others = tuple(i for i in range(len(sizes)) if i not in pages and not previews[i])
+    return TiffShape(pages, *sizes[0], orientation, others)
+
+
+def _is_preview(leaf: Any, first: tuple[int, int]) -> bool:
+    """Whether a page is called a reduced picture, or has at most half the first one's sides."""
+    called = int(leaf.tags.valueof(_SUBFILE_TYPE, 0)) & _REDUCED
+    return bool(called) or all(
+        2 * own <= side for own, side in zip(_size(leaf), first, strict=True)
+    )
 
 
 def upright(pixels: Pixels, orientation: int) -> Pixels:

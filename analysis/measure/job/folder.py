@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from analysis.pictures.micrographs import Micrograph, source_of
+from analysis.pictures.micrographs import Micrograph, is_as_it_was
 from trainables.files.whole import bring_to_disk, write_json, write_whole
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class PictureRecord:
     Attributes:
         picture: Name of the picture.
         settings: Settings with which it was measured, the model's hash among them.
-        source: Size in bytes and time of change of its file.
+        source: Its file as it was, as `source_of` gives it.
         row: Its row in the table of pictures, by column.
         classes: Names of the models' classes.
         removed: Number of finds that each rule removed.
@@ -65,7 +65,7 @@ class PictureRecord:
 
     picture: str
     settings: Mapping[str, Any]
-    source: Sequence[int]
+    source: Sequence[int | str]
     row: Mapping[str, Any]
     classes: Sequence[str]
     removed: Mapping[str, int]
@@ -119,7 +119,7 @@ class JobFolder:
         if record is None or record.settings != settings:
             return False
         try:
-            return list(record.source) == source_of(picture)
+            return is_as_it_was(picture, record.picture, record.source)
         except OSError:
             return False
 

@@ -26,6 +26,7 @@ from analysis.scale.region import region_mask
 from analysis.scale.scale import Area, ScaleReading, Source
 from trainables.datasets.images import (
     DecodedPicture,
+    Header,
     UnreadableImageError,
     probe,
     read_picture,
@@ -53,7 +54,7 @@ class ReadPicture:
     """What is known of a picture before it is searched.
 
     Attributes:
-        source: Size in bytes and time of change of its file.
+        source: Its file as it was, as `source_of` gives it.
         width: Columns.
         height: Rows.
         n_pages: Pages of its file.
@@ -66,7 +67,7 @@ class ReadPicture:
             read it, and is None in any other.
     """
 
-    source: Sequence[int]
+    source: Sequence[int | str]
     width: int
     height: int
     n_pages: int = 1
@@ -131,10 +132,19 @@ class PictureReader:
             header.width,
             header.height,
             len(header.pages),
+            flags=_pages_left_out(header) if picture.page == header.pages[0] else (),
             left_out=_left_out(found.reading.analysed, header.width, header.height),
             decoded=decoded,
         )
         return read if self.wishes is None else _scaled(read, found.reading)
+
+
+def _pages_left_out(header: Header) -> tuple[str, ...]:
+    """What is to be said of pages that are no pictures of the run; nothing of previews."""
+    if not header.others:
+        return ()
+    pages = ", ".join(map(str, header.others))
+    return (f"pages of another size than the first are left out (from 0: {pages})",)
 
 
 def _left_out(areas: Sequence[Area], width: int, height: int) -> tuple[Window, ...]:
@@ -159,7 +169,7 @@ def _left_out(areas: Sequence[Area], width: int, height: int) -> tuple[Window, .
 
 def _scaled(read: ReadPicture, reading: ScaleReading) -> ReadPicture:
     """A picture with what is known of its scale; without one, why there is none is a flag."""
-    scale, flags = reading.scale, list(reading.flags)
+    scale, flags = reading.scale, [*read.flags, *reading.flags]
     if scale is None:
         return replace(read, flags=tuple(dict.fromkeys([*flags, f"no scale: {reading.reason}"])))
     if not scale.is_square:

@@ -143,6 +143,32 @@ def test_ome_says_it_with_its_unit_or_in_micrometres(
     assert found.scale.um_per_px_y == pytest.approx(1.8 * factor, rel=1e-6)
 
 
+def test_pages_that_were_put_together_have_each_their_own_scale(tmp_path: Path) -> None:
+    lines = "PixelSizeX={0}e-9\r\nPixelSizeY={0}e-9\r\n"
+    path = tmp_path / "stack.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for tags in ([5], [20], []):
+            given = [text_tag(50431, lines.format(nm)) for nm in tags]
+            writer.write(PIXELS, extratags=given, metadata=None)
+    found = [read_metadata(path, page).scale for page in range(3)]
+    assert [scale and round(scale.um_per_px, 9) for scale in found] == [0.005, 0.02, 0.005]
+
+
+def test_images_of_one_ome_file_have_each_their_own_scale(tmp_path: Path) -> None:
+    path = tmp_path / "several.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        for nm in (5, 20):
+            said = {"PhysicalSizeX": nm, "PhysicalSizeXUnit": "nm", "axes": "ZYX"}
+            writer.write(np.zeros((2, 48, 64), np.uint8), photometric="minisblack", metadata=said)
+    scales = [read_metadata(path, page).scale for page in range(4)]
+    assert [scale and scale.um_per_px for scale in scales] == [0.005, 0.005, 0.02, 0.02]
+    words = str(tifffile.tiffcomment(path)).replace(" IFD=", " NOT=")
+    tifffile.tiffcomment(path, words.replace("PlaneCount=", "NONE="))
+    found = read_metadata(path, 2)
+    assert found.scale is None
+    assert "OME has several images of different scale" in found.flags[0]
+
+
 def test_an_mrc_says_it_in_its_header(tmp_path: Path) -> None:
     with mrcfile.new(tmp_path / "m.mrc") as mrc:
         mrc.set_data(np.zeros((8, 9), np.float32))

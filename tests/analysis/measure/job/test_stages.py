@@ -159,6 +159,24 @@ def test_a_picture_that_cannot_be_read_has_its_reason(
         reader(0)
 
 
+def test_pages_of_another_size_are_said_where_they_are_no_previews(tmp_path: Path) -> None:
+    path = tmp_path / "pages.tif"
+    grains = grains_picture()
+    with tifffile.TiffWriter(path) as writer:
+        for pixels, kind in (
+            (grains, 0),
+            (grains[:-9], 0),
+            (grains[:-9], 1),
+            (grains[::2, ::2], 0),
+            (grains, 0),
+        ):
+            writer.write(pixels, subfiletype=kind)
+    pictures = [Micrograph(path, page, f"pages_p{page}.tif", f"pages_p{page}") for page in (0, 4)]
+    first, last = (PictureReader(pictures, None)(number) for number in (0, 1))
+    assert first.flags == ("pages of another size than the first are left out (from 0: 1)",)
+    assert (first.n_pages, last.flags) == (2, ())
+
+
 def test_scales_that_differ_by_more_than_3_percent_are_flagged_and_none_holds(
     tmp_path: Path,
 ) -> None:
