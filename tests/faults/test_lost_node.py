@@ -10,13 +10,13 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-import psutil
 import pytest
 
 from cluster.templates.environment import HEARTBEAT
 from tests.support.places import ROOT
 from tests.support.servers.heads import LOOPBACK, Head, running_head
 from tests.support.servers.network import Line, line, why_no_namespaces
+from tests.support.servers.processes import raylet_below
 from tests.support.servers.ray_clusters import until
 from tests.support.study_samples import write_study
 from tests.tune.remote.test_jobs import asked, log_of, reports, wait_for_reports
@@ -63,8 +63,7 @@ def test_trials_of_a_lost_node_go_on_and_no_epoch_is_missing_or_double(
         node = head.add_node(2, line=link)
         submit_to_two_nodes(head, tmp_path)
         until("all train", partial(all_trained, study, 1))
-        below = psutil.Process(node.pid).children(recursive=True)
-        raylet = next(p for p in below if p.name() == "raylet")
+        raylet = raylet_below(node.pid)
         if link is None:
             raylet.kill()
         else:

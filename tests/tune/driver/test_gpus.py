@@ -75,10 +75,7 @@ def test_half_gpus_are_spread_over_the_nodes_and_a_new_node_is_used(nodes: Nodes
     places = {t["trial"]: (t["raylet"], t["gpus"]) for t in nodes.trained("halves")}
     assert sorted(Counter(places.values()).values()) == [2, 2, 2, 2]
     nodes.add()
-    took = until(
-        "the new node trains", lambda: len({t["raylet"] for t in nodes.trained("halves")}) == 3
-    )
-    assert took < 30
+    until("the new node trains", lambda: len({t["raylet"] for t in nodes.trained("halves")}) == 3)
     assert driver.wait(timeout=180) == 0, nodes.log("halves")[-3000:]
     check_each_epoch_once(nodes, "halves")
 
