@@ -94,14 +94,14 @@ def _listed(name: str, place: str, size: int) -> Listed:
         diary = read_diary(study.path)
     except TuneError as error:
         return Listed(name, size, {}, str(error))
-    value = best.objective if best is not None else None
+    value = "" if best is None else f"{best.objective:.4f}{' !' if best.violation else ''}"
     ended = [one for one in trials if one.state not in UNFINISHED]
     cells = {
         "state": study_state(study, trials),
         "engine": str(study.resolved["engine"]),
         "data": str(study.resolved.get("data_name") or ""),
         "trials": f"{len(ended)} of {study.resolved['trials']}",
-        "best": "" if value is None else f"{value:.4f}",
+        "best": value,
         "objective": study.study.objective.metric,
         "tags": ", ".join(diary.tags),
         "last note": _short(diary.notes[-1].text) if diary.notes else "",
