@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from analysis.errors import CompareError
-from analysis.models.confirmed import SUFFIXES, Contender, Verdict, read_verdict
+from analysis.models.confirmed import SUFFIXES, Contender, Verdict, read_verdict, single_words
 from analysis.report.summary import Summary, summarise
 from tune.directory.diary import Diary, read_diary
 from tune.directory.reader import StudyDir, TrialRecord
@@ -23,6 +23,7 @@ class Entry:
         state: What it does just now.
         diary: Its notes and tags.
         verdict: What a race between its best said; None where there was none.
+        race: What it says itself where it is a race; None where it is a search.
     """
 
     study: StudyDir
@@ -31,6 +32,12 @@ class Entry:
     state: StudyState
     diary: Diary
     verdict: Verdict | None
+    race: Verdict | None = None
+
+    @property
+    def lines(self) -> list[str]:
+        """What stands below its row: what a race's best value is, its tags and its notes."""
+        return [*([single_words(self.race)] if self.race is not None else []), *self.diary.lines]
 
     @property
     def engine(self) -> str:
@@ -121,4 +128,5 @@ def _entry(study: StudyDir, name: str) -> Entry:
         state=study_state(study, summary.trials),
         diary=read_diary(study.path),
         verdict=next(filter(None, map(read_verdict, races)), None),
+        race=read_verdict(study.path),
     )

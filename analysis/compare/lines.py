@@ -36,9 +36,7 @@ def comparison_lines(groups: Sequence[Group]) -> list[str]:
     for group in groups:
         lines += ["", group.setting.words] if lines else [group.setting.words]
         lines += _table([row_of(entry) for entry in group.entries])
-        lines += [
-            f"  {entry.name}: {line}" for entry in group.entries for line in entry.diary.lines
-        ]
+        lines += [f"  {entry.name}: {line}" for entry in group.entries for line in entry.lines]
     return lines
 
 

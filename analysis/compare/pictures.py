@@ -181,18 +181,21 @@ def _data_of(entries: Sequence[Entry]) -> PreparedDataset:
     """The data set that the studies have in common, from the first place where it still is.
 
     Raises:
-        EvaluateError: It is at none of them, or has no validation part.
+        EvaluateError: It is at none of them, has no validation part, or cannot be asked for.
     """
     wanted = entries[0].study.resolved["fingerprint"]
     places = dict.fromkeys(str(entry.study.resolved["data"]) for entry in entries)
+    reasons = []
     for place in places:
         try:
             data = whole_data(place)
-        except DatasetError:
+        except DatasetError as error:
+            reasons.append(str(error))
             continue
         if data.fingerprint == wanted and data.images("val"):
             return data
-    raise EvaluateError(f"the data set is no longer at {' or '.join(places)}.")
+        reasons.append(f"{place}: the data set is another one by now")
+    raise EvaluateError("; ".join(reasons))
 
 
 def _finds(

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from pydantic import Field, ValidationError
 
 from trainables.files.whole import write_json
+from trainables.files.words import counted
 from tune.best.configuration import BEST_FOLDER, BEST_YAML, Confirmed
 from tune.directory.layout import CHECK, STUDY, outcome_check, read_json
 from tune.errors import StoreError
@@ -143,6 +144,16 @@ class Verdict(Spec):
         spread = 0.0 if self.spread is None else self.spread
         n = len(self.alive)
         return Confirmed(mean=winner.mean, spread=spread, seeds=len(winner.values), alike=n)
+
+
+def single_words(verdict: Verdict) -> str:
+    """What the best value of a race's study is, beside what the race itself says, in words."""
+    winner = verdict.winner
+    single = "best is that of a single training of the race"
+    if winner is None or winner.mean is None:
+        return f"{single}, which has recommended nothing{'' if verdict.over else ' so far'}"
+    seeds = counted(len(winner.values), "seed")
+    return f"{single}; {winner.name}, which it recommends, has {winner.mean:.4f} over {seeds}"
 
 
 def write_verdict(race: Path, verdict: Verdict) -> Path:

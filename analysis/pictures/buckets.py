@@ -103,18 +103,31 @@ def bucket_pictures(asked: str) -> Iterator[BucketPicture]:
     One of exactly that name is meant before a pattern, as of files of this machine.
 
     Raises:
-        PicturesError: There are none.
+        PicturesError: There are none; or one has two slashes in a row in its name.
         StorageError: The bucket cannot be read.
     """
+    if "//" in asked.removeprefix("gs://").rstrip("/"):
+        raise _with_two_slashes(asked)
     folder, rest, wanted = _folder_and_rest(asked)
     listed = open_files(folder).listed()
     names = [rest] if rest in listed else [name for name in sorted(listed) if wanted(name)]
     names = [name for name in names if _is_picture(name)]
     if not names:
         raise PicturesError(f"{asked}: expected pictures there ({_KINDS}), found none")
+    if odd := [name for name in names if "//" in f"/{name}"]:
+        raise _with_two_slashes(f"{folder}/{odd[0]}")
     for name in names:
         below, _, file = name.rpartition("/")
         yield BucketPicture(f"{folder}/{below}".rstrip("/"), file, *listed[name])
+
+
+def _with_two_slashes(address: str) -> PicturesError:
+    """What is said of a name that a bucket can have, and no file of this machine."""
+    one = "gs://" + re.sub("/+", "/", address.removeprefix("gs://"))
+    return PicturesError(
+        f"{address}: expected one slash between folders, got two: no file can have such a name; "
+        f"name {one}, or copy the object there: gcloud storage cp {address} {one}"
+    )
 
 
 def bring_all(pictures: list[BucketPicture], use: Callable[[Path], int]) -> list[int]:

@@ -108,14 +108,26 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def token_file(environ: Mapping[str, str], home: Path) -> Path | None:
+    """The file that the token is taken from; None where it stands in the environment itself.
+
+    Args:
+        environ: As for `find_login`.
+        home: As for `find_login`.
+    """
+    if environ.get(_TOKEN_VARIABLE):
+        return None
+    named = environ.get(_PATH_VARIABLE)
+    return Path(named).expanduser() if named else home / ".ray" / "auth_token"
+
+
 def _token(environ: Mapping[str, str], home: Path) -> str:
     """The token of the environment, or of a file that nobody else can read; "" for none."""
     if given := environ.get(_TOKEN_VARIABLE):
         return _checked(given, f"{_TOKEN_VARIABLE} (environment)")
-    named = environ.get(_PATH_VARIABLE)
-    file = Path(named).expanduser() if named else home / ".ray" / "auth_token"
-    if not file.is_file():
-        if named:
+    file = token_file(environ, home)
+    if file is None or not file.is_file():
+        if environ.get(_PATH_VARIABLE):
             raise LoginError(f"{_PATH_VARIABLE}: expected a file with a token, found none: {file}")
         return ""
     mode = file.stat().st_mode & 0o777

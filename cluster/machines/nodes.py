@@ -8,14 +8,19 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import ray
+from ray.core.generated.gcs_pb2 import GcsNodeInfo
+from ray.exceptions import RayError
 
 log = logging.getLogger(__name__)
 
 NODE_ID: Final = "ray.io/node-id"
 """Label by which Ray knows a node."""
+
+_ANSWER_S: Final = 5.0
+"""Time that a cluster's control store has to answer, s."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +41,22 @@ class Node:
 
 
 def nodes_with(labels: Mapping[str, str]) -> dict[str, Node]:
-    """The living nodes of the cluster that carry some labels, by their id."""
+    """The living nodes of the cluster that carry some labels, by their id.
+
+    Raises:
+        RayError: The cluster's control store does not answer. (`ray.nodes()` waits for ever then,
+            and ends the whole process where a new one asks for another token.)
+    """
+    known = _control_store().get_all_node_info(timeout=_ANSWER_S)
     return {
-        node["NodeID"]: Node(
-            int(node["Resources"].get("CPU", 0)),
-            int(node["Resources"].get("GPU", 0)),
-            node["Labels"],
-            node["NodeManagerAddress"],
+        node.node_id.hex(): Node(
+            int(node.resources_total.get("CPU", 0)),
+            int(node.resources_total.get("GPU", 0)),
+            dict(node.labels),
+            node.node_manager_address,
         )
-        for node in ray.nodes()
-        if node["Alive"] and labels.items() <= node["Labels"].items()
+        for node in known.values()
+        if node.state == GcsNodeInfo.ALIVE and labels.items() <= dict(node.labels).items()
     }
 
 
@@ -53,9 +64,17 @@ def drain_notices() -> dict[str, float]:
     """The nodes that Ray drains, by their id, with the moment of their end.
 
     That is in seconds since 1970; 0 where nobody has said when.
+
+    Raises:
+        RayError: The cluster's control store does not answer.
     """
-    notices = ray._private.state.state.get_draining_nodes()
+    notices = _control_store().get_draining_nodes(timeout=_ANSWER_S)
     return {node: moment_ms / 1000 for node, moment_ms in notices.items()}
+
+
+def _control_store() -> Any:
+    """The control store of the cluster that this process is connected to."""
+    return ray._private.worker.global_worker.gcs_client
 
 
 class Nodes:
@@ -88,16 +107,25 @@ class Nodes:
         self._bare: set[str] = set()
         self._alone: set[str] = set()  # told to be drained while there was no other node
 
-    def look(self) -> None:
-        """Take in which nodes there are, and say which of them will be taken away."""
-        nodes = {i: node for i, node in self._living(self._labels).items() if self._fits(node)}
-        notices = self._notices()
+    def look(self) -> bool:
+        """Take in which nodes there are, and say which of them will be taken away.
+
+        Returns:
+            Whether the cluster has answered; where it has not, what was known stays.
+        """
+        try:
+            living, notices = self._living(self._labels), self._notices()
+        except RayError as error:
+            log.debug("the cluster's nodes are not known just now: %s", error)
+            return False
+        nodes = {i: node for i, node in living.items() if self._fits(node)}
         self.usable = {
             i: node for i, node in nodes.items() if i not in notices and i not in self._out
         }
         self._there = frozenset(nodes)
         for name in notices.keys() & nodes.keys():
             self._tell(name, nodes[name], notices[name])
+        return True
 
     @property
     def left_out(self) -> tuple[str, ...]:

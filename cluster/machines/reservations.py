@@ -243,7 +243,8 @@ class Reservations:
         if now - self._looked < LOOK_S:
             return
         self._looked = now
-        self._nodes.look()
+        if not self._nodes.look():
+            return
         view = look(self._me, self._wish, self._nodes.usable)
         self._notice(view.nodes_of, now)
         self._know(view)

@@ -6,12 +6,13 @@ permission is not. Each exception of the client is translated into one sentence 
 
 import json
 import logging
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from google.api_core.exceptions import (
@@ -44,6 +45,9 @@ ANSWER_S: Final = 60.0
 
 CONNECTIONS: Final = 16
 """Requests that may be made of a place at once."""
+
+_ASKED_BY_THE_CLIENT: Final = ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS")
+"""Variables that the client reads when it is made."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +132,7 @@ class BucketPlace:
 
     @cached_property
     def _client(self) -> storage.Client:
-        client = storage.Client(project=None)  # an object's bucket says which
-        for scheme in ("https://", "http://"):
-            client._http.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
-        return client
+        return _client(os.getpid(), tuple(os.environ.get(name) for name in _ASKED_BY_THE_CLIENT))
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -157,6 +158,20 @@ class BucketPlace:
         if isinstance(error, GoogleAPICallError) and error.code:
             return f"the service answered {error.code} {_reason(error)}"
         return f"cannot be reached: {_cause(error)}"
+
+
+@lru_cache(maxsize=2)
+def _client(process: int, environment: tuple[str | None, ...]) -> storage.Client:
+    """The client of a process: it asks for credentials, which takes a while, once.
+
+    Args:
+        process: Id of the process, as one that is forked off must not have its parent's sockets.
+        environment: Variables that the client reads when it is made.
+    """
+    client = storage.Client(project=None)  # an object's bucket says which
+    for scheme in ("https://", "http://"):
+        client._http.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
+    return client
 
 
 def _reason(error: GoogleAPICallError) -> str:

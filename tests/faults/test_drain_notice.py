@@ -37,10 +37,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
         yield made
 
 
-def drain(nodes: Nodes, node: Any, seconds: int = NOTICE_S) -> float:
+def drain(address: str, node: Any, seconds: int = NOTICE_S) -> float:
     """Have Ray told that a node will be taken away; returns when."""
     command = [sys.executable, "-m", "ray.scripts.scripts", "drain-node"]
-    to_whom = ["--address", nodes.cluster.address, "--node-id", node.node_id]
+    to_whom = ["--address", address, "--node-id", node.node_id]
     why = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot"]
     deadline = time.time() + seconds
     subprocess.run(
@@ -105,7 +105,7 @@ def test_trials_leave_a_node_before_it_is_taken_away_and_lose_nothing(
     until("four train", lambda: len({t["trial"] for t in nodes.trained(name)}) == 4)
     doomed = of_most(nodes, name)
     raylet = raylet_of(doomed)
-    deadline = drain(nodes, doomed)
+    deadline = drain(nodes.cluster.address, doomed)
     log = nodes.study(name) / "segtune.log"
     words = "no trial begins there any more"
     until("it is told", lambda: words in log.read_text())
@@ -135,7 +135,7 @@ def test_trials_of_the_only_node_train_on_until_it_ends_and_then_on_the_next(nod
     resources = "{concurrent: 2, cpus_per_trial: 1, gpus_per_trial: 0, labels: {disk: here}}"
     driver = nodes.start(name, resources, trials=2, epochs=epochs)
     until("two train", lambda: len(struck(nodes, name, raylet)) == 2)
-    deadline = drain(nodes, doomed, 8)
+    deadline = drain(nodes.cluster.address, doomed, 8)
     log = nodes.study(name) / "segtune.log"
     until("it is told", lambda: "there is no other one" in log.read_text())
     told = time.time()

@@ -19,6 +19,7 @@ from tests.golden.test_golden import unpack
 from tests.support.command_line import segtune
 from tests.support.places import ROOT, THIRD_PARTY
 from tests.support.samples.measured_grains import grains_picture, write_model, write_picture
+from tests.support.servers.processes import send
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -78,11 +79,7 @@ def end(process: subprocess.Popen[bytes], inputs: Path, out: str) -> int:
 def signal_all(process: subprocess.Popen[bytes], what: signal.Signals) -> None:
     """Send a signal to the command and all that it started."""
     driver = psutil.Process(process.pid)
-    for one in [driver, *driver.children(recursive=True)]:
-        try:
-            one.send_signal(what)
-        except psutil.NoSuchProcess:
-            continue
+    send(what, [driver, *driver.children(recursive=True)])
 
 
 def kill_all(process: subprocess.Popen[bytes]) -> None:

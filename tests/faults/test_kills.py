@@ -1,6 +1,5 @@
 """Real `kill -9` of a driver, of a worker and of everything, on a real Ray."""
 
-import contextlib
 import json
 import os
 import random
@@ -18,6 +17,7 @@ import psutil
 import pytest
 
 from tests.support.places import ROOT
+from tests.support.servers.processes import command_of, send
 from tests.support.simulation import decisions, reference_asha, values_written
 from trainables.datasets.preparing.prepare import prepare
 from trainables.datasets.simulate.dataset import simulate
@@ -110,15 +110,8 @@ def victims(driver: psutil.Process, what: str) -> list[psutil.Process]:
     if what == "everything":
         return [driver, *below]
     if what == "worker":
-        return [p for p in below if is_called(p, "ray::ResourceTrainable")][:1]
-    return [p for p in below if is_called(p, "forkserver") and p.children() == []][:1]
-
-
-def is_called(process: psutil.Process, name: str) -> bool:
-    try:
-        return name in " ".join(process.cmdline())
-    except psutil.NoSuchProcess:  # it has ended since it was listed
-        return False
+        return [p for p in below if "ray::ResourceTrainable" in command_of(p)][:1]
+    return [p for p in below if "forkserver" in command_of(p) and p.children() == []][:1]
 
 
 def epochs_in(journal: Path) -> int:
@@ -131,9 +124,7 @@ def kill(driver: subprocess.Popen[bytes], what: str) -> None:
     while not (found := victims(psutil.Process(driver.pid), what)):
         assert time.monotonic() < deadline, f"nothing to kill as {what}"
         time.sleep(0.01)
-    for process in found:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(signal.SIGKILL)
+    send(signal.SIGKILL, found)
 
 
 def wait_for_epochs(driver: subprocess.Popen[bytes], journal: Path, n: int) -> float:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.places import ROOT
 from tests.support.servers.heads import Head, running_head
+from tests.support.servers.processes import command_of, raylet_below
 from tests.support.study_samples import write_study
 from tests.tune.remote.test_jobs import (
     asked,
@@ -44,14 +45,14 @@ def test_a_driver_ends_within_a_minute_of_its_cluster(killed: str, tmp_path: Pat
     with running_head() as head:
         assert asked(tmp_path, head.user, "submit", "study.yaml").returncode == 0
         wait_for_reports(study, 1)
-        ours = [p for p in with_mark("orphan") if "tune.job.entry" in " ".join(p.cmdline())]
+        ours = [p for p in with_mark(head, "orphan") if "tune.job.entry" in command_of(p)]
         assert ours
         for process in victims(head, killed):
             os.kill(process.pid, signal.SIGKILL)
         _, alive = psutil.wait_procs(ours, timeout=GONE_S)
         assert alive == []
         deadline = time.monotonic() + GONE_S
-        while left := with_mark("orphan"):
+        while left := with_mark(head, "orphan"):
             assert time.monotonic() < deadline, left
             time.sleep(0.2)
 
@@ -73,9 +74,7 @@ def test_a_node_that_dies_is_told_in_the_log_alone_and_its_trials_go_on(tmp_path
         while "2 nodes" not in (sent := asked(tmp_path, head.user, "submit", "study.yaml")).stderr:
             assert asked(tmp_path, head.user, "stop", "nodes").returncode == 0, sent.stderr
         wait_for_reports(study, 40)  # four that run, half of them on the node
-        below = psutil.Process(node.pid).children(recursive=True)
-        [raylet] = [p for p in below if p.name() == "raylet"]
-        raylet.kill()
+        raylet_below(node.pid).kill()
         log = study / "segtune.log"
         deadline = time.monotonic() + 2 * GONE_S
         while not dump_and_death(words := log.read_text()):
@@ -95,7 +94,7 @@ def dump_and_death(log: str) -> bool:
 def victims(head: Head, killed: str) -> list[psutil.Process]:
     """Ray's own processes of a cluster that a kind of kill hits."""
     names = ("raylet/raylet",) if killed == "raylet" else ("ray/", "ray::", "ray.scripts")
-    lines = [(p, " ".join(p.cmdline())) for p in head.processes()]
+    lines = [(p, command_of(p)) for p in head.processes()]
     found = [p for p, line in lines if any(n in line for n in names) and "tune.job" not in line]
     assert found
     return found
@@ -123,8 +122,7 @@ def test_a_study_on_a_ray_of_its_own_ends_when_that_dies(tmp_path: Path) -> None
     try:
         wait_for_reports(tmp_path / "studies" / "sample", 1)
         below = psutil.Process(driver.pid).children(recursive=True)
-        [raylet] = [p for p in below if p.name() == "raylet"]
-        raylet.kill()
+        raylet_below(driver.pid).kill()
         _, errors = driver.communicate(timeout=GONE_S)
     finally:
         driver.kill()

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from cluster.storage.lease import read_lease
@@ -28,6 +27,7 @@ from tests.support.rehearsed_study import rehearse
 from tests.support.servers.bucket_server import bucket_server
 from tests.support.servers.heads import Head, running_head
 from tests.support.servers.network import line, why_no_namespaces
+from tests.support.servers.processes import command_of, send
 from tests.support.servers.ray_clusters import GATE, PLACES, until
 from tests.support.simulation import values_written
 from tests.support.study_samples import write_study
@@ -122,14 +122,11 @@ class Place:
 
     def kill_driver(self) -> None:
         """Kill -9 the study's driver and what it has started, without a word to anybody."""
-        ours = {process: " ".join(process.cmdline()) for process in self.head.processes()}
-        drivers = [p for p, command in ours.items() if command.endswith("tune.job.entry run")]
-        for process in drivers:
-            for one in [process, *process.children(recursive=True)]:
-                try:
-                    one.send_signal(signal.SIGKILL)
-                except psutil.NoSuchProcess:
-                    continue
+        ours = self.head.processes()
+        drivers = [p for p in ours if command_of(p).endswith("tune.job.entry run")]
+        assert drivers, "no driver runs"
+        below = [one for driver in drivers for one in driver.children(recursive=True)]
+        send(signal.SIGKILL, [*drivers, *below])
 
 
 @dataclass
@@ -279,7 +276,7 @@ def test_a_study_whose_driver_is_killed_loses_one_epoch_at_most(
         until("it is shipped", lambda: epochs_at(address) == len(here.epochs()), WAIT_S)  # noqa: B023
         world.train(1)
         here.kill_driver()
-        wait_until_gone(here.job()[1])
+        wait_until_gone(here.head, here.job()[1])
         moving = there.taking(address)
         said, _ = moving.communicate(timeout=WAIT_S)
         assert moving.returncode == 0, said

@@ -12,6 +12,7 @@ import ray.cloudpickle as cloudpickle
 from ray.exceptions import RayActorError
 
 from cluster.jobs.nodes import why_no_worker
+from cluster.machines.nodes import nodes_with
 
 _OF_NODE: Final = ("node has died", "node was preempted", "node was terminated")
 
@@ -63,7 +64,7 @@ def own_node() -> str:
 
 def is_alive(node: str) -> bool:
     """Whether Ray knows of a node that it lives."""
-    return any(known["NodeID"] == node and known["Alive"] for known in ray.nodes())
+    return node in nodes_with({})
 
 
 def death_of(

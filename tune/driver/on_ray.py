@@ -57,6 +57,7 @@ def run_on_ray(plan: StudyPlan, bridge: Bridge) -> None:
         own = started and not on_cluster()
         reservations = reservations_of(plan, own=own)
         bridge.room = reservations or cores_of(plan, own=own)
+        clock = _RayClock(bridge)
         tuner = ray_tune.Tuner(
             ray_tune.with_resources(TrialActor, requests(plan, reservations)),
             tune_config=ray_tune.TuneConfig(
@@ -71,14 +72,14 @@ def run_on_ray(plan: StudyPlan, bridge: Bridge) -> None:
                 storage_path=str(scratch),
                 verbose=0,
                 log_to_file=False,
-                callbacks=[_RayClock(bridge)],
+                callbacks=[clock],
             ),
         )
         goes_on = f"`segtune resume {shlex.quote(str(plan.directory))}` goes on"
         with (
             _ray_into_log(),
             terminable(),  # Ray took the signals for itself when it started
-            watched(goes_on),
+            watched(goes_on, is_idle=lambda: clock.is_idle),
             started_in(reservations),
         ):
             tuner.fit()
@@ -149,12 +150,19 @@ class _RaySearcher(Searcher):
 
 
 class _RayClock(ray_tune.Callback):
-    """Ray calls here many times a second: the study's time is kept while an epoch takes hours."""
+    """Ray calls here many times a second: the study's time is kept while an epoch takes hours.
+
+    Attributes:
+        is_idle: Whether trials wait for their workers while none has one.
+    """
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
+        self.is_idle = False
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        states = {trial.status for trial in trials}
+        self.is_idle = "PENDING" in states and "RUNNING" not in states
         _guarded(self._bridge, self._bridge.tick, None)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -35,13 +35,15 @@ def board_header(board: Board, now: float, state: str, width: int) -> Renderable
         board: The study.
         now: The time in seconds.
         state: What the study does.
-        width: Columns of the terminal; the bar gives way first, then the part that a trial has.
+        width: Columns of the terminal; the bar gives way first, then the part that a trial has,
+            which is said here only where all have the same.
     """
     ended, trials, best = len(board.ended), board.eta.trials, board.best
     name = Text.assemble((board.study, "bold"), f" {state}", no_wrap=True, overflow="ellipsis")
     told = f"{ended} of {trials} trials ended, {len(board.running)} running"
     room = width - len(name) - len(told) - 2 * GAP
-    share = f" ({board.share} each)" if board.running and board.share else ""
+    alike = not any(view.part for view in board.running)  # else each row says its own
+    share = f" ({board.share} each)" if alike and board.running and board.share else ""
     if share and room >= len(share):
         told, room = told + share, room - len(share)
     bar = [ProgressBar(total=trials, completed=ended, width=min(16, room))] if room > 0 else []

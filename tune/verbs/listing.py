@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.models.confirmed import Verdict, read_verdict
 from cluster.storage.lease import LEASE
 from cluster.storage.opening import is_address, open_files
 from trainables.files.columns import aligned
@@ -12,6 +13,7 @@ from tune.directory.diary import read_diary
 from tune.directory.layout import JOURNAL, STUDY
 from tune.directory.leftovers import size_of
 from tune.directory.ranking import best_trial
+from tune.directory.reader import TrialRecord
 from tune.directory.running import study_state
 from tune.directory.trials import UNFINISHED
 from tune.errors import StoreError, TuneError
@@ -91,22 +93,31 @@ def _listed(name: str, place: str, size: int) -> Listed:
         study = open_study(place)
         trials = study.trials()
         best = best_trial(trials, study.study.objective.goal)
-        diary = read_diary(study.path)
+        diary, race = read_diary(study.path), read_verdict(study.path)
     except TuneError as error:
         return Listed(name, size, {}, str(error))
-    value = "" if best is None else f"{best.objective:.4f}{' !' if best.violation else ''}"
     ended = [one for one in trials if one.state not in UNFINISHED]
     cells = {
         "state": study_state(study, trials),
         "engine": str(study.resolved["engine"]),
         "data": str(study.resolved.get("data_name") or ""),
         "trials": f"{len(ended)} of {study.resolved['trials']}",
-        "best": value,
+        "best": _best(best, race),
         "objective": study.study.objective.metric,
         "tags": ", ".join(diary.tags),
         "last note": _short(diary.notes[-1].text) if diary.notes else "",
     }
     return Listed(name, size, cells)
+
+
+def _best(best: TrialRecord | None, race: Verdict | None) -> str:
+    """The best value of a search, or the mean of what a race recommends, as one value is luck."""
+    if race is None and best is not None:
+        return f"{best.objective:.4f}{' !' if best.violation else ''}"
+    if race is None:
+        return ""
+    sure = race.confirmed
+    return "" if sure is None else f"{sure.mean:.4f}, mean of {sure.seeds}"
 
 
 def _short(text: str, most: int = 40) -> str:

@@ -1,6 +1,7 @@
 """Studies beside each other: what is ranked together, what was spent, and the page."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from trainables.datasets.simulate import SPECS, simulate
 from trainables.engines.simulated.engine import SimulatedPredictor
 from trainables.metrics.matching import ground_truth
 from trainables.results import Instances
+from tune.datasets import copies
 from tune.directory.reader import StudyDir
 from tune.study.study import Mirror
 
@@ -269,6 +271,28 @@ def test_the_best_models_are_asked_about_the_same_pictures(studies: list[StudyDi
     assert len(asked) == 3 * n
     assert album.note == "Not shown: none of the best models finds anything in them."
     assert album.rows == ()
+
+
+def test_why_pictures_are_not_shown_is_said_as_it_is(
+    studies: list[StudyDir], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A bucket that cannot be reached has not lost the data set."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    monkeypatch.setattr(copies, "_PATIENCE_S", 0.1)
+    simulate(SPECS["demo"].model_copy(update={"images": 7}), tmp_path / "raw")
+    prepare(tmp_path / "raw", tmp_path / "other")
+    (entries,) = of_each_data_set(grouped(read_entries(studies)))
+    for place, said in (
+        ("gs://lab/powder", "gs://lab/powder: cannot be reached: connection refused"),
+        ("/no/where", "/no/where: expected a prepared data set, the folder does not exist"),
+        (f"{tmp_path}/other", f"{tmp_path}/other: the data set is another one by now"),
+    ):
+        moved = [
+            replace(e, study=replace(e.study, resolved={**e.study.resolved, "data": place}))
+            for e in entries
+        ]
+        note = side_by_side(moved, lambda stage, done, total: None).note
+        assert re.match(f"Not shown: {said}", note), note
 
 
 def test_a_model_that_fails_at_a_picture_leaves_the_page_its_other_parts(

@@ -1,11 +1,15 @@
 """What a race says: its set, its recommendation, and where it was cut in two."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from analysis.compare.entries import read_entries
+from analysis.compare.groups import grouped
+from analysis.compare.lines import comparison_lines
 from analysis.confirm.page import forest, write_page
 from analysis.confirm.planning import RacePlan, plan_race
 from analysis.confirm.verdict import judged
@@ -22,6 +26,7 @@ from tune.directory.running import study_state
 from tune.errors import StoreError
 from tune.plan.planning import plan_file
 from tune.progress.status import status_lines
+from tune.verbs.listing import list_studies
 
 FIXED = {"noise": 0.02}
 
@@ -195,6 +200,30 @@ def test_a_confirmed_winner_is_exported_and_set_before_an_unconfirmed_one(ram_pa
     assert store.put(sure.model_copy(update={"objective": better}), everywhere=False) is not None
     with pytest.raises(StoreError, match="confirmed as"):
         store.put(lucky, everywhere=False)
+
+
+def test_beside_a_races_best_single_training_stands_what_the_race_says(ram_path: Path) -> None:
+    race, said = raced(ram_path)
+    assert read_entries([race])[0].race is not None
+    assert [one.cells["best"] for one in list_studies(race.path.parent)][1:] == [""]
+    (line,) = read_entries([race])[0].lines
+    assert line.endswith("which has recommended nothing so far")
+    write_verdict(race.path, said)
+    winner = said.winner
+    assert winner is not None
+    assert winner.mean is not None
+    seeds = len(winner.values)
+    best = max(t.objective for t in race.trials() if t.objective is not None)
+    assert f"{best:.4f}" != f"{winner.mean:.4f}"
+    lines = comparison_lines(grouped(read_entries([race])))
+    assert f"{best:.4f}" in lines[2]
+    assert lines[3] == (
+        f"  {race.path.name}: best is that of a single training of the race; {winner.name}, which "
+        f"it recommends, has {winner.mean:.4f} over {seeds} seeds"
+    )
+    search, listed = list_studies(race.path.parent)
+    assert listed.cells["best"] == f"{winner.mean:.4f}, mean of {seeds}"
+    assert re.fullmatch(r"\d\.\d{4}", search.cells["best"])
 
 
 def test_the_page_shows_every_candidate_and_loads_nothing(ram_path: Path) -> None:

@@ -92,6 +92,22 @@ def test_a_name_goes_before_a_pattern_and_a_broken_pattern_is_said(address: str)
         find_micrographs([f"{address}/[z-a].png"])
 
 
+def test_two_slashes_in_a_row_are_refused_where_they_are_named_and_where_they_are_found(
+    address: str, tmp_path: Path
+) -> None:
+    """The object of one slash is another picture, and is not taken in place of it."""
+    files = open_files(address)
+    for name, file in (("day/a.png", "a.png"), ("day//a.png", "b.png")):
+        with head_of((tmp_path / "in" / file).read_bytes()) as head:
+            files.put(name, head)
+    for asked in (f"{address}/day//a.png", f"{address}/day/**/*.png"):
+        with pytest.raises(PicturesError, match=r"/day//a\.png: expected one slash.*/day/a\.png"):
+            find_micrographs([asked])
+    [plain] = find_micrographs([f"{address}/day//"])  # at the end they mean the folder
+    assert plain.name == f"{address}/day/a.png"
+    assert plain.path.read_bytes() == (tmp_path / "in" / "a.png").read_bytes()
+
+
 def test_the_disk_holds_the_last_ones_alone(
     address: str, came: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

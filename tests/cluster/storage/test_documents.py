@@ -1,8 +1,11 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from google.cloud import storage
 
 import cluster.storage.service
 from cluster.errors import StorageError
@@ -249,6 +252,27 @@ def test_no_credentials_are_said_with_the_remedy(
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
     with pytest.raises(StorageError, match=r"expected Google credentials.*gcloud auth"):
         open_documents(f"gs://{BUCKET}/x").names()
+
+
+def test_credentials_are_asked_for_once_by_a_process_and_again_by_one_that_is_forked_off(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    client = storage.Client
+
+    def counted(**options: Any) -> Any:
+        made.append(os.getpid())
+        return client(**options)
+
+    monkeypatch.setattr(storage, "Client", counted)
+    cluster.storage.service._client.cache_clear()
+    for folder in ("a", "b", "b/c"):
+        assert open_documents(f"{bucket}/{folder}").names() == []
+    assert made == [os.getpid()]
+    if not (child := os.fork()):
+        open_documents(f"{bucket}/d").names()
+        os._exit(len(made))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
 
 
 def test_only_files_are_texts(tmp_path: Path) -> None:

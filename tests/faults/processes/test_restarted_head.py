@@ -39,7 +39,7 @@ def test_a_job_of_a_head_that_came_back_is_lost_and_gone_on_with(tmp_path: Path)
         try:
             said = tmp_path / "told.txt"
             until("it shows the log", lambda: "study lost begins" in said.read_text())
-            ours = with_mark("lost")
+            ours = with_mark(head, "lost")
             for process in victims(head, "all of Ray"):
                 os.kill(process.pid, signal.SIGKILL)
             until("contact is lost", lambda: "the job goes on" in said.read_text())

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.discs import prepare_discs
 from tests.support.servers.machines import WAIT_S, Computer, computers, wait_until
+from tests.support.servers.processes import command_of
 from tests.support.servers.ray_clusters import ray_nodes, until
 from tests.support.simulation import values_written
 from tests.support.study_samples import write_study
@@ -51,7 +52,7 @@ def started(machine: Computer, folder: Path) -> tuple[psutil.Process, Path]:
 def workers(driver: psutil.Process) -> list[psutil.Process]:
     """The processes in which trials train."""
     below = driver.children(recursive=True)
-    found = [p for p in below if "ray::ResourceTrainable" in " ".join(p.cmdline())]
+    found = [p for p in below if "ray::ResourceTrainable" in command_of(p)]
     assert found
     return found
 
@@ -101,7 +102,7 @@ def test_what_a_frozen_nodes_workers_do_after_the_next_driver_began_changes_noth
             study, before = nodes.study("late"), len(nodes.trained("late"))
             resumed = nodes.resume("late")
             until("it goes on", lambda: len(nodes.trained("late")) >= before + 2)
-            engines = [process for process in frozen if "forkserver" in " ".join(process.cmdline())]
+            engines = [process for process in frozen if "forkserver" in command_of(process)]
             assert engines, "nothing was left to write late"
             for process in frozen:
                 process.resume()

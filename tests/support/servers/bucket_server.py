@@ -24,6 +24,7 @@ from google.cloud import storage
 from cluster.storage.bucket_files import BucketFiles
 
 BUCKET = "segtune-test"
+WRITES = ("POST", "PUT")
 
 
 @contextmanager
@@ -132,8 +133,7 @@ def damaging(times: int) -> Iterator[list[int]]:
         if damaged[0] == times:
             return body
         damaged[0] += 1
-        place = body.rindex(b"\r\n--") - 1  # the last byte of the content
-        return body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
+        return _with_a_byte_flipped(body)
 
     with _serving(_line(sent=flip)):
         yield damaged
@@ -162,7 +162,7 @@ def troubled() -> Iterator[Trouble]:
     class Handler(_line(sent=lambda body: _flipped(body, trouble))):  # type: ignore[misc]
         def troubled(self) -> None:
             how = trouble.how
-            if how in ("none", "flipped") or (how == "lost" and self.command != "POST"):
+            if how in ("none", "flipped") or (how == "lost" and self.command not in WRITES):
                 super().do_GET()
                 return
             trouble.n += 1
@@ -180,7 +180,7 @@ def troubled() -> Iterator[Trouble]:
                 super().do_GET()
                 self.wfile, self.close_connection = kept, True
 
-        do_GET = do_POST = do_DELETE = troubled  # noqa: N815
+        do_GET = do_POST = do_PUT = do_DELETE = troubled  # noqa: N815
 
     with _serving(Handler):
         try:
@@ -190,11 +190,18 @@ def troubled() -> Iterator[Trouble]:
 
 
 def _flipped(body: bytes, trouble: Trouble) -> bytes:
-    if trouble.how != "flipped":
+    flipped = _with_a_byte_flipped(body) if trouble.how == "flipped" else body
+    trouble.n += flipped != body
+    return flipped
+
+
+def _with_a_byte_flipped(body: bytes) -> bytes:
+    """A write whose content has another last byte, if any; what follows a part is left as it is."""
+    end = body.rfind(b"\r\n--")
+    content = body if end < 0 else body[:end]
+    if not content or content.endswith(b"\r\n\r\n"):  # nothing follows the part's head
         return body
-    trouble.n += 1
-    place = body.rindex(b"\r\n--") - 1
-    return body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
+    return content[:-1] + bytes([content[-1] ^ 1]) + body[len(content) :]
 
 
 def _line(
@@ -207,23 +214,24 @@ def _line(
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            body = sent(body) if self.command == "POST" else body
+            announces = self.command == "POST" and "uploadType=resumable" in self.path
+            body = sent(body) if self.command in WRITES and not announces else body
             line = http.client.HTTPConnection(emulator)
             line.request(self.command, self.path, body, dict(self.headers))
             answer = line.getresponse()
             status, content = answer.status, answer.read()
             line.close()
-            if self.command == "POST":
+            if self.command in WRITES:
                 status, content = answered(self.path, status, content)
             self.send_response(status)
             for name, value in answer.getheaders():
                 if name.lower() not in ("content-length", "transfer-encoding", "connection"):
-                    self.send_header(name, value)
+                    self.send_header(name, value.replace(emulator, self.headers["Host"]))
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
 
-        do_POST = do_DELETE = do_GET  # noqa: N815
+        do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             del format, args

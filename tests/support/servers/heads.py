@@ -22,10 +22,12 @@ from pathlib import Path
 import psutil
 
 from tests.support.servers.network import Line
+from tests.support.servers.processes import is_raylet, send
 
 TOKEN = "canary-token-0123456789abcdef0123456789abcdef"
 LOOPBACK = "127.0.0.1"
 START_S = 120.0
+TOKEN_FILE = "RAY_AUTH_TOKEN_PATH"
 _OTHERS = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN", "WANDB_API_KEY")
 
 
@@ -39,7 +41,7 @@ class Head:
         port: Port of its control store.
         dashboard_port: Port that jobs are sent to.
         token: Token that it asks for; "" where it asks for none.
-        environment: Environment of its nodes.
+        environment: Environment of its nodes, of those that are started from now on.
         line: Link to the machine that its head is; None for this one.
         nodes: Its processes, the head first.
     """
@@ -71,6 +73,18 @@ class Head:
             file.chmod(0o600)
             variables["RAY_AUTH_TOKEN_PATH"] = str(file)
         return variables
+
+    def exchange_token(self, token: str) -> None:
+        """Exchange the token: in the file that the nodes read, or for those that start from now on.
+
+        A node that runs keeps the token of its environment; a file is read by each process of a
+        node as it starts.
+        """
+        self.token = token
+        if file := self.environment.get(TOKEN_FILE):
+            Path(file).write_text(token)
+        else:
+            self.environment = {**self.environment, "RAY_AUTH_TOKEN": token}
 
     def processes(self) -> list[psutil.Process]:
         """Every process of the cluster, those of its jobs included."""
@@ -107,9 +121,7 @@ class Head:
         """End a node with everything that runs there; its raylet, which tells of others, last."""
         parent = psutil.Process(node.pid)
         processes = [parent, *parent.children(recursive=True)]
-        for process in sorted(processes, key=lambda p: p.name() == "raylet"):
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        send(signal.SIGKILL, sorted(processes, key=is_raylet))
         node.wait(timeout=30)
 
     def start(self, cpus: int) -> None:
@@ -175,7 +187,7 @@ def running_head(
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "token" if token else "disabled",
-        **({"RAY_AUTH_TOKEN": token} if token else {}),
+        **({"RAY_AUTH_TOKEN": token} if token and TOKEN_FILE not in variables else {}),
         **variables,
     }
     port, dashboard_port = _free_ports(2)

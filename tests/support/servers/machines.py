@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from tests.support.places import ROOT
+from tests.support.servers.processes import send
 
 WAIT_S = 300.0  # for what takes seconds where the machine has nothing else to do
 
@@ -81,9 +82,7 @@ class Computer:
         for driver in self.drivers:
             with suppress(psutil.NoSuchProcess):
                 parent = psutil.Process(driver.pid)
-                for process in [parent, *parent.children(recursive=True)]:
-                    with suppress(psutil.NoSuchProcess):
-                        process.send_signal(signal.SIGKILL)
+                send(signal.SIGKILL, [parent, *parent.children(recursive=True)])
             driver.wait(timeout=60)
         self.drivers.clear()
 

@@ -14,6 +14,7 @@ import pytest
 from cluster.machines.machine import Machine
 from tests.support.discs import prepare_discs
 from tests.support.places import ROOT
+from tests.support.servers.processes import command_of
 from tests.support.study_samples import write_study
 from trainables.files.whole import write_json
 from trainables.registry import engine_info, engines
@@ -116,7 +117,7 @@ def test_a_probe_that_is_interrupted_leaves_no_process_behind(tmp_path: Path, di
     deadline = time.monotonic() + 60
     while len(children) < 3 and time.monotonic() < deadline:  # a tracker, a server, two trials
         time.sleep(0.5)
-        children = [p for p in probing.children(recursive=True) if "forkserver" in str(p.cmdline())]
+        children = [p for p in probing.children(recursive=True) if "forkserver" in command_of(p)]
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=300)
     assert (process.returncode, said) == (130, "interrupted\n")

@@ -73,6 +73,19 @@ def test_the_first_line_says_how_many_trials_ended_at_80_columns(study: str) -> 
     assert second.startswith("best F1 -")
 
 
+def test_a_part_for_all_is_said_only_while_all_have_the_same() -> None:
+    shown = Board("s", METRIC, "max", epochs=5, eta=StudyEta(12, 5, 2), share="1 cpu")
+    console = Console(file=io.StringIO(), width=120)
+    for part in ("", "2 threads"):
+        for number in range(2):
+            shown.start(number, 0.0, {})
+        shown.place(0, part)
+        with console.capture() as capture:
+            console.print(board_header(shown, 3.0, "running", 120))
+        assert ("(1 cpu each)" in capture.get()) == (not part)
+    assert "running (2 threads)" in lines_of(shown, 120)[2]
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 120])
 def test_no_number_is_broken_or_cut_at_any_width(tmp_path: Path, width: int) -> None:
     opened = rehearse(tmp_path, budget={"trials": 6, "epochs": 12})

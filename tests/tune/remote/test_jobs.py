@@ -20,6 +20,7 @@ from cluster.jobs.login import find_login
 from tests.support.discs import prepare_discs
 from tests.support.places import ROOT
 from tests.support.servers.heads import TOKEN, Head, running_head
+from tests.support.servers.processes import command_of, words_of
 from tests.support.study_samples import write_study
 from trainables.datasets.prepared import PreparedDataset, check_trainable
 from tune.cli.main import VERBS
@@ -73,21 +74,22 @@ def asked(
     )
 
 
-def with_mark(job_id: str) -> list[psutil.Process]:
+def with_mark(head: Head, job_id: str) -> list[psutil.Process]:
+    """The processes of a cluster's job; another cluster here may have one of that name."""
     found = []
-    for process in psutil.process_iter():
+    for process in head.processes():
         with contextlib.suppress(psutil.Error):
             ours = process.environ().get("SEGTUNE_JOB") == job_id
-            if ours and not " ".join(process.cmdline()).startswith(SHARED):
+            if ours and not command_of(process).startswith(SHARED):
                 found.append(process)
     return found
 
 
-def wait_until_gone(job_id: str) -> None:
+def wait_until_gone(head: Head, job_id: str) -> None:
     """A worker that Ray was just starting for an ended job may come up late; it ends by itself."""
     deadline = time.monotonic() + 60
-    while left := with_mark(job_id):
-        assert time.monotonic() < deadline, [process.cmdline() for process in left]
+    while left := with_mark(head, job_id):
+        assert time.monotonic() < deadline, [command_of(process) for process in left]
         time.sleep(0.2)
 
 
@@ -156,14 +158,14 @@ def test_a_job_is_sent_found_again_shown_stopped_and_gone_on_with(head: Head, fo
     assert f"wrote {study / 'report.html'}" in stopped.stdout
     assert "no process of it is left on 1 node; free: 2 of 2 CPUs" in stopped.stdout
     assert (study / "report.html").is_file()
-    wait_until_gone("sent")
+    wait_until_gone(head, "sent")
 
     before = reports(study)
     on = asked(folder, user, "submit", "study.yaml", "--keep-alive", "1")
     assert "attempt 2" in on.stderr
     assert "note:" not in on.stderr, "it goes on in the folder that it was in"
     assert "study sent goes on" in log_of(head, "sent~2")
-    [driver] = [p for p in with_mark("sent~2") if p.cmdline()[-1:] == ["run"]]
+    [driver] = [p for p in with_mark(head, "sent~2") if words_of(p)[-1:] == ["run"]]
     driver.kill()
     deadline = time.monotonic() + LIMIT_S
     while (log := log_of(head, "sent~2")).count("study sent goes on") < 2:
@@ -172,7 +174,7 @@ def test_a_job_is_sent_found_again_shown_stopped_and_gone_on_with(head: Head, fo
     assert "the driver died (SIGKILL); it is started again, 0 more at most" in log
     wait_for_reports(study, before + 1)
     (study / "report.html").unlink()
-    commands = {p: " ".join(p.cmdline()) for p in with_mark("sent~2")}
+    commands = {p: command_of(p) for p in with_mark(head, "sent~2")}
     for words in ("kill -s 0", "JobSupervisor"):  # who would kill the driver, and who watches it
         [process] = [p for p, command in commands.items() if words in command]
         process.kill()
@@ -180,7 +182,7 @@ def test_a_job_is_sent_found_again_shown_stopped_and_gone_on_with(head: Head, fo
     assert ended.returncode == 0, ended.stderr
     assert "no process of it is left on 1 node; free: 2 of 2 CPUs" in ended.stdout
     assert (study / "report.html").is_file()
-    wait_until_gone("sent~2")
+    wait_until_gone(head, "sent~2")
 
 
 def test_a_job_whose_data_is_on_no_node_is_refused_with_the_reason(
@@ -258,9 +260,9 @@ def test_no_secret_stands_in_what_a_cluster_keeps_or_shows(head: Head, folder: P
     """Run last: of all jobs above, and of the processes while one more runs."""
     sent = asked(folder, head.user, "submit", "study.yaml", "--name", "more")
     assert sent.returncode == 0, sent.stderr
-    command_lines = "\n".join(" ".join(p.cmdline()) for p in with_mark("more"))
+    command_lines = "\n".join(command_of(p) for p in with_mark(head, "more"))
     assert "tune.job.entry" in command_lines
-    others = [p for p in with_mark("more") if p.environ().get("WANDB_API_KEY") == USERS_KEY]
+    others = [p for p in with_mark(head, "more") if p.environ().get("WANDB_API_KEY") == USERS_KEY]
     assert others == []
     listed = "\n".join(
         asked(folder, {**head.user, "RAY_ADDRESS": head.address}, *words).stdout

@@ -13,6 +13,7 @@ from cluster.storage.opening import open_files
 from tests.support.places import THIRD_PARTY
 from tests.support.samples.measured_grains import grains_picture, write_model, write_picture
 from tests.support.servers.heads import Head, running_head
+from tests.support.servers.processes import words_of
 from tests.support.study_samples import write_study
 from tests.tune.remote.test_jobs import (
     LIMIT_S,
@@ -114,14 +115,14 @@ def test_a_measurement_runs_beside_a_study_and_outlives_kill_and_stop(place: Pla
     wait_for_line(place.folder, user, r"^measure +running +measure", "jobs")
 
     place.wait_until_shown(2)
-    [driver] = [p for p in with_mark("measure") if p.cmdline()[-1:] == ["run"]]
+    [driver] = [p for p in with_mark(place.head, "measure") if words_of(p)[-1:] == ["run"]]
     driver.kill()
     place.wait_until_it_died()
     place.wait_until_shown(place.shown() + 1)
     stopped = asked(place.folder, user, "stop", "measure")
     assert stopped.returncode == 0, stopped.stderr
     assert "interrupted; `segtune submit`" in stopped.stdout
-    wait_until_gone("measure")
+    wait_until_gone(place.head, "measure")
 
     place.let_go()
     before = reports(place.study)

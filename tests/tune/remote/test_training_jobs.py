@@ -10,6 +10,7 @@ import pytest
 from cluster.storage.copying import fetch
 from cluster.storage.opening import open_files
 from tests.support.servers.heads import Head, running_head
+from tests.support.servers.processes import command_of
 from tests.support.study_samples import write_study
 from tests.tune.remote.test_jobs import LIMIT_S, asked, log_of, wait_until_gone, with_mark
 
@@ -88,7 +89,7 @@ def test_an_exported_file_is_retrained_there_stopped_killed_and_gone_on_with(
     stopped = asked(folder, head.user, "stop", "slow")
     assert stopped.returncode == 0, stopped.stderr
     assert "interrupted after epoch" in stopped.stdout
-    wait_until_gone("slow")
+    wait_until_gone(head, "slow")
     reached = metrics(out)[-1]
 
     assert asked(folder, head.user, *words).returncode == 0
@@ -96,12 +97,12 @@ def test_an_exported_file_is_retrained_there_stopped_killed_and_gone_on_with(
         wait_for_epoch(head, out, reached + 2, "slow~2")
         reached = metrics(out)[-1]
         if attempt == 0:
-            [worker] = [p for p in with_mark("slow~2") if "train_here" in " ".join(p.cmdline())]
+            [worker] = [p for p in with_mark(head, "slow~2") if "train_here" in command_of(p)]
             worker.kill()
     assert log_of(head, "slow~2").count("with 1 CPU") == 2
     assert asked(folder, head.user, "stop", "slow").returncode == 0
     assert metrics(out) == list(range(1, metrics(out)[-1] + 1))
-    wait_until_gone("slow~2")
+    wait_until_gone(head, "slow~2")
 
 
 def test_a_study_there_is_confirmed_as_a_study_of_its_own(head: Head, folder: Path) -> None:
