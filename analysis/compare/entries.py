@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from analysis.errors import CompareError
-from analysis.models.confirmed import SUFFIXES, Verdict, read_verdict, single_words
+from analysis.models.confirmed import SUFFIXES, Contender, Verdict, read_verdict, single_words
 from analysis.report.summary import Summary, summarise
 from tune.directory.diary import Diary, read_diary
 from tune.directory.reader import StudyDir, TrialRecord
@@ -71,9 +71,20 @@ class Entry:
         return self.hours / self.f1 if self.f1 else None
 
     @property
+    def confirmed(self) -> Contender | None:
+        """The configuration of its leader in a race on the same parts of the data; else None."""
+        verdict, best = self.verdict, self.best
+        if best is None or verdict is None or verdict.resplit:
+            return None
+        if verdict.fingerprint != self.study.resolved["fingerprint"]:
+            return None
+        raced = (one for one in verdict.contenders if one.number == best.number)
+        return next((one for one in raced if one.values and one.mean is not None), None)
+
+    @property
     def seeds(self) -> int:
-        """Number of seeds that the best configuration was trained with, its race's included."""
-        raced = self.verdict.winner if self.verdict is not None else None
+        """Number of fresh seeds of `confirmed`; 1 where the search alone trained the leader."""
+        raced = self.confirmed
         return len(raced.values) if raced is not None else 1 if self.best is not None else 0
 
     def cost(self, share: float = 1.0) -> str:

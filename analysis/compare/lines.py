@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from analysis.compare.entries import Entry
 from analysis.compare.groups import Group, differences
+from analysis.models.confirmed import Contender
 from trainables.files.columns import aligned
 from trainables.files.words import time_words
 
@@ -14,6 +15,7 @@ HEAD = (
     "epoch",
     "F1",
     "gap",
+    "confirmed",
     "seeds",
     "trials",
     "epochs",
@@ -51,6 +53,7 @@ def row_of(entry: Entry) -> dict[str, str]:
         "epoch": "" if best is None else str(best.best_epoch),
         "F1": _metric(entry.f1),
         "gap": "" if gap is None else f"{gap:+.3f}",
+        "confirmed": _confirmed(entry.confirmed),
         "seeds": str(entry.seeds),
         "trials": str(len(summary.trials)),
         "epochs": str(summary.epochs_trained),
@@ -60,6 +63,14 @@ def row_of(entry: Entry) -> dict[str, str]:
         "price per F1": entry.cost(entry.f1 or 0.0),
         "state": entry.state,
     }
+
+
+def _confirmed(one: Contender | None) -> str:
+    """The mean of a configuration's fresh seeds with its interval."""
+    if one is None:
+        return ""
+    half = "" if one.half_width is None else f" ± {one.half_width:.4f}"
+    return f"{_metric(one.mean)}{half}"
 
 
 def _metric(value: float | None) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 
 from analysis.confirm.words import (
     cost_words,
+    counts_as,
     gain_words,
     overtuning_words,
     retraining_words,
@@ -80,6 +81,7 @@ def write_page(folder: Path, verdict: Verdict) -> Path:
         .get_template("confirm.html")
         .render(
             v=verdict,
+            counts_as=counts_as,
             rows=rows,
             ticks=axis.ticks(),
             width=_WIDTH,

@@ -73,12 +73,17 @@ def gain_words(verdict: Verdict) -> str:
     better = verdict.gain > 0 if verdict.mode == "max" else verdict.gain < 0
     size = f"{abs(verdict.gain):.4f}"
     if default.refused:
-        return f"better than the default by {size}, which counts as 0: {default.refused}"
+        return f"better than the default by {size}, which {counts_as(default)}: {default.refused}"
     if verdict.gain_half_width is not None:
         size += f" ± {verdict.gain_half_width:.4f} (95 %)"
     told = f"{'better' if better else 'worse'} than the default by {size}"
     alike = verdict.contenders.index(default) in verdict.alive
     return f"{told}, from which it cannot be told apart" if alike else told
+
+
+def counts_as(one: Contender) -> str:
+    """What a configuration counts as that cannot be trained: 0, or the largest error of all."""
+    return "counts as the worst" if one.mean is None else f"counts as {one.mean:.4g}"
 
 
 def retraining_words(verdict: Verdict) -> list[str]:
@@ -154,7 +159,9 @@ def _recommended(verdict: Verdict) -> str:
 def _table(verdict: Verdict) -> list[str]:
     """A row for each candidate, the leader first."""
     last = [c for c in range(len(verdict.contenders)) if c not in verdict.alive]
-    order = [*verdict.alive, *sorted(last, key=lambda c: -(verdict.contenders[c].mean or 0.0))]
+    better = -1 if verdict.mode == "max" else 1
+    last.sort(key=lambda c: better * (verdict.contenders[c].mean or 0.0))
+    order = [*verdict.alive, *last]
     width = max(len(one.name) for one in verdict.contenders)
     head = f"{'':<{width}}  search  confirmed (95 %)   seeds  a training"
     return [head, *(_row(verdict, c, width) for c in order)]
@@ -164,7 +171,7 @@ def _row(verdict: Verdict, c: int, width: int) -> str:
     one = verdict.contenders[c]
     searched = "-" if one.searched is None else f"{one.searched:.4f}"
     if one.refused:
-        return f"{one.name:<{width}}  {searched:>6}  cannot be trained, counts as 0"
+        return f"{one.name:<{width}}  {searched:>6}  cannot be trained, {counts_as(one)}"
     mean = "-" if one.mean is None else f"{one.mean:.4f}"
     spread = "" if one.half_width is None else f" ± {one.half_width:.4f}"
     cost = cost_words(one) or "-"
@@ -184,7 +191,7 @@ def _candidates(contenders: Sequence[Contender]) -> list[str]:
 
 def _candidate(one: Contender, contenders: Sequence[Contender]) -> str:
     if one.refused:
-        return f"cannot be trained, counts as 0: {one.refused}"
+        return f"cannot be trained, {counts_as(one)}: {one.refused}"
     keys = [
         key
         for key in one.params

@@ -28,6 +28,7 @@ from trainables.files.places import why_not_writable
 from trainables.files.words import counted
 from trainables.metrics.names import MASK_GROUPS
 from trainables.registry import engine_info
+from tune.best.configuration import confidences_in
 
 FORMAT: Final = 1
 
@@ -81,11 +82,14 @@ class MeasurePlan:
 
     @cached_property
     def hashed(self) -> dict[str, Any]:
-        """The files that settings name, by their content; they are read once."""
+        """The files that settings name, by their content, and what is on record of the models.
+
+        A model searches as its record says: at its confidence, in windows of its pictures' size.
+        """
         table = self.settings.scale.table
         return {
             "scale_table": None if table is None else _sha256(table),
-            "models": [{"engine": m.engine, "sha256": _sha256(m.path)} for m in self.models],
+            "models": [_identity(model) for model in self.models],
         }
 
     def of_a_picture(self) -> dict[str, Any]:
@@ -321,6 +325,16 @@ def _size(picture: Micrograph) -> list[int]:
     except (OSError, UnreadableImageError):
         return []
     return [header.width, header.height]
+
+
+def _identity(model: TrainedModel) -> dict[str, Any]:
+    return {
+        "engine": model.engine,
+        "sha256": _sha256(model.path),
+        "confidence": next(iter(confidences_in(model.metrics).values()), None),
+        "picture_px": model.picture_px,
+        "limit": model.limit,
+    }
 
 
 def _sha256(path: Path) -> str:

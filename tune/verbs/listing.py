@@ -13,6 +13,7 @@ from tune.directory.diary import read_diary
 from tune.directory.layout import JOURNAL, STUDY
 from tune.directory.leftovers import size_of
 from tune.directory.ranking import best_trial
+from tune.directory.reader import TrialRecord
 from tune.directory.running import study_state
 from tune.directory.trials import UNFINISHED
 from tune.errors import StoreError, TuneError
@@ -101,7 +102,7 @@ def _listed(name: str, place: str, size: int) -> Listed:
         "engine": str(study.resolved["engine"]),
         "data": str(study.resolved.get("data_name") or ""),
         "trials": f"{len(ended)} of {study.resolved['trials']}",
-        "best": _best(best.objective if best is not None else None, race),
+        "best": _best(best, race),
         "objective": study.study.objective.metric,
         "tags": ", ".join(diary.tags),
         "last note": _short(diary.notes[-1].text) if diary.notes else "",
@@ -109,10 +110,12 @@ def _listed(name: str, place: str, size: int) -> Listed:
     return Listed(name, size, cells)
 
 
-def _best(value: float | None, race: Verdict | None) -> str:
+def _best(best: TrialRecord | None, race: Verdict | None) -> str:
     """The best value of a search, or the mean of what a race recommends, as one value is luck."""
+    if race is None and best is not None:
+        return f"{best.objective:.4f}{' !' if best.violation else ''}"
     if race is None:
-        return "" if value is None else f"{value:.4f}"
+        return ""
     sure = race.confirmed
     return "" if sure is None else f"{sure.mean:.4f}, mean of {sure.seeds}"
 

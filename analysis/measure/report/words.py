@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from analysis.measure.figures import ClassFigures
+from analysis.measure.statistics.intervals import Estimate
 from analysis.measure.statistics.uncertainty import SAID, Uncertainty
 from trainables.files.words import digits
 
@@ -97,12 +98,18 @@ def _figure(one: ClassFigures, key: str, words: str) -> Figure:
         words,
         digits(whole.value, 4),
         unit_words(whole.unit),
-        _interval(whole.interval) or "no interval of one picture",
+        _interval(whole.interval) or _why_no_interval(estimate),
         _interval(sampling),
         _parts(whole, SAID),
         _parts(whole, {name: name for name in SAID}),
         estimate.border,
     )
+
+
+def _why_no_interval(estimate: Estimate) -> str:
+    """Why a figure has no interval: a standard error needs pictures that all have particles."""
+    one = estimate.n_images == 1
+    return "no interval of one picture" if one else "no interval: too few pictures with particles"
 
 
 def _interval(limits: tuple[float, float] | None) -> str:

@@ -13,7 +13,7 @@ from analysis.compare.courses import spent_and_best
 from analysis.compare.differing import differing
 from analysis.compare.entries import read_entries
 from analysis.compare.groups import differences, grouped
-from analysis.compare.lines import comparison_lines
+from analysis.compare.lines import comparison_lines, row_of
 from analysis.compare.page import write_page
 from analysis.compare.panel import members, panel_of
 from analysis.compare.pictures import (
@@ -25,6 +25,7 @@ from analysis.compare.pictures import (
 )
 from analysis.compare.spaces import contours, parallel
 from analysis.errors import CompareError
+from analysis.models.confirmed import Contender, Verdict
 from analysis.pages.packing import unpack
 from tests.support.command_line import segtune
 from tests.support.rehearsed_study import rehearse
@@ -95,6 +96,39 @@ def test_the_table_has_what_each_study_reached_and_spent(studies: list[StudyDir]
     assert row.split()[1:4] == ["simulated", f"{best.objective:.4f}", str(best.best_epoch)]
     assert f" {sum(t.epochs for t in studies[0].trials())} " in row
     assert row.endswith("finished")
+
+
+def test_seeds_are_those_of_the_leader_beside_what_they_reached(studies: list[StudyDir]) -> None:
+    entry = read_entries(studies[:1])[0]
+    assert entry.best is not None
+    leader = Contender(
+        name="leader", number=entry.best.number, params={}, values=(0.3, 0.5), mean=0.4
+    )
+    leader = leader.model_copy(update={"half_width": 0.2})
+    other = Contender(name="other", number=10**6, params={}, values=(0.6,) * 5, mean=0.6)
+    verdict = Verdict(
+        study=entry.name,
+        metric=entry.summary.metric,
+        mode="max",
+        fingerprint=entry.study.resolved["fingerprint"],
+        budget=9,
+        level=0.05,
+        contenders=(other, leader),
+        recommended=0,
+    )
+    row = row_of(replace(entry, verdict=verdict))
+    assert (row["best"], row["confirmed"], row["seeds"]) == (
+        f"{entry.best.objective:.4f}",
+        "0.4000 ± 0.2000",
+        "2",
+    )
+    for elsewhere in (
+        {"resplit": True},
+        {"fingerprint": "another"},
+        {"contenders": (other,)},
+    ):
+        row = row_of(replace(entry, verdict=verdict.model_copy(update=elsewhere)))
+        assert (row["confirmed"], row["seeds"]) == ("", "1")
 
 
 def test_what_a_machine_gives_is_no_version_and_what_nobody_asked_of_a_mirror_no_difference(

@@ -128,6 +128,41 @@ def test_a_default_that_fails_counts_as_0_and_drops_out(ram_path: Path) -> None:
     assert any("the default: trial" in line for line in verdict_lines(said))
 
 
+def test_a_default_that_cannot_be_trained_counts_as_the_worst_error_and_not_as_0(
+    ram_path: Path,
+) -> None:
+    race, said = raced(ram_path, objective={"metric": "measure/count_error"})
+    refused = said.contenders[-1].model_copy(
+        update={"refused": "no such weights", "is_default": True, "trials": (), "values": ()}
+    )
+    others = [one.model_copy(update={"is_default": False}) for one in said.contenders[:-1]]
+    without = said.model_copy(update={"contenders": (*others, refused)})
+    again = judged(without, race)
+    worst = max(v for one in again.contenders for v in one.values if v is not None)
+    assert again.default is not None
+    assert again.default.mean == pytest.approx(worst)
+    chosen = {"over": True, "alive": (0,), "recommended": 0, "gain": -0.25}
+    again = again.model_copy(update=chosen)
+    gain = f"better than the default by 0.2500, which counts as {worst:.4g}: no such weights"
+    text = "\n".join(verdict_lines(again))
+    assert gain in text
+    assert f"cannot be trained, counts as {worst:.4g}" in text
+    page = write_page(ram_path, again).read_text()
+    assert f"cannot be trained and counts as {worst:.4g}: no such weights" in page
+
+
+def test_of_those_that_dropped_out_the_least_error_comes_first(ram_path: Path) -> None:
+    _, said = raced(ram_path, objective={"metric": "measure/count_error"})
+    lead, *others = (
+        one.model_copy(update={"name": f"trial {c}", "mean": mean})
+        for c, (one, mean) in enumerate(zip(said.contenders, (0.1, 0.9, 0.5), strict=False))
+    )
+    update = {"contenders": (lead, *others), "alive": (0,), "over": True, "recommended": 0}
+    text = "\n".join(verdict_lines(said.model_copy(update=update)))
+    rows = [line.split()[1] for line in text.splitlines() if line.split()[:1] == ["trial"]]
+    assert rows == ["0", "2", "1"]
+
+
 def test_the_file_is_refused_where_it_is_not_as_it_was_written(ram_path: Path) -> None:
     race, said = raced(ram_path)
     path = write_verdict(race.path, said)

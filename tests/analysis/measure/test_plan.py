@@ -129,6 +129,21 @@ def test_a_picture_is_redone_with_another_model_and_another_table_of_scales(
     assert hashed() != other_table
 
 
+@pytest.mark.parametrize(
+    "known",
+    [{"metrics": {"seg_metrics/confidence": 0.3}}, {"picture_px": 320}],
+    ids=["its confidence", "the size of its pictures"],
+)
+def test_a_picture_is_redone_where_something_else_is_on_record_of_the_same_model(
+    pictures: list[Path], tmp_path: Path, known: dict[str, Any]
+) -> None:
+    plan = planned(pictures[:1], write_model(tmp_path / "model"), tmp_path / "out")
+    measured_here(plan)
+    assert len(plan.done()) == 2
+    other = replace(plan, models=[replace(plan.models[0], **known)])
+    assert other.done() == []
+
+
 @pytest.mark.usefixtures("known_classes")
 @pytest.mark.parametrize(
     "finding",

@@ -44,6 +44,14 @@ def test_a_folder_of_studies_is_listed_with_state_best_and_size(tmp_path: Path) 
     assert "half: " in segtune(tmp_path, "list", "studies").stdout
 
 
+def test_a_best_that_breaks_a_constraint_has_its_mark_in_the_list(tmp_path: Path) -> None:
+    bounds = {"seg_metrics/recall": {"at_least": 0.999}}
+    objective = {"metric": "seg_metrics/F1", "constraints": bounds}
+    rehearse(tmp_path, budget={"trials": 2, "epochs": 3}, objective=objective)
+    [one] = list_studies(tmp_path / "studies")
+    assert one.cells["best"].endswith(" !")
+
+
 def test_notes_and_tags_stay_and_status_shows_them(tmp_path: Path) -> None:
     study = rehearse(tmp_path, budget={"trials": 1, "epochs": 2})
     note(study.path, "first", tags=["b", "a"])
