@@ -175,6 +175,9 @@ def run_figures(
     size = next((size_column(part) for _, _, part in done.parts(SIZES)), SIZE)
 
     shown = unit or "px"
+    coarsest = max(
+        (record.row["um_per_px"] or 0.0 for record in done.records.values()), default=0.0
+    )
 
     def figures_of(name: str, chosen: Any) -> ClassFigures:
         """Figures of the chosen particles, under the name of their class."""
@@ -187,7 +190,7 @@ def run_figures(
             small = Sample.of(
                 ferets[chosen], weights[chosen], numbers[chosen], areas, unit=shown, border=border
             )
-            nano = nano_share(small, UM_PER_UNIT[unit] * _NM_PER_UM)
+            nano = nano_share(small, UM_PER_UNIT[unit] * _NM_PER_UM, coarsest * _NM_PER_UM)
         combined = {key: combine(one, sources, _unit(key, shown)) for key, one in found.items()}
         return ClassFigures(name, shown, found, combined, fit_lognormal(sample), nano, size)
 

@@ -7,13 +7,14 @@ When all are done the table is written once more, in the order in which pictures
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+import numpy as np
+
+from analysis.measure.geometry.calibration import UM_PER_UNIT, choose_unit
 from analysis.measure.job.folder import PictureRecord
 from analysis.measure.tables import PICTURE_COLUMNS, PICTURES, picture_cells, picture_row
 from trainables.files.words import counted
-
-_NM: Final = 1e3  # nanometres in a micrometre
 
 
 class LiveTable:
@@ -41,11 +42,15 @@ class LiveTable:
 
 
 def first_words(record: PictureRecord) -> str:
-    """What a person checks first: how many particles a picture has, and the size of its pixels."""
+    """What a person checks first: how many particles a picture has, and the size of its pixels.
+
+    Nothing is said of a scale that nobody asked for.
+    """
     row = record.row
-    scale = "no scale"
-    if row["um_per_px"]:
-        scale = f"a pixel is {row['um_per_px'] * _NM:.4g} nm ({row['scale_source']})"
+    said = [f"first done: {record.picture}: {counted(row['particles'], 'particle')}"]
+    if um := row["um_per_px"]:
+        unit = choose_unit(np.array([um]))
+        said.append(f"a pixel is {um / UM_PER_UNIT[unit]:.4g} {unit} ({row['scale_source']})")
     elif row["flags"]:
-        scale = str(row["flags"])
-    return f"first done: {record.picture}: {counted(row['particles'], 'particle')}; {scale}"
+        said.append(str(row["flags"]))
+    return "; ".join(said)

@@ -14,6 +14,9 @@ LIMIT_NM: Final = 100.0
 
 HALF: Final = 0.5
 
+LEAST_PX: Final = 8.0
+"""Size in px from which small particles can be expected to be found (docs/getting-started.md)."""
+
 
 @dataclass(frozen=True)
 class NanoShare:
@@ -24,12 +27,14 @@ class NanoShare:
         interval: Its 95 % interval; None of a single picture, or where few have particles.
         n_particles: Particles that count.
         border: Border rule, in words.
+        pixel_nm: Side of the pixels of the coarsest picture that counts.
     """
 
     value: float
     interval: tuple[float, float] | None
     n_particles: int
     border: str
+    pixel_nm: float
 
     @property
     def words(self) -> str:
@@ -51,12 +56,17 @@ class NanoShare:
         low, high = self.interval
         if low >= HALF:
             return "nanomaterial: 50 % or more by number are at most 100 nm"
+        if high < HALF and (across := LIMIT_NM / self.pixel_nm) < LEAST_PX:
+            return (
+                f"open: 100 nm are {across:.2g} px here, and of particles below {LEAST_PX:g} px "
+                "hardly any is found"
+            )
         if high < HALF:
             return "no nanomaterial: less than 50 % by number are at most 100 nm"
         return "open: the interval holds 50 %"
 
 
-def nano_share(sample: Sample, unit_nm: float) -> NanoShare:
+def nano_share(sample: Sample, unit_nm: float, pixel_nm: float) -> NanoShare:
     """The share with its interval, which is never narrower than chance alone allows.
 
     Where all particles of all pictures are small, pictures do not differ, and yet the next particle
@@ -65,6 +75,8 @@ def nano_share(sample: Sample, unit_nm: float) -> NanoShare:
     Args:
         sample: The particles with their minimum Feret diameters as sizes.
         unit_nm: Nanometres of the unit of the sizes.
+        pixel_nm: Side of the pixels of the coarsest picture: where small particles cannot be seen,
+            that few were found says nothing.
     """
 
     def share(of: Sample) -> dict[str, float]:
@@ -78,7 +90,7 @@ def nano_share(sample: Sample, unit_nm: float) -> NanoShare:
     if found.interval is not None:
         (low, high), (least, most) = found.interval, _wilson(found.value, sample.n_particles)
         interval = min(low, least), min(max(high, most), 1.0)
-    return NanoShare(found.value, interval, sample.n_particles, sample.border)
+    return NanoShare(found.value, interval, sample.n_particles, sample.border, pixel_nm)
 
 
 def _wilson(share: float, n: int) -> tuple[float, float]:

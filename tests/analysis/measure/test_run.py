@@ -170,7 +170,7 @@ def test_without_scales_figures_are_in_pixels_and_rows_appear_as_pictures_are_do
         plan, lambda done, total: rows.append(len(read(out / "pictures.csv"))), told.append
     )
     assert rows == [1, 2, 3, 4, 5, 6]
-    assert re.match(r"first done: .*: \d particles; no scale$", told[-1])
+    assert re.match(r"first done: .*: \d particles$", told[-1]), "no scale was asked for"
     assert names(read(out / "pictures.csv"))[2] == "broken.tif", "at last in the order asked for"
     units = {row["unit"] for row in read(out / "figures.csv") if row["figure"] == "d50_number"}
     assert units == {"px"}

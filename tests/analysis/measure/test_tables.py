@@ -13,6 +13,7 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
 from analysis.measure.job.folder import PictureRecord
+from analysis.measure.live import first_words
 from analysis.measure.settings import BorderSettings
 from analysis.measure.statistics.border import BorderRule
 from analysis.measure.tables import (
@@ -236,3 +237,19 @@ def test_a_run_without_any_picture_has_tables_without_rows(
     assert (empty.num_rows, empty.column_names) == (0, there)
     with (plan.out / "particles.csv").open(encoding="utf-8", newline="") as stream:
         assert list(csv.reader(stream)) == [[name for name in there if name != "mask"]]
+
+
+@pytest.mark.parametrize(
+    ("um_per_px", "said"),
+    [
+        (0.000177, "; a pixel is 0.177 nm (given)"),
+        (0.0093457944, "; a pixel is 9.346 nm (given)"),
+        (1.5, "; a pixel is 1.5 um (given)"),
+        (1000.0, "; a pixel is 1 mm (given)"),
+        (None, ""),
+    ],
+)
+def test_a_pixel_is_told_in_the_unit_that_fits_it(um_per_px: float | None, said: str) -> None:
+    row = {"particles": 2, "um_per_px": um_per_px, "scale_source": "given", "flags": ""}
+    record = PictureRecord("a.tif", {}, [0, 0], row, ["grain"], {})
+    assert first_words(record) == f"first done: a.tif: 2 particles{said}"
