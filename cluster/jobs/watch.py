@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cluster.errors import LostClusterError
 from cluster.jobs.login import token_file
@@ -173,10 +173,11 @@ def _store_probe() -> Probe:
 def _store_takes_us() -> bool:
     """Whether the control store takes the token that this process has, if it answers at all."""
     import ray  # put off: as above
-    from ray.exceptions import RayError  # as Ray
+    from ray.exceptions import RayError  # put off: as above
 
+    worker: Any = ray._private.worker.global_worker
     try:
-        ray._private.worker.global_worker.gcs_client.check_alive([], timeout=_EVERY_S)
+        worker.gcs_client.check_alive([], timeout=_EVERY_S)
     except RayError as error:
         return _REFUSED not in str(error)
     return True
@@ -192,9 +193,10 @@ class _TokenFile:
 
     def __init__(self) -> None:
         """Know the token that is in use."""
-        from ray._raylet import AuthenticationTokenLoader  # put off: as Ray
+        import ray  # put off: as above
 
-        self._ours: str = AuthenticationTokenLoader.instance().get_raw_token()
+        compiled: Any = ray._raylet
+        self._ours: str = compiled.AuthenticationTokenLoader.instance().get_raw_token()
         self.path = token_file(os.environ, Path.home()) if self._ours else None
         self.is_exchanged = False
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import ray
-from ray.core.generated.gcs_pb2 import GcsNodeInfo
 from ray.exceptions import RayError
 
 log = logging.getLogger(__name__)
@@ -56,7 +55,7 @@ def nodes_with(labels: Mapping[str, str]) -> dict[str, Node]:
             node.node_manager_address,
         )
         for node in known.values()
-        if node.state == GcsNodeInfo.ALIVE and labels.items() <= dict(node.labels).items()
+        if node.state == node.ALIVE and labels.items() <= dict(node.labels).items()
     }
 
 
@@ -74,7 +73,8 @@ def drain_notices() -> dict[str, float]:
 
 def _control_store() -> Any:
     """The control store of the cluster that this process is connected to."""
-    return ray._private.worker.global_worker.gcs_client
+    worker: Any = ray._private.worker.global_worker
+    return worker.gcs_client
 
 
 class Nodes:

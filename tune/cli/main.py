@@ -127,9 +127,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _exit_code(arguments: list[str]) -> int:
     try:
         return _run_verb(arguments)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed once more, it is ending already
-        typer.echo("interrupted", err=True)
+        words = f"interrupted; {error}" if error.args else "interrupted"
+        for line in on_terminal([words], sys.stderr):
+            typer.echo(line, err=True)
         return 130
     except BrokenPipeError:  # `segtune status ... | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

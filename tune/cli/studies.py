@@ -164,22 +164,28 @@ def move(
 
     The options after --set are for clusters: --address is the one that the study runs on as a job.
     """
-    if address is not None:
-        from tune.remote.moving import mirror_of_job  # slow: requests
+    from tune.verbs.moving import interruption_told, paused_at, plan_move  # slow: Optuna
 
-        study_dir = mirror_of_job(the_cluster(address, insecure), study_dir)
-    if to.startswith(("http://", "https://")):
-        wishes = (keep_alive, any_versions, send_data)
-        _move_to_cluster(study_dir, the_cluster(to, insecure), wishes, overrides or [], through)
-        return
-    _refuse_clusters_own(through, keep_alive, any_versions, send_data)
-    from tune.verbs.moving import plan_move  # slow: Optuna
+    with interruption_told(lambda: "nobody was asked to pause, and the study is as it was"):
+        if address is not None:
+            study_dir = _mirror_of_job(study_dir, the_cluster(address, insecure))
+        if to.startswith(("http://", "https://")):
+            wishes = (keep_alive, any_versions, send_data)
+            _move_to_cluster(study_dir, the_cluster(to, insecure), wishes, overrides or [], through)
+            return
+        _refuse_clusters_own(through, keep_alive, any_versions, send_data)
+        made = plan_move(study_dir, to, overrides or [], _note)
+    with interruption_told(lambda: paused_at(made.directory)):
+        from tune.progress.terminal import make_progress  # slow: rich
+        from tune.verbs.tuning import resume as go_on  # slow: Ray
 
-    made = plan_move(study_dir, to, overrides or [], _note)
-    from tune.progress.terminal import make_progress  # slow: rich
-    from tune.verbs.tuning import resume as go_on  # slow: Ray
+        _conclude(made, go_on(made, observers=[make_progress()]))
 
-    _conclude(made, go_on(made, observers=[make_progress()]))
+
+def _mirror_of_job(name: str, cluster: "Cluster") -> str:
+    from tune.remote.moving import mirror_of_job  # slow: requests
+
+    return mirror_of_job(cluster, name)
 
 
 def _move_to_cluster(
@@ -194,7 +200,7 @@ def _move_to_cluster(
 
     wanted = Wanted(None, *wishes)
     job, mirror = move_to_cluster(place, cluster, wanted, overrides, _note, through)
-    with waiting_told(mirror, _note):
+    with waiting_told(cluster, job.name, mirror, _note):
         job = wait_until_begun(cluster, job, _note)
     at = shlex.quote(cluster.login.address)
     typer.echo(f"segtune logs {job.name} --address {at} --follow")

@@ -29,6 +29,9 @@ Wanted = Callable[[str], bool]
 
 _AT_ONCE: Final = 8
 
+_CUT: Final = ".bringing"
+"""Hidden file of a study directory that is not all there yet."""
+
 _TRIES: Final = 5  # readings of a mirror that its driver tidies up meanwhile
 
 
@@ -113,6 +116,11 @@ def bring(
     raise AssertionError
 
 
+def is_cut(folder: Path) -> bool:
+    """Whether a folder is what a bringing has left that was ended in its middle."""
+    return (folder / _CUT).is_file()
+
+
 def aside(folder: Path) -> Path:
     """Where a folder goes whose driver was fenced; nothing of it is deleted."""
     return folder.with_name(f"{folder.name}.fenced-{time.time_ns()}")
@@ -137,6 +145,7 @@ class _Bringing:
     def all(self, wanted: Wanted, tick: Callable[[int, int], None]) -> None:
         """Bring everything, the journal last: a bringing that was cut is behind, and done again."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / _CUT).touch()
         names = [name for name in self.shipped.folders if wanted(name)]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for done, _ in enumerate(pool.map(self._folder, names), start=1):
@@ -149,6 +158,7 @@ class _Bringing:
             self._remove_outdated()
             self._set_strangers_aside()
         self._file(JOURNAL)
+        (self.folder / _CUT).unlink()
 
     def _file(self, name: str) -> None:
         path = below(self.folder, name)

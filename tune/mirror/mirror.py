@@ -98,7 +98,13 @@ def retire(address: str, seconds: float, moved: str, asking: Callable[[Lease], o
     if moved and there is not None and there.moved == moved:
         return  # by an earlier call, which was cut after that
     taker = taker_of(place, seconds)
-    taker.give_back(taker.take(asking), moved)
+    lease = taker.take(asking)
+    try:
+        taker.give_back(lease, moved)
+    except BaseException:  # Ctrl-C, too: nobody is to wait for a lease that nobody uses
+        with contextlib.suppress(StorageError):
+            taker.give_back(lease)
+        raise
 
 
 class Mirror:

@@ -9,11 +9,11 @@ takes it in the next term.
 import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from cluster.errors import JobError, StorageError
+from cluster.errors import ClusterError, JobError, StorageError
 from cluster.jobs.cluster import Cluster
 from cluster.jobs.job import Job
 from cluster.jobs.package import packed
@@ -32,7 +32,7 @@ from tune.remote.beside import ended_beside, send_beside
 from tune.remote.shipping import ship
 from tune.remote.submitting import MIRROR, Asked, Wanted, read_asked, submit
 from tune.study.file import read_study_file, write_yaml
-from tune.verbs.moving import have_it_left, have_it_paused
+from tune.verbs.moving import have_it_left, have_it_paused, interruption_told, paused_at
 from tune.verbs.opening import open_study, open_to_resume
 
 Tell = Callable[[str], None]
@@ -97,23 +97,40 @@ def move_to_cluster(
     if asked.shipment is not None:
         ship(cluster, asked.shipment, tell)
     _check(cluster, asked, tell)
-    _hand_over(opened, place, mirror, tell)
     address = f"{mirror}/{opened.study.study}"
-    with waiting_told(address, tell):
+    whole_at = address if is_mirror(place) else opened.path
+    with interruption_told(lambda: paused_at(whole_at)):
+        _hand_over(opened, place, mirror, tell)
+    with waiting_told(cluster, asked.order.name, address, tell):
         return submit(asked, cluster, tell)[0], address
 
 
 @contextmanager
-def waiting_told(address: str, tell: Tell) -> Iterator[None]:
-    """Say of a study that was paused, and is not gone on with after all, where it waits."""
+def waiting_told(cluster: Cluster, name: str, address: str, tell: Tell) -> Iterator[None]:
+    """Say of a study that was paused, and is not gone on with after all, where it waits.
+
+    Args:
+        cluster: Where it is to go on.
+        name: Name of its job there.
+        address: Its mirror.
+        tell: Told it where something else than Ctrl-C is in the way.
+    """
     try:
-        yield
-    except BaseException:  # Ctrl-C, too
-        tell(
-            f"the study is paused and all of it at {address}: the same command once more, or "
-            f"`segtune resume {shlex.quote(address)}`, goes on with it"
-        )
+        with interruption_told(lambda: _sent_by_now(cluster, name) or paused_at(address)):
+            yield
+    except Exception:
+        tell(paused_at(address))
         raise
+
+
+def _sent_by_now(cluster: Cluster, name: str) -> str:
+    """What to say of a study whose job runs by now; "" where it does not."""
+    with suppress(ClusterError):
+        job = cluster.latest(name)
+        if job is not None and not job.ended:
+            at = f"{name} --address {shlex.quote(cluster.login.address)}"
+            return f"job {name} goes on with the study: `segtune logs {at} --follow` shows it"
+    return ""
 
 
 def _mirror_to_be(opened: StudyDir, place: str, through: str) -> str:

@@ -1,7 +1,8 @@
 """A study moved while it runs: its driver pauses it at the ends of epochs, and it goes on here."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +11,7 @@ from cluster.storage.opening import is_address
 from tune.directory.handover import ask_for
 from tune.directory.reader import StudyDir
 from tune.errors import StoreError, UsageError
+from tune.mirror.bringing import is_cut
 from tune.mirror.mirror import mirror_address, ourselves, retire
 from tune.mirror.opening import bring_copy, everything, is_mirror
 from tune.plan.plan import StudyPlan
@@ -20,6 +22,41 @@ Tell = Callable[[str], object]
 """Takes a sentence on what is waited for."""
 
 _LEASE_S: Final = 30.0  # of a lease that is given back at once
+
+
+@contextmanager
+def interruption_told(became: Callable[[], str]) -> Iterator[None]:
+    """Have an interruption of the block say what became of the study, and what to do.
+
+    Args:
+        became: Says it, as the end of a sentence; "" where a block around this one knows better.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, with the sentence.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        words = "" if error.args else became()
+        if not words:
+            raise
+        raise KeyboardInterrupt(words) from error
+
+
+def paused_at(place: Path | str) -> str:
+    """What to say of a study that is paused, all of it at a place, and not gone on with."""
+    return (
+        f"the study is paused and all of it at {place}: the same command once more, or "
+        f"`segtune resume {shlex.quote(str(place))}`, goes on with it"
+    )
+
+
+def _asked_no_more(place: Path | str) -> str:
+    """What to say of a study whose driver was asked to pause it, and is not any more."""
+    return (
+        "its driver is asked no more and goes on with the study; or it has ended, where all trials "
+        f"had paused by then, and `segtune resume {shlex.quote(str(place))}` goes on"
+    )
 
 
 def plan_move(
@@ -70,10 +107,11 @@ def _to_folder(address: str, storage: Path, overrides: Sequence[str], tell: Tell
     name = address.rpartition("/")[2]
     folder = storage.absolute() / name
     _refuse_another(folder, name)
-    have_it_left(address, tell)
-    bring_copy(address, folder, everything)
     mirror = f"mirror.place={address.rpartition('/')[0]}"
-    return plan_resumed(StudyDir.open(folder), [mirror, *overrides])
+    have_it_left(address, tell)
+    with interruption_told(lambda: paused_at(address)):
+        bring_copy(address, folder, everything)
+        return plan_resumed(StudyDir.open(folder), [mirror, *overrides])
 
 
 def _to_bucket(place: Path | str, to: str, overrides: Sequence[str], tell: Tell) -> StudyPlan:
@@ -85,22 +123,32 @@ def _to_bucket(place: Path | str, to: str, overrides: Sequence[str], tell: Tell)
         have_it_paused(opened, tell)
     before = str(place).rstrip("/") if is_mirror(place) else mirror_address(opened.study)
     after = f"{to}/{opened.study.study}"
-    if before:
-        have_it_left(before, tell, after if after != before else "")
-    if is_mirror(place):
-        opened = open_study(place, everything)
-    return plan_resumed(opened, changes)
+    with interruption_told(lambda: paused_at(opened.path)):
+        if before:
+            have_it_left(before, tell, after if after != before else "")
+        if is_mirror(place):
+            opened = open_study(place, everything)
+        return plan_resumed(opened, changes)
 
 
 def _refuse_another(folder: Path, name: str) -> None:
-    if folder.is_dir() and any(folder.iterdir()) and StudyDir.open(folder).study.study != name:
+    if not folder.is_dir() or not any(folder.iterdir()) or is_cut(folder):
+        return
+    if StudyDir.open(folder).study.study != name:
         raise StoreError(f"{folder}: expected no folder, or that of study {name}, got another")
 
 
 def have_it_paused(opened: StudyDir, tell: Tell) -> None:
     """Have the driver of a study on this machine pause its trials and end, if there is one."""
     waiting = "waiting for its driver: the trials pause at the ends of their epochs"
-    ask_for(opened.path, ourselves(), lambda: tell(waiting))
+    waited: list[str] = []
+
+    def wait() -> None:
+        waited.append(waiting)
+        tell(waiting)
+
+    with interruption_told(lambda: _asked_no_more(opened.path) if waited else ""):
+        ask_for(opened.path, ourselves(), wait)
 
 
 def have_it_left(address: str, tell: Tell, moved: str = "") -> None:
@@ -114,16 +162,12 @@ def have_it_left(address: str, tell: Tell, moved: str = "") -> None:
     Raises:
         StorageError: The mirror cannot be read or written, or was moved elsewhere already.
     """
-    retire(address, _LEASE_S, moved, _telling(tell))
-
-
-def _telling(tell: Tell) -> Callable[[Lease], object]:
-    """Say once whom a lease is waited for."""
     told: list[str] = []
 
-    def asking(lease: Lease) -> None:
+    def wait(lease: Lease) -> None:
         if lease.who not in told:
             told.append(lease.who)
             tell(f"waiting for {lease.who}: the trials pause at the ends of their epochs")
 
-    return asking
+    with interruption_told(lambda: _asked_no_more(address) if told else ""):
+        retire(address, _LEASE_S, moved, wait)

@@ -202,6 +202,8 @@ def running_head(
 
 
 def _start_head(head: Head, cpus: int) -> subprocess.Popen[bytes]:
+    known = head.folder / "ray" / "ray_current_cluster"
+    known.unlink(missing_ok=True)  # else Ray takes a node of this machine for the head that ended
     return _ray_start(
         head.folder,
         head.environment,

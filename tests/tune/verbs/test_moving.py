@@ -8,6 +8,7 @@ from cluster.storage.lease import read_lease
 from tests.support.rehearsed_study import rehearse
 from tune.directory.reader import StudyDir
 from tune.errors import StoreError, StudyError, UsageError
+from tune.mirror.bringing import bring
 from tune.mirror.mirror import mirror_address, mirrored, place_of
 from tune.verbs.moving import plan_move
 
@@ -45,3 +46,29 @@ def test_a_study_of_this_machine_is_told_what_brings_it_to_another_folder(tmp_pa
         plan_move(mirrored_one.path, str(tmp_path / "there"))
     with pytest.raises(StoreError, match="there is no such folder"):
         plan_move(tmp_path / "nothing", str(tmp_path / "there"))
+
+
+def test_a_folder_whose_bringing_was_cut_is_brought_again_by_the_same_command(
+    tmp_path: Path,
+) -> None:
+    shared = {"place": str(tmp_path / "shared"), "lease_seconds": 1}
+    made = rehearse(tmp_path, budget={"trials": 2, "epochs": 5}, mirror=shared, stop_after=7)
+    with mirrored(made.study, made.path, resume=True):
+        pass
+    address, folder = mirror_address(made.study), tmp_path / "there"
+
+    def press_ctrl_c(done: int, total: int) -> None:
+        raise KeyboardInterrupt(f"{done} of {total}")
+
+    with pytest.raises(KeyboardInterrupt):
+        bring(place_of(address), folder / "sample", tick=press_ctrl_c)
+    assert list((folder / "sample").iterdir())
+    assert not (folder / "sample" / "optuna.journal").exists()
+    assert plan_move(address, str(folder)).directory == folder / "sample"
+    journal = (folder / "sample" / "optuna.journal").read_bytes()
+    assert journal == (made.path / "optuna.journal").read_bytes()
+    theirs = tmp_path / "theirs" / "sample"
+    theirs.mkdir(parents=True)
+    (theirs / "notes.txt").write_text("of somebody else")
+    with pytest.raises(StoreError, match="expected a study directory"):
+        plan_move(address, str(theirs.parent))
