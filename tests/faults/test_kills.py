@@ -120,7 +120,7 @@ def epochs_in(journal: Path) -> int:
 
 def kill(driver: subprocess.Popen[bytes], what: str) -> None:
     """Kill -9, as soon as there is something of the kind: an engine ends with its trial."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + WAIT_S
     while not (found := victims(psutil.Process(driver.pid), what)):
         assert time.monotonic() < deadline, f"nothing to kill as {what}"
         time.sleep(0.01)
@@ -271,11 +271,11 @@ def test_a_second_driver_is_refused_while_the_first_lives(study_file: Path, star
         wait_for_epochs(driver, study / "optuna.journal", 1)
         second = study_file.parent / "refused.txt"
         refused = start("resume", str(study), log=second)
-        assert refused.wait(timeout=60) == 2
+        assert refused.wait(timeout=WAIT_S) == 2
         assert re.search(
             rf"a driver is running this study \(process {driver.pid}\)", second.read_text()
         )
     finally:
         driver.send_signal(signal.SIGINT)
-        assert driver.wait(timeout=60) == 130
+        assert driver.wait(timeout=WAIT_S) == 130
     assert "segtune resume" in log.read_text()

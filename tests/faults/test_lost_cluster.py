@@ -129,5 +129,5 @@ def test_a_study_on_a_ray_of_its_own_ends_when_that_dies(tmp_path: Path) -> None
     assert driver.returncode in (2, 3)
     assert "the Ray cluster under this driver is gone" in errors
     assert "goes on" in errors
-    _, alive = psutil.wait_procs(below, timeout=10)
+    _, alive = psutil.wait_procs(below, timeout=GONE_S)
     assert alive == []

@@ -14,7 +14,7 @@ from tests.faults.test_lost_node import EPOCHS, TRIALS, journalled, state_of, wr
 from tests.support.places import ROOT
 from tests.support.servers.heads import running_head
 from tests.support.servers.ray_clusters import until
-from tests.tune.remote.test_jobs import asked, reports, wait_for_reports, with_mark
+from tests.tune.remote.test_jobs import LIMIT_S, asked, reports, wait_for_reports, with_mark
 from tune.directory.reader import StudyDir
 
 pytestmark = [pytest.mark.ray, pytest.mark.long, pytest.mark.timeout(900)]
@@ -47,7 +47,7 @@ def test_a_job_of_a_head_that_came_back_is_lost_and_gone_on_with(tmp_path: Path)
             assert alive == []
             before = reports(study)
             head.start(TRIALS)
-            assert follower.wait(timeout=GONE_S) == 1, said.read_text()
+            assert follower.wait(timeout=LIMIT_S) == 1, said.read_text()
         finally:
             follower.kill()
             follower.wait()

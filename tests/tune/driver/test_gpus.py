@@ -50,7 +50,7 @@ def test_two_studies_never_share_a_gpu_and_take_what_the_other_gives_back(nodes:
     now = time.time()
     until("all its trials train again", lambda: len(since(nodes.trained("first"), now)) == 4)
     first.terminate()
-    assert first.wait(timeout=60) == 130, nodes.log("first")[-3000:]
+    assert first.wait(timeout=180) == 130, nodes.log("first")[-3000:]
     until("all is given back", lambda: nodes.held("first") + nodes.held("second") == 0)
     check_each_epoch_once(nodes, "second")
     trained = nodes.trained()
@@ -128,7 +128,7 @@ def test_the_last_trials_have_the_gpus_of_a_node_each_and_give_them_back(nodes: 
     assert second.wait(timeout=180) == 0, nodes.log("other")[-3000:]
     until("each has two again", lambda: now_on(2))
     resumed.terminate()
-    assert resumed.wait(timeout=60) == 130, nodes.log("last")[-3000:]
+    assert resumed.wait(timeout=180) == 130, nodes.log("last")[-3000:]
     check_each_epoch_once(nodes, "other")
     for trial in StudyDir.open(nodes.study("last")).trials():
         assert [line["epoch"] for line in trial.metrics] == list(range(1, trial.epochs + 1))

@@ -87,7 +87,7 @@ def with_mark(head: Head, job_id: str) -> list[psutil.Process]:
 
 def wait_until_gone(head: Head, job_id: str) -> None:
     """A worker that Ray was just starting for an ended job may come up late; it ends by itself."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + LIMIT_S
     while left := with_mark(head, job_id):
         assert time.monotonic() < deadline, [command_of(process) for process in left]
         time.sleep(0.2)
