@@ -26,13 +26,14 @@ def race_lines(plan: RacePlan) -> list[str]:
         *_titled("candidates", _candidates(verdict.contenders)),
         (
             "budget",
-            f"{least} to {counted(verdict.budget, 'training')} of {counted(epochs, 'epoch')}: "
+            f"{_span(str(least), counted(verdict.budget, 'training'), least < verdict.budget)} of "
+            f"{counted(epochs, 'epoch')}: "
             f"{SEEDS} seeds each, then one more for each that is not behind",
         ),
         (
             "drops out",
             f"who is behind the leader by a one-sided t test at {verdict.level:.4g} ({LEVEL:g} / "
-            f"{len(racing) - 1} comparisons / 2)",
+            f"{counted(len(racing) - 1, 'comparison')} / 2)",
         ),
         *([] if plan.begun else [("time", _time(plan, least))]),
     ]
@@ -210,8 +211,10 @@ def _time(plan: RacePlan, least: int) -> str:
     estimate = estimate_hours(plan.study, plan.pace)
     if estimate is None or plan.pace is None:
         return "unknown: the search's trials were not timed"
-    most = estimate.median
-    return (
-        f"about {time_words(most * least / plan.verdict.budget)} to {time_words(most)}, by "
-        f"{plan.pace.measured}"
-    )
+    most, budget = estimate.median, plan.verdict.budget
+    told = _span(time_words(most * least / budget), time_words(most), least < budget)
+    return f"about {told}, by {plan.pace.measured}"
+
+
+def _span(least: str, most: str, differ: bool) -> str:
+    return f"{least} to {most}" if differ else most

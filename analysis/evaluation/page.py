@@ -18,7 +18,7 @@ from analysis.pages.environment import page_environment
 from analysis.pages.pictures import Picture, data_uri
 from trainables.files.whole import write_text
 from trainables.metrics.confidence import confidence_text
-from trainables.metrics.names import GROUPS
+from trainables.metrics.names import GROUPS, MEASURE, shift_of_size, shifts_by_size
 from trainables.metrics.overlays.instances import caption
 
 _CURVES: Final = {
@@ -53,8 +53,24 @@ _MEASURE_WORDS: Final = {
     "count_error": "objects counted wrongly in a picture, as a share of all",
     "diameter_bias": "relative error of the mean equivalent diameter",
     "size_distance": "Wasserstein distance of the diameters, relative to their mean",
-    "diameter_shift": "the error of the mean diameter with its sign: below 0 drawn too small",
+    "diameter_shift": "the error of the mean diameter of all finds, below 0 too small",
 }
+
+
+def measure_words(measurement: Mapping[str, float]) -> dict[str, str]:
+    """What each measurement error is, by its name; none is left without a word.
+
+    >>> measure_words({"diameter_shift_8_to_16px": 0.1})
+    {'diameter_shift_8_to_16px': 'that of the found ones alone whose true diameter is 8 to 16 px'}
+    """
+    low_ends = shifts_by_size({f"{MEASURE}/{name}": value for name, value in measurement.items()})
+    of_size = {
+        shift_of_size(low).removeprefix(f"{MEASURE}/"): (
+            f"that of the found ones alone whose true diameter is {low} to {2 * low} px"
+        )
+        for low in low_ends
+    }
+    return {name: {**_MEASURE_WORDS, **of_size}[name] for name in measurement}
 
 
 def write_page(result: EvaluationResult, folder: Path) -> Path:
@@ -72,7 +88,7 @@ def write_page(result: EvaluationResult, folder: Path) -> Path:
         groups=GROUPS,
         coco_names=COCO_NAMES,
         coco_words=_COCO_WORDS,
-        measure_words=_MEASURE_WORDS,
+        measure_words=measure_words(result.measurement),
         curves=pictures_of(folder, _CURVES),
         confusion=pictures_of(folder, _CONFUSION),
         overlays=overlays_of(result, folder),

@@ -137,6 +137,12 @@ def submit(asked: Asked, cluster: Cluster, tell: Tell) -> tuple[Job, bool]:
     """
     name, content = asked.order.name, content_hash({FILE: asked.text.encode()})
     latest = cluster.latest(name)
+    if latest is not None and _is_a_study(latest.kind) != _is_a_study(asked.order.kind):
+        raise JobError(
+            f"{asked.named}: expected a name of its own, got {name}, which on this cluster is that "
+            f"of a job of kind {latest.kind}; --name gives this one, of kind {asked.order.kind}, "
+            "another"
+        )
     if latest is not None and not latest.ended:
         return _attached(latest, content, asked.named), False
     if asked.shipment is not None:
@@ -185,6 +191,11 @@ def _elsewhere(before: Job, asked: Asked) -> str:
         f"note: {asked.order.name} wrote to {folder} before and does not go on with that: "
         f"this one writes to {asked.directory}"
     )
+
+
+def _is_a_study(kind: str) -> bool:
+    """Whether a job is a study's, as a race is; what follows one in its name goes on with it."""
+    return kind in ("study", "confirm")
 
 
 def _attached(job: Job, content: str, named: str) -> Job:

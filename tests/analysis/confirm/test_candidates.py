@@ -1,5 +1,6 @@
 """Which configurations race."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,10 @@ def test_the_plan_states_budget_level_and_time_and_takes_seeds_the_search_never_
     text = "\n".join(race_lines(plan))
     for words in ("12 to 20 trainings of 4 epochs", "t test at 0.005", "by 5 trials of sample"):
         assert words in text
+    fewest = "\n".join(race_lines(plan_race(study, trainings=12)))
+    assert "budget      12 trainings of 4 epochs: " in fewest
+    assert re.search(r"time        about [\d.]+ \w+, by 5 trials of sample", fewest)
+    assert "(0.05 / 5 comparisons / 2)" in fewest
     assert not plan.study.directory.exists()
     with pytest.raises(ConfirmError, match=r"--trainings: expected at least 12, .* got 9"):
         plan_race(study, trainings=9)

@@ -70,6 +70,13 @@ def test_the_best_of_a_study_there_is_retrained_into_a_bucket(
     assert again.returncode == 0, again.stderr + again.stdout
     assert "attempt 2" in again.stderr
     assert "epoch 1 of 2" not in again.stdout  # it was done
+    named = ["submit", "study.yaml", "--set", "study=small-retrain"]
+    study = asked(folder, head.user, *named, "--set", "budget={trials: 1, epochs: 1}")
+    assert study.returncode == 2, study.stdout
+    assert "got small-retrain, which on this cluster is that of a job of kind retrain" in (
+        study.stderr
+    )
+    assert "--name gives this one, of kind study, another" in study.stderr
 
 
 def test_an_exported_file_is_retrained_there_stopped_killed_and_gone_on_with(
