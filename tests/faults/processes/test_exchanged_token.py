@@ -114,7 +114,7 @@ def test_a_token_file_exchanged_under_a_running_head_is_told_and_ends_what_canno
         assert asked(tmp_path, head.user, "submit", "study.yaml").returncode == 0
         until("both train", partial(both_train, study))
         head.exchange_token(NEW)
-        workers = [p for p in with_mark("lost") if p.name().startswith("ray::Resource")]
+        workers = [p for p in with_mark(head, "lost") if p.name().startswith("ray::Resource")]
         assert len(workers) == TRIALS
         workers[0].kill()
         log = study / "segtune.log"
@@ -123,7 +123,7 @@ def test_a_token_file_exchanged_under_a_running_head_is_told_and_ends_what_canno
         workers[1].kill()
         refused = asked(tmp_path, head.user, "logs", "lost", "--follow")
         assert (refused.returncode, "got another one (403)" in refused.stderr) == (2, True)
-        until("it ends", lambda: not with_mark("lost"), 2 * GONE_S)
+        until("it ends", lambda: not with_mark(head, "lost"), 2 * GONE_S)
         shown = asked(tmp_path, {**head.user, **OLD}, "logs", "lost")
         assert "the Ray cluster under this driver starts no process any more" in shown.stdout
         assert f"`segtune resume {study}` goes on" in shown.stdout
