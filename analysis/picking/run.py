@@ -136,7 +136,7 @@ class _Picking:
         if record is None or self.plan.wishes.overwrite or record.settings != self.settings:
             return False
         try:
-            return is_as_it_was(micrograph, record.micrograph, record.source)
+            return is_as_it_was(micrograph, record.source)
         except OSError:
             return False
 

@@ -1,6 +1,7 @@
 """The micrographs that files, folders and patterns mean, each with a name of its own."""
 
 import glob
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,10 @@ from trainables.datasets.images import PAGED, SUFFIXES, UnreadableImageError, pr
 from trainables.files.errors import UserError
 
 _PATTERN: Final = frozenset("*?[")
+
+_BLOCKS: Final = 16
+
+_BLOCK_BYTES: Final = 4096
 
 _KINDS: Final = "MRC, TIFF, PNG, JPEG"
 
@@ -225,34 +230,49 @@ def _text(name: str) -> str:
 
 
 def source_of(micrograph: Micrograph) -> list[int | str]:
-    """The state of a micrograph's file: its size in bytes, its time of change and its place.
+    """The state of a micrograph's file: size in bytes, time of change, place, a sample of it.
 
     Of one in a bucket: its size, and its checksum as a number.
     """
     if micrograph.remote is not None:
         return [*micrograph.remote.state]
-    state = os.stat(micrograph.path)  # noqa: PTH116  both numbers of one moment
-    return [state.st_size, state.st_mtime_ns, _text(str(micrograph.path.absolute()))]
+    path = micrograph.path
+    state = os.stat(path)  # noqa: PTH116  both numbers of one moment
+    return [state.st_size, state.st_mtime_ns, _place(path), _sample(path, state.st_size)]
 
 
-def is_as_it_was(micrograph: Micrograph, name: str, source: Sequence[int | str]) -> bool:
-    """Whether a micrograph is the file, unchanged, that was once read under a name.
+def is_as_it_was(micrograph: Micrograph, source: Sequence[int | str]) -> bool:
+    """Whether a micrograph is the file that was once read, unchanged.
 
-    Files of one size and time may be different pictures: those of an archive often have one time.
-    So it is the file of the same place, or of the same name where nothing is at that place any
-    more, as it was moved.
+    Two pictures of one size and time, as those of an archive often are, may be different ones. So
+    it is the file of the same place, or a copy: then its content is looked at.
 
     Args:
         micrograph: The micrograph.
-        name: Name under which it was read.
         source: What `source_of` gave then.
 
     Raises:
         OSError: Its file cannot be read.
     """
-    now = source_of(micrograph)
-    if list(source) == now:
-        return True
-    if micrograph.remote is not None or list(source[:-1]) != now[:-1]:
+    if micrograph.remote is not None:
+        return list(source) == micrograph.remote.state
+    path = micrograph.path
+    state = os.stat(path)  # noqa: PTH116  both numbers of one moment
+    if list(source[:2]) != [state.st_size, state.st_mtime_ns]:
         return False
-    return name == micrograph.name and not Path(str(source[-1])).exists()
+    return _place(path) in source[2:3] or _sample(path, state.st_size) in source[3:]
+
+
+def _place(path: Path) -> str:
+    return _text(str(path.absolute()))
+
+
+def _sample(path: Path, size: int) -> str:
+    """SHA-256 of blocks spread over a file: pictures have noise, and a stack may be of many GB."""
+    found = hashlib.sha256()
+    step = max(size // _BLOCKS, _BLOCK_BYTES)
+    with path.open("rb") as file:
+        for start in range(0, size, step):
+            file.seek(start)
+            found.update(file.read(_BLOCK_BYTES))
+    return found.hexdigest()

@@ -76,7 +76,6 @@ _MRC_MARK_AT: Final = 208
 _KIND_OF_SUFFIX: Final = {".tif": "tiff", ".tiff": "tiff", ".mrc": "mrc", ".mrcs": "mrc"}
 
 _ORIENTATION: Final = 0x0112
-
 _TAIL_BYTES: Final = 1 << 16
 
 # The pictures are the user's own, and micrographs are large: MAX_PIXELS is the limit instead.
@@ -85,7 +84,6 @@ Image.MAX_IMAGE_PIXELS = None
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 
 _PNG_DEPTH_BYTE: Final = 24
-
 _PNG_END: Final = b"IEND\xaeB`\x82"
 
 _LEVELS: Final = 4096  # of which 256 remain
@@ -258,13 +256,7 @@ def _probe(path: Path) -> Header:
         return Header(width, height, tuple(range(n_pages)), um_per_px)
     if kind == "tiff":
         shape = shape_of_tiff(path)
-        return Header(
-            shape.width,
-            shape.height,
-            shape.pages,
-            orientation=shape.orientation,
-            others=shape.others,
-        )
+        return Header(shape.width, shape.height, shape.pages, None, shape.orientation, shape.others)
     return _probe_other(path)
 
 

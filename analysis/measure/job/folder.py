@@ -119,7 +119,7 @@ class JobFolder:
         if record is None or record.settings != settings:
             return False
         try:
-            return is_as_it_was(picture, record.picture, record.source)
+            return is_as_it_was(picture, record.source)
         except OSError:
             return False
 
