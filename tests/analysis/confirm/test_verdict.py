@@ -12,10 +12,16 @@ from analysis.compare.groups import grouped
 from analysis.compare.lines import comparison_lines
 from analysis.confirm.page import forest, write_page
 from analysis.confirm.planning import RacePlan, plan_race
-from analysis.confirm.verdict import judged
+from analysis.confirm.verdict import cheapest, judged
 from analysis.confirm.words import verdict_lines
 from analysis.errors import ConfirmError
-from analysis.models.confirmed import Verdict, confirmed_first, read_verdict, write_verdict
+from analysis.models.confirmed import (
+    Contender,
+    Verdict,
+    confirmed_first,
+    read_verdict,
+    write_verdict,
+)
 from analysis.models.export import export_best
 from analysis.models.stored import to_stored
 from tests.support.rehearsed_study import go_on, rehearse, rehearse_plan
@@ -126,6 +132,26 @@ def test_a_default_that_fails_counts_as_0_and_drops_out(ram_path: Path) -> None:
     assert "failed and counts as 0: RuntimeError: simulated crash" in default.failures[0]
     assert said.contenders.index(default) not in said.alive
     assert any("the default: trial" in line for line in verdict_lines(said))
+
+
+@pytest.mark.parametrize(
+    ("means", "seconds", "lost", "chosen"),
+    [
+        ((0.9, 0.88), (3.0, 2.0), 0.0, 1),  # the cheapest, as they cannot be told apart
+        ((0.9, 0.88), (2.1, 2.0), 0.0, 0),  # as cheap: the best
+        ((0.14, 0.0), (3.0, 2.0), 0.0, 0),  # the cheaper one found nothing, in any training
+        ((0.0, 0.0), (3.0, 2.0), 0.0, 1),
+        ((0.2, 0.7), (3.0, 2.0), 0.7, 0),  # smaller is better
+    ],
+)
+def test_the_cheapest_of_the_set_is_recommended_unless_it_is_of_no_use(
+    means: tuple[float, float], seconds: tuple[float, float], lost: float, chosen: int
+) -> None:
+    entered = [
+        Contender(name=f"trial {n}", params={}, mean=mean, seconds=cost)
+        for n, (mean, cost) in enumerate(zip(means, seconds, strict=True))
+    ]
+    assert cheapest([0, 1], entered, lost) == chosen
 
 
 def test_the_file_is_refused_where_it_is_not_as_it_was_written(ram_path: Path) -> None:
