@@ -58,22 +58,28 @@ def judged(verdict: Verdict, race: StudyDir) -> Verdict:
     }
     good = [c for c in now.alive if median_training(told.own[c]) is not None]
     if now.over and good:
-        chosen = _cheapest(good, entered)
+        chosen = cheapest(good, entered, told.lost)
         found |= {"recommended": chosen, "trial": median_training(told.own[chosen])}
         found |= _gain(entered, chosen, told)
     return verdict.model_copy(update=found)
 
 
-def _cheapest(good: Sequence[int], entered: Sequence[Contender]) -> int:
+def cheapest(good: Sequence[int], entered: Sequence[Contender], lost: float) -> int:
     """The cheapest candidate; of those that cost hardly more than it, the best.
+
+    One whose trainings reached no more than a failed one, as where they find nothing, costs little
+    for nothing: it is chosen only where none reached more, though so few trainings may not tell
+    them apart.
 
     Args:
         good: Candidates that cannot be told apart, the best first.
         entered: All candidates, measured.
+        lost: What a failed training counts as.
     """
-    costs = {c: entered[c].seconds or math.inf for c in good}
+    of_use = [c for c in good if entered[c].mean != lost] or good
+    costs = {c: entered[c].seconds or math.inf for c in of_use}
     limit = SAME_COST * min(costs.values())
-    return next(c for c in good if costs[c] <= limit)
+    return next(c for c in of_use if costs[c] <= limit)
 
 
 def _told(verdict: Verdict, trials: Sequence[TrialRecord]) -> _Told:

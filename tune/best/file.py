@@ -93,7 +93,11 @@ def best_file(path: Path) -> Path:
         )
     beside = [place.name for place in path.parent.glob("*.yaml")]
     hint = nearest_file(path.name, beside, path.parent)
-    raise BestConfigError(f"{path}: expected a {BEST_YAML} or a folder with one, got none{hint}")
+    got = "a folder without one" if path.is_dir() else "no such file or folder"
+    raise BestConfigError(
+        f"{path}: expected a {BEST_YAML}, a folder with one, or an exported study's directory, got "
+        f"{got}{hint}"
+    )
 
 
 def _problems(error: ValidationError) -> list[str]:

@@ -10,7 +10,7 @@ import typer
 from tune.cli.data import AnnotationFormat
 from tune.cli.options import MODEL_HELP, DeviceName, EngineName, out_option
 from tune.cli.tickers import Ticker
-from tune.cli.values import new_file, new_place
+from tune.cli.values import new_file, new_place, place_here
 from tune.errors import UsageError
 from tune.progress.folding import on_terminal
 
@@ -108,7 +108,13 @@ Images = Annotated[
 
 Models = Annotated[
     list[Path],
-    typer.Option("--model", "-m", metavar="MODEL", help=f"{MODEL_HELP} Given again: an ensemble."),
+    typer.Option(
+        "--model",
+        "-m",
+        parser=place_here("--model"),
+        metavar="MODEL",
+        help=f"{MODEL_HELP} Given again: an ensemble.",
+    ),
 ]
 
 Config = Annotated[
@@ -177,7 +183,13 @@ def measure(
     out: Annotated[Path | None, out_option("Folder for tables, figures and outlines.")] = None,
     model: Annotated[
         list[Path] | None,
-        typer.Option("--model", "-m", metavar="MODEL", help=f"{MODEL_HELP} Again: an ensemble."),
+        typer.Option(
+            "--model",
+            "-m",
+            parser=place_here("--model"),
+            metavar="MODEL",
+            help=f"{MODEL_HELP} Again: an ensemble.",
+        ),
     ] = None,
     outlines: Outlined = None,
     form: AnnotationFormat = None,

@@ -39,7 +39,7 @@ from tune.cli.options import (
     out_option,
 )
 from tune.cli.tickers import EpochTicker, StepTicker, Ticker, stage_tickers
-from tune.cli.values import new_place
+from tune.cli.values import new_place, place_here
 from tune.errors import UsageError
 from tune.progress.folding import on_terminal
 
@@ -168,7 +168,9 @@ def _tell_trained(result: "RetrainResult | EnsembleResult") -> None:
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help=MODEL_HELP)],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", parser=place_here("MODEL"), help=MODEL_HELP)
+    ],
     data: DataGiven,
     split: EvaluatedPart = None,
     out: Annotated[
@@ -223,7 +225,12 @@ def pick(
             metavar="MICROGRAPHS", help="Files, folders and patterns: MRC, TIFF, PNG, JPEG."
         ),
     ],
-    model: Annotated[Path, typer.Option("--model", "-m", metavar="MODEL", help=MODEL_HELP)],
+    model: Annotated[
+        Path,
+        typer.Option(
+            "--model", "-m", parser=place_here("--model"), metavar="MODEL", help=MODEL_HELP
+        ),
+    ],
     out: Annotated[Path, out_option("Folder for coordinates and masks.")],
     save_prob: Annotated[
         bool, typer.Option("--save-prob", help="Also write the maps of probabilities, as MRC.")

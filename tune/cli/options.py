@@ -6,10 +6,13 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from tune.cli.values import fraction, new_place, positive_number, whole_number
+from tune.cli.values import fraction, new_place, place_here, positive_number, whole_number
 
 RawFolder = Annotated[
-    Path, typer.Argument(metavar="RAW", help="Folder with pictures and annotations.")
+    Path,
+    typer.Argument(
+        metavar="RAW", parser=place_here("RAW"), help="Folder with pictures and annotations."
+    ),
 ]
 
 DataGiven = Annotated[

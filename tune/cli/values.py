@@ -93,11 +93,28 @@ def shares(option: str) -> Callable[[str], str]:
     return read
 
 
+def place_here(named: str) -> Callable[[str | Path], Path]:
+    """Make a reader of a folder or file of this machine, for what is called so on the command line.
+
+    As a path an address would be a folder `gs:` of this machine.
+    """
+
+    def read(text: str | Path) -> Path:
+        if "://" in str(text):
+            raise UsageError(
+                f"{named}: expected a place on this machine, got the address {text}; `segtune sync "
+                "FROM TO` copies a folder to a bucket or back"
+            )
+        return Path(text)
+
+    return read
+
+
 def new_place(option: str) -> Callable[[str | Path], Path]:
     """Make a reader of a folder that can be made or written, for an option of this name."""
 
     def read(text: str | Path) -> Path:
-        place = Path(text)
+        place = place_here(option)(text)
         if str(text).startswith("--"):
             raise UsageError(f"{option}: expected a folder, got the option {text}")
         if why := why_not_writable(place.absolute(), folder=True):
@@ -111,7 +128,7 @@ def new_file(option: str) -> Callable[[str | Path], Path]:
     """Make a reader of a file that can be written, for an option of this name."""
 
     def read(text: str | Path) -> Path:
-        place = Path(text)
+        place = place_here(option)(text)
         why = why_not_writable(place.absolute(), folder=False)
         if not why and not place.absolute().parent.is_dir():
             why = f"there is no folder {place.parent}"

@@ -96,6 +96,7 @@ def _needed(folder: Path) -> Callable[[str], bool]:
             f"{folder}: a driver is running this study; archive it when it has ended, or copy it "
             "as it stands with `segtune sync`"
         )
-    unneeded = [one.path.relative_to(folder) for one in leftovers(StudyDir.open(folder))]
+    study = StudyDir.open(folder)
+    unneeded = [one.path.relative_to(study.path) for one in leftovers(study)]
     begins = tuple(f"{path.as_posix()}/" for path in unneeded)
     return lambda name: not name.startswith(begins)

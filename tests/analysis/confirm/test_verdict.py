@@ -12,10 +12,16 @@ from analysis.compare.groups import grouped
 from analysis.compare.lines import comparison_lines
 from analysis.confirm.page import forest, write_page
 from analysis.confirm.planning import RacePlan, plan_race
-from analysis.confirm.verdict import judged
+from analysis.confirm.verdict import cheapest, judged
 from analysis.confirm.words import verdict_lines
 from analysis.errors import ConfirmError
-from analysis.models.confirmed import Verdict, confirmed_first, read_verdict, write_verdict
+from analysis.models.confirmed import (
+    Contender,
+    Verdict,
+    confirmed_first,
+    read_verdict,
+    write_verdict,
+)
 from analysis.models.export import export_best
 from analysis.models.stored import to_stored
 from tests.support.rehearsed_study import go_on, rehearse, rehearse_plan
@@ -161,6 +167,26 @@ def test_of_those_that_dropped_out_the_least_error_comes_first(ram_path: Path) -
     text = "\n".join(verdict_lines(said.model_copy(update=update)))
     rows = [line.split()[1] for line in text.splitlines() if line.split()[:1] == ["trial"]]
     assert rows == ["0", "2", "1"]
+
+
+@pytest.mark.parametrize(
+    ("means", "seconds", "lost", "chosen"),
+    [
+        ((0.9, 0.88), (3.0, 2.0), 0.0, 1),  # the cheapest, as they cannot be told apart
+        ((0.9, 0.88), (2.1, 2.0), 0.0, 0),  # as cheap: the best
+        ((0.14, 0.0), (3.0, 2.0), 0.0, 0),  # the cheaper one found nothing, in any training
+        ((0.0, 0.0), (3.0, 2.0), 0.0, 1),
+        ((0.2, 0.7), (3.0, 2.0), 0.7, 0),  # smaller is better
+    ],
+)
+def test_the_cheapest_of_the_set_is_recommended_unless_it_is_of_no_use(
+    means: tuple[float, float], seconds: tuple[float, float], lost: float, chosen: int
+) -> None:
+    entered = [
+        Contender(name=f"trial {n}", params={}, mean=mean, seconds=cost)
+        for n, (mean, cost) in enumerate(zip(means, seconds, strict=True))
+    ]
+    assert cheapest([0, 1], entered, lost) == chosen
 
 
 def test_the_file_is_refused_where_it_is_not_as_it_was_written(ram_path: Path) -> None:

@@ -20,6 +20,18 @@ WORDS = [
     Mistake("short option", "retrain best.yaml -x", ["retrain: expected one of --out", "got -x"]),
     Mistake("nothing named", "prepare", ["prepare: expected RAW (Folder", ") and --out", "none"]),
     Mistake("no output", "simulate demo", ["simulate: expected --out", "got none"]),
+    *(
+        Mistake(f"a bucket's address where a folder is meant: {verb}", line, [said, "segtune sync"])
+        for verb, line, said in (
+            ("prepare", "prepare gs://lab/raw --out new", "RAW: expected a place on this machine"),
+            ("simulate", "simulate demo --out gs://lab/new", "--out: expected a place on this"),
+            ("scale", "scale raw --out gs://lab/new.csv", "got the address gs://lab/new.csv"),
+            ("export", "export studies/try --to gs://lab/new", "--to: expected a place on this"),
+            ("evaluate", "evaluate gs://lab/model data", "MODEL: expected a place on this machine"),
+            ("predict", "predict raw --model gs://lab/m --out new", "--model: expected a place on"),
+            ("retrain", "retrain best.yaml --out gs://lab/new", "--out: expected a place on this"),
+        )
+    ),
     Mistake(
         "no data for a study",
         "init",

@@ -72,6 +72,24 @@ def test_an_archive_holds_all_that_resuming_needs_and_opens_by_any_program(
             assert "optuna.journal" in opened.namelist()
 
 
+def test_a_study_is_packed_by_any_path_that_leads_to_it(
+    study: StudyDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to(study.path)
+    (tmp_path / "beside").mkdir()
+    monkeypatch.chdir(tmp_path / "beside")
+    for folder in (study.path.relative_to(tmp_path), Path("link")):
+        done = segtune(tmp_path, "archive", str(folder), "--out", "kept.zip")
+        assert done.returncode == 0, done.stderr
+        archive(Path("..", folder), "kept.zip", tick=quiet)
+        for packed in (tmp_path / "kept.zip", Path("kept.zip")):
+            with zipfile.ZipFile(packed) as opened:
+                names = opened.namelist()
+            assert "optuna.journal" in names
+            assert not any(name.startswith("trials/0/attempt-1/checkpoint/") for name in names)
+            packed.unlink()
+
+
 def test_a_damaged_archive_brings_nothing_or_what_was_packed(tmp_path: Path) -> None:
     folder, brought, packed = tmp_path / "mine", tmp_path / "brought", tmp_path / "kept.zip"
     folder.mkdir()

@@ -124,7 +124,7 @@ def compile_group_expression(expression: str | None) -> re.Pattern[str] | None:
         return re.compile(expression)
     except re.error as error:
         raise DatasetError(
-            f"--group: expected a regular expression, got {expression!r}: {error}"
+            f"--group: expected a regular expression, got '{expression}': {error}"
         ) from error
 
 
@@ -138,7 +138,7 @@ def check_group_names(expression: re.Pattern[str], names: Sequence[str]) -> None
     if missing:
         listed = ", ".join(missing[:5]) + (" and others" if len(missing) > 5 else "")
         raise DatasetError(
-            f"--group: {expression.pattern!r} is not found in {len(missing)} of {len(names)} "
+            f"--group: '{expression.pattern}' is not found in {len(missing)} of {len(names)} "
             f"picture names: {listed}. The expression must find the group in every name; "
             "what stands in its brackets, or else the whole match, names the group."
         )
@@ -154,7 +154,7 @@ def find_groups(members: Sequence[GroupMember], expression: re.Pattern[str] | No
     alike = [(members[i].name, members[j].name) for i, j in _alike(members)]
     if expression is not None:
         check_group_names(expression, [member.name for member in members])
-        by = f"the expression {expression.pattern!r}"
+        by = f"the expression '{expression.pattern}'"
         group = _joined(members, lambda member: _by_expression(expression, member.name))
         return Grouping(by, group, tuple((a, b) for a, b in alike if group[a] != group[b]))
     has_tiles = len({_origin(member) for member in members}) < len(members)

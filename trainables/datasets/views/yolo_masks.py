@@ -65,11 +65,9 @@ class LearntMasks:
         elif abs(self.area_change) < _LOST:
             said += ", which matters where sizes are measured"
         finer = self.n_gone or self.growth_px > 0 or not self.enlarged
-        remedy = (
-            "a larger imgsz or a smaller mask_ratio"
-            if finer
-            else "a smaller imgsz or a larger mask_ratio"
-        )
+        remedy = "a smaller imgsz or a larger mask_ratio"
+        if finer:
+            remedy = "a larger imgsz" + (" or a smaller mask_ratio" if mask_ratio > 1 else "")
         return f"{said}; {remedy} loses less"
 
 

@@ -49,6 +49,9 @@ def test_a_small_object_is_told_to_grow_at_the_size_it_is_learnt_at(tmp_path: Pa
     assert said.startswith("masks are learnt at imgsz 128 and mask_ratio 4, where an object of 8.")
     assert f"grows by {measured.growth_px:.1f} px (area +" in said
     assert said.endswith("; a larger imgsz or a smaller mask_ratio loses less")
+    finest = found(data, 64, 1)  # there is no smaller one
+    assert finest.growth_px > 0
+    assert finest.sentence(64, 1).endswith("); a larger imgsz loses less")
 
 
 def test_nothing_is_said_where_nothing_is_lost(tmp_path: Path) -> None:
