@@ -5,6 +5,7 @@ import logging
 import os
 import shlex
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ _RAY_ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
     "TUNE_RESULT_BUFFER_LENGTH": "1",
+    "TUNE_STATE_REFRESH_PERIOD": "86400",  # Ray ends us if a new head refuses the token
     "TUNE_WARN_THRESHOLD_S": "30",
 }
 
@@ -103,13 +105,20 @@ def _cpus_of_own(plan: StudyPlan) -> int:
 def _ray_into_log() -> Iterator[None]:
     """Ray's own words go to the study's log, not to the screen."""
     rays = logging.getLogger("ray")
-    before = rays.handlers, rays.propagate
+    before, hook = (rays.handlers, rays.propagate), threading.excepthook
+    threading.excepthook = _thread_failed
     rays.handlers, rays.propagate = list(logging.getLogger("tune").handlers), False
     try:
         with told_to(lambda words: log.debug("Ray: %s", words)):
             yield
     finally:
         rays.handlers, rays.propagate = before
+        threading.excepthook = hook
+
+
+def _thread_failed(failed: threading.ExceptHookArgs) -> None:
+    """A thread has failed, such as Ray's that listens for errors where its cluster is gone."""
+    log.debug("%s failed", failed.thread, exc_info=failed.exc_value)
 
 
 def _guarded(bridge: Bridge, action: Callable[[], Any], otherwise: Any) -> Any:
