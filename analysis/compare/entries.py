@@ -73,8 +73,11 @@ class Entry:
     @property
     def seeds(self) -> int:
         """Number of seeds that the best configuration was trained with, its race's included."""
-        raced = self.verdict.winner if self.verdict is not None else None
-        return len(raced.values) if raced is not None else 1 if self.best is not None else 0
+        if self.best is None:
+            return 0
+        raced = self.verdict.contenders if self.verdict is not None else ()
+        own = (len(one.values) for one in raced if one.number == self.best.number)
+        return next(own, 0) or 1
 
     def cost(self, share: float = 1.0) -> str:
         """Its price so far, or that divided by a number; "" where its file states none.
