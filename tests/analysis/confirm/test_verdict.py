@@ -247,6 +247,10 @@ def test_beside_a_races_best_single_training_stands_what_the_race_says(ram_path:
         f"  {race.path.name}: best is that of a single training of the race; {winner.name}, which "
         f"it recommends, has {winner.mean:.4f} over {seeds} seeds"
     )
+    entry = read_entries([StudyDir.open(race.path.with_name("sample"))])[0]
+    assert entry.best is not None
+    own = next(one for one in said.contenders if one.number == entry.best.number)
+    assert entry.seeds == len(own.values)  # of its best, whatever the race recommends
     search, listed = list_studies(race.path.parent)
     assert listed.cells["best"] == f"{winner.mean:.4f}, mean of {seeds}"
     assert re.fullmatch(r"\d\.\d{4}", search.cells["best"])
