@@ -20,7 +20,11 @@ WORDS = [
     Mistake("short option", "retrain best.yaml -x", ["retrain: expected one of --out", "got -x"]),
     Mistake("nothing named", "prepare", ["prepare: expected RAW (Folder", ") and --out", "none"]),
     Mistake("no output", "simulate demo", ["simulate: expected --out", "got none"]),
-    Mistake("no data for a study", "init", ["init: expected DATA (A prepared data set: its folder", "got none"]),
+    Mistake(
+        "no data for a study",
+        "init",
+        ["init: expected DATA (A prepared data set: its folder", "got none"],
+    ),
     Mistake(
         "a study that is there already",
         "init data",
