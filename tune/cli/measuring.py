@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tune.cli.data import AnnotationFormat
-from tune.cli.options import MODEL_HELP, DeviceName, EngineName, out_option
+from tune.cli.options import MODEL_HELP, DeviceName, EngineName, model_option, out_option
 from tune.cli.tickers import Ticker
-from tune.cli.values import new_file, new_place, place_here
+from tune.cli.values import new_file, new_place
 from tune.errors import UsageError
 from tune.progress.folding import on_terminal
 
@@ -106,16 +106,7 @@ Images = Annotated[
     typer.Argument(metavar="IMAGES", help="Files, folders and patterns: TIFF, PNG, JPEG, MRC."),
 ]
 
-Models = Annotated[
-    list[Path],
-    typer.Option(
-        "--model",
-        "-m",
-        parser=place_here("--model"),
-        metavar="MODEL",
-        help=f"{MODEL_HELP} Given again: an ensemble.",
-    ),
-]
+Models = Annotated[list[Path], model_option(f"{MODEL_HELP} Given again: an ensemble.")]
 
 Config = Annotated[
     Path | None,
@@ -182,14 +173,7 @@ def measure(
     ] = None,
     out: Annotated[Path | None, out_option("Folder for tables, figures and outlines.")] = None,
     model: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--model",
-            "-m",
-            parser=place_here("--model"),
-            metavar="MODEL",
-            help=f"{MODEL_HELP} Again: an ensemble.",
-        ),
+        list[Path] | None, model_option(f"{MODEL_HELP} Given again: an ensemble.")
     ] = None,
     outlines: Outlined = None,
     form: AnnotationFormat = None,

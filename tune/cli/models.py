@@ -34,6 +34,7 @@ from tune.cli.options import (
     TrainedData,
     TrainedOut,
     confidence_option,
+    model_option,
     number_option,
     options_given,
     out_option,
@@ -225,12 +226,7 @@ def pick(
             metavar="MICROGRAPHS", help="Files, folders and patterns: MRC, TIFF, PNG, JPEG."
         ),
     ],
-    model: Annotated[
-        Path,
-        typer.Option(
-            "--model", "-m", parser=place_here("--model"), metavar="MODEL", help=MODEL_HELP
-        ),
-    ],
+    model: Annotated[Path, model_option(MODEL_HELP)],
     out: Annotated[Path, out_option("Folder for coordinates and masks.")],
     save_prob: Annotated[
         bool, typer.Option("--save-prob", help="Also write the maps of probabilities, as MRC.")

@@ -156,6 +156,13 @@ def out_option(what: str) -> Any:
     return typer.Option("--out", "-o", parser=new_place("--out"), metavar="FOLDER", help=what)
 
 
+def model_option(help_text: str) -> Any:
+    """The option --model of a verb."""
+    return typer.Option(
+        "--model", "-m", parser=place_here("--model"), metavar="MODEL", help=help_text
+    )
+
+
 def number_option(name: str, what: str, least: int = 0, most: int | None = None) -> Any:
     """An option of a verb for a whole number of at least `least`, and at most `most`."""
     return typer.Option(name, parser=whole_number(name, least, most), metavar="N", help=what)
