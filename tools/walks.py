@@ -395,13 +395,16 @@ def without_ray() -> Iterator[None]:
     def later() -> float:
         return monotonic() + next(ahead_s)
 
+    store = SimpleNamespace(
+        get_all_node_info=lambda timeout: {}, get_draining_nodes=lambda timeout: {}
+    )
     with (
         mock.patch.object(time, "monotonic", later),
         mock.patch.object(ray_tune, "Tuner", OneProcessTuner),
         mock.patch.object(ray, "init"),
         mock.patch.object(ray, "shutdown"),
         mock.patch.object(ray, "is_initialized", return_value=False),
-        mock.patch.object(ray, "nodes", return_value=[]),
+        mock.patch.object(ray._private.worker.global_worker, "gcs_client", store, create=True),
     ):
         yield
 

@@ -65,4 +65,4 @@ def test_a_place_that_cannot_be_is_one_message_and_exit_code_2(
     assert "Traceback" not in ran.stderr
     assert ran.stdout == ""
     assert place[:100] in ran.stderr or place.partition("/")[0] in ran.stderr
-    assert time.monotonic() - before < 20  # on a busy machine; it takes one or two
+    assert time.monotonic() - before < 60  # on a busy machine; it takes one or two
