@@ -123,9 +123,7 @@ class _Watch:
                 if answers():
                     well[name] = now
                 elif now - well[name] >= patience_s:
-                    self.lost = next(
-                        (n for n, (well_now, _) in self._probes.items() if not well_now()), name
-                    )
+                    self.lost = self._first_failing() or name
                     self._end()
                     return
 
